@@ -1,0 +1,46 @@
+# Every target sets up its own environment: the first one on a fresh machine creates .venv and
+# installs into it, later ones find the stamp and go on.
+#
+#   make demo    compress a bundled sample, render it at 280 x 280, print figures, write a picture
+#   make test    the fast tests
+#   make test-all, lint, typecheck, bench, clean
+#
+# PYTHON chooses the interpreter (3.11 or later), PIP_FLAGS is handed to pip, TEST_FLAGS to pytest.
+
+PYTHON ?= python3
+PIP_FLAGS ?=
+TEST_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.velcodec-installed
+
+.PHONY: setup demo test test-all lint typecheck bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[plot,test]'
+	touch $@
+
+demo: setup
+	$(BIN)/velcodec demo --force
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow' $(TEST_FLAGS)
+
+test-all: setup
+	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: setup
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f velcodec-demo.png velcodec-demo.vlat
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
