@@ -1,0 +1,56 @@
+"""Generated velocity models: exact truth at every resolution, drawn from a seed.
+
+A model is a continuous function of (x, z). It never reads published models and holds none: families
+follow statistics, which docs/generator.md compares with the published sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+from velcodec.synth.draws import Draws
+from velcodec.synth.faulted import draw_faulted
+from velcodec.synth.geology import draw_geology
+from velcodec.synth.layered import draw_layered
+from velcodec.synth.models import Models, render_points
+from velcodec.synth.style import draw_style
+
+_FAMILIES: dict[str, Callable[[Draws], Models]] = {
+    "flatvel_a": partial(draw_layered, curved=False, ordered=True),
+    "flatvel_b": partial(draw_layered, curved=False, ordered=False),
+    "curvevel_a": partial(draw_layered, curved=True, ordered=True),
+    "curvevel_b": partial(draw_layered, curved=True, ordered=False),
+    "flatfault_a": partial(draw_faulted, curved=False, many=False),
+    "flatfault_b": partial(draw_faulted, curved=False, many=True),
+    "curvefault_a": partial(draw_faulted, curved=True, many=False),
+    "curvefault_b": partial(draw_faulted, curved=True, many=True),
+    "style_a": partial(draw_style, sharp=False),
+    "style_b": partial(draw_style, sharp=True),
+    "geology": draw_geology,
+}
+
+FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
+"""Names that `draw` takes: the ten published families and `geology`."""
+
+__all__ = ["FAMILIES", "Models", "draw", "render_points"]
+
+
+def draw(
+    family: str, seed: int, start: int, count: int, device: torch.device | str = "cpu"
+) -> Models:
+    """Models start .. start + count - 1 of `family` and `seed`.
+
+    The same (family, seed, number) is the same model whatever the batch. Raises ValueError for an
+    unknown family, a negative start or a count below one.
+    """
+    if family not in _FAMILIES:
+        raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")
+    if start < 0 or count < 1:
+        raise ValueError(
+            f"start, count: expected start >= 0 and count >= 1, found {start}, {count}"
+        )
+    draws = Draws(FAMILIES.index(family), seed, start, count, device)
+    return _FAMILIES[family](draws)

@@ -1,0 +1,139 @@
+"""FlatVel and CurveVel: parallel interfaces, flat or following one spline, constant layers.
+
+Sources: the layer counts, spacings and the spline were measured on published models (docs/
+generator.md). It never draws faults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .draws import Draws
+from .models import CELLS, Models, ramp
+
+LOW, HIGH = 1500.0, 4500.0
+"""The label range of the published sets, m/s."""
+
+_NODES = np.arange(0.0, 80.0, 10.0)
+_KNOTS = np.arange(20.0, 70.0, 10.0)
+
+
+def _truncated_powers(x: Tensor) -> Tensor:
+    knots = torch.from_numpy(_KNOTS).to(x)
+    smooth = torch.stack([torch.ones_like(x), x, x * x], dim=-1)
+    return torch.cat([smooth, (x[..., None] - knots).clamp(min=0.0) ** 2], dim=-1)
+
+
+_CARDINAL = torch.linalg.inv(_truncated_powers(torch.from_numpy(_NODES) / 10.0 * 10.0))
+
+
+def spline_basis(x: Tensor) -> Tensor:
+    """Cardinal quadratic spline with nodes at columns 0, 10 .. 70 and knots at 20, 30 .. 60.
+
+    x in cells, any shape (...); result (..., 8): the weights of the 8 node values. The same curve
+    as SciPy's make_interp_spline(k=2, t=[0, 0, 0, 20, 30, 40, 50, 60, 70, 70, 70]).
+    """
+    column = (x - 0.5).to(torch.float64)
+    return (_truncated_powers(column) @ _CARDINAL.to(x.device)).to(torch.float32)
+
+
+def curve(values: Tensor, x: Tensor) -> Tensor:
+    """(n, P) heights at cells x, (1, P) or (n, P), of the splines with node `values` (n, 8)."""
+    basis = spline_basis(x)
+    height = values[:, 0:1] * basis[..., 0]
+    # Summed term by term: a matrix product's order, hence its last bits, changes with the batch.
+    for k in range(1, values.shape[1]):
+        height = height + values[:, k : k + 1] * basis[..., k]
+    return height
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Layers between interfaces: depths (n, L) in cells, ascending, and the velocity `top` (n, 1)
+    above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0.
+    """
+
+    top: Tensor
+    depths: Tensor
+    jumps: Tensor
+    half_width: float
+
+    def at(self, depth: Tensor) -> Tensor:
+        """(n, P) velocity in m/s at stratigraphic depth (n or 1, P), cells."""
+        value: Tensor | None = None
+        for k in range(self.depths.shape[1]):
+            below = depth - self.depths[:, k : k + 1]
+            if self.half_width > 0.0:
+                part = ramp(below, self.half_width) * self.jumps[:, k : k + 1]
+            else:
+                part = (below >= 0.0) * self.jumps[:, k : k + 1]
+            value = part + self.top if value is None else value.add_(part)
+        assert value is not None
+        return value
+
+
+def stack_layers(velocities: Tensor, depths: Tensor, half_width: float = 0.0) -> Stack:
+    """A Stack from layer velocities (n, L + 1) and interface depths (n, L)."""
+    return Stack(velocities[:, :1], depths, velocities.diff(dim=1), half_width)
+
+
+def select(record: object, rows: slice) -> dict[str, object]:
+    """The fields of a dataclass of per-model tensors, cut to `rows`, one level of nesting deep."""
+    cut: dict[str, object] = {}
+    for field in fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor):
+            value = value[rows]
+        elif hasattr(value, "__dataclass_fields__"):
+            value = type(value)(**select(value, rows))
+        cut[field.name] = value
+    return cut
+
+
+@dataclass(frozen=True)
+class LayeredModels(Models):
+    """Parallel layers under one relief: `nodes` (n, 8) in cells, None for flat."""
+
+    count: int
+    device: torch.device
+    stack: Stack
+    nodes: Tensor | None
+
+    def _velocity(self, x: Tensor, z: Tensor) -> Tensor:
+        if self.nodes is None:
+            return self.stack.at(z)
+        return self.stack.at(z - curve(self.nodes, x))
+
+    def _select(self, rows: slice) -> LayeredModels:
+        cut = select(self, rows)
+        return LayeredModels(**{**cut, "count": cut["stack"].top.shape[0]})  # type: ignore
+
+
+def layer_velocities(draws: Draws, layers: Tensor, most: int, ordered: bool) -> Tensor:
+    """(n, most) iid U[1500, 4500] rounded to m/s; those of the first `layers` sorted if `ordered`.
+
+    Layers beyond a model's own count repeat its last one, so that they make no interface.
+    """
+    velocity = draws.uniform(most, low=LOW, high=HIGH).round()
+    index = torch.arange(most, device=draws.device)
+    present = index < layers[:, None]
+    if ordered:
+        velocity = torch.where(present, velocity, HIGH + 1.0).sort(dim=1).values
+    return velocity.gather(1, torch.minimum(index, layers[:, None] - 1))
+
+
+def draw_layered(draws: Draws, curved: bool, ordered: bool) -> LayeredModels:
+    """FlatVel (curved=False) or CurveVel; set A is `ordered`, set B is not."""
+    layers = draws.integers(4, 8)
+    spacing = CELLS / (layers - 1).to(torch.float32)
+    order = torch.arange(1, 8, device=draws.device)
+    shift = draws.uniform(1, low=-5.0, high=5.0)
+    jitter = 1.5 if not curved else 0.87 * 1.2
+    depths = order * spacing[:, None] + shift + draws.uniform(7, low=-jitter, high=jitter)
+    velocities = layer_velocities(draws, layers, 8, ordered)
+    nodes = draws.uniform(8, low=-0.5, high=0.5) * spacing[:, None] if curved else None
+    return LayeredModels(draws.count, draws.device, stack_layers(velocities, depths), nodes)
