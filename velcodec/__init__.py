@@ -1,0 +1,56 @@
+"""velcodec: seismic velocity models as short latents of a frozen neural field.
+
+Importing the package loads neither torch nor NumPy; each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from velcodec.api import compress, decompress
+    from velcodec.archive import Archive, open  # noqa: A004
+    from velcodec.decoder import Decoder, load_decoder, load_encoder
+    from velcodec.fit import fit_latents
+    from velcodec.formats.errors import VelcodecError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Archive": "velcodec.archive",
+    "Decoder": "velcodec.decoder",
+    "VelcodecError": "velcodec.formats.errors",
+    "compress": "velcodec.api",
+    "decompress": "velcodec.api",
+    "fit_latents": "velcodec.fit",
+    "load_decoder": "velcodec.decoder",
+    "load_encoder": "velcodec.decoder",
+    "open": "velcodec.archive",
+}
+
+__all__ = [
+    "Archive",
+    "Decoder",
+    "VelcodecError",
+    "__version__",
+    "compress",
+    "decompress",
+    "fit_latents",
+    "load_decoder",
+    "load_encoder",
+    "open",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
