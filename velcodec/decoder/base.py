@@ -1,0 +1,108 @@
+"""What every decoder shares: the interface, the freeze, and what it knows after it is loaded.
+
+A decoder maps points of the decoder domain and a latent to normalised velocity. It never sees
+metres, m/s or files: `velcodec.coordinates` and `velcodec.codec` scale, `file` reads and writes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from velcodec.formats.tile_stream import LatentTables
+
+LATENT_SIZE = 256
+NATIVE_SAMPLES = 70
+
+PRICE_OF_A_BIT = 0.1155
+"""Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""
+
+PRIOR_PER_BIT = 0.72
+"""Bits that a squared coefficient costs under a Gaussian prior, per prior precision: 1 / (2 ln 2)."""
+
+
+class Decoder(nn.Module, ABC):
+    """Maps (x, z) in [-1, 1]^2 and a latent to normalised velocity (paper section 3.2).
+
+    Points are (x, z), x first, z down; arrays are [z, x]. The output is not clamped; the codec
+    clamps it to [-1, 1], which stands for the value range of the tile.
+    """
+
+    architecture: str
+    latent_size: int = LATENT_SIZE
+
+    # Known once the decoder is frozen (see `velcodec.decoder.file`).
+    identity: bytes | None = None
+    name: str = "unnamed"
+    tables: LatentTables | None = None
+    default_step: int = 0
+    encoder_path: Path | None = None
+    steps: Tensor
+    prior_precision: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.ones(1), persistent=False)
+        self.register_buffer("prior_precision", torch.ones(self.latent_size), persistent=False)
+
+    @property
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Architecture name and hyper-parameters; enough to build the same decoder again."""
+
+    @abstractmethod
+    def forward(self, points: Tensor, latent: Tensor) -> Tensor:
+        """Normalised velocity, shape (B, P).
+
+        `points` is (P, 2), shared by all models, or (B, P, 2); `latent` is (B, latent_size).
+        Differentiable in both.
+        """
+
+    @abstractmethod
+    def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, P) and their derivatives by the latent (B, P, latent_size), no autograd."""
+
+    @abstractmethod
+    def reparametrise_(self, basis: Tensor) -> None:
+        """Change the latent's coordinates in place: the new latent y stands for basis @ y.
+
+        `basis` is (latent_size, latent_size). Every architecture reads the latent through linear
+        maps, so the change is absorbed in them exactly.
+        """
+
+    def point_gradient(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, P) and their derivatives by (x, z) of the decoder domain (B, P, 2)."""
+        where = points.expand(latent.shape[0], *points.shape[-2:]).detach().clone()
+        where.requires_grad_(True)
+        with torch.enable_grad():
+            values = self(where, latent)
+            (gradient,) = torch.autograd.grad(values.sum(), where)
+        return values.detach(), gradient
+
+    def bit_price(self, step_index: Tensor) -> Tensor:
+        """Mean squared error (normalised units) that a bit is worth at step indices (B,)."""
+        return PRICE_OF_A_BIT * self.steps[step_index].square()
+
+    def prior_weight(self, step_index: Tensor) -> Tensor:
+        """Weight (B,) of the Gaussian prior that stands for the rate at step indices (B,)."""
+        return PRIOR_PER_BIT * self.bit_price(step_index)
+
+    def freeze_(self) -> Decoder:
+        """Evaluation mode, no parameter takes a gradient."""
+        self.eval()
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+
+def as_batched(points: Tensor, batch: int) -> Tensor:
+    """View `points`, (P, 2) or (B, P, 2), as (B, P, 2)."""
+    return points.expand(batch, *points.shape[-2:])

@@ -1,0 +1,101 @@
+"""Decoders to and from files: weights, configuration, latent prior and tables in one frozen whole.
+
+The bytes are `velcodec.formats.decoder_file`'s business; this module knows which tensors a decoder
+has. Training makes a new file, nothing changes an old one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_decoder_file
+from velcodec.formats.errors import DecoderFileError
+from velcodec.formats.tile_stream import LatentTables
+
+from .base import NATIVE_SAMPLES, Decoder
+from .siren_concat import ConcatConfig, SirenConcat
+from .siren_mixture import MixtureConfig, SirenMixture
+
+HALF_PRECISION = ("modulation",)
+"""Tensors kept as float16: they are most of the file and decide nothing beyond their own rounding."""
+
+
+def build_decoder(config: dict[str, Any]) -> Decoder:
+    """A decoder with fresh weights for a stored configuration."""
+    settings = {k: v for k, v in config.items() if k not in ("architecture", "latent")}
+    architecture = config.get("architecture")
+    try:
+        if architecture == SirenMixture.architecture:
+            return SirenMixture(MixtureConfig(**settings))
+        if architecture == SirenConcat.architecture:
+            return SirenConcat(ConcatConfig(**settings))
+    except TypeError as error:
+        raise DecoderFileError(f"decoder configuration: {error}") from error
+    known = (SirenMixture.architecture, SirenConcat.architecture)
+    raise DecoderFileError(f"decoder architecture: found {architecture!r}, expected one of {known}")
+
+
+def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
+    """The file of a finished decoder. `info` (name, provenance, ...) is outside its identity."""
+    if decoder.tables is None:
+        raise DecoderFileError("decoder without frequency tables: finish its training first")
+    tensors: dict[str, np.ndarray] = {}
+    for key, value in decoder.state_dict().items():
+        wide = key not in HALF_PRECISION
+        tensors[key] = value.detach().cpu().to(torch.float32 if wide else torch.float16).numpy()
+    tensors["latent.steps"] = decoder.steps.cpu().float().numpy()
+    tensors["latent.prior_precision"] = decoder.prior_precision.cpu().float().numpy()
+    tensors |= {f"latent.{k}": v for k, v in decoder.tables.to_tensors().items()}
+    latent = {
+        "default_step": decoder.default_step,
+        "native_samples": NATIVE_SAMPLES,
+        "normalisation": "value range of the tile to [-1, 1]",
+    }
+    return DecoderFile({**decoder.config, "latent": latent}, tensors, info)
+
+
+def unpack(file: DecoderFile) -> Decoder:
+    """The frozen decoder of a file. Raises `DecoderFileError` where a tensor is missing or odd."""
+    decoder = build_decoder(file.config)
+    own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
+    expected = {k: tuple(v.shape) for k, v in decoder.state_dict().items()}
+    found = {k: v.shape for k, v in own.items()}
+    if found != expected:
+        odd = sorted(k for k in expected | found if expected.get(k) != found.get(k))
+        raise DecoderFileError(
+            f"decoder tensor {odd[0]}: found shape {found.get(odd[0])}, "
+            f"expected {expected.get(odd[0])}"
+        )
+    decoder.load_state_dict({k: _tensor(v).float() for k, v in own.items()})
+    tables = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
+    try:
+        decoder.steps = _tensor(tables.pop("steps"))
+        decoder.prior_precision = _tensor(tables.pop("prior_precision"))
+        decoder.default_step = int(file.config["latent"]["default_step"])
+    except KeyError as error:
+        raise DecoderFileError(f"decoder file: latent entry {error} is missing") from error
+    decoder.tables = LatentTables.from_tensors(tables)
+    decoder.identity = file.identity()
+    decoder.name = str(file.info.get("name", "unnamed"))
+    return decoder.freeze_()
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def save_decoder(decoder: Decoder, path: Path, info: dict[str, Any]) -> bytes:
+    """Write a decoder file; returns its identity (SHA-256 of its canonical content)."""
+    file = pack(decoder, info)
+    write_decoder_file(path, file)
+    return file.identity()
+
+
+def read_decoder(path: Path | bytes) -> Decoder:
+    """Read one decoder file, given by path or as bytes."""
+    return unpack(read_decoder_file(path))

@@ -1,0 +1,217 @@
+"""`siren-mixture`: a narrow sine trunk steered by the latent, read out as a mixture of constants.
+
+The latent's linear maps run once per model and yield the trunk's effective weights; the trunk runs
+once per point and stays small (docs/decoder.md has the equations). A warp of the domain comes first:
+fault steps and a smooth displacement, so that folded and faulted layers are flat to the trunk.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .base import Decoder, as_batched
+
+
+@dataclass(frozen=True)
+class MixtureConfig:
+    """Hyper-parameters of `SirenMixture`; `omega_0` in rad per unit of the decoder domain."""
+
+    width: int = 64
+    hidden_layers: int = 2
+    gates: int = 64
+    components: int = 16
+    faults: int = 2
+    warp_features: int = 32
+    omega_0: float = 30.0
+
+
+class Weights(NamedTuple):
+    """The trunk's effective weights for B models, all derived from the latent."""
+
+    fault_plane: Tensor  # (B, F, 3): normal x, normal z, offset
+    fault_throw: Tensor  # (B, F, 2): displacement in x, z
+    warp: Tensor  # (B, 2, N)
+    first: Tensor  # (B, W, 2)
+    first_bias: Tensor  # (B, W)
+    hidden: list[Tensor]  # each (B, W, W)
+    hidden_bias: list[Tensor]  # each (B, W)
+    logit: Tensor  # (B, K, W)
+    logit_bias: Tensor  # (B, K)
+    level: Tensor  # (B, K)
+    ramp: Tensor  # (B, W)
+
+
+def _uniform(*shape: int, bound: float) -> nn.Parameter:
+    return nn.Parameter((torch.rand(*shape) * 2 - 1) * bound)
+
+
+class SirenMixture(Decoder):
+    """Sine trunk with latent-modulated layers, domain warp and mixture-of-constants head."""
+
+    architecture = "siren-mixture"
+
+    def __init__(self, config: MixtureConfig | None = None) -> None:
+        super().__init__()
+        c = self.settings = config or MixtureConfig()
+        w, k, r, n = c.width, c.components, c.gates, c.warp_features
+        self.first = _uniform(w, 2, bound=c.omega_0 / 2)
+        self.first_bias = _uniform(w, bound=math.pi)
+        bound = math.sqrt(6 / w)
+        self.hidden = nn.ParameterList([_uniform(w, w, bound=bound) for _ in range(c.hidden_layers)])
+        self.hidden_bias = nn.ParameterList([_uniform(w, bound=0.1) for _ in range(c.hidden_layers)])
+        gate = math.sqrt(3 / w)
+        self.gate_in = nn.ParameterList([_uniform(r, w, bound=gate) for _ in range(c.hidden_layers)])
+        gate = math.sqrt(3 / r)
+        self.gate_out = nn.ParameterList([_uniform(w, r, bound=gate) for _ in range(c.hidden_layers)])
+        self.warp_first = _uniform(n, 2, bound=5.0)
+        self.warp_bias = _uniform(n, bound=math.pi)
+        plane = torch.tensor([[8.0, 3.0, 0.0], [8.0, -3.0, 0.0]]).repeat((c.faults + 1) // 2, 1)
+        self.fault_plane = nn.Parameter(plane[: c.faults].clone())
+        self.logit = _uniform(k, w, bound=3 * bound)
+        self.logit_bias = nn.Parameter(torch.zeros(k))
+        self.level = nn.Parameter(torch.linspace(-1, 1, k))
+        self.ramp = _uniform(w, bound=0.05)
+        self._parts = self._part_sizes()
+        self.modulation = nn.Parameter(self._initial_modulation())
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"architecture": self.architecture, **asdict(self.settings)}
+
+    def _part_sizes(self) -> dict[str, int]:
+        """Rows of `modulation` that drive each part, in order."""
+        c = self.settings
+        w, k = c.width, c.components
+        return {
+            "fault_plane": 3 * c.faults,
+            "fault_throw": 2 * c.faults,
+            "warp": 2 * c.warp_features,
+            "first": 2 * w,
+            "first_bias": w,
+            "hidden_bias": c.hidden_layers * w,
+            "gate": c.hidden_layers * c.gates,
+            "logit": k * w,
+            "logit_bias": k,
+            "level": k,
+            "ramp": w,
+        }
+
+    def _initial_modulation(self) -> Tensor:
+        gain = {"fault_plane": 0.5, "fault_throw": 0.02, "warp": 0.02, "first": 0.1}
+        gain |= {"first_bias": 0.5, "hidden_bias": 0.5, "gate": 0.5}
+        rows = [
+            torch.randn(size, self.latent_size) * gain.get(part, 0.2)
+            for part, size in self._parts.items()
+        ]
+        return torch.cat(rows) / math.sqrt(self.latent_size)
+
+    def weights(self, latent: Tensor) -> Weights:
+        """Effective weights of each model, from latents (B, latent_size)."""
+        c = self.settings
+        batch = latent.shape[0]
+        split = (latent @ self.modulation.T).split(list(self._parts.values()), dim=1)
+        m = dict(zip(self._parts, split, strict=True))
+        gates = m["gate"].chunk(c.hidden_layers, dim=1)
+        shifts = m["hidden_bias"].chunk(c.hidden_layers, dim=1)
+        hidden = [
+            w + (out * g[:, None, :]) @ into
+            for w, out, into, g in zip(self.hidden, self.gate_out, self.gate_in, gates, strict=True)
+        ]
+        return Weights(
+            self.fault_plane + m["fault_plane"].view(batch, c.faults, 3),
+            m["fault_throw"].view(batch, c.faults, 2),
+            m["warp"].view(batch, 2, c.warp_features),
+            self.first + m["first"].view(batch, c.width, 2),
+            self.first_bias + m["first_bias"],
+            hidden,
+            [b + s for b, s in zip(self.hidden_bias, shifts, strict=True)],
+            self.logit + m["logit"].view(batch, c.components, c.width),
+            self.logit_bias + m["logit_bias"],
+            self.level + m["level"],
+            self.ramp + m["ramp"],
+        )
+
+    def forward(self, points: Tensor, latent: Tensor) -> Tensor:
+        return self.render(as_batched(points, latent.shape[0]), self.weights(latent))
+
+    def render(self, points: Tensor, w: Weights) -> Tensor:
+        """Values (B, P) at points (B, P, 2) for effective weights of B models."""
+        if self.settings.faults:
+            side = torch.tanh(points @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
+            points = points + side @ w.fault_throw
+        if self.settings.warp_features:
+            feature = torch.sin(points @ self.warp_first.T + self.warp_bias)
+            points = points + feature @ w.warp.mT
+        h = torch.sin(points @ w.first.mT + w.first_bias[:, None])
+        for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
+            h = torch.sin(torch.baddbmm(bias[:, None], h, weight.mT))
+        share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], h, w.logit.mT), dim=-1)
+        return (share @ w.level[..., None] + h @ w.ramp[..., None])[..., 0]
+
+    @torch.no_grad()
+    def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward pass and reverse sweep by hand.
+
+        The sweep yields each point's derivative by the modulations (B, P, D) in one buffer; a single
+        product with the modulation map turns it into the derivative by the latent.
+        """
+        c, w = self.settings, self.weights(latent)
+        start = as_batched(points, latent.shape[0])
+        batch, count = start.shape[:2]
+        slope = start.new_empty(batch, count, self.modulation.shape[0])
+        names = list(self._parts)
+        part = dict(zip(names, slope.split(list(self._parts.values()), dim=2), strict=True))
+
+        side = torch.tanh(start @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
+        unfaulted = start + side @ w.fault_throw
+        phase = unfaulted @ self.warp_first.T + self.warp_bias
+        feature = torch.sin(phase)
+        warped = unfaulted + feature @ w.warp.mT
+        pre = [warped @ w.first.mT + w.first_bias[:, None]]
+        h = [torch.sin(pre[0])]
+        for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
+            pre.append(torch.baddbmm(bias[:, None], h[-1], weight.mT))
+            h.append(torch.sin(pre[-1]))
+        share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], h[-1], w.logit.mT), dim=-1)
+        mixed = share @ w.level[..., None]
+        values = (mixed + h[-1] @ w.ramp[..., None])[..., 0]
+
+        pull = share * (w.level[:, None] - mixed)
+        part["level"].copy_(share)
+        part["logit_bias"].copy_(pull)
+        logit = part["logit"].unflatten(-1, (c.components, c.width))
+        torch.mul(pull[..., None], h[-1][..., None, :], out=logit)
+        part["ramp"].copy_(h[-1])
+        d = pull @ w.logit + w.ramp[:, None]
+        shifts = part["hidden_bias"].chunk(c.hidden_layers, dim=2)
+        gates = part["gate"].chunk(c.hidden_layers, dim=2)
+        for i in reversed(range(c.hidden_layers)):
+            d = d * torch.cos(pre[i + 1])
+            shifts[i].copy_(d)
+            torch.mul(d @ self.gate_out[i], h[i] @ self.gate_in[i].T, out=gates[i])
+            d = d @ w.hidden[i]
+        d = d * torch.cos(pre[0])
+        part["first_bias"].copy_(d)
+        torch.mul(d[..., None], warped[..., None, :], out=part["first"].unflatten(-1, (-1, 2)))
+        d = d @ w.first
+        if c.warp_features:
+            warp = part["warp"].unflatten(-1, (2, c.warp_features))
+            torch.mul(d[..., None], feature[..., None, :], out=warp)
+            d = d + ((d @ w.warp) * torch.cos(phase)) @ self.warp_first
+        if c.faults:
+            throw = part["fault_throw"].unflatten(-1, (c.faults, 2))
+            torch.mul(side[..., None], d[..., None, :], out=throw)
+            across = (d @ w.fault_throw.mT) * (1 - side.square())
+            homogeneous = torch.cat([start, torch.ones_like(start[..., :1])], dim=-1)
+            plane = part["fault_plane"].unflatten(-1, (c.faults, 3))
+            torch.mul(across[..., None], homogeneous[..., None, :], out=plane)
+        return values, slope @ self.modulation
+
+    @torch.no_grad()
+    def reparametrise_(self, basis: Tensor) -> None:
+        self.modulation.copy_((self.modulation.double() @ basis.double()).to(self.modulation))

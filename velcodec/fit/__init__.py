@@ -1,0 +1,63 @@
+"""Finding the latents of tiles: amortised start, then test-time optimisation."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from velcodec.decoder.base import Decoder
+from velcodec.formats.errors import OptionError
+
+from .adam import adam
+from .encoder import Encoder
+from .lm import LMOptions, descend
+
+Method = Literal["lm", "adam", "amortised"]
+
+
+@torch.no_grad()
+def amortised_latents(
+    decoder: Decoder, encoder: Encoder | None, target: Tensor, grid: tuple[int, int] | None
+) -> Tensor:
+    """The encoder's guess (B, D); zeros, the prior's mean, where there is no encoder or grid."""
+    if encoder is None or grid is None:
+        return target.new_zeros(len(target), decoder.latent_size)
+    parts = [encoder(tiles) for tiles in target.view(-1, *grid).split(64)]
+    return torch.cat(parts)
+
+
+def fit_latents(
+    decoder: Decoder,
+    target: Tensor,
+    points: Tensor,
+    *,
+    method: Method = "lm",
+    encoder: Encoder | None = None,
+    grid: tuple[int, int] | None = None,
+    precision: Tensor | None = None,
+    options: LMOptions | None = None,
+) -> Tensor:
+    """Latents (B, latent_size) whose rendering is closest to `target`.
+
+    `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. With `grid`
+    (nz, nx) the points are that grid's, row by row, and `encoder` can look at it. `precision` (B,)
+    weights the Gaussian prior against the mean squared error; by default it is the decoder's own.
+    Raises `OptionError` for an unknown `method`. Source: docs/decoder.md, "Fitting".
+    """
+    if method not in get_args(Method):
+        raise OptionError(f"fit method: found {method!r}, expected one of {get_args(Method)}")
+    start = amortised_latents(decoder, encoder, target, grid)
+    if method == "amortised":
+        return start
+    if precision is None:
+        default = torch.full((len(target),), decoder.default_step, device=target.device)
+        precision = decoder.prior_weight(default)
+    weight = precision[:, None] * decoder.prior_precision
+    if method == "adam":
+        return adam(decoder, start, target, points, weight)
+    return descend(decoder, start, target, points, weight, options)
+
+
+__all__ = ["Encoder", "LMOptions", "Method", "amortised_latents", "fit_latents"]
