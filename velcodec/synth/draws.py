@@ -68,6 +68,16 @@ class Draws:
         """(count, *shape) int64 from low to high, both included."""
         return low + (self.uniform(*shape) * (high - low + 1)).to(torch.int64).clamp(max=high - low)
 
+    def noise(self, *shape: int) -> Tensor:
+        """(count, *shape) white noise, uniform with mean 0 and variance 1 in steps of 2^-16 of its
+        span: four numbers of each hash, for fields that will be filtered."""
+        size = math.prod(shape)
+        slots = torch.arange(self._slot + 1, self._slot + 2 + (size - 1) // 4, device=self.device)
+        self._slot += len(slots)
+        words = mix(self._keys[:, None] + slots * _SLOT_GAMMA).view(torch.int16)
+        scale = math.sqrt(12.0) / 65536.0
+        return ((words[:, :size].to(torch.float32) + 0.5) * scale).reshape(self.count, *shape)
+
     def normal(self, *shape: int) -> Tensor:
         """(count, *shape) standard normal numbers (Box-Muller)."""
         radius = torch.sqrt(-2.0 * torch.log(self.uniform(*shape)))

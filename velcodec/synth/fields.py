@@ -67,22 +67,48 @@ def grid_axis(size: int, spacing: float, device: torch.device) -> Tensor:
 
 
 def spectral(
-    draws: Draws, size: int, spacing: float, slope: Tensor, smooth: Tensor, aspect: Tensor
+    draws: Draws,
+    size: int,
+    spacing: float,
+    *,
+    slope: Tensor,
+    smooth: Tensor,
+    stretch: Tensor | None = None,
+    tilt: Tensor | None = None,
+    waves: int | None = None,
 ) -> Tensor:
-    """(n, size, size) random fields, mean 0, sd 1 over the grid, amplitude spectrum
-    f^-slope exp(-(pi f smooth)^2 2); `slope`, `smooth` (cells), `aspect` (> 1: flat) are (n,).
+    """(n, size, size) random fields, mean 0, sd 1 over the grid, of amplitude spectrum
+    f^-slope exp(-2 (pi f smooth)^2).
+
+    `slope` and `smooth` (sd of the blur, cells) are (n,); `stretch` (n,) > 1 draws the field out
+    along a direction `tilt` (n,) radians from the x axis. `waves` (even) keeps only the lowest
+    waves / 2 of the grid's frequencies, which is cheaper. Periodic beyond the grid.
     """
-    noise = draws.normal(size, size)
-    fz = torch.fft.fftfreq(size, spacing, device=draws.device)[:, None]
-    fx = torch.fft.rfftfreq(size, spacing, device=draws.device)[None]
-    stretch = aspect.sqrt()[:, None, None]
-    squared = (fx * stretch) ** 2 + (fz / stretch) ** 2
-    squared[:, 0, 0] = 1.0
-    log_gain = -0.5 * slope[:, None, None] * torch.log(squared)
-    log_gain = log_gain - 2.0 * math.pi**2 * squared * smooth[:, None, None] ** 2
-    gain = torch.exp(log_gain)
-    gain[:, 0, 0] = 0.0
-    field = torch.fft.irfft2(torch.fft.rfft2(noise) * gain, s=(size, size))
+    waves = size if waves is None else min(waves, size)
+    span = size * spacing
+    kz = torch.fft.fftfreq(waves, 1.0 / waves, device=draws.device)[:, None]
+    kx = torch.fft.rfftfreq(waves, 1.0 / waves, device=draws.device)[None]
+    along, across = kx[None] / span, kz[None] / span
+    if tilt is not None:
+        cos, sin = torch.cos(tilt)[:, None, None], torch.sin(tilt)[:, None, None]
+        along, across = cos * along + sin * across, cos * across - sin * along
+    if stretch is not None:
+        root = stretch.sqrt()[:, None, None]
+        along, across = along * root, across / root
+    squared = along.square() + across.square()
+    squared = squared.expand(draws.count, -1, -1).clamp(min=1e-6)
+    gain = torch.log(squared).mul_(-0.5 * slope[:, None, None])
+    gain = gain.sub_(2.0 * math.pi**2 * squared * smooth[:, None, None] ** 2).exp_()
+    # No mean, and no Nyquist column or row, whose sine part a real grid does not have.
+    gain = gain * ((kx.abs() < waves / 2) & (kz.abs() < waves / 2) & (kx.abs() + kz.abs() > 0))
+    spectrum = torch.fft.rfft2(draws.noise(waves, waves)) * gain
+    if waves < size:
+        half = waves // 2
+        padded = spectrum.new_zeros(draws.count, size, size // 2 + 1)
+        padded[:, :half, :half] = spectrum[:, :half, :half]
+        padded[:, -half:, :half] = spectrum[:, -half:, :half]
+        spectrum = padded
+    field = torch.fft.irfft2(spectrum, s=(size, size))
     return field / field.square().mean(dim=(1, 2), keepdim=True).sqrt()
 
 

@@ -6,6 +6,7 @@ edges and spectrum are those of pictures, not of Gaussian fields. It holds no pi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -35,25 +36,65 @@ class GriddedModels(Models):
 
 def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
     """Style-A (smooth) or Style-B (`sharp`, textured)."""
-    spacing = 0.5 if sharp else 1.0
+    spacing = 0.625 if sharp else 1.25
     size = round(CELLS / spacing) + 2 * MARGIN
-    n = draws.count
-    ones = torch.ones(n, device=draws.device)
-    depth = grid_axis(size, spacing, draws.device)[:, None].clamp(0.0, CELLS) / CELLS
-    content = torch.zeros(n, size, size, device=draws.device)
-    for _ in range(3):
-        aspect = torch.exp(draws.uniform(low=-0.5, high=0.8))
-        shape = spectral(draws, size, spacing, draws.uniform(low=1.4, high=2.2), ones, aspect)
-        shape = shape - draws.uniform(1, 1, low=-0.5, high=1.2)
-        texture = spectral(draws, size, spacing, draws.uniform(low=1.0, high=1.8), ones, ones)
-        level = draws.normal(1, 1) + 0.25 * texture
-        content = torch.where(shape > 0, level, content)
-    content = blur(content, draws.uniform(low=1.3, high=2.2) / (1.0 if not sharp else 2.0))
-    trend = depth ** torch.exp(draws.uniform(1, 1, low=-0.5, high=0.5))
-    value = trend * draws.uniform(1, 1, low=1.5, high=3.5) + content
-    inner = value[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    low, high = inner.amin(dim=(1, 2), keepdim=True), inner.amax(dim=(1, 2), keepdim=True)
+    content = _picture(draws, size, spacing)
+    width = draws.uniform(low=0.6, high=1.3) if sharp else draws.uniform(low=1.4, high=2.4)
+    content = blur(content, width / spacing)
+    depth = grid_axis(size, spacing, draws.device)[:, None] / CELLS
+    content = content * (0.5 + 0.5 * (depth / 0.2).clamp(0.0, 1.0))
+    contrast = torch.exp(0.2 * draws.normal(1, 1)) * 0.78
+    value = _to_unit(depth + contrast * _to_unit(content)).clamp(min=0.0)
+    # Pictures are exposed: the mean varies less than that of unexposed content.
+    mean = value.mean(dim=(1, 2), keepdim=True)
+    value = value ** (torch.log(0.44 + 0.35 * (mean - 0.48)) / torch.log(mean))
     bottom = draws.uniform(1, 1, low=LOW, high=LOW + 300.0)
     top = draws.uniform(1, 1, low=HIGH - 900.0, high=HIGH)
-    value = bottom + (value - low) / (high - low) * (top - bottom)
-    return GriddedModels(n, draws.device, Gridded(value, spacing))
+    value = bottom + _to_unit(value) * (top - bottom)
+    return GriddedModels(draws.count, draws.device, Gridded(value, spacing))
+
+
+def _to_unit(values: Tensor) -> Tensor:
+    """(n, size, size) `values` scaled so that they run from 0 to 1 inside the model."""
+    inner = values[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+    low, high = inner.amin(dim=(1, 2), keepdim=True), inner.amax(dim=(1, 2), keepdim=True)
+    return (values - low) / (high - low).clamp(min=1e-6)
+
+
+def _picture(draws: Draws, size: int, spacing: float) -> Tensor:
+    """(n, size, size) shapes in [0, 1] over a dark background, the later hiding the earlier."""
+    zeros = torch.zeros(draws.count, device=draws.device)
+    axis = grid_axis(size, spacing, draws.device)
+    down = ((axis - CELLS / 2) / (CELLS / 2))[:, None]
+    content = torch.zeros(draws.count, size, size, device=draws.device)
+    for layer in range(4):
+        stretch = torch.exp(draws.uniform(low=0.0, high=1.4))
+        tilt = _upright_or_flat(draws)
+        slope = draws.uniform(low=1.2, high=2.6)
+        form = spectral(
+            draws,
+            size,
+            spacing,
+            slope=slope,
+            smooth=zeros + 1.0,
+            stretch=stretch,
+            tilt=tilt,
+            waves=48,
+        )
+        texture = spectral(
+            draws, size, spacing, slope=draws.uniform(low=1.0, high=2.0), smooth=zeros, waves=64
+        )
+        bright = draws.happens(0.75 if layer % 2 == 0 else 0.35, 1, 1)
+        weight = 0.35 * (1.0 + draws.normal(1, 1)) * torch.where(bright, 1.0, -1.0)
+        inside = form + weight * down > draws.uniform(1, 1, low=-0.2, high=0.9)
+        level = draws.uniform(1, 1)
+        level = torch.where(bright, 0.55 + 0.45 * level, 0.3 * level)
+        rough = draws.uniform(1, 1, low=0.02, high=0.15)
+        content = torch.where(inside, level + rough * texture, content)
+    return content.clamp(0.0, 1.2)
+
+
+def _upright_or_flat(draws: Draws) -> Tensor:
+    """(n,) directions in radians from the x axis: mostly near horizontal or vertical."""
+    quarter = draws.integers(0, 1).to(torch.float32) * (math.pi / 2)
+    return quarter + 0.35 * draws.normal()
