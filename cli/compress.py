@@ -1,0 +1,73 @@
+"""`velcodec compress`: an `.npy` file goes in, a `.vlat` archive comes out."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+from .encoding import encode_file
+from .failures import about
+from .progress import progress
+from .report import count, show_json
+
+
+@click.command()
+@click.argument("source", metavar="IN.NPY", type=options.PATH)
+@click.argument("target", metavar="OUT.VLAT", type=options.PATH)
+@options.source
+@options.geometry
+@options.coding
+@options.decoder
+@click.option(
+    "--keys",
+    type=options.PATH,
+    metavar="FILE",
+    help="Text file with a name for each model, one a line.  [default: their numbers]",
+)
+@click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ...")
+@click.option("--provenance", default="", metavar="TEXT", help="Where the models come from.")
+@click.option("--licence", default="", metavar="TEXT", help="Licence of the models.")
+@options.device
+@options.force
+@options.as_json
+def compress(source: Path, target: Path, force: bool, as_json: bool, **settings: Any) -> None:
+    """Compress the velocity models of IN.NPY to the archive OUT.VLAT.
+
+    IN.NPY holds an array (nz,nx), (n,nz,nx) or (n,1,nz,nx) of float32, float64 or integers.
+    Without --bytes-per-model, each model takes the bytes that it needs for 30 dB or more.
+
+    \b
+    Example:
+      velcodec compress models.npy models.vlat --dx 10 --dz 10
+      velcodec compress models.npy small.vlat --bytes-per-model 64
+      velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
+    """
+    from velcodec.formats.atomic import atomic_write
+
+    started = time.perf_counter()
+    with (
+        about(source),
+        progress(source.name) as update,
+        atomic_write(target, force=force, source=source) as stream,
+    ):
+        encoded = encode_file(source, settings, update)
+        encoded.write(stream)
+    seconds = time.perf_counter() - started
+    summary = encoded.summary
+    if as_json:
+        figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
+        show_json(figures)
+        return
+    click.echo(
+        f"{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
+        f"{summary.bytes_per_model:,.1f} per model, "
+        f"{summary.input_bytes / summary.bytes:,.0f} times smaller"
+    )
+    click.echo(
+        f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
+        f"(model {summary.worst_model}); {seconds:.1f} s"
+    )

@@ -1,0 +1,101 @@
+"""Comparing an archive with the models it was made from: figures per model and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from velcodec import Archive
+    from velcodec.formats.npy import ModelArray
+    from velcodec.metrics import Quality
+
+HEADS = ("bytes/model", "PSNR dB", "SSIM", "MAE m/s", "max m/s")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The figures of every model of one file, and the size of its archive in bytes."""
+
+    qualities: tuple[Quality, ...]
+    size: int
+
+    @property
+    def bytes_per_model(self) -> float:
+        """Size of the whole archive by the number of models."""
+        return self.size / len(self.qualities)
+
+    def to_dict(self, per_model: bool = False) -> dict[str, Any]:
+        """Means over the models, the largest error, and on demand the figures of each model."""
+        figures: dict[str, Any] = {
+            "models": len(self.qualities),
+            "bytes": self.size,
+            "bytes_per_model": self.bytes_per_model,
+            "psnr_db": mean([quality.psnr for quality in self.qualities]),
+            "psnr_db_least": min(quality.psnr for quality in self.qualities),
+            "ssim": mean([quality.ssim for quality in self.qualities]),
+            "mae_m_s": mean([quality.mae for quality in self.qualities]),
+            "max_error_m_s": max(quality.max_error for quality in self.qualities),
+        }
+        if per_model:
+            figures["per_model"] = [
+                {
+                    "psnr_db": quality.psnr,
+                    "ssim": quality.ssim,
+                    "mae_m_s": quality.mae,
+                    "max_error_m_s": quality.max_error,
+                }
+                for quality in self.qualities
+            ]
+        return figures
+
+    def cells(self) -> list[str]:
+        """The summary as the cells of a table, in the order of HEADS."""
+        figures = self.to_dict()
+        return [
+            f"{self.bytes_per_model:,.1f}",
+            f"{figures['psnr_db']:.2f}",
+            f"{figures['ssim']:.4f}",
+            f"{figures['mae_m_s']:.2f}",
+            f"{figures['max_error_m_s']:,.1f}",
+        ]
+
+    def rows(self) -> list[list[str]]:
+        """Number and figures of each model as the rows of a table, in the order of HEADS[1:]."""
+        return [
+            [str(number), f"{q.psnr:.2f}", f"{q.ssim:.4f}", f"{q.mae:.2f}", f"{q.max_error:,.1f}"]
+            for number, q in enumerate(self.qualities)
+        ]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def compare(
+    archive: Archive,
+    original: ModelArray,
+    size: int,
+    update: Callable[[int, int, str], None],
+) -> Comparison:
+    """Decode every model as `decompress` would and compare with the original, both in m/s."""
+    from velcodec.codec.values import to_m_s
+    from velcodec.metrics import quality
+
+    qualities = []
+    for number, (before, after) in enumerate(zip(original.models, archive, strict=True)):
+        layout = archive.layout(number)
+        after = after.T if layout.axes.endswith("xz") else after
+        qualities.append(quality(to_m_s(before, layout.units), to_m_s(after, layout.units)))
+        update(number + 1, len(archive), "compare")
+    return Comparison(tuple(qualities), size)
+
+
+def merge(comparisons: Sequence[Comparison]) -> Comparison:
+    """All models of all files together."""
+    return Comparison(
+        tuple(quality for one in comparisons for quality in one.qualities),
+        sum(one.size for one in comparisons),
+    )

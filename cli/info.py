@@ -1,0 +1,87 @@
+"""`velcodec info`: what an archive says of itself. It decodes nothing and never imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options
+from .failures import about
+from .report import show_json, show_pairs
+
+if TYPE_CHECKING:
+    from velcodec import Archive
+    from velcodec.formats.vlat import Layout
+
+
+@click.command()
+@click.argument("source", metavar="IN.VLAT", type=options.PATH)
+@click.option("--keys", is_flag=True, help="List the name of every model too.")
+@options.as_json
+def info(source: Path, keys: bool, as_json: bool) -> None:
+    """Show what IN.VLAT holds: models, grid, spacing, decoder, origin and licence.
+
+    \b
+    Example:
+      velcodec info models.vlat
+      velcodec info models.vlat --keys --json
+    """
+    import velcodec
+
+    with about(source), velcodec.open(source) as archive:
+        figures = {"archive": source, **archive.info(), "decoder": decoder_figures(archive)}
+        names = list(archive.keys) if keys else []
+        layouts = archive.header.layouts
+    if as_json:
+        show_json({**figures, "keys": names} if keys else figures)
+        return
+    pairs = summary(figures)
+    for number, layout in enumerate(layouts):
+        head = "models" if len(layouts) == 1 else f"models, kind {number + 1}"
+        pairs[f"{head}: grid"] = f"{layout.nz} x {layout.nx} (depth x distance)"
+        pairs[f"{head}: array"] = array_text(layout)
+        pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m"
+        pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m"
+    show_pairs(pairs)
+    for number, name in enumerate(names):
+        click.echo(f"{number}\t{name}")
+
+
+def decoder_figures(archive: Archive) -> dict[str, Any]:
+    """Name and hash of the archive's decoder, and where it was found (None: nowhere)."""
+    from velcodec.decoder import registry
+    from velcodec.formats.errors import VelcodecError
+
+    header = archive.header
+    found: dict[str, Any] = {"name": header.decoder_name, "hash": header.decoder_hash.hex()}
+    try:
+        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name)
+    except VelcodecError:
+        return {**found, "place": None, "path": None}
+    return {**found, "place": entry.place, "path": str(entry.path)}
+
+
+def summary(figures: dict[str, Any]) -> dict[str, object]:
+    """What is said of the archive as a whole."""
+    decoder = figures["decoder"]
+    pairs: dict[str, object] = {
+        "archive": figures["archive"],
+        "models": f"{figures['models']:,}",
+        "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
+        "decoder": f"{decoder['name']} ({decoder['place'] or 'NOT INSTALLED'})",
+        "decoder hash": decoder["hash"],
+        "source SHA-256": figures["source_sha256"] or "not stored",
+    }
+    for name in ("provenance", "licence"):
+        if figures[name]:
+            pairs[name] = figures[name]
+    for name, value in figures["user"].items():
+        pairs[f"user: {name}"] = value
+    return pairs
+
+
+def array_text(layout: Layout) -> str:
+    """`float32, m/s, axes n, 1, z, x`."""
+    return f"{layout.dtype.lstrip('<>|=')}, {layout.units}, axes {', '.join(layout.axes)}"

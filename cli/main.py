@@ -1,0 +1,121 @@
+"""The command group: which commands there are, and how every failure is told.
+
+A failure is one line on stderr, `velcodec: error: ...`, and an exit code that docs/cli.md lists.
+A traceback is never shown for a bad input; it is shown for a fault of the program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from .compress import compress
+from .decoders import decoder
+from .decompress import decompress
+from .demo import demo
+from .evaluate import evaluate
+from .failures import message_of
+from .info import info
+from .verify import verify
+
+EXIT_USAGE = 2
+EXIT_SYSTEM = 3
+EXIT_INTERRUPTED = 130
+
+COMMANDS: tuple[click.Command, ...] = (
+    compress,
+    decompress,
+    info,
+    verify,
+    evaluate,
+    demo,
+    decoder,
+)
+
+
+class OneLineErrors(click.Group):
+    """A group whose failures are one line on stderr and a documented exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run; in standalone mode end the process with the exit code."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.Abort:
+            fail("interrupted", EXIT_INTERRUPTED)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "velcodec"
+            fail(f"{error.format_message()} (see {command} --help)", EXIT_USAGE)
+        except click.ClickException as error:
+            fail(error.format_message(), error.exit_code)
+        except BrokenPipeError:
+            # The reader of the output went away (`velcodec info x | head`): end quietly.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as error:
+            fail(*explain(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """The message and exit code for a failure that is not the program's fault; else raise it."""
+    from velcodec.formats.errors import VelcodecError
+
+    if isinstance(error, VelcodecError):
+        return message_of(error), error.exit_code
+    if isinstance(error, OSError):
+        place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        return f"{place}{error.strerror or error}", EXIT_SYSTEM
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}", EXIT_SYSTEM
+    raise error
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """End the process with one line on stderr."""
+    click.echo(f"velcodec: error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted and not context.resilient_parsing:
+        from velcodec import __version__
+
+        click.echo(f"velcodec {__version__}")
+        context.exit()
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_version,
+    help="Show the version and exit.",
+)
+def main() -> None:
+    """Store seismic velocity models in small files that render at any resolution.
+
+    \b
+    Example:
+      velcodec compress models.npy models.vlat --dx 10 --dz 10
+      velcodec decompress models.vlat fine.npy --res 280
+    """
+
+
+for command in COMMANDS:
+    main.add_command(command)

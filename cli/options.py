@@ -1,0 +1,165 @@
+"""Options that several commands share, each with one name, one meaning and one help text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Resolution(click.ParamType):
+    """`280` or `140x280`: samples along z and x, as a tuple (nz, nx)."""
+
+    name = "N|NZxNX"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Parse; whether the size can be rendered is for the library to say."""
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", value)
+        if found is None:
+            self.fail(f"expected N or NZxNX, such as 280 or 140x280, found {value!r}", param, ctx)
+        return int(found[1]), int(found[2] or found[1])
+
+
+class Origin(click.ParamType):
+    """`X,Z` in metres, as a tuple (x, z)."""
+
+    name = "X,Z"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, float]:
+        """Parse two numbers parted by a comma."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            x, z = (float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"expected X,Z in metres, such as 0,500, found {value!r}", param, ctx)
+        return x, z
+
+
+# A file may be named before it exists, and the library says more about a bad one than click does.
+PATH = click.Path(path_type=Path)
+
+
+def device(command: Command) -> Command:
+    """Add `--device` and `--threads`: where to compute."""
+    command = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="CPU threads to compute with.  [default: torch's choice]",
+    )(command)
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="auto|cpu|cuda[:N]",
+        help="Where to compute; auto takes a CUDA device if there is one.",
+    )(command)
+
+
+def decoder(command: Command) -> Command:
+    """Add `--decoder`: which decoder to use."""
+    return click.option(
+        "--decoder",
+        metavar="NAME|HASH|FILE",
+        help="Decoder to use: a name or hash that `velcodec decoder list` shows, or a file.",
+    )(command)
+
+
+def as_json(command: Command) -> Command:
+    """Add `--json`, passed as `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the figures as one JSON object."
+    )(command)
+
+
+def force(command: Command) -> Command:
+    """Add `--force`: replace an existing output."""
+    return click.option("--force", is_flag=True, help="Replace an existing output file.")(command)
+
+
+def source(command: Command) -> Command:
+    """Add what an .npy file does not say of itself: `--units`, `--order`."""
+    command = click.option(
+        "--order",
+        type=click.Choice(["zx", "xz"]),
+        default="zx",
+        show_default=True,
+        help="Order of the last two axes; zx: rows are depths.",
+    )(command)
+    return click.option(
+        "--units",
+        type=click.Choice(["m/s", "km/s"]),
+        default="m/s",
+        show_default=True,
+        help="Units of the velocities in the file.",
+    )(command)
+
+
+def geometry(command: Command) -> Command:
+    """Add `--dx`, `--dz` and `--origin`: where the samples lie, in metres."""
+    for option in (
+        click.option(
+            "--origin",
+            type=Origin(),
+            default="0,0",
+            show_default=True,
+            help="Position of the first sample in metres.",
+        ),
+        click.option(
+            "--dz",
+            type=float,
+            default=10.0,
+            show_default=True,
+            metavar="METRES",
+            help="Spacing of the samples in depth.",
+        ),
+        click.option(
+            "--dx",
+            type=float,
+            default=10.0,
+            show_default=True,
+            metavar="METRES",
+            help="Spacing of the samples along x.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def coding(command: Command) -> Command:
+    """Add how models are fitted and stored: `--bytes-per-model`, `--fit`, `--latent-only`."""
+    for option in (
+        click.option(
+            "--latent-only",
+            is_flag=True,
+            help="Store nothing but latents (so far the only mode).",
+        ),
+        click.option(
+            "--fit",
+            type=click.Choice(["lm", "adam", "amortised"]),
+            default="lm",
+            show_default=True,
+            help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
+            "encoder network alone (fastest, least exact).",
+        ),
+        click.option(
+            "--bytes-per-model",
+            type=float,
+            metavar="N",
+            help="Keep the whole file to N bytes per model on average.",
+        ),
+    ):
+        command = option(command)
+    return command

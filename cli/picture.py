@@ -1,0 +1,67 @@
+"""The demo's picture: original, rendering and error of a few models side by side (matplotlib)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Model = NDArray[np.generic]
+
+INCHES_PER_PANEL = (3.3, 2.5)
+DOTS_PER_INCH = 110
+
+
+def draw_comparison(
+    originals: Sequence[Model],
+    native: Sequence[Model],
+    fine: Sequence[Model],
+    titles: Sequence[str],
+    extent_km: tuple[float, float, float, float],
+    stream: BinaryIO,
+) -> None:
+    """Write a PNG with a row per model: original, fine rendering, error at the native grid.
+
+    Models are [z, x] in m/s; `extent_km` is (left, right, bottom, top) of all of them.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise click.ClickException(
+            "the picture needs matplotlib: pip install 'velcodec[plot]', or use --no-picture"
+        ) from None
+
+    rows = len(originals)
+    width, height = INCHES_PER_PANEL
+    figure = Figure(figsize=(3 * width, rows * height), layout="constrained", dpi=DOTS_PER_INCH)
+    panels: Any = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
+    for panel, original, back, rendering, title in zip(
+        panels, originals, native, fine, titles, strict=True
+    ):
+        low, high = float(original.min()), float(original.max())
+        error = back.astype(float) - original.astype(float)
+        span = max(1.0, float(abs(error).max()))
+        look = {"extent": extent_km, "aspect": "auto", "interpolation": "nearest"}
+        speed = {"cmap": "viridis", "vmin": low, "vmax": high, **look}
+        panel[0].imshow(original, **speed)
+        image = panel[1].imshow(rendering, **speed)
+        figure.colorbar(image, ax=panel[:2].tolist(), label="m/s", pad=0.01)
+        image = panel[2].imshow(error, cmap="RdBu_r", vmin=-span, vmax=span, **look)
+        figure.colorbar(image, ax=panel[2], label="m/s", pad=0.02)
+        panel[0].set_title(f"original, {size(original)}", fontsize="medium")
+        panel[1].set_title(f"rendering, {size(rendering)}", fontsize="medium")
+        panel[2].set_title(f"error: {title}", fontsize="medium")
+        panel[0].set_ylabel("depth, km")
+    for axis in panels[-1]:
+        axis.set_xlabel("x, km")
+    figure.savefig(stream, format="png")
+
+
+def size(model: Model) -> str:
+    """`70 x 70`."""
+    return f"{model.shape[0]} x {model.shape[1]}"

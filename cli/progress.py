@@ -1,0 +1,41 @@
+"""A progress bar on stderr: only on a terminal, and only for what takes more than a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SHOW_AFTER_SECONDS = 1.0
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Give a function to call with (done, total, stage); the bar goes away at the end.
+
+    `what` is the file at work; a new stage starts the bar again.
+    """
+    from tqdm import tqdm
+
+    # disable=None: tqdm draws nothing when stderr is not a terminal.
+    bar = tqdm(
+        desc=what,
+        delay=SHOW_AFTER_SECONDS,
+        disable=None,
+        leave=False,
+        dynamic_ncols=True,
+    )
+    current = ""
+
+    def update(done: int, total: int, stage: str = "") -> None:
+        nonlocal current
+        if stage != current:
+            current = stage
+            bar.n = bar.last_print_n = 0
+            bar.set_description(f"{what}: {stage}", refresh=False)
+        bar.total = total
+        bar.update(done - bar.n)
+
+    try:
+        yield update
+    finally:
+        bar.close()

@@ -1,0 +1,55 @@
+"""Printing figures: as aligned text for people, or as one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: no NumPy scalars, paths or bytes, null for not-a-number."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    return str(value)
+
+
+def show_json(figures: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(plain(figures), indent=2, ensure_ascii=False))
+
+
+def show_pairs(pairs: Mapping[str, object]) -> None:
+    """Print a name and a value per line, the values aligned."""
+    width = max(map(len, pairs), default=0)
+    for name, value in pairs.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+def show_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column flush left, figures flush right."""
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    for row in (heads, *rows):
+        cells = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def count(number: int, noun: str) -> str:
+    """`1 model`, `1,200 models`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
