@@ -1,0 +1,97 @@
+"""Random faults, layer depths and layer velocities of the FlatFault and CurveFault families.
+
+The distributions were measured by fitting such blocks to published models (docs/generator.md).
+Lengths are in cells of the 70 x 70 grid. It evaluates nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .draws import Draws
+from .layered import HIGH, LOW
+from .models import CELLS
+
+# Kinds of fault, by the side that moved and the way it moved: measured shares, then the fault's
+# angle from the vertical (degrees) and where it crosses the middle depth (cells from the edge of
+# the grid on the side that stayed), as ranges of a uniform distribution. Negative angles lean
+# away from the block with depth, so that the block is the rock below the fault.
+_KINDS = (
+    # share, moves up, angle from .. to, crossing from .. to
+    (0.33, True, -64.0, -20.0, 6.0, 72.0),
+    (0.05, True, -20.0, 5.0, 20.0, 68.0),
+    (0.28, False, -72.0, 0.0, 6.0, 69.0),
+    (0.30, False, 0.0, 48.0, 4.0, 56.0),
+    (0.04, True, 8.0, 28.0, 30.0, 60.0),
+)
+
+
+def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
+    """(n, most - 1) interface depths in whole cells: each layer at least 60 / layers thick, the
+    rest shared very unevenly. Interfaces a model does not have lie below the grid."""
+    count = layers[:, None].to(torch.float32)
+    thinnest = 60.0 / count
+    index = torch.arange(most, device=draws.device)
+    share = torch.exp(2.0 * draws.normal(most)) * (index < layers[:, None])
+    slack = (60.0 / count - 5.0) * share / share.sum(dim=1, keepdim=True)
+    depths = ((index + 1) * thinnest + slack.cumsum(dim=1)).round()
+    return torch.where(index < layers[:, None] - 1, depths, 2.0 * CELLS)[:, :-1]
+
+
+def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
+    """(n, most) ascending velocities in m/s: the upper half of the layers U[1500, 3000], the lower
+    half U[3000, 4500]; layers a model does not have repeat its last one."""
+    middle = (LOW + HIGH) / 2.0
+    index = torch.arange(most, device=draws.device)
+    deep = index >= (layers // 2)[:, None]
+    value = draws.uniform(most, low=LOW, high=middle) + deep * (middle - LOW)
+    value = torch.where(index < layers[:, None], value.round(), HIGH + 1.0).sort(dim=1).values
+    return value.gather(1, torch.minimum(index, layers[:, None] - 1))
+
+
+def draw_blocks(draws: Draws, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normals, offsets, slips and veils of `count` fault blocks per model, as `Blocks` has them.
+
+    Drawn with the block on the right, then mirrored for half of the blocks.
+    """
+    table = torch.tensor(_KINDS, dtype=torch.float32, device=draws.device)
+    kind = table[draws.choice(tuple(row[0] for row in _KINDS), count)]
+    angle = torch.deg2rad(kind[..., 2] + (kind[..., 3] - kind[..., 2]) * draws.uniform(count))
+    crossing = kind[..., 4] + (kind[..., 5] - kind[..., 4]) * draws.uniform(count)
+    up = kind[..., 1] > 0.5
+    throw = draws.uniform(count, low=5.0, high=10.0) * torch.where(up, -1.0, 1.0)
+    heave = throw * torch.tan(angle)
+    # The side walls follow the slip: the one it comes from is dragged along, the one it goes to
+    # stays where it was, a few cells inside the grid.
+    left = draws.uniform(count, low=3.0, high=6.5) + heave.clamp(min=0.0)
+    right = CELLS + draws.uniform(count, low=2.0, high=6.0) + heave.clamp(max=0.0)
+    lean_left = draws.uniform(count, low=0.03, high=0.08)
+    lean_right = draws.uniform(count, low=-0.03, high=0.08)
+    fault = _half_plane(crossing, angle, 1.0)
+    left_wall = _half_plane(left, torch.atan(lean_left), 1.0)
+    right_wall = _half_plane(right, torch.atan(lean_right), -1.0)
+    normals = torch.stack([fault[0], left_wall[0], right_wall[0]], dim=2)
+    offsets = torch.stack([fault[1], left_wall[1], right_wall[1]], dim=2)
+    slips = torch.stack([heave, throw], dim=-1)
+    veils = draws.uniform(count, low=10.0, high=14.0) * torch.cos(angle) * ~up
+    mirrored = draws.happens(0.5, count)
+    return _mirror(normals, offsets, slips, mirrored) + (veils,)
+
+
+def _half_plane(x: Tensor, angle: Tensor, side: float) -> tuple[Tensor, Tensor]:
+    """Right (side 1) or left (-1) of the line through (x, 35), `angle` radians from the vertical,
+    positive leaning to the right with depth: unit normal (..., 2) and offset."""
+    normal = torch.stack([torch.cos(angle), -torch.sin(angle)], dim=-1) * side
+    return normal, normal[..., 0] * x + normal[..., 1] * (CELLS / 2.0)
+
+
+def _mirror(
+    normals: Tensor, offsets: Tensor, slips: Tensor, mirrored: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Blocks with x -> 70 - x where `mirrored`."""
+    sign = torch.where(mirrored, -1.0, 1.0)
+    flip = torch.stack([sign, torch.ones_like(sign)], dim=-1)
+    flipped = normals * flip[:, :, None]
+    shifted = offsets - torch.where(mirrored[:, :, None], CELLS * normals[..., 0], 0.0)
+    return flipped, shifted, slips * flip

@@ -1,0 +1,117 @@
+"""Summary statistics of velocity models on a grid, for comparing generated with published sets.
+
+Everything takes models (n, nz, nx) in m/s, depth down, and returns plain numbers. Used by the tests
+and by the tables in docs/generator.md. It never reads files.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+
+def dominant_levels(model: Array, share: float = 0.025) -> Array:
+    """Velocities (m/s, ascending) that at least `share` of one model's samples have exactly."""
+    values, counts = np.unique(model, return_counts=True)
+    return values[counts >= share * model.size]
+
+
+def transitional_share(models: Array) -> float:
+    """Share of samples whose velocity is not a whole number of m/s: blends of two layers."""
+    return float(np.mean(np.abs(models - np.round(models)) > 1e-3))
+
+
+def non_monotone_share(models: Array, tolerance: float = 1.0) -> float:
+    """Share of depth profiles with a velocity decrease of more than `tolerance` m/s."""
+    return float(np.mean(np.any(np.diff(models, axis=1) < -tolerance, axis=1)))
+
+
+def interface_depths(profile: Array, jump: float = 0.5) -> NDArray[np.int64]:
+    """Rows of one depth profile (nz,) that begin a layer: velocity changes by more than `jump`."""
+    return np.flatnonzero(np.abs(np.diff(profile)) > jump) + 1
+
+
+def layer_counts(models: Array) -> NDArray[np.int64]:
+    """Visible layers of every model's first column, (n,): exact for sharp layered sets."""
+    return np.array([len(interface_depths(model[:, 0])) + 1 for model in models])
+
+
+def interface_spacings(models: Array) -> Array:
+    """Distances in cells between neighbouring interfaces of the first columns, pooled."""
+    return np.concatenate([np.diff(interface_depths(model[:, 0])) for model in models]).astype(
+        float
+    )
+
+
+def strongest_offsets(models: Array) -> Array:
+    """(n,) depth range in cells of the strongest interface over the columns of flat-layered models.
+
+    The interface is the largest gap between dominant levels; its depth in a column is where the
+    velocity first passes the middle of that gap.
+    """
+    found = []
+    for model in models:
+        levels = dominant_levels(model)
+        if len(levels) < 2:
+            continue
+        gap = int(np.argmax(np.diff(levels)))
+        deeper = model > (levels[gap] + levels[gap + 1]) / 2.0
+        depth = np.where(deeper.any(axis=0), deeper.argmax(axis=0), model.shape[0])
+        found.append(float(depth.max() - depth.min()))
+    return np.array(found)
+
+
+def to_unit(models: Array) -> Array:
+    """Each model scaled to its own range, [0, 1]."""
+    low = models.min(axis=(1, 2), keepdims=True)
+    high = models.max(axis=(1, 2), keepdims=True)
+    return (models - low) / np.maximum(high - low, 1e-9)
+
+
+def depth_trend(models: Array, bands: int = 6) -> Array:
+    """(bands,) mean of `to_unit` models in equal depth bands."""
+    unit = to_unit(models)
+    return np.array([band.mean() for band in np.array_split(unit, bands, axis=1)])
+
+
+def gradient_quantiles(models: Array, axis: int) -> Array:
+    """50, 75, 90, 95, 99 % quantiles of |difference between neighbours| of `to_unit` models."""
+    return np.quantile(np.abs(np.diff(to_unit(models), axis=axis)), [0.5, 0.75, 0.9, 0.95, 0.99])
+
+
+def gradient_kurtosis(models: Array, axis: int) -> float:
+    """Kurtosis of the difference between neighbours of `to_unit` models: 3 for Gaussian fields,
+    more where there are edges."""
+    step = np.diff(to_unit(models), axis=axis)
+    step = step - step.mean()
+    return float(np.mean(step**4) / np.mean(step**2) ** 2)
+
+
+def lateral_spectrum(models: Array) -> Array:
+    """log10 power at 1, 2 .. 10 cycles per width of `to_unit` rows less their means (Hann)."""
+    unit = to_unit(models)
+    rows = (unit - unit.mean(axis=2, keepdims=True)) * np.hanning(unit.shape[2])
+    power: Array = np.mean(np.abs(np.fft.rfft(rows, axis=2)) ** 2, axis=(0, 1))
+    return np.log10(power[1:11])
+
+
+def summary(models: Array) -> dict[str, float]:
+    """The figures of the comparison table, by name."""
+    lateral, vertical = gradient_quantiles(models, 2), gradient_quantiles(models, 1)
+    columns = to_unit(models)
+    return {
+        "mean, m/s": float(models.mean()),
+        "sd, m/s": float(models.std()),
+        "mean of unit-scaled": float(columns.mean()),
+        "sd of unit-scaled": float(columns.std(axis=(1, 2)).mean()),
+        "transitional share": transitional_share(models),
+        "non-monotone profiles": non_monotone_share(models),
+        "lateral step, 90 % x 100": 100.0 * float(lateral[2]),
+        "lateral step, 99 % x 100": 100.0 * float(lateral[4]),
+        "vertical step, 90 % x 100": 100.0 * float(vertical[2]),
+        "vertical step, 99 % x 100": 100.0 * float(vertical[4]),
+        "lateral kurtosis": gradient_kurtosis(models, 2),
+        "vertical kurtosis": gradient_kurtosis(models, 1),
+    }
