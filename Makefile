@@ -40,6 +40,14 @@ lint: setup
 typecheck: setup
 	$(BIN)/mypy
 
+# Bytes, PSNR, SSIM, MAE and seconds of every .npy file in the folder VELCODEC_REAL_DATA.
+bench: setup
+ifdef VELCODEC_REAL_DATA
+	$(BIN)/velcodec evaluate $(sort $(wildcard $(VELCODEC_REAL_DATA)/*.npy))
+else
+	@echo 'skipped: VELCODEC_REAL_DATA does not name a folder of .npy files'
+endif
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -f velcodec-demo.png velcodec-demo.vlat

@@ -15,7 +15,7 @@ from .progress import progress
 from .report import count, show_json
 
 
-@click.command()
+@click.command(short_help="Compress models from an .npy file.")
 @click.argument("source", metavar="IN.NPY", type=options.PATH)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @options.source

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SAMPLES_AT_ONCE = 4_000_000
 
 
-@click.command()
+@click.command(short_help="Render an archive, at its own grid or any other.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.argument("target", metavar="[OUT.NPY]", type=options.PATH, required=False)
 @click.option(

@@ -35,7 +35,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-@click.command()
+@click.command(short_help="The whole way on a bundled sample, with a picture.")
 @click.option(
     "--out",
     type=options.PATH,

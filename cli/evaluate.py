@@ -16,7 +16,7 @@ from .progress import progress
 from .report import show_json, show_table
 
 
-@click.command()
+@click.command(short_help="Compress, decode and compare, in memory.")
 @click.argument("sources", metavar="IN.NPY...", type=options.PATH, nargs=-1, required=True)
 @click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
 @options.source

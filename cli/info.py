@@ -12,11 +12,10 @@ from .failures import about
 from .report import show_json, show_pairs
 
 if TYPE_CHECKING:
-    from velcodec import Archive
     from velcodec.formats.vlat import Layout
 
 
-@click.command()
+@click.command(short_help="Show what an archive holds.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.option("--keys", is_flag=True, help="List the name of every model too.")
 @options.as_json
@@ -31,7 +30,7 @@ def info(source: Path, keys: bool, as_json: bool) -> None:
     import velcodec
 
     with about(source), velcodec.open(source) as archive:
-        figures = {"archive": source, **archive.info(), "decoder": decoder_figures(archive)}
+        figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
         layouts = archive.header.layouts
     if as_json:
@@ -49,20 +48,6 @@ def info(source: Path, keys: bool, as_json: bool) -> None:
         click.echo(f"{number}\t{name}")
 
 
-def decoder_figures(archive: Archive) -> dict[str, Any]:
-    """Name and hash of the archive's decoder, and where it was found (None: nowhere)."""
-    from velcodec.decoder import registry
-    from velcodec.formats.errors import VelcodecError
-
-    header = archive.header
-    found: dict[str, Any] = {"name": header.decoder_name, "hash": header.decoder_hash.hex()}
-    try:
-        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name)
-    except VelcodecError:
-        return {**found, "place": None, "path": None}
-    return {**found, "place": entry.place, "path": str(entry.path)}
-
-
 def summary(figures: dict[str, Any]) -> dict[str, object]:
     """What is said of the archive as a whole."""
     decoder = figures["decoder"]
@@ -70,7 +55,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "archive": figures["archive"],
         "models": f"{figures['models']:,}",
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
-        "decoder": f"{decoder['name']} ({decoder['place'] or 'NOT INSTALLED'})",
+        "decoder": decoder["name"],
         "decoder hash": decoder["hash"],
         "source SHA-256": figures["source_sha256"] or "not stored",
     }

@@ -6,6 +6,7 @@ A traceback is never shown for a bad input; it is shown for a fault of the progr
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -89,6 +90,14 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+class Warnings(logging.Handler):
+    """Prints the library's warnings on stderr, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        click.echo(f"velcodec: warning: {' '.join(record.getMessage().split())}", err=True)
+
+
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the version and end."""
     if wanted and not context.resilient_parsing:
@@ -98,7 +107,9 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
         context.exit()
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "velcodec", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -115,6 +126,9 @@ def main() -> None:
       velcodec compress models.npy models.vlat --dx 10 --dz 10
       velcodec decompress models.vlat fine.npy --res 280
     """
+    logger = logging.getLogger("velcodec")
+    if not any(isinstance(handler, Warnings) for handler in logger.handlers):
+        logger.addHandler(Warnings(logging.WARNING))
 
 
 for command in COMMANDS:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from velcodec.formats.npy import ModelArray
 
 
-@click.command()
+@click.command(short_help="Check an archive; compare it with the original.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.option(
     "--against",

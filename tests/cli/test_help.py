@@ -65,7 +65,9 @@ def modules_after(arguments: list[str]) -> list[str]:
 def test_usage_errors_are_one_line_and_exit_2() -> None:
     result = CliRunner().invoke(main, ["compress", "--no-such-option"])
     assert result.exit_code == 2
-    assert result.stderr.startswith("velcodec: error: No such option: --no-such-option")
+    assert result.stderr.startswith("velcodec: error: No such option")
+    assert "--no-such-option" in result.stderr
+    assert "velcodec compress --help" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
