@@ -8,21 +8,18 @@
   at different resolutions show the same geology at the same place.
 - Cell coordinates (tiling, sampling) run from 0 to n over the extent; sample i is at i + 1/2.
 
-It never holds velocities, and only `cell_centres` imports torch.
+It never holds velocities and never imports torch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.formats.errors import InputShapeError, NonFiniteError, PointsOutsideError
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Float64 = NDArray[np.float64]
 
@@ -30,22 +27,15 @@ Float64 = NDArray[np.float64]
 EDGE_TOLERANCE_CELLS = 1e-6
 
 
-def axis_centres(n: int) -> Float64:
+def cell_centres(n: int) -> Float64:
     """Domain coordinates in (-1, 1) of the n samples of an axis, shape (n,)."""
     return (2.0 * np.arange(n) + 1.0) / n - 1.0
 
 
 def grid_points(nz: int, nx: int) -> Float64:
     """Domain points (x, z) of an [nz, nx] grid, shape (nz * nx, 2), in the array's own order."""
-    z, x = np.meshgrid(axis_centres(nz), axis_centres(nx), indexing="ij")
+    z, x = np.meshgrid(cell_centres(nz), cell_centres(nx), indexing="ij")
     return np.stack([x.ravel(), z.ravel()], axis=1)
-
-
-def cell_centres(nz: int, nx: int) -> Tensor:
-    """`grid_points` as a float32 tensor on the CPU, for a decoder. Imports torch."""
-    import torch
-
-    return torch.from_numpy(grid_points(nz, nx)).float()
 
 
 @dataclass(frozen=True)
@@ -67,7 +57,8 @@ class Geometry:
 
     def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
         """Points (x, z) in metres of an [nz, nx] rendering (default: the model's own samples),
-        shape (nz * nx, 2), in the array's own order."""
+        shape (nz * nx, 2), in the array's own order.
+        """
         domain = grid_points(nz or self.nz, nx or self.nx)
         cells = (domain + 1.0) / 2.0 * (self.nx, self.nz)
         spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
@@ -97,7 +88,9 @@ def check_points(points: Any) -> Float64:
     """`points` as float64 of shape (P, 2), or InputShapeError / NonFiniteError."""
     metres = np.asarray(points, dtype=np.float64)
     if metres.ndim != 2 or metres.shape[1] != 2:
-        raise InputShapeError(f"points: expected shape (P, 2) with columns x, z, found {metres.shape}")
+        raise InputShapeError(
+            f"points: expected shape (P, 2) with columns x, z, found {metres.shape}"
+        )
     if not np.isfinite(metres).all():
         row = int(np.flatnonzero(~np.isfinite(metres).all(axis=1))[0])
         raise NonFiniteError(f"points: row {row} is {metres[row].tolist()}, expected finite metres")

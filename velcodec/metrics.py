@@ -80,6 +80,7 @@ class Quality:
     max_error: float
 
     def to_dict(self) -> dict[str, float]:
+        """The figures by name."""
         return asdict(self)
 
 

@@ -148,6 +148,7 @@ class Tiling:
 
     @property
     def tiles(self) -> int:
+        """Number of tiles."""
         return self.z.tiles * self.x.tiles
 
     @property
@@ -158,9 +159,9 @@ class Tiling:
     def cut(self, model: NDArray[np.generic]) -> NDArray[np.generic]:
         """The tiles of a [z, x] model, shape (tiles, tile_nz, tile_nx)."""
         nz, nx = self.tile_shape
-        return np.stack([
-            model[z : z + nz, x : x + nx] for z in self.z.offsets for x in self.x.offsets
-        ])
+        return np.stack(
+            [model[z : z + nz, x : x + nx] for z in self.z.offsets for x in self.x.offsets]
+        )
 
 
 def plan_axis(n: int, tile: int) -> Axis:

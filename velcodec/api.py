@@ -1,0 +1,224 @@
+"""The verbs that take arrays and give arrays: `compress`, `decompress`, and `encode` under them.
+
+Checks what comes in, names what is wrong, and leaves the work to `velcodec.codec`. Files are the
+caller's business, but for the archive bytes themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.archive import Archive
+from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.npy import ModelArray, as_models
+from velcodec.formats.vlat import Header, Layout, Source
+from velcodec.resolution import Resolution
+
+if TYPE_CHECKING:
+    from velcodec.codec.encode import Encoded
+    from velcodec.codec.fitting import Fitter, Progress
+    from velcodec.decoder import Decoder
+
+Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an array does not say of itself; stored with the models.
+
+    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
+    or xz; one key for each model, or none for their numbers; free text on provenance and licence;
+    `user` any JSON-like mapping; `source_sha256` of the file that the models came from.
+    """
+
+    dx: float = 10.0
+    dz: float = 10.0
+    origin: tuple[float, float] = (0.0, 0.0)
+    units: str = "m/s"
+    order: str = "zx"
+    keys: Sequence[str] | None = None
+    provenance: str = ""
+    licence: str = ""
+    user: Mapping[str, Any] = field(default_factory=dict)
+    source_sha256: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How models are coded: budget (whole file over models, bytes), fit, decoder and device."""
+
+    bytes_per_model: float | None = None
+    fit: str = "lm"
+    decoder: str | Path | Decoder | None = None
+    device: str = "auto"
+
+
+def compress(
+    models: Models,
+    *,
+    dx: float = 10.0,
+    dz: float = 10.0,
+    origin: tuple[float, float] = (0.0, 0.0),
+    units: str = "m/s",
+    order: str = "zx",
+    bytes_per_model: float | None = None,
+    latent_only: bool = True,
+    fit: str = "lm",
+    decoder: str | Path | Decoder | None = None,
+    device: str = "auto",
+    keys: Sequence[str] | None = None,
+    provenance: str = "",
+    licence: str = "",
+    user: Mapping[str, Any] | None = None,
+    on_progress: Progress | None = None,
+) -> bytes:
+    """Compress models to the bytes of a `.vlat` archive.
+
+    `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, or a
+    list of (nz, nx) arrays of any shapes. The last two axes are [z, x], or [x, z] with order "xz".
+    `dx`, `dz` and `origin` (x, z) are in metres, values in `units` (m/s or km/s). Without
+    `bytes_per_model` every model reaches 30 dB where the decoder's ladder can; with it the archive
+    takes at most that many bytes per model, overhead included. `latent_only` is the only mode so
+    far. `fit` is lm, adam or amortised.
+
+    Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError,
+    BudgetError, MissingDecoderError.
+    """
+    del latent_only
+    description = Description(
+        dx, dz, origin, units, order, keys, provenance, licence, dict(user or {})
+    )
+    coding = Coding(bytes_per_model, fit, decoder, device)
+    return encode(models, description, coding, on_progress).data
+
+
+def decompress(
+    archive: bytes | str | Path | BinaryIO,
+    res: Resolution | None = None,
+    *,
+    decoder: str | Path | Decoder | None = None,
+    device: str = "cpu",
+    allow_large: bool = False,
+) -> NDArray[np.generic]:
+    """Every model of an archive (bytes or path) as one array, as it went in.
+
+    Shape (the singleton axis too), dtype, units and axis order are the original's; with `res`, N or
+    (nz, nx), only the two spatial sizes change. Raises MixedShapesError where the models do not
+    stack (take them from `velcodec.open`), ResolutionError, MissingDecoderError, NotVlatError,
+    TruncatedError, CorruptError, VersionError.
+    """
+    with Archive(archive, decoder=decoder, device=device) as opened:
+        models = opened.decode(range(len(opened)), res, allow_large=allow_large)
+        axes = opened.header.layouts[0].axes
+    if len(axes) == 2:
+        return models[0]
+    return models[:, None] if len(axes) == 4 else models
+
+
+def encode(
+    models: Models,
+    description: Description | None = None,
+    coding: Coding | None = None,
+    on_progress: Progress | None = None,
+) -> Encoded:
+    """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
+
+    `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
+    as for `compress`.
+    """
+    from velcodec.codec.cut import ModelSet
+    from velcodec.codec.encode import encode as run
+    from velcodec.codec.encode import range_step
+    from velcodec.codec.write import Contents
+
+    about, how = description or Description(), coding or Coding()
+    views, layouts, layout_of = _gather(models, about)
+    keys = _keys(about.keys, len(views))
+    step = range_step(how.bytes_per_model)
+    fitter = _fitter(how, on_progress)
+    decoder = fitter.decoder
+    header = Header(
+        decoder_hash=decoder.identity or b"",
+        decoder_name=decoder.name,
+        layouts=layouts,
+        source=Source(about.source_sha256),
+        provenance=about.provenance,
+        licence=about.licence,
+        user=dict(about.user),
+    )
+    contents = Contents(header, layout_of, keys, decoder.tables, step)
+    source = ModelSet(views, about.units)
+    return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
+
+
+def _fitter(how: Coding, on_progress: Progress | None) -> Fitter:
+    from velcodec.codec.fitting import Fitter, no_progress
+    from velcodec.codec.output import place_decoder
+    from velcodec.decoder import Decoder, load_decoder, load_encoder
+    from velcodec.device import pick_device
+
+    place = str(pick_device(how.device))
+    if isinstance(how.decoder, Decoder):
+        decoder = place_decoder(how.decoder, place)
+    else:
+        decoder = load_decoder(how.decoder, place)
+    encoder = load_encoder(decoder)
+    if how.fit not in ("lm", "adam", "amortised"):
+        raise OptionError(f"fit: expected lm, adam or amortised, found {how.fit!r}")
+    if how.fit == "amortised" and encoder is None:
+        raise OptionError(f"fit amortised: decoder {decoder.name!r} has no encoder beside it")
+    return Fitter(decoder, encoder, how.fit, on_progress or no_progress)
+
+
+def _gather(
+    models: Models, about: Description
+) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64]]:
+    """The models as [z, x] views, their layouts, and which layout each has."""
+    if isinstance(models, ModelArray):
+        parts = [models]
+    elif isinstance(models, np.ndarray):
+        parts = [as_models(models, order=about.order, units=about.units)]
+    else:
+        parts = [as_models(np.asarray(m), order=about.order, units=about.units) for m in models]
+        if not parts:
+            raise EmptyInputError("models: expected at least one, found an empty list")
+    in_list = not isinstance(models, (ModelArray, np.ndarray))
+    views: list[NDArray[np.generic]] = []
+    layouts: dict[Layout, int] = {}
+    layout_of: list[int] = []
+    for part in parts:
+        axes = "n" + part.axes if in_list and len(part.axes) == 2 else part.axes
+        nz, nx = part.models.shape[1:]
+        layout = Layout(
+            nz=nz,
+            nx=nx,
+            axes=axes,
+            dtype=part.dtype.str,
+            units=about.units,
+            dx_m=float(about.dx),
+            dz_m=float(about.dz),
+            origin_x_m=float(about.origin[0]),
+            origin_z_m=float(about.origin[1]),
+        )
+        number = layouts.setdefault(layout, len(layouts))
+        views.extend(part.models)
+        layout_of.extend([number] * len(part.models))
+    return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
+
+
+def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:
+    if keys is None:
+        return None
+    found = tuple(str(key) for key in keys)
+    if len(found) != models:
+        raise OptionError(f"keys: expected one for each of {models} models, found {len(found)}")
+    if len(set(found)) != models:
+        twice = next(key for i, key in enumerate(found) if key in found[:i])
+        raise OptionError(f"keys: {twice!r} is given twice, expected different keys")
+    return found

@@ -1,0 +1,323 @@
+"""Reading `.vlat` archives: by number, by key, at any resolution, at any point.
+
+Opening reads the header and the index; a model is decoded when it is asked for. Torch is imported
+by the first decoding, not by opening. An archive is never changed from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from velcodec.coordinates import Float64, Geometry
+from velcodec.formats.errors import (
+    KeyNotFoundError,
+    MissingDecoderError,
+    MixedShapesError,
+)
+from velcodec.formats.vlat import Header, Layout, VlatReader
+from velcodec.resolution import Resolution, check_resolution
+from velcodec.stored import StoredModel, read_models, read_record
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from velcodec.decoder import Decoder
+
+MODELS_AT_ONCE = 256
+
+Number = int | str
+
+
+def open(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    decoder: str | Path | Decoder | None = None,
+    device: str = "cpu",
+) -> Archive:
+    """Open an archive given by path, as bytes, or as a seekable binary file.
+
+    `decoder` (a name, hash, path or loaded Decoder) is looked at before the user's folder and the
+    shipped ones; `device` (auto, cpu, cuda, cuda:N) is where models are computed. Raises
+    NotVlatError, VersionError, TruncatedError, CorruptError; a decoder that is absent is told by
+    MissingDecoderError when something is first decoded.
+    """
+    return Archive(source, decoder=decoder, device=device)
+
+
+class Archive:
+    """An open `.vlat` archive; a sequence of models, and a context manager.
+
+    Arrays come as the user gave them: dtype, units, and axis order ([z, x], or [x, z] when they
+    went in that way). Points are always (x, z) in metres.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes | BinaryIO,
+        *,
+        decoder: str | Path | Decoder | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self._reader = VlatReader(source)
+        self._wanted = decoder
+        self._device = device
+        self._decoders: dict[str, Decoder] = {}
+
+    # What it holds
+
+    @property
+    def header(self) -> Header:
+        """The header as stored."""
+        return self._reader.header
+
+    def __len__(self) -> int:
+        return len(self._reader)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """Key of every model, in order; the models' numbers unless keys were given."""
+        keys = self._reader.keys
+        return [str(i) for i in range(len(self))] if keys is None else keys
+
+    def index(self, which: Number) -> int:
+        """Number in [0, len) of a model given by number (negative from the end) or key.
+
+        Raises IndexError or KeyNotFoundError.
+        """
+        if isinstance(which, str):
+            if self._reader.keys is not None:
+                return self._reader.key_index(which)
+            if which.isdecimal() and str(int(which)) == which and int(which) < len(self):
+                return int(which)
+            raise KeyNotFoundError(f"key {which!r} is not in this archive of {len(self)} models")
+        number = int(which)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"model {number} is outside an archive of {len(self)} models")
+        return number % len(self)
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        try:
+            self.index(key)
+        except KeyNotFoundError:
+            return False
+        return True
+
+    def layout(self, which: Number = 0) -> Layout:
+        """Shape, axes, dtype, units, spacing and origin of a model."""
+        layouts = self.header.layouts
+        if len(layouts) == 1:
+            self.index(which)
+            return layouts[0]
+        return layouts[read_record(self._reader, self.index(which)).layout]
+
+    def geometry(self, which: Number = 0) -> Geometry:
+        """Where the samples of a model lie."""
+        lay = self.layout(which)
+        return Geometry(lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m)
+
+    def info(self) -> dict[str, Any]:
+        """All that is known without decoding; JSON-able."""
+        header = self.header
+        return {
+            "models": len(self),
+            "bytes": self._reader.size,
+            "bytes_per_model": self._reader.size / max(1, len(self)),
+            "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
+            "layouts": [layout.to_dict() for layout in header.layouts],
+            "tiled": header.tiled,
+            "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
+            "provenance": header.provenance,
+            "licence": header.licence,
+            "user": header.user,
+            "has_keys": self._reader.keys is not None,
+        }
+
+    # The models
+
+    def __getitem__(self, which: int | str | slice) -> Any:
+        """A model at its native grid (nz, nx); a list of models for a slice."""
+        if isinstance(which, slice):
+            return list(self._arrays(range(*which.indices(len(self)))))
+        return self.decode(which)
+
+    def __iter__(self) -> Iterator[NDArray[np.generic]]:
+        """Every model at its native grid, in order."""
+        return self._arrays(range(len(self)))
+
+    @overload
+    def decode(
+        self,
+        which: Number | Sequence[Number],
+        res: Resolution | None = None,
+        device: None = None,
+        *,
+        allow_large: bool = False,
+    ) -> NDArray[np.generic]: ...
+
+    @overload
+    def decode(
+        self,
+        which: Number | Sequence[Number],
+        res: Resolution | None = None,
+        device: str | torch.device = ...,
+        *,
+        allow_large: bool = False,
+    ) -> Tensor: ...
+
+    def decode(
+        self,
+        which: Number | Sequence[Number],
+        res: Resolution | None = None,
+        device: str | torch.device | None = None,
+        *,
+        allow_large: bool = False,
+    ) -> NDArray[np.generic] | Tensor:
+        """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order.
+
+        `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
+        With `device` the result is a tensor computed and kept there. Raises ResolutionError (below
+        1, or more than 100 million samples in all without `allow_large`), MixedShapesError (native
+        grids that differ), MissingDecoderError, CorruptError, IndexError, KeyNotFoundError.
+        """
+        one = isinstance(which, (int, str, np.integer))
+        numbers = [self.index(i) for i in ([which] if one else which)]  # type: ignore[list-item,union-attr]
+        grid = check_resolution(res, len(numbers), allow_large)
+        if grid is None:
+            self._check_one_shape(numbers)
+        if device is None:
+            arrays = list(self._arrays(numbers, grid))
+            return arrays[0] if one else _stacked(arrays)
+        import torch
+
+        tensors = list(self._tensors(numbers, grid, device))
+        return tensors[0] if one else torch.stack(tensors)
+
+    def sample(self, which: Number, points: ArrayLike) -> Float64:
+        """Velocity (P,) in m/s at points (x, z) in metres, shape (P, 2), anywhere in the extent.
+
+        Raises PointsOutsideError, InputShapeError, NonFiniteError.
+        """
+        from velcodec.codec.output import sample
+
+        model = self._models([self.index(which)])[0]
+        cells = self.geometry(which).to_cells(points)
+        return sample(self._decoder(self._device), model, cells)
+
+    def gradient(self, which: Number, points: ArrayLike) -> Float64:
+        """Velocity gradient (P, 2), d/dx and d/dz in m/s per metre, at points as for `sample`.
+
+        It is the analytic derivative of the rendering, zero where that is held at the model's own
+        minimum or maximum.
+        """
+        from velcodec.codec.output import gradient
+
+        model = self._models([self.index(which)])[0]
+        ground = self.geometry(which)
+        per_cell = gradient(self._decoder(self._device), model, ground.to_cells(points))
+        return per_cell / (ground.dx_m, ground.dz_m)
+
+    # How it gets them
+
+    def decoder(self) -> Decoder:
+        """The decoder that this archive was made with, loaded. Raises MissingDecoderError."""
+        return self._decoder(self._device)
+
+    def _decoder(self, device: str | torch.device) -> Decoder:
+        from velcodec.codec.output import place_decoder
+        from velcodec.decoder import Decoder
+        from velcodec.device import pick_device
+
+        place = str(pick_device(device))
+        if place not in self._decoders:
+            wanted, header = self._wanted, self.header
+            if isinstance(wanted, Decoder):
+                if wanted.identity != header.decoder_hash:
+                    raise MissingDecoderError(
+                        f"the decoder given has hash {(wanted.identity or b'').hex()}, the archive "
+                        f"needs {header.decoder_name!r} with hash {header.decoder_hash.hex()}"
+                    )
+                self._decoders[place] = place_decoder(wanted, place)
+            else:
+                from velcodec.decoder import load_decoder, registry
+
+                entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+                self._decoders[place] = load_decoder(entry.path, place)
+        return self._decoders[place]
+
+    def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
+        tables = self._decoder(self._device).tables
+        assert tables is not None  # a decoder file always has them
+        return read_models(self._reader, tables, numbers)
+
+    def _arrays(
+        self, numbers: Iterable[int], res: tuple[int, int] | None = None
+    ) -> Iterator[NDArray[np.generic]]:
+        from velcodec.codec.output import render_models, to_array
+
+        for block in _blocks(numbers):
+            models = self._models(block)
+            rendered = render_models(self._decoder(self._device), models, res)
+            for model, values in zip(models, rendered, strict=True):
+                yield to_array(values, model.layout)
+
+    def _tensors(
+        self, numbers: Iterable[int], res: tuple[int, int] | None, device: str | torch.device
+    ) -> Iterator[Tensor]:
+        from velcodec.codec.output import render_models, to_tensor
+
+        for block in _blocks(numbers):
+            models = self._models(block)
+            rendered = render_models(self._decoder(device), models, res)
+            for model, values in zip(models, rendered, strict=True):
+                yield to_tensor(values, model.layout)
+
+    def _check_one_shape(self, numbers: Sequence[int]) -> None:
+        """MixedShapesError unless the models' native arrays can be stacked."""
+        if len(self.header.layouts) == 1 or len(numbers) < 2:
+            return
+        layouts = [self.layout(number) for number in numbers]
+        kinds = {(lay.nz, lay.nx, lay.axes, lay.dtype, lay.units) for lay in layouts}
+        if len(kinds) > 1:
+            shapes = sorted({f"{lay.nz}x{lay.nx}" for lay in layouts})
+            raise MixedShapesError(
+                f"models of different kinds ({', '.join(shapes[:4])}) do not stack at their native "
+                f"grids: give res, or take them one by one from velcodec.open(...)"
+            )
+
+    def close(self) -> None:
+        """Close the file; what was decoded stays valid."""
+        self._reader.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<velcodec archive of {len(self)} models, decoder {self.header.decoder_name!r}>"
+
+
+def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:
+    block: list[int] = []
+    for number in numbers:
+        block.append(number)
+        if len(block) == MODELS_AT_ONCE:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    if not arrays:
+        raise IndexError("no models were asked for")
+    return np.stack(arrays)

@@ -1,0 +1,116 @@
+"""A model as it will be stored: its tiling, the integers of its tiles, and what they deliver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from velcodec.codec.cut import Cut, ModelSet
+from velcodec.codec.fitting import Fitted, Fitter, Quantised, quantise_tiles
+from velcodec.codec.render import RenderTiles, render_grid, render_tiles
+from velcodec.coordinates import Float64
+from velcodec.decoder import Decoder
+from velcodec.formats.tile_stream import Tiles
+from velcodec.metrics import psnr_of_mse
+from velcodec.quantise import dequantise
+from velcodec.tiling import Int64, Tiling
+
+TILE_OVERHEAD_BITS = 34.0
+"""About what a tile costs beside its coefficients: value range, step index, rounding to bytes."""
+
+
+@dataclass(frozen=True)
+class CodedModel:
+    """One model's tiles. `tile` is the nominal tile size and `base` the base step index they were
+    made with; `mse` in (m/s)^2 is measured on the blended rendering; `bits` is an ideal length.
+    """
+
+    tiling: Tiling
+    tiles: Tiles
+    tile: int
+    base: int
+    mse: float
+    bits: float
+
+    @property
+    def psnr(self) -> float:
+        """DB over 3000 m/s at the native grid."""
+        return psnr_of_mse(self.mse)
+
+
+def ready_tiles(decoder: Decoder, tiles: Tiles) -> RenderTiles:
+    """Stored tiles as the renderer takes them."""
+    device = next(decoder.parameters()).device
+    coefficients = torch.as_tensor(np.asarray(tiles.coefficients, dtype=np.int64), device=device)
+    step = torch.as_tensor(np.asarray(tiles.step, dtype=np.int64), device=device)
+    latents = dequantise(decoder, coefficients, step)
+    return render_tiles(latents, tiles.low, tiles.high, decoder)
+
+
+def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:
+    """One model at its native grid, m/s float64 [z, x]."""
+    shape = tiling.z.samples, tiling.x.samples
+    rendered: Float64 = (
+        render_grid(decoder, ready_tiles(decoder, tiles), tiling, *shape)[0].cpu().numpy()
+    )
+    return rendered
+
+
+def code_members(
+    fitter: Fitter, fitted: Fitted, positions: Int64, bases: Int64
+) -> list[CodedModel]:
+    """Fit (where not done yet), quantise and measure the cut's members at `positions`.
+
+    `bases` has one base step index for each of them.
+    """
+    cut = fitted.cut
+    base_of_tile = np.zeros(len(cut), dtype=np.int64)
+    chosen = []
+    for position, base in zip(positions, bases, strict=True):
+        base_of_tile[cut.tiles_of(int(position))] = base
+        chosen.append(np.arange(len(cut))[cut.tiles_of(int(position))])
+    tiles = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
+    fitted.fit(fitter, tiles)
+    quantised = quantise_tiles(fitter, fitted, base_of_tile, tiles)
+    return _assemble(fitter, cut, quantised, positions, bases)
+
+
+def _assemble(
+    fitter: Fitter, cut: Cut, quantised: Quantised, positions: Int64, bases: Int64
+) -> list[CodedModel]:
+    coded, row = [], 0
+    for position, base in zip(positions, bases, strict=True):
+        numbers = cut.tiles_of(int(position))
+        rows = slice(row, row + numbers.stop - numbers.start)
+        row = rows.stop
+        tiles = Tiles(
+            coefficients=quantised.coefficients[rows],
+            step=quantised.step[rows],
+            low=cut.low[numbers],
+            high=cut.high[numbers],
+        )
+        tiling = cut.tilings[int(position)]
+        if tiling.tiles == 1:
+            mse = float(quantised.error[rows][0])
+            if tiles.low[0] == tiles.high[0]:
+                mse = _blended_error(fitter, cut.source, int(cut.members[position]), tiles, tiling)
+        else:
+            mse = _blended_error(fitter, cut.source, int(cut.members[position]), tiles, tiling)
+        bits = float(quantised.bits[rows].sum()) + TILE_OVERHEAD_BITS * tiling.tiles
+        coded.append(CodedModel(tiling, tiles, cut.tile, int(base), mse, bits))
+    return coded
+
+
+def _blended_error(
+    fitter: Fitter, source: ModelSet, model: int, tiles: Tiles, tiling: Tiling
+) -> float:
+    rendered = render_native(fitter.decoder, tiles, tiling)
+    return float(np.square(rendered - source.m_s(model)).mean())
+
+
+def total_bits(models: Sequence[CodedModel]) -> float:
+    """Ideal length of all models together, in bits."""
+    return sum(model.bits for model in models)

@@ -1,0 +1,122 @@
+"""Models as tiles: what the fit sees, and the value range that each tile is normalised by.
+
+A `Cut` holds every tile of some models at one nominal tile size, numbered model after model. The
+values stay with the models; targets are made when asked for, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.codec.values import inner_range, to_m_s
+from velcodec.coordinates import Float64
+from velcodec.formats.tile_stream import inward_range
+from velcodec.tiling import Int64, Tiling, plan
+
+GROUP = 64
+"""Tiles fitted together. It is fixed, so that a result does not depend on threads or memory."""
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """The models of one encoding: [z, x] arrays in one of the known units, read when needed."""
+
+    models: Sequence[NDArray[np.generic]]
+    units: str
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def m_s(self, i: int) -> Float64:
+        """Model i in m/s, float64 [z, x]."""
+        return to_m_s(self.models[i], self.units)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Tiles of the models numbered `members`, tile ends `low`, `high` (m/s) on the range grid."""
+
+    source: ModelSet
+    members: Int64
+    tile: int
+    tilings: tuple[Tiling, ...]
+    low: Float64
+    high: Float64
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    @cached_property
+    def first(self) -> Int64:
+        """Number of each member's first tile, then the number of tiles; (members + 1,)."""
+        counts = [tiling.tiles for tiling in self.tilings]
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    @cached_property
+    def owner(self) -> Int64:
+        """Position among the members of each tile's model, shape (tiles,)."""
+        return np.repeat(np.arange(len(self.members)), np.diff(self.first))
+
+    def tiles_of(self, position: int) -> slice:
+        """The tiles of the member at `position`."""
+        return slice(int(self.first[position]), int(self.first[position + 1]))
+
+    def groups(self, tiles: Int64 | None = None) -> list[Int64]:
+        """Varied tiles (of `tiles`, default all) in groups of one shape, at most GROUP together."""
+        chosen = np.arange(len(self)) if tiles is None else tiles
+        chosen = chosen[self.high[chosen] > self.low[chosen]]
+        shapes: dict[tuple[int, int], list[int]] = {}
+        for tile in chosen:
+            shape = self.tilings[self.owner[tile]].tile_shape
+            shapes.setdefault(shape, []).append(int(tile))
+        return [
+            np.array(numbers[i : i + GROUP], dtype=np.int64)
+            for numbers in shapes.values()
+            for i in range(0, len(numbers), GROUP)
+        ]
+
+    def shape_of(self, tile: int) -> tuple[int, int]:
+        """(tile_nz, tile_nx) of a tile."""
+        return self.tilings[self.owner[tile]].tile_shape
+
+    def values(self, tiles: Int64) -> Float64:
+        """Tiles of one shape in m/s, (B, tile_nz, tile_nx)."""
+        found: Float64 = np.stack([self._tile(int(tile)) for tile in tiles])
+        return found
+
+    def _tile(self, tile: int) -> Float64:
+        position = int(self.owner[tile])
+        tiling = self.tilings[position]
+        kz, kx = divmod(tile - int(self.first[position]), tiling.x.tiles)
+        z, x = int(tiling.z.offsets[kz]), int(tiling.x.offsets[kx])
+        nz, nx = tiling.tile_shape
+        model = self.source.models[int(self.members[position])]
+        return to_m_s(model[z : z + nz, x : x + nx], self.source.units)
+
+    def targets(self, tiles: Int64) -> Float64:
+        """Tiles of one shape, normalised to [-1, 1] by their own ends, (B, tile_nz * tile_nx)."""
+        low, high = self.low[tiles, None], self.high[tiles, None]
+        values = self.values(tiles).reshape(len(tiles), -1)
+        return np.clip(2.0 * (values - low) / (high - low) - 1.0, -1.0, 1.0)
+
+
+def cut_models(source: ModelSet, members: Int64, tile: int, range_step: float) -> Cut:
+    """Cut the models numbered `members` into tiles of about `tile` samples."""
+    tilings = []
+    ends: list[tuple[float, float]] = []
+    for i in members:
+        model = source.models[int(i)]
+        tiling = plan(model.shape[0], model.shape[1], tile)
+        tilings.append(tiling)
+        nz, nx = tiling.tile_shape
+        for z in tiling.z.offsets:
+            for x in tiling.x.offsets:
+                ends.append(inner_range(model[z : z + nz, x : x + nx], source.units))
+    least, greatest = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+    low, high = inward_range(least, greatest, 0.0, range_step)
+    return Cut(source, members, tile, tuple(tilings), low, high)

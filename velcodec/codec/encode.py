@@ -1,0 +1,154 @@
+"""Encoding: from models to the bytes of an archive, measured with the reader's own code.
+
+`encode` fits, quantises and packs; the result knows its summary and writes itself. Results depend
+on the models, the options, the decoder and the device only: never on threads or on the clock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from velcodec.codec.budget import encode_to_budget
+from velcodec.codec.coded import CodedModel
+from velcodec.codec.cut import ModelSet
+from velcodec.codec.fitting import Fitter
+from velcodec.codec.rungs import QUALITY_FLOOR_DB, encode_to_floor
+from velcodec.codec.write import Contents, archive_bytes
+from velcodec.formats.errors import OptionError
+
+log = logging.getLogger(__name__)
+
+FINE_RANGE_STEP_M_S = 4.0
+COARSE_RANGE_STEP_M_S = 8.0
+COARSE_RANGE_BYTES = 48.0
+"""Below so many bytes per model a tile's value range is stored on the coarser grid."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an encoding cost and what it delivers, at the native grid.
+
+    PSNR (dB, over 3000 m/s) is measured on every model's rendering. `under_floor` names the models
+    that the default mode's ladder could not bring to the quality floor; it is empty when a budget
+    was given, which promises bytes and not quality.
+    """
+
+    models: int
+    tiles: int
+    bytes: int
+    input_bytes: int
+    mean_psnr: float
+    worst_psnr: float
+    worst_model: str
+    under_floor: tuple[str, ...] = ()
+
+    @property
+    def bytes_per_model(self) -> float:
+        """Size of the whole archive over the number of models."""
+        return self.bytes / self.models
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "models": self.models,
+            "tiles": self.tiles,
+            "bytes": self.bytes,
+            "bytes_per_model": self.bytes_per_model,
+            "input_bytes": self.input_bytes,
+            "ratio": self.input_bytes / self.bytes,
+            "mean_psnr": self.mean_psnr,
+            "worst_psnr": self.worst_psnr,
+            "worst_model": self.worst_model,
+            "under_floor": list(self.under_floor),
+        }
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A finished archive in memory, and its summary."""
+
+    data: bytes = field(repr=False)
+    summary: Summary
+
+    def write(self, stream: BinaryIO) -> None:
+        """Write the archive to a binary stream, front to back."""
+        stream.write(self.data)
+
+
+def encode(
+    fitter: Fitter,
+    source: ModelSet,
+    contents: Contents,
+    *,
+    bytes_per_model: float | None = None,
+    floor_db: float = QUALITY_FLOOR_DB,
+) -> Encoded:
+    """Encode every model of `source`.
+
+    Without `bytes_per_model` every model takes the decoder's default step, and what it needs beyond
+    to reach `floor_db`. Raises BudgetError when `bytes_per_model` cannot be kept.
+    """
+    if bytes_per_model is None:
+        coded = encode_to_floor(fitter, source, contents.range_step, floor_db)
+    else:
+        coded = encode_to_budget(
+            fitter,
+            source,
+            contents.range_step,
+            bytes_per_model,
+            lambda models: len(archive_bytes(contents, models)),
+        )
+    data = archive_bytes(contents, coded)
+    promised = floor_db if bytes_per_model is None else None
+    summary = _summary(source, contents, coded, len(data), promised)
+    if summary.under_floor:
+        log.warning(
+            "%d of %d models stay under %g dB at the finest step and smallest tiles, the worst "
+            "(%s) at %.1f dB",
+            len(summary.under_floor),
+            summary.models,
+            floor_db,
+            summary.worst_model,
+            summary.worst_psnr,
+        )
+    return Encoded(data, summary)
+
+
+def range_step(bytes_per_model: float | None) -> float:
+    """Grid (m/s) of the tiles' value ranges; a bit less precise where every byte counts.
+
+    Raises OptionError for a budget that is not positive.
+    """
+    if bytes_per_model is None:
+        return FINE_RANGE_STEP_M_S
+    if not bytes_per_model > 0:
+        raise OptionError(f"bytes per model: expected more than 0, found {bytes_per_model:g}")
+    coarse = bytes_per_model < COARSE_RANGE_BYTES
+    return COARSE_RANGE_STEP_M_S if coarse else FINE_RANGE_STEP_M_S
+
+
+def _summary(
+    source: ModelSet,
+    contents: Contents,
+    coded: Sequence[CodedModel],
+    size: int,
+    promised_db: float | None,
+) -> Summary:
+    psnr = np.array([model.psnr for model in coded])
+    worst = int(psnr.argmin())
+    under = np.flatnonzero(psnr < promised_db) if promised_db is not None else []
+    return Summary(
+        models=len(coded),
+        tiles=sum(model.tiling.tiles for model in coded),
+        bytes=size,
+        input_bytes=sum(model.nbytes for model in source.models),
+        mean_psnr=float(psnr.mean()),
+        worst_psnr=float(psnr[worst]),
+        worst_model=contents.key(worst),
+        under_floor=tuple(contents.key(int(i)) for i in under),
+    )

@@ -1,0 +1,180 @@
+"""From tiles to coefficients: fit the latents once, quantise them at as many steps as are tried.
+
+Work goes in groups of equal tile size, always the same ones for the same models. Errors are in
+m/s; nothing here knows about bytes beyond the ideal code length of the coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from velcodec.codec.cut import Cut
+from velcodec.codec.render import render_tiles, tile_values
+from velcodec.coordinates import Float64, grid_points
+from velcodec.decoder import Decoder
+from velcodec.fit import Encoder, Method, fit_latents
+from velcodec.formats.tile_stream import tile_bits
+from velcodec.metrics import DATA_RANGE
+from velcodec.quantise import dequantise, quantise
+from velcodec.tiling import Int64
+
+Progress = Callable[[int, int, str], None]
+"""Called as (done, total, stage) while a stage goes on."""
+
+
+def no_progress(done: int, total: int, stage: str) -> None:
+    """Report to nobody."""
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """What a fit needs: the frozen decoder, the amortised encoder if there is one, the method."""
+
+    decoder: Decoder
+    encoder: Encoder | None = None
+    method: Method = "lm"
+    on_progress: Progress = no_progress
+
+    @property
+    def base_step(self) -> int:
+        """The decoder's documented default step index."""
+        return int(self.decoder.default_step)
+
+    @property
+    def last_step(self) -> int:
+        """The finest step index."""
+        return len(self.decoder.steps) - 1
+
+
+def step_indices(steps: Tensor, base: Int64, low: Float64, high: Float64) -> Int64:
+    """Step index of each tile, so that one `base` means one error in m/s whatever the contrast.
+
+    Latents live in units of the tile's own range: a tile of range R m/s takes a step coarser than
+    `base` by 3000/R, to the nearest step of the geometric ladder `steps`, within the ladder.
+    """
+    if len(steps) == 1:
+        return np.zeros(len(low), dtype=np.int64)
+    per_index = float(torch.log(steps[0] / steps[-1])) / (len(steps) - 1)
+    contrast = np.maximum(high - low, 1e-6) / DATA_RANGE
+    index = np.rint(base + np.log(contrast) / per_index)
+    return np.clip(index, 0, len(steps) - 1).astype(np.int64)
+
+
+def _targets(fitter: Fitter, cut: Cut, tiles: Int64) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Normalised targets (B, P), their points (P, 2) and grid, as the decoder wants them."""
+    like = next(fitter.decoder.parameters())
+    grid = cut.shape_of(int(tiles[0]))
+    return torch.as_tensor(cut.targets(tiles)).to(like), _points(like, grid), grid
+
+
+def _points(like: Tensor, grid: tuple[int, int]) -> Tensor:
+    return torch.as_tensor(grid_points(*grid)).to(like)
+
+
+@dataclass
+class Fitted:
+    """Latents of a cut's tiles, float32 on the CPU; rows of tiles not fitted are zero."""
+
+    cut: Cut
+    latents: Tensor
+    known: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, fitter: Fitter, cut: Cut) -> Fitted:
+        """No tile fitted yet; constant tiles need no fit."""
+        latents = torch.zeros(len(cut), fitter.decoder.latent_size)
+        return cls(cut, latents, cut.high <= cut.low)
+
+    def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
+        """Fit those of `tiles` (default all) that are not known yet, for about step `base`."""
+        chosen = np.arange(len(self.cut)) if tiles is None else tiles
+        groups = self.cut.groups(chosen[~self.known[chosen]])
+        total, done = sum(len(g) for g in groups), 0
+        start = np.full(len(self.cut), fitter.base_step if base is None else base)
+        steps = fitter.decoder.steps
+        index = step_indices(steps, start, self.cut.low, self.cut.high)
+        for group in groups:
+            target, points, grid = _targets(fitter, self.cut, group)
+            wanted = torch.as_tensor(index[group], device=target.device)
+            latents = fit_latents(
+                fitter.decoder,
+                target,
+                points,
+                method=fitter.method,
+                encoder=fitter.encoder,
+                grid=grid,
+                precision=fitter.decoder.prior_weight(wanted),
+            )
+            self.latents[torch.as_tensor(group)] = latents.to(self.latents)
+            self.known[group] = True
+            done += len(group)
+            fitter.on_progress(done, total, "fit")
+
+
+@dataclass
+class Quantised:
+    """Coefficients of tiles at one step index each, with what they cost and miss.
+
+    `error` (n,) is the mean squared error in (m/s)^2 of each tile rendered on its own; `bits` (n,)
+    the ideal length of its coefficients. Both are zero for constant tiles.
+    """
+
+    tiles: Int64
+    step: Int64
+    coefficients: NDArray[np.int32]
+    error: Float64
+    bits: Float64
+
+
+def quantise_tiles(
+    fitter: Fitter, fitted: Fitted, base: Int64, tiles: Int64 | None = None
+) -> Quantised:
+    """Quantise `tiles` (default all) at base step index `base`, one per tile of the cut."""
+    cut, decoder = fitted.cut, fitter.decoder
+    chosen = np.arange(len(cut)) if tiles is None else tiles
+    step = step_indices(decoder.steps, base, cut.low, cut.high)
+    size = decoder.latent_size
+    coefficients = np.zeros((len(cut), size), dtype=np.int32)
+    error, bits = np.zeros(len(cut)), np.zeros(len(cut))
+    groups = cut.groups(chosen)
+    total, done = sum(len(g) for g in groups), 0
+    for group in groups:
+        target, points, _ = _targets(fitter, cut, group)
+        index = torch.as_tensor(step[group], device=target.device)
+        latents = fitted.latents[torch.as_tensor(group)].to(target)
+        integers = quantise(decoder, latents, target, points, index)
+        values = tile_values(
+            decoder,
+            render_tiles(
+                dequantise(decoder, integers, index), cut.low[group], cut.high[group], decoder
+            ),
+            points,
+        )
+        exact = cut.values(group).reshape(len(group), -1)
+        coefficients[group] = integers.cpu().numpy()
+        error[group] = np.square(values.cpu().numpy() - exact).mean(axis=1)
+        bits[group] = tile_bits(coefficients[group], step[group], decoder.tables)
+        done += len(group)
+        fitter.on_progress(done, total, "quantise")
+    return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])
+
+
+def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
+    """Mean squared error (m/s)^2 of `tiles` with latents not quantised: what no step can beat."""
+    cut, decoder = fitted.cut, fitter.decoder
+    error = np.zeros(len(cut))
+    for group in cut.groups(tiles):
+        like = next(decoder.parameters())
+        points = _points(like, cut.shape_of(int(group[0])))
+        latents = fitted.latents[torch.as_tensor(group)]
+        ready = render_tiles(latents, cut.low[group], cut.high[group], decoder)
+        values = tile_values(decoder, ready, points).cpu().numpy()
+        exact = cut.values(group).reshape(len(group), -1)
+        error[group] = np.square(values - exact).mean(axis=1)
+    return error[tiles]

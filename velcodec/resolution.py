@@ -1,0 +1,34 @@
+"""Resolutions that users ask for: checked once, the same in Python and on the command line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from velcodec.formats.errors import ResolutionError
+
+LARGE_CELLS = 100_000_000
+"""Samples, over all models of one call, above which a rendering must be asked for twice."""
+
+Resolution = int | tuple[int, int]
+"""N for N x N samples, or (nz, nx)."""
+
+
+def check_resolution(
+    res: Resolution | None, models: int, allow_large: bool
+) -> tuple[int, int] | None:
+    """`res` as (nz, nx), or ResolutionError; None stays None."""
+    if res is None:
+        return None
+    pair = (res, res) if isinstance(res, (int, np.integer)) else tuple(res)
+    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) for n in pair):
+        raise ResolutionError(f"resolution: expected N or (nz, nx), found {res!r}")
+    nz, nx = (int(n) for n in pair)
+    if nz < 1 or nx < 1:
+        raise ResolutionError(f"resolution {nz}x{nx}: expected at least 1 sample per axis")
+    cells = nz * nx * models
+    if cells > LARGE_CELLS and not allow_large:
+        raise ResolutionError(
+            f"resolution {nz}x{nx} of {models} models makes {cells:,} samples, above "
+            f"{LARGE_CELLS:,}: confirm with --allow-large (allow_large=True)"
+        )
+    return nz, nx

@@ -1,0 +1,79 @@
+"""Models as they lie in an archive: records checked and entropy-decoded, not yet rendered.
+
+No torch: `velcodec.codec.output` renders what is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from velcodec.formats.errors import CorruptError
+from velcodec.formats.record import Record, unpack_record
+from velcodec.formats.tile_stream import LatentTables, Tiles, decode_tiles
+from velcodec.formats.vlat import Layout, VlatReader
+from velcodec.tiling import Axis, Tiling
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """One model as read: how the user's array lies, how it is tiled, its tiles."""
+
+    layout: Layout
+    tiling: Tiling
+    tiles: Tiles
+
+    def grid(self, res: tuple[int, int] | None) -> tuple[int, int]:
+        """(nz, nx) of a rendering: `res`, or the model's native grid."""
+        return res or (self.tiling.z.samples, self.tiling.x.samples)
+
+
+def read_record(reader: VlatReader, number: int) -> Record:
+    """Record `number`, its checksum and structure checked."""
+    return unpack_record(reader.payload(number), reader.header)
+
+
+def read_models(
+    reader: VlatReader, tables: LatentTables, numbers: Sequence[int]
+) -> list[StoredModel]:
+    """Read some models, their streams decoded together. Raises CorruptError."""
+    header = reader.header
+    records = [read_record(reader, number) for number in numbers]
+    streams = [stream for record in records for stream in record.streams]
+    tiles = decode_tiles(streams, tables, header.coding)
+    found, at = [], 0
+    for number, record in zip(numbers, records, strict=True):
+        layout = header.layouts[record.layout]
+        own = take_tiles(tiles, slice(at, at + len(record.streams)))
+        at += len(record.streams)
+        found.append(StoredModel(layout, _tiling(number, record, layout), own))
+    return found
+
+
+def _tiling(number: int, record: Record, layout: Layout) -> Tiling:
+    try:
+        return Tiling(
+            Axis(layout.nz, record.tile_nz, record.tiles_z),
+            Axis(layout.nx, record.tile_nx, record.tiles_x),
+        )
+    except ValueError as error:
+        raise CorruptError(f"record {number}: {error}") from error
+
+
+def take_tiles(tiles: Tiles, rows: slice) -> Tiles:
+    """Some rows of a batch of tiles."""
+    return Tiles(tiles.coefficients[rows], tiles.step[rows], tiles.low[rows], tiles.high[rows])
+
+
+def join_tiles(parts: Sequence[Tiles]) -> Tiles:
+    """The tiles of several models as one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    return Tiles(
+        np.concatenate([tiles.coefficients for tiles in parts]),
+        np.concatenate([tiles.step for tiles in parts]),
+        np.concatenate([tiles.low for tiles in parts]),
+        np.concatenate([tiles.high for tiles in parts]),
+    )
