@@ -50,10 +50,10 @@ def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
     return value.gather(1, torch.minimum(index, layers[:, None] - 1))
 
 
-def draw_blocks(draws: Draws, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normals, offsets, slips and veils of `count` fault blocks per model, as `Blocks` has them.
 
-    Drawn with the block on the right, then mirrored for half of the blocks.
+    A share `veiled` of the blocks that moved down has a veil. Drawn with the block on the right, then mirrored for half of the blocks.
     """
     table = torch.tensor(_KINDS, dtype=torch.float32, device=draws.device)
     kind = table[draws.choice(tuple(row[0] for row in _KINDS), count)]
@@ -75,6 +75,7 @@ def draw_blocks(draws: Draws, count: int) -> tuple[Tensor, Tensor, Tensor, Tenso
     offsets = torch.stack([fault[1], left_wall[1], right_wall[1]], dim=2)
     slips = torch.stack([heave, throw], dim=-1)
     veils = draws.uniform(count, low=10.0, high=14.0) * torch.cos(angle) * ~up
+    veils = veils * draws.happens(veiled, count)
     mirrored = draws.happens(0.5, count)
     return _mirror(normals, offsets, slips, mirrored) + (veils,)
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from .draws import Draws
 from .fault_draws import draw_blocks, fault_depths, fault_velocities
 from .layered import Stack, select, stack_layers
-from .models import Models, ramp
+from .models import CELLS, Models, ramp
 
-# A smooth ramp this wide gives 0.05 / 0.95 at half a cell from an interface, as measured.
-EDGE = 0.69
+# Half a cell from an interface a logistic of this rate per cell is at 0.053 / 0.947, as measured.
+EDGE = 5.77
 
 # Shares of 2, 3 and 4 layers in set A: a third each in the published files; leant towards the harder.
 _LAYERS_A = (0.25, 0.3, 0.45)
@@ -30,15 +30,19 @@ class Blocks:
     """B fault blocks of F edges each: inside where normal . (x, z) >= offset for every edge.
 
     normals (n, B, F, 2) and offsets (n, B, F) in cells, the fault itself first; slips (n, B, 2)
-    cells (x, z), how far the block's rock has moved. Within a layer of rock about the first
-    interface of a block, `veils` (n, B) cells from the fault, only half of the moved model is seen
-    (0: none), as in the published sets.
+    cells (x, z), how far the block's rock has moved.
+
+    In a block with a veil, the moved first layer shows halfway between the first two velocities
+    below a level, as patches of the published sets do: below the unmoved depth `levels` (n, B),
+    raised by `lifts` (n, B) within `veils` (n, B) cells of the fault; no veil where that is 0.
     """
 
     normals: Tensor
     offsets: Tensor
     slips: Tensor
     veils: Tensor
+    levels: Tensor
+    lifts: Tensor
 
 
 @dataclass(frozen=True)
@@ -78,21 +82,25 @@ class FaultedModels(Models):
         if block == self.blocks.slips.shape[1]:
             return self.stack.at(self._depth(x, z))
         slip = self.blocks.slips[:, block]
-        still = self._faulted(x, z, block + 1)
-        moved = self._faulted(x - slip[:, :1], z - slip[:, 1:], block + 1)
-        return still.add_(self._inside(x, z, block).mul_(moved.sub_(still)))
-
-    def _inside(self, x: Tensor, z: Tensor, block: int) -> Tensor:
-        """(n, P) share of the moved model in what is seen, 0 to 1."""
         fault = self._distance(x, z, block, 0)
+        still = self._faulted(x, z, block + 1)
+        moved_x, moved_z = x - slip[:, :1], z - slip[:, 1:]
+        moved = self._faulted(moved_x, moved_z, block + 1)
+        moved = moved.add_(self._veil(moved_x, moved_z, fault, block))
         walls = torch.minimum(self._distance(x, z, block, 1), self._distance(x, z, block, 2))
         inside = ramp(torch.minimum(fault, walls), EDGE)
+        return still.add_(inside.mul_(moved.sub_(still)))
+
+    def _veil(self, moved_x: Tensor, moved_z: Tensor, fault: Tensor, block: int) -> Tensor:
+        """(n, P) velocity in m/s that a block's veil adds to the moved model."""
         veil = self.blocks.veils[:, block : block + 1]
-        shallow = self._depth(x, z) < self.stack.depths[:, :1] + 0.7 * (
-            self.stack.depths[:, 1:2] - self.stack.depths[:, :1]
-        )
-        beyond = ramp(torch.minimum(fault.sub_(veil), walls), EDGE)
-        return torch.where(shallow & (veil > 0.0), 0.5 * (inside + beyond), inside)
+        level = self.blocks.levels[:, block : block + 1]
+        level = torch.where(fault < veil, level - self.blocks.lifts[:, block : block + 1], level)
+        # Without a veil the level lies below everything.
+        level = level + torch.where(veil > 0.0, 0.0, 1e4)
+        below = ramp(moved_z - level, EDGE)
+        above = ramp(self.stack.depths[:, :1] - self._depth(moved_x, moved_z), EDGE)
+        return below.mul_(above).mul_(0.5 * self.stack.jumps[:, :1])
 
     def _distance(self, x: Tensor, z: Tensor, block: int, edge: int) -> Tensor:
         normal = self.blocks.normals[:, block, edge]
@@ -112,9 +120,25 @@ def draw_faulted(draws: Draws, curved: bool, many: bool) -> FaultedModels:
     most = 8 if many else 4
     depths = fault_depths(draws, layers, most)
     stack = stack_layers(fault_velocities(draws, layers, most), depths, EDGE)
-    blocks = Blocks(*draw_blocks(draws, 2 if many else 1))
     folds = _draw_folds(draws, many) if curved else None
+    normals, offsets, slips, veils = draw_blocks(
+        draws, 2 if many else 1, veiled=0.6 if curved else 1.0
+    )
+    levels = _first_crests(normals, offsets, depths, folds)
+    lifts = slips[..., 1] * (0.4 if curved else 1.0)
+    blocks = Blocks(normals, offsets, slips, veils, levels, lifts)
     return FaultedModels(draws.count, draws.device, stack, folds, blocks)
+
+
+def _first_crests(normals: Tensor, offsets: Tensor, depths: Tensor, folds: Folds | None) -> Tensor:
+    """(n, B) least depth in cells of the unmoved first interface on each block's side of its fault."""
+    first = depths[:, :1]
+    if folds is None:
+        return first.expand(-1, normals.shape[1])
+    x = torch.linspace(0.0, CELLS, 36, device=depths.device)[None]
+    depth = (first + folds.at(x))[:, None]
+    side = normals[:, :, 0, :1] * x + normals[:, :, 0, 1:] * depth - offsets[:, :, :1]
+    return torch.where(side > 0.0, depth, 2.0 * CELLS).amin(dim=2)
 
 
 def _draw_folds(draws: Draws, short: bool) -> Folds:
@@ -122,7 +146,7 @@ def _draw_folds(draws: Draws, short: bool) -> Folds:
         amplitude = draws.uniform(1, low=2.0, high=6.0)
         wavelength = draws.uniform(1, low=22.0, high=45.0)
     else:
-        amplitude = draws.uniform(1, low=4.5, high=10.5)
+        amplitude = draws.uniform(1, low=4.0, high=9.5)
         wavelength = draws.uniform(1, low=50.0, high=68.0)
     sign = 1.0 - 2.0 * draws.integers(0, 1, 1).to(torch.float32)
     # Measured: either sign, but the middle always lies about 0.4 amplitudes deep.

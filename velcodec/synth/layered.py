@@ -54,21 +54,22 @@ def curve(values: Tensor, x: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Stack:
     """Layers between interfaces: depths (n, L) in cells, ascending, and the velocity `top` (n, 1)
-    above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0.
+    above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0. Interfaces are
+    logistic with `rate` per cell, sharp if 0.
     """
 
     top: Tensor
     depths: Tensor
     jumps: Tensor
-    half_width: float
+    rate: float
 
     def at(self, depth: Tensor) -> Tensor:
         """(n, P) velocity in m/s at stratigraphic depth (n or 1, P), cells."""
         value: Tensor | None = None
         for k in range(self.depths.shape[1]):
             below = depth - self.depths[:, k : k + 1]
-            if self.half_width > 0.0:
-                part = ramp(below, self.half_width) * self.jumps[:, k : k + 1]
+            if self.rate > 0.0:
+                part = ramp(below, self.rate) * self.jumps[:, k : k + 1]
             else:
                 part = (below >= 0.0) * self.jumps[:, k : k + 1]
             value = part + self.top if value is None else value.add_(part)
@@ -76,9 +77,9 @@ class Stack:
         return value
 
 
-def stack_layers(velocities: Tensor, depths: Tensor, half_width: float = 0.0) -> Stack:
+def stack_layers(velocities: Tensor, depths: Tensor, rate: float = 0.0) -> Stack:
     """A Stack from layer velocities (n, L + 1) and interface depths (n, L)."""
-    return Stack(velocities[:, :1], depths, velocities.diff(dim=1), half_width)
+    return Stack(velocities[:, :1], depths, velocities.diff(dim=1), rate)
 
 
 def select(record: object, rows: slice) -> dict[str, object]:

@@ -24,10 +24,9 @@ def render_points(nz: int, nx: int, device: torch.device | str = "cpu") -> Tenso
     return torch.stack([x.repeat(nz), z.repeat_interleave(nx)], dim=1)
 
 
-def ramp(t: Tensor, half_width: float) -> Tensor:
-    """A smooth step from 0 at t <= -half_width to 1 at t >= half_width (cubic); t is consumed."""
-    s = t.mul_(0.5 / half_width).add_(0.5).clamp_(0.0, 1.0)
-    return s * s * (3.0 - 2.0 * s)
+def ramp(distance: Tensor, rate: float) -> Tensor:
+    """A smooth step from 0 (distance << 0) to 1, logistic with `rate` per cell; in place."""
+    return distance.mul_(rate).sigmoid_()
 
 
 class Models(ABC):
