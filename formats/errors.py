@@ -1,0 +1,135 @@
+"""Every way in which velcodec refuses: one class per failure, each with its exit code.
+
+Messages are one line that names the file, the place, what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+
+class VelcodecError(Exception):
+    """Base of all errors that velcodec raises on purpose."""
+
+    exit_code = 1
+
+
+class OptionError(VelcodecError):
+    """An option or argument has a value that is not allowed."""
+
+    exit_code = 2
+
+
+class InputShapeError(VelcodecError):
+    """The input's shape is not that of 2-D models."""
+
+    exit_code = 10
+
+
+class InputDtypeError(VelcodecError):
+    """The input's dtype is none of float32, float64 and the integers."""
+
+    exit_code = 11
+
+
+class EmptyInputError(VelcodecError):
+    """The input holds no sample."""
+
+    exit_code = 12
+
+
+class NonFiniteError(VelcodecError):
+    """The input holds a NaN or an infinity."""
+
+    exit_code = 13
+
+
+class InputFileError(VelcodecError):
+    """The input file cannot be read as what it should be."""
+
+    exit_code = 14
+
+
+class NotVlatError(VelcodecError):
+    """The bytes are not a .vlat archive."""
+
+    exit_code = 20
+
+
+class TruncatedError(VelcodecError):
+    """The archive ends before it should."""
+
+    exit_code = 21
+
+
+class CorruptError(VelcodecError):
+    """The archive was altered: a checksum or a bound does not hold."""
+
+    exit_code = 22
+
+
+class VersionError(VelcodecError):
+    """The archive's version is not one that this reader knows."""
+
+    exit_code = 23
+
+
+class MissingDecoderError(VelcodecError):
+    """The decoder that the archive needs is not here."""
+
+    exit_code = 30
+
+
+class DecoderFileError(VelcodecError):
+    """A decoder file is not one, was altered, or lacks a part."""
+
+    exit_code = 31
+
+
+class ResolutionError(VelcodecError):
+    """A rendering's resolution is zero, negative or absurdly large."""
+
+    exit_code = 40
+
+
+class PointsOutsideError(VelcodecError):
+    """A point lies outside the model's extent."""
+
+    exit_code = 41
+
+
+class MixedShapesError(VelcodecError):
+    """Models of different shapes do not stack into one array."""
+
+    exit_code = 42
+
+
+class KeyNotFoundError(VelcodecError, KeyError):
+    """No model has this key or number."""
+
+    exit_code = 43
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class BudgetError(VelcodecError):
+    """The asked-for bytes per model cannot be kept."""
+
+    exit_code = 50
+
+
+class VerificationError(VelcodecError):
+    """The models of an archive are not what they should be."""
+
+    exit_code = 51
+
+
+class OutputExistsError(VelcodecError):
+    """The output is there already and was not to be replaced."""
+
+    exit_code = 60
+
+
+class OutputPathError(VelcodecError):
+    """The output cannot be written where it should go."""
+
+    exit_code = 61

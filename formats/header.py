@@ -1,0 +1,186 @@
+"""The header of an archive: what holds for all of its models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from .errors import CorruptError
+from .tile_stream import TileCoding
+
+MAX_HEADER_BYTES = 1 << 22
+MAX_LAYOUTS = 1 << 16
+MAX_SAMPLES = 1 << 32
+AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
+UNITS = ("m/s", "km/s")
+DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
+    f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
+) + ("|i1", "|u1")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
+
+    `nz`, `nx` count samples down and across; spacing and origin are in metres.
+    """
+
+    nz: int
+    nx: int
+    axes: str = "nzx"
+    dtype: str = "<f4"
+    units: str = "m/s"
+    dx_m: float = 10.0
+    dz_m: float = 10.0
+    origin_x_m: float = 0.0
+    origin_z_m: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, n in (("nz", self.nz), ("nx", self.nx)):
+            if not 1 <= n or self.nz * self.nx > MAX_SAMPLES:
+                raise CorruptError(f"layout: {name}: found {n}, expected 1 or more samples")
+        for name, value, known in (
+            ("axes", self.axes, AXES),
+            ("dtype", self.dtype, DTYPES),
+            ("units", self.units, UNITS),
+        ):
+            if value not in known:
+                raise CorruptError(f"layout: {name}: found {value!r}, expected one of {known}")
+        numbers = (self.dx_m, self.dz_m, self.origin_x_m, self.origin_z_m)
+        if not (self.dx_m > 0 and self.dz_m > 0 and all(abs(v) < 1e12 for v in numbers)):
+            raise CorruptError(f"layout: spacing and origin: found {numbers} m")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Short keys, defaults left out."""
+        data: dict[str, Any] = {"s": [self.nz, self.nx]}
+        for key, value, default in (
+            ("a", self.axes, "nzx"),
+            ("t", self.dtype, "<f4"),
+            ("u", self.units, "m/s"),
+        ):
+            if value != default:
+                data[key] = value
+        if (self.dx_m, self.dz_m) != (10.0, 10.0):
+            data["d"] = [_short(self.dx_m), _short(self.dz_m)]
+        if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
+            data["o"] = [_short(self.origin_x_m), _short(self.origin_z_m)]
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Layout:
+        """The inverse of `to_dict`. Raises `CorruptError`."""
+        try:
+            nz, nx = (_integer(v) for v in data["s"])
+            dx, dz = (float(v) for v in data.get("d", (10.0, 10.0)))
+            x, z = (float(v) for v in data.get("o", (0.0, 0.0)))
+            names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise CorruptError(f"layout in the header: {error}") from error
+        return cls(nz, nx, *names, dx, dz, x, z)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the models came from: SHA-256 of the source file (32 bytes), if there was one."""
+
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything that an archive says once.
+
+    `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
+    records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping.
+    """
+
+    decoder_hash: bytes
+    decoder_name: str
+    layouts: tuple[Layout, ...]
+    coding: TileCoding
+    tiled: bool = False
+    source: Source = field(default_factory=Source)
+    provenance: str = ""
+    licence: str = ""
+    user: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        hashes = (("decoder hash", self.decoder_hash), ("source SHA-256", self.source.sha256))
+        for name, value in hashes:
+            if value is not None and not (isinstance(value, bytes) and len(value) == 32):
+                raise CorruptError(f"header: {name}: found {value!r}, expected 32 bytes")
+        if not 1 <= len(self.layouts) <= MAX_LAYOUTS:
+            raise CorruptError(f"header: found {len(self.layouts)} layouts, expected 1 to {MAX_LAYOUTS}")
+        for name, text in (
+            ("decoder name", self.decoder_name),
+            ("provenance", self.provenance),
+            ("licence", self.licence),
+        ):
+            if not isinstance(text, str):
+                raise CorruptError(f"header: {name}: found {text!r}, expected text")
+        if not isinstance(self.user, Mapping):
+            raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
+
+    def to_bytes(self) -> bytes:
+        """msgpack with short keys; what is empty is left out."""
+        data: dict[str, Any] = {
+            "h": self.decoder_hash,
+            "n": self.decoder_name,
+            "l": [layout.to_dict() for layout in self.layouts],
+            "c": self.coding.to_dict(),
+        }
+        for key, value in (
+            ("i", self.tiled),
+            ("f", self.source.sha256),
+            ("p", self.provenance),
+            ("r", self.licence),
+            ("m", dict(self.user)),
+        ):
+            if value:
+                data[key] = value
+        packed: bytes = msgpack.packb(data)
+        return packed
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Header:
+        """The inverse of `to_bytes`. Raises `CorruptError`."""
+        values = unpack_mapping(data, "header")
+        try:
+            layouts = tuple(Layout.from_dict(layout) for layout in values["l"])
+            return cls(
+                values["h"],
+                values["n"],
+                layouts,
+                TileCoding.from_dict(values["c"]),
+                bool(values.get("i", False)),
+                Source(values.get("f")),
+                values.get("p", ""),
+                values.get("r", ""),
+                values.get("m", {}),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(f"header: {error}") from error
+
+
+def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
+    """A msgpack mapping with text keys. Raises `CorruptError`; never allocates beyond its bytes."""
+    try:
+        values = msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise CorruptError(f"{place}: {error or type(error).__name__}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
+    return values
+
+
+def _short(value: float) -> float | int:
+    return int(value) if value == int(value) else value
+
+
+def _integer(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"found {value!r}, expected an integer")
+    return value

@@ -1,0 +1,129 @@
+"""NumPy's `.npy`: arrays of models in, arrays of models out, never a pickle.
+
+It also holds the checks that any array of models must pass, from a file or from memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import (
+    EmptyInputError,
+    InputDtypeError,
+    InputFileError,
+    InputShapeError,
+    NonFiniteError,
+    OptionError,
+)
+from .header import UNITS
+
+ORDERS = ("zx", "xz")
+ACCEPTED = "float32, float64 or integers of at most 64 bits"
+AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
+MODELS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class ModelArray:
+    """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
+
+    `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the file
+    they came from, if they did.
+    """
+
+    models: NDArray[np.generic]
+    axes: str
+    dtype: np.dtype[Any]
+    units: str = "m/s"
+    sha256: bytes | None = None
+    name: str = "array"
+
+
+def as_models(
+    array: NDArray[Any], *, order: str = "zx", units: str = "m/s", name: str = "array",
+    sha256: bytes | None = None,
+) -> ModelArray:  # fmt: skip
+    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx).
+
+    Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError.
+    """
+    _check_option("order", order, ORDERS)
+    _check_option("units", units, UNITS)
+    _check_dtype(array, name)
+    if array.ndim not in AXES_OF_NDIM:
+        raise InputShapeError(
+            f"{name}: shape: found {array.shape}, expected (nz, nx), (n, nz, nx) or (n, 1, nz, nx); "
+            "3-D models are not supported"
+        )
+    if array.ndim == 4 and array.shape[1] != 1:
+        raise InputShapeError(
+            f"{name}: shape: found {array.shape}, expected a second axis of 1 in (n, 1, nz, nx); "
+            "3-D models are not supported"
+        )
+    if array.size == 0:
+        raise EmptyInputError(f"{name}: shape: found {array.shape}, expected at least one sample")
+    _check_finite(array, name)
+    models = array.reshape(-1, *array.shape[-2:])
+    axes = AXES_OF_NDIM[array.ndim]
+    if order == "xz":
+        models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
+    return ModelArray(models, axes, array.dtype, units, sha256, name)
+
+
+def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> ModelArray:
+    """The models of a `.npy` file, memory-mapped. Raises InputFileError and what `as_models` does."""
+    path = Path(path)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, EOFError, SyntaxError) as error:
+        if "allow_pickle" in str(error) or "object" in str(error).lower():
+            raise InputDtypeError(f"{path}: dtype: found objects, expected {ACCEPTED}") from error
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputFileError(f"{path}: not a .npy file: {first}") from error
+    if not isinstance(array, np.ndarray):
+        raise InputFileError(f"{path}: found an .npz archive, expected one array in a .npy file")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").digest()
+    return as_models(array, order=order, units=units, name=str(path), sha256=digest)
+
+
+def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
+    """Write one array as `.npy`, version 1.0."""
+    np.lib.format.write_array(stream, np.asarray(array), version=(1, 0), allow_pickle=False)
+
+
+def _check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise OptionError(f"{name}: found {value!r}, expected one of {known}")
+
+
+def _check_dtype(array: NDArray[Any], name: str) -> None:
+    dtype = array.dtype
+    floating = dtype.kind == "f" and dtype.itemsize in (4, 8)
+    if not (floating or dtype.kind in "iu"):
+        raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")
+
+
+def _check_finite(array: NDArray[Any], name: str) -> None:
+    if array.dtype.kind != "f":
+        return
+    rows = array if array.ndim > 2 else array[None]
+    for first in range(0, len(rows), MODELS_AT_ONCE):
+        part = rows[first : first + MODELS_AT_ONCE]
+        bad = ~np.isfinite(part)
+        if bad.any():
+            place = np.argwhere(bad)[0]
+            value = part[tuple(place)]
+            place[0] += first
+            position = tuple(int(i) for i in (place if array.ndim > 2 else place[1:]))
+            raise NonFiniteError(
+                f"{name}: found {value} at index {position}, expected finite velocities"
+            )

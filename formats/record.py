@@ -1,0 +1,90 @@
+"""Records: one model's layout number, tiling and tile streams as the payload of an archive entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import CorruptError
+from .header import Header
+from .varint import decode_varint, encode_varint
+
+MAX_TILES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Record:
+    """`layout` numbers the header's layouts; tiles_z x tiles_x tiles of tile_nz x tile_nx samples
+    each, row by row, with one stream each."""
+
+    layout: int
+    tiles_z: int
+    tiles_x: int
+    tile_nz: int
+    tile_nx: int
+    streams: Sequence[bytes]
+
+
+def pack_record(record: Record, header: Header) -> bytes:
+    """The payload of a record. In an archive that is not tiled it is the tile stream alone."""
+    prefix = b""
+    if len(header.layouts) > 1:
+        prefix += encode_varint(record.layout)
+    if header.tiled:
+        for value in (record.tiles_z, record.tiles_x):
+            prefix += encode_varint(value)
+        if record.tiles_z * record.tiles_x > 1:
+            for value in (record.tile_nz, record.tile_nx):
+                prefix += encode_varint(value)
+            prefix += b"".join(encode_varint(len(stream)) for stream in record.streams[:-1])
+    return prefix + b"".join(record.streams)
+
+
+def unpack_record(payload: bytes, header: Header, place: str = "record") -> Record:
+    """The record of a payload. Raises `CorruptError` or `TruncatedError`."""
+    at, layout = 0, 0
+    if len(header.layouts) > 1:
+        layout, at = decode_varint(payload, at, f"{place}: layout")
+        if layout >= len(header.layouts):
+            raise CorruptError(
+                f"{place}: layout: found {layout}, expected less than {len(header.layouts)}"
+            )
+    nz, nx = header.layouts[layout].nz, header.layouts[layout].nx
+    tiles_z = tiles_x = 1
+    if header.tiled:
+        tiles_z, at = decode_varint(payload, at, f"{place}: tiles")
+        tiles_x, at = decode_varint(payload, at, f"{place}: tiles")
+    if tiles_z * tiles_x == 1:
+        return Record(layout, 1, 1, nz, nx, [payload[at:]])
+    tile_nz, at = decode_varint(payload, at, f"{place}: tile size")
+    tile_nx, at = decode_varint(payload, at, f"{place}: tile size")
+    _check_tiles(place, (tiles_z, tiles_x), (tile_nz, tile_nx), (nz, nx), len(payload) - at)
+    ends = [at]
+    lengths = []
+    for _ in range(tiles_z * tiles_x - 1):
+        length, at = decode_varint(payload, at, f"{place}: stream length")
+        lengths.append(length)
+    ends = [at]
+    for length in lengths:
+        ends.append(ends[-1] + length)
+    if ends[-1] > len(payload):
+        raise CorruptError(
+            f"{place}: streams: found lengths up to byte {ends[-1]}, expected at most {len(payload)}"
+        )
+    ends.append(len(payload))
+    streams = [payload[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams)
+
+
+def _check_tiles(
+    place: str, tiles: tuple[int, int], size: tuple[int, int], model: tuple[int, int], room: int
+) -> None:
+    """Tiles must exist, fit the model and have at least a length byte each."""
+    count = tiles[0] * tiles[1]
+    if not 1 <= count <= min(MAX_TILES, room + 1):
+        raise CorruptError(f"{place}: tiles: found {tiles[0]} x {tiles[1]}, expected at most {room}")
+    for name, n, t, whole in zip("zx", tiles, size, model, strict=True):
+        if not 1 <= t <= whole or n > whole:
+            raise CorruptError(
+                f"{place}: tiles along {name}: found {n} of {t} samples, expected at most {whole}"
+            )

@@ -1,0 +1,53 @@
+"""Bytes at an offset, wherever they are: a file, a bytes object, a seekable stream."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import InputFileError, TruncatedError
+
+
+class ByteSource:
+    """Reads ranges of an archive; safe to share between threads."""
+
+    def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
+        self._lock = threading.Lock()
+        self._owned = isinstance(source, (str, Path))
+        self._stream: BinaryIO
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self.name, self._stream = "archive", io.BytesIO(source)
+        elif isinstance(source, (str, Path)):
+            self.name, self._stream = str(source), _open(Path(source))
+        else:
+            self.name, self._stream = str(getattr(source, "name", "archive")), source
+        self.size = self._stream.seek(0, os.SEEK_END)
+
+    def read_at(self, offset: int, count: int, place: str) -> bytes:
+        """Exactly `count` bytes from `offset`. Raises `TruncatedError` where they are not there."""
+        if offset < 0 or count < 0 or offset + count > self.size:
+            raise TruncatedError(
+                f"{self.name}: {place}: found the end at byte {self.size}, "
+                f"expected {count} bytes from byte {offset}"
+            )
+        with self._lock:
+            self._stream.seek(offset)
+            data = self._stream.read(count)
+        if len(data) != count:
+            raise TruncatedError(f"{self.name}: {place}: found {len(data)} bytes, expected {count}")
+        return data
+
+    def close(self) -> None:
+        """Close the file, if this object opened it."""
+        if self._owned:
+            self._stream.close()
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror}") from error
