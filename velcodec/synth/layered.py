@@ -28,7 +28,7 @@ def _truncated_powers(x: Tensor) -> Tensor:
     return torch.cat([smooth, (x[..., None] - knots).clamp(min=0.0) ** 2], dim=-1)
 
 
-_CARDINAL = torch.linalg.inv(_truncated_powers(torch.from_numpy(_NODES) / 10.0 * 10.0))
+_CARDINAL = torch.linalg.inv(_truncated_powers(torch.from_numpy(_NODES)))
 
 
 def spline_basis(x: Tensor) -> Tensor:
@@ -132,9 +132,22 @@ def draw_layered(draws: Draws, curved: bool, ordered: bool) -> LayeredModels:
     layers = draws.integers(4, 8)
     spacing = CELLS / (layers - 1).to(torch.float32)
     order = torch.arange(1, 8, device=draws.device)
-    shift = draws.uniform(1, low=-5.0, high=5.0)
-    jitter = 1.5 if not curved else 0.87 * 1.2
-    depths = order * spacing[:, None] + shift + draws.uniform(7, low=-jitter, high=jitter)
+    # Flat interfaces are those of a curved model at a single node: half a spacing up or down.
+    shift = draws.uniform(1, low=-0.5, high=0.5) * (0.0 if curved else spacing[:, None])
+    depths = order * spacing[:, None] + shift + draws.uniform(7, low=-0.9, high=0.9)
     velocities = layer_velocities(draws, layers, 8, ordered)
-    nodes = draws.uniform(8, low=-0.5, high=0.5) * spacing[:, None] if curved else None
+    nodes = _draw_relief(draws) * spacing[:, None] if curved else None
     return LayeredModels(draws.count, draws.device, stack_layers(velocities, depths), nodes)
+
+
+# Measured: the last node, at the very edge, follows from the others as in an extrapolation.
+_LAST_NODE = (0.17, -0.87, 1.48, -1.66, 1.73, -1.70, 1.55)
+
+
+def _draw_relief(draws: Draws) -> Tensor:
+    """(n, 8) spline node values, in layer spacings."""
+    nodes = draws.uniform(7, low=-0.5, high=0.5)
+    last = draws.uniform(1, low=-0.165, high=0.165)
+    for k, weight in enumerate(_LAST_NODE):
+        last = last + weight * nodes[:, k : k + 1]
+    return torch.cat([nodes, last], dim=1)
