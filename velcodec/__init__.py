@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from velcodec.api import compress, decompress
-    from velcodec.archive import Archive, open  # noqa: A004
+    from velcodec.archive import Archive, open
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError

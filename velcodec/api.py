@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from velcodec.archive import Archive
 from velcodec.formats.errors import EmptyInputError, OptionError
 from velcodec.formats.npy import ModelArray, as_models
+from velcodec.formats.tile_stream import TileCoding
 from velcodec.formats.vlat import Header, Layout, Source
 from velcodec.resolution import Resolution
 
@@ -147,13 +148,14 @@ def encode(
         decoder_hash=decoder.identity or b"",
         decoder_name=decoder.name,
         layouts=layouts,
+        coding=TileCoding.for_tiles([], [], [], step),
         source=Source(about.source_sha256),
         provenance=about.provenance,
         licence=about.licence,
         user=dict(about.user),
     )
     contents = Contents(header, layout_of, keys, decoder.tables, step)
-    source = ModelSet(views, about.units)
+    source = ModelSet(views, layouts[0].units)
     return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
 
 
@@ -200,7 +202,7 @@ def _gather(
             nx=nx,
             axes=axes,
             dtype=part.dtype.str,
-            units=about.units,
+            units=part.units,
             dx_m=float(about.dx),
             dz_m=float(about.dz),
             origin_x_m=float(about.origin[0]),

@@ -7,6 +7,7 @@ by the first decoding, not by opening. An archive is never changed from here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, overload
 
@@ -18,6 +19,7 @@ from velcodec.formats.errors import (
     KeyNotFoundError,
     MissingDecoderError,
     MixedShapesError,
+    ModelNumberError,
 )
 from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.resolution import Resolution, check_resolution
@@ -88,17 +90,15 @@ class Archive:
     def index(self, which: Number) -> int:
         """Number in [0, len) of a model given by number (negative from the end) or key.
 
-        Raises IndexError or KeyNotFoundError.
+        Raises ModelNumberError (an IndexError) or KeyNotFoundError (a KeyError).
         """
         if isinstance(which, str):
-            if self._reader.keys is not None:
-                return self._reader.key_index(which)
-            if which.isdecimal() and str(int(which)) == which and int(which) < len(self):
-                return int(which)
-            raise KeyNotFoundError(f"key {which!r} is not in this archive of {len(self)} models")
+            return self._reader.key_index(which)
         number = int(which)
         if not -len(self) <= number < len(self):
-            raise IndexError(f"model {number} is outside an archive of {len(self)} models")
+            raise ModelNumberError(
+                f"{self._reader.name}: model: found number {number}, expected one of {len(self)}"
+            )
         return number % len(self)
 
     def __contains__(self, key: object) -> bool:
@@ -131,7 +131,7 @@ class Archive:
             "bytes": self._reader.size,
             "bytes_per_model": self._reader.size / max(1, len(self)),
             "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
-            "layouts": [layout.to_dict() for layout in header.layouts],
+            "layouts": [asdict(layout) for layout in header.layouts],
             "tiled": header.tiled,
             "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
             "provenance": header.provenance,
@@ -185,7 +185,7 @@ class Archive:
         `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
         With `device` the result is a tensor computed and kept there. Raises ResolutionError (below
         1, or more than 100 million samples in all without `allow_large`), MixedShapesError (native
-        grids that differ), MissingDecoderError, CorruptError, IndexError, KeyNotFoundError.
+        grids that differ), MissingDecoderError, CorruptError, ModelNumberError, KeyNotFoundError.
         """
         one = isinstance(which, (int, str, np.integer))
         numbers = [self.index(i) for i in ([which] if one else which)]  # type: ignore[list-item,union-attr]
@@ -319,5 +319,5 @@ def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:
 
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     if not arrays:
-        raise IndexError("no models were asked for")
+        raise ModelNumberError("models: found none asked for, expected one at least")
     return np.stack(arrays)

@@ -33,6 +33,11 @@ def psnr_of_mse(mse: float, data_range: float = DATA_RANGE) -> float:
     return float(min(PSNR_CAP, 10.0 * np.log10(data_range * data_range / mse)))
 
 
+def mse_of_psnr(psnr_db: float, data_range: float = DATA_RANGE) -> float:
+    """Mean squared error, (m/s)^2, that a PSNR in dB stands for."""
+    return float(data_range * data_range / 10.0 ** (psnr_db / 10.0))
+
+
 def psnr(a: NDArray[np.generic], b: NDArray[np.generic], data_range: float = DATA_RANGE) -> float:
     """Peak signal-to-noise ratio in dB, at most PSNR_CAP."""
     return psnr_of_mse(mean_squared_error(a, b), data_range)

@@ -32,7 +32,8 @@ class StoredModel:
 
 def read_record(reader: VlatReader, number: int) -> Record:
     """Record `number`, its checksum and structure checked."""
-    return unpack_record(reader.payload(number), reader.header)
+    place = f"{reader.name}: record {number}"
+    return unpack_record(reader.payload(number), reader.header, place)
 
 
 def read_models(
@@ -48,18 +49,20 @@ def read_models(
         layout = header.layouts[record.layout]
         own = take_tiles(tiles, slice(at, at + len(record.streams)))
         at += len(record.streams)
-        found.append(StoredModel(layout, _tiling(number, record, layout), own))
+        found.append(
+            StoredModel(layout, _tiling(f"{reader.name}: record {number}", record, layout), own)
+        )
     return found
 
 
-def _tiling(number: int, record: Record, layout: Layout) -> Tiling:
+def _tiling(place: str, record: Record, layout: Layout) -> Tiling:
     try:
         return Tiling(
             Axis(layout.nz, record.tile_nz, record.tiles_z),
             Axis(layout.nx, record.tile_nx, record.tiles_x),
         )
     except ValueError as error:
-        raise CorruptError(f"record {number}: {error}") from error
+        raise CorruptError(f"{place}: {error}") from error
 
 
 def take_tiles(tiles: Tiles, rows: slice) -> Tiles:

@@ -14,7 +14,7 @@ import numpy as np
 
 from velcodec.codec.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
 from velcodec.codec.cut import ModelSet, cut_models
-from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles
+from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles, rounded_bits
 from velcodec.codec.rungs import member_mean, sample_tiles
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
@@ -29,9 +29,16 @@ LEAST_TILE_BITS, MOST_TILE_BITS = 100.0, 2400.0
 RECORD_OVERHEAD_BITS = 48.0
 FILE_OVERHEAD_BITS = 2000.0
 STEPS_AROUND = (-4, -2, 0, 2, 4)
+COARSER = 6
+"""Step indices to go down at a time while even the coarsest codes do not fit."""
+
 ENOUGH_DB = 50.0
 """PSNR above which quality counts a tenth: bytes rather go to poorer models."""
 
+ROUNDING_GAIN = 0.85
+"""First guess of what rounding for rate saves over plain rounding."""
+
+SPEND_TRIALS = 3
 ATTEMPTS = 16
 CLOSE_ENOUGH = 0.998
 
@@ -52,12 +59,19 @@ def encode_to_budget(
     members = np.arange(len(source))
     fitted = Fitted.empty(fitter, cut_models(source, members, tile, range_step))
     options = _Options(len(source))
+
+    def offer(base: int) -> None:
+        options.add(code_members(fitter, fitted, members, np.full(len(source), base)))
+
+    coarsest = max(0, middle + STEPS_AROUND[0])
     for offset in STEPS_AROUND:
-        if 0 <= middle + offset <= fitter.last_step:
-            bases = np.full(len(source), middle + offset)
-            options.add(code_members(fitter, fitted, members, bases))
+        if coarsest <= middle + offset <= fitter.last_step:
+            offer(middle + offset)
+    while coarsest > 0 and size(options.cheapest()) > budget:
+        coarsest = max(0, coarsest - COARSER)
+        offer(coarsest)
     if size(options.cheapest()) > budget:
-        _add_coarsest(fitter, fitted, range_step, options)
+        _add_one_tile(fitter, fitted, range_step, options)
         least = size(options.cheapest())
         if least > budget:
             raise BudgetError(
@@ -68,14 +82,13 @@ def encode_to_budget(
     return options.fill(budget, size)
 
 
-def _add_coarsest(fitter: Fitter, fitted: Fitted, range_step: float, options: _Options) -> None:
-    """Add the coarsest step, with the tiles at hand and with one tile for a whole model."""
+def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: _Options) -> None:
+    """Add the least that a model can take: the coarsest step, one tile for the whole of it."""
     cut = fitted.cut
-    coarsest = np.zeros(len(cut.members), dtype=np.int64)
-    options.add(code_members(fitter, fitted, np.arange(len(cut.members)), coarsest))
     if len(cut) > len(cut.members):
         whole = max(max(model.shape) for model in cut.source.models)
         single = Fitted.empty(fitter, cut_models(cut.source, cut.members, whole, range_step))
+        coarsest = np.zeros(len(cut.members), dtype=np.int64)
         options.add(code_members(fitter, single, np.arange(len(cut.members)), coarsest))
 
 
@@ -200,15 +213,23 @@ class _Sample:
         positions = np.arange(len(self.members))
         tiles = sample_tiles(cut, positions)
         fitted.fit(self.fitter, tiles)
-        low, high, quality = 0, self.fitter.last_step, 0.0
-        while low < high:
-            middle = (low + high + 1) // 2
-            bits, psnr = self._at(fitted, tiles, positions, middle)
-            if bits <= self.allowed:
-                low, quality = middle, psnr
-            else:
-                high = middle - 1
-        return low, quality
+        count = np.diff(cut.first)
+        overhead = TILE_OVERHEAD_BITS * float(count.mean())
+        plain = np.array(
+            [
+                float((member_mean(cut, tiles, bits, positions) * count).mean())
+                for bits in rounded_bits(self.fitter, fitted, tiles)
+            ]
+        )
+        gain, base, quality = ROUNDING_GAIN, -1, 0.0
+        for _ in range(SPEND_TRIALS):
+            affordable = np.flatnonzero(gain * plain + overhead <= self.allowed)
+            before, base = base, int(affordable[-1]) if len(affordable) else 0
+            if base == before:
+                break
+            bits, quality = self._at(fitted, tiles, positions, base)
+            gain = max(0.1, (bits - overhead) / max(plain[base], 1.0))
+        return base, quality
 
     def _at(self, fitted: Fitted, tiles: Int64, positions: Int64, base: int) -> tuple[float, float]:
         """Mean bits and mean PSNR of the sample at one base step."""

@@ -52,17 +52,21 @@ class Fitter:
         return len(self.decoder.steps) - 1
 
 
+def log_step_ratio(steps: Tensor) -> float:
+    """Natural logarithm of the ratio of neighbouring steps of the geometric ladder."""
+    if len(steps) == 1:
+        return 1.0
+    return float(torch.log(steps[0] / steps[-1])) / (len(steps) - 1)
+
+
 def step_indices(steps: Tensor, base: Int64, low: Float64, high: Float64) -> Int64:
     """Step index of each tile, so that one `base` means one error in m/s whatever the contrast.
 
     Latents live in units of the tile's own range: a tile of range R m/s takes a step coarser than
     `base` by 3000/R, to the nearest step of the geometric ladder `steps`, within the ladder.
     """
-    if len(steps) == 1:
-        return np.zeros(len(low), dtype=np.int64)
-    per_index = float(torch.log(steps[0] / steps[-1])) / (len(steps) - 1)
     contrast = np.maximum(high - low, 1e-6) / DATA_RANGE
-    index = np.rint(base + np.log(contrast) / per_index)
+    index = np.rint(base + np.log(contrast) / log_step_ratio(steps))
     return np.clip(index, 0, len(steps) - 1).astype(np.int64)
 
 
@@ -178,3 +182,21 @@ def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
         exact = cut.values(group).reshape(len(group), -1)
         error[group] = np.square(values - exact).mean(axis=1)
     return error[tiles]
+
+
+def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
+    """Ideal length of the coefficients of `tiles` under plain rounding, at every base (S, n).
+
+    Costs no rendering, so it serves to find the right step, not to code with.
+    """
+    cut, decoder = fitted.cut, fitter.decoder
+    assert decoder.tables is not None  # a loaded decoder has them
+    latents = fitted.latents[torch.as_tensor(tiles)].numpy()
+    low, high = cut.low[tiles], cut.high[tiles]
+    steps = decoder.steps.cpu().numpy()
+    found = []
+    for base in range(len(steps)):
+        index = step_indices(decoder.steps, np.full(len(tiles), base), low, high)
+        rounded = np.rint(latents / steps[index][:, None]).astype(np.int32)
+        found.append(np.where(high > low, tile_bits(rounded, index, decoder.tables), 0.0))
+    return np.array(found)

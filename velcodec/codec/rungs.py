@@ -13,9 +13,15 @@ import numpy as np
 
 from velcodec.codec.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
 from velcodec.codec.cut import Cut, ModelSet, cut_models
-from velcodec.codec.fitting import Fitted, Fitter, fit_error, quantise_tiles
+from velcodec.codec.fitting import (
+    Fitted,
+    Fitter,
+    fit_error,
+    log_step_ratio,
+    quantise_tiles,
+)
 from velcodec.coordinates import Float64
-from velcodec.metrics import psnr_of_mse
+from velcodec.metrics import mse_of_psnr
 from velcodec.tiling import Int64, plan
 
 QUALITY_FLOOR_DB = 30.0
@@ -23,11 +29,14 @@ TILE_SIZES = (70, 48, 35, 24, 16, 12, 8)
 SAMPLE_TILES = 24
 """A model with more tiles than this is judged by so many of them, spread evenly."""
 
-BASE_OFFSETS = (-8, -6, -4, -2, 0, 2, 4, 6, 8)
-"""Step indices tried, relative to the decoder's default."""
+COARSER, FINER = 8, 12
+"""How far from the decoder's default the step index may go."""
 
 MARGIN_DB = 0.15
 """What a sample must show above the floor before the whole model is tried."""
+
+TRIALS = 4
+"""Quantisations of a sample that a search for the right step may take."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +86,10 @@ class _Climb:
     def __init__(self, fitter: Fitter, source: ModelSet, range_step: float, floor_db: float):
         self.fitter, self.source = fitter, source
         self.range_step, self.floor_db = range_step, floor_db
-        last = fitter.last_step
-        self.bases = np.unique(np.clip(np.array(BASE_OFFSETS) + fitter.base_step, 0, last))
+        self.allowed = mse_of_psnr(floor_db + MARGIN_DB)
+        self.coarsest = max(0, fitter.base_step - COARSER)
+        self.finest = min(fitter.last_step, fitter.base_step + FINER)
+        self.fits: dict[int, Fitted] = {}
 
     def run(self, members: Int64, coded: dict[int, CodedModel]) -> dict[int, CodedModel]:
         """The final code of every member; `coded` holds the ones that missed."""
@@ -121,58 +132,82 @@ class _Climb:
         return best
 
     def _probe(self, members: Int64, tile: int) -> dict[int, Rung]:
-        """For each member the coarsest base step that reaches the floor with tiles of this size."""
+        """For each member about the coarsest base step that reaches the floor with these tiles."""
         cut = cut_models(self.source, members, tile, self.range_step)
-        fitted = Fitted.empty(self.fitter, cut)
+        fitted = self.fits[tile] = Fitted.empty(self.fitter, cut)
         positions = np.arange(len(members))
         tiles = sample_tiles(cut, positions)
         fitted.fit(self.fitter, tiles)
         limit = member_mean(cut, tiles, fit_error(self.fitter, fitted, tiles), positions)
-        able = positions[[self._reaches(mse) for mse in limit]]
-        return self._bisect(cut, fitted, able) if len(able) else {}
-
-    def _bisect(self, cut: Cut, fitted: Fitted, able: Int64) -> dict[int, Rung]:
-        low = np.zeros(len(able), dtype=np.int64)  # first base not yet ruled out
-        high = np.full(len(able), len(self.bases))  # first base known to reach, or none
-        bits = np.full(len(able), np.inf)
-        while (open_ := np.flatnonzero(low < high)).size:
-            middle = (low[open_] + high[open_]) // 2
-            base = np.zeros(len(cut), dtype=np.int64)
-            for position, step in zip(able[open_], self.bases[middle], strict=True):
-                base[cut.tiles_of(int(position))] = step
-            tiles = sample_tiles(cut, able[open_])
-            trial = quantise_tiles(self.fitter, fitted, base, tiles)
-            mse = member_mean(cut, tiles, trial.error, able[open_])
-            cost = member_mean(cut, tiles, trial.bits + TILE_OVERHEAD_BITS, able[open_])
-            good = np.array([self._reaches(m) for m in mse])
-            count = np.diff(cut.first)[able[open_]]
-            high[open_] = np.where(good, middle, high[open_])
-            bits[open_] = np.where(good, cost * count, bits[open_])
-            low[open_] = np.where(good, low[open_], middle + 1)
+        search = _StepSearch(self, fitted, limit)
+        for _ in range(TRIALS):
+            open_ = positions[(limit < self.allowed) & (search.failed + 1 < search.reached)]
+            if not len(open_):
+                break
+            search.advance(open_)
         return {
-            int(cut.members[position]): Rung(cut.tile, int(self.bases[high[k]]), float(bits[k]))
-            for k, position in enumerate(able)
-            if high[k] < len(self.bases)
+            int(members[p]): Rung(tile, int(search.reached[p]), float(search.bits[p]))
+            for p in positions
+            if np.isfinite(search.bits[p])
         }
-
-    def _reaches(self, mse: float) -> bool:
-        return psnr_of_mse(mse) >= self.floor_db + MARGIN_DB
 
     def _code(self, members: list[int], tile: int, rungs: dict[int, Rung]) -> dict[int, CodedModel]:
         """Code whole members with tiles of one size, one step finer while they miss the floor."""
-        cut = cut_models(self.source, np.array(members), tile, self.range_step)
-        fitted = Fitted.empty(self.fitter, cut)
-        last = int(self.bases[-1])
-        base = np.array([rungs[i].base if i in rungs else last for i in members])
+        fitted = self._fitted(members, tile)
+        place = {int(i): k for k, i in enumerate(fitted.cut.members)}
+        base = np.array([rungs[i].base if i in rungs else self.finest for i in members])
         result: dict[int, CodedModel] = {}
         waiting = np.arange(len(members))
         while len(waiting):
-            coded = code_members(self.fitter, fitted, waiting, base[waiting])
-            result.update((members[p], c) for p, c in zip(waiting, coded, strict=True))
-            missed = [p for p in waiting if result[members[p]].psnr < self.floor_db]
-            waiting = np.array([p for p in missed if base[p] < last], dtype=np.int64)
+            positions = np.array([place[members[w]] for w in waiting])
+            coded = code_members(self.fitter, fitted, positions, base[waiting])
+            result.update((members[w], c) for w, c in zip(waiting, coded, strict=True))
+            missed = np.array([result[members[w]].psnr < self.floor_db for w in waiting])
+            waiting = waiting[missed & (base[waiting] < self.finest)]
             base[waiting] += 1
         return result
+
+    def _fitted(self, members: list[int], tile: int) -> Fitted:
+        """The fits of the search, where it looked at all these members with such tiles."""
+        known = self.fits.get(tile)
+        if known is not None and set(members) <= set(known.cut.members.tolist()):
+            return known
+        cut = cut_models(self.source, np.array(members), tile, self.range_step)
+        return Fitted.empty(self.fitter, cut)
+
+
+class _StepSearch:
+    """For members of one cut, the coarsest base step that reaches the floor, closed in from both
+    sides: `failed` is the finest known to miss it, `reached` the coarsest known to reach it.
+    """
+
+    def __init__(self, climb: _Climb, fitted: Fitted, limit: Float64) -> None:
+        self.climb, self.fitted, self.limit = climb, fitted, limit
+        self.failed = np.full(len(limit), climb.coarsest - 1)
+        self.reached = np.full(len(limit), climb.finest + 1)
+        self.next = np.full(len(limit), climb.fitter.base_step)
+        self.bits = np.full(len(limit), np.inf)
+
+    def advance(self, positions: Int64) -> None:
+        """Quantise the sample of these members once more and move one of their ends."""
+        cut, allowed = self.fitted.cut, self.climb.allowed
+        tiles = sample_tiles(cut, positions)
+        trial = quantise_tiles(self.climb.fitter, self.fitted, self.next[cut.owner], tiles)
+        mse = member_mean(cut, tiles, trial.error, positions)
+        bits = member_mean(cut, tiles, trial.bits + TILE_OVERHEAD_BITS, positions)
+        good, now = mse <= allowed, self.next[positions]
+        self.reached[positions] = np.where(good, now, self.reached[positions])
+        self.failed[positions] = np.where(good, self.failed[positions], now)
+        whole = bits * np.diff(cut.first)[positions]
+        self.bits[positions] = np.where(good, whole, self.bits[positions])
+        # What quantisation adds to the error goes about with the square of the step.
+        added = np.maximum(mse - self.limit[positions], 1e-3 * allowed)
+        room = np.maximum(allowed - self.limit[positions], 1e-3 * allowed)
+        moves = np.log(added / room) / (2.0 * log_step_ratio(self.climb.fitter.decoder.steps))
+        wanted = now + np.ceil(moves - 0.25).astype(np.int64)
+        self.next[positions] = np.clip(
+            wanted, self.failed[positions] + 1, self.reached[positions] - 1
+        )
 
 
 def member_mean(cut: Cut, tiles: Int64, value: Float64, positions: Int64) -> Float64:

@@ -1,0 +1,54 @@
+"""Checks that many tests share, and the models that they are made on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import velcodec
+from velcodec.metrics import psnr
+
+
+def layered(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
+    """Folded models (count, nz, nx), float32 m/s: even ones smooth, odd ones of sharp layers."""
+    random = np.random.default_rng(seed)
+    z, x = np.mgrid[0:nz, 0:nx]
+    models = []
+    for i in range(count):
+        depth = z / nz + 0.15 * np.sin(2 * np.pi * x / nx + random.uniform(0, 2 * np.pi))
+        levels = np.sort(random.uniform(1500, 4500, 5))
+        if i % 2:
+            models.append(levels[np.clip((depth * 4).astype(int) + 1, 0, 4)])
+        else:
+            models.append(np.interp(depth, np.linspace(-0.2, 1.2, 5), levels))
+    return np.array(models, dtype=np.float32)
+
+
+def check_round_trip(
+    models: np.ndarray, least_db: float | None = None, **options: Any
+) -> np.ndarray:
+    """Compress and decompress: same shape and dtype, within the models' own range, good enough.
+
+    Returns what came back.
+    """
+    back = velcodec.decompress(velcodec.compress(models, decoder="tiny", **options))
+    assert back.shape == models.shape
+    assert back.dtype == models.dtype
+    check_within(back, models)
+    scale = 1000.0 if options.get("units") == "km/s" else 1.0
+    if least_db is not None:
+        assert psnr(models.astype(float) * scale, back.astype(float) * scale) >= least_db
+    return back
+
+
+def check_within(rendering: np.ndarray, models: np.ndarray) -> None:
+    """No sample of a rendering leaves its model's own minimum and maximum."""
+    for r, m in zip(as_models(rendering), as_models(models), strict=True):
+        assert r.min() >= m.min()
+        assert r.max() <= m.max()
+
+
+def as_models(array: np.ndarray) -> np.ndarray:
+    """Any accepted shape as (n, rows, columns)."""
+    return array.reshape(-1, *array.shape[-2:])
