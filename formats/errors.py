@@ -111,6 +111,12 @@ class KeyNotFoundError(VelcodecError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class ModelNumberError(VelcodecError, IndexError):
+    """No model has this number."""
+
+    exit_code = 44
+
+
 class BudgetError(VelcodecError):
     """The asked-for bytes per model cannot be kept."""
 

@@ -6,6 +6,7 @@ It also holds the checks that any array of models must pass, from a file or from
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,9 +96,34 @@ def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> M
     return as_models(array, order=order, units=units, name=str(path), sha256=digest)
 
 
+class NpyWriter:
+    """Writes one `.npy` array, version 1.0, part by part along its first axis, without seeking."""
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str | np.dtype[Any]) -> None:
+        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self._stream, self._left = stream, int(np.prod(self.shape, dtype=object))
+        about = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
+        np.lib.format.write_array_header_1_0(stream, about)
+
+    def add(self, parts: Iterable[NDArray[Any]]) -> None:
+        """Append arrays in order. Raises InputShapeError for more samples than the shape has."""
+        for part in parts:
+            self._left -= part.size
+            if self._left < 0:
+                raise InputShapeError(f"array: found more samples than shape {self.shape} has")
+            self._stream.write(np.ascontiguousarray(part, dtype=self.dtype).tobytes())
+
+    def close(self) -> None:
+        """Raises InputShapeError unless all samples of the shape were written."""
+        if self._left:
+            raise InputShapeError(f"array: found {self._left} samples fewer than shape {self.shape}")
+
+
 def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
-    """Write one array as `.npy`, version 1.0."""
-    np.lib.format.write_array(stream, np.asarray(array), version=(1, 0), allow_pickle=False)
+    """Write one array as `.npy`."""
+    writer = NpyWriter(stream, array.shape, array.dtype)
+    writer.add([array])
+    writer.close()
 
 
 def _check_option(name: str, value: str, known: tuple[str, ...]) -> None:

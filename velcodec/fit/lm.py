@@ -18,6 +18,9 @@ POINTS_PER_BLOCK = 2048
 TILES_PER_BLOCK = 4
 """Points and tiles that one Jacobian block holds at a time; bounds memory."""
 
+RELATIVE_FLOOR = 1e-6
+"""Added to a Hessian's diagonal, relative to its mean: keeps float32 factors positive definite."""
+
 
 @dataclass(frozen=True)
 class LMOptions:
@@ -111,12 +114,14 @@ class _Descent:
             gradient, weight = gradient[:, free], prior[:, free]
             hessian = hessian[:, free][:, :, free]
         diagonal = hessian.diagonal(dim1=1, dim2=2)
+        floor = RELATIVE_FLOOR * diagonal.mean(1, keepdim=True)
         best, cost = latent.clone(), before.clone()
         todo = torch.arange(len(who), device=who.device)
         for _ in range(self.options.attempts):
             extra = weight[todo] + self.damping[who[todo], None] * (diagonal[todo] + 1e-8)
-            system = hessian[todo] + torch.diag_embed(extra)
-            move = torch.cholesky_solve(gradient[todo, :, None], torch.linalg.cholesky(system))
+            system = hessian[todo] + torch.diag_embed(extra + floor[todo])
+            factor, failed = torch.linalg.cholesky_ex(system)
+            move = torch.cholesky_solve(gradient[todo, :, None], factor).nan_to_num()
             trial = latent[todo].clone()
             if free is None:
                 trial -= move[..., 0]
@@ -124,7 +129,7 @@ class _Descent:
                 trial[:, free] -= move[..., 0]
             after = squared_error(self.decoder, points, trial, target[todo])
             after = after + (prior[todo] * trial.square()).sum(1)
-            good = after < before[todo]
+            good = (after < before[todo]) & (failed == 0)
             best[todo[good]], cost[todo[good]] = trial[good], after[good]
             scale = torch.where(good, 0.3, 6.0).to(latent)
             self.damping[who[todo]] = (self.damping[who[todo]] * scale).clamp(1e-7, 1e4)

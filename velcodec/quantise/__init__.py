@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import LMOptions, coarse_points, descend, hessian_of
+from velcodec.fit.lm import RELATIVE_FLOOR, LMOptions, coarse_points, descend, hessian_of
 from velcodec.formats.tile_stream import PRECISION, LatentTables
 
 GROUPS = (24, 40, 64, 128)
@@ -114,7 +114,9 @@ def quantise(
         free = torch.arange(start, z.shape[1], device=z.device)
         if start:
             z = descend(decoder, z, target, points, weight, REFIT, free)
-        hessian = hessian_of(decoder, coarse, z) + torch.diag_embed(weight + 1e-9)
+        hessian = hessian_of(decoder, coarse, z)
+        floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
+        hessian += torch.diag_embed(weight + 10 * floor)
         guess = result.clone()
         guess[:, start:] = torch.round(z[:, start:] / step[:, None]).int()
         rows = costs.best_rows(guess, step_index)[:, start:] if costs else guess

@@ -17,7 +17,7 @@ from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
 from velcodec.fit import Encoder, LMOptions, fit_latents
 from velcodec.fit.lm import coarse_points, hessian_of
-from velcodec.formats.tile_stream import PRECISION, LatentTables
+from velcodec.formats.tables import LatentTables, integer_frequencies
 from velcodec.quantise import quantise
 
 from .pool import Chunk
@@ -165,11 +165,8 @@ def cluster_scales(latent: Tensor, step: Tensor, rounds: int = 25) -> tuple[Tens
 
 
 def _integer_row(probability: np.ndarray) -> np.ndarray:
-    """Frequencies >= 1 that sum to 2**PRECISION, close to `probability`."""
-    total = 1 << PRECISION
-    frequency = np.floor(probability / probability.sum() * (total - len(probability))).astype(int) + 1
-    frequency[int(frequency.argmax())] += total - int(frequency.sum())
-    return frequency
+    """A frequency row for probabilities, as the table keeps it."""
+    return integer_frequencies(np.rint(probability / probability.sum() * 1e9)).astype(np.uint16)
 
 
 def laplace_rows(counts: np.ndarray | None = None) -> np.ndarray:
@@ -189,10 +186,10 @@ def laplace_rows(counts: np.ndarray | None = None) -> np.ndarray:
             symmetric = counts[t] + np.concatenate([counts[t][-2::-1], counts[t][-1:]])
             row = (symmetric + 400 * row) / (symmetric.sum() + 400)
         rows.append(_integer_row(row))
-    return np.stack(rows).astype(np.uint16)
+    return np.stack(rows)
 
 
-def _classes(scales: Tensor, steps: Tensor) -> np.ndarray:
+def class_rows(scales: Tensor, steps: Tensor) -> np.ndarray:
     """Row numbers uint8 (C, S, D) for Laplace scales (C, D) at every step (S,)."""
     ratio = scales[:, None] / steps[None, :, None]
     row = torch.round(ROWS_PER_OCTAVE * torch.log2(ratio / FIRST_ROW_SCALE))
@@ -208,8 +205,8 @@ def learn_tables_(
     reference = 1.0 / fits.contrast.clamp(0.05, 2.0)
     scales, share = cluster_scales(fits.latent, reference)
     decoder.prior_precision = 1 / (2 * fits.latent.abs().mean(0).square()).clamp(min=1e-8)
-    frequencies = _integer_row(share.numpy().astype(float)).astype(np.uint16)
-    classes = _classes(scales, decoder.steps)
+    frequencies = _integer_row(share.numpy().astype(float))
+    classes = class_rows(scales, decoder.steps)
     decoder.tables = LatentTables(laplace_rows(), classes, frequencies)
     counts = np.zeros((ROW_COUNT, 2 * SYMBOL_LIMIT + 2))
     done = 0

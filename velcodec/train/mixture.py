@@ -43,7 +43,7 @@ class MixtureRecipe:
     `rate_weight` is the price of a bit, in units of squared error / (1500 m/s)^2, at coarseness 1.
     """
 
-    steps: int = 45_000
+    steps: int = 36_000
     batch: int = 64
     points: int = 256
     learning_rate: float = 2e-3

@@ -1,0 +1,115 @@
+"""Both architectures keep the promises of the interface."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from velcodec.coordinates import cell_centres, grid_points
+from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
+
+SMALL = {
+    "mixture": lambda: SirenMixture(MixtureConfig(width=16, gates=8, components=4)),
+    "mixture-without-warp": lambda: SirenMixture(MixtureConfig(16, 2, 8, 4, 0, 0)),
+    "concat": lambda: SirenConcat(ConcatConfig(width=32, hidden_layers=2)),
+}
+
+
+@pytest.fixture(params=sorted(SMALL))
+def decoder(request: pytest.FixtureRequest) -> Decoder:
+    torch.manual_seed(3)
+    return SMALL[request.param]().double()
+
+
+@pytest.fixture
+def latent() -> Tensor:
+    return 0.3 * torch.randn(3, 256, generator=torch.Generator().manual_seed(4)).double()
+
+
+@pytest.fixture
+def points() -> Tensor:
+    where = torch.rand(3, 25, 2, generator=torch.Generator().manual_seed(5))
+    return 2 * where.double() - 1
+
+
+def test_jacobian_is_autograds(decoder: Decoder, latent: Tensor, points: Tensor) -> None:
+    values, slope = decoder.jacobian(points, latent)
+    for i in range(len(latent)):
+        one = points[i : i + 1]
+        by_autograd = torch.func.jacrev(lambda z, p=one: decoder(p, z[None])[0])(latent[i])
+        torch.testing.assert_close(slope[i], by_autograd, rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(values, decoder(points, latent))
+
+
+def test_point_gradient_is_finite_differences(
+    decoder: Decoder, latent: Tensor, points: Tensor
+) -> None:
+    values, gradient = decoder.point_gradient(points, latent)
+    for axis in range(2):
+        step = torch.zeros(2, dtype=torch.float64)
+        step[axis] = 1e-6
+        slope = (decoder(points + step, latent) - decoder(points - step, latent)) / 2e-6
+        torch.testing.assert_close(gradient[..., axis], slope, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(values, decoder(points, latent))
+
+
+def test_shared_points_are_the_same_as_repeated_points(decoder: Decoder, latent: Tensor) -> None:
+    shared = torch.from_numpy(grid_points(5, 7))
+    torch.testing.assert_close(
+        decoder(shared, latent), decoder(shared.expand(3, -1, -1).clone(), latent)
+    )
+
+
+def test_a_change_of_basis_changes_no_rendering(
+    decoder: Decoder, latent: Tensor, points: Tensor
+) -> None:
+    before = decoder(points, latent)
+    basis = torch.randn(256, 256, generator=torch.Generator().manual_seed(6)).double()
+    decoder.reparametrise_(basis)
+    moved = torch.linalg.solve(basis, latent.T).T
+    torch.testing.assert_close(decoder(points, moved), before, rtol=1e-6, atol=1e-6)
+
+
+def test_points_are_x_first(decoder: Decoder, latent: Tensor) -> None:
+    x_only = torch.tensor([[0.5, 0.0]]).double()
+    z_only = torch.tensor([[0.0, 0.5]]).double()
+    first = decoder.first if isinstance(decoder, SirenMixture) else decoder.first.weight
+    if isinstance(decoder, SirenMixture):
+        with torch.no_grad():
+            decoder.modulation.zero_()
+    with torch.no_grad():
+        first[:, 1] = 0  # the decoder no longer sees z ...
+    reference = decoder(torch.zeros(1, 2).double(), latent)
+    assert torch.equal(decoder(z_only, latent), reference)
+    assert not torch.allclose(decoder(x_only, latent), reference)
+
+
+def test_the_papers_decoder_has_the_papers_parameters() -> None:
+    decoder = SirenConcat()
+    assert sum(p.numel() for p in decoder.parameters()) == 1_183_745
+    bound = math.sqrt(6 / 512) / 30
+    assert decoder.first.weight.abs().max() <= 1 / 258
+    assert decoder.first.weight.abs().max() > 0.99 / 258
+    for layer in (*decoder.hidden, decoder.output):
+        assert 0.99 * bound < layer.weight.abs().max() <= bound
+    first = decoder(torch.tensor([[0.1, -0.4]]), torch.zeros(1, 256))
+    assert first.shape == (1, 1)
+
+
+def test_the_default_trunk_is_narrow() -> None:
+    c = SirenMixture().settings
+    per_point = 2 * (c.faults * 4 + c.warp_features * 4 + 2 * c.width)
+    per_point += 2 * c.hidden_layers * c.width**2 + 2 * (c.components + 1) * c.width
+    assert per_point <= 25_000
+
+
+def test_renderings_at_other_resolutions_line_up(decoder: Decoder, latent: Tensor) -> None:
+    """Odd refinements share cell centres with the coarse grid."""
+    coarse, fine = (torch.from_numpy(grid_points(n, n)) for n in (6, 18))
+    at_coarse = decoder(coarse, latent).view(-1, 6, 6)
+    at_fine = decoder(fine, latent).view(-1, 18, 18)[:, 1::3, 1::3]
+    torch.testing.assert_close(at_coarse, at_fine)
+    assert abs(cell_centres(6)[0] - cell_centres(18)[1]) < 1e-15

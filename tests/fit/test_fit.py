@@ -1,0 +1,140 @@
+"""Fitting finds latents, stops where it should, and is the same every time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from velcodec.coordinates import grid_points
+from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
+from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
+from velcodec.fit.encoder import read_encoder, save_encoder
+from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
+from velcodec.formats.errors import DecoderFileError, OptionError
+
+GRID = (20, 20)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    torch.manual_seed(11)
+    decoder = SirenMixture(MixtureConfig(16, 1, 8, 4, 1, 8, omega_0=6.0)).freeze_()
+    decoder.steps = torch.tensor([1.0, 0.1, 0.01])
+    return decoder
+
+
+@pytest.fixture(scope="module")
+def points() -> Tensor:
+    return torch.from_numpy(grid_points(*GRID)).float()
+
+
+@pytest.fixture(scope="module")
+def target(decoder: Decoder, points: Tensor) -> Tensor:
+    """Renderings of known latents: a perfect fit exists."""
+    latent = 0.7 * torch.randn(5, 256, generator=torch.Generator().manual_seed(12))
+    return decoder(points, latent)
+
+
+def test_levenberg_marquardt_recovers_a_rendering(
+    decoder: Decoder, points: Tensor, target: Tensor
+) -> None:
+    start = squared_error(decoder, points, torch.zeros(5, 256), target)
+    free = torch.zeros(5)
+    latent = fit_latents(decoder, target, points, precision=free, options=LMOptions(0, 40, 1e-4))
+    assert (squared_error(decoder, points, latent, target) < 1e-3 * start).all()
+
+
+def test_levenberg_marquardt_beats_adam(decoder: Decoder, points: Tensor, target: Tensor) -> None:
+    weight = torch.full((5,), 1e-7)
+    by_lm = fit_latents(decoder, target, points, precision=weight)
+    by_adam = fit_latents(decoder, target, points, method="adam", precision=weight)
+    start = squared_error(decoder, points, torch.zeros(5, 256), target)
+    lm_error = squared_error(decoder, points, by_lm, target)
+    adam_error = squared_error(decoder, points, by_adam, target)
+    assert adam_error.mean() < 0.1 * start.mean()
+    assert lm_error.mean() < adam_error.mean()
+
+
+def test_no_step_makes_a_tile_worse(decoder: Decoder, points: Tensor, target: Tensor) -> None:
+    latent, prior = torch.zeros(5, 256), torch.full((5, 256), 1e-6)
+    before = squared_error(decoder, points, latent, target)
+    for _ in range(4):
+        latent = descend(decoder, latent, target, points, prior, LMOptions(0, 1))
+        after = squared_error(decoder, points, latent, target) + 1e-6 * latent.square().sum(1)
+        assert (after <= before + 1e-7).all()
+        before = after
+
+
+def test_a_stronger_prior_gives_a_shorter_latent(
+    decoder: Decoder, points: Tensor, target: Tensor
+) -> None:
+    norms = [
+        fit_latents(decoder, target, points, precision=torch.full((5,), w)).norm(dim=1)
+        for w in (1e-6, 1e-3, 1.0)
+    ]
+    assert (norms[0] > norms[1]).all()
+    assert (norms[1] > norms[2]).all()
+
+
+def test_only_free_coefficients_move(decoder: Decoder, points: Tensor, target: Tensor) -> None:
+    free = torch.arange(40, 256)
+    start = 0.1 * torch.ones(5, 256)
+    prior = torch.full((5, 256), 1e-6)
+    latent = descend(decoder, start, target, points, prior, LMOptions(0, 3), free)
+    assert torch.equal(latent[:, :40], start[:, :40])
+    assert not torch.equal(latent[:, 40:], start[:, 40:])
+
+
+def test_the_same_call_gives_the_same_latents(
+    decoder: Decoder, points: Tensor, target: Tensor
+) -> None:
+    first = fit_latents(decoder, target, points)
+    assert torch.equal(first, fit_latents(decoder, target, points))
+
+
+def test_gradient_and_hessian_are_those_of_the_error(
+    decoder: Decoder, points: Tensor, target: Tensor
+) -> None:
+    latent = torch.full((5, 256), 0.05)
+    error, gradient = error_and_gradient(decoder, points, latent, target)
+    values, slope = decoder.jacobian(points, latent)
+    residual = values - target
+    torch.testing.assert_close(error, residual.square().mean(1))
+    expected = (slope.mT @ residual[..., None])[..., 0] / len(points)
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(
+        hessian_of(decoder, points, latent), slope.mT @ slope / len(points), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_an_unknown_method_is_refused(decoder: Decoder, points: Tensor, target: Tensor) -> None:
+    with pytest.raises(OptionError, match="newton"):
+        fit_latents(decoder, target, points, method="newton")  # type: ignore[arg-type]
+
+
+def test_the_amortised_start_is_the_encoders_guess(decoder: Decoder, target: Tensor) -> None:
+    torch.manual_seed(1)
+    encoder = Encoder(channels=4).eval()
+    guess = amortised_latents(decoder, encoder, target, GRID)
+    torch.testing.assert_close(guess, encoder(target.view(5, *GRID)))
+    assert torch.equal(amortised_latents(decoder, None, target, GRID), torch.zeros(5, 256))
+
+
+def test_an_encoder_file_comes_back(tmp_path: Path, target: Tensor) -> None:
+    torch.manual_seed(1)
+    encoder, path = Encoder(channels=4).eval(), tmp_path / "a.encoder.safetensors"
+    save_encoder(encoder, path)
+    again = read_encoder(path)
+    torch.testing.assert_close(
+        again(target.view(5, *GRID)), encoder(target.view(5, *GRID)), rtol=0.02, atol=0.02
+    )
+
+
+def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "b.encoder.safetensors"
+    path.write_bytes(b"not an encoder")
+    with pytest.raises(DecoderFileError, match=r"b\.encoder"):
+        read_encoder(path)

@@ -1,0 +1,101 @@
+"""Rounding a latent costs little, and less than rounding without thought."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from velcodec.coordinates import grid_points
+from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
+from velcodec.fit import fit_latents
+from velcodec.fit.lm import hessian_of, squared_error
+from velcodec.formats.tile_stream import LatentTables
+from velcodec.quantise import BitCosts, dequantise, quantise
+from velcodec.train.finish import class_rows, laplace_rows, step_ladder
+
+
+PROBE = 0.7 * torch.randn(6, 256, generator=torch.Generator().manual_seed(23))
+SPREAD = 0.05
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    """A decoder in whose latent one step means one error, as finished decoders have it."""
+    torch.manual_seed(21)
+    decoder = SirenMixture(MixtureConfig(16, 1, 8, 4, 1, 8, omega_0=6.0)).freeze_()
+    curvature = hessian_of(decoder, torch.from_numpy(grid_points(20, 20)).float(), PROBE)
+    decoder.reparametrise_(torch.diag(curvature.diagonal(dim1=1, dim2=2).mean(0).rsqrt()))
+    decoder.steps = step_ladder()
+    decoder.prior_precision = torch.full((256,), 1 / SPREAD**2)
+    rows = laplace_rows()
+    classes = class_rows(torch.tensor([SPREAD, SPREAD / 4])[:, None].expand(2, 256), decoder.steps)
+    shares = torch.tensor([2**13, 2**13], dtype=torch.int32).numpy().astype("uint16")
+    decoder.tables = LatentTables(rows, classes, shares)
+    return decoder
+
+
+@pytest.fixture(scope="module")
+def points() -> Tensor:
+    return torch.from_numpy(grid_points(20, 20)).float()
+
+
+@pytest.fixture(scope="module")
+def fitted(decoder: Decoder, points: Tensor) -> tuple[Tensor, Tensor]:
+    latent = SPREAD * torch.randn(6, 256, generator=torch.Generator().manual_seed(22))
+    target = decoder(points, latent)
+    return fit_latents(decoder, target, points, precision=torch.full((6,), 1e-7)), target
+
+
+def test_a_fine_step_keeps_the_fit(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    index = torch.full((6,), len(decoder.steps) - 1)
+    coefficients = quantise(decoder, latent, target, points, index)
+    assert coefficients.dtype == torch.int32
+    error = squared_error(decoder, points, dequantise(decoder, coefficients, index), target)
+    rounding = 256 * decoder.steps[-1].square() / 12
+    assert error.mean() < 2 * squared_error(decoder, points, latent, target).mean() + rounding
+
+
+@pytest.mark.parametrize("step", [28, 34])
+def test_feedback_beats_plain_rounding(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], step: int
+) -> None:
+    latent, target = fitted
+    index = torch.full((6,), step)
+    plain = torch.round(latent / decoder.steps[index][:, None]).int()
+    chosen = quantise(decoder, latent, target, points, index)
+    assert decoder.tables is not None
+    costs = BitCosts(decoder.tables, latent.device)
+
+    def loss(coefficients: Tensor) -> Tensor:
+        error = squared_error(decoder, points, dequantise(decoder, coefficients, index), target)
+        rows = costs.best_rows(coefficients, index)
+        return error + decoder.bit_price(index) * costs.of(coefficients, rows).sum(1)
+
+    assert loss(chosen).mean() < loss(plain).mean()
+
+
+def test_a_coarser_step_costs_fewer_bits(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    size = []
+    for step in (24, 32, 40):
+        index = torch.full((6,), step)
+        found = quantise(decoder, latent, target, points, index)
+        size.append(found.abs().sum().item())
+    assert size[0] < size[1] < size[2]
+
+
+def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
+    """The cheapest description of a table row is a distribution: its costs obey Kraft."""
+    assert decoder.tables is not None
+    costs = BitCosts(decoder.tables, torch.device("cpu"))
+    total = (2.0**-costs.bits).sum(1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+    rows = torch.zeros(1, dtype=torch.int64)
+    big = torch.tensor([costs.limit + 1]), torch.tensor([costs.limit + 9])
+    assert costs.of(big[1], rows) > costs.of(big[0], rows) > costs.of(torch.tensor([0]), rows)
