@@ -55,7 +55,8 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
         atomic_write(target, force=force, source=source) as stream,
     ):
         encoded = encode_file(source, settings, update)
-        encoded.write(stream)
+        with about(target):
+            encoded.write(stream)
     seconds = time.perf_counter() - started
     summary = encoded.summary
     if as_json:

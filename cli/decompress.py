@@ -93,7 +93,9 @@ def write_all(
         writer = NpyWriter(stream, array_shape(layout.axes, len(archive), nz, nx), layout.dtype)
         for first in range(0, len(archive), at_once):
             numbers = range(first, min(first + at_once, len(archive)))
-            writer.add(archive.decode(numbers, res, allow_large=True))
+            rendered = archive.decode(numbers, res, allow_large=True)
+            with about(target):
+                writer.add(rendered)
             update(numbers.stop, len(archive), "render")
         writer.close()
     return writer.shape

@@ -56,6 +56,9 @@ class OneLineErrors(click.Group):
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.Abort:
             fail("interrupted", EXIT_INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(EXIT_USAGE)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "velcodec"
             fail(f"{error.format_message()} (see {command} --help)", EXIT_USAGE)
@@ -77,10 +80,9 @@ def explain(error: Exception) -> tuple[str, int]:
     if isinstance(error, VelcodecError):
         return message_of(error), error.exit_code
     if isinstance(error, OSError):
-        place = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
-        return f"{place}{error.strerror or error}", EXIT_SYSTEM
+        return message_of(error), EXIT_SYSTEM
     if isinstance(error, MemoryError):
-        return f"not enough memory: {error}", EXIT_SYSTEM
+        return f"not enough memory: {message_of(error)}", EXIT_SYSTEM
     raise error
 
 

@@ -81,3 +81,10 @@ def test_an_unknown_command_is_named() -> None:
     result = CliRunner().invoke(main, ["squash"])
     assert result.exit_code == 2
     assert "'squash'" in result.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["decoder"]], ids=["velcodec", "decoder"])
+def test_a_group_without_a_command_shows_its_help(words: list[str]) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "Commands:\n" in result.stderr

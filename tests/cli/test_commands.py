@@ -1,0 +1,284 @@
+"""What the commands do when all is well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+import velcodec
+
+from .conftest import Run
+
+BUDGET = ("--bytes-per-model", 300)
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """The JSON object that a command printed; it must be strict JSON and nothing else."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout, parse_constant=refuse)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture
+def archive(compress: Run, models: np.ndarray) -> Path:
+    """`in.vlat`, with the `in.npy` it was made from beside it."""
+    np.save("in.npy", models)
+    result = compress("in.npy", "in.vlat", *BUDGET, "--provenance", "made up", "--licence", "CC0")
+    assert result.exit_code == 0, result.stderr
+    return Path("in.vlat")
+
+
+def test_compress_keeps_the_budget_and_says_what_it_delivers(
+    compress: Run, models: np.ndarray
+) -> None:
+    np.save("in.npy", models)
+    found = figures(compress("in.npy", "out.vlat", *BUDGET, "--json"))
+    assert found["bytes"] == Path("out.vlat").stat().st_size <= 300 * len(models)
+    assert found["models"] == len(models)
+    assert found["worst_psnr"] <= found["mean_psnr"]
+
+
+def test_compress_prints_a_summary_for_people(compress: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models)
+    result = compress("in.npy", "out.vlat", *BUDGET)
+    assert result.stdout.startswith("out.vlat: 3 models in ")
+    assert "PSNR" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("fit", ["lm", "adam"])
+def test_compress_takes_every_fit_that_the_decoder_has(
+    compress: Run, models: np.ndarray, fit: str
+) -> None:
+    np.save("in.npy", models[1])
+    assert compress("in.npy", "out.vlat", *BUDGET, "--fit", fit, "--latent-only").exit_code == 0
+
+
+def test_a_fit_without_an_encoder_is_refused(compress: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models[1])
+    result = compress("in.npy", "out.vlat", *BUDGET, "--fit", "amortised")
+    assert result.exit_code == 2
+    assert "encoder" in result.stderr
+
+
+def test_decompress_gives_the_array_as_it_went_in(
+    run: Run, archive: Path, models: np.ndarray
+) -> None:
+    assert run("decompress", "in.vlat", "out.npy").exit_code == 0
+    back = np.load("out.npy")
+    assert (back.shape, back.dtype) == (models.shape, models.dtype)
+    assert np.array_equal(back, velcodec.decompress(archive.read_bytes()))
+
+
+def test_decompress_writes_beside_the_archive_by_default(run: Run, archive: Path) -> None:
+    Path("in.npy").unlink()
+    result = run("decompress", "in.vlat")
+    assert result.stdout.startswith("in.npy: 3 x 20 x 24")
+    assert np.load("in.npy").shape == (3, 20, 24)
+
+
+@pytest.mark.parametrize(("res", "shape"), [("28", (28, 28)), ("14x48", (14, 48))])
+def test_decompress_renders_at_any_resolution(
+    run: Run, archive: Path, models: np.ndarray, res: str, shape: tuple[int, int]
+) -> None:
+    found = figures(run("decompress", "in.vlat", "out.npy", "--res", res, "--json"))
+    fine = np.load("out.npy")
+    assert fine.shape == (3, *shape) == tuple(found["shape"])
+    for rendering, model in zip(fine, models, strict=True):
+        assert model.min() <= rendering.min() <= rendering.max() <= model.max()
+
+
+def test_decompress_in_blocks_gives_what_one_call_gives(
+    run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("velcodec.cli.decompress.SAMPLES_AT_ONCE", 1)
+    assert run("decompress", "in.vlat", "out.npy", "--res", "30").exit_code == 0
+    assert np.allclose(np.load("out.npy"), velcodec.decompress(archive.read_bytes(), res=30))
+
+
+def test_units_order_axes_and_integers_come_back(compress: Run, run: Run) -> None:
+    model = np.round(2.0 + np.arange(20)[:, None] / 10 + np.zeros((20, 24)), 1)
+    slow = (model.T[None, None] * 1000).astype(np.int16)
+    cases = {
+        "km": (model, ("--units", "km/s")),
+        "xz": (slow, ("--order", "xz")),
+    }
+    for name, (array, options) in cases.items():
+        np.save(f"{name}.npy", array)
+        assert compress(f"{name}.npy", f"{name}.vlat", *options).exit_code == 0
+        assert run("decompress", f"{name}.vlat", f"{name}-back.npy").exit_code == 0
+        back = np.load(f"{name}-back.npy")
+        assert (back.shape, back.dtype) == (array.shape, array.dtype)
+        assert back.min() >= array.min()
+        assert back.max() <= array.max()
+        compared = figures(run("verify", f"{name}.vlat", "--against", f"{name}.npy", "--json"))
+        scale = 1000.0 if name == "km" else 1.0
+        difference = abs(back.astype(float) - array) * scale
+        assert compared["max_error_m_s"] == pytest.approx(difference.max())
+        assert compared["mae_m_s"] == pytest.approx(difference.mean())
+
+
+def test_info_shows_all_that_was_stored(compress: Run, run: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models)
+    stored = ("--dx", "12.5", "--dz", "5", "--origin", "100,-20", "--licence", "CC0")
+    stored += ("--provenance", "made up", "--key-prefix", "line")
+    assert compress("in.npy", "in.vlat", *BUDGET, *stored).exit_code == 0
+    found = figures(run("info", "in.vlat", "--keys", "--json"))
+    assert found["models"] == 3
+    assert found["bytes"] == Path("in.vlat").stat().st_size
+    assert found["licence"] == "CC0"
+    assert found["provenance"] == "made up"
+    assert found["source_sha256"] == hashlib.sha256(Path("in.npy").read_bytes()).hexdigest()
+    assert found["keys"] == ["line0", "line1", "line2"]
+    assert found["decoder"]["name"] == "small"
+    shown = run("info", "in.vlat").stdout
+    for words in ("20 x 24", "dx 12.5 m, dz 5 m", "x 100 m, z -20 m", "float32, m/s", "CC0"):
+        assert words in shown
+
+
+def test_keys_are_read_from_a_file(compress: Run, run: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models)
+    Path("keys.txt").write_text("dip\nlens\nflat\n")
+    assert compress("in.npy", "in.vlat", *BUDGET, "--keys", "keys.txt").exit_code == 0
+    assert run("info", "in.vlat", "--keys").stdout.endswith("0\tdip\n1\tlens\n2\tflat\n")
+
+
+def test_info_works_without_torch_and_without_the_decoder(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "elsewhere"))
+    code = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"
+        "from velcodec.cli import main\n"
+        "main(['info', 'in.vlat', '--json'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(run.stdout)["models"] == 3
+
+
+def test_verify_says_that_an_archive_is_whole(run: Run, archive: Path) -> None:
+    assert figures(run("verify", "in.vlat", "--json")) == {
+        "archive": "in.vlat",
+        "models": 3,
+        "whole": True,
+    }
+    assert "every checksum holds" in run("verify", "in.vlat").stdout
+
+
+def test_verify_against_the_original_measures_every_model(
+    run: Run, archive: Path, models: np.ndarray
+) -> None:
+    result = run("verify", "in.vlat", "--against", "in.npy", "--per-model", "--json")
+    found = figures(result)
+    back = velcodec.decompress(archive.read_bytes())
+    assert found["source_sha256_matches"] is True
+    assert len(found["per_model"]) == 3
+    for figure, before, after in zip(found["per_model"], models, back, strict=True):
+        difference = abs(before.astype(float) - after)
+        assert figure["max_error_m_s"] == pytest.approx(difference.max())
+        assert figure["mae_m_s"] == pytest.approx(difference.mean())
+    assert found["max_error_m_s"] == max(figure["max_error_m_s"] for figure in found["per_model"])
+    assert "is the file" in run("verify", "in.vlat", "--against", "in.npy", "--per-model").stdout
+
+
+def test_verify_tells_another_file_of_the_same_shape(
+    run: Run, archive: Path, models: np.ndarray
+) -> None:
+    np.save("other.npy", models + 1)
+    assert "is NOT the file" in run("verify", "in.vlat", "--against", "other.npy").stdout
+
+
+def test_evaluate_measures_what_compress_would_write(
+    run: Run, compress: Run, models: np.ndarray
+) -> None:
+    np.save("a.npy", models)
+    np.save("b.npy", models[0])
+    options = (*BUDGET, "--decoder", "small", "--device", "cpu")
+    found = figures(run("evaluate", "a.npy", "b.npy", *options, "--per-model", "--json"))
+    sizes = []
+    for name, figure in zip(("a", "b"), found["files"], strict=True):
+        assert compress(f"{name}.npy", f"{name}.vlat", *BUDGET).exit_code == 0
+        sizes.append(Path(f"{name}.vlat").stat().st_size)
+        # The archive of a file also holds that file's SHA-256; evaluate's has the same.
+        assert figure["bytes"] == sizes[-1]
+        assert len(figure["per_model"]) == figure["models"]
+    assert found["total"]["models"] == 4
+    assert found["total"]["bytes"] == sum(sizes)
+    assert found["total"]["bytes_per_model"] == sum(sizes) / 4
+    assert {"a.npy", "b.npy", "a.vlat", "b.vlat"} == {path.name for path in Path.cwd().iterdir()}
+
+
+def test_evaluate_prints_a_row_for_each_file_and_a_total(run: Run, models: np.ndarray) -> None:
+    np.save("a.npy", models[0])
+    np.save("b.npy", models[1])
+    result = run("evaluate", "a.npy", "b.npy", *BUDGET, "--decoder", "small", "--device", "cpu")
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "file",
+        "a.npy",
+        "b.npy",
+        "total",
+    ]
+
+
+def test_a_model_under_the_floor_is_warned_of(compress: Run) -> None:
+    noise = np.random.default_rng(1).uniform(1500, 4500, (20, 24))
+    np.save("in.npy", noise)
+    result = compress("in.npy", "out.vlat")
+    assert result.exit_code == 0
+    assert result.stderr.startswith("velcodec: warning: 1 of 1 models stay under 30 dB")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_constant_model_comes_back_exactly(compress: Run, run: Run) -> None:
+    np.save("in.npy", np.full((90, 11), 2511.7, dtype=np.float32))
+    assert compress("in.npy", "in.vlat").exit_code == 0
+    assert run("decompress", "in.vlat", "out.npy").exit_code == 0
+    assert np.array_equal(np.load("in.npy"), np.load("out.npy"))
+
+
+def test_decoder_list_show_and_add(
+    run: Run, small_decoder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "new home"))
+    assert all(
+        d["place"] == "shipped" for d in figures(run("decoder", "list", "--json"))["decoders"]
+    )
+    added = figures(run("decoder", "add", small_decoder, "--json"))
+    assert added["name"] == "small"
+    assert added["place"] == "user"
+    assert "small" in run("decoder", "list").stdout
+    by_name = figures(run("decoder", "show", "small", "--json"))
+    by_hash = figures(run("decoder", "show", added["hash"][:10], "--json"))
+    assert by_name == by_hash == added
+    assert added["hash"] in run("decoder", "show", "small").stdout
+
+
+def test_an_altered_decoder_file_is_not_added(run: Run, small_decoder: Path) -> None:
+    data = bytearray(small_decoder.read_bytes())
+    data[-1] ^= 1
+    Path("bad.safetensors").write_bytes(data)
+    result = run("decoder", "add", "bad.safetensors")
+    assert result.exit_code == 31
+    assert "bad.safetensors" in result.stderr
+
+
+def test_the_command_runs_as_a_process_and_ends_with_its_exit_code(archive: Path) -> None:
+    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "in.npy"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 60
+    assert run.stderr.startswith("velcodec: error: in.npy: ")
+    assert run.stderr.count("\n") == 1
