@@ -91,6 +91,8 @@ def select(record: object, rows: slice) -> dict[str, object]:
             value = value[rows]
         elif hasattr(value, "__dataclass_fields__"):
             value = type(value)(**select(value, rows))
+        elif isinstance(value, tuple):
+            value = tuple(type(one)(**select(one, rows)) for one in value)
         cut[field.name] = value
     return cut
 
