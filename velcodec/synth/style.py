@@ -38,8 +38,8 @@ def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
     """Style-A (smooth) or Style-B (`sharp`, textured)."""
     spacing = 0.625 if sharp else 1.25
     size = round(CELLS / spacing) + 2 * MARGIN
-    content = _picture(draws, size, spacing)
-    width = draws.uniform(low=0.6, high=1.3) if sharp else draws.uniform(low=1.4, high=2.4)
+    content = _picture(draws, size, spacing, sharp)
+    width = draws.uniform(low=0.35, high=1.0) if sharp else draws.uniform(low=1.4, high=2.4)
     content = blur(content, width / spacing)
     depth = grid_axis(size, spacing, draws.device)[:, None] / CELLS
     content = content * (0.5 + 0.5 * (depth / 0.2).clamp(0.0, 1.0))
@@ -47,11 +47,13 @@ def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
     value = _to_unit(depth + contrast * _to_unit(content)).clamp(min=0.0)
     # Pictures are exposed: the mean varies less than that of unexposed content.
     mean = value.mean(dim=(1, 2), keepdim=True)
-    value = value ** (torch.log(0.44 + 0.35 * (mean - 0.48)) / torch.log(mean))
-    bottom = draws.uniform(1, 1, low=LOW, high=LOW + 300.0)
-    top = draws.uniform(1, 1, low=HIGH - 900.0, high=HIGH)
-    value = bottom + _to_unit(value) * (top - bottom)
-    return GriddedModels(draws.count, draws.device, Gridded(value, spacing))
+    exposed = (0.485 if sharp else 0.44) + 0.35 * (mean - 0.48)
+    value = _to_unit(value ** (torch.log(exposed) / torch.log(mean)))
+    bottom = draws.uniform(1, 1, low=LOW + 15.0, high=LOW + 60.0)
+    top = draws.uniform(1, 1, low=HIGH - 500.0, high=HIGH - 60.0)
+    return GriddedModels(
+        draws.count, draws.device, Gridded(bottom + value * (top - bottom), spacing)
+    )
 
 
 def _to_unit(values: Tensor) -> Tensor:
@@ -61,35 +63,36 @@ def _to_unit(values: Tensor) -> Tensor:
     return (values - low) / (high - low).clamp(min=1e-6)
 
 
-def _picture(draws: Draws, size: int, spacing: float) -> Tensor:
-    """(n, size, size) shapes in [0, 1] over a dark background, the later hiding the earlier."""
+def _picture(draws: Draws, size: int, spacing: float, sharp: bool) -> Tensor:
+    """(n, size, size) shapes in [0, 1.2] over a dark background, the later hiding the earlier."""
     zeros = torch.zeros(draws.count, device=draws.device)
     axis = grid_axis(size, spacing, draws.device)
     down = ((axis - CELLS / 2) / (CELLS / 2))[:, None]
-    content = torch.zeros(draws.count, size, size, device=draws.device)
-    for layer in range(4):
-        stretch = torch.exp(draws.uniform(low=0.0, high=1.4))
-        tilt = _upright_or_flat(draws)
-        slope = draws.uniform(low=1.2, high=2.6)
+    textures = [
+        spectral(draws, size, spacing, slope=draws.uniform(low=0.9, high=1.9), smooth=zeros)
+        for _ in range(2)
+    ]
+    roughest = 0.3 if sharp else 0.15
+    content = draws.uniform(1, 1, low=0.0, high=roughest) * textures[1]
+    for layer in range(5 if sharp else 4):
         form = spectral(
             draws,
             size,
             spacing,
-            slope=slope,
-            smooth=zeros + 1.0,
-            stretch=stretch,
-            tilt=tilt,
-            waves=48,
-        )
-        texture = spectral(
-            draws, size, spacing, slope=draws.uniform(low=1.0, high=2.0), smooth=zeros, waves=64
+            slope=draws.uniform(low=1.05, high=2.45),
+            smooth=zeros + (0.5 if sharp else 1.0),
+            stretch=torch.exp(draws.uniform(low=0.0, high=1.4)),
+            tilt=_upright_or_flat(draws),
+            waves=64 if sharp else 48,
         )
         bright = draws.happens(0.75 if layer % 2 == 0 else 0.35, 1, 1)
         weight = 0.35 * (1.0 + draws.normal(1, 1)) * torch.where(bright, 1.0, -1.0)
         inside = form + weight * down > draws.uniform(1, 1, low=-0.2, high=0.9)
         level = draws.uniform(1, 1)
         level = torch.where(bright, 0.55 + 0.45 * level, 0.3 * level)
-        rough = draws.uniform(1, 1, low=0.02, high=0.15)
+        rough = draws.uniform(1, 1, low=0.02, high=roughest)
+        # The same two textures, moved, serve all the layers.
+        texture = torch.roll(textures[layer % 2], (size // 3 * layer, size // 5 * layer), (1, 2))
         content = torch.where(inside, level + rough * texture, content)
     return content.clamp(0.0, 1.2)
 
