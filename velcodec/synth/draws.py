@@ -8,6 +8,7 @@ state and is no source of cryptographic randomness.
 from __future__ import annotations
 
 import math
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -55,6 +56,16 @@ class Draws:
         self._keys = mix(root + _GAMMA * (numbers + 1))
         self._slot = 0
 
+    def split(self, most: int) -> list[Draws]:
+        """The same models in batches of at most `most`, each at the slot this one has reached."""
+        parts = []
+        for first in range(0, self.count, most):
+            part = copy(self)
+            part._keys = self._keys[first : first + most]
+            part.count = len(part._keys)
+            parts.append(part)
+        return parts
+
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """(count, *shape) numbers from the open interval (low, high)."""
         size = math.prod(shape)
@@ -70,7 +81,8 @@ class Draws:
 
     def noise(self, *shape: int) -> Tensor:
         """(count, *shape) white noise, uniform with mean 0 and variance 1 in steps of 2^-16 of its
-        span: four numbers of each hash, for fields that will be filtered."""
+        span: four numbers of each hash, for fields that will be filtered.
+        """
         size = math.prod(shape)
         slots = torch.arange(self._slot + 1, self._slot + 2 + (size - 1) // 4, device=self.device)
         self._slot += len(slots)

@@ -29,7 +29,8 @@ _KINDS = (
 
 def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
     """(n, most - 1) interface depths in whole cells: each layer at least 60 / layers thick, the
-    rest shared very unevenly. Interfaces a model does not have lie below the grid."""
+    rest shared very unevenly. Interfaces a model does not have lie below the grid.
+    """
     count = layers[:, None].to(torch.float32)
     thinnest = 60.0 / count
     index = torch.arange(most, device=draws.device)
@@ -41,7 +42,8 @@ def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
 
 def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
     """(n, most) ascending velocities in m/s: the upper half of the layers U[1500, 3000], the lower
-    half U[3000, 4500]; layers a model does not have repeat its last one."""
+    half U[3000, 4500]; layers a model does not have repeat its last one.
+    """
     middle = (LOW + HIGH) / 2.0
     index = torch.arange(most, device=draws.device)
     deep = index >= (layers // 2)[:, None]
@@ -82,7 +84,8 @@ def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor
 
 def _half_plane(x: Tensor, angle: Tensor, side: float) -> tuple[Tensor, Tensor]:
     """Right (side 1) or left (-1) of the line through (x, 35), `angle` radians from the vertical,
-    positive leaning to the right with depth: unit normal (..., 2) and offset."""
+    positive leaning to the right with depth: unit normal (..., 2) and offset.
+    """
     normal = torch.stack([torch.cos(angle), -torch.sin(angle)], dim=-1) * side
     return normal, normal[..., 0] * x + normal[..., 1] * (CELLS / 2.0)
 

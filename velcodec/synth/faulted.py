@@ -48,7 +48,8 @@ class Blocks:
 @dataclass(frozen=True)
 class Folds:
     """Parallel folds: depth (n, P) of a horizon, a sine of `amplitude` and `wavelength` (cells),
-    `phase` (radians, at the middle) and a `tilt` (cells from the middle to the right edge); (n, 1)."""
+    `phase` (radians, at the middle) and a `tilt` (cells from the middle to the right edge); (n, 1).
+    """
 
     amplitude: Tensor
     wavenumber: Tensor
@@ -115,7 +116,8 @@ class FaultedModels(Models):
 
 def draw_faulted(draws: Draws, curved: bool, many: bool) -> FaultedModels:
     """FlatFault or CurveFault; set A has 2 to 4 layers and one fault, set B (`many`) 6 to 8 layers
-    and two crossing faults."""
+    and two crossing faults.
+    """
     layers = draws.integers(6, 8) if many else 2 + draws.choice(_LAYERS_A)
     most = 8 if many else 4
     depths = fault_depths(draws, layers, most)

@@ -27,7 +27,8 @@ _BEDS = 32
 class Beds:
     """A stack of beds: `tops` (n, K) ascending cells of stratigraphic depth, `velocities` (n, K + 1)
     and `gradients` (n, K + 1, per cell) relative; the stack dips by `dip` (n, 1), fans by `fan`
-    (n, 1) and is folded by waves (n, W) of `amplitudes`, `wavenumbers` and `phases`."""
+    (n, 1) and is folded by waves (n, W) of `amplitudes`, `wavenumbers` and `phases`.
+    """
 
     tops: Tensor
     velocities: Tensor
@@ -54,7 +55,8 @@ class Beds:
 class Body:
     """A body with a star-shaped outline: centre `x`, `z`, half axes `rx`, `rz` (n, 1) in cells,
     turned by `angle` (n, 1), its radius varied by cosines of 2, 3 .. times the angle, `bumps` and
-    `phases` (n, H); it is there where `exists` (n, 1) and has relative `velocity` (n, 1)."""
+    `phases` (n, H); it is there where `exists` (n, 1) and has relative `velocity` (n, 1).
+    """
 
     x: Tensor
     z: Tensor
@@ -86,7 +88,8 @@ class Body:
 @dataclass(frozen=True)
 class Fault:
     """Beds on the far side of the line normal . (x, z) = offset are moved by `throw` down; along
-    the line lies a seam `seam` cells wide of relative velocity `velocity`. All (n, 1)."""
+    the line lies a seam `seam` cells wide of relative velocity `velocity`. All (n, 1).
+    """
 
     normal_x: Tensor
     normal_z: Tensor
@@ -124,7 +127,8 @@ class Waves:
 @dataclass(frozen=True)
 class GeologyModels(Models):
     """Upper beds over lower beds across the unconformity `surface` (relief like a bed), faults,
-    bodies and water, scaled from relative velocity to m/s by `slowest` and `span` (n, 1)."""
+    bodies and water, scaled from relative velocity to m/s by `slowest` and `span` (n, 1).
+    """
 
     count: int
     device: torch.device
@@ -195,7 +199,8 @@ def draw_geology(draws: Draws) -> GeologyModels:
 
 def _draw_beds(draws: Draws) -> Beds:
     """1 to 32 beds: even, uneven or thin bright ones in thick dull ones; velocities rise, wander
-    or jump."""
+    or jump.
+    """
     thickness = torch.exp(draws.uniform(1, low=1.2, high=4.2))
     uneven = draws.uniform(1, low=0.1, high=1.0)
     steps = thickness * torch.exp(uneven * draws.normal(_BEDS))

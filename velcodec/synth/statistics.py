@@ -83,7 +83,8 @@ def gradient_quantiles(models: Array, axis: int) -> Array:
 
 def gradient_kurtosis(models: Array, axis: int) -> float:
     """Kurtosis of the difference between neighbours of `to_unit` models: 3 for Gaussian fields,
-    more where there are edges."""
+    more where there are edges.
+    """
     step = np.diff(to_unit(models), axis=axis)
     step = step - step.mean()
     return float(np.mean(step**4) / np.mean(step**2) ** 2)

