@@ -13,7 +13,7 @@ import torch
 
 from velcodec.synth.draws import Draws
 from velcodec.synth.faulted import draw_faulted
-from velcodec.synth.geology import draw_geology
+from velcodec.synth.geology_draws import draw_geology
 from velcodec.synth.layered import draw_layered
 from velcodec.synth.models import Models, render_points
 from velcodec.synth.style import draw_style

@@ -55,7 +55,8 @@ def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
 def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Normals, offsets, slips and veils of `count` fault blocks per model, as `Blocks` has them.
 
-    A share `veiled` of the blocks that moved down has a veil. Drawn with the block on the right, then mirrored for half of the blocks.
+    A share `veiled` of the blocks that moved down has a veil. Drawn with the block on the right,
+    then mirrored for half of the blocks.
     """
     table = torch.tensor(_KINDS, dtype=torch.float32, device=draws.device)
     kind = table[draws.choice(tuple(row[0] for row in _KINDS), count)]
@@ -79,7 +80,7 @@ def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor
     veils = draws.uniform(count, low=10.0, high=14.0) * torch.cos(angle) * ~up
     veils = veils * draws.happens(veiled, count)
     mirrored = draws.happens(0.5, count)
-    return _mirror(normals, offsets, slips, mirrored) + (veils,)
+    return *_mirror(normals, offsets, slips, mirrored), veils
 
 
 def _half_plane(x: Tensor, angle: Tensor, side: float) -> tuple[Tensor, Tensor]:

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from .draws import Draws
 from .fault_draws import draw_blocks, fault_depths, fault_velocities
-from .layered import Stack, select, stack_layers
+from .layered import Stack, stack_layers
 from .models import CELLS, Models, ramp
 
 # Half a cell from an interface a logistic of this rate per cell is at 0.053 / 0.947, as measured.
 EDGE = 5.77
 
-# Shares of 2, 3 and 4 layers in set A: a third each in the published files; leant towards the harder.
+# Shares of 2, 3 and 4 layers in set A: a third each in the published files, here leant towards the
+# harder.
 _LAYERS_A = (0.25, 0.3, 0.45)
 
 
@@ -109,10 +110,6 @@ class FaultedModels(Models):
             z * normal[:, 1:]
         )
 
-    def _select(self, rows: slice) -> FaultedModels:
-        cut = select(self, rows)
-        return FaultedModels(**{**cut, "count": cut["stack"].top.shape[0]})  # type: ignore
-
 
 def draw_faulted(draws: Draws, curved: bool, many: bool) -> FaultedModels:
     """FlatFault or CurveFault; set A has 2 to 4 layers and one fault, set B (`many`) 6 to 8 layers
@@ -133,7 +130,7 @@ def draw_faulted(draws: Draws, curved: bool, many: bool) -> FaultedModels:
 
 
 def _first_crests(normals: Tensor, offsets: Tensor, depths: Tensor, folds: Folds | None) -> Tensor:
-    """(n, B) least depth in cells of the unmoved first interface on each block's side of its fault."""
+    """(n, B) least depth in cells of the unmoved first interface, on each block's side."""
     first = depths[:, :1]
     if folds is None:
         return first.expand(-1, normals.shape[1])

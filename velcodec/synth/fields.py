@@ -108,7 +108,7 @@ def spectral(
         padded[:, :half, :half] = spectrum[:, :half, :half]
         padded[:, -half:, :half] = spectrum[:, -half:, :half]
         spectrum = padded
-    field = torch.fft.irfft2(spectrum, s=(size, size))
+    field: Tensor = torch.fft.irfft2(spectrum, s=(size, size))
     return field / field.square().mean(dim=(1, 2), keepdim=True).sqrt()
 
 
@@ -118,4 +118,5 @@ def blur(values: Tensor, sigma: Tensor) -> Tensor:
     fz = torch.fft.fftfreq(size, device=values.device)[:, None]
     fx = torch.fft.rfftfreq(size, device=values.device)[None]
     gain = torch.exp(-2.0 * math.pi**2 * (fx**2 + fz**2) * sigma[:, None, None] ** 2)
-    return torch.fft.irfft2(torch.fft.rfft2(values) * gain, s=(size, size))
+    blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(values) * gain, s=(size, size))
+    return blurred

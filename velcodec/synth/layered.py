@@ -6,7 +6,7 @@ generator.md). It never draws faults.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -38,7 +38,8 @@ def spline_basis(x: Tensor) -> Tensor:
     as SciPy's make_interp_spline(k=2, t=[0, 0, 0, 20, 30, 40, 50, 60, 70, 70, 70]).
     """
     column = (x - 0.5).to(torch.float64)
-    return (_truncated_powers(column) @ _CARDINAL.to(x.device)).to(torch.float32)
+    weights: Tensor = _truncated_powers(column) @ _CARDINAL.to(x.device)
+    return weights.to(torch.float32)
 
 
 def curve(values: Tensor, x: Tensor) -> Tensor:
@@ -54,8 +55,8 @@ def curve(values: Tensor, x: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Stack:
     """Layers between interfaces: depths (n, L) in cells, ascending, and the velocity `top` (n, 1)
-    above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0. Interfaces are
-    logistic with `rate` per cell, sharp if 0.
+    above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0.
+    Interfaces are logistic with `rate` per cell, sharp if 0.
     """
 
     top: Tensor
@@ -78,23 +79,8 @@ class Stack:
 
 
 def stack_layers(velocities: Tensor, depths: Tensor, rate: float = 0.0) -> Stack:
-    """A Stack from layer velocities (n, L + 1) and interface depths (n, L)."""
+    """Make a Stack from layer velocities (n, L + 1) and interface depths (n, L)."""
     return Stack(velocities[:, :1], depths, velocities.diff(dim=1), rate)
-
-
-def select(record: object, rows: slice) -> dict[str, object]:
-    """The fields of a dataclass of per-model tensors, cut to `rows`, one level of nesting deep."""
-    cut: dict[str, object] = {}
-    for field in fields(record):  # type: ignore[arg-type]
-        value = getattr(record, field.name)
-        if isinstance(value, Tensor):
-            value = value[rows]
-        elif hasattr(value, "__dataclass_fields__"):
-            value = type(value)(**select(value, rows))
-        elif isinstance(value, tuple):
-            value = tuple(type(one)(**select(one, rows)) for one in value)
-        cut[field.name] = value
-    return cut
 
 
 @dataclass(frozen=True)
@@ -110,10 +96,6 @@ class LayeredModels(Models):
         if self.nodes is None:
             return self.stack.at(z)
         return self.stack.at(z - curve(self.nodes, x))
-
-    def _select(self, rows: slice) -> LayeredModels:
-        cut = select(self, rows)
-        return LayeredModels(**{**cut, "count": cut["stack"].top.shape[0]})  # type: ignore
 
 
 def layer_velocities(draws: Draws, layers: Tensor, most: int, ordered: bool) -> Tensor:

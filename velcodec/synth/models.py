@@ -7,6 +7,8 @@ domain [-1, 1], sample i at i + 1/2. It never reads or writes files.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,8 +31,27 @@ def ramp(distance: Tensor, rate: float) -> Tensor:
     return distance.mul_(rate).sigmoid_()
 
 
+def cut_rows(record: Any, rows: slice) -> Any:
+    """A dataclass of per-model tensors, and of such dataclasses and tuples of them, cut to the
+    models in `rows`.
+    """
+    cut: dict[str, Any] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Tensor):
+            cut[field.name] = value[rows]
+        elif is_dataclass(value):
+            cut[field.name] = cut_rows(value, rows)
+        elif isinstance(value, tuple):
+            cut[field.name] = tuple(cut_rows(one, rows) for one in value)
+    return replace(record, **cut)
+
+
 class Models(ABC):
-    """A batch of generated models, each a continuous function of (x, z) with values in m/s."""
+    """A batch of generated models, each a continuous function of (x, z) with values in m/s.
+
+    Families are frozen dataclasses of tensors with the models along the first axis.
+    """
 
     count: int
     device: torch.device
@@ -38,10 +59,6 @@ class Models(ABC):
     @abstractmethod
     def _velocity(self, x: Tensor, z: Tensor) -> Tensor:
         """(n, P) velocity in m/s at cells x, z, each (1, P) or (n, P)."""
-
-    @abstractmethod
-    def _select(self, rows: slice) -> Models:
-        """The models in `rows` of the batch."""
 
     def __len__(self) -> int:
         return self.count
@@ -66,7 +83,8 @@ class Models(ABC):
         for first in range(0, self.count, rows):
             part = slice(first, min(first + rows, self.count))
             own = (x, z) if shared else (x[part], z[part])
-            parts.append(self._select(part)._velocity(*own))
+            chosen = replace(cut_rows(self, part), count=part.stop - first)
+            parts.append(chosen._velocity(*own))
         return torch.cat(parts)
 
     def render(self, nz: int, nx: int) -> Tensor:

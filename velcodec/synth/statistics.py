@@ -15,7 +15,8 @@ Array = NDArray[np.floating]
 def dominant_levels(model: Array, share: float = 0.025) -> Array:
     """Velocities (m/s, ascending) that at least `share` of one model's samples have exactly."""
     values, counts = np.unique(model, return_counts=True)
-    return values[counts >= share * model.size]
+    levels: Array = values[counts >= share * model.size]
+    return levels
 
 
 def transitional_share(models: Array) -> float:
@@ -67,7 +68,8 @@ def to_unit(models: Array) -> Array:
     """Each model scaled to its own range, [0, 1]."""
     low = models.min(axis=(1, 2), keepdims=True)
     high = models.max(axis=(1, 2), keepdims=True)
-    return (models - low) / np.maximum(high - low, 1e-9)
+    unit: Array = (models - low) / np.maximum(high - low, 1e-9)
+    return unit
 
 
 def depth_trend(models: Array, bands: int = 6) -> Array:

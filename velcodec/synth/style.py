@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .draws import Draws
 from .fields import MARGIN, Gridded, blur, grid_axis, spectral
-from .layered import HIGH, LOW, select
+from .layered import HIGH, LOW
 from .models import CELLS, Models
 
 # Fields of this many models at a time stay in the processor's cache: twice as fast as 256.
@@ -31,10 +31,6 @@ class GriddedModels(Models):
 
     def _velocity(self, x: Tensor, z: Tensor) -> Tensor:
         return self.field.at(x, z)
-
-    def _select(self, rows: slice) -> GriddedModels:
-        cut = select(self, rows)
-        return GriddedModels(**{**cut, "count": cut["field"].values.shape[0]})  # type: ignore
 
 
 def draw_style(draws: Draws, sharp: bool) -> GriddedModels:
