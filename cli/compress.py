@@ -50,7 +50,7 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
 
     started = time.perf_counter()
     with (
-        about(source),
+        about(source, target),
         progress(source.name) as update,
         atomic_write(target, force=force, source=source) as stream,
     ):

@@ -59,7 +59,7 @@ def decompress(
 
     target = target or source.with_suffix(".npy")
     started = time.perf_counter()
-    with about(source), velcodec.open(source, decoder=decoder, device=device) as archive:
+    with about(source, target), velcodec.open(source, decoder=decoder, device=device) as archive:
         set_threads(threads)
         shape = write_all(archive, source, target, res, allow_large, force)
     seconds = time.perf_counter() - started

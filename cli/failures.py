@@ -9,24 +9,28 @@ from pathlib import Path
 
 
 @contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Note `path` on whatever error is raised inside; the message will begin with it."""
+def about(path: Path, *others: Path) -> Iterator[None]:
+    """Note `path` on whatever error is raised inside, for a message that names no file.
+
+    A message that names one of `others` needs no `path` before it.
+    """
     try:
         yield
     except Exception as error:
         if not getattr(error, "__notes__", ()):
-            error.add_note(str(path))
+            for one in (path, *others):
+                error.add_note(str(one))
         raise
 
 
 def message_of(error: Exception) -> str:
-    """The error's text, led by the file noted on it unless the text names a file already."""
+    """The error's text, led by the file noted on it unless it names a noted file already."""
     text = str(error)
     if isinstance(error, OSError):
         text = error.strerror or text
         if error.filename is not None:
             text = f"{os.fsdecode(error.filename)}: {text}"
-    for path in getattr(error, "__notes__", ())[:1]:
-        if path not in text:
-            return f"{path}: {text}"
+    notes = getattr(error, "__notes__", [])
+    if notes and not any(path in text for path in notes):
+        return f"{notes[0]}: {text}"
     return text

@@ -69,4 +69,6 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
 
 def array_text(layout: Layout) -> str:
     """`float32, m/s, axes n, 1, z, x`."""
-    return f"{layout.dtype.lstrip('<>|=')}, {layout.units}, axes {', '.join(layout.axes)}"
+    import numpy as np
+
+    return f"{np.dtype(layout.dtype).name}, {layout.units}, axes {', '.join(layout.axes)}"

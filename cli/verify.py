@@ -55,7 +55,7 @@ def verify(
 
     set_threads(threads)
     with (
-        about(source),
+        about(source, against or source),
         velcodec.open(source, decoder=decoder, device=device) as archive,
         progress(source.name) as update,
     ):

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a small decoder of their own, inputs, and a runner."""
+"""What the tests of the command line share: inputs, and a runner in an empty folder."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from velcodec.cli import main
+from velcodec.decoder.registry import HOME_VARIABLE
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(small_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in an empty folder, where the small decoder is the only one added."""
-    home = tmp_path / "home"
-    (home / "decoders").mkdir(parents=True)
-    (home / "decoders" / small_decoder.name).write_bytes(small_decoder.read_bytes())
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.setenv("VELCODEC_HOME", str(home))
-    monkeypatch.chdir(work)
+def run(tiny_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in an empty folder, where the small decoder `tiny` has been added."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tiny_home))
+    monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments: object) -> Result:
         return CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -34,7 +30,7 @@ def run(small_decoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def compress(run: Run) -> Run:
     """Run `velcodec compress` with the small decoder."""
-    return lambda *arguments: run("compress", *arguments, "--decoder", "small", "--device", "cpu")
+    return lambda *arguments: run("compress", "--decoder", "tiny", "--device", "cpu", *arguments)
 
 
 @pytest.fixture(scope="session")
@@ -47,21 +43,16 @@ def models() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def small_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an untrained decoder with narrow layers, named small: quick, and bad."""
-    import torch
-
-    from velcodec.decoder import MixtureConfig, SirenMixture, save_decoder
-    from velcodec.formats.tables import LatentTables, integer_frequencies
-
-    torch.manual_seed(3)
-    decoder = SirenMixture(MixtureConfig(16, 1, 8, 4, 1, 8, omega_0=6.0)).freeze_()
-    decoder.steps = torch.tensor([0.5, 0.25, 0.125, 0.0625])
-    laplace = (2.0 ** (12 - abs(np.arange(-6, 7)))).astype(np.int64)
-    row = integer_frequencies(np.append(laplace, 1)).astype(np.uint16)
-    decoder.tables = LatentTables(
-        row[None], np.zeros((1, 4, 256), dtype=np.uint8), np.array([1 << 14], dtype=np.uint16)
-    )
-    path = tmp_path_factory.mktemp("decoder") / "small.safetensors"
-    save_decoder(decoder, path, {"name": "small", "licence": "BSD-3-Clause"})
-    return path
+def archive_bytes(
+    models: np.ndarray, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> bytes:
+    """An archive of the models, as `velcodec compress` writes it."""
+    folder = tmp_path_factory.mktemp("archive")
+    np.save(folder / "in.npy", models)
+    arguments = ["compress", f"{folder}/in.npy", f"{folder}/in.vlat", "--decoder", "tiny"]
+    arguments += ["--bytes-per-model", "300", "--provenance", "made up", "--licence", "CC0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(HOME_VARIABLE, str(tiny_home))
+        result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.stderr
+    return (folder / "in.vlat").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from click.testing import Result
 
 from velcodec.formats import errors
 
-from .conftest import Run
+Run = Callable[..., Result]
 
 
 def assert_refused(result: Result, kind: type[errors.VelcodecError], *said: str) -> None:
@@ -53,11 +54,10 @@ def test_a_three_dimensional_model_is_refused_as_such(compress: Run) -> None:
     assert_refused(result, errors.InputShapeError, "in.npy", "3-D", "(2, 20, 20, 20)")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "complex64", "bool", "S8"])
+@pytest.mark.parametrize("dtype", ["float16", "complex64", "bool", "|S8"])
 def test_a_wrong_dtype_is_refused(compress: Run, dtype: str) -> None:
     np.save("in.npy", GRID.astype(dtype))
-    found = np.dtype(dtype).name.rstrip("0123456789")
-    assert_refused(compress("in.npy", "out.vlat"), errors.InputDtypeError, "in.npy", found)
+    assert_refused(compress("in.npy", "out.vlat"), errors.InputDtypeError, "in.npy", dtype)
     assert files() == {"in.npy"}
 
 
@@ -80,7 +80,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_position(
     bad[1, 0, 5, 7] = value
     np.save("in.npy", bad)
     result = compress("in.npy", "out.vlat")
-    assert_refused(result, errors.NonFiniteError, "in.npy", "[1, 0, 5, 7]", str(value))
+    assert_refused(result, errors.NonFiniteError, "in.npy", "(1, 0, 5, 7)", str(value))
     assert files() == {"in.npy"}
 
 
@@ -97,8 +97,7 @@ def test_a_truncated_npy_file_is_refused(compress: Run, models: np.ndarray) -> N
 
 def test_an_input_that_is_not_there_is_named(compress: Run) -> None:
     result = compress("nowhere.npy", "out.vlat")
-    assert result.exit_code in (3, errors.InputFileError.exit_code)
-    assert result.stderr.startswith("velcodec: error: nowhere.npy: ")
+    assert_refused(result, errors.InputFileError, "velcodec: error: nowhere.npy: ")
     assert files() == set()
 
 
@@ -151,11 +150,9 @@ def test_keys_that_do_not_fit_are_refused(compress: Run, models: np.ndarray) -> 
 
 
 @pytest.fixture
-def archive(compress: Run, models: np.ndarray) -> Path:
-    """An archive of the models, alone in its folder."""
-    np.save("in.npy", models)
-    assert compress("in.npy", "in.vlat", "--bytes-per-model", 300).exit_code == 0
-    Path("in.npy").unlink()
+def archive(run: Run, archive_bytes: bytes) -> Path:
+    """`in.vlat`, alone in its folder."""
+    Path("in.vlat").write_bytes(archive_bytes)
     return Path("in.vlat")
 
 
@@ -214,9 +211,9 @@ def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(
 ) -> None:
     from velcodec.decoder import registry
 
-    identity = registry.find("small").identity
-    monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "elsewhere"))
-    said = ("in.vlat", identity.hex(), "small", str(tmp_path / "elsewhere"))
+    identity = registry.find("tiny").identity
+    monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "nowhere"))
+    said = ("in.vlat", identity.hex(), "tiny", str(tmp_path / "nowhere"))
     for command in ("decompress", "verify"):
         assert_refused(run(command, "in.vlat"), errors.MissingDecoderError, *said)
     assert files() == {"in.vlat"}
@@ -256,12 +253,14 @@ def test_an_original_of_another_shape_is_refused(
 
 def test_an_existing_output_needs_force(compress: Run, run: Run, archive: Path) -> None:
     np.save("in.npy", GRID)
-    for command in (compress, "in.npy", "in.vlat"), (run, "decompress", "in.vlat", "in.npy"):
-        before = {name: Path(name).read_bytes() for name in files()}
+    for command in (compress, "in.npy", "out"), (run, "decompress", "in.vlat", "out"):
+        Path("out").write_text("old")
         result = command[0](*command[1:])
-        assert_refused(result, errors.OutputExistsError, str(command[-1]), "--force")
-        assert {name: Path(name).read_bytes() for name in files()} == before
+        assert_refused(result, errors.OutputExistsError, "error: out: ", "--force")
+        assert Path("out").read_text() == "old"
+        assert files() == {"in.npy", "in.vlat", "out"}
         assert command[0](*command[1:], "--force").exit_code == 0
+        assert Path("out").read_bytes() != b"old"
 
 
 def test_an_output_that_is_the_input_is_refused_even_with_force(
@@ -297,14 +296,14 @@ def test_an_output_folder_that_is_not_writable_is_refused(compress: Run) -> None
 
 
 def test_a_fault_while_writing_leaves_no_file(
-    compress: Run, models: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    compress: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    np.save("in.npy", models)
+    np.save("in.npy", GRID)
     monkeypatch.setattr("velcodec.codec.encode.Encoded.write", fail)
-    result = compress("in.npy", "out.vlat", "--bytes-per-model", 300)
+    result = compress("in.npy", "out.vlat")
     assert result.exit_code == 3
     assert result.stderr == "velcodec: error: out.vlat: No space left on device\n"
     assert files() == {"in.npy"}
