@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
 from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.footer import MAX_KEY_BYTES
+from velcodec.formats.header import MAX_HEADER_BYTES
 from velcodec.formats.npy import ModelArray, as_models
 from velcodec.formats.tile_stream import TileCoding
 from velcodec.formats.vlat import Header, Layout, Source
 from velcodec.resolution import Resolution
+from velcodec.stored import tables_of
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Encoded
     from velcodec.codec.fitting import Fitter, Progress
     from velcodec.decoder import Decoder
+    from velcodec.fit import Method
+
+MOST_METRES = 1e12
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
 
@@ -115,11 +121,12 @@ def decompress(
     TruncatedError, CorruptError, VersionError.
     """
     with Archive(archive, decoder=decoder, device=device) as opened:
-        models = opened.decode(range(len(opened)), res, allow_large=allow_large)
+        models: NDArray[np.generic] = opened.decode(
+            range(len(opened)), res, allow_large=allow_large
+        )
         axes = opened.header.layouts[0].axes
-    if len(axes) == 2:
-        return models[0]
-    return models[:, None] if len(axes) == 4 else models
+    shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
+    return models.reshape(shape.get(len(axes), models.shape))
 
 
 def encode(
@@ -139,6 +146,7 @@ def encode(
     from velcodec.codec.write import Contents
 
     about, how = description or Description(), coding or Coding()
+    _check_geometry(about)
     views, layouts, layout_of = _gather(models, about)
     keys = _keys(about.keys, len(views))
     step = range_step(how.bytes_per_model)
@@ -154,7 +162,8 @@ def encode(
         licence=about.licence,
         user=dict(about.user),
     )
-    contents = Contents(header, layout_of, keys, decoder.tables, step)
+    _check_storable(header)
+    contents = Contents(header, layout_of, keys, tables_of(decoder), step)
     source = ModelSet(views, layouts[0].units)
     return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
 
@@ -175,7 +184,7 @@ def _fitter(how: Coding, on_progress: Progress | None) -> Fitter:
         raise OptionError(f"fit: expected lm, adam or amortised, found {how.fit!r}")
     if how.fit == "amortised" and encoder is None:
         raise OptionError(f"fit amortised: decoder {decoder.name!r} has no encoder beside it")
-    return Fitter(decoder, encoder, how.fit, on_progress or no_progress)
+    return Fitter(decoder, encoder, cast("Method", how.fit), on_progress or no_progress)
 
 
 def _gather(
@@ -214,12 +223,34 @@ def _gather(
     return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
 
 
+def _check_geometry(about: Description) -> None:
+    """OptionError unless spacing is positive and every length is finite and sane."""
+    for name, metres in (("dx", about.dx), ("dz", about.dz)):
+        if not 0 < metres < MOST_METRES:
+            raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
+    if len(about.origin) != 2 or not all(abs(metres) < MOST_METRES for metres in about.origin):
+        raise OptionError(f"origin: expected (x, z) in metres, found {about.origin}")
+
+
+def _check_storable(header: Header) -> None:
+    """OptionError where free text or user fields are not what a header can hold."""
+    try:
+        size = len(header.to_bytes())
+    except (TypeError, ValueError, OverflowError) as error:
+        raise OptionError(f"metadata: expected text and JSON-like fields: {error}") from error
+    if size > MAX_HEADER_BYTES:
+        raise OptionError(f"metadata: found {size} bytes, expected at most {MAX_HEADER_BYTES}")
+
+
 def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:
     if keys is None:
         return None
     found = tuple(str(key) for key in keys)
     if len(found) != models:
         raise OptionError(f"keys: expected one for each of {models} models, found {len(found)}")
+    longest = max(found, key=lambda key: len(key.encode()))
+    if len(longest.encode()) > MAX_KEY_BYTES:
+        raise OptionError(f"keys: {longest[:40]!r}... is longer than {MAX_KEY_BYTES} bytes")
     if len(set(found)) != models:
         twice = next(key for i, key in enumerate(found) if key in found[:i])
         raise OptionError(f"keys: {twice!r} is given twice, expected different keys")

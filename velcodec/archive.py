@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.resolution import Resolution, check_resolution
-from velcodec.stored import StoredModel, read_models, read_record
+from velcodec.stored import StoredModel, read_models, read_record, tables_of
 
 if TYPE_CHECKING:
     import torch
@@ -188,7 +188,8 @@ class Archive:
         grids that differ), MissingDecoderError, CorruptError, ModelNumberError, KeyNotFoundError.
         """
         one = isinstance(which, (int, str, np.integer))
-        numbers = [self.index(i) for i in ([which] if one else which)]  # type: ignore[list-item,union-attr]
+        wanted = cast("Sequence[Number]", [which] if one else which)
+        numbers = [self.index(i) for i in wanted]
         grid = check_resolution(res, len(numbers), allow_large)
         if grid is None:
             self._check_one_shape(numbers)
@@ -253,8 +254,7 @@ class Archive:
         return self._decoders[place]
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
-        tables = self._decoder(self._device).tables
-        assert tables is not None  # a decoder file always has them
+        tables = tables_of(self._decoder(self._device))
         return read_models(self._reader, tables, numbers)
 
     def _arrays(
@@ -320,4 +320,7 @@ def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     if not arrays:
         raise ModelNumberError("models: found none asked for, expected one at least")
-    return np.stack(arrays)
+    out = np.empty((len(arrays), *arrays[0].shape), dtype=arrays[0].dtype)
+    for i, array in enumerate(arrays):
+        out[i] = array
+    return out

@@ -66,7 +66,7 @@ def ssim(a: NDArray[np.generic], b: NDArray[np.generic], data_range: float = DAT
     from skimage.metrics import structural_similarity
 
     return float(
-        structural_similarity(
+        structural_similarity(  # type: ignore[no-untyped-call]
             np.asarray(a, np.float64),
             np.asarray(b, np.float64),
             data_range=data_range,

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from velcodec.formats.errors import CorruptError
+from velcodec.formats.errors import CorruptError, DecoderFileError
 from velcodec.formats.record import Record, unpack_record
 from velcodec.formats.tile_stream import LatentTables, Tiles, decode_tiles
 from velcodec.formats.vlat import Layout, VlatReader
 from velcodec.tiling import Axis, Tiling
+
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+
+def tables_of(decoder: Decoder) -> LatentTables:
+    """The frequency tables of a finished decoder; DecoderFileError for one still in training."""
+    if decoder.tables is None or decoder.identity is None:
+        raise DecoderFileError(
+            f"decoder {decoder.name!r}: has no tables or identity yet, expected one from a file"
+        )
+    return decoder.tables
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from velcodec.codec.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
-from velcodec.codec.cut import ModelSet, cut_models
+from velcodec.codec.cut import ModelSet, cut_models, plan_model
 from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles, rounded_bits
 from velcodec.codec.rungs import member_mean, sample_tiles
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
-from velcodec.tiling import Int64, plan
+from velcodec.tiling import Int64
 
 TILE_SIZES = (560, 280, 140, 70, 35, 24, 16, 12, 8)
 NATIVE_TILE = 70
@@ -27,10 +27,14 @@ LEAST_TILE_BITS, MOST_TILE_BITS = 100.0, 2400.0
 """Bits per tile between which a tile size is worth trying."""
 
 RECORD_OVERHEAD_BITS = 48.0
-FILE_OVERHEAD_BITS = 2000.0
+FILE_OVERHEAD_BITS = 1200.0
 STEPS_AROUND = (-4, -2, 0, 2, 4)
-COARSER = 6
-"""Step indices to go down at a time while even the coarsest codes do not fit."""
+STEPS_BETWEEN = (-3, -1, 1, 3)
+"""Step indices around the middle that every model is coded at; the latter where tiles are few."""
+
+FEW_TILES = 64
+COARSER, FINER = 6, 3
+"""Step indices to go down while even the coarsest codes do not fit, up while all fit."""
 
 ENOUGH_DB = 50.0
 """PSNR above which quality counts a tenth: bytes rather go to poorer models."""
@@ -64,7 +68,8 @@ def encode_to_budget(
         options.add(code_members(fitter, fitted, members, np.full(len(source), base)))
 
     coarsest = max(0, middle + STEPS_AROUND[0])
-    for offset in STEPS_AROUND:
+    few = len(fitted.cut) <= FEW_TILES
+    for offset in STEPS_AROUND + (STEPS_BETWEEN if few else ()):
         if coarsest <= middle + offset <= fitter.last_step:
             offer(middle + offset)
     while coarsest > 0 and size(options.cheapest()) > budget:
@@ -79,7 +84,13 @@ def encode_to_budget(
                 f"{len(source)} models is {-(-least // len(source))} bytes per model "
                 f"({least} bytes in all)"
             )
-    return options.fill(budget, size)
+    chosen = options.fill(budget, size)
+    finest = middle + STEPS_AROUND[-1]
+    while finest < fitter.last_step and options.exhausted(chosen):
+        finest = min(fitter.last_step, finest + FINER)
+        offer(finest)
+        chosen = options.fill(budget, size)
+    return chosen
 
 
 def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: _Options) -> None:
@@ -160,6 +171,14 @@ class _Options:
                 spare = max(0.0, bits[guess] - bits[fits] - 8.0 * (found - budget))
         return best
 
+    def exhausted(self, chosen: list[CodedModel]) -> bool:
+        """Whether most models already have their dearest code, so that bytes are left over."""
+        top = sum(
+            model.bits >= max(m.bits for m in own)
+            for model, own in zip(chosen, self.of, strict=True)
+        )
+        return 2 * top > len(chosen)
+
     def _upto(self, upgrades: list[_Upgrade], count: int) -> list[CodedModel]:
         chosen = self.cheapest()
         for upgrade in upgrades[:count]:
@@ -197,7 +216,7 @@ class _Sample:
         """Sizes that cut differently and leave a tile a sensible share; one of them at least."""
         sizes: dict[tuple[tuple[int, int], ...], tuple[int, float]] = {}
         for tile in sorted(TILE_SIZES, key=lambda t: t != NATIVE_TILE):
-            tilings = [plan(*self.source.models[int(i)].shape, tile) for i in self.members]
+            tilings = [plan_model(self.source.models[int(i)], tile) for i in self.members]
             share = self.allowed / float(np.mean([t.tiles for t in tilings]))
             sizes.setdefault(tuple(t.tile_shape for t in tilings), (tile, share))
         good = [t for t, share in sizes.values() if LEAST_TILE_BITS <= share <= MOST_TILE_BITS]

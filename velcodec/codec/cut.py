@@ -82,7 +82,7 @@ class Cut:
 
     def shape_of(self, tile: int) -> tuple[int, int]:
         """(tile_nz, tile_nx) of a tile."""
-        return self.tilings[self.owner[tile]].tile_shape
+        return self.tilings[int(self.owner[tile])].tile_shape
 
     def values(self, tiles: Int64) -> Float64:
         """Tiles of one shape in m/s, (B, tile_nz, tile_nx)."""
@@ -105,13 +105,18 @@ class Cut:
         return np.clip(2.0 * (values - low) / (high - low) - 1.0, -1.0, 1.0)
 
 
+def plan_model(model: NDArray[np.generic], tile: int) -> Tiling:
+    """Tiling of a [z, x] model by tiles of about `tile` samples."""
+    return plan(model.shape[0], model.shape[1], tile)
+
+
 def cut_models(source: ModelSet, members: Int64, tile: int, range_step: float) -> Cut:
     """Cut the models numbered `members` into tiles of about `tile` samples."""
     tilings = []
     ends: list[tuple[float, float]] = []
     for i in members:
         model = source.models[int(i)]
-        tiling = plan(model.shape[0], model.shape[1], tile)
+        tiling = plan_model(model, tile)
         tilings.append(tiling)
         nz, nx = tiling.tile_shape
         for z in tiling.z.offsets:

@@ -18,8 +18,10 @@ from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.rungs import QUALITY_FLOOR_DB, encode_to_floor
-from velcodec.codec.write import Contents, archive_bytes
-from velcodec.formats.errors import OptionError
+from velcodec.codec.write import MODELS_AT_ONCE, Contents, archive_bytes
+from velcodec.formats.errors import OptionError, VerificationError
+from velcodec.formats.vlat import VlatReader
+from velcodec.stored import read_models
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +106,7 @@ def encode(
             lambda models: len(archive_bytes(contents, models)),
         )
     data = archive_bytes(contents, coded)
+    _check_readable(data, contents, coded)
     promised = floor_db if bytes_per_model is None else None
     summary = _summary(source, contents, coded, len(data), promised)
     if summary.under_floor:
@@ -117,6 +120,27 @@ def encode(
             summary.worst_psnr,
         )
     return Encoded(data, summary)
+
+
+def _check_readable(data: bytes, contents: Contents, coded: Sequence[CodedModel]) -> None:
+    """Read every record back with the reader's own code: the tiles measured are those stored."""
+    reader = VlatReader(data)
+    for first in range(0, len(coded), MODELS_AT_ONCE):
+        some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
+        for number, stored in zip(some, read_models(reader, contents.tables, some), strict=True):
+            ours = coded[number]
+            varied = ours.tiles.high > ours.tiles.low
+            same = (
+                stored.tiling == ours.tiling
+                and np.array_equal(stored.tiles.low, ours.tiles.low)
+                and np.array_equal(stored.tiles.high, ours.tiles.high)
+                and np.array_equal(stored.tiles.step[varied], ours.tiles.step[varied])
+                and np.array_equal(stored.tiles.coefficients, ours.tiles.coefficients)
+            )
+            if not same:
+                raise VerificationError(
+                    f"model {contents.key(number)}: does not read back as coded"
+                )
 
 
 def range_step(bytes_per_model: float | None) -> float:
@@ -141,7 +165,7 @@ def _summary(
 ) -> Summary:
     psnr = np.array([model.psnr for model in coded])
     worst = int(psnr.argmin())
-    under = np.flatnonzero(psnr < promised_db) if promised_db is not None else []
+    under = np.flatnonzero(psnr < (-np.inf if promised_db is None else promised_db))
     return Summary(
         models=len(coded),
         tiles=sum(model.tiling.tiles for model in coded),

@@ -22,6 +22,7 @@ from velcodec.fit import Encoder, Method, fit_latents
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.quantise import dequantise, quantise
+from velcodec.stored import tables_of
 from velcodec.tiling import Int64
 
 Progress = Callable[[int, int, str], None]
@@ -163,7 +164,7 @@ def quantise_tiles(
         exact = cut.values(group).reshape(len(group), -1)
         coefficients[group] = integers.cpu().numpy()
         error[group] = np.square(values.cpu().numpy() - exact).mean(axis=1)
-        bits[group] = tile_bits(coefficients[group], step[group], decoder.tables)
+        bits[group] = tile_bits(coefficients[group], step[group], tables_of(decoder))
         done += len(group)
         fitter.on_progress(done, total, "quantise")
     return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])
@@ -190,7 +191,7 @@ def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
     Costs no rendering, so it serves to find the right step, not to code with.
     """
     cut, decoder = fitted.cut, fitter.decoder
-    assert decoder.tables is not None  # a loaded decoder has them
+    tables = tables_of(decoder)
     latents = fitted.latents[torch.as_tensor(tiles)].numpy()
     low, high = cut.low[tiles], cut.high[tiles]
     steps = decoder.steps.cpu().numpy()
@@ -198,5 +199,5 @@ def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
     for base in range(len(steps)):
         index = step_indices(decoder.steps, np.full(len(tiles), base), low, high)
         rounded = np.rint(latents / steps[index][:, None]).astype(np.int32)
-        found.append(np.where(high > low, tile_bits(rounded, index, decoder.tables), 0.0))
+        found.append(np.where(high > low, tile_bits(rounded, index, tables), 0.0))
     return np.array(found)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from velcodec.codec.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
-from velcodec.codec.cut import Cut, ModelSet, cut_models
+from velcodec.codec.cut import Cut, ModelSet, cut_models, plan_model
 from velcodec.codec.fitting import (
     Fitted,
     Fitter,
@@ -22,7 +22,7 @@ from velcodec.codec.fitting import (
 )
 from velcodec.coordinates import Float64
 from velcodec.metrics import mse_of_psnr
-from velcodec.tiling import Int64, plan
+from velcodec.tiling import Int64
 
 QUALITY_FLOOR_DB = 30.0
 TILE_SIZES = (70, 48, 35, 24, 16, 12, 8)
@@ -52,7 +52,7 @@ def encode_to_floor(
     fitter: Fitter, source: ModelSet, range_step: float, floor_db: float = QUALITY_FLOOR_DB
 ) -> list[CodedModel]:
     """Code every model, in order, at `floor_db` or better where the ladder reaches it."""
-    sizes = [plan(*source.models[i].shape, TILE_SIZES[0]).tiles for i in range(len(source))]
+    sizes = [plan_model(source.models[i], TILE_SIZES[0]).tiles for i in range(len(source))]
     coded: dict[int, CodedModel] = {}
     small = np.flatnonzero(np.array(sizes) <= SAMPLE_TILES)
     if len(small):
@@ -114,7 +114,7 @@ class _Climb:
         for tile in TILE_SIZES:
             fresh = []
             for i in active:
-                tiling = plan(*self.source.models[i].shape, tile)
+                tiling = plan_model(self.source.models[i], tile)
                 if seen.get(i) != tiling.tile_shape:
                     fresh.append(i)
                 seen[i] = tiling.tile_shape

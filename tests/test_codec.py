@@ -1,0 +1,205 @@
+"""The encoder's promises: the quality floor, the budget, one error for all contrasts, no chance."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkers import layered
+
+import velcodec
+from velcodec.api import Coding, Description, encode
+from velcodec.codec import budget, rungs
+from velcodec.codec.cut import GROUP, ModelSet, cut_models
+from velcodec.codec.fitting import step_indices
+from velcodec.codec.render import POINTS_AT_ONCE, render_grid, render_points, render_tiles
+from velcodec.codec.rungs import QUALITY_FLOOR_DB, sample_tiles
+from velcodec.codec.values import from_m_s, inner_range, to_m_s
+from velcodec.decoder import Decoder
+from velcodec.formats.errors import MissingDecoderError
+from velcodec.metrics import psnr
+from velcodec.tiling import plan
+
+REAL_DATA = os.environ.get("VELCODEC_REAL_DATA")
+
+
+@pytest.fixture
+def coding(tiny: Decoder) -> Coding:
+    return Coding(decoder=tiny)
+
+
+def test_every_model_reaches_the_floor_and_the_summary_is_true(coding: Coding) -> None:
+    models = layered(4, 24, 20, seed=1)
+    encoded = encode(models, Description(), coding)
+    summary = encoded.summary
+    found = [psnr(a, b) for a, b in zip(models, velcodec.decompress(encoded.data), strict=True)]
+    assert min(found) >= QUALITY_FLOOR_DB - 0.01
+    assert summary.under_floor == ()
+    assert summary.bytes == len(encoded.data)
+    assert summary.bytes_per_model == len(encoded.data) / 4
+    assert summary.input_bytes == models.nbytes
+    assert summary.mean_psnr == pytest.approx(np.mean(found), abs=1e-3)
+    assert summary.worst_psnr == pytest.approx(min(found), abs=1e-3)
+    assert summary.worst_model == str(int(np.argmin(found)))
+
+
+def test_a_model_that_the_ladder_cannot_bring_to_the_floor_is_named(
+    coding: Coding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rungs, "TILE_SIZES", (70,))
+    noise = np.random.default_rng(0).uniform(1500, 4500, (30, 30))
+    models = np.stack([layered(1, 30, 30)[0], noise])
+    with caplog.at_level(logging.WARNING):
+        encoded = encode(models, Description(keys=["calm", "wild"]), coding)
+    assert encoded.summary.under_floor == ("wild",)
+    assert "wild" in caplog.text
+    assert velcodec.decompress(encoded.data).shape == (2, 30, 30)
+
+
+@pytest.mark.parametrize("bytes_per_model", [60, 100.5, 180])
+def test_a_budget_is_kept_overhead_included(coding: Coding, bytes_per_model: float) -> None:
+    models = layered(4, 24, 20, seed=1)
+    how = Coding(bytes_per_model=bytes_per_model, decoder=coding.decoder)
+    size = len(encode(models, Description(), how).data)
+    assert size <= 4 * bytes_per_model
+    assert size >= 0.85 * 4 * bytes_per_model
+
+
+def test_more_bytes_buy_quality(coding: Coding) -> None:
+    models = layered(2, 20, 20, seed=1)
+    less, more = (
+        encode(models, Description(), Coding(b, decoder=coding.decoder)).summary.mean_psnr
+        for b in (90, 180)
+    )
+    assert less + 3 < more
+
+
+def test_bytes_go_first_where_they_buy_most(coding: Coding) -> None:
+    class Code:
+        def __init__(self, bits: float, psnr: float) -> None:
+            self.bits, self.psnr = bits, psnr
+
+    options = budget._Options(2)
+    for steep, flat in (((8, 20), (8, 20)), ((16, 30), (16, 22)), ((24, 33), (24, 23))):
+        options.add([Code(*steep), Code(*flat)])  # type: ignore[list-item]
+    for bits, expected in ((16, (8, 8)), (24, (16, 8)), (32, (24, 8)), (48, (24, 24))):
+        chosen = options.fill(bits / 8, lambda codes: int(sum(c.bits for c in codes)) // 8)
+        assert tuple(c.bits for c in chosen) == expected
+
+
+def test_the_same_input_gives_the_same_bytes_on_any_number_of_threads(coding: Coding) -> None:
+    models = layered(1, 14, 12)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(encode(models, Description(), coding).data)
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
+
+
+def test_one_base_step_means_one_error_in_m_s(tiny: Decoder) -> None:
+    base = np.full(4, 20)
+    low = np.array([1500.0, 1500.0, 1500.0, 2000.0])
+    high = low + np.array([3000.0, 1500.0, 375.0, 0.0])
+    index = step_indices(tiny.steps, base, low, high)
+    error = tiny.steps[torch.from_numpy(index)].numpy() * (high - low)
+    np.testing.assert_allclose(error[:3], error[0], rtol=1e-5)
+    assert 0 <= index[3] < len(tiny.steps)
+
+
+def test_tiles_are_fitted_in_groups_of_one_shape_and_fixed_size() -> None:
+    models = [*layered(GROUP + 6, 10, 12), layered(1, 7, 9)[0], np.full((10, 12), 3.0)]
+    cut = cut_models(ModelSet(models, "m/s"), np.arange(len(models)), 70, 4.0)
+    groups = cut.groups()
+    assert [len(group) for group in groups] == [GROUP, 6, 1]
+    assert len(models) - 1 not in np.concatenate(groups)  # a constant tile needs no fit
+
+
+def test_targets_span_the_tiles_own_range() -> None:
+    cut = cut_models(ModelSet(layered(1, 30, 40), "m/s"), np.arange(1), 16, 4.0)
+    assert len(cut) == cut.tilings[0].tiles > 1
+    targets = cut.targets(np.arange(len(cut)))
+    assert np.abs(targets).max() == 1.0
+    values = cut.values(np.arange(len(cut))).reshape(len(cut), -1)
+    assert (cut.low >= values.min(1)).all()
+    assert (cut.high <= values.max(1)).all()
+
+
+def test_a_sample_of_a_large_model_is_spread_over_it() -> None:
+    models = [layered(1, 200, 300)[0], layered(1, 20, 20)[0]]
+    cut = cut_models(ModelSet(models, "m/s"), np.arange(2), 16, 4.0)
+    tiles = sample_tiles(cut, np.arange(2))
+    assert len(tiles) == len(np.unique(tiles)) == rungs.SAMPLE_TILES + cut.tilings[1].tiles
+    assert len(np.unique(tiles[: rungs.SAMPLE_TILES] % cut.tilings[0].x.tiles)) > 8
+
+
+def tiles_of_one_field(decoder: Decoder, count: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    latent = (
+        0.5
+        / decoder.prior_precision.sqrt()
+        * torch.randn(count, 256, generator=torch.Generator().manual_seed(1))
+    )
+    return latent, np.full(count, 1500.0), np.full(count, 4500.0)
+
+
+def test_grid_and_points_agree_across_tile_borders(tiny: Decoder) -> None:
+    tiling = plan(60, 90, 24)
+    tiles = render_tiles(*tiles_of_one_field(tiny, tiling.tiles), tiny)
+    for nz, nx in ((60, 90), (120, 180), (17, 31)):
+        grid = render_grid(tiny, tiles, tiling, nz, nx)[0].numpy()
+        z, x = np.meshgrid(np.arange(nz) + 0.5, np.arange(nx) + 0.5, indexing="ij")
+        cells = np.stack([x.ravel() * 90 / nx, z.ravel() * 60 / nz], axis=1)
+        points = render_points(tiny, tiles, tiling, cells).reshape(nz, nx)
+        np.testing.assert_allclose(points, grid, atol=0.05)
+
+
+def test_rendering_does_not_depend_on_how_much_is_done_at_once(
+    tiny: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiling = plan(60, 90, 24)
+    tiles = render_tiles(*tiles_of_one_field(tiny, 2 * tiling.tiles), tiny)
+    assert POINTS_AT_ONCE > 60 * 90
+    whole = render_grid(tiny, tiles, tiling, 60, 90)
+    monkeypatch.setattr("velcodec.codec.render.POINTS_AT_ONCE", 70)
+    torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=0.05, rtol=0)
+
+
+def test_a_decoder_that_runs_away_stays_within_the_range(tiny: Decoder) -> None:
+    latent = torch.full((1, 256), float("inf"))
+    tiles = render_tiles(latent, np.array([1500.0]), np.array([4500.0]), tiny)
+    values = render_grid(tiny, tiles, plan(8, 8, 70), 8, 8)
+    assert torch.isfinite(values).all()
+    assert values.min() >= 1500
+    assert values.max() <= 4500
+
+
+@pytest.mark.parametrize("units", ["m/s", "km/s"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+def test_the_ends_of_a_range_survive_the_way_back(units: str, dtype: str) -> None:
+    random = np.random.default_rng(3)
+    scale = 1000.0 if units == "km/s" and dtype != "int32" else 1.0
+    for _ in range(300):
+        model = (random.uniform(1500, 4500, 7) / scale).astype(dtype)
+        low, high = inner_range(model, units)
+        ends = from_m_s(np.array([low, high]), model.dtype, units)
+        assert model.min() <= ends[0] <= ends[1] <= model.max()
+        np.testing.assert_allclose(to_m_s(ends, units), [low, high], rtol=1e-6)
+
+
+@pytest.mark.skipif(REAL_DATA is None, reason="VELCODEC_REAL_DATA is not set")
+def test_real_models_reach_30_db_at_160_bytes_with_the_shipped_decoder() -> None:
+    try:
+        velcodec.load_decoder()
+    except MissingDecoderError:
+        pytest.skip("no decoder is shipped")
+    models = np.load(Path(str(REAL_DATA)) / "curvevel_a.npy", mmap_mode="r")[-32:]
+    summary = encode(models, Description(), Coding(bytes_per_model=160)).summary
+    assert summary.bytes_per_model <= 160
+    assert summary.mean_psnr >= 30
