@@ -24,7 +24,8 @@ SAMPLES_AT_ONCE = 4_000_000
 @click.argument("target", metavar="[OUT.NPY]", type=options.PATH, required=False)
 @click.option(
     "--res",
-    type=options.Resolution(),
+    callback=options.resolution,
+    metavar="N|NZxNX",
     help="Samples along z and x.  [default: the grid that was compressed]",
 )
 @click.option("--allow-large", is_flag=True, help="Render more than 100 million samples.")

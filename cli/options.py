@@ -12,39 +12,27 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Resolution(click.ParamType):
-    """`280` or `140x280`: samples along z and x, as a tuple (nz, nx)."""
-
-    name = "N|NZxNX"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Parse; whether the size can be rendered is for the library to say."""
-        if isinstance(value, tuple):
-            return value
-        found = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", value)
-        if found is None:
-            self.fail(f"expected N or NZxNX, such as 280 or 140x280, found {value!r}", param, ctx)
-        return int(found[1]), int(found[2] or found[1])
+def resolution(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, int] | None:
+    """`280` or `140x280` as (nz, nx); whether that can be rendered is for the library to say."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", text)
+    if found is None:
+        expected = "expected N or NZxNX, such as 280 or 140x280"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option)
+    return int(found[1]), int(found[2] or found[1])
 
 
-class Origin(click.ParamType):
-    """`X,Z` in metres, as a tuple (x, z)."""
-
-    name = "X,Z"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Parse two numbers parted by a comma."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            x, z = (float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"expected X,Z in metres, such as 0,500, found {value!r}", param, ctx)
-        return x, z
+def origin(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float]:
+    """`X,Z` in metres as (x, z)."""
+    try:
+        x, z = (float(part) for part in text.split(","))
+    except ValueError:
+        expected = "expected X,Z in metres, such as 0,500"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option) from None
+    return x, z
 
 
 # A file may be named before it exists, and the library says more about a bad one than click does.
@@ -112,7 +100,8 @@ def geometry(command: Command) -> Command:
     for option in (
         click.option(
             "--origin",
-            type=Origin(),
+            callback=origin,
+            metavar="X,Z",
             default="0,0",
             show_default=True,
             help="Position of the first sample in metres.",
