@@ -44,11 +44,10 @@ def _draw_velocity(draws: Draws, spacing: float, sharp: bool) -> Tensor:
     """(n, size, size) velocity in m/s on the grid."""
     size = round(CELLS / spacing) + 2 * MARGIN
     content = _picture(draws, size, spacing, sharp)
-    width = draws.uniform(low=0.35, high=1.0) if sharp else draws.uniform(low=1.4, high=2.4)
+    width = draws.uniform(low=0.35, high=1.0) if sharp else draws.uniform(low=1.7, high=2.7)
     content = blur(content, width / spacing)
     depth = grid_axis(size, spacing, draws.device)[:, None] / CELLS
-    content = content * (0.5 + 0.5 * (depth / 0.2).clamp(0.0, 1.0))
-    contrast = torch.exp(0.2 * draws.normal(1, 1)) * 0.78
+    contrast = torch.exp(0.2 * draws.normal(1, 1)) * 0.95
     value = _to_unit(depth + contrast * _to_unit(content)).clamp(min=0.0)
     # Pictures are exposed: the mean varies less than that of unexposed content.
     mean = value.mean(dim=(1, 2), keepdim=True)
@@ -71,12 +70,15 @@ def _picture(draws: Draws, size: int, spacing: float, sharp: bool) -> Tensor:
     zeros = torch.zeros(draws.count, device=draws.device)
     axis = grid_axis(size, spacing, draws.device)
     down = ((axis - CELLS / 2) / (CELLS / 2))[:, None]
+    # Measured: the upper edge is mostly background.
+    reach = draws.uniform(1, 1, low=8.0, high=40.0)
+    sky = (1.0 - axis[:, None] / reach).clamp(0.0, 1.2) * draws.uniform(1, 1, low=0.4, high=1.6)
     textures = [
         spectral(draws, size, spacing, slope=draws.uniform(low=0.9, high=1.9), smooth=zeros)
         for _ in range(2)
     ]
     roughest = 0.3 if sharp else 0.15
-    content = draws.uniform(1, 1, low=0.0, high=roughest) * textures[1]
+    content = draws.uniform(1, 1, low=0.0, high=0.4 * roughest) * textures[1]
     for layer in range(5 if sharp else 4):
         form = spectral(
             draws,
@@ -88,15 +90,23 @@ def _picture(draws: Draws, size: int, spacing: float, sharp: bool) -> Tensor:
             tilt=_upright_or_flat(draws),
             waves=64 if sharp else 48,
         )
-        bright = draws.happens(0.75 if layer % 2 == 0 else 0.35, 1, 1)
-        weight = 0.35 * (1.0 + draws.normal(1, 1)) * torch.where(bright, 1.0, -1.0)
-        inside = form + weight * down > draws.uniform(1, 1, low=-0.2, high=0.9)
+        bright = draws.happens(0.8 if layer % 2 == 0 else 0.45, 1, 1)
+        weight = 0.3 * (1.0 + draws.normal(1, 1)) * torch.where(bright, 1.0, -1.0)
+        inside = form + weight * down - sky > draws.uniform(1, 1, low=-0.1, high=1.0)
         level = draws.uniform(1, 1)
-        level = torch.where(bright, 0.55 + 0.45 * level, 0.3 * level)
+        level = torch.where(bright, 0.55 + 0.45 * level, 0.25 * level)
         rough = draws.uniform(1, 1, low=0.02, high=roughest)
         # The same two textures, moved, serve all the layers.
         texture = torch.roll(textures[layer % 2], (size // 3 * layer, size // 5 * layer), (1, 2))
         content = torch.where(inside, level + rough * texture, content)
+    # Measured: bright spots along the lower edge of most models.
+    rim = ((axis - 60.0) / 6.0).clamp(0.0, 1.5)[:, None]
+    spots = spectral(
+        draws, size, spacing, slope=zeros + 1.5, smooth=zeros + 1.5, tilt=None, waves=48
+    )
+    lit = (spots + 1.2 * rim > draws.uniform(1, 1, low=1.5, high=2.6)) & (rim > 0.0)
+    lit = lit & draws.happens(0.7, 1, 1)
+    content = torch.where(lit, draws.uniform(1, 1, low=0.8, high=1.1), content)
     return content.clamp(0.0, 1.2)
 
 
