@@ -114,6 +114,7 @@ def draw(
             list(models.models),
             list(archive),
             list(archive.decode(numbers, RESOLUTION)),
+            FAMILIES,
             [f"{q.psnr:.1f} dB" for q in comparison.qualities],
             (0.0, geometry.nx * geometry.dx_m / 1e3, geometry.nz * geometry.dz_m / 1e3, 0.0),
             stream,

@@ -21,7 +21,8 @@ def draw_comparison(
     originals: Sequence[Model],
     native: Sequence[Model],
     fine: Sequence[Model],
-    titles: Sequence[str],
+    names: Sequence[str],
+    qualities: Sequence[str],
     extent_km: tuple[float, float, float, float],
     stream: BinaryIO,
 ) -> None:
@@ -40,8 +41,8 @@ def draw_comparison(
     width, height = INCHES_PER_PANEL
     figure = Figure(figsize=(3 * width, rows * height), layout="constrained", dpi=DOTS_PER_INCH)
     panels: Any = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
-    for panel, original, back, rendering, title in zip(
-        panels, originals, native, fine, titles, strict=True
+    for panel, original, back, rendering, name, quality in zip(
+        panels, originals, native, fine, names, qualities, strict=True
     ):
         low, high = float(original.min()), float(original.max())
         error = back.astype(float) - original.astype(float)
@@ -53,9 +54,9 @@ def draw_comparison(
         figure.colorbar(image, ax=panel[:2].tolist(), label="m/s", pad=0.01)
         image = panel[2].imshow(error, cmap="RdBu_r", vmin=-span, vmax=span, **look)
         figure.colorbar(image, ax=panel[2], label="m/s", pad=0.02)
-        panel[0].set_title(f"original, {size(original)}", fontsize="medium")
+        panel[0].set_title(f"{name}, {size(original)}", fontsize="medium")
         panel[1].set_title(f"rendering, {size(rendering)}", fontsize="medium")
-        panel[2].set_title(f"error: {title}", fontsize="medium")
+        panel[2].set_title(f"error, {size(back)}: {quality}", fontsize="medium")
         panel[0].set_ylabel("depth, km")
     for axis in panels[-1]:
         axis.set_xlabel("x, km")

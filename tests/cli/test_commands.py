@@ -282,3 +282,10 @@ def test_the_command_runs_as_a_process_and_ends_with_its_exit_code(archive: Path
     assert run.returncode == 60
     assert run.stderr.startswith("velcodec: error: in.npy: ")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_run_without_trouble_prints_nothing_on_stderr(run: Run, archive: Path) -> None:
+    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npy"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.startswith("out.npy: 3 x 20 x 24; ")
+    assert ended.stderr == ""
