@@ -57,6 +57,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
         "decoder": decoder["name"],
         "decoder hash": decoder["hash"],
+        "tiled": "yes: some models are cut into tiles" if figures["tiled"] else "no",
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
