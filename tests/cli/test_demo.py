@@ -51,3 +51,9 @@ def test_the_demo_replaces_nothing_unasked(demo: Run) -> None:
     Path("velcodec-demo.vlat").write_text("mine")
     assert demo("--no-picture").exit_code == 60
     assert Path("velcodec-demo.vlat").read_text() == "mine"
+
+
+def test_the_shipped_decoder_brings_the_whole_sample_to_30_db(run: Run) -> None:
+    result = run("demo", "--device", "cpu", "--no-picture", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["psnr_db_least"] >= 30.0
