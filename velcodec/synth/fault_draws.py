@@ -19,24 +19,23 @@ from .models import CELLS
 # away from the block with depth, so that the block is the rock below the fault.
 _KINDS = (
     # share, moves up, angle from .. to, crossing from .. to
-    (0.33, True, -64.0, -20.0, 6.0, 72.0),
-    (0.05, True, -20.0, 5.0, 20.0, 68.0),
-    (0.28, False, -72.0, 0.0, 6.0, 69.0),
-    (0.30, False, 0.0, 48.0, 4.0, 56.0),
+    (0.37, True, -64.0, -20.0, 6.0, 72.0),
+    (0.07, True, -20.0, 5.0, 20.0, 68.0),
+    (0.25, False, -72.0, 0.0, 6.0, 69.0),
+    (0.27, False, 0.0, 48.0, 4.0, 56.0),
     (0.04, True, 8.0, 28.0, 30.0, 60.0),
 )
 
 
 def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
-    """(n, most - 1) interface depths in whole cells: each layer at least 60 / layers thick, the
-    rest shared very unevenly. Interfaces a model does not have lie below the grid.
-    """
+    """(n, most - 1) interface depths in cells: each layer at least 60 / layers thick, the rest shared very unevenly. Interfaces a model does not have lie below the grid."""
     count = layers[:, None].to(torch.float32)
     thinnest = 60.0 / count
     index = torch.arange(most, device=draws.device)
     share = torch.exp(2.0 * draws.normal(most)) * (index < layers[:, None])
     slack = (60.0 / count - 5.0) * share / share.sum(dim=1, keepdim=True)
-    depths = ((index + 1) * thinnest + slack.cumsum(dim=1)).round()
+    # Measured: whole cells, resampled to a grid a little coarser when the faults were cut.
+    depths = ((index + 1) * thinnest + slack.cumsum(dim=1)).round() * 0.9945
     return torch.where(index < layers[:, None] - 1, depths, 2.0 * CELLS)[:, :-1]
 
 
