@@ -28,7 +28,9 @@ _KINDS = (
 
 
 def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
-    """(n, most - 1) interface depths in cells: each layer at least 60 / layers thick, the rest shared very unevenly. Interfaces a model does not have lie below the grid."""
+    """(n, most - 1) interface depths in cells: each layer at least 60 / layers thick, the rest
+    shared very unevenly. Interfaces a model does not have lie below the grid.
+    """
     count = layers[:, None].to(torch.float32)
     thinnest = 60.0 / count
     index = torch.arange(most, device=draws.device)
