@@ -21,6 +21,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .failures import message_of
 from .info import info
+from .train import train
 from .verify import verify
 
 EXIT_USAGE = 2
@@ -35,6 +36,7 @@ COMMANDS: tuple[click.Command, ...] = (
     evaluate,
     demo,
     decoder,
+    train,
 )
 
 

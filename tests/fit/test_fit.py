@@ -49,7 +49,7 @@ def test_levenberg_marquardt_recovers_a_rendering(
 
 def test_levenberg_marquardt_beats_adam(decoder: Decoder, points: Tensor, target: Tensor) -> None:
     weight = torch.full((5,), 1e-7)
-    by_lm = fit_latents(decoder, target, points, precision=weight)
+    by_lm = fit_latents(decoder, target, points, precision=weight, options=LMOptions(0, 30, 1e-4))
     by_adam = fit_latents(decoder, target, points, method="adam", precision=weight)
     start = squared_error(decoder, points, torch.zeros(5, 256), target)
     lm_error = squared_error(decoder, points, by_lm, target)

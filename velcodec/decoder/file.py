@@ -86,7 +86,7 @@ def unpack(file: DecoderFile) -> Decoder:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(np.array(array, order="C"))
 
 
 def save_decoder(decoder: Decoder, path: Path, info: dict[str, Any]) -> bytes:

@@ -26,8 +26,9 @@ RELATIVE_FLOOR = 1e-6
 class LMOptions:
     """`coarse_steps` look at `coarse_points` of the points, `full_steps` at all of them.
 
-    The Hessian is always that of the coarse points. A tile whose cost falls by less than
-    `tolerance`, relative to the cost, leaves a stage early.
+    The Hessian is that of `hessian_points` of them, made anew every `hessian_every` steps: the
+    gradient is exact, so an approximate Hessian costs steps, not quality. A tile whose cost falls
+    by less than `tolerance`, relative to the cost, leaves a stage early.
     """
 
     coarse_steps: int = 8
@@ -36,6 +37,8 @@ class LMOptions:
     first_damping: float = 1e-2
     attempts: int = 4
     coarse_points: int = 1225
+    hessian_points: int = 640
+    hessian_every: int = 2
 
 
 @torch.no_grad()
@@ -74,7 +77,7 @@ def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tens
     return torch.cat(parts)
 
 
-def coarse_points(points: Tensor, keep: int) -> Tensor:
+def some_points(points: Tensor, keep: int) -> Tensor:
     """Numbers of at most `keep` of the points, spread at random, the same on every call."""
     generator = torch.Generator().manual_seed(len(points))
     order = torch.randperm(len(points), generator=generator)
@@ -89,25 +92,31 @@ class _Descent:
         self.latent = latent.clone()
         self.precision = precision
         self.damping = torch.full_like(latent[:, 0], options.first_damping)
+        self.hessian = latent.new_zeros(*latent.shape, latent.shape[1])
 
     def run(
-        self, points: Tensor, coarse: Tensor, target: Tensor, free: Tensor | None, steps: int
+        self, points: Tensor, some: Tensor, target: Tensor, free: Tensor | None, steps: int
     ) -> None:
-        """`free` numbers the coefficients that may move; all of them without it."""
+        """Descend at `points`, with the Hessian at the points `some`.
+
+        `free` numbers the coefficients that may move; all of them without it.
+        """
         active = torch.arange(len(self.latent), device=self.latent.device)
-        for _ in range(steps):
+        for number in range(steps):
             if not len(active):
                 return
-            gained = self._step(active, points, coarse, target[active], free)
-            active = active[gained > self.options.tolerance]
+            fresh = number % self.options.hessian_every == 0
+            if fresh:
+                self.hessian[active] = hessian_of(self.decoder, some, self.latent[active])
+            gained = self._step(active, points, target[active], free)
+            if fresh:
+                active = active[gained > self.options.tolerance]
 
-    def _step(
-        self, who: Tensor, points: Tensor, coarse: Tensor, target: Tensor, free: Tensor | None
-    ) -> Tensor:
+    def _step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
-        hessian, weight = hessian_of(self.decoder, coarse, latent), prior
+        hessian, weight = self.hessian[who], prior
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
         if free is not None:
@@ -156,8 +165,8 @@ def descend(
     """
     options = options or LMOptions()
     descent = _Descent(decoder, latent, precision, options)
-    some = coarse_points(points, options.coarse_points)
-    coarse = points[some]
-    descent.run(coarse, coarse, target[:, some], free, options.coarse_steps)
-    descent.run(points, coarse, target, free, options.full_steps)
+    coarse = some_points(points, options.coarse_points)
+    of_hessian = points[some_points(points, options.hessian_points)]
+    descent.run(points[coarse], of_hessian, target[:, coarse], free, options.coarse_steps)
+    descent.run(points, of_hessian, target, free, options.full_steps)
     return descent.latent

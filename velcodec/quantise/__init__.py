@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import RELATIVE_FLOOR, LMOptions, coarse_points, descend, hessian_of
+from velcodec.fit.lm import RELATIVE_FLOOR, LMOptions, descend, hessian_of, some_points
 from velcodec.formats.tile_stream import PRECISION, LatentTables
 
 GROUPS = (24, 40, 64, 128)
@@ -107,7 +107,7 @@ def quantise(
     price = decoder.bit_price(step_index)
     weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
     costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
-    coarse = points[coarse_points(points, REFIT.coarse_points)]
+    coarse = points[some_points(points, REFIT.hessian_points)]
     result = torch.zeros_like(latent, dtype=torch.int32)
     z, start = latent.clone(), 0
     for count in groups:

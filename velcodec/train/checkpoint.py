@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from velcodec.formats.errors import OptionError
@@ -33,12 +34,26 @@ def save_checkpoint(trainer: MixtureTrainer, path: Path) -> None:
     os.replace(temporary, path)
 
 
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            about: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise OptionError(f"{path}: not a checkpoint: {error}") from error
+    if not {"step", "recipe"} <= about.keys():
+        raise OptionError(f"{path}: not a checkpoint: found metadata {sorted(about)}")
+    return about
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe in a checkpoint, as stored. Raises `OptionError` where it is no checkpoint."""
+    recipe: dict[str, Any] = json.loads(_metadata(path)["recipe"])
+    return recipe
+
+
 def load_checkpoint(trainer: MixtureTrainer, path: Path) -> None:
     """Continue from a checkpoint of the same recipe. Raises `OptionError` if it is another's."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
-        about = file.metadata()
+    about = _metadata(path)
     if json.loads(about["recipe"]) != json.loads(json.dumps(trainer.recipe.to_dict())):
         raise OptionError(f"{path}: found a checkpoint of another recipe, expected this run's")
     flat = load_file(path)

@@ -16,7 +16,7 @@ from velcodec.coordinates import grid_points
 from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
 from velcodec.fit import Encoder, LMOptions, fit_latents
-from velcodec.fit.lm import coarse_points, hessian_of
+from velcodec.fit.lm import hessian_of, some_points
 from velcodec.formats.tables import LatentTables, integer_frequencies
 from velcodec.quantise import quantise
 
@@ -106,7 +106,7 @@ def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits, rotate: bool) 
     covariance becomes diagonal too; without, the trained axes are only scaled and sorted.
     """
     points = native_points()
-    some = points[coarse_points(points, 1225)]
+    some = points[some_points(points, 1225)]
     hessian = torch.zeros(decoder.latent_size, decoder.latent_size, dtype=torch.float64)
     weights = fits.contrast.square() / fits.contrast.square().mean()
     for latent, weight in zip(fits.latent.split(64), weights.split(64), strict=True):

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from velcodec.decoder.siren_mixture import MixtureConfig, SirenMixture
 from velcodec.fit.encoder import Encoder
+from velcodec.formats.errors import OptionError
 
+from .checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from .pool import Chunk, draw_chunk
 from .rate import LatentRate
 
@@ -43,7 +46,7 @@ class MixtureRecipe:
     `rate_weight` is the price of a bit, in units of squared error / (1500 m/s)^2, at coarseness 1.
     """
 
-    steps: int = 36_000
+    steps: int = 22_000
     batch: int = 64
     points: int = 256
     learning_rate: float = 2e-3
@@ -145,18 +148,43 @@ class MixtureTrainer:
         psnr = -10 * torch.log10(distortion.detach().clamp(min=1e-9) / 4)
         return {"psnr": psnr.mean().item(), "bytes": bits.detach().mean().item() / 8}
 
-    def run(self, seconds: float, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Steps until the recipe ends or `seconds` have passed."""
-        end = time.monotonic() + seconds
-        while self.step_number < self.recipe.steps and time.monotonic() < end:
-            report(self.step_number, self.step())
+    def run(
+        self, seconds: float | None, report: Callable[[int, dict[str, float]], None]
+    ) -> None:
+        """Steps until the recipe ends or, if given, `seconds` have passed.
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "decoder": self.decoder.state_dict(),
-            "encoder": self.encoder.state_dict(),
-            "rate": self.rate.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step_number,
-            "recipe": self.recipe.to_dict(),
-        }
+        `report` is called with the number of steps done and the last step's figures.
+        """
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while self.step_number < self.recipe.steps and time.monotonic() < end:
+            figures = self.step()
+            report(self.step_number, figures)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint (see `checkpoint`)."""
+        save_checkpoint(self, path)
+
+
+def start_or_resume(checkpoint: Path, steps: int | None, device: str = "cpu") -> MixtureTrainer:
+    """The trainer of a checkpoint at the step where it stopped, or a new one where there is none.
+
+    `steps` sets the length of a new run; for an old one it must be the same.
+    Raises `OptionError` for a checkpoint that is not one or is another recipe's.
+    """
+    if not checkpoint.exists():
+        recipe = MixtureRecipe() if steps is None else MixtureRecipe(steps=steps)
+        return MixtureTrainer(recipe, device)
+    recipe = recipe_of(checkpoint)
+    if steps is not None and steps != recipe.steps:
+        raise OptionError(f"{checkpoint}: found a run of {recipe.steps} steps, expected {steps}")
+    trainer = MixtureTrainer(recipe, device)
+    load_checkpoint(trainer, checkpoint)
+    return trainer
+
+
+def recipe_of(checkpoint: Path) -> MixtureRecipe:
+    """The recipe that a checkpoint belongs to. Raises `OptionError` where it is none."""
+    stored = read_recipe(checkpoint)
+    stored["decoder"] = MixtureConfig(**stored["decoder"])
+    stored["coarseness"] = tuple(stored["coarseness"])
+    return MixtureRecipe(**stored)

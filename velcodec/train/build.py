@@ -1,0 +1,56 @@
+"""A finished training run to the files that are used: decoder and encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from velcodec.decoder.file import save_decoder
+from velcodec.fit.encoder import save_encoder
+
+from .finish import (
+    absorb_training_steps_,
+    change_basis_,
+    fit_chunk,
+    learn_tables_,
+    round_weights_,
+)
+from .mixture import start_or_resume
+from .pool import draw_chunk
+
+FRESH_CHUNK = 10**6
+"""Number of the chunk that finishing draws: far from any that training reaches."""
+
+TABLE_COARSENESS = (1.0, 0.5, 0.25, 0.7, 1.4)
+
+Report = Callable[[int, int, str], None]
+
+
+def build(
+    checkpoint: Path, target: Path, models: int, info: dict[str, Any],
+    report: Report = lambda done, total, stage: None, rotate: bool = True,
+) -> bytes:  # fmt: skip
+    """Freeze the run of `checkpoint` into decoder `target` and its encoder; returns the identity.
+
+    `models` fresh generated models are fitted to learn basis, prior and tables.
+    """
+    trainer = start_or_resume(checkpoint, None)
+    recipe, decoder, encoder = trainer.recipe, trainer.decoder, trainer.encoder.eval()
+    chunk = draw_chunk(FRESH_CHUNK, models, 1, recipe.families, recipe.seed)
+    total = len(chunk)
+    absorb_training_steps_(decoder, encoder, trainer.rate)
+    weight = recipe.rate_weight / 4
+    fits = fit_chunk(decoder, encoder, chunk, weight, lambda done: report(done, total, "fit"))
+    fits = change_basis_(decoder, encoder, fits, rotate)
+    round_weights_(decoder)
+    learn_tables_(
+        decoder, fits, TABLE_COARSENESS, lambda done: report(done, total, "learn tables")
+    )
+    about = {"steps": trainer.step_number, "recipe": recipe.to_dict(), "table_models": total}
+    identity = save_decoder(decoder, target, {**info, "training": about})
+    sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
+    save_encoder(encoder, sibling)
+    return identity
+
+
