@@ -237,3 +237,17 @@ def test_a_closed_archive_keeps_what_it_gave(data: bytes, tiny: Decoder) -> None
     with velcodec.open(data) as archive:
         model = archive[0]
     assert model.shape == (24, 30)
+
+
+def test_models_of_mixed_dtypes_never_stack(tiny: Decoder) -> None:
+    one = layered(1, 8, 8)[0]
+    archive = velcodec.open(velcodec.compress([one, one.astype(np.float64)], decoder="tiny"))
+    assert [model.dtype for model in archive] == [np.float32, np.float64]
+    with pytest.raises(MixedShapesError, match="<f8"):
+        archive.decode([0, 1], 8)
+
+
+def test_info_counts_the_tiles(tiny: Decoder) -> None:
+    models = layered(1, 100, 12)
+    archive = velcodec.open(velcodec.compress(models, decoder="tiny", bytes_per_model=900))
+    assert archive.info()["tiles"] > 1

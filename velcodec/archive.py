@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
@@ -17,13 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 from velcodec.coordinates import Float64, Geometry
 from velcodec.formats.errors import (
     KeyNotFoundError,
-    MissingDecoderError,
-    MixedShapesError,
     ModelNumberError,
 )
 from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.resolution import Resolution, check_resolution
-from velcodec.stored import StoredModel, read_models, read_record, tables_of
+from velcodec.stored import StoredModel, check_stackable, read_models, read_record, tables_of
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
 MODELS_AT_ONCE = 256
+COUNTED_MODELS = 10_000
 
 Number = int | str
 
@@ -133,12 +133,22 @@ class Archive:
             "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
             "layouts": [asdict(layout) for layout in header.layouts],
             "tiled": header.tiled,
+            "tiles": self._count_tiles(),
             "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
             "provenance": header.provenance,
             "licence": header.licence,
             "user": header.user,
             "has_keys": self._reader.keys is not None,
         }
+
+    def _count_tiles(self) -> int | None:
+        """Tiles of all models; None where that would mean reading very many records."""
+        if not self.header.tiled:
+            return len(self)
+        if len(self) > COUNTED_MODELS:
+            return None
+        records = (read_record(self._reader, number) for number in range(len(self)))
+        return sum(len(record.streams) for record in records)
 
     # The models
 
@@ -185,20 +195,25 @@ class Archive:
         `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
         With `device` the result is a tensor computed and kept there. Raises ResolutionError (below
         1, or more than 100 million samples in all without `allow_large`), MixedShapesError (native
-        grids that differ), MissingDecoderError, CorruptError, ModelNumberError, KeyNotFoundError.
+        grids, dtypes, units or orders that differ), MissingDecoderError, CorruptError,
+        ModelNumberError, KeyNotFoundError.
         """
         one = isinstance(which, (int, str, np.integer))
         wanted = cast("Sequence[Number]", [which] if one else which)
         numbers = [self.index(i) for i in wanted]
         grid = check_resolution(res, len(numbers), allow_large)
-        if grid is None:
-            self._check_one_shape(numbers)
+        if not numbers:
+            raise ModelNumberError("models: found none asked for, expected one at least")
+        if len(numbers) > 1 and len(self.header.layouts) > 1:
+            check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
             arrays = list(self._arrays(numbers, grid))
             return arrays[0] if one else _stacked(arrays)
         import torch
 
-        tensors = list(self._tensors(numbers, grid, device))
+        from velcodec.codec.output import to_tensor
+
+        tensors = [to_tensor(v, layout) for layout, v in self._rendered(numbers, grid, device)]
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
@@ -232,65 +247,35 @@ class Archive:
         return self._decoder(self._device)
 
     def _decoder(self, device: str | torch.device) -> Decoder:
-        from velcodec.codec.output import place_decoder
-        from velcodec.decoder import Decoder
+        from velcodec.codec.output import decoder_for
         from velcodec.device import pick_device
 
         place = str(pick_device(device))
         if place not in self._decoders:
-            wanted, header = self._wanted, self.header
-            if isinstance(wanted, Decoder):
-                if wanted.identity != header.decoder_hash:
-                    raise MissingDecoderError(
-                        f"the decoder given has hash {(wanted.identity or b'').hex()}, the archive "
-                        f"needs {header.decoder_name!r} with hash {header.decoder_hash.hex()}"
-                    )
-                self._decoders[place] = place_decoder(wanted, place)
-            else:
-                from velcodec.decoder import load_decoder, registry
-
-                entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
-                self._decoders[place] = load_decoder(entry.path, place)
+            self._decoders[place] = decoder_for(self.header, self._wanted, place)
         return self._decoders[place]
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         tables = tables_of(self._decoder(self._device))
         return read_models(self._reader, tables, numbers)
 
+    def _rendered(
+        self, numbers: Iterable[int], res: tuple[int, int] | None, device: str | torch.device
+    ) -> Iterator[tuple[Layout, Tensor]]:
+        from velcodec.codec.output import render_models
+
+        for block in _blocks(numbers):
+            models = self._models(block)
+            values = render_models(self._decoder(device), models, res)
+            yield from zip((model.layout for model in models), values, strict=True)
+
     def _arrays(
         self, numbers: Iterable[int], res: tuple[int, int] | None = None
     ) -> Iterator[NDArray[np.generic]]:
-        from velcodec.codec.output import render_models, to_array
+        from velcodec.codec.output import to_array
 
-        for block in _blocks(numbers):
-            models = self._models(block)
-            rendered = render_models(self._decoder(self._device), models, res)
-            for model, values in zip(models, rendered, strict=True):
-                yield to_array(values, model.layout)
-
-    def _tensors(
-        self, numbers: Iterable[int], res: tuple[int, int] | None, device: str | torch.device
-    ) -> Iterator[Tensor]:
-        from velcodec.codec.output import render_models, to_tensor
-
-        for block in _blocks(numbers):
-            models = self._models(block)
-            rendered = render_models(self._decoder(device), models, res)
-            for model, values in zip(models, rendered, strict=True):
-                yield to_tensor(values, model.layout)
-
-    def _check_one_shape(self, numbers: Sequence[int]) -> None:
-        """MixedShapesError unless the models' native arrays can be stacked."""
-        if len(self.header.layouts) == 1 or len(numbers) < 2:
-            return
-        layouts = [self.layout(number) for number in numbers]
-        kinds = {(lay.nz, lay.nx, lay.axes, lay.dtype, lay.units) for lay in layouts}
-        if len(kinds) > 1:
-            shapes = sorted({f"{lay.nz}x{lay.nx}" for lay in layouts})
-            raise MixedShapesError(
-                f"models of different kinds ({', '.join(shapes[:4])}) do not stack at their native "
-                f"grids: give res, or take them one by one from velcodec.open(...)"
-            )
+        for layout, values in self._rendered(numbers, res, self._device):
+            yield to_array(values, layout)
 
     def close(self) -> None:
         """Close the file; what was decoded stays valid."""
@@ -307,20 +292,10 @@ class Archive:
 
 
 def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:
-    block: list[int] = []
-    for number in numbers:
-        block.append(number)
-        if len(block) == MODELS_AT_ONCE:
-            yield block
-            block = []
-    if block:
+    left = iter(numbers)
+    while block := list(islice(left, MODELS_AT_ONCE)):
         yield block
 
 
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
-    if not arrays:
-        raise ModelNumberError("models: found none asked for, expected one at least")
-    out = np.empty((len(arrays), *arrays[0].shape), dtype=arrays[0].dtype)
-    for i, array in enumerate(arrays):
-        out[i] = array
-    return out
+    return np.stack(arrays).astype(arrays[0].dtype, copy=False)  # np.stack drops the byte order

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from velcodec.formats.errors import CorruptError, DecoderFileError
+from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
 from velcodec.formats.record import Record, unpack_record
 from velcodec.formats.tile_stream import LatentTables, Tiles, decode_tiles
 from velcodec.formats.vlat import Layout, VlatReader
@@ -76,6 +76,22 @@ def _tiling(place: str, record: Record, layout: Layout) -> Tiling:
         )
     except ValueError as error:
         raise CorruptError(f"{place}: {error}") from error
+
+
+def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
+    """MixedShapesError unless arrays of these layouts stack: at their native grids, or at one
+    resolution for all, where only dtype, units and axis order must agree.
+    """
+    kinds = {
+        (lay.dtype, lay.units, lay.axes[-2:], *((lay.nz, lay.nx) if native else ()))
+        for lay in layouts
+    }
+    if len(kinds) > 1:
+        found = sorted({f"{lay.nz}x{lay.nx} {lay.dtype} {lay.units}" for lay in layouts})
+        raise MixedShapesError(
+            f"models of different kinds do not stack (found {', '.join(found[:4])}): take them one "
+            f"by one from velcodec.open(...){', or give one resolution for all' if native else ''}"
+        )
 
 
 def take_tiles(tiles: Tiles, rows: slice) -> Tiles:

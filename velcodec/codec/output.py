@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from velcodec.codec.coded import ready_tiles
 from velcodec.codec.render import render_gradient, render_grid, render_points
 from velcodec.codec.values import from_m_s, unit_scale
 from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder
-from velcodec.formats.vlat import Layout
+from velcodec.decoder import Decoder, load_decoder, registry
+from velcodec.formats.errors import MissingDecoderError
+from velcodec.formats.vlat import Header, Layout
 from velcodec.stored import StoredModel, join_tiles
 
 CELLS_AT_ONCE = 1 << 22
@@ -81,6 +83,23 @@ def sample(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
 def gradient(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
     """Derivatives (P, 2) by x and z, m/s per cell, at cell coordinates (x, z), shape (P, 2)."""
     return render_gradient(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
+
+
+def decoder_for(header: Header, wanted: str | Path | Decoder | None, device: str) -> Decoder:
+    """The decoder that an archive names, on `device`, looked for as the registry does.
+
+    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first. Raises
+    MissingDecoderError where none has the archive's hash.
+    """
+    if not isinstance(wanted, Decoder):
+        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+        return load_decoder(entry.path, device)
+    if wanted.identity != header.decoder_hash:
+        raise MissingDecoderError(
+            f"the decoder given has hash {(wanted.identity or b'').hex()}, the archive needs "
+            f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
+        )
+    return place_decoder(wanted, device)
 
 
 def place_decoder(decoder: Decoder, device: str) -> Decoder:
