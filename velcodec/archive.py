@@ -240,8 +240,6 @@ class Archive:
         per_cell = gradient(self._decoder(self._device), model, ground.to_cells(points))
         return per_cell / (ground.dx_m, ground.dz_m)
 
-    # How it gets them
-
     def decoder(self) -> Decoder:
         """The decoder that this archive was made with, loaded. Raises MissingDecoderError."""
         return self._decoder(self._device)
