@@ -1,13 +1,14 @@
 """Writing a file so that it is there whole or not at all.
 
-Bytes go to a temporary file in the target's folder, which is synced and renamed over the target.
+Bytes go to a temporary file in the target's folder, which is synced and put in the target's place.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,15 +23,18 @@ def check_target(target: Path, *, force: bool = False, source: Path | None = Non
     Raises OptionError when it is `source`, OutputExistsError when it is there and not `force`,
     OutputPathError when it is a folder or its own folder is absent or not writable.
     """
-    if source is not None and source.exists() and target.exists() and target.samefile(source):
-        raise OptionError(f"{target}: output is the input itself, expected another path")
-    if target.is_dir():
-        raise OutputPathError(f"{target}: output is a folder, expected the path of a file")
-    if target.exists() and not force:
-        raise OutputExistsError(f"{target}: output exists already; replace it with --force")
-    folder = target.parent
-    if not folder.is_dir():
-        raise OutputPathError(f"{target}: folder {folder} does not exist")
+    try:
+        if source is not None and source.exists() and target.exists() and target.samefile(source):
+            raise OptionError(f"{target}: output is the input itself, expected another path")
+        if target.is_dir():
+            raise OutputPathError(f"{target}: output is a folder, expected the path of a file")
+        if target.exists() and not force:
+            raise OutputExistsError(f"{target}: output exists already; replace it with --force")
+        folder = target.parent
+        if not folder.is_dir():
+            raise OutputPathError(f"{target}: folder {folder} does not exist")
+    except OSError as error:  # such as a name too long, or a folder that may not be searched
+        raise OutputPathError(f"{target}: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputPathError(f"{target}: folder {folder} is not writable")
 
@@ -39,16 +43,16 @@ def check_target(target: Path, *, force: bool = False, source: Path | None = Non
 def atomic_write(
     target: Path, *, force: bool = False, source: Path | None = None
 ) -> Iterator[BinaryIO]:
-    """A binary stream whose content becomes `target` when the block ends without an exception."""
+    """A binary stream whose content becomes `target` when the block ends without an exception.
+
+    Raises what `check_target` does, and OutputPathError where the bytes cannot be brought to disk.
+    An exception from the block itself passes through, and nothing is left behind.
+    """
     target = Path(target)
     check_target(target, force=force, source=source)
+    temporary, stream = _create(target)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent)
-    except OSError as error:
-        raise OutputPathError(f"{target}: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
+        with stream:
             yield stream
             try:
                 stream.flush()
@@ -57,16 +61,25 @@ def atomic_write(
                 raise OutputPathError(f"{target}: {error.strerror}") from error
         _publish(temporary, target, force)
     finally:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             temporary.unlink()
 
 
-def _publish(temporary: Path, target: Path, force: bool) -> None:
-    """Put the finished file in place with the permissions that a plain open would give it."""
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
+def _create(target: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside the target, with the permissions that a plain open would give it."""
+    temporary = target.with_name(f".velcodec-{secrets.token_hex(8)}.partial")
     try:
-        temporary.chmod(mode)
+        return temporary, temporary.open("xb")
+    except OSError as error:
+        raise OutputPathError(f"{target}: {error.strerror}") from error
+
+
+def _publish(temporary: Path, target: Path, force: bool) -> None:
+    """Put the finished file in place; one that replaces another takes over its permissions."""
+    try:
         if force:
+            if target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
             os.replace(temporary, target)
         else:
             _link_or_rename(temporary, target)
@@ -74,11 +87,16 @@ def _publish(temporary: Path, target: Path, force: bool) -> None:
         raise OutputExistsError(f"{target}: output appeared while it was written") from error
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
-    folder = os.open(target.parent, os.O_RDONLY)
+    with suppress(OSError):  # the file is in place; not every file system can sync a folder
+        _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def _link_or_rename(temporary: Path, target: Path) -> None:
@@ -88,10 +106,6 @@ def _link_or_rename(temporary: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         os.replace(temporary, target)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -21,7 +21,9 @@ from .errors import DecoderFileError
 
 MAX_FILE_BYTES = 16 * 2**20
 FORMAT_NAME = "velcodec-decoder-0"
-DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "u1", "U16": "<u2", "I32": "<i4", "I64": "<i8"}
+DTYPES = {
+    "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "u1", "U16": "<u2", "I32": "<i4", "I64": "<i8",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,32 +40,44 @@ class DecoderFile:
         digest.update(FORMAT_NAME.encode() + b"\n" + _canonical(self.config) + b"\n")
         for name in sorted(self.tensors):
             array = self.tensors[name]
-            little = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
             head = [name, _dtype_name(name, array), list(array.shape)]
             digest.update(_canonical(head) + b"\n" + little.tobytes())
         return digest.digest()
 
 
 def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    try:
+        text = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        )
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DecoderFileError(f"decoder file: expected what JSON can hold: {error}") from error
+    return text.encode()
 
 
 def _dtype_name(name: str, array: NDArray[Any]) -> str:
     for code, dtype in DTYPES.items():
         if array.dtype.newbyteorder("<") == np.dtype(dtype):
             return code
-    raise DecoderFileError(f"decoder tensor {name}: found dtype {array.dtype}, expected {list(DTYPES)}")
+    raise DecoderFileError(
+        f"decoder tensor {name}: found dtype {array.dtype}, expected one of {list(DTYPES)}"
+    )
 
 
 def to_bytes(file: DecoderFile) -> bytes:
-    """The bytes of a decoder file."""
+    """The bytes of a decoder file. Raises DecoderFileError for what no reader would take."""
     about = {
         "format": FORMAT_NAME,
         "config": _canonical(file.config).decode(),
         "info": _canonical(file.info).decode(),
         "identity": file.identity().hex(),
     }
-    return save({k: np.ascontiguousarray(v) for k, v in file.tensors.items()}, metadata=about)
+    # Not `ascontiguousarray`, which gives an array of no axis one.
+    tensors = {k: np.asarray(v, order="C") for k, v in file.tensors.items()}
+    data = save(tensors, metadata=about)
+    _check_size("decoder file", len(data))
+    return data
 
 
 def write_decoder_file(path: Path, file: DecoderFile) -> None:
@@ -87,10 +101,13 @@ def read_decoder_file(source: Path | bytes) -> DecoderFile:
         raise DecoderFileError(f"{place}: format: found {found!r}, expected {FORMAT_NAME!r}")
     try:
         config, info = json.loads(about["config"]), json.loads(about["info"])
+        canonical = _canonical(config).decode() == about["config"]
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise DecoderFileError(f"{place}: metadata: {error}") from error
     if not (isinstance(config, dict) and isinstance(info, dict)):
         raise DecoderFileError(f"{place}: metadata: expected objects for config and info")
+    if not canonical:
+        raise DecoderFileError(f"{place}: config: expected canonical JSON: sorted keys, no spaces")
     tensors = {name: _tensor(place, name, entry, data, start) for name, entry in header.items()}
     file = DecoderFile(config, tensors, info)
     found, expected = file.identity().hex(), about.get("identity")
@@ -101,21 +118,21 @@ def read_decoder_file(source: Path | bytes) -> DecoderFile:
 
 def _load(source: Path | bytes) -> tuple[str, bytes]:
     if isinstance(source, bytes):
-        place, size = "decoder file", len(source)
+        place, data = "decoder file", source
     else:
         place = str(source)
         try:
-            size = Path(source).stat().st_size
+            with Path(source).open("rb") as stream:
+                data = stream.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise DecoderFileError(f"{place}: {error.strerror}") from error
+    _check_size(place, len(data))
+    return place, data
+
+
+def _check_size(place: str, size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise DecoderFileError(f"{place}: found {size} bytes, expected at most {MAX_FILE_BYTES}")
-    if isinstance(source, bytes):
-        return place, source
-    try:
-        return place, Path(source).read_bytes()
-    except OSError as error:
-        raise DecoderFileError(f"{place}: {error.strerror}") from error
 
 
 def _header(place: str, data: bytes) -> tuple[dict[str, Any], int]:

@@ -10,12 +10,13 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from .errors import CorruptError
-from .header import unpack_mapping
+from .errors import CorruptError, OptionError
+from .packed import integer, unpack_mapping, unpack_texts
 
 MIN_RECORD_BYTES = 3
 MAX_KEY_BYTES = 1024
 MAX_RECORD_BYTES = 1 << 31
+MAX_KEYS_BYTES = 1 << 28
 COMPRESSION_LEVEL = 19
 
 
@@ -51,13 +52,21 @@ class Footer:
         return prefix + lengths + checksum_bytes
 
     def to_bytes(self) -> bytes:
-        """msgpack with short keys; byte columns compressed where that is shorter."""
+        """Msgpack with short keys; byte columns compressed where that is shorter.
+
+        Raises `OptionError` for more text in keys than a reader takes.
+        """
         longest = max(self.lengths, default=0)
         width = 1 if longest < 2**8 else 2 if longest < 2**16 else 4
         column = np.asarray(self.lengths, dtype=f"<u{width}")
         data: dict[str, Any] = {"n": len(self.lengths), "w": width, "x": _squeeze(column.tobytes())}
         if self.keys:
-            data["k"] = _squeeze(msgpack.packb(list(self.keys)))
+            keys = msgpack.packb(list(self.keys))
+            if len(keys) > MAX_KEYS_BYTES:
+                raise OptionError(
+                    f"keys: found {len(keys)} bytes, expected at most {MAX_KEYS_BYTES}"
+                )
+            data["k"] = _squeeze(keys)
         if self.quality:
             table = np.asarray(self.quality, dtype="<f4").T
             data["q"] = _squeeze(np.ascontiguousarray(table).tobytes())
@@ -70,9 +79,12 @@ class Footer:
         place = f"{name}: index"
         data = unpack_mapping(body, place)
         try:
-            count, width = data["n"], data["w"]
-            if not (isinstance(count, int) and 0 <= count <= most and width in (1, 2, 4)):
-                raise CorruptError(f"{place}: found {count!r} records of width {width!r}")
+            count, width = integer(data["n"]), integer(data["w"])
+            if not (0 <= count <= most and width in (1, 2, 4)):
+                raise CorruptError(
+                    f"{place}: found {count} records with lengths of {width} bytes, "
+                    f"expected at most {most} with lengths of 1, 2 or 4"
+                )
             raw = _expand(data["x"], count * width, place)
             lengths = np.frombuffer(raw, dtype=f"<u{width}").astype(np.int64)
             if len(lengths) != count or (count and lengths.max() >= MAX_RECORD_BYTES):
@@ -101,7 +113,7 @@ def _expand(data: bytes, most: int, place: str) -> bytes:
             size = zstandard.get_frame_parameters(data[1:]).content_size
             if size > most:
                 raise CorruptError(f"{place}: column: found {size} bytes, expected at most {most}")
-            raw = zstandard.ZstdDecompressor().decompress(data[1:], max_output_size=most)
+            raw = zstandard.ZstdDecompressor().decompress(data[1:], allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise CorruptError(f"{place}: column: {error}") from error
     if len(raw) > most:
@@ -112,15 +124,8 @@ def _expand(data: bytes, most: int, place: str) -> bytes:
 def _keys(data: Any, count: int, place: str) -> tuple[str, ...]:
     if data is None:
         return ()
-    raw = _expand(data, count * (MAX_KEY_BYTES + 5) + 5, place)
-    try:
-        keys = msgpack.unpackb(raw)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
-        raise CorruptError(f"{place}: keys: {error or type(error).__name__}") from error
-    valid = isinstance(keys, list) and len(keys) == count
-    if not valid or not all(isinstance(key, str) for key in keys):
-        raise CorruptError(f"{place}: keys: expected a list of {count} texts")
-    return tuple(keys)
+    raw = _expand(data, min(count * (MAX_KEY_BYTES + 5) + 5, MAX_KEYS_BYTES), place)
+    return unpack_texts(raw, count, MAX_KEY_BYTES, f"{place}: keys")
 
 
 def _quality(data: Any, count: int, place: str) -> tuple[Quality, ...]:

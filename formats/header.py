@@ -8,8 +8,9 @@ from typing import Any
 
 import msgpack
 
-from .errors import CorruptError
-from .tile_stream import TileCoding
+from .errors import CorruptError, OptionError
+from .packed import integer, number, sequence, short_number, unpack_mapping
+from .tile_coding import TileCoding
 
 MAX_HEADER_BYTES = 1 << 22
 MAX_LAYOUTS = 1 << 16
@@ -39,9 +40,10 @@ class Layout:
     origin_z_m: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, n in (("nz", self.nz), ("nx", self.nx)):
-            if not 1 <= n or self.nz * self.nx > MAX_SAMPLES:
-                raise CorruptError(f"layout: {name}: found {n}, expected 1 or more samples")
+        if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
+            raise CorruptError(
+                f"layout: shape: found {self.nz} x {self.nx}, expected 1 to {MAX_SAMPLES} samples"
+            )
         for name, value, known in (
             ("axes", self.axes, AXES),
             ("dtype", self.dtype, DTYPES),
@@ -64,18 +66,18 @@ class Layout:
             if value != default:
                 data[key] = value
         if (self.dx_m, self.dz_m) != (10.0, 10.0):
-            data["d"] = [_short(self.dx_m), _short(self.dz_m)]
+            data["d"] = [short_number(self.dx_m), short_number(self.dz_m)]
         if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
-            data["o"] = [_short(self.origin_x_m), _short(self.origin_z_m)]
+            data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
         return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layout:
         """The inverse of `to_dict`. Raises `CorruptError`."""
         try:
-            nz, nx = (_integer(v) for v in data["s"])
-            dx, dz = (float(v) for v in data.get("d", (10.0, 10.0)))
-            x, z = (float(v) for v in data.get("o", (0.0, 0.0)))
+            nz, nx = (integer(v) for v in sequence(data["s"]))
+            dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
+            x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
             names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CorruptError(f"layout in the header: {error}") from error
@@ -108,12 +110,18 @@ class Header:
     user: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        hashes = (("decoder hash", self.decoder_hash), ("source SHA-256", self.source.sha256))
+        hashes = [("decoder hash", self.decoder_hash)]
+        if self.source.sha256 is not None:
+            hashes.append(("source SHA-256", self.source.sha256))
         for name, value in hashes:
-            if value is not None and not (isinstance(value, bytes) and len(value) == 32):
+            if not (isinstance(value, bytes) and len(value) == 32):
                 raise CorruptError(f"header: {name}: found {value!r}, expected 32 bytes")
+        if not isinstance(self.tiled, bool):
+            raise CorruptError(f"header: tiled: found {self.tiled!r}, expected true or false")
         if not 1 <= len(self.layouts) <= MAX_LAYOUTS:
-            raise CorruptError(f"header: found {len(self.layouts)} layouts, expected 1 to {MAX_LAYOUTS}")
+            raise CorruptError(
+                f"header: layouts: found {len(self.layouts)}, expected 1 to {MAX_LAYOUTS}"
+            )
         for name, text in (
             ("decoder name", self.decoder_name),
             ("provenance", self.provenance),
@@ -125,7 +133,10 @@ class Header:
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
 
     def to_bytes(self) -> bytes:
-        """msgpack with short keys; what is empty is left out."""
+        """Msgpack with short keys; what is empty is left out.
+
+        Raises `OptionError` for what msgpack cannot hold or a reader would not take.
+        """
         data: dict[str, Any] = {
             "h": self.decoder_hash,
             "n": self.decoder_name,
@@ -141,7 +152,15 @@ class Header:
         ):
             if value:
                 data[key] = value
-        packed: bytes = msgpack.packb(data)
+        try:
+            packed: bytes = msgpack.packb(data)
+            Header.from_bytes(packed)
+        except (TypeError, ValueError, OverflowError, CorruptError) as error:
+            raise OptionError(f"metadata: {error}") from error
+        if len(packed) > MAX_HEADER_BYTES:
+            raise OptionError(
+                f"metadata: found {len(packed)} bytes, expected at most {MAX_HEADER_BYTES}"
+            )
         return packed
 
     @classmethod
@@ -149,13 +168,13 @@ class Header:
         """The inverse of `to_bytes`. Raises `CorruptError`."""
         values = unpack_mapping(data, "header")
         try:
-            layouts = tuple(Layout.from_dict(layout) for layout in values["l"])
+            layouts = tuple(Layout.from_dict(layout) for layout in sequence(values["l"]))
             return cls(
                 values["h"],
                 values["n"],
                 layouts,
                 TileCoding.from_dict(values["c"]),
-                bool(values.get("i", False)),
+                values.get("i", False),
                 Source(values.get("f")),
                 values.get("p", ""),
                 values.get("r", ""),
@@ -163,24 +182,3 @@ class Header:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
-
-
-def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
-    """A msgpack mapping with text keys. Raises `CorruptError`; never allocates beyond its bytes."""
-    try:
-        values = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
-        raise CorruptError(f"{place}: {error or type(error).__name__}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
-    return values
-
-
-def _short(value: float) -> float | int:
-    return int(value) if value == int(value) else value
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"found {value!r}, expected an integer")
-    return value

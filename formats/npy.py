@@ -28,14 +28,15 @@ ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"
 AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
 MODELS_AT_ONCE = 256
+MAGIC = b"\x93NUMPY"
 
 
 @dataclass(frozen=True)
 class ModelArray:
     """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
 
-    `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the file
-    they came from, if they did.
+    `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
+    file they came from, if they did.
     """
 
     models: NDArray[np.generic]
@@ -56,11 +57,11 @@ def as_models(
     """
     _check_option("order", order, ORDERS)
     _check_option("units", units, UNITS)
-    _check_dtype(array, name)
+    _check_dtype(array.dtype, name)
     if array.ndim not in AXES_OF_NDIM:
         raise InputShapeError(
-            f"{name}: shape: found {array.shape}, expected (nz, nx), (n, nz, nx) or (n, 1, nz, nx); "
-            "3-D models are not supported"
+            f"{name}: shape: found {array.shape}, expected (nz, nx), (n, nz, nx) or "
+            "(n, 1, nz, nx); 3-D models are not supported"
         )
     if array.ndim == 4 and array.shape[1] != 1:
         raise InputShapeError(
@@ -78,29 +79,51 @@ def as_models(
 
 
 def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> ModelArray:
-    """The models of a `.npy` file, memory-mapped. Raises InputFileError and what `as_models` does."""
+    """The models of a `.npy` file, memory-mapped.
+
+    Raises InputFileError and what `as_models` does.
+    """
     path = Path(path)
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as stream:
+            start = stream.read(len(MAGIC))
+            if start != MAGIC:
+                kind = "an .npz archive" if start.startswith(b"PK") else repr(start)
+                raise InputFileError(f"{path}: found {kind}, expected a .npy file")
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").digest()
+        array = _load(path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, SyntaxError) as error:
-        if "allow_pickle" in str(error) or "object" in str(error).lower():
-            raise InputDtypeError(f"{path}: dtype: found objects, expected {ACCEPTED}") from error
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputFileError(f"{path}: not a .npy file: {first}") from error
-    if not isinstance(array, np.ndarray):
-        raise InputFileError(f"{path}: found an .npz archive, expected one array in a .npy file")
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").digest()
     return as_models(array, order=order, units=units, name=str(path), sha256=digest)
 
 
-class NpyWriter:
-    """Writes one `.npy` array, version 1.0, part by part along its first axis, without seeking."""
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        with np.errstate(all="raise"):  # a shape whose product overflows
+            array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    # A header is Python source to NumPy: what a broken one raises is up to Python's parser.
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "Python objects" in first:
+            raise InputDtypeError(f"{path}: dtype: found objects, expected {ACCEPTED}") from error
+        raise InputFileError(f"{path}: not a whole .npy file: {first}") from error
+    return array
 
-    def __init__(self, stream: BinaryIO, shape: tuple[int, ...], dtype: str | np.dtype[Any]) -> None:
+
+class NpyWriter:
+    """Writes one `.npy` array, version 1.0, part by part along its first axis, without seeking.
+
+    Raises InputDtypeError for what is no model's dtype; objects above all, which would be pickled.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, shape: tuple[int, ...], dtype: str | np.dtype[Any]
+    ) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        _check_dtype(self.dtype, "array")
         self._stream, self._left = stream, int(np.prod(self.shape, dtype=object))
         about = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(stream, about)
@@ -116,7 +139,9 @@ class NpyWriter:
     def close(self) -> None:
         """Raises InputShapeError unless all samples of the shape were written."""
         if self._left:
-            raise InputShapeError(f"array: found {self._left} samples fewer than shape {self.shape}")
+            raise InputShapeError(
+                f"array: found {self._left} samples fewer than shape {self.shape} has"
+            )
 
 
 def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
@@ -131,8 +156,7 @@ def _check_option(name: str, value: str, known: tuple[str, ...]) -> None:
         raise OptionError(f"{name}: found {value!r}, expected one of {known}")
 
 
-def _check_dtype(array: NDArray[Any], name: str) -> None:
-    dtype = array.dtype
+def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
     floating = dtype.kind == "f" and dtype.itemsize in (4, 8)
     if not (floating or dtype.kind in "iu"):
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")

@@ -87,15 +87,15 @@ class RansDecoder:
         self._count = np.array(
             [(len(s) - h) // 2 for s, h in zip(streams, heads, strict=True)], dtype=np.int64
         )
-        self._words = np.zeros((n, max(1, int(self._count.max(initial=0)))), dtype=np.uint64)
-        state = np.ones(n, dtype=np.uint64)
-        for lane, (stream, head) in enumerate(zip(streams, heads, strict=True)):
-            if head:
-                state[lane] = int.from_bytes(stream[:head], "big")
-            tail = np.frombuffer(stream, dtype=">u2", offset=head)
-            self._words[lane, : len(tail)] = tail
-        self._state, self._read = state, np.zeros(n, dtype=np.int64)
-        self._lanes = np.arange(n)
+        # All streams' words lie end to end: one long stream among many short ones costs no more.
+        tails = b"".join(s[h:] for s, h in zip(streams, heads, strict=True))
+        self._words = np.frombuffer(tails, dtype=">u2")
+        self._first = np.cumsum(self._count) - self._count
+        states = [int.from_bytes(s[:h], "big") for s, h in zip(streams, heads, strict=True)]
+        self._state = np.array(states, dtype=np.uint64)
+        self._state[np.array(heads, dtype=np.int64) == 0] = 1
+        self._read = np.zeros(n, dtype=np.int64)
+        self._n = n
 
     def peek(self, precision: int) -> NDArray[np.int64]:
         """Where in [0, 2^precision) each lane's next symbol lies."""
@@ -112,15 +112,15 @@ class RansDecoder:
             hungry &= active
         lanes = np.flatnonzero(hungry)
         if len(lanes):
-            word = self._words[lanes, self._read[lanes]]
+            word = self._words[self._first[lanes] + self._read[lanes]].astype(np.uint64)
             state[lanes] = (state[lanes] << _WORD) | word
             self._read[lanes] += 1
         self._state = state if active is None else np.where(active, state, self._state)
 
     def pop_bits(self, bits: int, active: Bool | None = None) -> UInt64:
         """Take `bits` (<= 64) uniform bits off every active lane; 0 on the others."""
-        values = np.zeros(len(self._lanes), dtype=np.uint64)
-        one = np.ones(len(self._lanes), dtype=np.uint64)
+        values = np.zeros(self._n, dtype=np.uint64)
+        one = np.ones(self._n, dtype=np.uint64)
         for low in reversed(range(0, bits, WORD_BITS)):
             width = min(WORD_BITS, bits - low)
             chunk = self.peek(width).astype(np.uint64)

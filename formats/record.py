@@ -1,11 +1,15 @@
-"""Records: one model's layout number, tiling and tile streams as the payload of an archive entry."""
+"""Records: one model's layout number, tiling and tile streams as an archive entry's payload.
+
+It knows how many tiles there are and where each stream ends; never what is in a stream.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
-from .errors import CorruptError
+from .errors import CorruptError, OptionError
 from .header import Header
 from .varint import decode_varint, encode_varint
 
@@ -14,8 +18,9 @@ MAX_TILES = 1 << 22
 
 @dataclass(frozen=True)
 class Record:
-    """`layout` numbers the header's layouts; tiles_z x tiles_x tiles of tile_nz x tile_nx samples
-    each, row by row, with one stream each."""
+    """One model: `layout` numbers the header's layouts; tiles_z x tiles_x tiles of
+    tile_nz x tile_nx samples each, row by row, with one stream each.
+    """
 
     layout: int
     tiles_z: int
@@ -26,14 +31,23 @@ class Record:
 
 
 def pack_record(record: Record, header: Header) -> bytes:
-    """The payload of a record. In an archive that is not tiled it is the tile stream alone."""
+    """The payload of a record. In an archive that is not tiled it is the tile stream alone.
+
+    Raises `OptionError` where the header has no room for it: tiles in an archive that is not tiled.
+    """
+    tiles = record.tiles_z * record.tiles_x
+    if len(record.streams) != tiles or (tiles != 1 and not header.tiled):
+        raise OptionError(
+            f"record: found {len(record.streams)} streams for {record.tiles_z} x {record.tiles_x} "
+            f"tiles, expected one each{'' if header.tiled else ' and one tile'}"
+        )
     prefix = b""
     if len(header.layouts) > 1:
         prefix += encode_varint(record.layout)
     if header.tiled:
         for value in (record.tiles_z, record.tiles_x):
             prefix += encode_varint(value)
-        if record.tiles_z * record.tiles_x > 1:
+        if tiles > 1:
             for value in (record.tile_nz, record.tile_nx):
                 prefix += encode_varint(value)
             prefix += b"".join(encode_varint(len(stream)) for stream in record.streams[:-1])
@@ -59,7 +73,6 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
     tile_nz, at = decode_varint(payload, at, f"{place}: tile size")
     tile_nx, at = decode_varint(payload, at, f"{place}: tile size")
     _check_tiles(place, (tiles_z, tiles_x), (tile_nz, tile_nx), (nz, nx), len(payload) - at)
-    ends = [at]
     lengths = []
     for _ in range(tiles_z * tiles_x - 1):
         length, at = decode_varint(payload, at, f"{place}: stream length")
@@ -69,10 +82,11 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
         ends.append(ends[-1] + length)
     if ends[-1] > len(payload):
         raise CorruptError(
-            f"{place}: streams: found lengths up to byte {ends[-1]}, expected at most {len(payload)}"
+            f"{place}: streams: found lengths up to byte {ends[-1]}, "
+            f"expected at most {len(payload)}"
         )
     ends.append(len(payload))
-    streams = [payload[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    streams = [payload[a:b] for a, b in pairwise(ends)]
     return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams)
 
 
@@ -82,7 +96,10 @@ def _check_tiles(
     """Tiles must exist, fit the model and have at least a length byte each."""
     count = tiles[0] * tiles[1]
     if not 1 <= count <= min(MAX_TILES, room + 1):
-        raise CorruptError(f"{place}: tiles: found {tiles[0]} x {tiles[1]}, expected at most {room}")
+        raise CorruptError(
+            f"{place}: tiles: found {tiles[0]} x {tiles[1]}, "
+            f"expected 1 to {min(MAX_TILES, room + 1)}"
+        )
     for name, n, t, whole in zip("zx", tiles, size, model, strict=True):
         if not 1 <= t <= whole or n > whole:
             raise CorruptError(

@@ -1,4 +1,7 @@
-"""Bytes at an offset, wherever they are: a file, a bytes object, a seekable stream."""
+"""Bytes at an offset, wherever they are: a file, a bytes object, a seekable stream.
+
+It reads what it is asked for and no more; it never interprets a byte.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ class ByteSource:
             self.name, self._stream = str(source), _open(Path(source))
         else:
             self.name, self._stream = str(getattr(source, "name", "archive")), source
-        self.size = self._stream.seek(0, os.SEEK_END)
+        try:
+            self.size = self._stream.seek(0, os.SEEK_END)
+        except OSError as error:
+            self.close()
+            raise InputFileError(
+                f"{self.name}: expected a file that can be read at any place"
+            ) from error
 
     def read_at(self, offset: int, count: int, place: str) -> bytes:
         """Exactly `count` bytes from `offset`. Raises `TruncatedError` where they are not there."""
@@ -33,9 +42,12 @@ class ByteSource:
                 f"{self.name}: {place}: found the end at byte {self.size}, "
                 f"expected {count} bytes from byte {offset}"
             )
-        with self._lock:
-            self._stream.seek(offset)
-            data = self._stream.read(count)
+        try:
+            with self._lock:
+                self._stream.seek(offset)
+                data = self._stream.read(count)
+        except OSError as error:
+            raise InputFileError(f"{self.name}: {place}: {error.strerror or error}") from error
         if len(data) != count:
             raise TruncatedError(f"{self.name}: {place}: found {len(data)} bytes, expected {count}")
         return data

@@ -24,9 +24,9 @@ MAX_SYMBOLS = 1026
 class LatentTables:
     """Frequency rows and which of them codes what.
 
-    `frequencies` uint16 (T, A = 2 K + 2): each row sums to 2^14, all >= 1; symbol a <= 2 K means the
-    coefficient a - K, symbol 2 K + 1 is the escape. `classes` uint8 (C, S, D): the row for record
-    class c, step index s, coefficient d. `class_frequencies` uint16 (C,) sums to 2^14.
+    `frequencies` uint16 (T, A = 2 K + 2): each row sums to 2^14, all >= 1; symbol a <= 2 K means
+    the coefficient a - K, symbol 2 K + 1 is the escape. `classes` uint8 (C, S, D): the row for
+    record class c, step index s, coefficient d. `class_frequencies` uint16 (C,) sums to 2^14.
     """
 
     frequencies: NDArray[np.uint16]
@@ -38,7 +38,8 @@ class LatentTables:
         _check("frequencies", rows, np.uint16, 2)
         _check("classes", classes, np.uint8, 3)
         _check("class_frequencies", shares, np.uint16, 1)
-        if not (4 <= rows.shape[1] <= MAX_SYMBOLS and rows.shape[1] % 2 == 0 and rows.shape[0] <= 256):
+        count, symbols = rows.shape
+        if not (count <= 256 and 4 <= symbols <= MAX_SYMBOLS and symbols % 2 == 0):
             raise DecoderFileError(
                 f"tables: frequencies: found shape {rows.shape}, expected at most 256 rows of an "
                 f"even number (4 to {MAX_SYMBOLS}) of symbols"
@@ -100,7 +101,7 @@ class LatentTables:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> LatentTables:
-        """The inverse of `to_tensors`. Raises `DecoderFileError` where an array is missing or odd."""
+        """The inverse of `to_tensors`. Raises `DecoderFileError` for a missing or odd array."""
         names = ("frequencies", "classes", "class_frequencies")
         missing = [name for name in names if name not in tensors]
         if missing:
@@ -110,8 +111,8 @@ class LatentTables:
 
 def starts_of(frequencies: NDArray[Any]) -> NDArray[np.int64]:
     """Cumulated frequencies, the row's own left out, along the last axis."""
-    sums = np.cumsum(frequencies.astype(np.int64), axis=-1)
-    return sums - frequencies
+    sums: NDArray[np.int64] = np.cumsum(frequencies.astype(np.int64), axis=-1)
+    return sums - frequencies.astype(np.int64)
 
 
 def integer_frequencies(counts: NDArray[Any]) -> NDArray[np.int64]:

@@ -5,23 +5,28 @@ Batches of tiles are coded side by side, one rANS lane each (docs/format.md, "Ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .errors import CorruptError, OptionError
 from .rans import Bool, RansDecoder, RansEncoder
-from .tables import PRECISION, TOTAL, LatentTables, integer_frequencies, starts_of
+from .tables import PRECISION, LatentTables, starts_of
+from .tile_coding import (
+    CONSTANT_EXACT,
+    CONSTANT_FINE,
+    CONSTANT_KINDS,
+    EXACT,
+    FINE_GRID,
+    GRID,
+    RANGE_KIND_FREQUENCIES,
+    TileCoding,
+)
 from .value_range import FINE, FINE_BITS, grid_index, inward_range, on_grid
 
-GRID, FINE_GRID, EXACT, CONSTANT_FINE, CONSTANT_EXACT = range(5)
-RANGE_KIND_FREQUENCIES = np.array([TOTAL - 256, 128, 16, 96, 16])
-CONSTANT_KINDS = (CONSTANT_FINE, CONSTANT_EXACT)
-MAX_RANGE_BITS = 16
+MAX_COEFFICIENT = 2**31 - 1
 LENGTH_BITS = 5
 SIGN_BITS = 1
 
@@ -29,7 +34,8 @@ SIGN_BITS = 1
 @dataclass(frozen=True)
 class Tiles:
     """n tiles as a structure of arrays: coefficients int32 (n, D), step indices (n,), value ranges
-    low and high (n,) in m/s. Where low == high the tile is constant and has no coefficients."""
+    low and high (n,) in m/s. Where low == high the tile is constant and has no coefficients.
+    """
 
     coefficients: NDArray[np.int32]
     step: NDArray[np.int64]
@@ -40,112 +46,63 @@ class Tiles:
         return len(self.low)
 
 
-@dataclass(frozen=True)
-class TileCoding:
-    """What an archive's header says about its tile streams.
-
-    Value ranges lie on range_base + k range_step (m/s) with k of `range_bits` bits; step indices
-    are coded by `step_frequencies`, which sum to 2^14.
-    """
-
-    range_base: float
-    range_step: float
-    range_bits: int
-    step_frequencies: Mapping[int, int]
-
-    def __post_init__(self) -> None:
-        mantissa, _ = np.frexp(self.range_step)
-        if not (mantissa == 0.5 and 2.0**-20 <= self.range_step <= 2.0**20):
-            raise CorruptError(f"range step: found {self.range_step}, expected a power of two")
-        if not (abs(self.range_base) < 2.0**40 and self.range_base % self.range_step == 0):
-            raise CorruptError(
-                f"range base: found {self.range_base}, expected a multiple of {self.range_step}"
-            )
-        if not 0 <= self.range_bits <= MAX_RANGE_BITS:
-            raise CorruptError(f"range bits: found {self.range_bits}, expected 0 to {MAX_RANGE_BITS}")
-        found = self.step_frequencies
-        valid = all(0 <= s < 256 and 1 <= f <= TOTAL for s, f in found.items())
-        if not valid or sum(found.values()) != TOTAL:
-            raise CorruptError(f"step frequencies: found {dict(found)}, expected a sum of {TOTAL}")
-
-    @classmethod
-    def for_tiles(
-        cls, low: ArrayLike, high: ArrayLike, step: ArrayLike, range_step: float
-    ) -> TileCoding:
-        """The coding that suits tiles of these ranges (m/s) and, where not constant, step indices."""
-        least = float(np.min(low)) if np.size(low) else 0.0
-        greatest = float(np.max(high)) if np.size(high) else 0.0
-        base = float(np.floor(least / range_step) * range_step)
-        bits = int(np.ceil((greatest - base) / range_step) + 1).bit_length()
-        index, counts = np.unique(np.asarray(step, dtype=np.int64), return_counts=True)
-        if not len(index):
-            index, counts = np.array([0]), np.array([1])
-        frequencies = integer_frequencies(counts)
-        table = dict(zip(index.tolist(), frequencies.tolist(), strict=True))
-        return cls(base, range_step, min(bits, MAX_RANGE_BITS), table)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Short keys: this stands in every archive's header."""
-        base = int(self.range_base) if self.range_base == int(self.range_base) else self.range_base
-        step = int(self.range_step) if self.range_step == int(self.range_step) else self.range_step
-        steps = [v for pair in sorted(self.step_frequencies.items()) for v in pair]
-        return {"rb": base, "rs": step, "rn": self.range_bits, "st": steps}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TileCoding:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
-        try:
-            flat = [_whole(v) for v in data["st"]]
-            if len(flat) % 2 or len(flat) > 512:
-                raise ValueError(f"{len(flat)} step entries")
-            steps = dict(zip(flat[::2], flat[1::2], strict=True))
-            return cls(float(data["rb"]), float(data["rs"]), _whole(data["rn"]), steps)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise CorruptError(f"tile coding in the header: {error}") from error
-
-    @cached_property
-    def step_table(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Step indices in rising order, their frequencies and starts."""
-        index = np.array(sorted(self.step_frequencies), dtype=np.int64)
-        frequency = np.array([self.step_frequencies[int(s)] for s in index], dtype=np.int64)
-        return index, frequency, starts_of(frequency)
-
-
-def _whole(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"found {value!r}, expected an integer")
-    return value
-
-
 # --- encoding -------------------------------------------------------------------------------------
 
 
 def encode_tiles(tiles: Tiles, tables: LatentTables, coding: TileCoding) -> list[bytes]:
     """One stream per tile. Each tile takes the record class that codes it in the fewest bits.
 
-    Raises `OptionError` for a step index that the coding's table does not have.
+    Raises `OptionError` for what no reader would take: a step index that the coding or the tables
+    do not have, a range that is not finite or upside down, a coefficient of -2^31.
     """
+    _check_tiles(tiles, tables)
     encoder = RansEncoder(len(tiles))
     varied = tiles.high > tiles.low
     index, frequency, start = coding.step_table
     place = np.searchsorted(index, tiles.step).clip(0, len(index) - 1)
-    unknown = varied & (index[place] != tiles.step)
+    unknown = varied & ((index[place] != tiles.step) | (tiles.step >= tables.step_count))
     if unknown.any():
-        raise OptionError(f"step index {tiles.step[unknown][0]}: found none in the header's table")
+        raise OptionError(
+            f"step index: found {tiles.step[unknown][0]}, expected one of {index.tolist()} "
+            f"less than {tables.step_count}"
+        )
     record_class = _class_bits(tiles.coefficients, tiles.step * varied, tables).argmin(axis=0)
+    kind = _kinds(tiles, coding)
+    # The ends of the range come last in the stream, that is first here: uniform bits fill the young
+    # state without loss, so that the coefficients meet one that is fine enough.
+    _push_ranges(encoder, tiles, coding, kind)
     _push_coefficients(encoder, tiles, tables, record_class, varied)
     shares = tables.class_frequencies
     encoder.push(starts_of(shares)[record_class], shares[record_class], PRECISION, varied)
     encoder.push(start[place], frequency[place], PRECISION, varied)
-    _push_ranges(encoder, tiles, coding)
+    encoder.push(starts_of(RANGE_KIND_FREQUENCIES)[kind], RANGE_KIND_FREQUENCIES[kind], PRECISION)
     return encoder.finish()
+
+
+def _check_tiles(tiles: Tiles, tables: LatentTables) -> None:
+    shape = (len(tiles), tables.latent_size)
+    if tiles.coefficients.shape != shape or tiles.step.shape != shape[:1]:
+        raise OptionError(f"tiles: found coefficients {tiles.coefficients.shape}, expected {shape}")
+    bad = ~(np.isfinite(tiles.low) & np.isfinite(tiles.high) & (tiles.low <= tiles.high))
+    if bad.any():
+        i = int(np.flatnonzero(bad)[0])
+        raise OptionError(
+            f"value range of tile {i}: found {tiles.low[i]} to {tiles.high[i]} m/s, "
+            "expected finite values in rising order"
+        )
+    if (tiles.coefficients < -MAX_COEFFICIENT).any():
+        raise OptionError(f"coefficient: found -2^31, expected at least {-MAX_COEFFICIENT}")
 
 
 def tile_bits(
     coefficients: NDArray[np.int32], step: NDArray[np.int64], tables: LatentTables
 ) -> NDArray[np.float64]:
-    """Ideal length (bits) of each tile's coefficients (n, D) and record class at step indices (n,)."""
-    return _class_bits(coefficients, step, tables).min(axis=0)
+    """Ideal length (bits) of each tile's coefficients (n, D) and record class.
+
+    `step` holds the step indices (n,).
+    """
+    bits: NDArray[np.float64] = _class_bits(coefficients, step, tables).min(axis=0)
+    return bits
 
 
 def _class_bits(
@@ -154,7 +111,7 @@ def _class_bits(
     """Ideal length of each tile under every record class, (C, n)."""
     symbol, beyond = _symbols(coefficients, tables.limit)
     escapes = (beyond > 0) * (SIGN_BITS + LENGTH_BITS)
-    escapes = (escapes + np.floor(np.log2(np.maximum(beyond, 1)))).sum(axis=1)
+    escapes = (escapes + _tail_bits(beyond)).sum(axis=1)
     shares = PRECISION - np.log2(tables.class_frequencies.astype(np.float64))
     totals = [
         tables.bits[rows[step], symbol].sum(axis=1) + escapes + share
@@ -166,10 +123,15 @@ def _class_bits(
 def _symbols(
     coefficients: NDArray[np.int32], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Symbols (n, D), and how far escaped coefficients lie beyond the limit (0 where they do not)."""
+    """Symbols (n, D), and how far escaped coefficients lie beyond the limit, 0 for the others."""
     wide = coefficients.astype(np.int64)
     beyond = np.maximum(np.abs(wide) - limit, 0)
     return np.where(beyond > 0, 2 * limit + 1, wide + limit), beyond
+
+
+def _tail_bits(beyond: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bits below the leading one of each integer; 0 for 0. Exact below 2^53."""
+    return np.frexp(np.maximum(beyond, 1).astype(np.float64))[1].astype(np.int64) - 1
 
 
 def _push_coefficients(
@@ -191,8 +153,8 @@ def _push_coefficients(
 def _push_escape(
     encoder: RansEncoder, beyond: NDArray[np.int64], negative: Bool, escaped: Bool
 ) -> None:
-    """Decoded as sign, then the number of bits below the leading one of `beyond`, then those bits."""
-    length = np.floor(np.log2(np.maximum(beyond, 1))).astype(np.int64)
+    """Decoded as sign, then how many bits are below the leading one of `beyond`, then those."""
+    length = _tail_bits(beyond)
     for bits in np.unique(length[escaped]).tolist():
         if bits:
             encoder.push_bits(beyond - (1 << bits), bits, escaped & (length == bits))
@@ -200,7 +162,8 @@ def _push_escape(
     encoder.push_bits(negative, SIGN_BITS, escaped)
 
 
-def _push_ranges(encoder: RansEncoder, tiles: Tiles, coding: TileCoding) -> None:
+def _kinds(tiles: Tiles, coding: TileCoding) -> NDArray[np.int64]:
+    """The shortest kind of range that holds each tile's ends exactly."""
     base, step, bits = coding.range_base, coding.range_step, coding.range_bits
     fine, fine_bits = step / FINE, bits + FINE_BITS
 
@@ -213,20 +176,17 @@ def _push_ranges(encoder: RansEncoder, tiles: Tiles, coding: TileCoding) -> None
     constant = tiles.low == tiles.high
     kind[constant] = CONSTANT_EXACT
     kind[constant & on_grid(tiles.low, base, fine, fine_bits)] = CONSTANT_FINE
-    low_bits, high_bits = tiles.low.view(np.uint64), tiles.high.view(np.uint64)
-    for k, low, high, width in (
-        (GRID, grid_index(tiles.low, base, step), grid_index(tiles.high, base, step), bits),
-        (FINE_GRID, grid_index(tiles.low, base, fine), grid_index(tiles.high, base, fine), fine_bits),
-        (EXACT, low_bits, high_bits, 64),
-    ):
+    return kind
+
+
+def _push_ranges(
+    encoder: RansEncoder, tiles: Tiles, coding: TileCoding, kind: NDArray[np.int64]
+) -> None:
+    for k, grid, width in coding.range_kinds:
         if (active := kind == k).any():
-            encoder.push_bits(high, width, active)
-            encoder.push_bits(low, width, active)
-    if (active := kind == CONSTANT_FINE).any():
-        encoder.push_bits(grid_index(tiles.low, base, fine), fine_bits, active)
-    if (active := kind == CONSTANT_EXACT).any():
-        encoder.push_bits(low_bits, 64, active)
-    encoder.push(starts_of(RANGE_KIND_FREQUENCIES)[kind], RANGE_KIND_FREQUENCIES[kind], PRECISION)
+            for end in (tiles.low,) if k in CONSTANT_KINDS else (tiles.high, tiles.low):
+                index = grid_index(end, coding.range_base, grid) if grid else end.view(np.uint64)
+                encoder.push_bits(index, width, active)
 
 
 # --- decoding -------------------------------------------------------------------------------------
@@ -235,20 +195,25 @@ def _push_ranges(encoder: RansEncoder, tiles: Tiles, coding: TileCoding) -> None
 def decode_tiles(streams: Sequence[bytes], tables: LatentTables, coding: TileCoding) -> Tiles:
     """The tiles of some streams. Raises `CorruptError` where a stream is not what was written."""
     decoder = RansDecoder(streams)
-    low, high = _pop_ranges(decoder, len(streams), coding)
-    varied = high > low
+    starts = starts_of(RANGE_KIND_FREQUENCIES)
+    kind = np.searchsorted(starts, decoder.peek(PRECISION), side="right") - 1
+    decoder.pop(starts[kind], RANGE_KIND_FREQUENCIES[kind], PRECISION)
+    varied = ~np.isin(kind, CONSTANT_KINDS)
     active = None if varied.all() else varied
     index, frequency, start = coding.step_table
     place = np.searchsorted(start, decoder.peek(PRECISION), side="right") - 1
     decoder.pop(start[place], frequency[place], PRECISION, active)
     step = np.where(varied, index[place], 0)
     if len(step) and step.max() >= tables.step_count:
-        raise CorruptError(f"step index: found {step.max()}, expected less than {tables.step_count}")
+        raise CorruptError(
+            f"step index: found {step.max()}, expected less than {tables.step_count}"
+        )
     shares = tables.class_frequencies.astype(np.int64)
     start = starts_of(shares)
     record_class = np.searchsorted(start, decoder.peek(PRECISION), side="right") - 1
     decoder.pop(start[record_class], shares[record_class], PRECISION, active)
     coefficients = _pop_coefficients(decoder, tables, record_class, step, varied)
+    low, high = _pop_ranges(decoder, coding, kind)
     decoder.finish()
     return Tiles(coefficients, step, low, high)
 
@@ -282,32 +247,28 @@ def _pop_escape(decoder: RansDecoder, limit: int, escaped: Bool) -> NDArray[np.i
             tail = decoder.pop_bits(bits, mine).astype(np.int64)
             beyond = np.where(mine, (1 << bits) + tail, beyond)
     size = beyond + limit
-    if (size[escaped] >= 2**31).any():
-        raise CorruptError(f"coefficient: found {size.max()}, expected less than 2^31")
+    if (size[escaped] > MAX_COEFFICIENT).any():
+        raise CorruptError(
+            f"coefficient: found {size[escaped].max()}, expected at most {MAX_COEFFICIENT}"
+        )
     return np.where(negative, -size, size)
 
 
 def _pop_ranges(
-    decoder: RansDecoder, n: int, coding: TileCoding
+    decoder: RansDecoder, coding: TileCoding, kind: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    base, step, bits = coding.range_base, coding.range_step, coding.range_bits
-    fine, fine_bits = step / FINE, bits + FINE_BITS
-    starts = starts_of(RANGE_KIND_FREQUENCIES)
-    kind = np.searchsorted(starts, decoder.peek(PRECISION), side="right") - 1
-    decoder.pop(starts[kind], RANGE_KIND_FREQUENCIES[kind], PRECISION)
-    low, high = np.zeros(n), np.zeros(n)
-    for k, grid, width in ((GRID, step, bits), (FINE_GRID, fine, fine_bits), (EXACT, 0.0, 64)):
+    low, high = np.zeros(len(kind)), np.zeros(len(kind))
+    for k, grid, width in coding.range_kinds:
         if (active := kind == k).any():
-            ends = [decoder.pop_bits(width, active) for _ in range(2)]
-            values = [e.view(np.float64) if k == EXACT else base + e * grid for e in ends]
-            low[active], high[active] = values[0][active], values[1][active]
-    for k in CONSTANT_KINDS:
-        if (active := kind == k).any():
-            end = decoder.pop_bits(fine_bits if k == CONSTANT_FINE else 64, active)
-            value = base + end * fine if k == CONSTANT_FINE else end.view(np.float64)
-            low[active] = high[active] = value[active]
-    bad = ~(np.isfinite(low) & np.isfinite(high) & (low <= high))
-    bad |= (low == high) & ~np.isin(kind, CONSTANT_KINDS)
+            for end in (low,) if k in CONSTANT_KINDS else (low, high):
+                found = decoder.pop_bits(width, active)
+                value = coding.range_base + found * grid if grid else found.view(np.float64)
+                end[active] = value[active]
+            if k in CONSTANT_KINDS:
+                high[active] = low[active]
+    with np.errstate(invalid="ignore"):  # whatever bits stand where a float64 should
+        bad = ~(np.isfinite(low) & np.isfinite(high) & (low <= high))
+        bad |= (low == high) & ~np.isin(kind, CONSTANT_KINDS)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         raise CorruptError(f"value range of tile {i}: found {low[i]} to {high[i]} m/s")

@@ -17,8 +17,12 @@ MIN_GRID_STEPS = 24
 """A range narrower than this many steps of a grid moves to the next finer one."""
 
 
-def _inward(low: Float64, high: Float64, base: float, step: float) -> tuple[Float64, Float64]:
-    return base + np.ceil((low - base) / step) * step, base + np.floor((high - base) / step) * step
+def _inward(least: Float64, greatest: Float64, base: float, step: float) -> tuple[Float64, Float64]:
+    low = base + np.ceil((least - base) / step) * step
+    high = base + np.floor((greatest - base) / step) * step
+    # `least - base` may round onto the grid, or overflow: then it is left to a finer range.
+    inside = (low >= least) & (high <= greatest)
+    return np.where(inside, low, greatest), np.where(inside, high, least)
 
 
 def inward_range(
@@ -31,20 +35,28 @@ def inward_range(
     least = np.asarray(minimum, dtype=np.float64)
     greatest = np.asarray(maximum, dtype=np.float64)
     low, high = least.copy(), greatest.copy()
-    for grid in (step / FINE, step):
-        at_low, at_high = _inward(least, greatest, base, grid)
-        wide = at_high - at_low >= MIN_GRID_STEPS * grid
-        low, high = np.where(wide, at_low, low), np.where(wide, at_high, high)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for grid in (step / FINE, step):
+            at_low, at_high = _inward(least, greatest, base, grid)
+            wide = at_high - at_low >= MIN_GRID_STEPS * grid
+            low, high = np.where(wide, at_low, low), np.where(wide, at_high, high)
     return low, high
 
 
 def on_grid(values: Float64, base: float, step: float, bits: int) -> NDArray[np.bool_]:
     """Which values are base + k step with 0 <= k < 2^bits."""
-    k = (values - base) / step
-    return (k == np.floor(k)) & (k >= 0) & (k < 2.0**bits)
+    k = _steps(values, base, step)
+    # `values - base` may have rounded: only what comes back exactly is on the grid.
+    found: NDArray[np.bool_] = (k == np.floor(k)) & (k >= 0) & (k < 2.0**bits)
+    return found & (base + k * step == values)
 
 
 def grid_index(values: Float64, base: float, step: float) -> NDArray[np.uint64]:
-    """k of values base + k step that are on the grid; 0 for the others."""
-    k = (values - base) / step
+    """Index k of values base + k step that are on the grid; anything for the others."""
+    k = _steps(values, base, step)
     return np.where((k >= 0) & (k < 2.0**32), k, 0).astype(np.uint64)
+
+
+def _steps(values: Float64, base: float, step: float) -> Float64:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num((values - base) / step, nan=-1.0, posinf=2.0**63, neginf=-1.0)

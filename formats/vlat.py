@@ -6,8 +6,9 @@ It knows where bytes stand and whether they are whole; what a record means is `r
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CorruptError, KeyNotFoundError, NotVlatError, TruncatedError, VersionError
-from .footer import MIN_RECORD_BYTES, Footer, Quality
+from .errors import (
+    CorruptError,
+    KeyNotFoundError,
+    NotVlatError,
+    OptionError,
+    TruncatedError,
+    VersionError,
+)
+from .footer import MAX_KEY_BYTES, MAX_RECORD_BYTES, MIN_RECORD_BYTES, Footer, Quality
 from .header import MAX_HEADER_BYTES, Header, Layout, Source
 from .source import ByteSource
 from .varint import MAX_BYTES, decode_varint, encode_varint
@@ -28,6 +36,7 @@ END_SIGNATURE = b"vlt\n"
 CHECKSUM_BYTES = 2
 TRAILER_BYTES = 12
 END_OF_RECORDS = b"\x00"
+_ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def record_checksum(number: int, payload: bytes) -> bytes:
@@ -42,29 +51,61 @@ class VlatWriter:
     def __init__(self, stream: BinaryIO, header: Header) -> None:
         self._stream = stream
         self._lengths: list[int] = []
-        self._keys: list[str] = []
+        self._keys: dict[str, None] = {}
         self._quality: list[Quality] = []
         body = header.to_bytes()
         start = SIGNATURE + bytes([VERSION]) + encode_varint(len(body)) + body
         stream.write(start + zlib.crc32(start).to_bytes(4, "little"))
 
     def add(self, payload: bytes, key: str | None = None, quality: Quality | None = None) -> None:
-        """Append one record. Keys and quality are given for every record or for none."""
+        """Append one record. Keys and quality are given for every record or for none.
+
+        Raises `OptionError` where they are not, for a key that is there already, is longer than
+        1024 bytes or not UTF-8, and for a payload of 2 GiB.
+        """
         number = len(self._lengths)
-        self._lengths.append(len(payload))
+        self._check_column("key", key, len(self._keys))
+        self._check_column("quality", quality, len(self._quality))
+        if len(payload) >= MAX_RECORD_BYTES:
+            raise OptionError(
+                f"record {number}: found {len(payload)} bytes, expected under {MAX_RECORD_BYTES}"
+            )
         if key is not None:
-            self._keys.append(key)
+            _check_key(key, self._keys)
+            self._keys[key] = None
         if quality is not None:
             self._quality.append(quality)
+        self._lengths.append(len(payload))
         entry = encode_varint(len(payload) + 1) + payload
         self._stream.write(entry + record_checksum(number, payload))
 
+    def _check_column(self, name: str, value: object, filled: int) -> None:
+        number = len(self._lengths)
+        if number and (value is None) != (filled == 0):
+            raise OptionError(
+                f"record {number}: {name}: found {'none' if value is None else 'one'}, "
+                f"expected {'none' if filled == 0 else 'one'} as for the records before it"
+            )
+
     def close(self) -> None:
-        """Write the index. Raises ValueError where keys or quality are there for some records."""
+        """Write the index; nothing can be added after it."""
         footer = Footer(tuple(self._lengths), tuple(self._keys), tuple(self._quality))
         body = footer.to_bytes()
         sizes = len(body).to_bytes(4, "little") + zlib.crc32(body).to_bytes(4, "little")
         self._stream.write(END_OF_RECORDS + body + sizes + END_SIGNATURE)
+
+
+def _check_key(key: str, known: Collection[str]) -> None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise OptionError(f"key {key!r}: expected text that UTF-8 can hold") from error
+    if size > MAX_KEY_BYTES:
+        raise OptionError(
+            f"key {key[:40]!r}...: found {size} bytes, expected at most {MAX_KEY_BYTES}"
+        )
+    if key in known:
+        raise OptionError(f"key {key!r}: found it twice, expected each key once")
 
 
 class VlatReader:
@@ -106,7 +147,10 @@ class VlatReader:
         whole = source.read_at(0, at + length + 4, "header")
         if zlib.crc32(whole[:-4]) != int.from_bytes(whole[-4:], "little"):
             raise self._fail("header", "checksum does not match: the file was altered")
-        return Header.from_bytes(whole[at:-4]), at + length + 4
+        try:
+            return Header.from_bytes(whole[at:-4]), at + length + 4
+        except CorruptError as error:
+            raise CorruptError(f"{source.name}: {error}") from error
 
     def _read_footer(self) -> Footer:
         source = self._source
@@ -197,7 +241,7 @@ class VlatReader:
     def key_index(self, key: str) -> int:
         """Number of the record with this key. Raises `KeyNotFoundError`."""
         number = self._number_of_key.get(key)
-        if number is None and not self._footer.keys and key.isdecimal() and key == str(int(key)):
+        if number is None and not self._footer.keys and _ORDINAL.fullmatch(key):
             number = int(key)
         if number is None or number >= len(self):
             raise KeyNotFoundError(f"{self._source.name}: key: found no model with key {key!r}")

@@ -1,0 +1,126 @@
+"""Reading msgpack that somebody else may have made: counts bounded first, types taken literally.
+
+A count in msgpack can promise more elements than there are bytes, and an unpacker may allocate for
+the promise; `unpack_mapping` looks first. It knows nothing of what the fields mean.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from .errors import CorruptError
+
+# Lead bytes whose length or count stands in the next 1, 2 or 4 bytes (big-endian).
+_BYTES_FOLLOW = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
+_ARRAYS, _MAPS = {0xDC: 2, 0xDD: 4}, {0xDE: 2, 0xDF: 4}
+_FIXED = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+
+
+def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
+    """A msgpack mapping with text keys. Raises `CorruptError`; never allocates beyond its bytes."""
+    _check_counts(data, place)
+    try:
+        values = msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
+    return values
+
+
+def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[str, ...]:
+    """A msgpack array of exactly `count` texts of at most `most_bytes` each, and nothing else.
+
+    Raises `CorruptError`.
+    """
+    head = _array_head(count)
+    if data[: len(head)] != head:
+        raise CorruptError(f"{place}: expected a list of {count} texts")
+    unpacker = msgpack.Unpacker(
+        max_buffer_size=max(1, len(data)), max_str_len=most_bytes, max_bin_len=0, max_array_len=0,
+        max_map_len=0, max_ext_len=0,
+    )  # fmt: skip
+    unpacker.feed(data[len(head) :])
+    try:
+        texts = tuple(unpacker)
+    except (ValueError, msgpack.exceptions.UnpackException) as error:
+        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+    valid = len(texts) == count and all(isinstance(text, str) for text in texts)
+    if not valid or msgpack.packb(texts) != data:  # an element cut short is passed over in silence
+        raise CorruptError(f"{place}: expected a list of {count} texts and nothing else")
+    return texts
+
+
+def integer(value: Any) -> int:
+    """`value` where it is an integer; True and False are not. Raises TypeError."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"found {value!r}, expected an integer")
+    return value
+
+
+def number(value: Any) -> float:
+    """`value` where it is an integer or a float, as a float. Raises TypeError."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"found {value!r}, expected a number")
+    return float(value)
+
+
+def short_number(value: float) -> float | int:
+    """An integer where that says the same in fewer bytes."""
+    return int(value) if value == int(value) else value
+
+
+def sequence(value: Any) -> list[Any]:
+    """`value` where it is an array. Raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"found {type(value).__name__}, expected an array")
+    return value
+
+
+def _array_head(count: int) -> bytes:
+    if count < 16:
+        return bytes([0x90 | count])
+    return (
+        b"\xdc" + count.to_bytes(2, "big") if count < 2**16 else b"\xdd" + count.to_bytes(4, "big")
+    )
+
+
+def _check_counts(data: bytes, place: str) -> None:
+    """Refuse data whose counts promise more elements than it has bytes left."""
+    at, wanted = 0, 1
+    while wanted:
+        if wanted > len(data) - at:
+            room = max(0, len(data) - at)
+            raise CorruptError(f"{place}: found {wanted} more elements in {room} bytes")
+        step, inside = _element(data, at)
+        at, wanted = at + step, wanted - 1 + inside
+
+
+def _element(data: bytes, at: int) -> tuple[int, int]:
+    """Bytes of the element at `at`, those inside it left out, and how many are inside it."""
+    lead = data[at]
+
+    def length(width: int) -> int:
+        return int.from_bytes(data[at + 1 : at + 1 + width], "big")
+
+    if lead < 0x80 or lead >= 0xE0 or 0xC0 <= lead <= 0xC3:  # small integers, nil, true, false
+        return 1, 0
+    if lead < 0xA0:  # small maps and arrays
+        return 1, (lead & 0x0F) * (2 if lead < 0x90 else 1)
+    if lead < 0xC0:  # short texts
+        return 1 + (lead & 0x1F), 0
+    if lead in _BYTES_FOLLOW:
+        width = _BYTES_FOLLOW[lead]
+        return 1 + width + length(width), 0
+    if lead in _ARRAYS:
+        return 1 + _ARRAYS[lead], length(_ARRAYS[lead])
+    if lead in _MAPS:
+        return 1 + _MAPS[lead], 2 * length(_MAPS[lead])
+    if lead in _FIXED:
+        return 1 + _FIXED[lead], 0
+    if 0xC7 <= lead <= 0xC9:  # extensions: length, type, bytes
+        width = 1 << (lead - 0xC7)
+        return 2 + width + length(width), 0
+    return 2 + (1 << (lead - 0xD4)), 0  # extensions of 1, 2, 4, 8, 16 bytes

@@ -1,0 +1,145 @@
+"""Writing: the old file stays whole, or the new one is; nothing else is left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from velcodec.formats.atomic import atomic_write, check_target
+from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError
+
+
+def write(target: Path, data: bytes = b"new", **options: object) -> None:
+    with atomic_write(target, **options) as stream:  # type: ignore[arg-type]
+        stream.write(data)
+
+
+def only(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_file_is_there_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with atomic_write(target) as stream:
+        stream.write(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert only(tmp_path) == {"out"}
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("force", [False, True])
+def test_an_exception_leaves_what_was_there(
+    tmp_path: Path, kind: type[BaseException], force: bool
+) -> None:
+    target = tmp_path / "out"
+    if force:
+        target.write_bytes(b"old")
+    with pytest.raises(kind), atomic_write(target, force=force) as stream:  # noqa: PT012
+        stream.write(b"half")
+        raise kind
+    assert only(tmp_path) == ({"out"} if force else set())
+    assert not force or target.read_bytes() == b"old"
+
+
+def test_an_existing_file_is_replaced_with_force_only(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.write_bytes(b"old")
+    with pytest.raises(OutputExistsError, match=f"^{target}: .*--force"):
+        write(target)
+    assert target.read_bytes() == b"old"
+    write(target, force=True)
+    assert target.read_bytes() == b"new"
+    assert only(tmp_path) == {"out"}
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_file_that_appears_meanwhile_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(os, "link", _no_links)
+    target = tmp_path / "out"
+    with pytest.raises(OutputExistsError, match="appeared"), atomic_write(target) as stream:
+        target.write_bytes(b"another's" + bytes(stream.tell()))
+    assert target.read_bytes() == b"another's"
+    assert only(tmp_path) == {"out"}
+
+
+def _no_links(*_: object) -> None:
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_file_system_without_links_is_written_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", _no_links)
+    write(tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"new"
+    assert only(tmp_path) == {"out"}
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputPathError, match="out: No space left on device"):
+        write(tmp_path / "out")
+    assert only(tmp_path) == set()
+
+
+def test_the_input_is_never_the_output(tmp_path: Path) -> None:
+    source = tmp_path / "in.npy"
+    source.write_bytes(b"old")
+    (tmp_path / "alias").symlink_to(source)
+    for target in (source, tmp_path / "alias", tmp_path / "." / "in.npy"):
+        for force in (False, True):
+            with pytest.raises(OptionError, match="output is the input"):
+                write(target, source=source, force=force)
+    assert source.read_bytes() == b"old"
+
+
+def test_targets_that_cannot_be_written_are_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    cases = {
+        tmp_path: "output is a folder",
+        tmp_path / "none" / "out": "does not exist",
+        tmp_path / "file" / "out": "does not exist|Not a directory",
+        tmp_path / ("x" * 300): "File name too long",
+    }
+    for target, said in cases.items():
+        with pytest.raises(OutputPathError, match=said):
+            check_target(target)
+
+
+def test_a_name_as_long_as_the_system_allows_is_written(tmp_path: Path) -> None:
+    write(tmp_path / ("x" * 255))
+    assert only(tmp_path) == {"x" * 255}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(OutputPathError, match="not writable"):
+        check_target(folder / "out")
+
+
+def test_permissions_are_those_of_a_plain_file_or_of_the_one_replaced(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write(tmp_path / "out")
+
+    def mode(name: str) -> int:
+        return stat.S_IMODE((tmp_path / name).stat().st_mode)
+
+    assert mode("out") == mode("plain")
+    (tmp_path / "out").chmod(0o640)
+    write(tmp_path / "out", force=True)
+    assert mode("out") == 0o640

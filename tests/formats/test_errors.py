@@ -1,0 +1,33 @@
+"""Errors: one class per failure, one exit code each, all of one family."""
+
+from __future__ import annotations
+
+import inspect
+
+from velcodec.formats import errors
+
+CLASSES: list[type[errors.VelcodecError]] = [
+    c for _, c in inspect.getmembers(errors, inspect.isclass)
+]
+
+
+def test_all_errors_are_of_one_family() -> None:
+    assert all(issubclass(c, errors.VelcodecError) for c in CLASSES)
+    assert len(CLASSES) > 15
+
+
+def test_no_two_errors_share_an_exit_code() -> None:
+    codes = [c.exit_code for c in CLASSES]
+    assert sorted(codes) == sorted(set(codes))
+    assert all(1 <= code <= 125 for code in codes)
+
+
+def test_every_error_says_what_it_means() -> None:
+    assert all(c.__doc__ for c in CLASSES)
+
+
+def test_a_missing_key_is_said_without_quotes_and_caught_as_a_key_error() -> None:
+    error = errors.KeyNotFoundError("a.vlat: key: found no model with key 'x'")
+    assert str(error) == "a.vlat: key: found no model with key 'x'"
+    assert isinstance(error, KeyError)
+    assert isinstance(errors.ModelNumberError("9"), IndexError)

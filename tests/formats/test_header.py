@@ -1,0 +1,152 @@
+"""The header: what is written comes back; what is odd is refused before it is believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import tracemalloc
+from typing import Any
+
+import msgpack
+import pytest
+from builders import HASH, header
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats.header import AXES, DTYPES, MAX_HEADER_BYTES, UNITS, Header, Layout, Source
+from velcodec.formats.tables import TOTAL
+from velcodec.formats.tile_coding import TileCoding
+
+POSITIVE = st.floats(1e-6, 1e6)
+PLACES = st.floats(-1e6, 1e6)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+LAYOUTS = st.builds(
+    Layout, st.integers(1, 2**16), st.integers(1, 2**16), st.sampled_from(AXES),
+    st.sampled_from(DTYPES), st.sampled_from(UNITS), POSITIVE, POSITIVE, PLACES, PLACES,
+)  # fmt: skip
+USER = st.dictionaries(
+    TEXT,
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | TEXT | st.binary(max_size=9),
+        lambda inside: st.lists(inside, max_size=20) | st.dictionaries(TEXT, inside, max_size=3),
+        max_leaves=20,
+    ),
+    max_size=20,
+)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(LAYOUTS, min_size=1, max_size=3), TEXT, TEXT, TEXT, USER, st.booleans())
+def test_any_header_comes_back(
+    layouts: list[Layout],
+    name: str,
+    provenance: str,
+    licence: str,
+    user: dict[str, Any],
+    tiled: bool,
+) -> None:
+    own = header(
+        TileCoding(-12.5, 0.125, 16, {3: 1, 255: TOTAL - 1}),
+        decoder_name=name, layouts=tuple(layouts), provenance=provenance, licence=licence,
+        user=user, tiled=tiled, source=Source(HASH[::-1]),
+    )  # fmt: skip
+    assert Header.from_bytes(own.to_bytes()) == own
+
+
+def test_defaults_take_no_bytes() -> None:
+    assert set(msgpack.unpackb(header().to_bytes())) == {"h", "n", "l", "c"}
+    assert Layout(70, 70).to_dict() == {"s": [70, 70]}
+
+
+DELETE = object()
+ODD: list[tuple[tuple[str | int, ...], list[Any]]] = [
+    (("h",), [DELETE, None, b"", HASH[:31], HASH * 2, "x" * 32, 7]),
+    (("n",), [DELETE, None, b"tiny", 3, ["tiny"]]),
+    (("p",), [None, b"", 3, {}]),
+    (("r",), [None, b"", True]),
+    (("f",), [b"", HASH[:5], "x" * 32, 0]),
+    (("i",), [None, 1, 0, "yes"]),
+    (("m",), [None, [], 3, "x"]),
+    (("l",), [DELETE, None, [], {}, "zz", b"\x01\x01", [3], [[70, 70]], [None]]),
+    (("l", 0, "s"), [DELETE, [70], [70, 70, 1], [0, 70], [70, -1], [True, True], [70.0, 70],
+                     b"\x46\x46", "70", [2**40, 2**40], [2**63, 1], None]),
+    (("l", 0, "a"), [None, "xyz", 3, ["zx"], b"zx"]),
+    (("l", 0, "t"), [None, "<f2", "O", "<c8", "|b1", 4, "<M8[s]"]),
+    (("l", 0, "u"), [None, "ft/s", 1]),
+    (("l", 0, "d"), [None, [0, 10], [10], [-1.0, 10.0], [float("nan"), 10], [float("inf"), 10],
+                     ["10", 10], [True, 10], b"\x0a\x0a", 1e300]),
+    (("l", 0, "o"), [None, [0], [float("nan"), 0], [float("-inf"), 0], [1e300, 0], "00"]),
+    (("c",), [DELETE, None, [], "rb", 5]),
+    (("c", "rb"), [DELETE, None, "1500", True, 0.5, float("nan"), float("inf"), 2.0**41, b"1"]),
+    (("c", "rs"), [DELETE, None, "1", 0, -1, 3, 2.0**-30, 2.0**30, float("nan"), float("inf")]),
+    (("c", "rn"), [DELETE, None, -1, 17, 12.0, "12", 2**63]),
+    (("c", "st"), [DELETE, None, [], [0], [0, 5], [0, TOTAL, 1], [0, 0, 1, TOTAL], [256, TOTAL],
+                   [-1, TOTAL], [0, 8192, 0, 8192], ["0", TOTAL], [0, float(TOTAL)], [0, 2**64 - 1],
+                   {"0": TOTAL}, b"\x01\x02"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [pytest.param(path, v, id=f"{path}={v!r:.30}") for path, values in ODD for v in values],
+)
+def test_a_field_of_the_wrong_type_or_out_of_range_is_refused(
+    path: tuple[str | int, ...], value: Any
+) -> None:
+    data = msgpack.unpackb(header().to_bytes())
+    inside = data
+    for key in path[:-1]:
+        inside = inside[key]
+    if value is DELETE:
+        del inside[path[-1]]
+    else:
+        inside[path[-1]] = value
+    with pytest.raises(CorruptError) as caught:
+        Header.from_bytes(msgpack.packb(data))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xc0", b"\x93\x01\x02\x03", b"\x81\xa1h", b"\x81\xa1\xff\x01", b"\x81\xa1p\xa2\xc3\x28",
+     b"\x81\x01\x02", b"\xc1", b"\x80\x80", b"\x81\xa1m" + b"\x91" * 5000 + b"\x01",
+     b"\x81\xa1m" + b"\x81\xa1m" * 5000 + b"\x01"],
+    ids=["empty", "nil", "array", "cut", "bad key", "bad UTF-8", "integer key", "no type", "two",
+         "deep arrays", "deep maps"],
+)  # fmt: skip
+def test_msgpack_that_is_no_mapping_is_refused(data: bytes) -> None:
+    with pytest.raises(CorruptError, match="header"):
+        Header.from_bytes(data)
+
+
+def test_counts_beyond_the_bytes_are_refused_before_anything_is_allocated() -> None:
+    hungry = b"\x81\xa1m" + (b"\xdd" + (2**20 - 1).to_bytes(4, "big")) * 900 + bytes(2**20)
+    tracemalloc.start()
+    with pytest.raises(CorruptError, match="more elements"):
+        Header.from_bytes(hungry)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(CorruptError):
+        Header.from_bytes(data)
+
+
+def test_unknown_keys_are_passed_over() -> None:
+    data = msgpack.unpackb(header().to_bytes()) | {"zz": [1, 2]}
+    assert Header.from_bytes(msgpack.packb(data)) == header()
+
+
+@pytest.mark.parametrize(
+    "user",
+    [{"a": object()}, {"a": 2**70}, {"a": "\ud800"}, {1: "a"}, {"a": {2: 3}},
+     {"a": "x" * MAX_HEADER_BYTES}],
+    ids=["object", "large integer", "surrogate", "integer key", "inner key", "size"],
+)  # fmt: skip
+def test_metadata_that_no_reader_would_take_is_not_written(user: dict[Any, Any]) -> None:
+    with pytest.raises(OptionError, match="metadata"):
+        dataclasses.replace(header(), user=user).to_bytes()
