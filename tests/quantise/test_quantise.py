@@ -14,7 +14,6 @@ from velcodec.formats.tile_stream import LatentTables
 from velcodec.quantise import BitCosts, dequantise, quantise
 from velcodec.train.finish import class_rows, laplace_rows, step_ladder
 
-
 PROBE = 0.7 * torch.randn(6, 256, generator=torch.Generator().manual_seed(23))
 SPREAD = 0.05
 
@@ -59,7 +58,7 @@ def test_a_fine_step_keeps_the_fit(
     assert error.mean() < 2 * squared_error(decoder, points, latent, target).mean() + rounding
 
 
-@pytest.mark.parametrize("step", [28, 34])
+@pytest.mark.parametrize("step", [8, 14])
 def test_feedback_beats_plain_rounding(
     decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], step: int
 ) -> None:
@@ -83,7 +82,7 @@ def test_a_coarser_step_costs_fewer_bits(
 ) -> None:
     latent, target = fitted
     size = []
-    for step in (24, 32, 40):
+    for step in (4, 12, 20):
         index = torch.full((6,), step)
         found = quantise(decoder, latent, target, points, index)
         size.append(found.abs().sum().item())

@@ -63,7 +63,9 @@ def test_a_run_cut_in_two_is_the_same_run(tmp_path: Path, checkpoint: Path) -> N
 
 def test_training_learns(checkpoint: Path) -> None:
     del checkpoint
-    trainer = MixtureTrainer(MixtureRecipe(**{**SMALL.to_dict(), "steps": 60, "decoder": SMALL.decoder}))
+    trainer = MixtureTrainer(
+        MixtureRecipe(**{**SMALL.to_dict(), "steps": 60, "decoder": SMALL.decoder})
+    )
     seen = run(trainer, 60)
     early, late = (np.mean([s["psnr"] for s in part]) for part in (seen[:5], seen[-5:]))
     assert late > early + 1.0
@@ -122,7 +124,17 @@ def test_the_commands_go_on_and_finish(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     figures = json.loads(result.output)
     assert figures["step"] == figures["steps"] == SMALL.steps
-    command = ["train", "finish", str(path), str(target), "--name", "new", "--models", "64", "--json"]
+    command = [
+        "train",
+        "finish",
+        str(path),
+        str(target),
+        "--name",
+        "new",
+        "--models",
+        "64",
+        "--json",
+    ]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["hash"] == load_decoder(target).identity.hex()

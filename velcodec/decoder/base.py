@@ -22,7 +22,7 @@ PRICE_OF_A_BIT = 0.1155
 """Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""
 
 PRIOR_PER_BIT = 0.72
-"""Bits that a squared coefficient costs under a Gaussian prior, per prior precision: 1 / (2 ln 2)."""
+"""Bits of a squared coefficient under a Gaussian prior, per prior precision: 1 / (2 ln 2)."""
 
 
 class Decoder(nn.Module, ABC):

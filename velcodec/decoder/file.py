@@ -22,7 +22,7 @@ from .siren_concat import ConcatConfig, SirenConcat
 from .siren_mixture import MixtureConfig, SirenMixture
 
 HALF_PRECISION = ("modulation",)
-"""Tensors kept as float16: they are most of the file and decide nothing beyond their own rounding."""
+"""Tensors kept as float16: they are most of the file, and everything is learned after rounding."""
 
 
 def build_decoder(config: dict[str, Any]) -> Decoder:

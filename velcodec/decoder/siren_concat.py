@@ -1,4 +1,4 @@
-"""`siren-concat`: the paper's decoder, coordinates and latent concatenated (sections 3.2.1-3.2.3)."""
+"""`siren-concat`: the paper's decoder, points and latent concatenated (sections 3.2.1-3.2.3)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class SirenConcat(Decoder):
         with torch.no_grad():
             self.first.weight.uniform_(-1 / inputs, 1 / inputs)
             for layer in (*self.hidden, self.output):
-                layer.weight.uniform_(-bound, bound)  # type: ignore[operator, union-attr]
+                assert isinstance(layer, nn.Linear)
+                layer.weight.uniform_(-bound, bound)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -59,7 +60,7 @@ class SirenConcat(Decoder):
 
     def forward(self, points: Tensor, latent: Tensor) -> Tensor:
         last = torch.sin(self._pre_activations(points, latent)[-1])
-        return self.output(last)[..., 0]  # type: ignore[no-any-return]
+        return self.output(last)[..., 0]
 
     @torch.no_grad()
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +68,8 @@ class SirenConcat(Decoder):
         pre = self._pre_activations(points, latent)
         values = self.output(torch.sin(pre[-1]))[..., 0]
         d = self.output.weight[0] * torch.cos(pre[-1])
-        for layer, before in zip(reversed(self.hidden), reversed(pre[:-1]), strict=True):
+        for layer, before in zip(reversed(list(self.hidden)), reversed(pre[:-1]), strict=True):
+            assert isinstance(layer, nn.Linear)
             d = omega * (d @ layer.weight) * torch.cos(before)
         return values, omega * (d @ self.first.weight[:, 2:])
 

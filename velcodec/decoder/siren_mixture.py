@@ -1,8 +1,9 @@
 """`siren-mixture`: a narrow sine trunk steered by the latent, read out as a mixture of constants.
 
 The latent's linear maps run once per model and yield the trunk's effective weights; the trunk runs
-once per point and stays small (docs/decoder.md has the equations). A warp of the domain comes first:
-fault steps and a smooth displacement, so that folded and faulted layers are flat to the trunk.
+once per point and stays small (docs/decoder.md has the equations). A warp of the domain comes
+first: fault steps and a smooth displacement, so that folded and faulted layers are flat to the
+trunk.
 """
 
 from __future__ import annotations
@@ -62,12 +63,20 @@ class SirenMixture(Decoder):
         self.first = _uniform(w, 2, bound=c.omega_0 / 2)
         self.first_bias = _uniform(w, bound=math.pi)
         bound = math.sqrt(6 / w)
-        self.hidden = nn.ParameterList([_uniform(w, w, bound=bound) for _ in range(c.hidden_layers)])
-        self.hidden_bias = nn.ParameterList([_uniform(w, bound=0.1) for _ in range(c.hidden_layers)])
+        self.hidden = nn.ParameterList(
+            [_uniform(w, w, bound=bound) for _ in range(c.hidden_layers)]
+        )
+        self.hidden_bias = nn.ParameterList(
+            [_uniform(w, bound=0.1) for _ in range(c.hidden_layers)]
+        )
         gate = math.sqrt(3 / w)
-        self.gate_in = nn.ParameterList([_uniform(r, w, bound=gate) for _ in range(c.hidden_layers)])
+        self.gate_in = nn.ParameterList(
+            [_uniform(r, w, bound=gate) for _ in range(c.hidden_layers)]
+        )
         gate = math.sqrt(3 / r)
-        self.gate_out = nn.ParameterList([_uniform(w, r, bound=gate) for _ in range(c.hidden_layers)])
+        self.gate_out = nn.ParameterList(
+            [_uniform(w, r, bound=gate) for _ in range(c.hidden_layers)]
+        )
         self.warp_first = _uniform(n, 2, bound=5.0)
         self.warp_bias = _uniform(n, bound=math.pi)
         plane = torch.tensor([[8.0, 3.0, 0.0], [8.0, -3.0, 0.0]]).repeat((c.faults + 1) // 2, 1)
@@ -157,7 +166,7 @@ class SirenMixture(Decoder):
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Forward pass and reverse sweep by hand.
 
-        The sweep yields each point's derivative by the modulations (B, P, D) in one buffer; a single
+        The sweep yields each point's derivative by the modulations (B, P, D) in one buffer; one
         product with the modulation map turns it into the derivative by the latent.
         """
         c, w = self.settings, self.weights(latent)

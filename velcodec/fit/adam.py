@@ -31,7 +31,7 @@ def adam(
             error = (decoder(points, current) - target).square().mean(1)
             loss = (error + (precision * current.square()).sum(1)).sum()
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
     return (unit * deviation).detach()

@@ -67,7 +67,7 @@ def save_encoder(encoder: Encoder, path: Path) -> None:
 def read_encoder(path: Path) -> Encoder:
     """The encoder of a file. Raises `DecoderFileError` where it is not one."""
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             encoder = Encoder(int(file.metadata()["channels"]))
             encoder.load_state_dict({k: file.get_tensor(k).float() for k in file.keys()})  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

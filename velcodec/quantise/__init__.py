@@ -2,7 +2,7 @@
 
 The decoder's latent is already in a decorrelated basis in which one step means one output error, so
 a coefficient is the latent's component divided by the step of its tile. What this module decides is
-which integers: each is rounded for rate and distortion, and the ones not yet rounded make up for it.
+which integers: each is rounded for rate and distortion, and those not yet rounded make up for it.
 """
 
 from __future__ import annotations
@@ -82,9 +82,12 @@ def _round_group(
         error[:, i] = chosen * step - z[:, i]
     left = n - count
     pull = torch.einsum("bji,bj->bi", factor[:, left:, :left], error[:, left:])
-    free = z[:, :left] - torch.linalg.solve_triangular(
-        factor[:, :left, :left].mT, pull[..., None], upper=True
-    )[..., 0]
+    free = (
+        z[:, :left]
+        - torch.linalg.solve_triangular(factor[:, :left, :left].mT, pull[..., None], upper=True)[
+            ..., 0
+        ]
+    )
     return torch.stack(integers, dim=1), free.flip(1)
 
 

@@ -1,0 +1,1 @@
+"""Making new decoders: generated examples, the recipe, checkpoints, and the finish."""

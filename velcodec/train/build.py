@@ -45,12 +45,14 @@ def build(
     fits = change_basis_(decoder, encoder, fits, rotate)
     round_weights_(decoder)
     learn_tables_(
-        decoder, fits, TABLE_COARSENESS, lambda done: report(done, total, "learn tables")
+        decoder,
+        fits,
+        recipe.rate_weight,
+        TABLE_COARSENESS,
+        lambda done: report(done, total, "learn tables"),
     )
     about = {"steps": trainer.step_number, "recipe": recipe.to_dict(), "table_models": total}
     identity = save_decoder(decoder, target, {**info, "training": about})
     sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
     save_encoder(encoder, sibling)
     return identity
-
-

@@ -36,7 +36,7 @@ def save_checkpoint(trainer: MixtureTrainer, path: Path) -> None:
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             about: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise OptionError(f"{path}: not a checkpoint: {error}") from error

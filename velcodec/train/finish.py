@@ -1,10 +1,11 @@
-"""From trained weights to a frozen decoder: latent basis, prior, quantiser ladder, frequency tables.
+"""From trained weights to a frozen decoder: latent basis, prior, quantiser steps, tables.
 
 All of it is learned from latents fitted to models that the training never saw.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from velcodec.coordinates import grid_points
-from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
+from velcodec.decoder.base import NATIVE_SAMPLES, PRICE_OF_A_BIT, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
 from velcodec.fit import Encoder, LMOptions, fit_latents
 from velcodec.fit.lm import hessian_of, some_points
@@ -23,9 +24,10 @@ from velcodec.quantise import quantise
 from .pool import Chunk
 from .rate import LatentRate, laplace_bits
 
-COARSEST_STEP = 8.0
+COARSEST_STEP = 0.25
 STEPS_PER_OCTAVE = 4
 STEP_COUNT = 41
+DEFAULT_COARSENESS = 0.5
 SYMBOL_LIMIT = 24
 ROWS_PER_OCTAVE = 4
 FIRST_ROW_SCALE = 2.0**-4
@@ -65,8 +67,6 @@ def absorb_training_steps_(decoder: Decoder, encoder: Encoder, rate: LatentRate)
     _absorb_into_encoder(encoder, torch.diag(1 / step))
     scale = rate.log_scale.detach().exp()
     decoder.prior_precision = 1 / (2 * scale.square())
-    decoder.steps = step_ladder()
-    decoder.default_step = int(nearest_step(torch.tensor(1.0)))
 
 
 @torch.no_grad()
@@ -82,7 +82,7 @@ def fit_chunk(
     decoder: Decoder, encoder: Encoder, chunk: Chunk, rate_weight: float,
     report: Callable[[int], None] = lambda done: None,
 ) -> Fits:  # fmt: skip
-    """Fit the chunk's models, the prior standing for bits at `rate_weight` each (as in training)."""
+    """Fit the chunk's models, the prior standing for bits at `rate_weight` each."""
     points = native_points()
     options = LMOptions(coarse_steps=10, full_steps=2)
     latents = []
@@ -118,7 +118,7 @@ def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits, rotate: bool) 
         value, vector = torch.linalg.eigh(hessian + floor * torch.eye(len(hessian)))
         root = vector * value.sqrt() @ vector.T
         inverse = vector / value.sqrt() @ vector.T
-        spread, axes = torch.linalg.eigh(root @ (moment.T @ moment) @ root)
+        _, axes = torch.linalg.eigh(root @ (moment.T @ moment) @ root)
         basis = inverse @ axes.flip(1)
     else:
         scale = (hessian.diagonal() + floor).rsqrt()
@@ -196,13 +196,21 @@ def class_rows(scales: Tensor, steps: Tensor) -> np.ndarray:
     return row.clamp(0, ROW_COUNT - 1).to(torch.uint8).numpy()
 
 
+def reference_step(rate_weight: float) -> float:
+    """The step at which a bit is worth `rate_weight`, the Hessian being the identity."""
+    return math.sqrt(rate_weight / PRICE_OF_A_BIT)
+
+
 def learn_tables_(
-    decoder: Decoder, fits: Fits, coarseness: tuple[float, ...],
+    decoder: Decoder, fits: Fits, rate_weight: float, coarseness: tuple[float, ...],
     report: Callable[[int], None] = lambda done: None,
 ) -> None:  # fmt: skip
-    """Prior and tables: clustered Laplace scales first, then rows from what rounding really gives."""
+    """Prior and tables: clustered Laplace scales, then rows from what rounding really gives."""
     points = native_points()
-    reference = 1.0 / fits.contrast.clamp(0.05, 2.0)
+    decoder.steps = step_ladder()
+    step = reference_step(rate_weight)
+    decoder.default_step = int(nearest_step(torch.tensor(step * DEFAULT_COARSENESS)))
+    reference = step / fits.contrast.clamp(0.05, 2.0)
     scales, share = cluster_scales(fits.latent, reference)
     decoder.prior_precision = 1 / (2 * fits.latent.abs().mean(0).square()).clamp(min=1e-8)
     frequencies = _integer_row(share.numpy().astype(float))
@@ -215,10 +223,7 @@ def learn_tables_(
         index = nearest_step(gain * reference[some])
         found = quantise(decoder, fits.latent[some], fits.target[some], points, index)
         owner = torch.stack(
-            [
-                laplace_bits(found.float(), s / decoder.steps[index][:, None]).sum(1)
-                for s in scales
-            ]
+            [laplace_bits(found.float(), s / decoder.steps[index][:, None]).sum(1) for s in scales]
         ).argmin(0)
         rows = classes[owner.numpy(), index.numpy()]
         symbol = found.numpy().copy()

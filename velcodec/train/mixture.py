@@ -141,16 +141,14 @@ class MixtureTrainer:
         loss = (distortion / step_gain + ramp * r.rate_weight * step_gain * bits).mean()
         self._set_learning_rates()
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
         self.optimiser.step()
         self.step_number += 1
         psnr = -10 * torch.log10(distortion.detach().clamp(min=1e-9) / 4)
         return {"psnr": psnr.mean().item(), "bytes": bits.detach().mean().item() / 8}
 
-    def run(
-        self, seconds: float | None, report: Callable[[int, dict[str, float]], None]
-    ) -> None:
+    def run(self, seconds: float | None, report: Callable[[int, dict[str, float]], None]) -> None:
         """Steps until the recipe ends or, if given, `seconds` have passed.
 
         `report` is called with the number of steps done and the last step's figures.

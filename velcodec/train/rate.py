@@ -1,4 +1,4 @@
-"""The rate term of training: noise in place of rounding, and the length of the code it stands for."""
+"""The rate term of training: noise in place of rounding, and the length of its code."""
 
 from __future__ import annotations
 
