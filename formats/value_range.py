@@ -48,7 +48,8 @@ def on_grid(values: Float64, base: float, step: float, bits: int) -> NDArray[np.
     k = _steps(values, base, step)
     # `values - base` may have rounded: only what comes back exactly is on the grid.
     found: NDArray[np.bool_] = (k == np.floor(k)) & (k >= 0) & (k < 2.0**bits)
-    return found & (base + k * step == values)
+    found &= base + k * step == values
+    return found
 
 
 def grid_index(values: Float64, base: float, step: float) -> NDArray[np.uint64]:
