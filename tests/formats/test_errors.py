@@ -13,7 +13,7 @@ CLASSES = [
 
 def test_all_errors_are_of_one_family() -> None:
     defined = [c for c in vars(errors).values() if inspect.isclass(c)]
-    assert CLASSES == defined
+    assert defined == CLASSES
     assert len(CLASSES) > 15
 
 
