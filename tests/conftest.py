@@ -13,7 +13,7 @@ from velcodec.decoder import Decoder, MixtureConfig, SirenMixture, read_decoder,
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.fit.lm import hessian_of
 from velcodec.formats.tile_stream import LatentTables
-from velcodec.train.finish import FIRST_ROW_SCALE, ROWS_PER_OCTAVE, laplace_rows, step_ladder
+from velcodec.train.finish import FIRST_ROW_SCALE, ROWS_PER_OCTAVE, laplace_rows
 
 TINY_NAME = "tiny"
 
@@ -30,7 +30,7 @@ def untrained_decoder(seed: int = 3) -> Decoder:
     decoder.reparametrise_(torch.diag(scale)[:, order])
     deviation = 0.5 / scale[order]
     decoder.prior_precision = 1 / (2 * deviation.square())
-    decoder.steps = step_ladder() / 64
+    decoder.steps = 2.0 ** (-3 - torch.arange(41) / 4)
     decoder.default_step = 12
     gain = torch.tensor([0.25, 0.5, 1.0, 2.0])[:, None, None]
     ratio = gain * deviation / decoder.steps[:, None]

@@ -19,7 +19,7 @@ from velcodec.formats.tile_stream import inward_range
 from velcodec.tiling import Int64, Tiling, plan
 
 GROUP = 64
-"""Tiles fitted together. It is fixed, so that a result does not depend on threads or memory."""
+"""Tiles fitted together. It is fixed, so that a result does not depend on the memory there is."""
 
 
 @dataclass(frozen=True)

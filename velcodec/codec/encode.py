@@ -1,7 +1,8 @@
 """Encoding: from models to the bytes of an archive, measured with the reader's own code.
 
-`encode` fits, quantises and packs; the result knows its summary and writes itself. Results depend
-on the models, the options, the decoder and the device only: never on threads or on the clock.
+`encode` fits, quantises and packs; the result knows its summary and writes itself. The same models,
+options, decoder, device and number of threads give the same bytes; another number of threads may
+round a latent's last bits otherwise and so choose another coefficient here and there.
 """
 
 from __future__ import annotations
