@@ -43,13 +43,13 @@ def test_levenberg_marquardt_recovers_a_rendering(
 ) -> None:
     start = squared_error(decoder, points, torch.zeros(5, 256), target)
     free = torch.zeros(5)
-    latent = fit_latents(decoder, target, points, precision=free, options=LMOptions(0, 40, 1e-4))
+    latent = fit_latents(decoder, target, points, precision=free, options=LMOptions((), 40, 1e-4))
     assert (squared_error(decoder, points, latent, target) < 1e-3 * start).all()
 
 
 def test_levenberg_marquardt_beats_adam(decoder: Decoder, points: Tensor, target: Tensor) -> None:
     weight = torch.full((5,), 1e-7)
-    by_lm = fit_latents(decoder, target, points, precision=weight, options=LMOptions(0, 30, 1e-4))
+    by_lm = fit_latents(decoder, target, points, precision=weight, options=LMOptions((), 30, 1e-4))
     by_adam = fit_latents(decoder, target, points, method="adam", precision=weight)
     start = squared_error(decoder, points, torch.zeros(5, 256), target)
     lm_error = squared_error(decoder, points, by_lm, target)
@@ -62,7 +62,7 @@ def test_no_step_makes_a_tile_worse(decoder: Decoder, points: Tensor, target: Te
     latent, prior = torch.zeros(5, 256), torch.full((5, 256), 1e-6)
     before = squared_error(decoder, points, latent, target)
     for _ in range(4):
-        latent = descend(decoder, latent, target, points, prior, LMOptions(0, 1))
+        latent = descend(decoder, latent, target, points, prior, LMOptions((), 1))
         after = squared_error(decoder, points, latent, target) + 1e-6 * latent.square().sum(1)
         assert (after <= before + 1e-7).all()
         before = after
@@ -83,7 +83,7 @@ def test_only_free_coefficients_move(decoder: Decoder, points: Tensor, target: T
     free = torch.arange(40, 256)
     start = 0.1 * torch.ones(5, 256)
     prior = torch.full((5, 256), 1e-6)
-    latent = descend(decoder, start, target, points, prior, LMOptions(0, 3), free)
+    latent = descend(decoder, start, target, points, prior, LMOptions((), 3), free)
     assert torch.equal(latent[:, :40], start[:, :40])
     assert not torch.equal(latent[:, 40:], start[:, 40:])
 

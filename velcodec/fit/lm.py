@@ -24,21 +24,27 @@ RELATIVE_FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class LMOptions:
-    """`coarse_steps` look at `coarse_points` of the points, `full_steps` at all of them.
+    """How long to descend, and how much to look at.
 
-    The Hessian is that of `hessian_points` of them, made anew every `hessian_every` steps: the
-    gradient is exact, so an approximate Hessian costs steps, not quality. A tile whose cost falls
-    by less than `tolerance`, relative to the cost, leaves a stage early.
+    Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap, and
+    the changing view leads out of local minima that sharp edges make. `full_steps` at all points
+    end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them early. The
+    Hessian is that of `hessian_points`, made anew every second step; the gradient is exact.
+    A tile leaves a stage when its error is below `enough` times the prior's weight, where rounding
+    will decide its quality.
     """
 
-    coarse_steps: int = 8
-    full_steps: int = 6
+    stages: tuple[tuple[int, int], ...] = ((640, 8), (1225, 4))
+    full_steps: int = 4
     tolerance: float = 3e-3
+    enough: float = 2.0
     first_damping: float = 1e-2
     attempts: int = 4
-    coarse_points: int = 1225
     hessian_points: int = 640
-    hessian_every: int = 2
+
+
+STEPS_PER_PASS = 2
+"""Steps that share a Hessian."""
 
 
 @torch.no_grad()
@@ -77,11 +83,10 @@ def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tens
     return torch.cat(parts)
 
 
-def some_points(points: Tensor, keep: int) -> Tensor:
-    """Numbers of at most `keep` of the points, spread at random, the same on every call."""
-    generator = torch.Generator().manual_seed(len(points))
-    order = torch.randperm(len(points), generator=generator)
-    return order[:keep].sort().values.to(points.device)
+def some_points(count: int, keep: int, seed: int, device: torch.device) -> Tensor:
+    """Numbers of at most `keep` of `count` points in random order, the same for the same seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(count, generator=generator)[:keep].to(device)
 
 
 class _Descent:
@@ -93,29 +98,46 @@ class _Descent:
         self.precision = precision
         self.damping = torch.full_like(latent[:, 0], options.first_damping)
         self.hessian = latent.new_zeros(*latent.shape, latent.shape[1])
+        self.error = torch.full_like(self.damping, torch.inf)
+        relative = precision / decoder.prior_precision
+        self.scale = relative.mean(1)
 
-    def run(
-        self, points: Tensor, some: Tensor, target: Tensor, free: Tensor | None, steps: int
-    ) -> None:
-        """Descend at `points`, with the Hessian at the points `some`.
+    def at_some(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+        """The stages: two steps at each of several small random views of the tile."""
+        o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
+        for stage, (keep, passes) in enumerate(o.stages):
+            for number in range(passes):
+                seed = 1000 * stage + number
+                some = some_points(len(points), keep, seed, points.device)
+                self._renew_hessian(active, points[some[: o.hessian_points]])
+                for _ in range(STEPS_PER_PASS):
+                    self._step(active, points[some], target[active][:, some], free)
+                active = active[self.error[active] > o.enough * self.scale[active]]
+                if not len(active):
+                    return
 
-        `free` numbers the coefficients that may move; all of them without it.
-        """
-        active = torch.arange(len(self.latent), device=self.latent.device)
-        for number in range(steps):
-            if not len(active):
-                return
-            fresh = number % self.options.hessian_every == 0
+    def at_all(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+        """The last steps, at all points, while they gain."""
+        o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
+        some = points[some_points(len(points), o.hessian_points, 0, points.device)]
+        for number in range(o.full_steps):
+            fresh = number % STEPS_PER_PASS == 0
             if fresh:
-                self.hessian[active] = hessian_of(self.decoder, some, self.latent[active])
+                self._renew_hessian(active, some)
             gained = self._step(active, points, target[active], free)
             if fresh:
-                active = active[gained > self.options.tolerance]
+                active = active[gained > o.tolerance]
+            if not len(active):
+                return
+
+    def _renew_hessian(self, who: Tensor, points: Tensor) -> None:
+        self.hessian[who] = hessian_of(self.decoder, points, self.latent[who])
 
     def _step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
+        self.error[who] = error
         hessian, weight = self.hessian[who], prior
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
@@ -165,8 +187,6 @@ def descend(
     """
     options = options or LMOptions()
     descent = _Descent(decoder, latent, precision, options)
-    coarse = some_points(points, options.coarse_points)
-    of_hessian = points[some_points(points, options.hessian_points)]
-    descent.run(points[coarse], of_hessian, target[:, coarse], free, options.coarse_steps)
-    descent.run(points, of_hessian, target, free, options.full_steps)
+    descent.at_some(points, target, free)
+    descent.at_all(points, target, free)
     return descent.latent

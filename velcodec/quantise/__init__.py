@@ -17,7 +17,7 @@ from velcodec.formats.tile_stream import PRECISION, LatentTables
 GROUPS = (24, 40, 64, 128)
 """Coefficients rounded together; between groups the free ones are re-fitted."""
 
-REFIT = LMOptions(coarse_steps=1, full_steps=0, attempts=2)
+REFIT = LMOptions(stages=((1225, 1),), full_steps=0, enough=0.0, attempts=2)
 
 
 def dequantise(decoder: Decoder, coefficients: Tensor, step_index: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def quantise(
     price = decoder.bit_price(step_index)
     weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
     costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
-    coarse = points[some_points(points, REFIT.hessian_points)]
+    coarse = points[some_points(len(points), REFIT.hessian_points, 0, points.device)]
     result = torch.zeros_like(latent, dtype=torch.int32)
     z, start = latent.clone(), 0
     for count in groups:

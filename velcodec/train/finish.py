@@ -16,7 +16,7 @@ from torch import Tensor
 from velcodec.coordinates import grid_points
 from velcodec.decoder.base import NATIVE_SAMPLES, PRICE_OF_A_BIT, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
-from velcodec.fit import Encoder, LMOptions, fit_latents
+from velcodec.fit import Encoder, fit_latents
 from velcodec.fit.lm import hessian_of, some_points
 from velcodec.formats.tables import LatentTables, integer_frequencies
 from velcodec.quantise import quantise
@@ -84,7 +84,6 @@ def fit_chunk(
 ) -> Fits:  # fmt: skip
     """Fit the chunk's models, the prior standing for bits at `rate_weight` each."""
     points = native_points()
-    options = LMOptions(coarse_steps=10, full_steps=2)
     latents = []
     for grids, contrast in zip(chunk.grids.split(64), chunk.contrast.split(64), strict=True):
         weight = PRIOR_PER_BIT * rate_weight / contrast.clamp(0.05, 2.0).square()
@@ -92,7 +91,7 @@ def fit_chunk(
             fit_latents(
                 decoder, grids.flatten(1), points, encoder=encoder,
                 grid=(NATIVE_SAMPLES, NATIVE_SAMPLES),
-                precision=weight, options=options,
+                precision=weight,
             )
         )  # fmt: skip
         report(sum(map(len, latents)))
@@ -106,7 +105,7 @@ def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits, rotate: bool) 
     covariance becomes diagonal too; without, the trained axes are only scaled and sorted.
     """
     points = native_points()
-    some = points[some_points(points, 1225)]
+    some = points[some_points(len(points), 1225, 0, points.device)]
     hessian = torch.zeros(decoder.latent_size, decoder.latent_size, dtype=torch.float64)
     weights = fits.contrast.square() / fits.contrast.square().mean()
     for latent, weight in zip(fits.latent.split(64), weights.split(64), strict=True):
