@@ -56,7 +56,10 @@ def read_models(
     header = reader.header
     records = [read_record(reader, number) for number in numbers]
     streams = [stream for record in records for stream in record.streams]
-    tiles = decode_tiles(streams, tables, header.coding)
+    try:
+        tiles = decode_tiles(streams, tables, header.coding)
+    except CorruptError as error:
+        raise CorruptError(f"{reader.name}: {error}") from error
     found, at = [], 0
     for number, record in zip(numbers, records, strict=True):
         layout = header.layouts[record.layout]

@@ -18,7 +18,7 @@ from velcodec.metrics import psnr_of_mse
 from velcodec.quantise import dequantise
 from velcodec.tiling import Int64, Tiling
 
-TILE_OVERHEAD_BITS = 34.0
+TILE_OVERHEAD_BITS = 28.5
 """About what a tile costs beside its coefficients: value range, step index, rounding to bytes."""
 
 

@@ -1,44 +1,33 @@
-"""Decoders: two architectures behind one interface, their files, and where to find them."""
+"""Decoders: two architectures behind one interface, their files, and where to find them.
+
+Names are imported when they are first used, so that `velcodec.decoder.registry` needs no torch.
+"""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from . import registry
-from .base import LATENT_SIZE, NATIVE_SAMPLES, Decoder
-from .file import read_decoder, save_decoder
-from .siren_concat import ConcatConfig, SirenConcat
-from .siren_mixture import MixtureConfig, SirenMixture
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from velcodec.fit.encoder import Encoder
+    from .base import LATENT_SIZE, NATIVE_SAMPLES, Decoder
+    from .file import read_decoder, save_decoder
+    from .load import load_decoder, load_encoder
+    from .siren_concat import ConcatConfig, SirenConcat
+    from .siren_mixture import MixtureConfig, SirenMixture
 
-
-def load_decoder(wanted: str | bytes | Path | None = None, device: str = "cpu") -> Decoder:
-    """The frozen decoder of a name, a hash or a path; the shipped default without any.
-
-    Raises `MissingDecoderError` where none is found and `DecoderFileError` where its file is bad.
-    """
-    return _load(registry.find(wanted).path, device)
-
-
-@lru_cache(maxsize=8)
-def _load(path: Path, device: str) -> Decoder:
-    decoder = read_decoder(path)
-    decoder.encoder_path = registry.read_entry(path).encoder_path
-    return decoder.to(device)
-
-
-def load_encoder(decoder: Decoder) -> Encoder | None:
-    """The amortised encoder kept beside a loaded decoder's file; None where there is none."""
-    from velcodec.fit.encoder import read_encoder
-
-    if decoder.encoder_path is None or not decoder.encoder_path.is_file():
-        return None
-    return read_encoder(decoder.encoder_path).to(decoder.device)
-
+_HOMES = {
+    "LATENT_SIZE": "base",
+    "NATIVE_SAMPLES": "base",
+    "ConcatConfig": "siren_concat",
+    "Decoder": "base",
+    "MixtureConfig": "siren_mixture",
+    "SirenConcat": "siren_concat",
+    "SirenMixture": "siren_mixture",
+    "load_decoder": "load",
+    "load_encoder": "load",
+    "read_decoder": "file",
+    "save_decoder": "file",
+}
 
 __all__ = [
     "LATENT_SIZE",
@@ -53,3 +42,10 @@ __all__ = [
     "read_decoder",
     "save_decoder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

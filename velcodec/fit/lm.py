@@ -26,10 +26,10 @@ RELATIVE_FLOOR = 1e-6
 class LMOptions:
     """How long to descend, and how much to look at.
 
-    Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap, and
-    the changing view leads out of local minima that sharp edges make. `full_steps` at all points
-    end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them early. The
-    Hessian is that of `hessian_points`, made anew every second step; the gradient is exact.
+    Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap,
+    and the changing view leads out of local minima that sharp edges make. `full_steps` at all
+    points end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them
+    early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is exact.
     A tile leaves a stage when its error is below `enough` times the prior's weight, where rounding
     will decide its quality.
     """
@@ -89,7 +89,7 @@ def some_points(count: int, keep: int, seed: int, device: torch.device) -> Tenso
     return torch.randperm(count, generator=generator)[:keep].to(device)
 
 
-class _Descent:
+class Descent:
     """Latents on their way down; tiles that gain too little leave the batch."""
 
     def __init__(self, decoder: Decoder, latent: Tensor, precision: Tensor, options: LMOptions):
@@ -109,9 +109,9 @@ class _Descent:
             for number in range(passes):
                 seed = 1000 * stage + number
                 some = some_points(len(points), keep, seed, points.device)
-                self._renew_hessian(active, points[some[: o.hessian_points]])
+                self.renew_hessian(active, points[some[: o.hessian_points]])
                 for _ in range(STEPS_PER_PASS):
-                    self._step(active, points[some], target[active][:, some], free)
+                    self.step(active, points[some], target[active][:, some], free)
                 active = active[self.error[active] > o.enough * self.scale[active]]
                 if not len(active):
                     return
@@ -123,17 +123,18 @@ class _Descent:
         for number in range(o.full_steps):
             fresh = number % STEPS_PER_PASS == 0
             if fresh:
-                self._renew_hessian(active, some)
-            gained = self._step(active, points, target[active], free)
+                self.renew_hessian(active, some)
+            gained = self.step(active, points, target[active], free)
             if fresh:
                 active = active[gained > o.tolerance]
             if not len(active):
                 return
 
-    def _renew_hessian(self, who: Tensor, points: Tensor) -> None:
+    def renew_hessian(self, who: Tensor, points: Tensor) -> None:
+        """Take the Hessian of tiles `who` anew, at `points`, where their latents are now."""
         self.hessian[who] = hessian_of(self.decoder, points, self.latent[who])
 
-    def _step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
+    def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
@@ -186,7 +187,7 @@ def descend(
     `precision` (B, D) is the prior's weight on every squared coefficient.
     """
     options = options or LMOptions()
-    descent = _Descent(decoder, latent, precision, options)
+    descent = Descent(decoder, latent, precision, options)
     descent.at_some(points, target, free)
     descent.at_all(points, target, free)
     return descent.latent

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import RELATIVE_FLOOR, LMOptions, descend, hessian_of, some_points
+from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, some_points
 from velcodec.formats.tile_stream import PRECISION, LatentTables
 
 GROUPS = (24, 40, 64, 128)
 """Coefficients rounded together; between groups the free ones are re-fitted."""
 
-REFIT = LMOptions(stages=((1225, 1),), full_steps=0, enough=0.0, attempts=2)
+REFIT = LMOptions(attempts=2)
+REFIT_POINTS = 1225
 
 
 def dequantise(decoder: Decoder, coefficients: Tensor, step_index: Tensor) -> Tensor:
@@ -110,16 +111,20 @@ def quantise(
     price = decoder.bit_price(step_index)
     weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
     costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
-    coarse = points[some_points(len(points), REFIT.hessian_points, 0, points.device)]
+    everyone = torch.arange(len(latent), device=latent.device)
+    some = some_points(len(points), REFIT_POINTS, 0, points.device)
+    seen, wanted = points[some], target[:, some]
+    descent = Descent(decoder, latent, weight, REFIT)
     result = torch.zeros_like(latent, dtype=torch.int32)
-    z, start = latent.clone(), 0
+    z, start = descent.latent, 0
     for count in groups:
         free = torch.arange(start, z.shape[1], device=z.device)
+        descent.renew_hessian(everyone, seen[: REFIT.hessian_points])
         if start:
-            z = descend(decoder, z, target, points, weight, REFIT, free)
-        hessian = hessian_of(decoder, coarse, z)
+            descent.step(everyone, seen, wanted, free)
+        hessian = descent.hessian
         floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
-        hessian += torch.diag_embed(weight + 10 * floor)
+        hessian = hessian + torch.diag_embed(weight + 10 * floor)
         guess = result.clone()
         guess[:, start:] = torch.round(z[:, start:] / step[:, None]).int()
         rows = costs.best_rows(guess, step_index)[:, start:] if costs else guess
