@@ -29,9 +29,9 @@ class LMOptions:
     Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap,
     and the changing view leads out of local minima that sharp edges make. `full_steps` at all
     points end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them
-    early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is exact.
-    A tile leaves a stage when its error is below `enough` times the prior's weight, where rounding
-    will decide its quality.
+    early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is
+    exact. A tile leaves a stage when its error is below `enough` times the prior's weight, where
+    rounding will decide its quality.
     """
 
     stages: tuple[tuple[int, int], ...] = ((640, 8), (1225, 4))
