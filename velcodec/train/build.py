@@ -29,7 +29,7 @@ Report = Callable[[int, int, str], None]
 
 def build(
     checkpoint: Path, target: Path, models: int, info: dict[str, Any],
-    report: Report = lambda done, total, stage: None, rotate: bool = True,
+    report: Report = lambda done, total, stage: None,
 ) -> bytes:  # fmt: skip
     """Freeze the run of `checkpoint` into decoder `target` and its encoder; returns the identity.
 
@@ -42,7 +42,7 @@ def build(
     absorb_training_steps_(decoder, encoder, trainer.rate)
     weight = recipe.rate_weight / 4
     fits = fit_chunk(decoder, encoder, chunk, weight, lambda done: report(done, total, "fit"))
-    fits = change_basis_(decoder, encoder, fits, rotate)
+    fits = change_basis_(decoder, encoder, fits)
     round_weights_(decoder)
     learn_tables_(
         decoder,

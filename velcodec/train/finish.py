@@ -98,11 +98,12 @@ def fit_chunk(
     return Fits(torch.cat(latents), chunk.grids.flatten(1), chunk.contrast)
 
 
-def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits, rotate: bool) -> Fits:
+def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits) -> Fits:
     """Make one step mean one output error along every axis, axes in order of importance.
 
-    The average Gauss-Newton Hessian H becomes the identity. With `rotate`, the fitted latents'
-    covariance becomes diagonal too; without, the trained axes are only scaled and sorted.
+    The average Gauss-Newton Hessian H becomes the identity and the fitted latents' second moment
+    diagonal: the axes are the eigenvectors of H^1/2 E[y y^T] H^1/2. Models count by the square of
+    their contrast, as their errors in m/s do.
     """
     points = native_points()
     some = points[some_points(len(points), 1225, 0, points.device)]
@@ -113,16 +114,11 @@ def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits, rotate: bool) 
     hessian /= len(fits.latent)
     floor = 1e-6 * hessian.diagonal().mean()
     moment = (fits.latent * fits.contrast[:, None]).double()
-    if rotate:
-        value, vector = torch.linalg.eigh(hessian + floor * torch.eye(len(hessian)))
-        root = vector * value.sqrt() @ vector.T
-        inverse = vector / value.sqrt() @ vector.T
-        _, axes = torch.linalg.eigh(root @ (moment.T @ moment) @ root)
-        basis = inverse @ axes.flip(1)
-    else:
-        scale = (hessian.diagonal() + floor).rsqrt()
-        order = (moment / scale).square().mean(0).argsort(descending=True)
-        basis = torch.diag(scale)[:, order]
+    value, vector = torch.linalg.eigh(hessian + floor * torch.eye(len(hessian)))
+    root = vector * value.sqrt() @ vector.T
+    inverse = vector / value.sqrt() @ vector.T
+    _, axes = torch.linalg.eigh(root @ (moment.T @ moment) @ root)
+    basis = inverse @ axes.flip(1)
     decoder.reparametrise_(basis)
     back = torch.linalg.inv(basis)
     _absorb_into_encoder(encoder, back)
