@@ -27,6 +27,10 @@ def train() -> None:
 @train.command()
 @click.argument("checkpoint", type=options.PATH)
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Length of the whole run.")
+@click.option("--learning-rate", type=float, metavar="R", help="Peak rate for the decoder.")
+@click.option(
+    "--init", metavar="NAME|HASH|FILE", help="Begin a new run with the weights of this decoder."
+)
 @click.option("--seconds", type=float, metavar="S", help="Stop after so long; run again to go on.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the networks first (faster).")
 @options.device
@@ -34,6 +38,8 @@ def train() -> None:
 def run(
     checkpoint: Path,
     steps: int | None,
+    learning_rate: float | None,
+    init: str | None,
     seconds: float | None,
     compiled: bool,
     device: str,
@@ -47,13 +53,21 @@ def run(
     \b
     Example:
       velcodec train run basin.checkpoint --seconds 500 --compile
+      velcodec train run next.checkpoint --init velcodec-1 --learning-rate 5e-4
     """
+    from velcodec.decoder import load_decoder, load_encoder
     from velcodec.device import pick_device, set_threads
     from velcodec.train.log import TrainingLog
     from velcodec.train.mixture import start_or_resume
 
     set_threads(threads)
-    trainer = start_or_resume(checkpoint, steps, str(pick_device(device)))
+    asked = {"steps": steps, "learning_rate": learning_rate}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    fresh = not checkpoint.exists()
+    trainer = start_or_resume(checkpoint, str(pick_device(device)), **changes)
+    if init is not None and fresh:
+        known = load_decoder(init)
+        trainer.start_from(known, load_encoder(known))
     if compiled:
         trainer.compile()
     log = TrainingLog(checkpoint.with_suffix(".jsonl"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,9 @@ def test_a_run_cut_in_two_is_the_same_run(tmp_path: Path, checkpoint: Path) -> N
     first = MixtureTrainer(SMALL)
     run(first, 7)  # in the middle of the second chunk
     first.save(tmp_path / "half.checkpoint")
-    second = start_or_resume(tmp_path / "half.checkpoint", None)
+    second = start_or_resume(tmp_path / "half.checkpoint")
     run(second, SMALL.steps)
-    whole = start_or_resume(checkpoint, None)
+    whole = start_or_resume(checkpoint)
     for name, value in whole.decoder.state_dict().items():
         assert torch.equal(value, second.decoder.state_dict()[name]), name
     for name, value in whole.encoder.state_dict().items():
@@ -63,23 +64,21 @@ def test_a_run_cut_in_two_is_the_same_run(tmp_path: Path, checkpoint: Path) -> N
 
 def test_training_learns(checkpoint: Path) -> None:
     del checkpoint
-    trainer = MixtureTrainer(
-        MixtureRecipe(**{**SMALL.to_dict(), "steps": 60, "decoder": SMALL.decoder})
-    )
+    trainer = MixtureTrainer(replace(SMALL, steps=60))
     seen = run(trainer, 60)
     early, late = (np.mean([s["psnr"] for s in part]) for part in (seen[:5], seen[-5:]))
     assert late > early + 1.0
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(checkpoint: Path) -> None:
-    with pytest.raises(OptionError, match="12 steps, expected 13"):
-        start_or_resume(checkpoint, 13)
+    with pytest.raises(OptionError, match="steps: found a run with 12, expected 13"):
+        start_or_resume(checkpoint, steps=13)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.checkpoint").write_bytes(b"nothing of the kind")
     with pytest.raises(OptionError, match="not a checkpoint"):
-        start_or_resume(tmp_path / "a.checkpoint", None)
+        start_or_resume(tmp_path / "a.checkpoint")
 
 
 def test_chunks_depend_on_their_number_alone() -> None:
@@ -106,6 +105,12 @@ def test_a_finished_run_codes_models(tmp_path: Path, checkpoint: Path) -> None:
     assert decoder.identity == identity
     assert decoder.name == "small"
     assert load_encoder(decoder) is not None
+    again = MixtureTrainer(SMALL)
+    again.start_from(decoder, load_encoder(decoder))
+    assert torch.equal(again.decoder.modulation, decoder.modulation)
+    assert again.step()["psnr"] > MixtureTrainer(SMALL).step()["psnr"]
+    with pytest.raises(OptionError, match="expected"):
+        MixtureTrainer(replace(SMALL, decoder=MixtureConfig(8))).start_from(decoder, None)
     model = np.full((20, 20), 2000, dtype=np.float32)
     model[10:] = 3000
     blob = velcodec.compress(model, decoder=target)

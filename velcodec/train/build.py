@@ -35,7 +35,7 @@ def build(
 
     `models` fresh generated models are fitted to learn basis, prior and tables.
     """
-    trainer = start_or_resume(checkpoint, None)
+    trainer = start_or_resume(checkpoint)
     recipe, decoder, encoder = trainer.recipe, trainer.decoder, trainer.encoder.eval()
     chunk = draw_chunk(FRESH_CHUNK, models, 1, recipe.families, recipe.seed)
     total = len(chunk)

@@ -5,7 +5,6 @@ All of it is learned from latents fitted to models that the training never saw.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from velcodec.coordinates import grid_points
-from velcodec.decoder.base import NATIVE_SAMPLES, PRICE_OF_A_BIT, PRIOR_PER_BIT, Decoder
+from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
 from velcodec.fit import Encoder, fit_latents
 from velcodec.fit.lm import hessian_of, some_points
@@ -22,7 +21,7 @@ from velcodec.formats.tables import LatentTables, integer_frequencies
 from velcodec.quantise import quantise
 
 from .pool import Chunk
-from .rate import LatentRate, laplace_bits
+from .rate import LatentRate, laplace_bits, reference_step
 
 COARSEST_STEP = 0.25
 STEPS_PER_OCTAVE = 4
@@ -189,11 +188,6 @@ def class_rows(scales: Tensor, steps: Tensor) -> np.ndarray:
     ratio = scales[:, None] / steps[None, :, None]
     row = torch.round(ROWS_PER_OCTAVE * torch.log2(ratio / FIRST_ROW_SCALE))
     return row.clamp(0, ROW_COUNT - 1).to(torch.uint8).numpy()
-
-
-def reference_step(rate_weight: float) -> float:
-    """The step at which a bit is worth `rate_weight`, the Hessian being the identity."""
-    return math.sqrt(rate_weight / PRICE_OF_A_BIT)
 
 
 def learn_tables_(

@@ -16,13 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from velcodec.decoder.base import Decoder
 from velcodec.decoder.siren_mixture import MixtureConfig, SirenMixture
 from velcodec.fit.encoder import Encoder
 from velcodec.formats.errors import OptionError
 
 from .checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from .pool import Chunk, draw_chunk
-from .rate import LatentRate
+from .rate import LatentRate, reference_step
 
 DEFAULT_FAMILIES: Mapping[str, float] = {
     "flatvel_a": 0.05,
@@ -89,6 +90,24 @@ class MixtureTrainer:
         self._encode: Callable[[Tensor], Tensor] = self.encoder
         self.step_number = 0
         self._chunk: tuple[int, Chunk] | None = None
+
+    def start_from(self, decoder: Decoder, encoder: Encoder | None) -> None:
+        """Take over the weights of a finished decoder, and of its encoder if there is one.
+
+        Raises `OptionError` for a decoder or encoder of another shape than the recipe's.
+        """
+        if decoder.config != self.decoder.config:
+            raise OptionError(
+                f"decoder {decoder.name}: found {decoder.config}, expected {self.decoder.config}"
+            )
+        self.decoder.load_state_dict(decoder.state_dict())
+        if encoder is not None:
+            if encoder.config != self.encoder.config:
+                raise OptionError(
+                    f"encoder: found {encoder.config}, expected {self.encoder.config}"
+                )
+            self.encoder.load_state_dict(encoder.state_dict())
+        self.rate.start_from(decoder.prior_precision, reference_step(self.recipe.rate_weight))
 
     def compile(self) -> None:
         """Let torch compile both networks: about twice as fast, half a minute to start."""
@@ -163,18 +182,18 @@ class MixtureTrainer:
         save_checkpoint(self, path)
 
 
-def start_or_resume(checkpoint: Path, steps: int | None, device: str = "cpu") -> MixtureTrainer:
+def start_or_resume(checkpoint: Path, device: str = "cpu", **changes: Any) -> MixtureTrainer:
     """The trainer of a checkpoint at the step where it stopped, or a new one where there is none.
 
-    `steps` sets the length of a new run; for an old one it must be the same.
+    `changes` are fields of the recipe of a new run; for an old one they must be what it has.
     Raises `OptionError` for a checkpoint that is not one or is another recipe's.
     """
     if not checkpoint.exists():
-        recipe = MixtureRecipe() if steps is None else MixtureRecipe(steps=steps)
-        return MixtureTrainer(recipe, device)
+        return MixtureTrainer(MixtureRecipe(**changes), device)
     recipe = recipe_of(checkpoint)
-    if steps is not None and steps != recipe.steps:
-        raise OptionError(f"{checkpoint}: found a run of {recipe.steps} steps, expected {steps}")
+    for name, wanted in changes.items():
+        if (found := getattr(recipe, name)) != wanted:
+            raise OptionError(f"{checkpoint}: {name}: found a run with {found}, expected {wanted}")
     trainer = MixtureTrainer(recipe, device)
     load_checkpoint(trainer, checkpoint)
     return trainer

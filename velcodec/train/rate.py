@@ -7,9 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from velcodec.decoder.base import LATENT_SIZE
+from velcodec.decoder.base import LATENT_SIZE, PRICE_OF_A_BIT
 
 CLASS_GAINS = (0.25, 0.5, 1.0, 2.0)
+
+
+def reference_step(rate_weight: float) -> float:
+    """The step at which a bit is worth `rate_weight`, the Hessian being the identity."""
+    return math.sqrt(rate_weight / PRICE_OF_A_BIT)
 
 
 def laplace_bits(coefficients: Tensor, scale: Tensor) -> Tensor:
@@ -35,6 +40,12 @@ class LatentRate(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(latent_size))
         self.register_buffer("gains", torch.tensor(CLASS_GAINS))
         self.gains: Tensor
+
+    @torch.no_grad()
+    def start_from(self, prior_precision: Tensor, step: float) -> None:
+        """Steps and scales of a finished decoder, whose latent basis wants one step everywhere."""
+        self.log_step.fill_(math.log(step))
+        self.log_scale.copy_(torch.log((2 * prior_precision).rsqrt() / step))
 
     def forward(self, latent: Tensor, coarseness: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Noisy latents (B, D) and bits (B,), with every step multiplied by `coarseness` (B,)."""
