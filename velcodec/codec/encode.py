@@ -26,10 +26,8 @@ from velcodec.stored import read_models
 
 log = logging.getLogger(__name__)
 
-FINE_RANGE_STEP_M_S = 4.0
-COARSE_RANGE_STEP_M_S = 8.0
-COARSE_RANGE_BYTES = 48.0
-"""Below so many bytes per model a tile's value range is stored on the coarser grid."""
+RANGE_STEP_M_S = 4.0
+"""Grid of the tiles' value ranges; the same for every budget, so that the least possible is too."""
 
 
 @dataclass(frozen=True)
@@ -145,16 +143,13 @@ def _check_readable(data: bytes, contents: Contents, coded: Sequence[CodedModel]
 
 
 def range_step(bytes_per_model: float | None) -> float:
-    """Grid (m/s) of the tiles' value ranges; a bit less precise where every byte counts.
+    """Grid (m/s) of the tiles' value ranges.
 
     Raises OptionError for a budget that is not positive.
     """
-    if bytes_per_model is None:
-        return FINE_RANGE_STEP_M_S
-    if not bytes_per_model > 0:
+    if bytes_per_model is not None and not bytes_per_model > 0:
         raise OptionError(f"bytes per model: expected more than 0, found {bytes_per_model:g}")
-    coarse = bytes_per_model < COARSE_RANGE_BYTES
-    return COARSE_RANGE_STEP_M_S if coarse else FINE_RANGE_STEP_M_S
+    return RANGE_STEP_M_S
 
 
 def _summary(
