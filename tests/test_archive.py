@@ -152,6 +152,12 @@ def test_samples_at_the_grid_are_the_grid(archive: Archive) -> None:
     np.testing.assert_allclose(values, archive[0], atol=0.05)
 
 
+def test_no_points_give_no_values(archive: Archive) -> None:
+    nowhere = np.zeros((0, 2))
+    assert archive.sample(0, nowhere).shape == (0,)
+    assert archive.gradient(0, nowhere).shape == (0, 2)
+
+
 def test_points_are_x_first(archive: Archive) -> None:
     down = archive.sample(0, [(200.0, z) for z in (50.0, 100.0, 150.0)])
     column = archive.decode(0, None)[[0, 10, 20], 8]

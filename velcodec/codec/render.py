@@ -155,7 +155,7 @@ def _runs(tile: Int64) -> Iterator[tuple[Int64, Int64]]:
     POINTS_AT_ONCE pairs.
     """
     starts = np.flatnonzero(np.diff(tile, prepend=-1))
-    stops = np.append(starts[1:], len(tile))
+    stops = np.append(starts, len(tile))[1:]
     pieces = [
         (first, min(first + POINTS_AT_ONCE, int(stop)))
         for start, stop in zip(starts, stops, strict=True)
