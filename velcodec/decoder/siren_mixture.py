@@ -164,10 +164,15 @@ class SirenMixture(Decoder):
 
     @torch.no_grad()
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Forward pass and reverse sweep by hand.
+        values, slope = self.modulation_slopes(points, latent)
+        return values, slope @ self.modulation
 
-        The sweep yields each point's derivative by the modulations (B, P, D) in one buffer; one
-        product with the modulation map turns it into the derivative by the latent.
+    @torch.no_grad()
+    def modulation_slopes(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (B, P) and each point's derivative by the M modulations (B, P, M).
+
+        Forward pass and reverse sweep by hand, into one buffer; one product with the modulation map
+        (M, D) turns it into the derivative by the latent.
         """
         c, w = self.settings, self.weights(latent)
         start = as_batched(points, latent.shape[0])
@@ -219,7 +224,7 @@ class SirenMixture(Decoder):
             homogeneous = torch.cat([start, torch.ones_like(start[..., :1])], dim=-1)
             plane = part["fault_plane"].unflatten(-1, (c.faults, 3))
             torch.mul(across[..., None], homogeneous[..., None, :], out=plane)
-        return values, slope @ self.modulation
+        return values, slope
 
     @torch.no_grad()
     def reparametrise_(self, basis: Tensor) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -38,6 +38,22 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.grids)
+
+    def take(self, which: Tensor) -> Chunk:
+        """A copy of the models numbered `which`."""
+        return Chunk(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def put(self, where: Tensor, models: Chunk) -> None:
+        """Overwrite the models numbered `where`."""
+        for f in fields(self):
+            getattr(self, f.name)[where] = getattr(models, f.name)
+
+    def mirrored(self, which: Tensor) -> Chunk:
+        """The models, those where `which` (n,) is true mirrored left to right."""
+        grids = torch.where(which[:, None, None], self.grids.flip(-1), self.grids)
+        points = self.points.clone()
+        points[..., 0] = torch.where(which[:, None], -points[..., 0], points[..., 0])
+        return Chunk(grids, points, self.values, self.weights, self.contrast)
 
 
 def _edge_cells(grids: Tensor) -> Tensor:
@@ -91,5 +107,4 @@ def draw_chunk(
         for start in range(0, count, BLOCK):
             n = min(BLOCK, count - start)
             blocks.append(_block(family, seed, first + start, n, points))
-    fields = ("grids", "points", "values", "weights", "contrast")
-    return Chunk(*(torch.cat([getattr(b, f) for b in blocks]) for f in fields))
+    return Chunk(*(torch.cat([getattr(b, f.name) for b in blocks]) for f in fields(Chunk)))
