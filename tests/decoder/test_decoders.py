@@ -10,11 +10,14 @@ from torch import Tensor
 
 from velcodec.coordinates import cell_centres, grid_points
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
+from velcodec.decoder.file import build_decoder
+from velcodec.formats.errors import DecoderFileError
 
 SMALL = {
     "mixture": lambda: SirenMixture(MixtureConfig(width=16, gates=8, components=4)),
     "mixture-without-warp": lambda: SirenMixture(MixtureConfig(16, 2, 8, 4, 0, 0)),
     "concat": lambda: SirenConcat(ConcatConfig(width=32, hidden_layers=2)),
+    "concat-relu": lambda: SirenConcat(ConcatConfig(32, 2, activation="relu")),
 }
 
 
@@ -113,3 +116,24 @@ def test_renderings_at_other_resolutions_line_up(decoder: Decoder, latent: Tenso
     at_fine = decoder(fine, latent).view(-1, 18, 18)[:, 1::3, 1::3]
     torch.testing.assert_close(at_coarse, at_fine)
     assert abs(cell_centres(6)[0] - cell_centres(18)[1]) < 1e-15
+
+
+def test_a_sine_configuration_does_not_name_its_activation() -> None:
+    """So that files from before there was a choice keep their identity."""
+    config = SirenConcat(ConcatConfig(width=16, hidden_layers=1)).config
+    assert "activation" not in config
+    assert build_decoder(config).config == config
+
+
+def test_a_relu_configuration_builds_the_same_decoder_again() -> None:
+    decoder = SirenConcat(ConcatConfig(16, 1, activation="relu"))
+    again = build_decoder(decoder.config)
+    again.load_state_dict(decoder.state_dict())
+    latent, points = torch.ones(1, 256), torch.rand(9, 2)
+    assert again.config["activation"] == "relu"
+    assert torch.equal(again(points, latent), decoder(points, latent))
+
+
+def test_an_unknown_activation_is_refused() -> None:
+    with pytest.raises(DecoderFileError, match="activation: found 'tanh'"):
+        build_decoder({"architecture": "siren-concat", "activation": "tanh"})

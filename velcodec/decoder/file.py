@@ -34,7 +34,7 @@ def build_decoder(config: dict[str, Any]) -> Decoder:
             return SirenMixture(MixtureConfig(**settings))
         if architecture == SirenConcat.architecture:
             return SirenConcat(ConcatConfig(**settings))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise DecoderFileError(f"decoder configuration: {error}") from error
     known = (SirenMixture.architecture, SirenConcat.architecture)
     raise DecoderFileError(f"decoder architecture: found {architecture!r}, expected one of {known}")
