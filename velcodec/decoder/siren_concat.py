@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from .base import Decoder, as_batched
 
-
 ACTIVATIONS = ("sine", "relu")
 
 
