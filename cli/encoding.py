@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from velcodec.api import Coding, Description
     from velcodec.codec.encode import Encoded
     from velcodec.formats.npy import ModelArray
 
@@ -29,28 +31,39 @@ def encode_models(
     """Encode models that were read. Options that a command does not have keep their defaults."""
     keys = chosen_keys(settings.get("keys"), settings.get("key_prefix"), len(models.models))
 
-    from velcodec.api import Coding, Description, encode
+    from velcodec.api import encode
     from velcodec.device import set_threads
 
     set_threads(settings["threads"])
-    description = Description(
+    description = replace(description_of(settings), keys=keys, source_sha256=models.sha256)
+    return encode(models, description, coding_of(settings), update)
+
+
+def description_of(settings: Mapping[str, Any]) -> Description:
+    """What the options say of the models beside their values."""
+    from velcodec.api import Description
+
+    return Description(
         dx=settings["dx"],
         dz=settings["dz"],
         origin=settings["origin"],
         units=settings["units"],
         order=settings["order"],
-        keys=keys,
         provenance=settings.get("provenance", ""),
         licence=settings.get("licence", ""),
-        source_sha256=models.sha256,
     )
-    coding = Coding(
+
+
+def coding_of(settings: Mapping[str, Any]) -> Coding:
+    """How the options want models coded."""
+    from velcodec.api import Coding
+
+    return Coding(
         bytes_per_model=settings["bytes_per_model"],
         fit=settings["fit"],
         decoder=settings["decoder"],
         device=settings["device"],
     )
-    return encode(models, description, coding, update)
 
 
 def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[str] | None:

@@ -1,47 +1,128 @@
-"""`velcodec evaluate`: what a setting costs and delivers, without writing anything."""
+"""`velcodec evaluate`: what a setting costs and delivers, without writing any archive.
+
+With `--report` every table of the paper, as markdown, JSON and pictures in a folder.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
-from .encoding import encode_models
+from .encoding import coding_of, description_of, encode_models
 from .failures import about
 from .figures import HEADS, Comparison, compare, merge
+from .picture import need_matplotlib
 from .progress import progress
-from .report import show_json, show_table
+from .report import json_text, show_json, show_table
+
+if TYPE_CHECKING:
+    from velcodec.report.data import Family
+    from velcodec.report.run import Plan
+
+DEFAULT_MODELS = 32
+REPORT_ONLY = {
+    "models": "--models",
+    "families": "--family",
+    "ablation_steps": "--ablation-steps",
+    "no_picture": "--no-picture",
+    "force": "--force",
+}
 
 
 @click.command(short_help="Compress, decode and compare, in memory.")
-@click.argument("sources", metavar="IN.NPY...", type=options.PATH, nargs=-1, required=True)
+@click.argument("sources", metavar="[IN.NPY...]", type=options.PATH, nargs=-1)
 @click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
+@click.option(
+    "--report",
+    "folder",
+    type=options.PATH,
+    metavar="FOLDER",
+    help="Write report.md, report.json and pictures there; without IN.NPY, on generated models.",
+)
+@click.option(
+    "--models",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Report: generated models of each family.  [default: {DEFAULT_MODELS}]",
+)
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="NAME",
+    help="Report: a generator family; may be repeated.  [default: the paper's five]",
+)
+@click.option(
+    "--ablation-steps",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Report: training steps of sine against ReLU; 0 leaves it out.",
+)
+@click.option("--no-picture", is_flag=True, help="Report: no pictures (needs no matplotlib).")
 @options.source
 @options.geometry
 @options.coding
 @options.decoder
 @options.device
+@options.force
 @options.as_json
-def evaluate(sources: tuple[Path, ...], per_model: bool, as_json: bool, **settings: Any) -> None:
+def evaluate(
+    sources: tuple[Path, ...],
+    per_model: bool,
+    folder: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Compress, decode and compare: bytes, PSNR, SSIM and MAE per file and in total.
 
     Bytes are those of the archives that `compress` would write. PSNR and SSIM take a fixed range
     of 3000 m/s; means are over models, max is the largest error of all. Check seconds
-    are those of decoding and comparing.
+    are those of decoding and comparing. With --report, every table of the paper goes to a folder
+    instead.
 
     \b
     Example:
       velcodec evaluate models.npy
       velcodec evaluate a.npy b.npy --bytes-per-model 64 --json
+      velcodec evaluate --report report
     """
+    if folder is not None:
+        write_report(folder, sources, settings, as_json)
+        return
+    if not sources:
+        raise click.UsageError("Missing argument 'IN.NPY...': only --report goes without.")
+    for name, option in REPORT_ONLY.items():
+        if settings[name] is not None and settings[name] is not False and settings[name] != ():
+            raise click.UsageError(f"{option} needs --report FOLDER")
     results: dict[str, Comparison] = {}
     seconds: dict[str, tuple[float, float]] = {}
+    failure: Exception | None = None
     for path in sources:
-        with about(path):
-            results[str(path)], seconds[str(path)] = evaluate_file(path, settings)
+        try:
+            with about(path):
+                results[str(path)], seconds[str(path)] = evaluate_file(path, settings)
+        except Exception as error:
+            failure = error
+            break
+    if results:
+        show(results, seconds, per_model, as_json)
+    if failure is not None:
+        raise failure
+
+
+def show(
+    results: dict[str, Comparison],
+    seconds: dict[str, tuple[float, float]],
+    per_model: bool,
+    as_json: bool,
+) -> None:
+    """Print the figures of each file and of all together."""
     total = merge(list(results.values()))
     if as_json:
         files = [
@@ -83,3 +164,106 @@ def evaluate_file(path: Path, settings: dict[str, Any]) -> tuple[Comparison, tup
         with velcodec.open(data, decoder=settings["decoder"], device=settings["device"]) as archive:
             comparison = compare(archive, models, len(data), update)
     return comparison, (encoded - started, time.perf_counter() - encoded)
+
+
+def write_report(
+    folder: Path, sources: Sequence[Path], settings: dict[str, Any], as_json: bool
+) -> None:
+    """Make the report and write its files; print the means of each family, or all as JSON."""
+    if not settings["no_picture"]:
+        need_matplotlib()
+    force = settings["force"]
+    make_folder(folder, force)
+    plan = plan_of(sources, settings)
+
+    from velcodec.formats.atomic import atomic_write
+    from velcodec.report.markdown import markdown
+    from velcodec.report.pictures import draw_pictures
+    from velcodec.report.run import make_report
+
+    with progress("report") as update:
+        report = make_report(plan, update)
+        pictures = {} if settings["no_picture"] else draw_pictures(report)
+    names = {kind: f"{kind.replace('_', '-')}.png" for kind in pictures}
+    contents = {names[kind]: picture for kind, picture in pictures.items()}
+    contents["report.json"] = (json_text(report.tables) + "\n").encode()
+    contents["report.md"] = markdown(report.tables, names).encode()
+    for name, content in contents.items():
+        with atomic_write(folder / name, force=force) as stream:
+            stream.write(content)
+    if as_json:
+        show_json({"folder": folder, "files": sorted(contents), **report.tables})
+        return
+    show_table(*family_rows(report.tables))
+    click.echo(f"\n{folder}: {', '.join(sorted(contents))}")
+
+
+def make_folder(folder: Path, force: bool) -> None:
+    """Make the folder if it is absent; refuse one that holds a report, unless `force`."""
+    from velcodec.formats.atomic import check_target
+    from velcodec.formats.errors import OutputPathError
+
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir()
+        if not folder.is_dir():
+            raise OutputPathError(f"{folder}: is a file, expected a folder for the report")
+    except OSError as error:
+        raise OutputPathError(f"{folder}: {error.strerror}") from error
+    for name in ("report.md", "report.json"):
+        check_target(folder / name, force=force)
+
+
+def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
+    """What the options ask for. A bad file is told before any work is done."""
+    from velcodec import synth
+    from velcodec.device import set_threads
+    from velcodec.formats.errors import OptionError
+    from velcodec.report.data import PAPER_FAMILIES
+    from velcodec.report.run import Plan
+
+    unknown = [name for name in settings["families"] if name not in synth.FAMILIES]
+    if unknown:
+        raise OptionError(
+            f"--family: found {unknown[0]!r}, expected one of {', '.join(synth.FAMILIES)}"
+        )
+    set_threads(settings["threads"])
+    steps = settings["ablation_steps"]
+    files = read_families(sources, settings)
+    return Plan(
+        files=files,
+        generated=tuple(dict.fromkeys(settings["families"])) or PAPER_FAMILIES,
+        models=settings["models"] or DEFAULT_MODELS,
+        coding=coding_of(settings),
+        description=description_of(settings),
+        ablation_steps=Plan.ablation_steps if steps is None else steps,
+    )
+
+
+def read_families(sources: Sequence[Path], settings: dict[str, Any]) -> list[Family]:
+    """Each file as a family with the file's stem for a name, or its path where stems repeat."""
+    from velcodec.formats.npy import read_models
+    from velcodec.report.data import Family
+
+    stems = [path.stem for path in sources]
+    found = []
+    for path in dict.fromkeys(sources):
+        name = path.stem if stems.count(path.stem) == 1 else str(path)
+        with about(path):
+            models = read_models(path, order=settings["order"], units=settings["units"])
+        found.append(Family(name, models))
+    return found
+
+
+def family_rows(tables: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the printed table: the stored means of each family and of all."""
+    sizes = {one["family"]: one["stored_bytes_per_model"] for one in tables["data"]}
+    rows = []
+    for name, found in (*tables["families"].items(), ("all", tables["overall"])):
+        size = f"{sizes[name]:,.1f}" if name in sizes else ""
+        cells = [
+            f"{found[coding]['psnr_db']['mean']:.2f} / {found[coding]['ssim']['mean']:.4f}"
+            for coding in ("stored", "unquantised")
+        ]
+        rows.append([name, size, *cells])
+    return ["family", "bytes/model", "stored: PSNR dB / SSIM", "latent not quantised"], rows

@@ -17,6 +17,16 @@ INCHES_PER_PANEL = (3.3, 2.5)
 DOTS_PER_INCH = 110
 
 
+def need_matplotlib() -> None:
+    """Raises ClickException, with what to do, where matplotlib is not installed."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        raise click.ClickException(
+            "the picture needs matplotlib: pip install 'velcodec[plot]', or use --no-picture"
+        ) from None
+
+
 def draw_comparison(
     originals: Sequence[Model],
     native: Sequence[Model],
@@ -30,12 +40,8 @@ def draw_comparison(
 
     Models are [z, x] in m/s; `extent_km` is (left, right, bottom, top) of all of them.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise click.ClickException(
-            "the picture needs matplotlib: pip install 'velcodec[plot]', or use --no-picture"
-        ) from None
+    need_matplotlib()
+    from matplotlib.figure import Figure
 
     rows = len(originals)
     width, height = INCHES_PER_PANEL

@@ -27,9 +27,14 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def json_text(figures: Mapping[str, Any]) -> str:
+    """One JSON object."""
+    return json.dumps(plain(figures), indent=2, ensure_ascii=False)
+
+
 def show_json(figures: Mapping[str, Any]) -> None:
     """Print one JSON object."""
-    click.echo(json.dumps(plain(figures), indent=2, ensure_ascii=False))
+    click.echo(json_text(figures))
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:

@@ -150,7 +150,7 @@ def encode(
     views, layouts, layout_of = _gather(models, about)
     keys = _keys(about.keys, len(views))
     step = range_step(how.bytes_per_model)
-    fitter = _fitter(how, on_progress)
+    fitter = make_fitter(how, on_progress)
     decoder = fitter.decoder
     header = Header(
         decoder_hash=decoder.identity or b"",
@@ -168,7 +168,11 @@ def encode(
     return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
 
 
-def _fitter(how: Coding, on_progress: Progress | None) -> Fitter:
+def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
+    """The decoder, its encoder and the method that `how` asks for, ready to fit with.
+
+    Raises OptionError, MissingDecoderError.
+    """
     from velcodec.codec.fitting import Fitter, no_progress
     from velcodec.codec.output import place_decoder
     from velcodec.decoder import Decoder, load_decoder, load_encoder

@@ -18,7 +18,7 @@ from velcodec.codec.cut import Cut
 from velcodec.codec.render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
-from velcodec.fit import Encoder, Method, fit_latents
+from velcodec.fit import Encoder, LMOptions, Method, fit_latents
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.quantise import dequantise, quantise
@@ -35,12 +35,16 @@ def no_progress(done: int, total: int, stage: str) -> None:
 
 @dataclass(frozen=True)
 class Fitter:
-    """What a fit needs: the frozen decoder, the amortised encoder if there is one, the method."""
+    """What a fit needs: the frozen decoder, the amortised encoder if there is one, the method.
+
+    `options` say how long Levenberg-Marquardt goes on; None for the usual.
+    """
 
     decoder: Decoder
     encoder: Encoder | None = None
     method: Method = "lm"
     on_progress: Progress = no_progress
+    options: LMOptions | None = None
 
     @property
     def base_step(self) -> int:
@@ -115,6 +119,7 @@ class Fitted:
                 encoder=fitter.encoder,
                 grid=grid,
                 precision=fitter.decoder.prior_weight(wanted),
+                options=fitter.options,
             )
             self.latents[torch.as_tensor(group)] = latents.to(self.latents)
             self.known[group] = True

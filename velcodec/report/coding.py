@@ -1,0 +1,137 @@
+"""A family coded in two ways: by latents that are not quantised, and as a real archive.
+
+The first is what the paper reports on (256 floats for each model), the second is what a user gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from velcodec.api import Coding, Description, encode
+from velcodec.codec.cut import cut_models
+from velcodec.codec.fitting import Fitted, Fitter, Progress
+from velcodec.codec.output import render_models
+from velcodec.codec.render import render_grid, render_tiles
+from velcodec.coordinates import Float64
+from velcodec.decoder import NATIVE_SAMPLES, Decoder
+from velcodec.fit import LMOptions
+from velcodec.formats.vlat import VlatReader
+from velcodec.stored import StoredModel, read_models, tables_of
+
+from .data import Family
+
+DEFAULT_BYTES = 64.0
+"""Budget of a model of 70 x 70 samples; larger ones get as much for every 70 x 70."""
+
+FINE_RANGE_STEP_M_S = 0.01
+"""Grid of the value ranges that go with latents that are not quantised."""
+
+LONG_FIT = LMOptions(
+    stages=((640, 8), (1225, 12)), full_steps=12, tolerance=1e-3, hessian_points=1225
+)
+"""Of latents that are not quantised: no rounding follows that would make up for a short fit."""
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Unquantised:
+    """A family's fitted latents as they come from the fit, in floats."""
+
+    decoder: Decoder
+    fitted: Fitted
+
+    def rendering(self, i: int, res: Grid | None = None) -> Float64:
+        """Model i, [z, x] m/s, at `res` or its native grid."""
+        return self.between(i, i, 0.0, res)
+
+    def between(self, a: int, b: int, alpha: float, res: Grid | None = None) -> Float64:
+        """(1 - alpha) A + alpha B, latents and value ranges mixed; A and B must be of one shape."""
+        cut = self.fitted.cut
+        first, last = cut.tiles_of(a), cut.tiles_of(b)
+        low, high = ((1 - alpha) * v[first] + alpha * v[last] for v in (cut.low, cut.high))
+        latents = (1 - alpha) * self.fitted.latents[first] + alpha * self.fitted.latents[last]
+        tiling = cut.tilings[a]
+        shape = res or (tiling.z.samples, tiling.x.samples)
+        ready = render_tiles(latents, low, high, self.decoder)
+        rendered: Float64 = render_grid(self.decoder, ready, tiling, *shape)[0].cpu().numpy()
+        return rendered
+
+    def norms(self) -> list[float]:
+        """Latent norm of every model; of several tiles, the root of the mean square."""
+        cut, square = self.fitted.cut, self.fitted.latents.square().sum(1).numpy()
+        return [
+            float(np.sqrt(square[cut.tiles_of(position)].mean()))
+            for position in range(len(cut.members))
+        ]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A family's archive, `size` bytes, and what is read back from it."""
+
+    decoder: Decoder
+    size: int
+    models: list[StoredModel]
+
+    def rendering(self, i: int, res: Grid | None = None) -> Float64:
+        """Model i, [z, x] m/s, at `res` or its native grid."""
+        (values,) = render_models(self.decoder, [self.models[i]], res)
+        rendered: Float64 = values.cpu().numpy()
+        return rendered
+
+
+@dataclass(frozen=True)
+class CodedFamily:
+    """A family and both of its codings; `budget` in bytes per model is what was asked for."""
+
+    family: Family
+    budget: float
+    unquantised: Unquantised
+    stored: Stored
+
+    @property
+    def codings(self) -> dict[str, Unquantised | Stored]:
+        """Both codings by the names that the tables give them."""
+        return {"unquantised": self.unquantised, "stored": self.stored}
+
+
+def budget_of(family: Family, bytes_per_model: float | None) -> float:
+    """Bytes per model: as asked for, or the default for the models' size."""
+    if bytes_per_model is not None:
+        return bytes_per_model
+    nz, nx = family.shape
+    return DEFAULT_BYTES * max(1.0, nz * nx / NATIVE_SAMPLES**2)
+
+
+def code_family(
+    family: Family,
+    fitter: Fitter,
+    coding: Coding,
+    description: Description,
+    on_progress: Progress,
+) -> CodedFamily:
+    """Code `family` in both ways. Without a budget in `coding` each model gets the default.
+
+    Raises BudgetError where the budget cannot be kept.
+    """
+
+    def told(done: int, total: int, stage: str) -> None:
+        on_progress(done, total, f"{family.name}, {stage}")
+
+    budget = budget_of(family, coding.bytes_per_model)
+    coding = replace(coding, bytes_per_model=budget)
+    description = replace(description, source_sha256=family.source.sha256)
+    encoded = encode(family.source, description, coding, told)
+    members = np.arange(len(family))
+    cut = cut_models(family.models, members, NATIVE_SAMPLES, FINE_RANGE_STEP_M_S)
+    fitter = replace(fitter, on_progress=told, options=LONG_FIT)
+    fitted = Fitted.empty(fitter, cut)
+    # The finest step has the weakest prior: the fit goes as far as it can.
+    fitted.fit(fitter, base=fitter.last_step)
+    reader = VlatReader(encoded.data)
+    models = read_models(reader, tables_of(fitter.decoder), range(len(family)))
+    stored = Stored(fitter.decoder, len(encoded.data), models)
+    return CodedFamily(family, budget, Unquantised(fitter.decoder, fitted), stored)

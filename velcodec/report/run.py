@@ -1,0 +1,160 @@
+"""The whole report: data in, tables and what the pictures show out.
+
+Nothing is written here; `markdown` and `pictures` turn a `Report` into files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from velcodec import __version__
+from velcodec.api import Coding, Description, make_fitter
+from velcodec.codec.fitting import Fitter, Progress, no_progress
+from velcodec.decoder import Decoder, registry
+
+from .ablation import AblationRecipe, ablation_table
+from .coding import CodedFamily, code_family
+from .data import PAPER_FAMILIES, Family, generated_families
+from .figures import Figures, measure, summary
+from .interpolation import Path, follow_all, interpolation_table
+from .latent_norm import correlation_table
+from .storage import storage_table
+from .super_resolution import super_resolution_table
+
+CODINGS = ("unquantised", "stored")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to report on. Without `files` the generated models are the data too.
+
+    `models` of each family in `generated` serve super-resolution; `ablation_steps` of 0 leave the
+    comparison of activations out.
+    """
+
+    files: Sequence[Family] = ()
+    generated: Sequence[str] = PAPER_FAMILIES
+    models: int = 32
+    coding: Coding = field(default_factory=Coding)
+    description: Description = field(default_factory=Description)
+    ablation_steps: int = AblationRecipe.steps
+
+
+@dataclass(frozen=True)
+class Report:
+    """The tables, JSON-able, and the models and ways that the pictures are drawn from.
+
+    `figures` has the figures of every model by family and coding.
+    """
+
+    tables: dict[str, Any]
+    data: list[CodedFamily]
+    generated: list[CodedFamily]
+    figures: dict[str, dict[str, list[Figures]]]
+    norms: dict[str, list[float]]
+    paths: list[Path]
+
+
+def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
+    """Fit, code and measure everything. Raises ValueError for a family that no generator has,
+    BudgetError where the budget cannot be kept, MissingDecoderError.
+    """
+    fitter = make_fitter(plan.coding)
+
+    def code(families: Sequence[Family]) -> list[CodedFamily]:
+        found = []
+        for family in families:
+            try:
+                found.append(
+                    code_family(family, fitter, plan.coding, plan.description, on_progress)
+                )
+            except Exception as error:
+                error.add_note(family.source.name)
+                raise
+        return found
+
+    made = generated_families(plan.generated, plan.models)
+    data = code(plan.files or made)
+    generated = code(made) if plan.files else data
+    figures = {coded.family.name: measure_both(coded, on_progress) for coded in data}
+    norms = {coded.family.name: coded.unquantised.norms() for coded in data}
+    paths = follow_all(data)
+    tables = {
+        "velcodec": __version__,
+        "decoder": about_decoder(fitter, plan.coding),
+        "data": [about_family(coded, not plan.files) for coded in data],
+        "overall": {
+            coding: summary([one for own in figures.values() for one in own[coding]])
+            for coding in CODINGS
+        },
+        "families": {
+            name: {coding: summary(own[coding]) for coding in CODINGS}
+            for name, own in figures.items()
+        },
+        "interpolation": interpolation_table(paths),
+        "super_resolution": super_resolution_table(generated, on_progress),
+        "storage": storage_table(data, decoder_bytes(plan.coding, fitter), on_progress),
+        "latent_norm": correlation_table(norms, *(psnr_of(figures, c) for c in CODINGS)),
+        "ablation": ablation_table(
+            plan.generated, AblationRecipe(steps=plan.ablation_steps), on_progress
+        ),
+        "per_model": {
+            name: {
+                "latent_norm": norms[name],
+                **{coding: [asdict(one) for one in own[coding]] for coding in CODINGS},
+            }
+            for name, own in figures.items()
+        },
+    }
+    return Report(tables, data, generated, figures, norms, paths)
+
+
+def measure_both(coded: CodedFamily, on_progress: Progress) -> dict[str, list[Figures]]:
+    """Figures of every model of a family at its native grid, by coding."""
+    models, found = coded.family.models, {coding: list[Figures]() for coding in CODINGS}
+    for i in range(len(models)):
+        original = models.m_s(i)
+        for coding, figures in found.items():
+            figures.append(measure(original, coded.codings[coding].rendering(i)))
+        on_progress(i + 1, len(models), f"{coded.family.name}, compare")
+    return found
+
+
+def psnr_of(figures: dict[str, dict[str, list[Figures]]], coding: str) -> dict[str, list[float]]:
+    """PSNR of every model by family, of one coding."""
+    return {name: [one.psnr_db for one in own[coding]] for name, own in figures.items()}
+
+
+def decoder_bytes(coding: Coding, fitter: Fitter) -> int:
+    """Size of the decoder's file."""
+    given = coding.decoder
+    wanted = fitter.decoder.identity if isinstance(given, Decoder) else given
+    return registry.find(wanted).path.stat().st_size
+
+
+def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
+    """What identifies the decoder, and its size."""
+    decoder = fitter.decoder
+    return {
+        "name": decoder.name,
+        "hash": (decoder.identity or b"").hex(),
+        "architecture": decoder.architecture,
+        "parameters": sum(parameter.numel() for parameter in decoder.parameters()),
+        "fit": coding.fit,
+    }
+
+
+def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
+    """What a family is, and the budget it was stored with."""
+    nz, nx = coded.family.shape
+    return {
+        "family": coded.family.name,
+        "source": "generated" if generated else coded.family.source.name,
+        "models": len(coded.family),
+        "nz": nz,
+        "nx": nx,
+        "budget_bytes_per_model": coded.budget,
+        "stored_bytes_per_model": coded.stored.size / len(coded.family),
+    }

@@ -1,0 +1,128 @@
+"""What a collection costs in bytes: the paper's Tables 13 and 14, from files that were written.
+
+An archive has a fixed part (header, index) and a part for each model. Both are measured on archives
+of the coded models: one of all of them, one of each half. Large collections are written too, with
+the coded models repeated in random order, so that nothing rests on the extrapolation alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from velcodec.codec.coded import CodedModel
+from velcodec.codec.encode import RANGE_STEP_M_S
+from velcodec.codec.fitting import Progress
+from velcodec.codec.write import Contents, archive_bytes
+from velcodec.decoder import LATENT_SIZE
+from velcodec.formats.tile_stream import TileCoding
+from velcodec.formats.vlat import Header
+from velcodec.stored import StoredModel, tables_of
+
+from .coding import CodedFamily
+
+SIZES = (1_000, 10_000, 100_000)
+MOST_WRITTEN = 10_000
+"""Models of the largest archive that is written; beyond it sizes are extrapolated."""
+
+FLOAT_BYTES = 4
+PAPER_BYTES_PER_MODEL = LATENT_SIZE * FLOAT_BYTES
+PAPER_DECODER_BYTES = 1_048_576 * FLOAT_BYTES
+"""The paper's own count of its decoder's parameters (Table 5), as float32."""
+
+
+class Collection:
+    """The coded models of all families, and the sizes of archives of some of them."""
+
+    def __init__(self, families: Sequence[CodedFamily]) -> None:
+        self.decoder = families[0].stored.decoder
+        self.models: list[StoredModel] = [
+            model for coded in families for model in coded.stored.models
+        ]
+        self.grid_bytes = float(
+            np.mean([m.layout.nz * m.layout.nx * FLOAT_BYTES for m in self.models])
+        )
+
+    def size(self, numbers: Sequence[int]) -> int:
+        """Bytes of an archive of the models with these numbers, in this order."""
+        chosen = [self.models[i] for i in numbers]
+        layouts = {model.layout: None for model in chosen}
+        place = {layout: i for i, layout in enumerate(layouts)}
+        header = Header(
+            decoder_hash=self.decoder.identity or b"",
+            decoder_name=self.decoder.name,
+            layouts=tuple(layouts),
+            coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
+        )
+        contents = Contents(
+            header,
+            np.array([place[model.layout] for model in chosen], dtype=np.int64),
+            None,
+            tables_of(self.decoder),
+            RANGE_STEP_M_S,
+        )
+        # The writer reads nothing but tiling and tiles.
+        coded = [CodedModel(m.tiling, m.tiles, 0, 0, 0.0, 0.0) for m in chosen]
+        return len(archive_bytes(contents, coded))
+
+
+def split_cost(collection: Collection, order: Sequence[int]) -> tuple[float, float] | None:
+    """Bytes of the fixed part and of each model; None for a single model.
+
+    Two halves have the fixed part twice and every model once, so it is what they take together
+    beyond the archive of all.
+    """
+    if len(order) < 2:
+        return None
+    middle = len(order) // 2
+    whole = collection.size(order)
+    fixed = collection.size(order[:middle]) + collection.size(order[middle:]) - whole
+    return float(fixed), (whole - fixed) / len(order)
+
+
+def storage_table(
+    families: Sequence[CodedFamily],
+    decoder_bytes: int,
+    on_progress: Progress,
+    sizes: Sequence[int] = SIZES,
+) -> dict[str, Any]:
+    """Bytes of each family's own file, the cost split in two, and bytes of large collections."""
+    collection = Collection(families)
+    random = np.random.default_rng(0)
+    order = random.permutation(len(collection.models)).tolist()
+    split = split_cost(collection, order)
+    rows = []
+    for done, models in enumerate(sizes):
+        on_progress(done, len(sizes), "storage")
+        written = None
+        if models <= MOST_WRITTEN:
+            written = collection.size(random.integers(len(order), size=models).tolist())
+        rows.append(
+            {
+                "models": models,
+                "grid_bytes": collection.grid_bytes * models,
+                "paper_bytes": PAPER_BYTES_PER_MODEL * models,
+                "paper_total_bytes": PAPER_BYTES_PER_MODEL * models + PAPER_DECODER_BYTES,
+                "extrapolated_bytes": split and split[0] + split[1] * models,
+                "written_bytes": written,
+            }
+        )
+    return {
+        "files": [
+            {
+                "family": coded.family.name,
+                "models": len(coded.family),
+                "bytes": coded.stored.size,
+                "bytes_per_model": coded.stored.size / len(coded.family),
+                "grid_bytes_per_model": coded.family.shape[0] * coded.family.shape[1] * FLOAT_BYTES,
+            }
+            for coded in families
+        ],
+        "measured_on_models": len(order),
+        "fixed_bytes": split and split[0],
+        "bytes_of_each_model": split and split[1],
+        "decoder_bytes": decoder_bytes,
+        "collections": rows,
+    }
