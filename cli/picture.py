@@ -17,13 +17,13 @@ INCHES_PER_PANEL = (3.3, 2.5)
 DOTS_PER_INCH = 110
 
 
-def need_matplotlib() -> None:
+def need_matplotlib(instead: str = "use --no-picture") -> None:
     """Raises ClickException, with what to do, where matplotlib is not installed."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise click.ClickException(
-            "the picture needs matplotlib: pip install 'velcodec[plot]', or use --no-picture"
+            f"the picture needs matplotlib: pip install 'velcodec[plot]', or {instead}"
         ) from None
 
 

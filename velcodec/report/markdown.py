@@ -133,12 +133,12 @@ def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str])
         f"{name} {100 * share:.1f} %" for name, share in found["asymmetry_of_family"].items()
     )
     return (
-        f"{title}Means over {found['pairs']} pairs, each within one family, (m/s)². Cross-fade: the "
-        "error of fading one picture into the other.\n\n"
+        f"{title}Means over {found['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
+        "the error of fading one picture into the other.\n\n"
         + table(heads, rows)
         + "\n\nSymmetry, the mean distance of MSE to A at alpha from MSE to B at 1 - alpha as a "
-        f"share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the table "
-        f"above, {100 * found['asymmetry']:.1f} % for single pairs ({families})."
+        f"share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the "
+        f"table above, {100 * found['asymmetry']:.1f} % for single pairs ({families})."
         + _picture(pictures, "interpolation", "From A to B in steps of alpha")
         + _picture(pictures, "interpolation_error", "MSE to A and B over alpha")
     )
@@ -150,17 +150,12 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
         "## Super-resolution\n\n"
         f"{count:,} generated models, fitted at 70 x 70 and measured against the generator's exact "
         "values at the finer grid; upsamplings of the uncompressed 70 x 70 grid beside them. Each "
-        "cell is PSNR in dB / SSIM, the best of a row in bold."
+        "cell is PSNR in dB / SSIM, the best PSNR of a row in bold."
     ]
     for res in RESOLUTIONS:
         own = [row for row in rows if row["resolution"] == res]
         methods = METHODS[:2] if res == RESOLUTIONS[0] else METHODS
-        best = [max(methods, key=lambda m: row[m]["psnr_db"]) for row in own]
-        lines = [
-            [row["family"]]
-            + [_quality(row[m], bold=m == top and len(methods) > 2) for m in methods]
-            for row, top in zip(own, best, strict=True)
-        ]
+        lines = [[row["family"], *_qualities(row, methods)] for row in own]
         reference = paper.RESOLUTIONS[res]
         heads = [f"{res} x {res}", *(METHOD_NAMES[m] for m in methods)]
         parts.append(
@@ -185,9 +180,15 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
     )
 
 
-def _quality(figures: Mapping[str, float], bold: bool) -> str:
-    text = f"{number(figures['psnr_db'], 2)} / {number(figures['ssim'], 4)}"
-    return f"**{text}**" if bold else text
+def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
+    """PSNR and SSIM of each method; the best PSNR in bold where there is a choice."""
+    best = max(methods, key=lambda method: row[method]["psnr_db"])
+    cells = [f"{number(row[m]['psnr_db'], 2)} / {number(row[m]['ssim'], 4)}" for m in methods]
+    bold = len(methods) > len(CODING_NAMES)
+    return [
+        f"**{cell}**" if bold and method == best else cell
+        for method, cell in zip(methods, cells, strict=True)
+    ]
 
 
 def _storage(found: Mapping[str, Any]) -> str:
@@ -231,10 +232,10 @@ def _storage(found: Mapping[str, Any]) -> str:
         + table(["file", "models", "bytes", "bytes/model", "float32 grids : file"], files)
         + f"\n\n{split} The decoder's file has {found['decoder_bytes']:,} bytes.\n\n"
         + table(heads, rows)
-        + "\n\nBytes. Extrapolated: from the two parts. Written: an archive of so many records was "
-        'written, the coded models repeated in random order; a dash where none was. "With decoder" '
-        "takes the written size where there is one. The paper's latents are 256 float32, its decoder "
-        "1,048,576 by its own count."
+        + "\n\nBytes. Extrapolated: from the two parts. Written: an archive of so many records "
+        'was written, the coded models repeated in random order; a dash where none was. "With '
+        "decoder\" takes the written size where there is one. The paper's latents are 256 "
+        "float32, its decoder 1,048,576 by its own count."
     )
 
 
