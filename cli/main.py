@@ -21,6 +21,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .failures import message_of
 from .info import info
+from .synth import synth
 from .train import train
 from .verify import verify
 
@@ -36,6 +37,7 @@ COMMANDS: tuple[click.Command, ...] = (
     evaluate,
     demo,
     decoder,
+    synth,
     train,
 )
 

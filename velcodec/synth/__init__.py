@@ -35,7 +35,22 @@ _FAMILIES: dict[str, Callable[[Draws], Models]] = {
 FAMILIES: tuple[str, ...] = tuple(_FAMILIES)
 """Names that `draw` takes: the ten published families and `geology`."""
 
-__all__ = ["FAMILIES", "Models", "draw", "render_points"]
+SUMMARIES: dict[str, str] = {
+    "flatvel_a": "flat layers, faster with depth",
+    "flatvel_b": "flat layers in any order",
+    "curvevel_a": "curved layers, faster with depth",
+    "curvevel_b": "curved layers in any order",
+    "flatfault_a": "2 to 4 flat layers, one fault",
+    "flatfault_b": "6 to 8 flat layers, two crossing faults",
+    "curvefault_a": "2 to 4 folded layers, one fault",
+    "curvefault_b": "6 to 8 folded layers, two crossing faults",
+    "style_a": "natural images over a depth trend, smooth",
+    "style_b": "natural images over a depth trend, sharp",
+    "geology": "broader: unconformities, salt, lenses, seams, water, gradients",
+}
+"""What each family shows, in a few words."""
+
+__all__ = ["FAMILIES", "SUMMARIES", "Models", "draw", "render_points"]
 
 
 def draw(

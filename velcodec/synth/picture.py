@@ -1,4 +1,4 @@
-"""A picture of generated models, a row per family; needs matplotlib (the `plot` extra).
+"""Pictures of generated models, each on its own velocity range; need matplotlib (`plot` extra).
 
 `python -m velcodec.synth.picture FILE.png` writes the one in docs/generator.md. It never shows
 published models.
@@ -7,9 +7,16 @@ published models.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from velcodec.synth import FAMILIES, draw
+
+COLUMNS = 5
 
 
 def draw_picture(path: str | Path, columns: int = 10, seed: int = 1) -> None:
@@ -21,14 +28,34 @@ def draw_picture(path: str | Path, columns: int = 10, seed: int = 1) -> None:
     for row, family in zip(axes, FAMILIES, strict=True):
         models = draw(family, seed, 0, columns).render(140, 140).numpy()
         for axis, model in zip(row, models, strict=True):
-            axis.imshow(model, cmap="viridis", interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
+            _show(axis, model)
         row[0].set_ylabel(family, rotation=0, ha="right", va="center", fontsize=9)
     figure.subplots_adjust(
         left=0.115, right=0.995, bottom=0.005, top=0.995, wspace=0.05, hspace=0.05
     )
     figure.savefig(path, dpi=68, pil_kwargs={"optimize": True})
+
+
+def draw_models(models: NDArray[np.float32], names: Sequence[str], stream: BinaryIO) -> None:
+    """Write a PNG of `models` (n, nz, nx), at most five in a row, each under its name."""
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(models))
+    rows = -(-len(models) // columns)
+    figure = Figure(figsize=(2 * columns, 2.2 * rows), layout="constrained")
+    axes: Any = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel()[len(models) :]:
+        axis.set_axis_off()
+    for axis, model, name in zip(axes.ravel(), models, names, strict=False):
+        _show(axis, model)
+        axis.set_title(name, fontsize="small")
+    figure.savefig(stream, format="png")
+
+
+def _show(axis: Any, model: NDArray[np.float32]) -> None:
+    axis.imshow(model, cmap="viridis", interpolation="nearest", aspect="auto")
+    axis.set_xticks([])
+    axis.set_yticks([])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,191 @@
+"""`velcodec synth`: generated models as an `.npy` file, some at a time, and a picture of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .failures import about
+from .picture import need_matplotlib
+from .progress import progress
+from .report import show_json, show_pairs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Rendered = NDArray[np.float32]
+
+SAMPLES_AT_ONCE = 2_000_000
+PICTURED = 20
+LAST_START = 1 << 60
+
+
+@click.command(short_help="Write generated models to an .npy file.")
+@click.argument("name", metavar="FAMILY", required=False)
+@click.argument("target", metavar="OUT.NPY", type=options.PATH, required=False)
+@click.option("--list", "listed", is_flag=True, help="List the families and end.")
+@click.option(
+    "--count",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="How many models.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="The same family, seed and number is the same model, always.",
+)
+@click.option(
+    "--start",
+    type=click.IntRange(min=0, max=LAST_START),
+    default=0,
+    show_default=True,
+    metavar="K",
+    help="Number of the first model.",
+)
+@click.option(
+    "--res",
+    callback=options.resolution,
+    default="70",
+    show_default=True,
+    metavar="N|NZxNX",
+    help="Samples along z and x of the same extent.",
+)
+@click.option("--allow-large", is_flag=True, help="Write more than 100 million samples.")
+@click.option(
+    "--picture",
+    type=options.PATH,
+    metavar="P.PNG",
+    help=f"Draw the first {PICTURED} of the models there too (needs matplotlib).",
+)
+@options.device
+@options.force
+@options.as_json
+def synth(
+    name: str | None,
+    target: Path | None,
+    listed: bool,
+    count: int,
+    seed: int,
+    start: int,
+    res: tuple[int, int],
+    allow_large: bool,
+    picture: Path | None,
+    device: str,
+    threads: int | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write N generated models of FAMILY to OUT.NPY: (N, 1, nz, nx) float32, m/s, depth down.
+
+    A model is a continuous function, so that --res 70, 140 and 280 show the same geology exactly.
+    OUT.NPY is written some models at a time and may be larger than the memory.
+
+    \b
+    Example:
+      velcodec synth --list
+      velcodec synth curvefault_a models.npy --count 1000 --seed 1 --picture models.png
+      velcodec synth curvefault_a truth.npy --count 1000 --seed 1 --res 280
+    """
+    if listed:
+        list_families(as_json)
+        return
+    if name is None or target is None:
+        raise click.UsageError(f"Missing argument '{'FAMILY' if name is None else 'OUT.NPY'}'")
+
+    from velcodec import synth as generator
+    from velcodec.device import pick_device, set_threads
+    from velcodec.formats.atomic import check_target
+    from velcodec.resolution import check_resolution
+
+    check_family(name)
+    set_threads(threads)
+    place = pick_device(device)
+    check_resolution(res, count, allow_large)
+    if picture is not None:
+        need_matplotlib("leave out --picture")
+        if picture.resolve() == target.resolve():
+            raise click.UsageError("--picture and OUT.NPY are the same file")
+        check_target(picture, force=force)
+
+    def render(numbers: range) -> Rendered:
+        models = generator.draw(name, seed, numbers.start, len(numbers), place)
+        return models.render(*res).cpu().numpy()
+
+    started = time.perf_counter()
+    numbers = range(start, start + count)
+    with about(target):
+        shape = write_all(render, target, numbers, res, force)
+    if picture is not None:
+        draw(render, picture, numbers[:PICTURED], force)
+    seconds = time.perf_counter() - started
+    if as_json:
+        source = {"family": name, "seed": seed, "start": start}
+        files = {"target": target, "picture": picture}
+        show_json({**source, **files, "shape": shape, "seconds": seconds})
+        return
+    click.echo(
+        f"{target}: {' x '.join(map(str, shape))}; {name}, seed {seed}, "
+        f"numbers {numbers[0]} to {numbers[-1]}; {seconds:.1f} s"
+    )
+
+
+def list_families(as_json: bool) -> None:
+    """Print every family with what it is."""
+    from velcodec.synth import SUMMARIES
+
+    if as_json:
+        show_json({"families": SUMMARIES})
+    else:
+        show_pairs(SUMMARIES)
+
+
+def check_family(name: str) -> None:
+    """OptionError unless there is such a family."""
+    from velcodec.formats.errors import OptionError
+    from velcodec.synth import FAMILIES
+
+    if name not in FAMILIES:
+        raise OptionError(f"FAMILY: found {name!r}, expected one of {', '.join(FAMILIES)}")
+
+
+def write_all(
+    render: Callable[[range], Rendered],
+    target: Path,
+    numbers: range,
+    res: tuple[int, int],
+    force: bool,
+) -> tuple[int, ...]:
+    """Render the models `numbers` to `target`, some at a time; the shape of the array."""
+    from velcodec.formats.atomic import atomic_write
+    from velcodec.formats.npy import NpyWriter
+
+    at_once = max(1, SAMPLES_AT_ONCE // (res[0] * res[1]))
+    with progress(target.name) as update, atomic_write(target, force=force) as stream:
+        writer = NpyWriter(stream, (len(numbers), 1, *res), "<f4")
+        for first in range(0, len(numbers), at_once):
+            block = numbers[first : first + at_once]
+            writer.add(render(block))
+            update(first + len(block), len(numbers), "generate")
+        writer.close()
+    return writer.shape
+
+
+def draw(render: Callable[[range], Rendered], path: Path, numbers: range, force: bool) -> None:
+    """Write the picture, each model on its own velocity range."""
+    from velcodec.formats.atomic import atomic_write
+    from velcodec.synth.picture import draw_models
+
+    with about(path), atomic_write(path, force=force) as stream:
+        draw_models(render(numbers), [str(number) for number in numbers], stream)

@@ -1,0 +1,124 @@
+"""Generated models land in a file as they are drawn: whole, the same for a seed, unit m/s."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from velcodec import synth
+
+Run = Callable[..., Result]
+
+FAMILY = "curvefault_b"
+
+
+@pytest.fixture
+def generate(run: Run) -> Callable[..., np.ndarray]:
+    """Run `velcodec synth` to a file that is replaced, and load it."""
+
+    def write(*arguments: object) -> np.ndarray:
+        result = run("synth", FAMILY, "out.npy", "--device", "cpu", "--force", *arguments)
+        assert result.exit_code == 0, result.stderr
+        return np.load("out.npy")
+
+    return write
+
+
+def assert_same(a: np.ndarray, b: np.ndarray) -> None:
+    """Equal but for float rounding."""
+    assert a.shape == b.shape
+    assert (np.abs(a - b) > 0.05).mean() < 1e-4
+
+
+def test_the_file_holds_models_as_openfwi_has_them(generate: Callable[..., np.ndarray]) -> None:
+    models = generate("--count", 5, "--seed", 3)
+    assert models.shape == (5, 1, 70, 70)
+    assert models.dtype == np.float32
+    assert 1500.0 <= models.min() < models.max() <= 4500.0
+    assert_same(models[:, 0], synth.draw(FAMILY, 3, 0, 5).render(70, 70).numpy())
+
+
+def test_models_written_in_blocks_are_those_written_at_once(
+    generate: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = generate("--count", 5, "--res", "30")
+    monkeypatch.setattr("velcodec.cli.synth.SAMPLES_AT_ONCE", 2 * 30 * 30)
+    assert_same(generate("--count", 5, "--res", "30"), whole)
+
+
+def test_a_later_start_continues_the_same_models(generate: Callable[..., np.ndarray]) -> None:
+    whole = generate("--count", 6, "--res", "30")
+    assert_same(generate("--count", 2, "--start", 3, "--res", "30"), whole[3:5])
+
+
+def test_another_resolution_shows_the_same_geology(generate: Callable[..., np.ndarray]) -> None:
+    coarse = generate("--count", 2, "--res", "20x30")
+    fine = generate("--count", 2, "--res", "60x90")
+    assert fine.shape == (2, 1, 60, 90)
+    # Odd factors put every coarse sample on a fine one.
+    np.testing.assert_allclose(fine[..., 1::3, 1::3], coarse, atol=0.5)
+
+
+def test_the_figures_say_what_was_written(run: Run) -> None:
+    result = run("synth", "style_a", "out.npy", "--count", 2, "--start", 7, "--json")
+    found = json.loads(result.stdout)
+    assert found["shape"] == [2, 1, 70, 70]
+    assert (found["family"], found["seed"], found["start"]) == ("style_a", 0, 7)
+    assert found["picture"] is None
+
+
+def test_the_picture_shows_the_first_models(run: Run) -> None:
+    result = run("synth", "geology", "out.npy", "--count", 7, "--picture", "out.png")
+    assert result.exit_code == 0, result.stderr
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+    assert len(np.load("out.npy")) == 7
+
+
+def test_every_family_is_listed_with_what_it_shows(run: Run) -> None:
+    shown = run("synth", "--list").stdout
+    assert [line.split()[0] for line in shown.splitlines()] == list(synth.FAMILIES)
+    families = json.loads(run("synth", "--list", "--json").stdout)["families"]
+    assert tuple(families) == synth.FAMILIES
+    assert all(families.values())
+
+
+def test_an_unknown_family_is_refused_with_the_list(run: Run) -> None:
+    result = run("synth", "marmousi", "out.npy")
+    assert result.exit_code == 2
+    assert "'marmousi'" in result.stderr
+    assert all(family in result.stderr for family in synth.FAMILIES)
+    assert not Path("out.npy").exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("geology",)], ids=len)
+def test_a_missing_argument_is_named(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run("synth", *arguments)
+    assert result.exit_code == 2
+    assert ("FAMILY", "OUT.NPY")[len(arguments)] in result.stderr
+
+
+@pytest.mark.parametrize("taken", ["out.npy", "out.png"])
+def test_nothing_is_replaced_unasked(run: Run, taken: str) -> None:
+    Path(taken).write_text("mine")
+    result = run("synth", "geology", "out.npy", "--count", 1, "--picture", "out.png")
+    assert result.exit_code == 60
+    assert Path(taken).read_text() == "mine"
+    assert [path.name for path in Path.cwd().iterdir()] == [taken]
+
+
+def test_a_picture_in_the_models_place_is_refused(run: Run) -> None:
+    result = run("synth", "geology", "out.npy", "--picture", "./out.npy", "--force")
+    assert result.exit_code == 2
+    assert not Path("out.npy").exists()
+
+
+def test_an_absurd_size_needs_confirmation(run: Run) -> None:
+    result = run("synth", "geology", "out.npy", "--count", 10**9)
+    assert result.exit_code == 40
+    assert "--allow-large" in result.stderr
+    assert not Path("out.npy").exists()
