@@ -26,10 +26,10 @@ OPTIONS = ["--decoder", "tiny", "--device", "cpu", "--bytes-per-model", str(BUDG
 
 @pytest.fixture(scope="session")
 def coded(tiny_home: Path) -> CodedFamily:
-    """Two models of 10 x 12 in both codings."""
+    """Two models of 8 x 8 in both codings."""
     decoder = read_decoder(tiny_home / "decoders" / "tiny.safetensors")
     coding = Coding(BUDGET, decoder=decoder, device="cpu")
-    family = Family("layers", as_models(layered(2, 10, 12)))
+    family = Family("layers", as_models(layered(2, 8, 8)))
     return code_family(family, make_fitter(coding), coding, Description(), no_progress)
 
 
@@ -37,7 +37,7 @@ def coded(tiny_home: Path) -> CodedFamily:
 def folder(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a file of models and the report on it, in `report`."""
     place = tmp_path_factory.mktemp("evaluated")
-    np.save(place / "a.npy", layered(2, 10, 12))
+    np.save(place / "a.npy", layered(2, 8, 8))
     arguments = ["evaluate", "a.npy", "--report", "report", "--family", "flatvel_a"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(HOME_VARIABLE, str(tiny_home))
