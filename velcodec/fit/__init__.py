@@ -57,7 +57,9 @@ def fit_latents(
     weight = precision[:, None] * decoder.prior_precision
     if method == "adam":
         return adam(decoder, start, target, points, weight)
-    return descend(decoder, start, target, points, weight, options)
+    options = options or LMOptions()
+    near = adam(decoder, start, target, points, weight, options.adam_steps)
+    return descend(decoder, near, target, points, weight, options)
 
 
 __all__ = ["Encoder", "LMOptions", "Method", "amortised_latents", "fit_latents"]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from velcodec.decoder.base import Decoder
 
+from .views import some_points
+
 POINTS_PER_BLOCK = 2048
 TILES_PER_BLOCK = 4
 """Points and tiles that one Jacobian block holds at a time; bounds memory."""
@@ -31,7 +33,8 @@ class LMOptions:
     points end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them
     early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is
     exact. A tile leaves a stage when its error is below `enough` times the prior's weight, where
-    rounding will decide its quality.
+    rounding will decide its quality. Before all that, `adam_steps` small steps of Adam find the way
+    (see `velcodec.fit.adam`).
     """
 
     stages: tuple[tuple[int, int], ...] = ((640, 8), (1225, 4))
@@ -41,6 +44,7 @@ class LMOptions:
     first_damping: float = 1e-2
     attempts: int = 4
     hessian_points: int = 640
+    adam_steps: int = 150
 
 
 STEPS_PER_PASS = 2
@@ -81,12 +85,6 @@ def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tens
     for z, y in zip(latent.split(TILES_PER_BLOCK), target.split(TILES_PER_BLOCK), strict=True):
         parts.append((decoder(points, z) - y).square().mean(1))
     return torch.cat(parts)
-
-
-def some_points(count: int, keep: int, seed: int, device: torch.device) -> Tensor:
-    """Numbers of at most `keep` of `count` points in random order, the same for the same seed."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(count, generator=generator)[:keep].to(device)
 
 
 class Descent:

@@ -16,7 +16,8 @@ from velcodec.coordinates import grid_points
 from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
 from velcodec.fit import Encoder, fit_latents
-from velcodec.fit.lm import hessian_of, some_points
+from velcodec.fit.lm import hessian_of
+from velcodec.fit.views import some_points
 from velcodec.formats.tables import LatentTables, integer_frequencies
 from velcodec.quantise import quantise
 
