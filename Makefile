@@ -43,8 +43,10 @@ lint: setup
 typecheck: setup
 	$(BIN)/mypy
 
-# Bytes, PSNR, SSIM, MAE and seconds of every .npy file in the folder VELCODEC_REAL_DATA.
+# Generated models per second, then bytes, PSNR, SSIM, MAE and seconds of every .npy file in the
+# folder VELCODEC_REAL_DATA.
 bench: setup
+	$(BIN)/python benchmarks/generator.py
 ifdef VELCODEC_REAL_DATA
 	$(BIN)/velcodec evaluate $(sort $(wildcard $(VELCODEC_REAL_DATA)/*.npy))
 else

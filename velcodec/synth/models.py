@@ -16,7 +16,9 @@ from torch import Tensor
 CELLS = 70.0
 """Cells along each axis of the published grid; lengths in this package are in these cells."""
 
-_CHUNK = 1 << 21
+# Points evaluated at once. On a CPU intermediate results of this size stay in the cache, two to
+# three times as fast as larger ones; on a GPU larger ones hide the cost of starting an operation.
+_CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 21
 
 
 def render_points(nz: int, nx: int, device: torch.device | str = "cpu") -> Tensor:
@@ -76,7 +78,8 @@ class Models(ABC):
         cells = (points.to(self.device, torch.float32) + 1.0) * (CELLS / 2.0)
         x, z = cells[..., 0], cells[..., 1]
         x, z = (x[None], z[None]) if shared else (x, z)
-        rows = max(1, _CHUNK // max(1, x.shape[1]))
+        chunk = _CHUNK_CPU if self.device.type == "cpu" else _CHUNK_GPU
+        rows = max(1, chunk // max(1, x.shape[1]))
         if self.count <= rows:
             return self._velocity(x, z).expand(self.count, -1)
         parts = []

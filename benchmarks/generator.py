@@ -1,0 +1,53 @@
+"""Generated models of 70 x 70 per second, drawn and rendered, by family and number of threads.
+
+`python benchmarks/generator.py [--device cuda] [FAMILY...]`. Each figure is the best of several
+runs, because other work on the machine only ever slows one down. On one CPU thread seconds are
+those of the process, which other work changes least; otherwise those of the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import torch
+
+from velcodec import synth
+
+MODELS = 128
+THREADS = {1: "one thread", 2: "two threads"}
+
+
+def models_per_second(family: str, device: str, threads: int, runs: int) -> float:
+    """Best of `runs` runs, after one that warms up."""
+    clock = time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+    times = []
+    for seed in range(runs + 1):
+        started = clock()
+        synth.draw(family, seed, 0, MODELS, device).render(70, 70).cpu()
+        times.append(clock() - started)
+    return MODELS / min(times[1:])
+
+
+def main() -> None:
+    """Print a markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("families", nargs="*", default=list(synth.FAMILIES))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--runs", type=int, default=5)
+    asked = parser.parse_args()
+    print(f"| family | {' | '.join(THREADS.values())} | over the slowest |")
+    print("|---" * (len(THREADS) + 2) + "|")
+    speeds: dict[str, list[float]] = {family: [] for family in asked.families}
+    for threads in THREADS:
+        torch.set_num_threads(threads)
+        for family, found in speeds.items():
+            found.append(models_per_second(family, asked.device, threads, asked.runs))
+    slowest = min(found[0] for found in speeds.values())
+    for family, found in speeds.items():
+        cells = " | ".join(f"{speed:.0f}" for speed in found)
+        print(f"| {family} | {cells} | {found[0] / slowest:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
