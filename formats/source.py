@@ -11,20 +11,27 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import InputFileError, TruncatedError
+from .errors import InputFileError, OptionError, TruncatedError
 
 
 class ByteSource:
-    """Reads ranges of an archive; safe to share between threads."""
+    """Reads ranges of an archive; safe to share between threads.
 
-    def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
+    Raises InputFileError, or OptionError for what is neither a path nor bytes nor a binary stream.
+    """
+
+    def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
         self._lock = threading.Lock()
-        self._owned = isinstance(source, (str, Path))
+        self._owned = isinstance(source, (str, os.PathLike))
         self._stream: BinaryIO
         if isinstance(source, (bytes, bytearray, memoryview)):
             self.name, self._stream = "archive", io.BytesIO(source)
-        elif isinstance(source, (str, Path)):
+        elif isinstance(source, (str, os.PathLike)):
             self.name, self._stream = str(source), _open(Path(source))
+        elif not _is_binary_stream(source):
+            raise OptionError(
+                f"archive: found {type(source).__name__}, expected a path, bytes or a binary file"
+            )
         else:
             self.name, self._stream = str(getattr(source, "name", "archive")), source
         try:
@@ -56,6 +63,10 @@ class ByteSource:
         """Close the file, if this object opened it."""
         if self._owned:
             self._stream.close()
+
+
+def _is_binary_stream(source: object) -> bool:
+    return hasattr(source, "seek") and not isinstance(source, io.TextIOBase)
 
 
 def _open(path: Path) -> BinaryIO:

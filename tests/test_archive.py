@@ -17,11 +17,14 @@ from velcodec import Archive
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import (
     CorruptError,
+    InputDtypeError,
+    InputShapeError,
     KeyNotFoundError,
     MissingDecoderError,
     MixedShapesError,
     ModelNumberError,
     NotVlatError,
+    OptionError,
     PointsOutsideError,
     ResolutionError,
     TruncatedError,
@@ -82,6 +85,26 @@ def test_a_number_out_of_range_is_told(archive: Archive) -> None:
     for number in (3, -4):
         with pytest.raises(ModelNumberError, match=str(number)):
             archive.decode(number)
+
+
+@pytest.mark.parametrize("which", [1.5, None, 1.0, [0, 1.5], {}, slice(0, 1.5)], ids=repr)
+def test_what_is_neither_number_nor_key_is_refused(archive: Archive, which: object) -> None:
+    with pytest.raises(
+        (OptionError, ModelNumberError), match=r"^archive: model|^models: found none"
+    ):
+        _ = archive[which]  # type: ignore[index]
+
+
+def test_numpy_numbers_are_numbers(archive: Archive) -> None:
+    for number in (np.int64(1), np.array(1), np.uint8(1)):
+        np.testing.assert_array_equal(archive.decode(number), archive[1])
+    assert archive.decode(np.array([2, 0])).shape == (2, 24, 30)
+
+
+def test_what_is_no_archive_at_all_is_refused(tmp_path: Path) -> None:
+    for source in (3, None, [b"x"], io.StringIO("text")):
+        with pytest.raises(OptionError, match="expected a path, bytes or a binary file"):
+            velcodec.open(source)  # type: ignore[arg-type]
 
 
 def test_it_opens_from_a_path_bytes_and_a_stream(
@@ -167,6 +190,30 @@ def test_points_are_x_first(archive: Archive) -> None:
 def test_a_point_outside_is_refused(archive: Archive) -> None:
     with pytest.raises(PointsOutsideError, match="point 0"):
         archive.sample(0, [(0.0, 60.0)])
+
+
+def test_points_that_are_not_numbers_are_refused(archive: Archive) -> None:
+    for ask in (archive.sample, archive.gradient):
+        with pytest.raises(InputDtypeError, match="points: found <U1, expected numbers"):
+            ask(0, [["a", "b"]])
+        with pytest.raises(InputDtypeError, match="object"):
+            ask(0, [[None, 1.0]])
+        with pytest.raises(InputShapeError, match=r"points: expected shape \(P, 2\)"):
+            ask(0, [[200.0, 60.0], [200.0]])
+
+
+def test_samples_and_slopes_are_in_the_units_that_decode_gives(tiny: Decoder) -> None:
+    models = layered(1, 16, 20)
+    options = {"dx": 20.0, "dz": 5.0, "decoder": tiny}
+    metres = velcodec.open(velcodec.compress(models, **options))
+    kilometres = velcodec.open(velcodec.compress(models / 1000.0, units="km/s", **options))
+    points = kilometres.geometry(0).sample_points()
+    speeds = kilometres.sample(0, points)
+    np.testing.assert_allclose(speeds.reshape(16, 20), kilometres[0], atol=1e-4)
+    np.testing.assert_allclose(speeds * 1000.0, metres.sample(0, points), atol=1.0)
+    # Both hold nearly the same model, but not to the last bit: compare most of the slopes.
+    slopes, expected = kilometres.gradient(0, points) * 1000.0, metres.gradient(0, points)
+    assert np.median(np.abs(slopes - expected)) < 0.01 * np.abs(expected).max()
 
 
 def exact(data: bytes, tiny: Decoder) -> Archive:

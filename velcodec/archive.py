@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
+from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from velcodec.codec.values import unit_scale
 from velcodec.coordinates import Float64, Geometry
 from velcodec.formats.errors import (
     KeyNotFoundError,
     ModelNumberError,
+    OptionError,
 )
 from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.resolution import Resolution, check_resolution
@@ -90,11 +93,17 @@ class Archive:
     def index(self, which: Number) -> int:
         """Number in [0, len) of a model given by number (negative from the end) or key.
 
-        Raises ModelNumberError (an IndexError) or KeyNotFoundError (a KeyError).
+        Raises ModelNumberError (an IndexError), KeyNotFoundError (a KeyError), or OptionError for
+        what is neither.
         """
         if isinstance(which, str):
             return self._reader.key_index(which)
-        number = int(which)
+        try:
+            number = as_index(which)
+        except TypeError:
+            raise OptionError(
+                f"{self._reader.name}: model: found {which!r}, expected a number, a key or a slice"
+            ) from None
         if not -len(self) <= number < len(self):
             raise ModelNumberError(
                 f"{self._reader.name}: model: found number {number}, expected one of {len(self)}"
@@ -155,7 +164,11 @@ class Archive:
     def __getitem__(self, which: int | str | slice) -> Any:
         """A model at its native grid (nz, nx); a list of models for a slice."""
         if isinstance(which, slice):
-            return list(self._arrays(range(*which.indices(len(self)))))
+            try:
+                numbers = range(*which.indices(len(self)))
+            except TypeError as error:
+                raise OptionError(f"{self._reader.name}: models: {error}") from None
+            return list(self._arrays(numbers))
         return self.decode(which)
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
@@ -196,9 +209,9 @@ class Archive:
         With `device` the result is a tensor computed and kept there. Raises ResolutionError (below
         1, or more than 100 million samples in all without `allow_large`), MixedShapesError (native
         grids, dtypes, units or orders that differ), MissingDecoderError, CorruptError,
-        ModelNumberError, KeyNotFoundError.
+        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key).
         """
-        one = isinstance(which, (int, str, np.integer))
+        one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
         numbers = [self.index(i) for i in wanted]
         grid = check_resolution(res, len(numbers), allow_large)
@@ -217,18 +230,21 @@ class Archive:
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
-        """Velocity (P,) in m/s at points (x, z) in metres, shape (P, 2), anywhere in the extent.
+        """Velocity (P,), float64, at points (x, z) in metres, shape (P, 2), anywhere in the extent.
 
-        Raises PointsOutsideError, InputShapeError, NonFiniteError.
+        It is in the units of the archive, m/s or km/s, as `decode` gives them. Raises
+        PointsOutsideError, InputShapeError, InputDtypeError, NonFiniteError.
         """
         from velcodec.codec.output import sample
 
         model = self._models([self.index(which)])[0]
         cells = self.geometry(which).to_cells(points)
-        return sample(self._decoder(self._device), model, cells)
+        speeds = sample(self._decoder(self._device), model, cells)
+        return speeds / unit_scale(model.layout.units)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
-        """Velocity gradient (P, 2), d/dx and d/dz in m/s per metre, at points as for `sample`.
+        """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
+        km/s per metre where the archive is in km/s.
 
         It is the analytic derivative of the rendering, zero where that is held at the model's own
         minimum or maximum.
@@ -238,7 +254,8 @@ class Archive:
         model = self._models([self.index(which)])[0]
         ground = self.geometry(which)
         per_cell = gradient(self._decoder(self._device), model, ground.to_cells(points))
-        return per_cell / (ground.dx_m, ground.dz_m)
+        spacing = np.array([ground.dx_m, ground.dz_m])
+        return per_cell / (spacing * unit_scale(model.layout.units))
 
     def decoder(self) -> Decoder:
         """The decoder that this archive was made with, loaded. Raises MissingDecoderError."""

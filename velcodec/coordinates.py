@@ -19,7 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from velcodec.formats.errors import InputShapeError, NonFiniteError, PointsOutsideError
+from velcodec.formats.errors import (
+    InputDtypeError,
+    InputShapeError,
+    NonFiniteError,
+    PointsOutsideError,
+)
 
 Float64 = NDArray[np.float64]
 
@@ -67,7 +72,8 @@ class Geometry:
     def to_cells(self, points: ArrayLike) -> Float64:
         """Points (x, z) in metres, shape (P, 2), to cell coordinates within [0, n].
 
-        Raises InputShapeError (not (P, 2)), NonFiniteError, PointsOutsideError (beyond the extent).
+        Raises InputShapeError (not (P, 2)), InputDtypeError (not numbers), NonFiniteError,
+        PointsOutsideError (beyond the extent).
         """
         metres = check_points(points)
         spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
@@ -85,8 +91,16 @@ class Geometry:
 
 
 def check_points(points: Any) -> Float64:
-    """`points` as float64 of shape (P, 2), or InputShapeError / NonFiniteError."""
-    metres = np.asarray(points, dtype=np.float64)
+    """`points` as float64 of shape (P, 2), or InputShapeError, InputDtypeError, NonFiniteError."""
+    try:
+        found = np.asarray(points)
+    except ValueError as error:  # rows of different lengths
+        raise InputShapeError(
+            f"points: expected shape (P, 2) with columns x, z: {error}"
+        ) from error
+    if found.dtype.kind not in "iuf":
+        raise InputDtypeError(f"points: found {found.dtype}, expected numbers of metres")
+    metres = found.astype(np.float64)
     if metres.ndim != 2 or metres.shape[1] != 2:
         raise InputShapeError(
             f"points: expected shape (P, 2) with columns x, z, found {metres.shape}"
