@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +15,13 @@ from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.encoder import read_encoder, save_encoder
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
-from velcodec.formats.errors import DecoderFileError, OptionError
+from velcodec.formats.errors import (
+    DecoderFileError,
+    InputDtypeError,
+    InputShapeError,
+    OptionError,
+    VelcodecError,
+)
 
 GRID = (20, 20)
 
@@ -113,6 +121,51 @@ def test_gradient_and_hessian_are_those_of_the_error(
 def test_an_unknown_method_is_refused(decoder: Decoder, points: Tensor, target: Tensor) -> None:
     with pytest.raises(OptionError, match="newton"):
         fit_latents(decoder, target, points, method="newton")  # type: ignore[arg-type]
+
+
+BAD_TENSORS: dict[str, tuple[type[VelcodecError], str, dict[str, object]]] = {
+    "one axis": (InputShapeError, r"target: found shape \(400,\)", {"target": torch.zeros(400)}),
+    "as a grid": (InputShapeError, r"expected \(B, 400\)", {"target": torch.zeros(5, 20, 20)}),
+    "too few": (InputShapeError, r"expected \(B, 400\)", {"target": torch.zeros(5, 399)}),
+    "x only": (InputShapeError, "columns x, z", {"points": torch.zeros(400)}),
+    "three columns": (InputShapeError, r"points: .*\(400, 3\)", {"points": torch.zeros(400, 3)}),
+    "another grid": (InputShapeError, "grid: found 20 x 21 samples", {"grid": (20, 21)}),
+    "one weight": (InputShapeError, r"expected \(5,\)", {"precision": torch.zeros(1)}),
+    "float64": (
+        InputDtypeError,
+        "target: found torch.float64",
+        {"target": torch.zeros(5, 400).double()},
+    ),
+    "integers": (
+        InputDtypeError,
+        "points: found torch.int64",
+        {"points": torch.zeros(400, 2).long()},
+    ),
+    "NumPy": (InputDtypeError, "target: found ndarray", {"target": np.zeros((5, 400))}),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TENSORS)
+def test_tensors_of_a_wrong_shape_or_dtype_are_refused(
+    decoder: Decoder, points: Tensor, target: Tensor, case: str
+) -> None:
+    kind, said, bad = BAD_TENSORS[case]
+    good: dict[str, Any] = {"target": target, "points": points}
+    with pytest.raises(kind, match=said) as refused:
+        fit_latents(decoder, **(good | bad))
+    assert "expected" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("absent", ["encoder", "grid"])
+def test_amortised_without_an_encoder_or_grid_is_refused(
+    decoder: Decoder, points: Tensor, target: Tensor, absent: str
+) -> None:
+    needed: dict[str, Any] = {"encoder": Encoder(channels=4).eval(), "grid": GRID}
+    latents = fit_latents(decoder, target, points, method="amortised", **needed)
+    assert latents.shape == (5, 256)
+    with pytest.raises(OptionError, match=f"found no {absent}"):
+        fit_latents(decoder, target, points, method="amortised", **(needed | {absent: None}))
 
 
 def test_the_amortised_start_is_the_encoders_guess(decoder: Decoder, target: Tensor) -> None:

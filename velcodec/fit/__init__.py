@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.formats.errors import OptionError
+from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
 
 from .adam import adam
 from .encoder import Encoder
@@ -28,6 +28,46 @@ def amortised_latents(
     return torch.cat(parts)
 
 
+def _check_tensors(
+    decoder: Decoder,
+    target: Tensor,
+    points: Tensor,
+    grid: tuple[int, int] | None,
+    precision: Tensor | None,
+) -> None:
+    """InputDtypeError or InputShapeError unless the tensors are what `fit_latents` says."""
+    like = next(decoder.parameters())
+    for name, tensor in {"target": target, "points": points, "precision": precision}.items():
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Tensor):
+            raise InputDtypeError(
+                f"{name}: found {type(tensor).__name__}, expected a torch tensor of {like.dtype}"
+            )
+        if (tensor.dtype, tensor.device) != (like.dtype, like.device):
+            raise InputDtypeError(
+                f"{name}: found {tensor.dtype} on {tensor.device}, "
+                f"expected {like.dtype} on {like.device} like the decoder"
+            )
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise InputShapeError(
+            f"points: found shape {tuple(points.shape)}, expected (P, 2) with columns x, z"
+        )
+    if target.ndim != 2 or target.shape[1] != len(points):
+        raise InputShapeError(
+            f"target: found shape {tuple(target.shape)}, expected (B, {len(points)}): "
+            f"a value for each of {len(points)} points"
+        )
+    if grid is not None and grid[0] * grid[1] != len(points):
+        raise InputShapeError(
+            f"grid: found {grid[0]} x {grid[1]} samples, expected as many as {len(points)} points"
+        )
+    if precision is not None and precision.shape != target.shape[:1]:
+        raise InputShapeError(
+            f"precision: found shape {tuple(precision.shape)}, expected ({len(target)},)"
+        )
+
+
 def fit_latents(
     decoder: Decoder,
     target: Tensor,
@@ -44,10 +84,16 @@ def fit_latents(
     `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. With `grid`
     (nz, nx) the points are that grid's, row by row, and `encoder` can look at it. `precision` (B,)
     weights the Gaussian prior against the mean squared error; by default it is the decoder's own.
-    Raises `OptionError` for an unknown `method`. Source: docs/decoder.md, "Fitting".
+    Raises OptionError for an unknown `method`, or "amortised" without `encoder` and `grid`;
+    InputShapeError and InputDtypeError for tensors that are not as said, of the decoder's dtype and
+    on its device. Source: docs/decoder.md, "Fitting".
     """
     if method not in get_args(Method):
         raise OptionError(f"fit method: found {method!r}, expected one of {get_args(Method)}")
+    if method == "amortised" and (encoder is None or grid is None):
+        absent = "encoder" if encoder is None else "grid"
+        raise OptionError(f"fit method amortised: found no {absent}, expected encoder and grid")
+    _check_tensors(decoder, target, points, grid, precision)
     start = amortised_latents(decoder, encoder, target, grid)
     if method == "amortised":
         return start
