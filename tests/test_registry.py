@@ -91,6 +91,16 @@ def test_a_path_that_is_not_there_is_told(tmp_path: Path) -> None:
         registry.find(tmp_path / "no.safetensors")
 
 
+def test_too_short_a_hash_is_told_how_many_digits_it_needs(file: Path) -> None:
+    identity = registry.add(file).identity.hex()
+    assert registry.find(identity[:6]).name == "tiny"
+    with pytest.raises(MissingDecoderError, match=f"'{identity[:4]}'.* needs 6 digits or more"):
+        registry.find(identity[:4])
+    with pytest.raises(MissingDecoderError) as other:
+        registry.find("tin")
+    assert "digits" not in str(other.value)
+
+
 def test_the_users_folder_follows_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ HOME_VARIABLE = "VELCODEC_HOME"
 SUFFIX = ".safetensors"
 ENCODER_SUFFIX = ".encoder.safetensors"
 MIN_HASH_DIGITS = 6
+_HEX = re.compile(r"[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _matches(entry: Entry, wanted: str | bytes | None) -> bool:
         return entry.place == "shipped"
     if isinstance(wanted, bytes):
         return entry.identity == wanted
-    is_hash = len(wanted) >= MIN_HASH_DIGITS and re.fullmatch(r"[0-9a-fA-F]+", wanted)
+    is_hash = len(wanted) >= MIN_HASH_DIGITS and _HEX.fullmatch(wanted)
     return entry.name == wanted or bool(is_hash and entry.identity.hex().startswith(wanted.lower()))
 
 
@@ -147,6 +148,8 @@ def _missing(wanted: str | bytes | None, name: str = "") -> str:
         what += f" {name!r} with hash {wanted.hex()}" if name else f" with hash {wanted.hex()}"
     elif wanted is not None:
         what += f" {wanted!r}"
+        if len(wanted) < MIN_HASH_DIGITS and _HEX.fullmatch(wanted):
+            what += f" (the beginning of a hash needs {MIN_HASH_DIGITS} digits or more)"
     return (
         f"{what} not found in {user_folder()} or {shipped_folder()}; get its file from whoever "
         f"made the archive and run `velcodec decoder add FILE`, or name the file with --decoder"
