@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from velcodec.formats.errors import (
     BudgetError,
     EmptyInputError,
     InputDtypeError,
+    InputFileError,
     InputShapeError,
     MissingDecoderError,
     MixedShapesError,
@@ -238,6 +240,44 @@ def test_progress_is_reported_to_the_end() -> None:
     encode(layered(2, 10, 10), Description(), coding, lambda *report: seen.append(report))
     assert {stage for _, _, stage in seen} >= {"fit", "quantise"}
     assert all(0 <= done <= total for done, total, _ in seen)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_path_stands_for_the_models_in_the_file(kind: type, tmp_path: Path) -> None:
+    models = layered(2, 8, 10)
+    path = tmp_path / "models.npy"
+    np.save(path, models.swapaxes(1, 2))
+    data = velcodec.compress(kind(path), decoder="tiny", order="xz")
+    assert velcodec.decompress(data).shape == (2, 10, 8)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert velcodec.open(data).info()["source_sha256"] == digest
+    with pytest.raises(InputFileError, match="nowhere"):
+        velcodec.compress(kind(tmp_path / "nowhere.npy"), decoder="tiny")
+
+
+def warnings_of(caplog: pytest.LogCaptureFixture, models: np.ndarray, **options: str) -> list[str]:
+    """What compressing says, but for the quality floor."""
+    caplog.clear()
+    velcodec.compress(models, decoder="tiny", **options)
+    return [text for text in caplog.messages if "stay under" not in text]
+
+
+def test_values_that_look_like_km_s_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    models = np.full((2, 5, 5), 4.5)
+    (said,) = warnings_of(caplog, models)
+    assert "below 20 m/s" in said
+    assert "--units km/s" in said
+    assert warnings_of(caplog, models, units="km/s") == []
+    models[1, 2, 2] = 1500.0
+    assert warnings_of(caplog, models) == []
+
+
+def test_negative_velocities_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    models = np.full((2, 5, 5), 2000.0)
+    models[1] = -3.5
+    for units in ("m/s", "km/s"):
+        (said,) = warnings_of(caplog, models, units=units)
+        assert f"negative velocities, down to -3.5 {units}" in said
 
 
 def test_the_decoder_may_be_given_loaded(tiny: Decoder) -> None:

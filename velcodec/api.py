@@ -6,8 +6,10 @@ caller's business, but for the archive bytes themselves.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -18,7 +20,7 @@ from velcodec.archive import Archive
 from velcodec.formats.errors import EmptyInputError, OptionError
 from velcodec.formats.footer import MAX_KEY_BYTES
 from velcodec.formats.header import MAX_HEADER_BYTES
-from velcodec.formats.npy import ModelArray, as_models
+from velcodec.formats.npy import ModelArray, as_models, read_models
 from velcodec.formats.tile_stream import TileCoding
 from velcodec.formats.vlat import Header, Layout, Source
 from velcodec.resolution import Resolution
@@ -30,9 +32,14 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
     from velcodec.fit import Method
 
+log = logging.getLogger(__name__)
+
 MOST_METRES = 1e12
 
-Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
+SLOWEST_M_S = 20.0
+"""No rock is as slow: models that are slower throughout are in km/s."""
+
+Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -87,14 +94,15 @@ def compress(
 ) -> bytes:
     """Compress models to the bytes of a `.vlat` archive.
 
-    `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, or a
-    list of (nz, nx) arrays of any shapes. The last two axes are [z, x], or [x, z] with order "xz".
-    `dx`, `dz` and `origin` (x, z) are in metres, values in `units` (m/s or km/s). Without
-    `bytes_per_model` every model reaches 30 dB where the decoder's ladder can; with it the archive
-    takes at most that many bytes per model, overhead included. `latent_only` is the only mode so
-    far. `fit` is lm, adam or amortised.
+    `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, the
+    path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
+    axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
+    in `units` (m/s or km/s). Without `bytes_per_model` every model reaches 30 dB where the
+    decoder's ladder can; with it the archive takes at most that many bytes per model, overhead
+    included. `latent_only` is the only mode so far. `fit` is lm, adam or amortised.
 
-    Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError,
+    Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
+    InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
     BudgetError, MissingDecoderError.
     """
     del latent_only
@@ -147,7 +155,12 @@ def encode(
 
     about, how = description or Description(), coding or Coding()
     _check_geometry(about)
+    if isinstance(models, (str, os.PathLike)):
+        models = read_models(Path(models), order=about.order, units=about.units)
+        about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     views, layouts, layout_of = _gather(models, about)
+    name = models.name if isinstance(models, ModelArray) else "models"
+    _warn_of_values(views, layouts[0].units, name)
     keys = _keys(about.keys, len(views))
     step = range_step(how.bytes_per_model)
     fitter = make_fitter(how, on_progress)
@@ -192,7 +205,7 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
 
 def _gather(
-    models: Models, about: Description
+    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray, about: Description
 ) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64]]:
     """The models as [z, x] views, their layouts, and which layout each has."""
     if isinstance(models, ModelArray):
@@ -225,6 +238,21 @@ def _gather(
         views.extend(part.models)
         layout_of.extend([number] * len(part.models))
     return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
+
+
+def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:
+    """Log what is allowed and yet likely a mistake."""
+    least = min(float(model.min()) for model in models)
+    greatest = max(float(model.max()) for model in models)
+    if least < 0:
+        log.warning("%s: found negative velocities, down to %g %s", name, least, units)
+    elif greatest < SLOWEST_M_S and units == "m/s":
+        log.warning(
+            "%s: all velocities are below %g m/s; if they are in km/s, say so with --units km/s "
+            "(units='km/s')",
+            name,
+            SLOWEST_M_S,
+        )
 
 
 def _check_geometry(about: Description) -> None:
