@@ -66,9 +66,17 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
     click.echo(
         f"{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
         f"{summary.bytes_per_model:,.1f} per model, "
-        f"{summary.input_bytes / summary.bytes:,.0f} times smaller"
+        f"{size_text(summary.input_bytes, summary.bytes)}"
     )
     click.echo(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}); {seconds:.1f} s"
     )
+
+
+def size_text(before: int, after: int) -> str:
+    """`47 times smaller`, `1.3 times smaller`, or that the archive is larger than the models."""
+    if after > before:
+        return f"which is more than the {before:,} bytes of the models"
+    ratio = before / after
+    return f"{ratio:,.{0 if ratio >= 10 else 1}f} times smaller"

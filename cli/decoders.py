@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -97,7 +98,20 @@ def show_entry(entry: Entry, as_json: bool) -> None:
         show_json(figures)
         return
     nested = {name: figures.pop(name) for name in ("config", "info")}
-    pairs = {name: plain(value) for name, value in figures.items()}
+    pairs = plain(figures)
     for values in nested.values():
-        pairs |= {name: value for name, value in plain(values).items() if name not in pairs}
+        pairs |= {name: value for name, value in flat(plain(values)).items() if name not in pairs}
     show_pairs(pairs)
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Nested settings as one line each: `training: recipe: points` and its value."""
+    lines: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines |= flat(value, f"{above}{name}: ")
+        elif isinstance(value, list):
+            lines[above + name] = ", ".join(map(str, value))
+        else:
+            lines[above + name] = str(value)
+    return lines

@@ -41,7 +41,8 @@ SETTINGS: dict[str, Any] = {
     type=options.PATH,
     default=Path("."),
     metavar="FOLDER",
-    help="Where velcodec-demo.vlat and velcodec-demo.png go.  [default: this folder]",
+    help="Where velcodec-demo.vlat and velcodec-demo.png go, made if absent.  "
+    "[default: this folder]",
 )
 @click.option("--no-picture", is_flag=True, help="Print the figures only (needs no matplotlib).")
 @options.device
@@ -60,12 +61,13 @@ def demo(
       velcodec demo --out demo --force
     """
     import velcodec
-    from velcodec.formats.atomic import atomic_write
+    from velcodec.formats.atomic import atomic_write, make_folder
     from velcodec.formats.npy import read_models
 
     archive_path, picture_path = out / "velcodec-demo.vlat", out / "velcodec-demo.png"
     models = read_models(sample_path(), order="zx", units="m/s")
     settings = {**SETTINGS, "device": device, "threads": threads}
+    make_folder(out)
     with progress("demo") as update, atomic_write(archive_path, force=force) as stream:
         encoded = encode_models(models, settings, update)
         encoded.write(stream)

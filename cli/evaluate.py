@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +172,7 @@ def write_report(
     if not settings["no_picture"]:
         need_matplotlib()
     force = settings["force"]
-    make_folder(folder, force)
+    report_folder(folder, force)
     plan = plan_of(sources, settings)
 
     from velcodec.formats.atomic import atomic_write
@@ -198,18 +197,11 @@ def write_report(
     click.echo(f"\n{folder}: {', '.join(sorted(contents))}")
 
 
-def make_folder(folder: Path, force: bool) -> None:
+def report_folder(folder: Path, force: bool) -> None:
     """Make the folder if it is absent; refuse one that holds a report, unless `force`."""
-    from velcodec.formats.atomic import check_target
-    from velcodec.formats.errors import OutputPathError
+    from velcodec.formats.atomic import check_target, make_folder
 
-    try:
-        with suppress(FileExistsError):
-            folder.mkdir()
-        if not folder.is_dir():
-            raise OutputPathError(f"{folder}: is a file, expected a folder for the report")
-    except OSError as error:
-        raise OutputPathError(f"{folder}: {error.strerror}") from error
+    make_folder(folder)
     for name in ("report.md", "report.json"):
         check_target(folder / name, force=force)
 

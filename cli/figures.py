@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ class Comparison:
         return [
             f"{self.bytes_per_model:,.1f}",
             f"{figures['psnr_db']:.2f}",
-            f"{figures['ssim']:.4f}",
+            ssim_text(figures["ssim"]),
             f"{figures['mae_m_s']:.2f}",
             f"{figures['max_error_m_s']:,.1f}",
         ]
@@ -64,9 +65,20 @@ class Comparison:
     def rows(self) -> list[list[str]]:
         """Number and figures of each model as the rows of a table, in the order of HEADS[1:]."""
         return [
-            [str(number), f"{q.psnr:.2f}", f"{q.ssim:.4f}", f"{q.mae:.2f}", f"{q.max_error:,.1f}"]
+            [
+                str(number),
+                f"{q.psnr:.2f}",
+                ssim_text(q.ssim),
+                f"{q.mae:.2f}",
+                f"{q.max_error:,.1f}",
+            ]
             for number, q in enumerate(self.qualities)
         ]
+
+
+def ssim_text(ssim: float) -> str:
+    """Four decimals, or a dash where models too small for SSIM left it undefined."""
+    return "-" if math.isnan(ssim) else f"{ssim:.4f}"
 
 
 def mean(values: Sequence[float]) -> float:

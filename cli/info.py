@@ -57,7 +57,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
         "decoder": decoder["name"],
         "decoder hash": decoder["hash"],
-        "tiled": "yes: some models are cut into tiles" if figures["tiled"] else "no",
+        "tiles": tiles_text(figures["tiled"], figures["tiles"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
@@ -66,6 +66,13 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs
+
+
+def tiles_text(tiled: bool, tiles: int | None) -> str:
+    """How many there are, and whether models are cut; very many are not counted."""
+    if not tiled:
+        return "one for each model"
+    return f"{'not counted' if tiles is None else f'{tiles:,}'}; some models are cut"
 
 
 def array_text(layout: Layout) -> str:

@@ -39,6 +39,19 @@ def check_target(target: Path, *, force: bool = False, source: Path | None = Non
         raise OutputPathError(f"{target}: folder {folder} is not writable")
 
 
+def make_folder(folder: Path) -> None:
+    """Make `folder`, and those above it, unless it is there.
+
+    Raises OutputPathError where that cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OutputPathError(f"{folder}: is a file, expected a folder") from error
+    except OSError as error:
+        raise OutputPathError(f"{folder}: {error.strerror}") from error
+
+
 @contextmanager
 def atomic_write(
     target: Path, *, force: bool = False, source: Path | None = None

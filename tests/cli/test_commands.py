@@ -15,6 +15,8 @@ import pytest
 from click.testing import Result
 
 import velcodec
+from velcodec.cli.compress import size_text
+from velcodec.cli.decoders import flat
 
 Run = Callable[..., Result]
 
@@ -73,6 +75,40 @@ def test_a_fit_without_an_encoder_is_refused(compress: Run, models: np.ndarray) 
     result = compress("in.npy", "out.vlat", *BUDGET, "--fit", "amortised")
     assert result.exit_code == 2
     assert "encoder" in result.stderr
+
+
+def test_an_archive_that_grew_is_said_to_have_grown(compress: Run) -> None:
+    np.save("in.npy", CONSTANT[0, :4, :4])
+    shown = compress("in.npy", "out.vlat").stdout
+    assert "which is more than the 64 bytes of the models" in shown
+    assert "smaller" not in shown
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [(130, 100, "1.3 t"), (4700, 100, "47 t")])
+def test_the_ratio_is_told(before: int, after: int, said: str) -> None:
+    assert size_text(before, after) == f"{said}imes smaller"
+
+
+def test_likely_mistakes_are_one_line_on_stderr(compress: Run) -> None:
+    for value, said in ((2.5, "--units km/s"), (-2000.0, "negative")):
+        np.save("in.npy", CONSTANT * 0 + value)
+        result = compress("in.npy", "out.vlat", "--force")
+        assert result.exit_code == 0
+        assert result.stderr.startswith("velcodec: warning: in.npy: ")
+        assert said in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_models_too_small_for_ssim_have_none(compress: Run, run: Run) -> None:
+    np.save("in.npy", np.array([[1500.0, 2000.0], [1700.0, 4000.0]]))
+    assert compress("in.npy", "in.vlat").exit_code == 0
+    arguments = ("verify", "in.vlat", "--against", "in.npy", "--per-model")
+    found = figures(run(*arguments, "--json"))
+    assert found["ssim"] is None
+    assert found["per_model"][0]["ssim"] is None
+    rows = run(*arguments).stdout.splitlines()[-3:]
+    assert rows[0].split()[2] == "-"
+    assert "nan" not in run(*arguments).stdout
 
 
 def test_decompress_gives_the_array_as_it_went_in(
@@ -146,8 +182,24 @@ def test_info_shows_all_that_was_stored(compress: Run, run: Run) -> None:
     assert found["keys"] == ["line0", "line1", "line2"]
     assert found["decoder"]["name"] == "tiny"
     shown = run("info", "in.vlat").stdout
-    for words in ("20 x 24", "dx 12.5 m, dz 5 m", "x 100 m, z -20 m", "float32, m/s", "CC0"):
+    for words in (
+        "20 x 24",
+        "tiles  ",
+        "one for each model",
+        "dx 12.5 m, dz 5 m",
+        "x 100 m, z -20 m",
+        "float32, m/s",
+        "CC0",
+    ):
         assert words in shown
+
+
+def test_info_shows_the_number_of_tiles(compress: Run, run: Run) -> None:
+    np.save("in.npy", np.full((1, 200, 12), 2500.0))
+    assert compress("in.npy", "in.vlat").exit_code == 0
+    tiles = figures(run("info", "in.vlat", "--json"))["tiles"]
+    assert tiles > 1
+    assert f"{tiles}; some models are cut" in run("info", "in.vlat").stdout
 
 
 def test_keys_are_read_from_a_file(compress: Run, run: Run) -> None:
@@ -235,7 +287,7 @@ def test_evaluate_prints_a_row_for_each_file_and_a_total(run: Run) -> None:
 
 
 def test_a_model_under_the_floor_is_warned_of(compress: Run) -> None:
-    noise = np.random.default_rng(1).uniform(1500, 4500, (20, 24))
+    noise = np.random.default_rng(1).uniform(0, 30_000, (20, 24))
     np.save("in.npy", noise)
     result = compress("in.npy", "out.vlat")
     assert result.exit_code == 0
@@ -265,6 +317,21 @@ def test_decoder_list_show_and_add(
     by_hash = figures(run("decoder", "show", added["hash"][:10], "--json"))
     assert by_name == by_hash == added
     assert added["hash"] in run("decoder", "show", "tiny").stdout
+
+
+def test_nested_settings_of_a_decoder_are_a_line_each() -> None:
+    settings = {"width": 64, "training": {"recipe": {"range": [0.25, 1.5]}, "steps": 7}}
+    assert flat(settings) == {
+        "width": "64",
+        "training: recipe: range": "0.25, 1.5",
+        "training: steps": "7",
+    }
+
+
+def test_decoder_show_prints_no_raw_dictionary(run: Run) -> None:
+    shown = run("decoder", "show").stdout
+    assert not set("{}") & set(shown)
+    assert "training: recipe: " in shown
 
 
 def test_an_altered_decoder_file_is_not_added(run: Run, tiny_home: Path) -> None:

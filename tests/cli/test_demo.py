@@ -34,15 +34,14 @@ def demo(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: np.n
 
 
 def test_the_demo_writes_an_archive_and_a_picture_and_prints_figures(demo: Run) -> None:
-    Path("out").mkdir()
-    result = demo("--out", "out", "--json")
+    result = demo("--out", "new/out", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["models"] == len(FAMILIES) == len(found["per_model"])
-    archive = velcodec.open("out/velcodec-demo.vlat")
+    archive = velcodec.open("new/out/velcodec-demo.vlat")
     assert len(archive) == len(FAMILIES)
-    assert found["bytes"] == Path("out/velcodec-demo.vlat").stat().st_size
-    picture = Path("out/velcodec-demo.png").read_bytes()
+    assert found["bytes"] == Path("new/out/velcodec-demo.vlat").stat().st_size
+    picture = Path("new/out/velcodec-demo.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) > 50_000
 
@@ -51,6 +50,13 @@ def test_the_demo_replaces_nothing_unasked(demo: Run) -> None:
     Path("velcodec-demo.vlat").write_text("mine")
     assert demo("--no-picture").exit_code == 60
     assert Path("velcodec-demo.vlat").read_text() == "mine"
+
+
+def test_a_file_in_the_folders_place_is_told(demo: Run) -> None:
+    Path("out").touch()
+    result = demo("--out", "out")
+    assert result.exit_code == 61
+    assert "out: is a file, expected a folder" in result.stderr
 
 
 def test_the_shipped_decoder_brings_the_whole_sample_to_30_db(run: Run) -> None:
