@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,12 +11,24 @@ from . import options
 from .progress import progress
 from .report import show_json
 
+if TYPE_CHECKING:
+    from velcodec.train.joint import JointTrainer
+    from velcodec.train.own import OwnModels
+
 SAVE_EVERY_STEPS = 500
+
+own_data = click.option(
+    "--data",
+    type=options.PATH,
+    multiple=True,
+    metavar="FILE.npy",
+    help="Your own models (m/s), any shape that compress takes; repeat for several files.",
+)
 
 
 @click.group()
 def train() -> None:
-    """Train a new decoder on generated models; a frozen one is never changed.
+    """Train a new decoder on generated models or your own; a frozen one is never changed.
 
     \b
     Example:
@@ -26,10 +39,35 @@ def train() -> None:
 
 @train.command()
 @click.argument("checkpoint", type=options.PATH)
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Length of the whole run.")
-@click.option("--learning-rate", type=float, metavar="R", help="Peak rate for the decoder.")
 @click.option(
-    "--init", metavar="NAME|HASH|FILE", help="Begin a new run with the weights of this decoder."
+    "--recipe",
+    type=click.Choice(["mixture", "autodecoder"]),
+    help="How to train.  [default: mixture]",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Length of the whole run.  [default: mixture 22000, autodecoder 54000]",
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    metavar="R",
+    help="Peak rate for the decoder.  [default: mixture 0.002, autodecoder 0.001]",
+)
+@click.option(
+    "--init",
+    metavar="NAME|HASH|FILE|CHECKPOINT",
+    help="Begin a new run with the weights of this decoder, or of another run.",
+)
+@own_data
+@click.option(
+    "--generated-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="With --data: how many of the examples are generated models all the same.",
 )
 @click.option("--seconds", type=float, metavar="S", help="Stop after so long; run again to go on.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile the networks first (faster).")
@@ -37,57 +75,90 @@ def train() -> None:
 @options.as_json
 def run(
     checkpoint: Path,
+    recipe: str | None,
     steps: int | None,
     learning_rate: float | None,
     init: str | None,
+    data: tuple[Path, ...],
+    generated_share: float,
     seconds: float | None,
     compiled: bool,
     device: str,
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run the default recipe, or go on with it where CHECKPOINT stopped.
+    """Run a recipe, or go on with the run of CHECKPOINT where it stopped.
 
-    CHECKPOINT is replaced as the run goes on; figures are logged beside it as JSON lines.
+    CHECKPOINT is replaced as the run goes on; figures are logged beside it as JSON lines. Under
+    `torchrun` several processes train together.
 
     \b
     Example:
-      velcodec train run basin.checkpoint --seconds 500 --compile
-      velcodec train run next.checkpoint --init velcodec-1 --learning-rate 5e-4
+      velcodec train run first.checkpoint --seconds 500 --compile
+      velcodec train run second.checkpoint --recipe autodecoder --init first.checkpoint
+      velcodec train run basin.checkpoint --init velcodec-2 --data basin.npy --steps 4000
     """
-    from velcodec.decoder import load_decoder, load_encoder
     from velcodec.device import pick_device, set_threads
+    from velcodec.train import parallel
+    from velcodec.train.checkpoint import save_checkpoint
     from velcodec.train.log import TrainingLog
-    from velcodec.train.mixture import start_or_resume
 
     set_threads(threads)
+    where = pick_device(device)
+    parallel.join(where)
     asked = {"steps": steps, "learning_rate": learning_rate}
     changes = {name: value for name, value in asked.items() if value is not None}
-    fresh = not checkpoint.exists()
-    trainer = start_or_resume(checkpoint, str(pick_device(device)), **changes)
-    if init is not None and fresh:
-        known = load_decoder(init)
-        trainer.start_from(known, load_encoder(known))
+    trainer = _trainer(checkpoint, recipe, changes, init, data, generated_share, str(where))
     if compiled:
         trainer.compile()
+    first = parallel.rank_and_size()[0] == 0
     log = TrainingLog(checkpoint.with_suffix(".jsonl"))
     total = trainer.recipe.steps
     with progress(checkpoint.name) as update:
 
         def report(done: int, figures: dict[str, float]) -> None:
-            log.add(done, figures)
-            update(done, total, "train")
-            if done % SAVE_EVERY_STEPS == 0:
-                trainer.save(checkpoint)
+            if first:
+                log.add(done, figures)
+                update(done, total, "train")
+                if done % SAVE_EVERY_STEPS == 0:
+                    save_checkpoint(trainer, checkpoint)
 
         trainer.run(seconds, report)
-    trainer.save(checkpoint)
-    figures = {"checkpoint": checkpoint, "step": trainer.step_number, "steps": total, **log.recent}
+    if first:
+        save_checkpoint(trainer, checkpoint)
+        _show(checkpoint, trainer.step_number, total, log.recent, as_json)
+    parallel.leave()
+
+
+def _trainer(
+    checkpoint: Path, recipe: str | None, changes: dict[str, Any], init: str | None,
+    data: tuple[Path, ...], generated_share: float, device: str,
+) -> JointTrainer:  # fmt: skip
+    """The trainer of a checkpoint, or of a new run where there is none."""
+    from velcodec.train import recipes
+
+    own = _own_models(data)
+    if checkpoint.exists():
+        recipes.check_unchanged(checkpoint, recipe, changes)
+        return recipes.resume(checkpoint, device, own)
+    return recipes.begin(
+        recipe or recipes.DEFAULT_RECIPE, init, own, generated_share, changes, device
+    )
+
+
+def _own_models(data: tuple[Path, ...]) -> OwnModels | None:
+    from velcodec.train.own import OwnModels
+
+    return OwnModels(data) if data else None
+
+
+def _show(checkpoint: Path, step: int, total: int, recent: dict[str, float], as_json: bool) -> None:
+    figures = {"checkpoint": checkpoint, "step": step, "steps": total, **recent}
     if as_json:
         show_json(figures)
     else:
-        recent = ", ".join(f"{name} {value:.2f}" for name, value in log.recent.items())
-        click.echo(f"{checkpoint}: step {trainer.step_number} of {total}; {recent}")
+        text = ", ".join(f"{name} {value:.2f}" for name, value in recent.items())
+        click.echo(f"{checkpoint}: step {step} of {total}; {text}")
 
 
 @train.command()
@@ -97,10 +168,11 @@ def run(
 @click.option(
     "--models",
     type=click.IntRange(min=64),
-    default=768,
+    default=640,
     show_default=True,
-    help="Fresh generated models that teach the basis, the prior and the tables.",
+    help="Fresh models that teach the basis, the prior and the tables.",
 )
+@own_data
 @click.option("--provenance", default="", help="Free text kept in the decoder file.")
 @click.option("--licence", default="", help="Free text kept in the decoder file.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
@@ -110,6 +182,7 @@ def finish(
     target: Path,
     name: str,
     models: int,
+    data: tuple[Path, ...],
     provenance: str,
     licence: str,
     threads: int | None,
@@ -127,7 +200,7 @@ def finish(
     set_threads(threads)
     info = {"name": name, "provenance": provenance, "licence": licence}
     with progress(checkpoint.name) as update:
-        identity = build(checkpoint, target, models, info, update)
+        identity = build(checkpoint, target, models, info, _own_models(data), update)
     if as_json:
         show_json({"decoder": target, "name": name, "hash": identity.hex()})
     else:

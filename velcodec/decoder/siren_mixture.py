@@ -28,7 +28,15 @@ class MixtureConfig:
     components: int = 16
     faults: int = 2
     warp_features: int = 32
+    strata: int = 0
     omega_0: float = 30.0
+
+
+FIRST_JUMPS = 0.8
+"""Sum of all jumps before training, in normalised velocity."""
+
+FIRST_RATE = 15.0
+"""Steepness of an interface before training, per unit of depth: blurred over five cells."""
 
 
 class Weights(NamedTuple):
@@ -45,6 +53,9 @@ class Weights(NamedTuple):
     logit_bias: Tensor  # (B, K)
     level: Tensor  # (B, K)
     ramp: Tensor  # (B, W)
+    jump: Tensor  # (B, S)
+    depth: Tensor  # (B, S): warped depth of each interface
+    rate: Tensor  # (B, S): steepness of each interface, per unit of depth
 
 
 def _uniform(*shape: int, bound: float) -> nn.Parameter:
@@ -77,7 +88,12 @@ class SirenMixture(Decoder):
         self.gate_out = nn.ParameterList(
             [_uniform(w, r, bound=gate) for _ in range(c.hidden_layers)]
         )
-        self.warp_first = _uniform(n, 2, bound=5.0)
+        # The second half are reliefs: folds of layers vary along x, up to 4 cycles over the tile.
+        first, relief = torch.tensor([[5.0, 5.0], [13.0, 1.0]])
+        self.warp_first = _uniform(n, 2, bound=1.0)
+        with torch.no_grad():
+            self.warp_first[: n // 2] *= first
+            self.warp_first[n // 2 :] *= relief
         self.warp_bias = _uniform(n, bound=math.pi)
         plane = torch.tensor([[8.0, 3.0, 0.0], [8.0, -3.0, 0.0]]).repeat((c.faults + 1) // 2, 1)
         self.fault_plane = nn.Parameter(plane[: c.faults].clone())
@@ -85,6 +101,10 @@ class SirenMixture(Decoder):
         self.logit_bias = nn.Parameter(torch.zeros(k))
         self.level = nn.Parameter(torch.linspace(-1, 1, k))
         self.ramp = _uniform(w, bound=0.05)
+        if c.strata:
+            self.jump = nn.Parameter(torch.full((c.strata,), FIRST_JUMPS / c.strata))
+            self.depth = nn.Parameter(torch.linspace(-0.9, 0.9, c.strata))
+            self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
         self._parts = self._part_sizes()
         self.modulation = nn.Parameter(self._initial_modulation())
 
@@ -108,6 +128,9 @@ class SirenMixture(Decoder):
             "logit_bias": k,
             "level": k,
             "ramp": w,
+            "jump": c.strata,
+            "depth": c.strata,
+            "log_rate": c.strata,
         }
 
     def _initial_modulation(self) -> Tensor:
@@ -143,7 +166,15 @@ class SirenMixture(Decoder):
             self.logit_bias + m["logit_bias"],
             self.level + m["level"],
             self.ramp + m["ramp"],
+            *self._strata(m),
         )
+
+    def _strata(self, m: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Jump, depth and rate of the interfaces, each (B, S), from their modulations."""
+        if not self.settings.strata:
+            return m["jump"], m["depth"], m["log_rate"]
+        rate = torch.exp(self.log_rate + m["log_rate"])
+        return self.jump + m["jump"], self.depth + m["depth"], rate
 
     def forward(self, points: Tensor, latent: Tensor) -> Tensor:
         return self.render(as_batched(points, latent.shape[0]), self.weights(latent))
@@ -160,7 +191,11 @@ class SirenMixture(Decoder):
         for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
             h = torch.sin(torch.baddbmm(bias[:, None], h, weight.mT))
         share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], h, w.logit.mT), dim=-1)
-        return (share @ w.level[..., None] + h @ w.ramp[..., None])[..., 0]
+        value = (share @ w.level[..., None] + h @ w.ramp[..., None])[..., 0]
+        if self.settings.strata:
+            below = torch.tanh((points[..., 1:] - w.depth[:, None]) * w.rate[:, None])
+            value = value + (below @ w.jump[..., None])[..., 0]
+        return value
 
     @torch.no_grad()
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,6 +229,10 @@ class SirenMixture(Decoder):
         share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], h[-1], w.logit.mT), dim=-1)
         mixed = share @ w.level[..., None]
         values = (mixed + h[-1] @ w.ramp[..., None])[..., 0]
+        if c.strata:
+            below = warped[..., 1:] - w.depth[:, None]
+            side_of = torch.tanh(below * w.rate[:, None])
+            values = values + (side_of @ w.jump[..., None])[..., 0]
 
         pull = share * (w.level[:, None] - mixed)
         part["level"].copy_(share)
@@ -213,6 +252,12 @@ class SirenMixture(Decoder):
         part["first_bias"].copy_(d)
         torch.mul(d[..., None], warped[..., None, :], out=part["first"].unflatten(-1, (-1, 2)))
         d = d @ w.first
+        if c.strata:
+            steep = w.jump[:, None] * (1 - side_of.square()) * w.rate[:, None]
+            part["jump"].copy_(side_of)
+            torch.neg(steep, out=part["depth"])
+            torch.mul(steep, below, out=part["log_rate"])
+            d[..., 1] += steep.sum(-1)
         if c.warp_features:
             warp = part["warp"].unflatten(-1, (2, c.warp_features))
             torch.mul(d[..., None], feature[..., None, :], out=warp)

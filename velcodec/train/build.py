@@ -16,31 +16,32 @@ from .finish import (
     learn_tables_,
     round_weights_,
 )
-from .mixture import start_or_resume
-from .pool import draw_chunk
+from .own import OwnModels
+from .recipes import resume
 
-FRESH_CHUNK = 10**6
-"""Number of the chunk that finishing draws: far from any that training reaches."""
+FIT_COARSENESS = 0.35
+"""Of the step that the models are fitted for: about 64 bytes per model."""
 
-TABLE_COARSENESS = (1.0, 0.5, 0.25, 0.7, 1.4)
+TABLE_COARSENESS = (1.0, 0.5, 0.25, 0.7, 0.35)
 
 Report = Callable[[int, int, str], None]
 
 
 def build(
     checkpoint: Path, target: Path, models: int, info: dict[str, Any],
-    report: Report = lambda done, total, stage: None,
+    own: OwnModels | None = None, report: Report = lambda done, total, stage: None,
 ) -> bytes:  # fmt: skip
     """Freeze the run of `checkpoint` into decoder `target` and its encoder; returns the identity.
 
-    `models` fresh generated models are fitted to learn basis, prior and tables.
+    `models` fresh models, generated or crops of the user's `own` as in the run, are fitted to learn
+    basis, prior and tables.
     """
-    trainer = start_or_resume(checkpoint)
+    trainer = resume(checkpoint, own=own)
     recipe, decoder, encoder = trainer.recipe, trainer.decoder, trainer.encoder.eval()
-    chunk = draw_chunk(FRESH_CHUNK, models, 1, recipe.families, recipe.seed)
+    chunk = trainer.fresh(models)
     total = len(chunk)
     absorb_training_steps_(decoder, encoder, trainer.rate)
-    weight = recipe.rate_weight / 4
+    weight = recipe.rate_weight * FIT_COARSENESS**2
     fits = fit_chunk(decoder, encoder, chunk, weight, lambda done: report(done, total, "fit"))
     fits = change_basis_(decoder, encoder, fits)
     round_weights_(decoder)
@@ -51,7 +52,12 @@ def build(
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    about = {"steps": trainer.step_number, "recipe": recipe.to_dict(), "table_models": total}
+    about = {
+        "recipe": trainer.recipe_name,
+        "steps": trainer.step_number,
+        "settings": recipe.to_dict(),
+        "table_models": total,
+    }
     identity = save_decoder(decoder, target, {**info, "training": about})
     sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
     save_encoder(encoder, sibling)

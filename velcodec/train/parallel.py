@@ -1,0 +1,43 @@
+"""Several processes that train one decoder, as `torchrun` starts them: gradients are averaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import distributed
+from torch.nn import Parameter
+
+
+def join(device: torch.device) -> None:
+    """Join the processes that torchrun started; does nothing in a process on its own."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def leave() -> None:
+    """Say good-bye to the other processes."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Number of the process, and how many there are."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[Parameter]) -> None:
+    """Replace each gradient by its mean over the processes, in one message."""
+    size = rank_and_size()[1]
+    if size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])
+    distributed.all_reduce(flat)
+    flat /= size
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))

@@ -1,0 +1,91 @@
+"""The recipes by name, and the trainer of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from velcodec.decoder import load_decoder, load_encoder
+from velcodec.decoder.siren_mixture import SirenMixture
+from velcodec.formats.errors import OptionError
+
+from .autodecoder import AutodecoderRecipe, AutodecoderTrainer
+from .checkpoint import is_checkpoint, load_checkpoint, load_modules, read_recipe
+from .joint import JointRecipe, JointTrainer
+from .mixture import MixtureRecipe, MixtureTrainer
+from .own import OwnData, OwnModels
+
+JOINT: dict[str, tuple[type[JointRecipe], type[JointTrainer]]] = {
+    "mixture": (MixtureRecipe, MixtureTrainer),
+    "autodecoder": (AutodecoderRecipe, AutodecoderTrainer),
+}
+DEFAULT_RECIPE = "mixture"
+
+
+def recipe_of(checkpoint: Path) -> tuple[str, JointRecipe]:
+    """Name and settings of a checkpoint's recipe. Raises `OptionError` where it is none."""
+    name, stored = read_recipe(checkpoint)
+    if name not in JOINT:
+        raise OptionError(f"{checkpoint}: recipe: found {name!r}, expected one of {tuple(JOINT)}")
+    return name, JOINT[name][0].from_dict(stored)
+
+
+def start(recipe: JointRecipe, device: str = "cpu", own: OwnModels | None = None) -> JointTrainer:
+    """The trainer of a recipe at its first step."""
+    for kind, trainer in JOINT.values():
+        if type(recipe) is kind:
+            return trainer(recipe, device, own)
+    raise TypeError(f"no trainer for {type(recipe).__name__}")
+
+
+def resume(checkpoint: Path, device: str = "cpu", own: OwnModels | None = None) -> JointTrainer:
+    """The trainer of a checkpoint, at the step where it stopped. Raises `OptionError`."""
+    trainer = start(recipe_of(checkpoint)[1], device, own)
+    load_checkpoint(trainer, checkpoint)
+    return trainer
+
+
+def begin(
+    name: str, init: str | None, own: OwnModels | None, generated: float,
+    changes: dict[str, Any], device: str = "cpu",
+) -> JointTrainer:  # fmt: skip
+    """A new run of recipe `name` with `changes` to its settings.
+
+    `init` names a decoder or another run's checkpoint whose weights to begin with; the networks
+    then have its sizes. Raises `OptionError` for a decoder of another architecture.
+    """
+    recipe = JOINT[name][0](**changes)
+    if own is not None:
+        recipe = replace(recipe, own=OwnData(own.names, own.sha256, generated))
+    if init is None:
+        return start(recipe, device, own)
+    if is_checkpoint(Path(init)):
+        weights = recipe_of(Path(init))[1]
+        recipe = replace(recipe, decoder=weights.decoder, encoder_channels=weights.encoder_channels)
+        trainer = start(recipe, device, own)
+        load_modules(trainer, Path(init))
+        return trainer
+    decoder = load_decoder(init)
+    if not isinstance(decoder, SirenMixture):
+        raise OptionError(
+            f"decoder {decoder.name}: found architecture {decoder.architecture!r}, expected "
+            f"{SirenMixture.architecture!r}"
+        )
+    encoder = load_encoder(decoder)
+    recipe = replace(recipe, decoder=decoder.settings)
+    if encoder is not None:
+        recipe = replace(recipe, encoder_channels=encoder.channels)
+    trainer = start(recipe, device, own)
+    trainer.start_from(decoder, encoder)
+    return trainer
+
+
+def check_unchanged(checkpoint: Path, name: str | None, changes: dict[str, Any]) -> None:
+    """Raises `OptionError` where a run is to go on with settings that it did not begin with."""
+    found_name, recipe = recipe_of(checkpoint)
+    if name not in (None, found_name):
+        raise OptionError(f"{checkpoint}: recipe: found {found_name!r}, expected {name!r}")
+    for key, wanted in changes.items():
+        if (found := getattr(recipe, key)) != wanted:
+            raise OptionError(f"{checkpoint}: {key}: found a run with {found}, expected {wanted}")
