@@ -287,7 +287,7 @@ def test_evaluate_prints_a_row_for_each_file_and_a_total(run: Run) -> None:
 
 
 def test_a_model_under_the_floor_is_warned_of(compress: Run) -> None:
-    noise = np.random.default_rng(1).uniform(0, 30_000, (20, 24))
+    noise = np.random.default_rng(1).uniform(0, 300_000, (20, 24))
     np.save("in.npy", noise)
     result = compress("in.npy", "out.vlat")
     assert result.exit_code == 0
