@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,23 @@ def origin(context: click.Context, option: click.Parameter, text: str) -> tuple[
         expected = "expected X,Z in metres, such as 0,500"
         raise click.BadParameter(f"{expected}, found {text!r}", context, option) from None
     return x, z
+
+
+def assignments(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, Any]:
+    """`NAME=VALUE` texts as a dictionary; a value is JSON, or a word as it stands."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, found {text!r}", context, option)
+        try:
+            parsed = json.loads(value)
+        except json.JSONDecodeError:
+            parsed = value
+        found[name] = tuple(parsed) if isinstance(parsed, list) else parsed
+    return found
 
 
 # A file may be named before it exists, and the library says more about a bad one than click does.

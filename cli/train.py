@@ -12,8 +12,8 @@ from .progress import progress
 from .report import show_json
 
 if TYPE_CHECKING:
-    from velcodec.train.joint import JointTrainer
     from velcodec.train.own import OwnModels
+    from velcodec.train.trainer import Trainer
 
 SAVE_EVERY_STEPS = 500
 
@@ -41,7 +41,7 @@ def train() -> None:
 @click.argument("checkpoint", type=options.PATH)
 @click.option(
     "--recipe",
-    type=click.Choice(["mixture", "autodecoder"]),
+    type=click.Choice(["mixture", "autodecoder", "paper"]),
     help="How to train.  [default: mixture]",
 )
 @click.option(
@@ -55,6 +55,14 @@ def train() -> None:
     type=float,
     metavar="R",
     help="Peak rate for the decoder.  [default: mixture 0.002, autodecoder 0.001]",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=options.assignments,
+    help="Any other setting of the recipe, such as batch=32; repeat for several.",
 )
 @click.option(
     "--init",
@@ -78,6 +86,7 @@ def run(
     recipe: str | None,
     steps: int | None,
     learning_rate: float | None,
+    settings: dict[str, Any],
     init: str | None,
     data: tuple[Path, ...],
     generated_share: float,
@@ -107,7 +116,7 @@ def run(
     where = pick_device(device)
     parallel.join(where)
     asked = {"steps": steps, "learning_rate": learning_rate}
-    changes = {name: value for name, value in asked.items() if value is not None}
+    changes = {name: value for name, value in asked.items() if value is not None} | settings
     trainer = _trainer(checkpoint, recipe, changes, init, data, generated_share, str(where))
     if compiled:
         trainer.compile()
@@ -126,14 +135,15 @@ def run(
         trainer.run(seconds, report)
     if first:
         save_checkpoint(trainer, checkpoint)
-        _show(checkpoint, trainer.step_number, total, log.recent, as_json)
+        closing = trainer.closing_figures() if trainer.step_number == total else {}
+        _show(checkpoint, trainer.step_number, total, log.recent | closing, as_json)
     parallel.leave()
 
 
 def _trainer(
     checkpoint: Path, recipe: str | None, changes: dict[str, Any], init: str | None,
     data: tuple[Path, ...], generated_share: float, device: str,
-) -> JointTrainer:  # fmt: skip
+) -> Trainer:  # fmt: skip
     """The trainer of a checkpoint, or of a new run where there is none."""
     from velcodec.train import recipes
 
@@ -205,3 +215,27 @@ def finish(
         show_json({"decoder": target, "name": name, "hash": identity.hex()})
     else:
         click.echo(f"{target}: decoder {name}, {identity.hex()}")
+
+
+@train.command()
+@click.argument("checkpoint", type=options.PATH)
+@click.option(
+    "--picture", type=options.PATH, metavar="P.png", help="[default: CHECKPOINT's name, .png]"
+)
+def curves(checkpoint: Path, picture: Path | None) -> None:
+    """Draw the curves of the run of CHECKPOINT from the log beside it.
+
+    \b
+    Example:
+      velcodec train curves basin.checkpoint --picture basin.png
+    """
+    from velcodec.train.curves import draw_curves, read_log
+
+    from .picture import need_matplotlib
+
+    need_matplotlib("read the log, which is text")
+    lines = read_log(checkpoint.with_suffix(".jsonl"))
+    target = picture or checkpoint.with_suffix(".png")
+    with target.open("wb") as stream:
+        draw_curves(lines, checkpoint.name, stream)
+    click.echo(f"{target}: {len(lines)} lines of {checkpoint.with_suffix('.jsonl')}")

@@ -92,7 +92,8 @@ def read_entry(path: Path, place: str = "path") -> Entry:
 def _candidates() -> Iterator[tuple[Path, str]]:
     for folder, place in ((user_folder(), "user"), (shipped_folder(), "shipped")):
         if folder.is_dir():
-            for path in sorted(folder.glob("*" + SUFFIX)):
+            newest_first = place == "shipped"
+            for path in sorted(folder.glob("*" + SUFFIX), reverse=newest_first):
                 if not path.name.endswith(ENCODER_SUFFIX):
                     yield path, place
 
@@ -108,7 +109,7 @@ def entries() -> list[Entry]:
 def find(wanted: str | bytes | Path | None = None) -> Entry:
     """The decoder with a name, a hash (bytes, or 6 hex digits or more) or a path.
 
-    None finds the default: the first shipped one. A string is taken as a path when it has a path
+    None finds the default: the newest shipped one. A string is taken as a path when it has a path
     separator or the file suffix. Altered files in the folders are passed over unless they are what
     was asked for. Raises MissingDecoderError, or DecoderFileError for a bad file named by its path.
     """

@@ -10,14 +10,18 @@ from velcodec.decoder.file import save_decoder
 from velcodec.fit.encoder import save_encoder
 
 from .finish import (
+    Fits,
     absorb_training_steps_,
     change_basis_,
     fit_chunk,
     learn_tables_,
     round_weights_,
 )
+from .joint import JointTrainer
 from .own import OwnModels
+from .paper import PaperTrainer
 from .recipes import resume
+from .trainer import Trainer
 
 FIT_COARSENESS = 0.35
 """Of the step that the models are fitted for: about 64 bytes per model."""
@@ -37,6 +41,9 @@ def build(
     basis, prior and tables.
     """
     trainer = resume(checkpoint, own=own)
+    if isinstance(trainer, PaperTrainer):
+        return build_paper(trainer, target, info, report)
+    assert isinstance(trainer, JointTrainer)
     recipe, decoder, encoder = trainer.recipe, trainer.decoder, trainer.encoder.eval()
     chunk = trainer.fresh(models)
     total = len(chunk)
@@ -52,13 +59,32 @@ def build(
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    about = {
-        "recipe": trainer.recipe_name,
-        "steps": trainer.step_number,
-        "settings": recipe.to_dict(),
-        "table_models": total,
-    }
-    identity = save_decoder(decoder, target, {**info, "training": about})
+    identity = save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
     sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
     save_encoder(encoder, sibling)
     return identity
+
+
+def build_paper(trainer: PaperTrainer, target: Path, info: dict[str, Any], report: Report) -> bytes:
+    """The same for a run of the paper's recipe: its own latents teach basis, prior and tables."""
+    decoder, examples = trainer.decoder, trainer.training
+    total = len(examples.values)
+    fits = Fits(trainer.latents.weight.detach(), examples.values, examples.contrast)
+    fits = change_basis_(decoder, None, fits)
+    learn_tables_(
+        decoder,
+        fits,
+        trainer.recipe.rate_weight,
+        TABLE_COARSENESS,
+        lambda done: report(done, total, "learn tables"),
+    )
+    return save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
+
+
+def _about(trainer: Trainer, models: int) -> dict[str, Any]:
+    return {
+        "recipe": trainer.recipe_name,
+        "steps": trainer.step_number,
+        "settings": trainer.recipe.to_dict(),
+        "table_models": models,
+    }

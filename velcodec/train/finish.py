@@ -98,7 +98,7 @@ def fit_chunk(
     return Fits(torch.cat(latents), chunk.grids.flatten(1), chunk.contrast)
 
 
-def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits) -> Fits:
+def change_basis_(decoder: Decoder, encoder: Encoder | None, fits: Fits) -> Fits:
     """Make one step mean one output error along every axis, axes in order of importance.
 
     The average Gauss-Newton Hessian H becomes the identity and the fitted latents' second moment
@@ -114,14 +114,16 @@ def change_basis_(decoder: Decoder, encoder: Encoder, fits: Fits) -> Fits:
     hessian /= len(fits.latent)
     floor = 1e-6 * hessian.diagonal().mean()
     moment = (fits.latent * fits.contrast[:, None]).double()
-    value, vector = torch.linalg.eigh(hessian + floor * torch.eye(len(hessian)))
+    value, vector = torch.linalg.eigh(hessian)
+    value = value.clamp(min=0.0) + floor
     root = vector * value.sqrt() @ vector.T
     inverse = vector / value.sqrt() @ vector.T
     _, axes = torch.linalg.eigh(root @ (moment.T @ moment) @ root)
     basis = inverse @ axes.flip(1)
     decoder.reparametrise_(basis)
     back = torch.linalg.inv(basis)
-    _absorb_into_encoder(encoder, back)
+    if encoder is not None:
+        _absorb_into_encoder(encoder, back)
     return Fits((fits.latent.double() @ back.T).float(), fits.target, fits.contrast)
 
 

@@ -63,6 +63,13 @@ class OwnModels:
             chunks.append(_example(torch.from_numpy(crop).float(), points, generator))
         return Chunk.joined(chunks)
 
+    def grids(self, held_out: bool) -> Tensor:
+        """Every model once (n, 70, 70), large ones cropped, small ones resampled; m/s."""
+        generator = torch.Generator().manual_seed(0)
+        known = self.held_out if held_out else self.training
+        crops = [self._crop(a, m, generator) for a, m in known]
+        return torch.cat([_at_native(torch.from_numpy(crop).float()[None]) for crop in crops])
+
     def _crop(self, array: int, model: int, generator: torch.Generator) -> NDArray[np.float64]:
         whole = self._arrays[array].models[model]
         spare = [max(samples - NATIVE_SAMPLES, 0) + 1 for samples in whole.shape]
@@ -76,10 +83,21 @@ def _example(grid: Tensor, count: int, generator: torch.Generator) -> Chunk:
     values, _, span = normalised(grid[None])
     cells, weights = weighted_cells(values, count, generator)
     centres = torch.from_numpy(grid_points(*grid.shape)).float()
+    return Chunk(
+        _at_native(values),
+        centres[cells],
+        values.flatten(1).gather(1, cells),
+        weights,
+        span / 3000.0,
+    )
+
+
+def _at_native(grids: Tensor) -> Tensor:
+    """Grids (n, nz, nx) resampled to the size that the encoder reads."""
     native = (NATIVE_SAMPLES, NATIVE_SAMPLES)
-    same = grid.shape == native
-    seen = values if same else F.interpolate(values[:, None], native, mode="bilinear")[:, 0]
-    return Chunk(seen, centres[cells], values.flatten(1).gather(1, cells), weights, span / 3000.0)
+    if grids.shape[1:] == native:
+        return grids
+    return F.interpolate(grids[:, None], native, mode="bilinear")[:, 0]
 
 
 def check_same_data(found: OwnModels | None, wanted: OwnData | None, name: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +16,34 @@ from .checkpoint import is_checkpoint, load_checkpoint, load_modules, read_recip
 from .joint import JointRecipe, JointTrainer
 from .mixture import MixtureRecipe, MixtureTrainer
 from .own import OwnData, OwnModels
+from .paper import PaperRecipe, PaperTrainer
+from .trainer import Trainer
 
-JOINT: dict[str, tuple[type[JointRecipe], type[JointTrainer]]] = {
+AnyRecipe = JointRecipe | PaperRecipe
+
+RECIPES: dict[str, tuple[type[AnyRecipe], Callable[..., Trainer]]] = {
     "mixture": (MixtureRecipe, MixtureTrainer),
     "autodecoder": (AutodecoderRecipe, AutodecoderTrainer),
+    "paper": (PaperRecipe, PaperTrainer),
 }
 DEFAULT_RECIPE = "mixture"
 
 
-def recipe_of(checkpoint: Path) -> tuple[str, JointRecipe]:
+def recipe_of(checkpoint: Path) -> tuple[str, AnyRecipe]:
     """Name and settings of a checkpoint's recipe. Raises `OptionError` where it is none."""
     name, stored = read_recipe(checkpoint)
-    if name not in JOINT:
-        raise OptionError(f"{checkpoint}: recipe: found {name!r}, expected one of {tuple(JOINT)}")
-    return name, JOINT[name][0].from_dict(stored)
+    if name not in RECIPES:
+        raise OptionError(f"{checkpoint}: recipe: found {name!r}, expected one of {tuple(RECIPES)}")
+    return name, RECIPES[name][0].from_dict(stored)
 
 
-def start(recipe: JointRecipe, device: str = "cpu", own: OwnModels | None = None) -> JointTrainer:
+def start(recipe: AnyRecipe, device: str = "cpu", own: OwnModels | None = None) -> Trainer:
     """The trainer of a recipe at its first step."""
-    for kind, trainer in JOINT.values():
-        if type(recipe) is kind:
-            return trainer(recipe, device, own)
-    raise TypeError(f"no trainer for {type(recipe).__name__}")
+    trainer = next(t for kind, t in RECIPES.values() if type(recipe) is kind)
+    return trainer(recipe, device, own)
 
 
-def resume(checkpoint: Path, device: str = "cpu", own: OwnModels | None = None) -> JointTrainer:
+def resume(checkpoint: Path, device: str = "cpu", own: OwnModels | None = None) -> Trainer:
     """The trainer of a checkpoint, at the step where it stopped. Raises `OptionError`."""
     trainer = start(recipe_of(checkpoint)[1], device, own)
     load_checkpoint(trainer, checkpoint)
@@ -49,19 +53,23 @@ def resume(checkpoint: Path, device: str = "cpu", own: OwnModels | None = None) 
 def begin(
     name: str, init: str | None, own: OwnModels | None, generated: float,
     changes: dict[str, Any], device: str = "cpu",
-) -> JointTrainer:  # fmt: skip
+) -> Trainer:  # fmt: skip
     """A new run of recipe `name` with `changes` to its settings.
 
     `init` names a decoder or another run's checkpoint whose weights to begin with; the networks
     then have its sizes. Raises `OptionError` for a decoder of another architecture.
     """
-    recipe = JOINT[name][0](**changes)
+    recipe = settings_of(name, changes)
     if own is not None:
         recipe = replace(recipe, own=OwnData(own.names, own.sha256, generated))
     if init is None:
         return start(recipe, device, own)
+    if not isinstance(recipe, JointRecipe):
+        raise OptionError(f"recipe {name}: found --init {init}, expected a run from nothing")
     if is_checkpoint(Path(init)):
         weights = recipe_of(Path(init))[1]
+        if not isinstance(weights, JointRecipe):
+            raise OptionError(f"{init}: found a run of recipe 'paper', expected another one's")
         recipe = replace(recipe, decoder=weights.decoder, encoder_channels=weights.encoder_channels)
         trainer = start(recipe, device, own)
         load_modules(trainer, Path(init))
@@ -77,8 +85,21 @@ def begin(
     if encoder is not None:
         recipe = replace(recipe, encoder_channels=encoder.channels)
     trainer = start(recipe, device, own)
+    assert isinstance(trainer, JointTrainer)
     trainer.start_from(decoder, encoder)
     return trainer
+
+
+def settings_of(name: str, changes: dict[str, Any]) -> AnyRecipe:
+    """The recipe's settings with changes. Raises `OptionError` for one that it does not have."""
+    kind = RECIPES[name][0]
+    known = {f.name for f in fields(kind)} - {"own"}
+    for key in changes:
+        if key not in known:
+            raise OptionError(
+                f"recipe {name}: found setting {key!r}, expected one of {sorted(known)}"
+            )
+    return kind(**changes)
 
 
 def check_unchanged(checkpoint: Path, name: str | None, changes: dict[str, Any]) -> None:
@@ -86,6 +107,7 @@ def check_unchanged(checkpoint: Path, name: str | None, changes: dict[str, Any])
     found_name, recipe = recipe_of(checkpoint)
     if name not in (None, found_name):
         raise OptionError(f"{checkpoint}: recipe: found {found_name!r}, expected {name!r}")
+    settings_of(found_name, changes)
     for key, wanted in changes.items():
         if (found := getattr(recipe, key)) != wanted:
             raise OptionError(f"{checkpoint}: {key}: found a run with {found}, expected {wanted}")

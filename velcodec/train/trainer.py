@@ -57,6 +57,10 @@ class Trainer(ABC):
         """Take `memory` back, the step number being the checkpoint's already."""
         assert not memory
 
+    def closing_figures(self) -> Figures:
+        """What is measured once, at the end of a run."""
+        return {}
+
     def compile(self) -> None:
         """Let torch compile what can be: about twice as fast, half a minute to start."""
         return
