@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +107,31 @@ def test_own_models_take_the_place_of_generated_ones(tmp_path: Path) -> None:
     assert len(trainer.training.values) == 9
     assert len(trainer.held_out.values) == 1
     assert trainer.step()["psnr"] > 5.0
+
+
+@pytest.mark.parametrize("count", [7, 10, 33])
+def test_own_models_are_each_seen_once_per_epoch(tmp_path: Path, count: int) -> None:
+    models = 2000 + 1000 * np.random.default_rng(2).random((count, 6, 6))
+    np.save(tmp_path / "own.npy", models.astype(np.float32))
+    own = OwnModels([tmp_path / "own.npy"])
+    recipe = replace(SMALL, epochs=3, points=4, own=OwnData(own.names, own.sha256, 0.0))
+    trainer = PaperTrainer(recipe, own=own)
+    batches = math.ceil(len(trainer.training.values) / SMALL.batch)
+    assert trainer.recipe.steps == 3 * batches
+    assert trainer.recipe.models == count
+    save_checkpoint(trainer, tmp_path / "own.checkpoint")
+    assert resume(tmp_path / "own.checkpoint", own=own).recipe == trainer.recipe
+
+
+def test_the_scale_of_mixed_precision_is_remembered() -> None:
+    first, second = (PaperTrainer(replace(SMALL, width=8, points=4)) for _ in range(2))
+    for trainer in (first, second):
+        trainer._scaler = torch.amp.GradScaler("cpu", growth_interval=4)
+    for _ in range(6):
+        first.step()
+    second.recall(first.memory())
+    assert first._scaler.state_dict()["_growth_tracker"] == 2
+    assert second._scaler.state_dict() == first._scaler.state_dict()
 
 
 def test_a_setting_that_the_recipe_lacks_is_refused() -> None:

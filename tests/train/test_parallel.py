@@ -13,7 +13,9 @@ from velcodec.decoder import MixtureConfig
 from velcodec.train import parallel
 from velcodec.train.checkpoint import save_checkpoint
 from velcodec.train.mixture import MixtureRecipe, MixtureTrainer
+from velcodec.train.paper import PaperRecipe, PaperTrainer
 from velcodec.train.recipes import resume
+from velcodec.train.trainer import Trainer
 
 STEPS = 4
 
@@ -32,13 +34,25 @@ def small_recipe() -> MixtureRecipe:
     )
 
 
+def small_paper() -> PaperRecipe:
+    """Eight models in batches of seven: the second process has no share of every other batch."""
+    return PaperRecipe(
+        models=10, epochs=8, batch=7, points=32, width=8, hidden_layers=1, patience=0,
+        learning_rate=1e-2, latent_learning_rate=1e-2, families=("flatvel_a",),
+    )  # fmt: skip
+
+
 def train(path: Path) -> None:
-    """What each process does."""
+    """What each process does; the paper's recipe leaves a checkpoint of every process."""
     parallel.join(torch.device("cpu"))
+    rank = parallel.rank_and_size()[0]
     trainer = MixtureTrainer(small_recipe())
     trainer.run(None, lambda done, figures: None)
-    if parallel.rank_and_size()[0] == 0:
+    if rank == 0:
         save_checkpoint(trainer, path)
+    paper = PaperTrainer(small_paper())
+    paper.run(None, lambda done, figures: None)
+    save_checkpoint(paper, path.with_suffix(f".paper{rank}"))
     parallel.leave()
 
 
@@ -64,6 +78,23 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     moved = (one.decoder.modulation - start).abs().mean()
     apart = (one.decoder.modulation - two.decoder.modulation).abs().mean()
     assert apart < 0.05 * moved
+    alone, first, second = (
+        resume(tmp_path / name) for name in ("one.paper0", "two.paper0", "two.paper1")
+    )
+    assert rates(first) == rates(second) == rates(alone)
+    assert rates(alone) != rates(PaperTrainer(small_paper()))
+    for name, value in alone.parts()["decoder"].state_dict().items():
+        assert torch.equal(
+            first.parts()["decoder"].state_dict()[name],
+            second.parts()["decoder"].state_dict()[name],
+        )
+        torch.testing.assert_close(value, first.parts()["decoder"].state_dict()[name],
+                                   rtol=0, atol=1e-4)  # fmt: skip
+
+
+def rates(trainer: Trainer) -> list[float]:
+    """The learning rates that the run has come to."""
+    return [group["lr"] for group in trainer.optimiser.param_groups]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,18 +25,23 @@ from velcodec.fit.lm import LMOptions, descend
 from velcodec.metrics import DATA_RANGE, psnr, ssim
 
 from .own import OwnData, OwnModels, check_same_data
-from .parallel import average_gradients, rank_and_size
+from .parallel import average, average_gradients, rank_and_size
 from .pool import normalised
 from .trainer import Figures, Trainer
 
 PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 HELD_OUT_FIT = LMOptions(stages=((1225, 6),), full_steps=10, tolerance=1e-4, enough=0.0)
 MODELS_AT_ONCE = 32
+OWN_FAMILY = "own"
 
 
 @dataclass(frozen=True)
 class PaperRecipe:
-    """Table 2 and section 3.4 of the paper. `points` per model and step, 0 for all of the grid."""
+    """Table 2 and section 3.4 of the paper. `points` per model and step, 0 for all of the grid.
+
+    With the user's `own` models the trainer sets `families`, `models` and `train_share` to what the
+    files hold, so that `epochs` keeps its meaning.
+    """
 
     models: int = 200
     train_share: float = 0.8
@@ -58,7 +63,7 @@ class PaperRecipe:
 
     @property
     def training_models(self) -> int:
-        """Models that are trained on; of the user's own ones the trainer knows."""
+        """Models that are trained on."""
         return round(self.models * self.train_share) * len(self.families)
 
     @property
@@ -78,6 +83,13 @@ class PaperRecipe:
         if own := stored.get("own"):
             given["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
         return cls(**given)
+
+
+def _counting(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
+    """The recipe with the numbers of the user's models; few models are trained on and held out."""
+    models = len({*own.training, *own.held_out})
+    train_share = len(own.training) / models
+    return replace(recipe, families=(OWN_FAMILY,), models=models, train_share=train_share)
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class PaperTrainer(Trainer):
     ) -> None:
         check_same_data(own, recipe.own, f"recipe {self.recipe_name}")
         torch.manual_seed(recipe.seed)
-        r = self.recipe = recipe
+        r = self.recipe = recipe if own is None else _counting(recipe, own)
         self.device = torch.device(device)
         self.training, self.held_out = self._examples(own)
         self.decoder = SirenConcat(ConcatConfig(r.width, r.hidden_layers)).to(device)
@@ -139,7 +151,7 @@ class PaperTrainer(Trainer):
         r = self.recipe
         if own is not None:
             return tuple(
-                Examples.of_grids(own.grids(held_out), "own") for held_out in (False, True)
+                Examples.of_grids(own.grids(held_out), OWN_FAMILY) for held_out in (False, True)
             )  # type: ignore[return-value]
         first = round(r.models * r.train_share)
         training, held_out = [], []
@@ -157,7 +169,9 @@ class PaperTrainer(Trainer):
         rates = [g["lr"] for g in self.optimiser.param_groups]
         counts = [float(p.best), float(p.num_bad_epochs), float(p.last_epoch)]
         scale = float(self._scaler.get_scale())
+        growth = self._scaler.state_dict().get("_growth_tracker", 0)
         return {
+            "growth": torch.tensor(growth),
             "plateau": torch.tensor([*counts, *rates, scale], dtype=torch.float64),
             "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
@@ -169,7 +183,8 @@ class PaperTrainer(Trainer):
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
         if self._scaler.is_enabled():
-            self._scaler.load_state_dict({**self._scaler.state_dict(), "scale": scale})
+            found = {"scale": scale, "_growth_tracker": int(memory["growth"])}
+            self._scaler.load_state_dict(self._scaler.state_dict() | found)
         self._losses = memory["losses"].tolist()
 
     def step(self) -> Figures:
@@ -180,7 +195,8 @@ class PaperTrainer(Trainer):
         shuffle = torch.Generator().manual_seed(r.seed * 2**40 + epoch)
         order = torch.randperm(count, generator=shuffle)
         rank, size = rank_and_size()
-        which = order[number * r.batch : (number + 1) * r.batch][rank::size]
+        batch = order[number * r.batch : (number + 1) * r.batch]
+        which = batch[rank::size]
         some = torch.arange(len(self.points))
         if r.points:
             some = torch.randperm(len(some), generator=self.step_generator())[: r.points]
@@ -190,12 +206,16 @@ class PaperTrainer(Trainer):
         with torch.autocast(self.device.type, torch.float16, enabled=self._scaler.is_enabled()):
             rendered = self.decoder(self.points[some.to(self.device)], latent)
         error = (rendered.float() - target).square().mean(1)
-        loss = (error + r.latent_penalty * latent.square().sum(1)).mean()
+        # Shares of a batch may differ, so that only their sums average to the batch's mean.
+        share = size / len(batch)
+        loss = share * (error + r.latent_penalty * latent.square().sum(1)).sum()
         self._scaler.scale(loss).backward()
         average_gradients([*self.decoder.parameters(), *self.latents.parameters()])
         self._scaler.step(self.optimiser)
         self._scaler.update()
-        self._losses.append(loss.item())
+        # Every process must see the same loss, or their learning rates would part.
+        mean_loss = average(loss.detach()).item()
+        self._losses.append(mean_loss)
         if number == batches - 1:
             self._plateau.step(float(np.mean(self._losses)))
             self._losses = []
@@ -204,7 +224,7 @@ class PaperTrainer(Trainer):
         relative = (error.detach() * contrast.square() / 4).clamp(min=1e-9)
         rate = self.optimiser.param_groups[0]["lr"]
         psnr_db = (-10 * torch.log10(relative)).mean().item()
-        return {"psnr": psnr_db, "loss": loss.item(), "learning_rate": rate}
+        return {"psnr": psnr_db, "loss": mean_loss, "learning_rate": rate}
 
     @torch.no_grad()
     def closing_figures(self) -> Figures:

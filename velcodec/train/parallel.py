@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.nn import Parameter
 
 
@@ -27,6 +27,17 @@ def rank_and_size() -> tuple[int, int]:
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
+
+
+@torch.no_grad()
+def average(value: Tensor) -> Tensor:
+    """The mean over the processes of a value that each has."""
+    mean = value.clone()
+    size = rank_and_size()[1]
+    if size > 1:
+        distributed.all_reduce(mean)
+        mean /= size
+    return mean
 
 
 @torch.no_grad()
