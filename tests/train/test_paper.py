@@ -160,7 +160,16 @@ def test_the_command_runs_and_draws_its_curves(tmp_path: Path) -> None:
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_file_that_is_no_log_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "run.jsonl").write_text("no JSON")
+def test_steps_taken_again_are_drawn_once(tmp_path: Path) -> None:
+    steps = (500, 900, 600, 900)
+    lines = [json.dumps({"step": step, "psnr": 20 + n}) for n, step in enumerate(steps)]
+    (tmp_path / "run.jsonl").write_text("\n".join(lines))
+    read = read_log(tmp_path / "run.jsonl")
+    assert [(line["step"], line["psnr"]) for line in read] == [(500, 20), (600, 22), (900, 23)]
+
+
+@pytest.mark.parametrize("content", ["no JSON", "", "5", '{"psnr": 30}', '{"step": 100}'])
+def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.jsonl").write_text(content)
     with pytest.raises(InputFileError, match="not the log of a run"):
         read_log(tmp_path / "run.jsonl")

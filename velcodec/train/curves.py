@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from velcodec.formats.errors import InputFileError
 
@@ -17,16 +17,23 @@ COUNTER = "step"
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a run's log. Raises `InputFileError` where it has none that can be read."""
+    """The lines of a run's log by step; of steps that a resumed run took again, the last.
+
+    Raises `InputFileError` where the file has no line that can be drawn, or another kind of line.
+    """
     try:
-        lines: list[dict[str, float]] = [
+        lines: list[Any] = [
             json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()
         ]
     except (OSError, ValueError) as error:
         raise InputFileError(f"{path}: not the log of a run: {error}") from error
-    if not lines or not all(COUNTER in line for line in lines):
+    if not lines or not all(isinstance(line, dict) and COUNTER in line for line in lines):
         raise InputFileError(f"{path}: not the log of a run: found no steps")
-    return lines
+    last = {line[COUNTER]: line for line in lines}
+    found = [last[step] for step in sorted(last)]
+    if not panels_of(found):
+        raise InputFileError(f"{path}: not the log of a run: found no PSNR, bytes or loss")
+    return found
 
 
 def panels_of(lines: Sequence[dict[str, float]]) -> list[tuple[str, list[str]]]:
