@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from velcodec.decoder import Decoder, registry
+from velcodec.decoder import Decoder, load_decoder, load_encoder, registry
 from velcodec.formats.errors import DecoderFileError, MissingDecoderError, OutputExistsError
 
 NAME = "tiny.safetensors"
@@ -41,6 +41,25 @@ def test_a_decoder_comes_with_its_encoder(file: Path) -> None:
     sibling.write_bytes(b"weights")
     assert registry.add(file).encoder_path.read_bytes() == b"weights"
     assert [entry.name for entry in registry.entries() if entry.place == "user"] == ["tiny"]
+
+
+def test_the_newest_shipped_decoder_is_the_default(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    for name in ("velcodec-1", "velcodec-3", "velcodec-2"):
+        shutil.copy(file, shipped / f"{name}.safetensors")
+    monkeypatch.setattr(registry, "shipped_folder", lambda: shipped)
+    assert registry.find().path.name == "velcodec-3.safetensors"
+
+
+def test_every_shipped_decoder_is_whole() -> None:
+    shipped = [entry for entry in registry.entries() if entry.place == "shipped"]
+    assert {entry.name for entry in shipped} >= {"velcodec-1", "velcodec-2"}
+    assert all(entry.path.stat().st_size < 2_000_000 for entry in shipped)
+    default = registry.find()
+    assert load_encoder(load_decoder(default.path)) is not None
 
 
 def test_adding_twice_changes_nothing(file: Path) -> None:
