@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -19,6 +18,7 @@ from .own import OwnData, OwnModels, check_same_data
 from .parallel import average_gradients, rank_and_size
 from .pool import Chunk, draw_chunk
 from .rate import LatentRate, reference_step
+from .settings import from_plain, to_plain
 from .trainer import Figures, Trainer
 
 DEFAULT_FAMILIES: Mapping[str, float] = {
@@ -73,22 +73,13 @@ class JointRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON keeps them."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The recipe that `to_dict` gave."""
-        known = {f.name for f in fields(cls)}
-        given: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in stored.items()
-            if name in known
-        }
-        given["decoder"] = MixtureConfig(**stored["decoder"])
-        if own := stored.get("own"):
-            given["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
-        return cls(**given)
+        given = from_plain(cls, stored)
+        return cls(**given | {"decoder": MixtureConfig(**stored["decoder"])})
 
 
 def psnr_of(distortion: Tensor) -> float:

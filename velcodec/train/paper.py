@@ -7,10 +7,9 @@ lost and what stands in for them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +26,7 @@ from velcodec.metrics import DATA_RANGE, psnr, ssim
 from .own import OwnData, OwnModels, check_same_data
 from .parallel import average, average_gradients, rank_and_size
 from .pool import normalised
+from .settings import from_plain, to_plain
 from .trainer import Figures, Trainer
 
 PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
@@ -71,18 +71,13 @@ class PaperRecipe:
         return self.epochs * math.ceil(self.training_models / self.batch)
 
     def to_dict(self) -> dict[str, Any]:
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
+        """The settings as JSON keeps them."""
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
         """The recipe that `to_dict` gave."""
-        known = {f.name for f in fields(cls)}
-        kept = {k: v for k, v in stored.items() if k in known}
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
-        if own := stored.get("own"):
-            given["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
-        return cls(**given)
+        return cls(**from_plain(cls, stored))
 
 
 def _counting(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
