@@ -331,7 +331,7 @@ def test_nested_settings_of_a_decoder_are_a_line_each() -> None:
 def test_decoder_show_prints_no_raw_dictionary(run: Run) -> None:
     shown = run("decoder", "show").stdout
     assert not set("{}") & set(shown)
-    assert "training: recipe: " in shown
+    assert "training: settings: " in shown
 
 
 def test_an_altered_decoder_file_is_not_added(run: Run, tiny_home: Path) -> None:
