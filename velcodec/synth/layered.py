@@ -1,4 +1,4 @@
-"""FlatVel and CurveVel: parallel interfaces, flat or following one spline, constant layers.
+"""FlatVel and CurveVel: nearly parallel interfaces, flat or following one spline, constant layers.
 
 Sources: the layer counts, spacings and the spline were measured on published models (docs/
 generator.md). It never draws faults.
@@ -6,6 +6,7 @@ generator.md). It never draws faults.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,10 @@ from .models import CELLS, Models, ramp
 
 LOW, HIGH = 1500.0, 4500.0
 """The label range of the published sets, m/s."""
+
+MOST_INTERFACES = 7
+FLAT_JITTER, NODE_JITTER = 0.9, 0.77
+"""Cells that a flat interface, or a node of a curved one, lies off the parallel, up or down."""
 
 _NODES = np.arange(0.0, 80.0, 10.0)
 _KNOTS = np.arange(20.0, 70.0, 10.0)
@@ -42,9 +47,10 @@ def spline_basis(x: Tensor) -> Tensor:
     return weights.to(torch.float32)
 
 
-def curve(values: Tensor, x: Tensor) -> Tensor:
-    """(n, P) heights at cells x, (1, P) or (n, P), of the splines with node `values` (n, 8)."""
-    basis = spline_basis(x)
+def curve(values: Tensor, basis: Tensor) -> Tensor:
+    """(n, P) heights of the splines with node `values` (n, 8), by `spline_basis` at the points,
+    (1, P, 8) or (n, P, 8).
+    """
     height = values[:, 0:1] * basis[..., 0]
     # Summed term by term: a matrix product's order, hence its last bits, changes with the batch.
     for k in range(1, values.shape[1]):
@@ -66,9 +72,12 @@ class Stack:
 
     def at(self, depth: Tensor) -> Tensor:
         """(n, P) velocity in m/s at stratigraphic depth (n or 1, P), cells."""
+        return self.below(depth - self.depths[:, k : k + 1] for k in range(self.depths.shape[1]))
+
+    def below(self, distances: Iterable[Tensor]) -> Tensor:
+        """(n, P) velocity in m/s at these distances (n, P) below each interface in turn, cells."""
         value: Tensor | None = None
-        for k in range(self.depths.shape[1]):
-            below = depth - self.depths[:, k : k + 1]
+        for k, below in enumerate(distances):
             if self.rate > 0.0:
                 part = ramp(below, self.rate) * self.jumps[:, k : k + 1]
             else:
@@ -85,7 +94,9 @@ def stack_layers(velocities: Tensor, depths: Tensor, rate: float = 0.0) -> Stack
 
 @dataclass(frozen=True)
 class LayeredModels(Models):
-    """Parallel layers under one relief: `nodes` (n, 8) in cells, None for flat."""
+    """Nearly parallel layers: `nodes` (n, L, 8) are the interfaces' splines in cells, about the
+    depths in `stack`; None where they are flat.
+    """
 
     count: int
     device: torch.device
@@ -95,7 +106,10 @@ class LayeredModels(Models):
     def _velocity(self, x: Tensor, z: Tensor) -> Tensor:
         if self.nodes is None:
             return self.stack.at(z)
-        return self.stack.at(z - curve(self.nodes, x))
+        basis, depths, nodes = spline_basis(x), self.stack.depths, self.nodes
+        return self.stack.below(
+            z - depths[:, k : k + 1] - curve(nodes[:, k], basis) for k in range(nodes.shape[1])
+        )
 
 
 def layer_velocities(draws: Draws, layers: Tensor, most: int, ordered: bool) -> Tensor:
@@ -115,12 +129,16 @@ def draw_layered(draws: Draws, curved: bool, ordered: bool) -> LayeredModels:
     """FlatVel (curved=False) or CurveVel; set A is `ordered`, set B is not."""
     layers = draws.integers(4, 8)
     spacing = CELLS / (layers - 1).to(torch.float32)
-    order = torch.arange(1, 8, device=draws.device)
-    # Flat interfaces are those of a curved model at a single node: half a spacing up or down.
-    shift = draws.uniform(1, low=-0.5, high=0.5) * (0.0 if curved else spacing[:, None])
-    depths = order * spacing[:, None] + shift + draws.uniform(7, low=-0.9, high=0.9)
-    velocities = layer_velocities(draws, layers, 8, ordered)
-    nodes = _draw_relief(draws) * spacing[:, None] if curved else None
+    order = torch.arange(1, MOST_INTERFACES + 1, device=draws.device)
+    depths = order * spacing[:, None]
+    velocities = layer_velocities(draws, layers, MOST_INTERFACES + 1, ordered)
+    if curved:
+        nodes = _draw_nodes(draws, spacing[:, None])
+    else:
+        # Flat interfaces are those of a curved model at a single node.
+        jitter = draws.uniform(MOST_INTERFACES, low=-FLAT_JITTER, high=FLAT_JITTER)
+        depths = depths + draws.uniform(1, low=-0.5, high=0.5) * spacing[:, None] + jitter
+        nodes = None
     return LayeredModels(draws.count, draws.device, stack_layers(velocities, depths), nodes)
 
 
@@ -128,10 +146,14 @@ def draw_layered(draws: Draws, curved: bool, ordered: bool) -> LayeredModels:
 _LAST_NODE = (0.17, -0.87, 1.48, -1.66, 1.73, -1.70, 1.55)
 
 
-def _draw_relief(draws: Draws) -> Tensor:
-    """(n, 8) spline node values, in layer spacings."""
-    nodes = draws.uniform(7, low=-0.5, high=0.5)
-    last = draws.uniform(1, low=-0.165, high=0.165)
+def _draw_nodes(draws: Draws, spacing: Tensor) -> Tensor:
+    """(n, L, 8) node values in cells: one relief of half a `spacing` (n, 1) up or down at each node
+    for all interfaces, and a jitter of each interface's own.
+    """
+    relief = draws.uniform(7, low=-0.5, high=0.5) * spacing
+    jitter = draws.uniform(MOST_INTERFACES, 7, low=-NODE_JITTER, high=NODE_JITTER)
+    nodes = relief[:, None] + jitter
+    last = (draws.uniform(1, low=-0.165, high=0.165) * spacing).expand(-1, MOST_INTERFACES)
     for k, weight in enumerate(_LAST_NODE):
-        last = last + weight * nodes[:, k : k + 1]
-    return torch.cat([nodes, last], dim=1)
+        last = last + weight * nodes[..., k]
+    return torch.cat([nodes, last[..., None]], dim=-1)
