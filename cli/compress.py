@@ -44,6 +44,7 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
     Example:
       velcodec compress models.npy models.vlat --dx 10 --dz 10
       velcodec compress models.npy small.vlat --bytes-per-model 64
+      velcodec compress models.npy same.vlat --lossless
       velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
     """
     from velcodec.formats.atomic import atomic_write
@@ -68,6 +69,12 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
         f"{summary.bytes_per_model:,.1f} per model, "
         f"{size_text(summary.input_bytes, summary.bytes)}"
     )
+    if summary.max_error_m_s is not None:
+        with_latent = f", {summary.latents:,} of them with a latent" if summary.latents else ""
+        click.echo(
+            f"{count(summary.exact, 'model')} stored exactly{with_latent}; greatest error "
+            f"{summary.max_error_m_s:g} m/s, measured on what was read back"
+        )
     click.echo(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}); {seconds:.1f} s"

@@ -63,6 +63,10 @@ def coding_of(settings: Mapping[str, Any]) -> Coding:
         fit=settings["fit"],
         decoder=settings["decoder"],
         device=settings["device"],
+        max_error=settings.get("max_error"),
+        lossless=settings.get("lossless", False),
+        keep_latent=settings.get("keep_latent", False),
+        latent_only=settings.get("latent_only", False),
     )
 
 

@@ -146,12 +146,17 @@ def geometry(command: Command) -> Command:
 
 
 def coding(command: Command) -> Command:
-    """Add how models are fitted and stored: `--bytes-per-model`, `--fit`, `--latent-only`."""
+    """Add what is promised and how: `--bytes-per-model`, `--max-error`, `--lossless`, `--fit`."""
     for option in (
         click.option(
             "--latent-only",
             is_flag=True,
-            help="Store nothing but latents (so far the only mode).",
+            help="Store nothing but latents, as all but --max-error and --lossless do so far.",
+        ),
+        click.option(
+            "--keep-latent",
+            is_flag=True,
+            help="With --max-error or --lossless: store a latent too, to render other grids.",
         ),
         click.option(
             "--fit",
@@ -160,6 +165,17 @@ def coding(command: Command) -> Command:
             show_default=True,
             help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
             "encoder network alone (fastest, least exact).",
+        ),
+        click.option(
+            "--lossless",
+            is_flag=True,
+            help="Samples come back bit for bit, at their own grid.",
+        ),
+        click.option(
+            "--max-error",
+            type=float,
+            metavar="M/S",
+            help="No sample is off by more than this, at its own grid.",
         ),
         click.option(
             "--bytes-per-model",

@@ -84,6 +84,18 @@ class DecoderFileError(VelcodecError):
     exit_code = 31
 
 
+class ContextNetworkError(VelcodecError):
+    """The archive's exact streams need a context network that is not here."""
+
+    exit_code = 32
+
+
+class NoLatentError(VelcodecError):
+    """A model was stored exactly and without a latent, so only its native grid can be had."""
+
+    exit_code = 33
+
+
 class ResolutionError(VelcodecError):
     """A rendering's resolution is zero, negative or absurdly large."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 
 from .errors import CorruptError, OptionError
+from .exact.stream import ExactCoding
 from .packed import integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
@@ -96,7 +97,8 @@ class Header:
     """Everything that an archive says once.
 
     `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
-    records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping.
+    records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
+    `exact` is there where records may have exact streams.
     """
 
     decoder_hash: bytes
@@ -108,6 +110,7 @@ class Header:
     provenance: str = ""
     licence: str = ""
     user: Mapping[str, Any] = field(default_factory=dict)
+    exact: ExactCoding | None = None
 
     def __post_init__(self) -> None:
         hashes = [("decoder hash", self.decoder_hash)]
@@ -149,6 +152,7 @@ class Header:
             ("p", self.provenance),
             ("r", self.licence),
             ("m", dict(self.user)),
+            ("e", None if self.exact is None else self.exact.to_dict()),
         ):
             if value:
                 data[key] = value
@@ -179,6 +183,7 @@ class Header:
                 values.get("p", ""),
                 values.get("r", ""),
                 values.get("m", {}),
+                ExactCoding.from_dict(values["e"]) if "e" in values else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error

@@ -83,7 +83,7 @@ class RansDecoder:
 
     def __init__(self, streams: Sequence[bytes]) -> None:
         n = len(streams)
-        heads = [_head_length(len(stream)) for stream in streams]
+        heads = [head_length(len(stream)) for stream in streams]
         self._count = np.array(
             [(len(s) - h) // 2 for s, h in zip(streams, heads, strict=True)], dtype=np.int64
         )
@@ -139,7 +139,7 @@ class RansDecoder:
             )
 
 
-def _head_length(total: int) -> int:
+def head_length(total: int) -> int:
     """Bytes of the state at the head of a stream of `total` bytes."""
     if total <= 4:
         return total

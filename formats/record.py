@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .errors import CorruptError, OptionError
+from .exact.stream import ExactStream
 from .header import Header
 from .varint import decode_varint, encode_varint
 
@@ -19,7 +20,8 @@ MAX_TILES = 1 << 22
 @dataclass(frozen=True)
 class Record:
     """One model: `layout` numbers the header's layouts; tiles_z x tiles_x tiles of
-    tile_nz x tile_nx samples each, row by row, with one stream each.
+    tile_nz x tile_nx samples each, row by row, with one stream each. No tiles where the `exact`
+    stream stands alone.
     """
 
     layout: int
@@ -28,6 +30,7 @@ class Record:
     tile_nz: int
     tile_nx: int
     streams: Sequence[bytes]
+    exact: ExactStream | None = None
 
 
 def pack_record(record: Record, header: Header) -> bytes:
@@ -35,15 +38,20 @@ def pack_record(record: Record, header: Header) -> bytes:
 
     Raises `OptionError` where the header has no room for it: tiles in an archive that is not tiled.
     """
+    prefix = b""
+    if len(header.layouts) > 1:
+        prefix += encode_varint(record.layout)
+    if header.exact is not None:
+        exact = _pack_exact(record)
+        if not record.streams:
+            return prefix + exact
+        prefix += exact
     tiles = record.tiles_z * record.tiles_x
     if len(record.streams) != tiles or (tiles != 1 and not header.tiled):
         raise OptionError(
             f"record: found {len(record.streams)} streams for {record.tiles_z} x {record.tiles_x} "
             f"tiles, expected one each{'' if header.tiled else ' and one tile'}"
         )
-    prefix = b""
-    if len(header.layouts) > 1:
-        prefix += encode_varint(record.layout)
     if header.tiled:
         for value in (record.tiles_z, record.tiles_x):
             prefix += encode_varint(value)
@@ -52,6 +60,16 @@ def pack_record(record: Record, header: Header) -> bytes:
                 prefix += encode_varint(value)
             prefix += b"".join(encode_varint(len(stream)) for stream in record.streams[:-1])
     return prefix + b"".join(record.streams)
+
+
+def _pack_exact(record: Record) -> bytes:
+    """What stands before the tiles in an archive with exact streams."""
+    exact = record.exact
+    if exact is None:
+        return encode_varint(0)
+    kept = bool(record.streams)
+    kind = encode_varint(1 + (exact.domain * 2 + exact.coder) * 2 + kept)
+    return kind + (encode_varint(len(exact.data)) if kept else b"") + exact.data
 
 
 def unpack_record(payload: bytes, header: Header, place: str = "record") -> Record:
@@ -64,12 +82,17 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
                 f"{place}: layout: found {layout}, expected less than {len(header.layouts)}"
             )
     nz, nx = header.layouts[layout].nz, header.layouts[layout].nx
+    exact = None
+    if header.exact is not None:
+        exact, at, kept = _unpack_exact(payload, at, place)
+        if not kept:
+            return Record(layout, 0, 0, nz, nx, [], exact)
     tiles_z = tiles_x = 1
     if header.tiled:
         tiles_z, at = decode_varint(payload, at, f"{place}: tiles")
         tiles_x, at = decode_varint(payload, at, f"{place}: tiles")
     if tiles_z * tiles_x == 1:
-        return Record(layout, 1, 1, nz, nx, [payload[at:]])
+        return Record(layout, 1, 1, nz, nx, [payload[at:]], exact)
     tile_nz, at = decode_varint(payload, at, f"{place}: tile size")
     tile_nx, at = decode_varint(payload, at, f"{place}: tile size")
     _check_tiles(place, (tiles_z, tiles_x), (tile_nz, tile_nx), (nz, nx), len(payload) - at)
@@ -87,7 +110,26 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
         )
     ends.append(len(payload))
     streams = [payload[a:b] for a, b in pairwise(ends)]
-    return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams)
+    return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams, exact)
+
+
+def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | None, int, bool]:
+    """The exact stream, if there is one, where it ends, and whether tiles follow."""
+    kind, at = decode_varint(payload, at, f"{place}: representation")
+    if kind == 0:
+        return None, at, True
+    number, kept = divmod(kind - 1, 2)
+    domain, coder = divmod(number, 2)
+    end = len(payload)
+    if kept:
+        length, at = decode_varint(payload, at, f"{place}: exact stream")
+        if length > len(payload) - at:
+            raise CorruptError(
+                f"{place}: exact stream: found a length of {length} bytes, "
+                f"expected at most {len(payload) - at}"
+            )
+        end = at + length
+    return ExactStream(domain, coder, payload[at:end]), end, bool(kept)
 
 
 def _check_tiles(

@@ -65,12 +65,19 @@ class Description:
 
 @dataclass(frozen=True)
 class Coding:
-    """How models are coded: budget (whole file over models, bytes), fit, decoder and device."""
+    """How models are coded: budget (whole file over models, bytes), fit, decoder and device.
+
+    `max_error` (m/s) or `lossless` store samples instead, with a latent beside if `keep_latent`.
+    """
 
     bytes_per_model: float | None = None
     fit: str = "lm"
     decoder: str | Path | Decoder | None = None
     device: str = "auto"
+    max_error: float | None = None
+    lossless: bool = False
+    keep_latent: bool = False
+    latent_only: bool = False
 
 
 def compress(
@@ -82,7 +89,10 @@ def compress(
     units: str = "m/s",
     order: str = "zx",
     bytes_per_model: float | None = None,
-    latent_only: bool = True,
+    max_error: float | None = None,
+    lossless: bool = False,
+    keep_latent: bool = False,
+    latent_only: bool = False,
     fit: str = "lm",
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
@@ -99,17 +109,20 @@ def compress(
     axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
     in `units` (m/s or km/s). Without `bytes_per_model` every model reaches 30 dB where the
     decoder's ladder can; with it the archive takes at most that many bytes per model, overhead
-    included. `latent_only` is the only mode so far. `fit` is lm, adam or amortised.
+    included; both store latents alone so far, as `latent_only` asks. With `max_error` no sample is
+    off by more (m/s), with `lossless` the samples come back bit for bit; both at the native grid,
+    and at others only with `keep_latent`. `fit` is lm, adam or amortised.
 
     Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
     InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
-    BudgetError, MissingDecoderError.
+    BudgetError, VerificationError, MissingDecoderError.
     """
-    del latent_only
     description = Description(
         dx, dz, origin, units, order, keys, provenance, licence, dict(user or {})
     )
-    coding = Coding(bytes_per_model, fit, decoder, device)
+    coding = Coding(
+        bytes_per_model, fit, decoder, device, max_error, lossless, keep_latent, latent_only
+    )
     return encode(models, description, coding, on_progress).data
 
 
@@ -150,11 +163,12 @@ def encode(
     """
     from velcodec.codec.cut import ModelSet
     from velcodec.codec.encode import encode as run
-    from velcodec.codec.encode import range_step
+    from velcodec.codec.encode import encode_within, range_step
     from velcodec.codec.write import Contents
 
     about, how = description or Description(), coding or Coding()
     _check_geometry(about)
+    _check_promise(how)
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
@@ -178,7 +192,29 @@ def encode(
     _check_storable(header)
     contents = Contents(header, layout_of, keys, tables_of(decoder), step)
     source = ModelSet(views, layouts[0].units)
+    if how.lossless or how.max_error is not None:
+        bound = 0.0 if how.lossless else how.max_error or 0.0
+        return encode_within(fitter, source, contents, max_error=bound, keep_latent=how.keep_latent)
     return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
+
+
+def _check_promise(how: Coding) -> None:
+    """Raise OptionError unless one thing is asked for, and can be."""
+    from velcodec.codec.exact import check_bound
+
+    check_bound(how.max_error)
+    given = {
+        "bytes_per_model": how.bytes_per_model is not None,
+        "max_error": how.max_error is not None,
+        "lossless": how.lossless,
+    }
+    asked = [name for name, there in given.items() if there]
+    if len(asked) > 1:
+        raise OptionError(f"{' and '.join(asked)}: expected one of them")
+    if how.keep_latent and not (how.lossless or how.max_error is not None):
+        raise OptionError("keep_latent: expected it with max_error or lossless only")
+    if how.latent_only and (how.lossless or how.max_error is not None):
+        raise OptionError("latent_only: expected it without max_error and lossless")
 
 
 def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:

@@ -224,9 +224,14 @@ class Archive:
             return arrays[0] if one else _stacked(arrays)
         import torch
 
-        from velcodec.codec.output import to_tensor
+        from velcodec.codec.output import array_to_tensor, to_tensor
 
-        tensors = [to_tensor(v, layout) for layout, v in self._rendered(numbers, grid, device)]
+        tensors = [
+            array_to_tensor(values, device)
+            if isinstance(values, np.ndarray)
+            else to_tensor(values, layout)
+            for layout, values in self._restored(numbers, grid, device)
+        ]
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
@@ -237,7 +242,7 @@ class Archive:
         """
         from velcodec.codec.output import sample
 
-        model = self._models([self.index(which)])[0]
+        model = self._latent_model(which)
         cells = self.geometry(which).to_cells(points)
         speeds = sample(self._decoder(self._device), model, cells)
         return speeds / unit_scale(model.layout.units)
@@ -251,7 +256,7 @@ class Archive:
         """
         from velcodec.codec.output import gradient
 
-        model = self._models([self.index(which)])[0]
+        model = self._latent_model(which)
         ground = self.geometry(which)
         per_cell = gradient(self._decoder(self._device), model, ground.to_cells(points))
         spacing = np.array([ground.dx_m, ground.dz_m])
@@ -271,26 +276,40 @@ class Archive:
         return self._decoders[place]
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
-        tables = tables_of(self._decoder(self._device))
-        return read_models(self._reader, tables, numbers)
+        return read_models(self._reader, lambda: tables_of(self._decoder(self._device)), numbers)
 
-    def _rendered(
+    def _latent_model(self, which: Number) -> StoredModel:
+        from velcodec.codec.output import check_latent
+
+        number = self.index(which)
+        model = self._models([number])[0]
+        check_latent(model, f"{self._reader.name}: model {number}")
+        return model
+
+    def _restored(
         self, numbers: Iterable[int], res: tuple[int, int] | None, device: str | torch.device
-    ) -> Iterator[tuple[Layout, Tensor]]:
-        from velcodec.codec.output import render_models
+    ) -> Iterator[tuple[Layout, NDArray[np.generic] | Tensor]]:
+        """Stored samples, as the user's arrays, or renderings in m/s."""
+        from velcodec.codec.output import exact_samples, render_models
 
         for block in _blocks(numbers):
             models = self._models(block)
-            values = render_models(self._decoder(device), models, res)
-            yield from zip((model.layout for model in models), values, strict=True)
+            exact = [
+                exact_samples(model, res, f"{self._reader.name}: model {number}")
+                for number, model in zip(block, models, strict=True)
+            ]
+            rest = [model for model, found in zip(models, exact, strict=True) if found is None]
+            rendered = render_models(self._decoder(device), rest, res) if rest else iter(())
+            for model, found in zip(models, exact, strict=True):
+                yield model.layout, next(rendered) if found is None else found
 
     def _arrays(
         self, numbers: Iterable[int], res: tuple[int, int] | None = None
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        for layout, values in self._rendered(numbers, res, self._device):
-            yield to_array(values, layout)
+        for layout, values in self._restored(numbers, res, self._device):
+            yield values if isinstance(values, np.ndarray) else to_array(values, layout)
 
     def close(self) -> None:
         """Close the file; what was decoded stays valid."""

@@ -5,20 +5,27 @@ No torch: `velcodec.codec.output` renders what is read here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
+from velcodec.formats.exact.stream import decode_exact
 from velcodec.formats.record import Record, unpack_record
 from velcodec.formats.tile_stream import LatentTables, Tiles, decode_tiles
-from velcodec.formats.vlat import Layout, VlatReader
+from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.tiling import Axis, Tiling
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
+
+
+NO_TILES = Tiles(
+    np.zeros((0, 0), dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
+)
 
 
 def tables_of(decoder: Decoder) -> LatentTables:
@@ -32,11 +39,22 @@ def tables_of(decoder: Decoder) -> LatentTables:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One model as read: how the user's array lies, how it is tiled, its tiles."""
+    """One model as read: how the user's array lies, and its latents with their tiling (no tiles
+    where it has none).
+
+    `samples` (nz, nx) are there where the record has an exact stream: the native grid, in the
+    user's dtype and units.
+    """
 
     layout: Layout
     tiling: Tiling
     tiles: Tiles
+    samples: NDArray[np.generic] | None = None
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether it can be rendered at other grids than its own."""
+        return len(self.tiles.step) > 0
 
     def grid(self, res: tuple[int, int] | None) -> tuple[int, int]:
         """(nz, nx) of a rendering: `res`, or the model's native grid."""
@@ -50,28 +68,47 @@ def read_record(reader: VlatReader, number: int) -> Record:
 
 
 def read_models(
-    reader: VlatReader, tables: LatentTables, numbers: Sequence[int]
+    reader: VlatReader, tables: Callable[[], LatentTables], numbers: Sequence[int]
 ) -> list[StoredModel]:
-    """Read some models, their streams decoded together. Raises CorruptError."""
+    """Read some models, their latents' streams decoded together, for which alone `tables` is asked.
+
+    Raises CorruptError, ContextNetworkError.
+    """
     header = reader.header
     records = [read_record(reader, number) for number in numbers]
     streams = [stream for record in records for stream in record.streams]
-    try:
-        tiles = decode_tiles(streams, tables, header.coding)
-    except CorruptError as error:
-        raise CorruptError(f"{reader.name}: {error}") from error
+    tiles = NO_TILES
+    if streams:
+        try:
+            tiles = decode_tiles(streams, tables(), header.coding)
+        except CorruptError as error:
+            raise CorruptError(f"{reader.name}: {error}") from error
     found, at = [], 0
     for number, record in zip(numbers, records, strict=True):
         layout = header.layouts[record.layout]
         own = take_tiles(tiles, slice(at, at + len(record.streams)))
         at += len(record.streams)
-        found.append(
-            StoredModel(layout, _tiling(f"{reader.name}: record {number}", record, layout), own)
-        )
+        place = f"{reader.name}: record {number}"
+        tiling = _tiling(place, record, layout)
+        found.append(StoredModel(layout, tiling, own, _samples(place, record, layout, header)))
     return found
 
 
+def _samples(
+    place: str, record: Record, layout: Layout, header: Header
+) -> NDArray[np.generic] | None:
+    if record.exact is None or header.exact is None:
+        return None
+    shape = layout.nz, layout.nx
+    try:
+        return decode_exact(record.exact, header.exact, shape, np.dtype(layout.dtype))
+    except CorruptError as error:
+        raise CorruptError(f"{place}: {error}") from error
+
+
 def _tiling(place: str, record: Record, layout: Layout) -> Tiling:
+    if not record.streams:
+        return Tiling(Axis(layout.nz, layout.nz, 1), Axis(layout.nx, layout.nx, 1))
     try:
         return Tiling(
             Axis(layout.nz, record.tile_nz, record.tiles_z),

@@ -13,6 +13,7 @@ from velcodec.codec.fitting import Fitted, Fitter, Quantised, quantise_tiles
 from velcodec.codec.render import RenderTiles, render_grid, render_tiles
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
+from velcodec.formats.exact.stream import ExactStream
 from velcodec.formats.tile_stream import Tiles
 from velcodec.metrics import psnr_of_mse
 from velcodec.quantise import dequantise
@@ -26,6 +27,7 @@ TILE_OVERHEAD_BITS = 28.5
 class CodedModel:
     """One model's tiles. `tile` is the nominal tile size and `base` the base step index they were
     made with; `mse` in (m/s)^2 is measured on the blended rendering; `bits` is an ideal length.
+    An `exact` stream may stand beside the tiles, or alone.
     """
 
     tiling: Tiling
@@ -34,6 +36,7 @@ class CodedModel:
     base: int
     mse: float
     bits: float
+    exact: ExactStream | None = None
 
     @property
     def psnr(self) -> float:

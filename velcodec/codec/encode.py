@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from velcodec.codec.budget import encode_to_budget
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
+from velcodec.codec.exact import check_samples, encode_samples, with_streams
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.rungs import QUALITY_FLOOR_DB, encode_to_floor
 from velcodec.codec.write import MODELS_AT_ONCE, Contents, archive_bytes
@@ -36,7 +37,8 @@ class Summary:
 
     PSNR (dB, over 3000 m/s) is measured on every model's rendering. `under_floor` names the models
     that the default mode's ladder could not bring to the quality floor; it is empty when a budget
-    was given, which promises bytes and not quality.
+    was given, which promises bytes and not quality. `exact` and `latents` count the models that
+    hold an exact stream and a latent; `max_error_m_s` is measured where samples are exact streams'.
     """
 
     models: int
@@ -47,6 +49,9 @@ class Summary:
     worst_psnr: float
     worst_model: str
     under_floor: tuple[str, ...] = ()
+    max_error_m_s: float | None = None
+    exact: int = 0
+    latents: int = 0
 
     @property
     def bytes_per_model(self) -> float:
@@ -66,6 +71,9 @@ class Summary:
             "worst_psnr": self.worst_psnr,
             "worst_model": self.worst_model,
             "under_floor": list(self.under_floor),
+            "max_error_m_s": self.max_error_m_s,
+            "exact": self.exact,
+            "latents": self.latents,
         }
 
 
@@ -121,12 +129,57 @@ def encode(
     return Encoded(data, summary)
 
 
+def encode_within(
+    fitter: Fitter,
+    source: ModelSet,
+    contents: Contents,
+    *,
+    max_error: float,
+    keep_latent: bool = False,
+    floor_db: float = QUALITY_FLOOR_DB,
+) -> Encoded:
+    """Encode every sample of `source` within `max_error` m/s, bit for bit where that is 0.
+
+    `keep_latent` stores a latent beside, of `floor_db` or its best, so that other grids can be
+    rendered. What was written is read back; VerificationError where it breaks the promise.
+    """
+    coding, streams = encode_samples(source, max_error, fitter.on_progress)
+    latents = None
+    if keep_latent:
+        latents = encode_to_floor(fitter, source, contents.range_step, floor_db)
+    coded = with_streams(source, streams, latents)
+    contents = replace(contents, header=replace(contents.header, exact=coding))
+    data = archive_bytes(contents, coded)
+    errors = _errors_read_back(data, source, contents, max_error)
+    measured = [replace(c, mse=mse) for c, (mse, _) in zip(coded, errors, strict=True)]
+    summary = _summary(source, contents, measured, len(data), None)
+    return Encoded(data, replace(summary, max_error_m_s=max(worst for _, worst in errors)))
+
+
+def _errors_read_back(
+    data: bytes, source: ModelSet, contents: Contents, max_error: float
+) -> list[tuple[float, float]]:
+    """Mean squared and greatest error of every model as a reader gets it."""
+    reader = VlatReader(data)
+    found = []
+    for first in range(0, len(source), MODELS_AT_ONCE):
+        some = range(first, min(first + MODELS_AT_ONCE, len(source)))
+        for number, stored in zip(
+            some, read_models(reader, lambda: contents.tables, some), strict=True
+        ):
+            key = contents.key(number)
+            found.append(check_samples(source, number, key, stored.samples, max_error))
+    return found
+
+
 def _check_readable(data: bytes, contents: Contents, coded: Sequence[CodedModel]) -> None:
     """Read every record back with the reader's own code: the tiles measured are those stored."""
     reader = VlatReader(data)
     for first in range(0, len(coded), MODELS_AT_ONCE):
         some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
-        for number, stored in zip(some, read_models(reader, contents.tables, some), strict=True):
+        for number, stored in zip(
+            some, read_models(reader, lambda: contents.tables, some), strict=True
+        ):
             ours = coded[number]
             varied = ours.tiles.high > ours.tiles.low
             same = (
@@ -164,11 +217,13 @@ def _summary(
     under = np.flatnonzero(psnr < (-np.inf if promised_db is None else promised_db))
     return Summary(
         models=len(coded),
-        tiles=sum(model.tiling.tiles for model in coded),
+        tiles=sum(len(model.tiles.step) for model in coded),
         bytes=size,
         input_bytes=sum(model.nbytes for model in source.models),
         mean_psnr=float(psnr.mean()),
         worst_psnr=float(psnr[worst]),
         worst_model=contents.key(worst),
         under_floor=tuple(contents.key(int(i)) for i in under),
+        exact=sum(model.exact is not None for model in coded),
+        latents=sum(len(model.tiles.step) > 0 for model in coded),
     )

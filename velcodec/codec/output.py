@@ -20,7 +20,7 @@ from velcodec.codec.render import render_gradient, render_grid, render_points
 from velcodec.codec.values import from_m_s, unit_scale
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder, load_decoder, registry
-from velcodec.formats.errors import MissingDecoderError
+from velcodec.formats.errors import MissingDecoderError, NoLatentError
 from velcodec.formats.vlat import Header, Layout
 from velcodec.stored import StoredModel, join_tiles
 
@@ -53,6 +53,36 @@ def render_models(
         tiles = join_tiles([model.tiles for model in models[first:last]])
         yield from render_grid(decoder, ready_tiles(decoder, tiles), head.tiling, *shape)
         first = last
+
+
+def exact_samples(
+    model: StoredModel, res: tuple[int, int] | None, place: str
+) -> NDArray[np.generic] | None:
+    """The stored samples where they answer, in the user's dtype, units and axis order; None where
+    the model is to be rendered. Raises NoLatentError where it cannot.
+    """
+    if model.samples is not None and res in (None, model.samples.shape):
+        return model.samples.T if x_first(model.layout) else model.samples
+    check_latent(model, place)
+    return None
+
+
+def check_latent(model: StoredModel, place: str) -> None:
+    """Raise NoLatentError for a model that only its native grid can be had of."""
+    if not model.has_latent:
+        raise NoLatentError(
+            f"{place}: stored exactly and without a latent, so its own "
+            f"{model.tiling.z.samples} x {model.tiling.x.samples} samples are all there is: "
+            "compress with --keep-latent (keep_latent=True) to render it elsewhere"
+        )
+
+
+def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> Tensor:
+    """Stored samples as `to_tensor` gives renderings."""
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+    dtype = TORCH_DTYPES.get(native.dtype, torch.int64)
+    wide = native if native.dtype in TORCH_DTYPES else native.astype(np.int64)
+    return torch.as_tensor(wide, dtype=dtype, device=device)
 
 
 def to_array(values: Tensor, layout: Layout) -> NDArray[np.generic]:

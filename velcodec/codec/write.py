@@ -14,7 +14,7 @@ from velcodec.codec.coded import CodedModel
 from velcodec.formats.record import Record, pack_record
 from velcodec.formats.tile_stream import LatentTables, TileCoding, encode_tiles
 from velcodec.formats.vlat import Header, VlatWriter
-from velcodec.stored import join_tiles
+from velcodec.stored import NO_TILES, join_tiles
 from velcodec.tiling import Int64
 
 MODELS_AT_ONCE = 4096
@@ -41,7 +41,7 @@ class Contents:
 
 def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
     """The header with the tile coding that fits these models."""
-    tiles = join_tiles([model.tiles for model in models])
+    tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
     varied = tiles.high > tiles.low
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step[varied], contents.range_step)
     tiled = any(model.tiling.tiles > 1 for model in models)
@@ -53,14 +53,18 @@ def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -
     found: list[bytes] = []
     for first in range(0, len(models), MODELS_AT_ONCE):
         some = models[first : first + MODELS_AT_ONCE]
-        tiles = join_tiles([model.tiles for model in some])
-        streams = encode_tiles(tiles, contents.tables, header.coding)
+        latents = [model.tiles for model in some if len(model.tiles.step)]
+        streams = (
+            encode_tiles(join_tiles(latents), contents.tables, header.coding) if latents else []
+        )
         at = 0
         for i, model in enumerate(some, start=first):
-            own = streams[at : at + model.tiling.tiles]
-            at += model.tiling.tiles
+            own = streams[at : at + len(model.tiles.step)]
+            at += len(own)
             z, x = model.tiling.z, model.tiling.x
-            record = Record(int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own)
+            record = Record(
+                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, model.exact
+            )
             found.append(pack_record(record, header))
     return found
 

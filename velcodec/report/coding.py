@@ -132,6 +132,6 @@ def code_family(
     # The finest step has the weakest prior: the fit goes as far as it can.
     fitted.fit(fitter, base=fitter.last_step)
     reader = VlatReader(encoded.data)
-    models = read_models(reader, tables_of(fitter.decoder), range(len(family)))
+    models = read_models(reader, lambda: tables_of(fitter.decoder), range(len(family)))
     stored = Stored(fitter.decoder, len(encoded.data), models)
     return CodedFamily(family, budget, Unquantised(fitter.decoder, fitted), stored)

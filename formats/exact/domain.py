@@ -1,0 +1,191 @@
+"""Samples as integers: even steps of a value, or the order of floating-point numbers.
+
+A domain says how the integers [0, span) of exact streams become samples of the user's dtype. What
+an encoder may choose for each sample, exactly or within a bound, it says too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CorruptError
+from ..packed import integer, number, sequence, short_number
+
+Int64 = NDArray[np.int64]
+Samples = NDArray[np.generic]
+
+EVEN, ORDERED, RAW = range(3)
+MAX_SPAN = 1 << 60
+FINEST_STEP = 2.0**-20
+MAX_EVEN = 2.0**52
+"""Least multiple of a step that float64 might not hold exactly."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """EVEN: sample = base + step k, for 0 <= k < span. ORDERED: the sample's bit pattern, as an
+    integer in the order of the numbers, is base + k. RAW: no integers, the samples as they are.
+    `bound` is the class of the error bound.
+    """
+
+    kind: int
+    base: float | int
+    step: float
+    span: int
+    bound: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in (EVEN, ORDERED, RAW):
+            raise CorruptError(f"domain: kind: found {self.kind}, expected 0, 1 or 2")
+        if not 1 <= self.span <= MAX_SPAN:
+            raise CorruptError(f"domain: span: found {self.span}, expected 1 to {MAX_SPAN}")
+        if not 0 <= self.bound < BOUND_CLASSES:
+            raise CorruptError(
+                f"domain: bound: found {self.bound}, expected less than {BOUND_CLASSES}"
+            )
+        if not (math.isfinite(self.base) and math.isfinite(self.step) and self.step > 0):
+            raise CorruptError(f"domain: found base {self.base} and step {self.step}")
+
+    def samples(self, codes: Int64, dtype: np.dtype[np.generic]) -> Samples:
+        """The samples of these integers in `dtype`, same shape."""
+        if self.kind == ORDERED:
+            return _from_ordered(codes + int(self.base), dtype)
+        with np.errstate(over="ignore"):
+            return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
+
+    def to_list(self) -> list[Any]:
+        """As the header keeps it."""
+        base = int(self.base) if self.kind == ORDERED else short_number(self.base)
+        return [self.kind, base, short_number(self.step), self.span, self.bound]
+
+    @classmethod
+    def from_list(cls, data: Any) -> Domain:
+        """The inverse of `to_list`. Raises CorruptError."""
+        try:
+            kind, base, step, span, bound = sequence(data)
+            first = integer(base) if kind == ORDERED else number(base)
+            return cls(integer(kind), first, number(step), integer(span), integer(bound))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CorruptError(f"domain in the header: {error}") from error
+
+
+BOUND_CLASSES = 6
+_BOUND_SHARES = (2.0 / 3000, 7.0 / 3000, 17.0 / 3000, 35.0 / 3000)
+"""Bounds over the range of values, where the next class begins; the first class is exact."""
+
+
+def bound_class(bound: float, value_range: float) -> int:
+    """Which of the classes an error bound falls into, for contexts."""
+    if bound <= 0:
+        return 0
+    return 1 + sum(bound > share * value_range for share in _BOUND_SHARES)
+
+
+def exact_domain(models: Sequence[Samples]) -> Domain:
+    """A domain that holds every sample of these models of one dtype bit for bit."""
+    even = _even_domain(models)
+    return even if even is not None else _ordered_domain(models)
+
+
+def _even_domain(models: Sequence[Samples]) -> Domain | None:
+    least = min(float(model.min()) for model in models)
+    greatest = max(float(model.max()) for model in models)
+    scale = 1.0 if models[0].dtype.kind in "iu" else 1.0 / FINEST_STEP
+    if max(abs(least), abs(greatest)) * scale >= MAX_EVEN:
+        return None
+    divisor = 0
+    for model in models:
+        scaled = model.astype(np.float64) * scale
+        whole = np.rint(scaled)
+        if not np.array_equal(whole, scaled) or _has_negative_zero(model):
+            return None
+        steps = np.unique(whole.astype(np.int64)) - int(least * scale)
+        divisor = math.gcd(divisor, int(np.gcd.reduce(steps)))
+    step = max(divisor, 1)
+    span = round((greatest - least) * scale) // step + 1
+    return Domain(EVEN, least, step / scale, span)
+
+
+def _has_negative_zero(model: Samples) -> bool:
+    return model.dtype.kind == "f" and bool(np.any((model == 0) & np.signbit(model)))
+
+
+def _ordered_domain(models: Sequence[Samples]) -> Domain:
+    ordered = [_to_ordered(model) for model in models]
+    least = min(int(o.min()) for o in ordered)
+    greatest = max(int(o.max()) for o in ordered)
+    if greatest - least >= MAX_SPAN:
+        return Domain(RAW, 0, 1.0, 1)
+    return Domain(ORDERED, least, 1.0, greatest - least + 1)
+
+
+def bounded_domain(models: Sequence[Samples], bound: float, fineness: int) -> Domain:
+    """A domain of even steps, 2 bound / fineness wide (of whole numbers for integer dtypes)."""
+    least = min(float(model.min()) for model in models)
+    greatest = max(float(model.max()) for model in models)
+    step = 2.0 * bound / fineness
+    if models[0].dtype.kind in "iu":
+        step = max(1.0, math.floor(step))
+    span = math.ceil((greatest - least) / step) + 2
+    return Domain(EVEN, least, step, span, bound_class(bound, max(greatest - least, 1e-300)))
+
+
+def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:
+    """(nz, nx, 3): least, preferred and greatest integer whose sample is within `bound` (in the
+    model's units) of the model's. None where a sample has none.
+    """
+    if domain.kind == RAW:
+        return None
+    if domain.kind == ORDERED:
+        codes = _to_ordered(model) - int(domain.base)
+        return np.repeat(codes[..., None], 3, axis=2)
+    values = model.astype(np.float64)
+    place = (values - domain.base) / domain.step
+    reach = bound / domain.step
+    preferred = np.rint(place)
+    least, greatest = np.ceil(place - reach), np.floor(place + reach)
+    ends = []
+    for end, inwards in ((least, 1.0), (preferred, 0.0), (greatest, -1.0)):
+        end = np.clip(end, 0, domain.span - 1)
+        # float32 and rounding may carry the outermost integer over the bound.
+        for _ in range(2):
+            far = _error(end, model, domain) > bound
+            end = np.clip(end + inwards * far, 0, domain.span - 1)
+        ends.append(end.astype(np.int64))
+    ends[0] = np.minimum(ends[0], ends[1])
+    ends[2] = np.maximum(ends[2], ends[1])
+    good = all(bool((_error(end, model, domain) <= bound).all()) for end in ends)
+    return np.stack(ends, axis=2) if good else None
+
+
+def _error(codes: NDArray[Any], model: Samples, domain: Domain) -> NDArray[np.float64]:
+    decoded = domain.samples(codes.astype(np.int64), model.dtype).astype(np.float64)
+    difference: NDArray[np.float64] = np.abs(decoded - model.astype(np.float64))
+    return difference
+
+
+def _to_ordered(model: Samples) -> Int64:
+    """Bit patterns as integers in the order of the numbers."""
+    if model.dtype.kind in "iu":
+        return model.astype(np.int64)
+    size = model.dtype.itemsize
+    native = model.astype(model.dtype.newbyteorder("="))
+    bits = native.view(f"i{size}").astype(np.int64)
+    mask = np.int64((1 << (8 * size - 1)) - 1)
+    ordered: Int64 = np.where(bits < 0, bits ^ mask, bits)
+    return ordered
+
+
+def _from_ordered(ordered: Int64, dtype: np.dtype[np.generic]) -> Samples:
+    if dtype.kind in "iu":
+        return ordered.astype(dtype)
+    size = dtype.itemsize
+    mask = np.int64((1 << (8 * size - 1)) - 1)
+    bits = np.where(ordered < 0, ordered ^ mask, ordered)
+    return bits.astype(f"i{size}").view(f"f{size}").astype(dtype)

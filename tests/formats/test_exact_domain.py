@@ -1,0 +1,120 @@
+"""Samples to integers and back: bit for bit, or within a bound, in every dtype."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from velcodec.formats.errors import CorruptError
+from velcodec.formats.exact.domain import (
+    EVEN,
+    ORDERED,
+    RAW,
+    Domain,
+    allowed_codes,
+    bounded_domain,
+    exact_domain,
+)
+from velcodec.formats.exact.stream import (
+    ExactCoding,
+    ExactStream,
+    decode_exact,
+    encode_exact,
+    encode_raw,
+)
+from velcodec.formats.header import DTYPES
+
+SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=6)
+
+
+def any_model(dtype: str) -> st.SearchStrategy[np.ndarray]:
+    kind = np.dtype(dtype)
+    finite = {"elements": {"allow_nan": False, "allow_infinity": False}} if kind.kind == "f" else {}
+    return npst.arrays(kind, SHAPES, **finite)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.sampled_from(DTYPES).flatmap(any_model))
+def test_samples_of_every_dtype_come_back_bit_for_bit(model: np.ndarray) -> None:
+    coding = ExactCoding(1, (exact_domain([model]),))
+    allowed = allowed_codes(model, coding.domains[0])
+    stream = encode_raw(model, 0) if allowed is None else encode_exact(allowed, 0, coding)
+    found = decode_exact(stream, coding, model.shape, model.dtype)
+    assert found.dtype == model.dtype
+    assert found.tobytes() == model.tobytes()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    npst.arrays(np.float32, SHAPES, elements=st.floats(1000, 6000, width=32)),
+    st.floats(0.01, 300.0),
+    st.sampled_from([1, 2, 4]),
+)
+def test_everything_allowed_lies_within_the_bound(
+    model: np.ndarray, bound: float, fineness: int
+) -> None:
+    domain = bounded_domain([model], bound, fineness)
+    allowed = allowed_codes(model, domain, bound)
+    assert allowed is not None
+    assert (allowed[..., 0] <= allowed[..., 1]).all()
+    assert (allowed[..., 1] <= allowed[..., 2]).all()
+    for choice in range(3):
+        found = domain.samples(allowed[..., choice], model.dtype).astype(np.float64)
+        assert np.abs(found - model.astype(np.float64)).max() <= bound
+
+
+def test_whole_numbers_are_even_steps_of_their_greatest_common_step() -> None:
+    domain = exact_domain([np.array([[1500.0, 2500.0]]), np.array([[1750.0]])])
+    assert (domain.kind, domain.base, domain.step, domain.span) == (EVEN, 1500.0, 250.0, 5)
+
+
+def test_fractions_go_by_the_order_of_the_numbers() -> None:
+    assert exact_domain([np.array([[0.1, 0.7]])]).kind == ORDERED
+    assert exact_domain([np.array([[-0.0, 1.0]], dtype=np.float32)]).kind == ORDERED
+    assert exact_domain([np.array([[-1e300, 0.1]])]).kind == RAW
+
+
+def test_a_sample_that_no_integer_reaches_has_none() -> None:
+    domain = Domain(EVEN, 0.0, 1.0, 5)
+    assert allowed_codes(np.array([[0.1]]), domain, 0.05) is None
+    assert allowed_codes(np.array([[0.1]]), domain, 0.2) is not None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [7, 0, 1, 5, 0],
+        [0, 0, 1, 0, 0],
+        [0, 0, 1, 2**61, 0],
+        [0, 0, 0, 5, 0],
+        [0, float("inf"), 1, 5, 0],
+        [0, 0, 1, 5, 99],
+        [0, 0, 1, 5],
+        "none",
+    ],
+)
+def test_an_impossible_domain_is_refused(data: object) -> None:
+    with pytest.raises(CorruptError, match="domain"):
+        Domain.from_list(data)
+
+
+@pytest.mark.parametrize("data", [{}, {"n": 0, "d": [[0, 0, 1, 5, 0]]}, {"n": 1, "d": []}])
+def test_an_impossible_exact_coding_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(CorruptError, match="exact coding"):
+        ExactCoding.from_dict(data)
+
+
+def test_a_domain_that_is_not_there_is_refused() -> None:
+    coding = ExactCoding(1, (Domain(EVEN, 0.0, 1.0, 5),))
+    with pytest.raises(CorruptError, match="found 3, expected less than 1"):
+        decode_exact(ExactStream(3, 0, b""), coding, (1, 1), np.dtype("<f4"))
+
+
+@pytest.mark.parametrize("data", [b"", b"junk", encode_raw(np.zeros((2, 2)), 0).data])
+def test_raw_samples_of_another_size_are_refused(data: bytes) -> None:
+    coding = ExactCoding(1, (Domain(RAW, 0, 1.0, 1),))
+    with pytest.raises(CorruptError, match="raw samples"):
+        decode_exact(ExactStream(0, 0, data), coding, (3, 3), np.dtype("<f8"))

@@ -1,0 +1,209 @@
+"""Learn the integer network of exact coding from generated models.
+
+    python -m velcodec.train.contexts contexts.safetensors --models 6000 --steps 6000
+
+Models of the layered families are coded exactly and within bounds; what the network would have seen
+at each sample, and which class came, are the examples. The first pass codes with an indifferent
+network, the second with the one that it taught, because choices within a bound depend on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from velcodec import synth
+from velcodec.formats.atomic import atomic_write
+from velcodec.formats.exact.domain import allowed_codes, bounded_domain, exact_domain
+from velcodec.formats.exact.labels import encode_labels
+from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS
+from velcodec.formats.exact.network import (
+    ABOVE,
+    CLASSES,
+    FIRST_SCALE,
+    LOGIT_SCALE,
+    NARROW,
+    SECOND_SCALE,
+    SHAPES,
+    WIDTH,
+    Network,
+)
+
+FAMILIES = {
+    "flatvel_a": 0.08,
+    "flatvel_b": 0.06,
+    "curvevel_a": 0.22,
+    "curvevel_b": 0.10,
+    "flatfault_a": 0.22,
+    "flatfault_b": 0.08,
+    "curvefault_a": 0.14,
+    "curvefault_b": 0.06,
+    "geology": 0.04,
+}
+SHAPES_OF_MODELS = ((70, 70), (70, 70), (70, 70), (64, 110), (140, 90))
+BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
+FINENESSES = (1, 2, 4)
+EXACT_SHARE = 0.35
+KEPT_OF_CERTAIN = 8
+"""Of samples whose class the network was nearly sure of, one in so many is an example."""
+
+SURE = 0.98
+BATCH = 4096
+
+Int64 = NDArray[np.int64]
+
+
+class Contexts(nn.Module):
+    """The network in floating point; `integer` rounds it to what the codec uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.EmbeddingBag(ROWS, WIDTH, mode="sum")
+        self.first_bias = nn.Parameter(torch.zeros(WIDTH))
+        self.second = nn.Linear(WIDTH, NARROW)
+        self.third = nn.Linear(NARROW, CLASSES)
+        nn.init.normal_(self.first.weight, std=0.2)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Logits (n, CLASSES), natural, from features' codes (n, FEATURES)."""
+        hidden = torch.relu(self.first(codes + torch.as_tensor(FIRST)) + self.first_bias)
+        logits: Tensor = self.third(torch.relu(self.second(hidden)))
+        return logits
+
+    @torch.no_grad()
+    def integer(self) -> Network:
+        """Weights as the codec takes them."""
+
+        def rounded(weights: Tensor, scale: float) -> Int64:
+            whole: Int64 = np.rint(weights.double().numpy() * scale).astype(np.int64)
+            return whole
+
+        bits = LOGIT_SCALE / np.log(2.0)
+        return Network(
+            rounded(self.first.weight, FIRST_SCALE),
+            rounded(self.first_bias, FIRST_SCALE),
+            rounded(self.second.weight.T, SECOND_SCALE),
+            rounded(self.second.bias, FIRST_SCALE * SECOND_SCALE),
+            rounded(self.third.weight.T, bits),
+            rounded(self.third.bias, FIRST_SCALE * bits),
+        )
+
+
+def indifferent_network() -> Network:
+    """All classes alike."""
+    return Network(**{name: np.zeros(shape, dtype=np.int64) for name, shape in SHAPES.items()})
+
+
+def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float, int]]:
+    """Models (nz, nx) with the bound (m/s, 0: exact) and the fineness they are to be coded with."""
+    rng = np.random.default_rng(seed)
+    found = []
+    shares = np.array(list(FAMILIES.values()))
+    for family, share in zip(FAMILIES, shares / shares.sum(), strict=True):
+        for shape in SHAPES_OF_MODELS:
+            some = max(1, round(count * share / len(SHAPES_OF_MODELS)))
+            drawn = synth.draw(family, seed, int(rng.integers(1 << 30)), some)
+            for model in drawn.render(*shape).numpy():
+                whole = bool((model == np.rint(model)).all())
+                exact = whole and rng.random() < EXACT_SHARE
+                bound = 0.0 if exact else float(rng.choice(BOUNDS))
+                found.append((model.astype(np.float32), bound, int(rng.choice(FINENESSES))))
+    return found
+
+
+def examples(
+    models: list[tuple[NDArray[np.float32], float, int]], network: Network, seed: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Codes (n, FEATURES), possible classes (n, CLASSES), class (n,) and weight (n,)."""
+    rng = np.random.default_rng(seed)
+    rows, weights = [], []
+    for model, bound, fineness in models:
+        domain = bounded_domain([model], bound, fineness) if bound else exact_domain([model])
+        allowed = allowed_codes(model, domain, bound)
+        assert allowed is not None
+        trace = np.zeros((model.size, FEATURES + 2), dtype=np.int64)
+        if encode_labels(allowed, domain.span, domain.bound, network, trace) is None:
+            continue
+        plain = (trace[:, -1] == ABOVE) & (trace[:, ENDS_BELOW] > CLOSE)
+        kept = ~plain | (rng.random(len(trace)) < 1 / KEPT_OF_CERTAIN)
+        rows.append(trace[kept].astype(np.int16))
+        weights.append(np.where(plain[kept], KEPT_OF_CERTAIN, 1).astype(np.float32))
+    table = torch.as_tensor(np.concatenate(rows))
+    possible = (table[:, FEATURES, None] >> torch.arange(CLASSES)) & 1
+    return (
+        table[:, :FEATURES],
+        possible.bool(),
+        table[:, FEATURES + 1].long(),
+        torch.as_tensor(np.concatenate(weights)),
+    )
+
+
+ENDS_BELOW, CLOSE = 0, 14
+"""First feature (where the layer ended one column before), and the code from which it is far."""
+
+
+def train(
+    contexts: Contexts, data: tuple[Tensor, Tensor, Tensor, Tensor], steps: int, seed: int
+) -> float:
+    """Adam on the code length; the mean of the last steps, in bits per example."""
+    codes, possible, classes, weights = data
+    optimiser = torch.optim.Adam(contexts.parameters())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
+    generator = torch.Generator().manual_seed(seed)
+    recent = 0.0
+    with click.progressbar(range(steps), label=f"{len(codes)} examples") as progress:
+        for _ in progress:
+            some = torch.randint(len(codes), (BATCH,), generator=generator)
+            logits = contexts(codes[some].long())
+            logits = logits.masked_fill(~possible[some], -1e4)
+            nats = F.cross_entropy(logits, classes[some], reduction="none")
+            loss = (weights[some] * nats).mean()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            recent += 0.02 * (loss.item() / float(np.log(2.0)) - recent)
+    return recent
+
+
+def save_network(network: Network, path: Path) -> None:
+    """Write the weights as safetensors, int16 where they fit."""
+    from safetensors.numpy import save
+
+    tensors: dict[str, NDArray[Any]] = {}
+    for name in SHAPES:
+        weights = getattr(network, name)
+        fits = abs(weights).max() < 1 << 15
+        tensors[name] = np.ascontiguousarray(weights, dtype=np.int16 if fits else np.int32)
+    with atomic_write(path, force=True) as stream:
+        stream.write(save(tensors))
+
+
+@click.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--models", default=6000, show_default=True)
+@click.option("--steps", default=6000, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(target: Path, models: int, steps: int, seed: int) -> None:
+    """Learn the network and write it to TARGET."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    contexts, network = Contexts(), indifferent_network()
+    for part, (share, length) in enumerate(((0.2, 0.3), (1.0, 1.0))):
+        drawn = draw_models(round(models * share), seed + part)
+        data = examples(drawn, network, seed)
+        bits = train(contexts, data, round(steps * length), seed)
+        network = contexts.integer()
+        save_network(network, target)
+        click.echo(f"{bits:.4f} bits per example")
+
+
+if __name__ == "__main__":
+    main()
