@@ -107,6 +107,12 @@ def test_fault_offsets_are_the_published_ones():
     assert quantiles == pytest.approx([6, 7, 8.5, 10], abs=1.1)
 
 
+def test_curved_layers_vary_in_thickness_as_the_published_ones():
+    spreads = statistics.thickness_spreads(generated("curvevel_a", 400))
+    # Measured on 400 published models: 25, 50, 75, 95 % at 3, 4, 5, 8 cells.
+    assert np.quantile(spreads, [0.25, 0.5, 0.75, 0.95]) == pytest.approx([3, 4, 5, 8], abs=0.6)
+
+
 def test_some_faults_overhang():
     share = statistics.non_monotone_share(four_layer_models(), 100.0)
     assert 0.03 < share < 0.12

@@ -46,6 +46,21 @@ def interface_spacings(models: Array) -> Array:
     )
 
 
+def thickness_spreads(models: Array) -> Array:
+    """Greatest minus least thickness, in samples, of each layer that runs through all columns.
+
+    For layers whose velocities grow with depth; `models` (n, nz, nx), result (layers,).
+    """
+    found = []
+    for model in models:
+        levels = np.unique(model)[1:]
+        depths = (model[None] < levels[:, None, None]).sum(axis=1)
+        whole = ((depths > 0) & (depths < len(model))).all(axis=1)
+        thickness = np.diff(depths, axis=0)[whole[1:] & whole[:-1]]
+        found.append(np.ptp(thickness, axis=1))
+    return np.concatenate(found).astype(np.float64)
+
+
 def strongest_offsets(models: Array) -> Array:
     """(n,) depth range in cells of the strongest interface over the columns of flat-layered models.
 
