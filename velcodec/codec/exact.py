@@ -18,6 +18,7 @@ from velcodec.codec.fitting import Progress
 from velcodec.codec.values import to_m_s, unit_scale
 from velcodec.formats.errors import OptionError, VerificationError
 from velcodec.formats.exact.domain import (
+    EVEN,
     RAW,
     Domain,
     allowed_codes,
@@ -60,15 +61,28 @@ def encode_samples(
     for i, model in enumerate(source.models):
         streams.append(_shortest(model, coding, choices[i]))
         on_progress(i + 1, len(source), "exact")
-    return coding, streams
+    return _only_used(coding, streams)
+
+
+def _only_used(
+    coding: ExactCoding, streams: Sequence[ExactStream]
+) -> tuple[ExactCoding, list[ExactStream]]:
+    """The same without the domains that no stream is in."""
+    used = sorted({stream.domain for stream in streams})
+    domains = tuple(coding.domains[number] for number in used)
+    renumbered = [replace(stream, domain=used.index(stream.domain)) for stream in streams]
+    return replace(coding, domains=domains), renumbered
 
 
 def _shortest(
     model: NDArray[np.generic], coding: ExactCoding, choices: Sequence[tuple[int, float]]
 ) -> ExactStream:
-    found = []
+    found: list[ExactStream] = []
     for number, reach in choices:
         domain = coding.domains[number]
+        # Exact steps are sometimes shorter than a bound's own; bit patterns never are.
+        if domain.kind != EVEN and found:
+            break
         if domain.kind == RAW:
             found.append(encode_raw(model, number))
         elif (allowed := allowed_codes(model, domain, reach)) is not None:
@@ -77,9 +91,8 @@ def _shortest(
 
 
 def _domains(source: ModelSet, bound: float) -> tuple[list[Domain], list[list[tuple[int, float]]]]:
-    """Domains, and for each model the numbers of those that may serve, with the bound in each.
-
-    Every model has an exact one to fall back on where a bound is finer than its dtype.
+    """Domains, and for each model the numbers of those that may serve, with the bound in each: its
+    exact one last.
     """
     domains: list[Domain] = []
     choices: list[list[tuple[int, float]]] = [[] for _ in source.models]
@@ -90,17 +103,11 @@ def _domains(source: ModelSet, bound: float) -> tuple[list[Domain], list[list[tu
                 for i in members:
                     choices[i].append((len(domains), bound))
                 domains.append(bounded_domain(models, bound, fineness))
-            members = [i for i in members if _misses(source.models[i], domains[choices[i][0][0]],
-                                                     bound)]  # fmt: skip
         for some in _by(source, lambda m: exact_domain([m]).kind, members).values():
             for i in some:
                 choices[i].append((len(domains), 0.0))
             domains.append(exact_domain([source.models[i] for i in some]))
     return domains, choices
-
-
-def _misses(model: NDArray[np.generic], domain: Domain, bound: float) -> bool:
-    return allowed_codes(model, domain, bound) is None
 
 
 def _by(

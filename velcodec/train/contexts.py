@@ -56,6 +56,8 @@ KEPT_OF_CERTAIN = 8
 
 SURE = 0.98
 BATCH = 4096
+SPECKLED_SHARE = 0.6
+"""Of the models with faults, how many get specks."""
 
 Int64 = NDArray[np.int64]
 
@@ -110,12 +112,35 @@ def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float,
         for shape in SHAPES_OF_MODELS:
             some = max(1, round(count * share / len(SHAPES_OF_MODELS)))
             drawn = synth.draw(family, seed, int(rng.integers(1 << 30)), some)
-            for model in drawn.render(*shape).numpy():
+            for clean in drawn.render(*shape).numpy():
+                speckled = "fault" in family and rng.random() < SPECKLED_SHARE
+                model = with_specks(clean, rng) if speckled else clean
                 whole = bool((model == np.rint(model)).all())
                 exact = whole and rng.random() < EXACT_SHARE
                 bound = 0.0 if exact else float(rng.choice(BOUNDS))
                 found.append((model.astype(np.float32), bound, int(rng.choice(FINENESSES))))
     return found
+
+
+def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The model with faint specks along a few steep lines, as a resampling tool leaves them.
+
+    Published fault models have them along faults and block walls; the generator draws geology only.
+    """
+    found = model.copy()
+    nz, nx = model.shape
+    span = float(np.ptp(model))
+    for _ in range(int(rng.integers(1, 5))):
+        first, last = np.sort(rng.integers(0, nz + 1, 2))
+        dip = rng.uniform(-1.2, 1.2) * (rng.random() < 0.7)
+        start, density = rng.uniform(0, nx), rng.uniform(0.15, 0.95)
+        strength = 10.0 ** rng.uniform(-3.5, -0.8) * span
+        for z in range(first, last):
+            middle = start + dip * (z - first)
+            for x in range(int(middle) - 1, int(middle) + 2):
+                if 0 <= x < nx and rng.random() < density * (1 if x == int(middle) else 0.4):
+                    found[z, x] += strength * rng.normal()
+    return np.clip(found, model.min(), model.max())
 
 
 def examples(
