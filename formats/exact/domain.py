@@ -129,9 +129,13 @@ def bounded_domain(models: Sequence[Samples], bound: float, fineness: int) -> Do
     """A domain of even steps, 2 bound / fineness wide (of whole numbers for integer dtypes)."""
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
-    step = 2.0 * bound / fineness
     if models[0].dtype.kind in "iu":
-        step = max(1.0, math.floor(step))
+        step = max(1.0, math.floor(2.0 * bound / fineness))
+    else:
+        # A sample halfway between two steps must stay within the bound after rounding to the dtype.
+        largest = max(abs(least), abs(greatest))
+        rounding = 2.0 * float(np.spacing(np.array(largest, dtype=models[0].dtype)))
+        step = 2.0 * max(bound - rounding, bound / 2) / fineness
     span = math.ceil((greatest - least) / step) + 2
     return Domain(EVEN, least, step, span, bound_class(bound, max(greatest - least, 1e-300)))
 
