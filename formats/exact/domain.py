@@ -126,13 +126,18 @@ def _ordered_domain(models: Sequence[Samples]) -> Domain:
 
 
 def bounded_domain(models: Sequence[Samples], bound: float, fineness: int) -> Domain:
-    """A domain of even steps, 2 bound / fineness wide (of whole numbers for integer dtypes)."""
+    """A domain of even steps, about 2 bound / fineness wide.
+
+    Where all samples are multiples of one step, as whole m/s are, so are the steps, and 2 floor(bound
+    / step) + 1 of them are within the bound of one in the middle.
+    """
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
-    if models[0].dtype.kind in "iu":
-        step = max(1.0, math.floor(2.0 * bound / fineness))
+    exact = _even_domain(models)
+    if exact is not None:
+        step = exact.step * max(1, (2 * math.floor(bound / exact.step) + 1) // fineness)
     else:
-        # A sample halfway between two steps must stay within the bound after rounding to the dtype.
+        # A sample halfway between two steps must stay within the bound after its dtype's rounding.
         largest = max(abs(least), abs(greatest))
         rounding = 2.0 * float(np.spacing(np.array(largest, dtype=models[0].dtype)))
         step = 2.0 * max(bound - rounding, bound / 2) / fineness
