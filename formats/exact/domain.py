@@ -128,8 +128,8 @@ def _ordered_domain(models: Sequence[Samples]) -> Domain:
 def bounded_domain(models: Sequence[Samples], bound: float, fineness: int) -> Domain:
     """A domain of even steps, about 2 bound / fineness wide.
 
-    Where all samples are multiples of one step, as whole m/s are, so are the steps, and 2 floor(bound
-    / step) + 1 of them are within the bound of one in the middle.
+    Where all samples are multiples of one step, as whole m/s are, so are the steps: the bound holds
+    2 floor(bound / step) + 1 of them.
     """
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
