@@ -9,14 +9,14 @@ a fitted latent the partial derivative by the weights is the total one (envelope
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from velcodec.decoder.siren_mixture import MixtureConfig
 
-from .joint import BETAS, CONTRAST_RANGE, JointRecipe, JointTrainer, psnr_of
+from .joint import BETAS, CONTRAST_RANGE, SIZES, JointRecipe, JointTrainer, psnr_of
 from .latent_pool import ModelQueue, Slots
 from .own import OwnModels
 from .parallel import rank_and_size
@@ -47,7 +47,7 @@ class AutodecoderRecipe(JointRecipe):
     chunk: int = 2048
     chunk_points: int = 2048
     seed: int = 2
-    decoder: MixtureConfig = field(default_factory=MixtureConfig)
+    decoder: MixtureConfig = SIZES
     latent_rates: tuple[float, float] = (0.5, 0.05)
     distortion_floor: float = 4e-4
     decay: float = 0.55

@@ -35,6 +35,9 @@ DEFAULT_FAMILIES: Mapping[str, float] = {
     "geology": 0.11,
 }
 
+SIZES = MixtureConfig(warp_features=48, strata=12)
+"""Those of the shipped decoder; MixtureConfig's own defaults are what older files leave unsaid."""
+
 BETAS = (0.9, 0.99)
 CONTRAST_RANGE = (0.05, 2.0)
 FRESH_CHUNK, HELD_OUT_CHUNK = 10**6, 10**6 + 1
@@ -68,7 +71,7 @@ class JointRecipe:
     seed: int = 1
     families: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_FAMILIES))
     own: OwnData | None = None
-    decoder: MixtureConfig = field(default_factory=MixtureConfig)
+    decoder: MixtureConfig = SIZES
     encoder_channels: int = 24
 
     def to_dict(self) -> dict[str, Any]:
