@@ -57,6 +57,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
         "decoder": decoder["name"],
         "decoder hash": decoder["hash"],
+        "stored as": stored_text(figures["representations"]),
         "tiles": tiles_text(figures["tiled"], figures["tiles"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
@@ -68,10 +69,22 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     return pairs
 
 
+def stored_text(representations: dict[str, int] | None) -> str:
+    """`exact samples`, or `20 as latent, 3 as exact samples`."""
+    if representations is None:
+        return "not counted"
+    found = {name: number for name, number in representations.items() if number}
+    if len(found) == 1:
+        return next(iter(found))
+    return ", ".join(f"{number:,} as {name}" for name, number in found.items()) or "nothing"
+
+
 def tiles_text(tiled: bool, tiles: int | None) -> str:
     """How many there are, and whether models are cut; very many are not counted."""
+    if tiles == 0:
+        return "none"
     if not tiled:
-        return "one for each model"
+        return "one for each latent"
     return f"{'not counted' if tiles is None else f'{tiles:,}'}; some models are cut"
 
 

@@ -136,6 +136,21 @@ def test_the_summary_tells_what_was_stored_and_measured() -> None:
     assert summary.worst_psnr > 40
 
 
+def test_info_tells_how_models_are_stored() -> None:
+    models = layered(3, 8, 8)
+    for options, expected in (
+        ({}, {"latent": 3, "exact samples": 0, "exact samples and latent": 0}),
+        ({"lossless": True}, {"latent": 0, "exact samples": 3, "exact samples and latent": 0}),
+        (
+            {"lossless": True, "keep_latent": True},
+            {"latent": 0, "exact samples": 0, "exact samples and latent": 3},
+        ),
+    ):
+        data = velcodec.compress(models, decoder="tiny", **options)
+        with velcodec.open(data) as archive:
+            assert archive.info()["representations"] == expected
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MODELS_AT_ONCE = 256
 COUNTED_MODELS = 10_000
+LATENT, EXACT, BOTH = "latent", "exact samples", "exact samples and latent"
+"""How a model may be stored."""
 
 Number = int | str
 
@@ -135,6 +137,7 @@ class Archive:
     def info(self) -> dict[str, Any]:
         """All that is known without decoding; JSON-able."""
         header = self.header
+        tiles, representations = self._count_records()
         return {
             "models": len(self),
             "bytes": self._reader.size,
@@ -142,7 +145,8 @@ class Archive:
             "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
             "layouts": [asdict(layout) for layout in header.layouts],
             "tiled": header.tiled,
-            "tiles": self._count_tiles(),
+            "tiles": tiles,
+            "representations": representations,
             "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
             "provenance": header.provenance,
             "licence": header.licence,
@@ -150,14 +154,21 @@ class Archive:
             "has_keys": self._reader.keys is not None,
         }
 
-    def _count_tiles(self) -> int | None:
-        """Tiles of all models; None where that would mean reading very many records."""
-        if not self.header.tiled:
-            return len(self)
+    def _count_records(self) -> tuple[int | None, dict[str, int] | None]:
+        """Tiles of all models, and how many are stored in which way; None where that would mean
+        reading very many records.
+        """
+        if not self.header.tiled and self.header.exact is None:
+            return len(self), {LATENT: len(self), EXACT: 0, BOTH: 0}
         if len(self) > COUNTED_MODELS:
-            return None
-        records = (read_record(self._reader, number) for number in range(len(self)))
-        return sum(len(record.streams) for record in records)
+            return None, None
+        tiles, found = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
+        for number in range(len(self)):
+            record = read_record(self._reader, number)
+            tiles += len(record.streams)
+            kind = LATENT if record.exact is None else BOTH if record.streams else EXACT
+            found[kind] += 1
+        return tiles, found
 
     # The models
 

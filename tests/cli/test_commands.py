@@ -185,7 +185,7 @@ def test_info_shows_all_that_was_stored(compress: Run, run: Run) -> None:
     for words in (
         "20 x 24",
         "tiles  ",
-        "one for each model",
+        "one for each latent",
         "dx 12.5 m, dz 5 m",
         "x 100 m, z -20 m",
         "float32, m/s",
