@@ -72,7 +72,7 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
     if summary.max_error_m_s is not None:
         with_latent = f", {summary.latents:,} of them with a latent" if summary.latents else ""
         click.echo(
-            f"{count(summary.exact, 'model')} stored exactly{with_latent}; greatest error "
+            f"{count(summary.exact, 'model')} stored as samples{with_latent}; greatest error "
             f"{summary.max_error_m_s:g} m/s, measured on what was read back"
         )
     click.echo(

@@ -70,7 +70,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
 
 
 def stored_text(representations: dict[str, int] | None) -> str:
-    """`exact samples`, or `20 as latent, 3 as exact samples`."""
+    """`samples`, or `20 as latent, 3 as samples`."""
     if representations is None:
         return "not counted"
     found = {name: number for name, number in representations.items() if number}

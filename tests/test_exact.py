@@ -139,11 +139,11 @@ def test_the_summary_tells_what_was_stored_and_measured() -> None:
 def test_info_tells_how_models_are_stored() -> None:
     models = layered(3, 8, 8)
     for options, expected in (
-        ({}, {"latent": 3, "exact samples": 0, "exact samples and latent": 0}),
-        ({"lossless": True}, {"latent": 0, "exact samples": 3, "exact samples and latent": 0}),
+        ({}, {"latent": 3, "samples": 0, "samples and latent": 0}),
+        ({"lossless": True}, {"latent": 0, "samples": 3, "samples and latent": 0}),
         (
             {"lossless": True, "keep_latent": True},
-            {"latent": 0, "exact samples": 0, "exact samples and latent": 3},
+            {"latent": 0, "samples": 0, "samples and latent": 3},
         ),
     ):
         data = velcodec.compress(models, decoder="tiny", **options)

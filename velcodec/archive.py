@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MODELS_AT_ONCE = 256
 COUNTED_MODELS = 10_000
-LATENT, EXACT, BOTH = "latent", "exact samples", "exact samples and latent"
+LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
 """How a model may be stored."""
 
 Number = int | str

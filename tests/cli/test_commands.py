@@ -356,3 +356,12 @@ def test_a_run_without_trouble_prints_nothing_on_stderr(run: Run, archive: Path)
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout.startswith("out.npy: 3 x 20 x 24; ")
     assert ended.stderr == ""
+
+
+def test_compress_says_how_far_bounded_samples_are_off(compress: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models)
+    result = compress("in.npy", "out.vlat", "--max-error", 20)
+    assert "stored as samples; greatest error " in result.stdout
+    with velcodec.open("out.vlat") as archive:
+        worst = max(float(np.abs(a - b).max()) for a, b in zip(archive, models, strict=True))
+    assert 0 < worst <= 20
