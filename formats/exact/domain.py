@@ -125,24 +125,31 @@ def _ordered_domain(models: Sequence[Samples]) -> Domain:
     return Domain(ORDERED, least, 1.0, greatest - least + 1)
 
 
-def bounded_domain(models: Sequence[Samples], bound: float, fineness: int) -> Domain:
-    """A domain of even steps, about 2 bound / fineness wide.
+def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
+    """Domains of even steps for an encoder to choose from: as wide as the bound lets them be, and
+    about half as wide, so that the levels lie closer to the samples.
 
     Where all samples are multiples of one step, as whole m/s are, so are the steps: the bound holds
-    2 floor(bound / step) + 1 of them.
+    2 floor(bound / step) + 1 of them, but just twice the bound may suit round numbers better.
     """
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     exact = _even_domain(models)
     if exact is not None:
-        step = exact.step * max(1, (2 * math.floor(bound / exact.step) + 1) // fineness)
+        one = exact.step
+        counts = (2 * math.floor(bound / one) + 1, math.floor(2 * bound / one))
+        steps = [one * max(1, count) for count in (*counts, counts[0] // 2)]
     else:
         # A sample halfway between two steps must stay within the bound after its dtype's rounding.
         largest = max(abs(least), abs(greatest))
         rounding = 2.0 * float(np.spacing(np.array(largest, dtype=models[0].dtype)))
-        step = 2.0 * max(bound - rounding, bound / 2) / fineness
-    span = math.ceil((greatest - least) / step) + 2
-    return Domain(EVEN, least, step, span, bound_class(bound, max(greatest - least, 1e-300)))
+        widest = 2.0 * max(bound - rounding, bound / 2)
+        steps = [widest, widest / 2]
+    kind = bound_class(bound, max(greatest - least, 1e-300))
+    return [
+        Domain(EVEN, least, step, math.ceil((greatest - least) / step) + 2, kind)
+        for step in dict.fromkeys(steps)
+    ]
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:

@@ -22,7 +22,7 @@ from velcodec.formats.exact.domain import (
     RAW,
     Domain,
     allowed_codes,
-    bounded_domain,
+    bounded_domains,
     exact_domain,
 )
 from velcodec.formats.exact.stream import (
@@ -34,9 +34,6 @@ from velcodec.formats.exact.stream import (
 )
 from velcodec.stored import NO_TILES
 from velcodec.tiling import Axis, Tiling
-
-FINENESSES = (1, 2)
-"""Parts that twice the bound is cut into, for models to choose from."""
 
 ROUNDING = 1.0 - 1e-12
 """Bounds in km/s are tightened by this, for the rounding of the way back to m/s."""
@@ -99,10 +96,10 @@ def _domains(source: ModelSet, bound: float) -> tuple[list[Domain], list[list[tu
     for members in _by(source, lambda model: model.dtype).values():
         models = [source.models[i] for i in members]
         if bound > 0:
-            for fineness in FINENESSES:
+            for domain in bounded_domains(models, bound):
                 for i in members:
                     choices[i].append((len(domains), bound))
-                domains.append(bounded_domain(models, bound, fineness))
+                domains.append(domain)
         for some in _by(source, lambda m: exact_domain([m]).kind, members).values():
             for i in some:
                 choices[i].append((len(domains), 0.0))

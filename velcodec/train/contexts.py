@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from velcodec import synth
 from velcodec.formats.atomic import atomic_write
-from velcodec.formats.exact.domain import allowed_codes, bounded_domain, exact_domain
+from velcodec.formats.exact.domain import allowed_codes, bounded_domains, exact_domain
 from velcodec.formats.exact.labels import encode_labels
 from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS
 from velcodec.formats.exact.network import (
@@ -49,7 +49,7 @@ FAMILIES = {
 }
 SHAPES_OF_MODELS = ((70, 70), (70, 70), (70, 70), (64, 110), (140, 90))
 BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
-FINENESSES = (1, 2, 4)
+CHOICES = (0, -1)
 EXACT_SHARE = 0.35
 KEPT_OF_CERTAIN = 8
 """Of samples whose class the network was nearly sure of, one in so many is an example."""
@@ -104,7 +104,7 @@ def indifferent_network() -> Network:
 
 
 def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float, int]]:
-    """Models (nz, nx) with the bound (m/s, 0: exact) and the fineness they are to be coded with."""
+    """Models (nz, nx) with the bound (m/s, 0: exact) and which of its domains they go into."""
     rng = np.random.default_rng(seed)
     found = []
     shares = np.array(list(FAMILIES.values()))
@@ -118,7 +118,7 @@ def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float,
                 whole = bool((model == np.rint(model)).all())
                 exact = whole and rng.random() < EXACT_SHARE
                 bound = 0.0 if exact else float(rng.choice(BOUNDS))
-                found.append((model.astype(np.float32), bound, int(rng.choice(FINENESSES))))
+                found.append((model.astype(np.float32), bound, int(rng.choice(CHOICES))))
     return found
 
 
@@ -149,8 +149,8 @@ def examples(
     """Codes (n, FEATURES), possible classes (n, CLASSES), class (n,) and weight (n,)."""
     rng = np.random.default_rng(seed)
     rows, weights = [], []
-    for model, bound, fineness in models:
-        domain = bounded_domain([model], bound, fineness) if bound else exact_domain([model])
+    for model, bound, choice in models:
+        domain = bounded_domains([model], bound)[choice] if bound else exact_domain([model])
         allowed = allowed_codes(model, domain, bound)
         assert allowed is not None
         trace = np.zeros((model.size, FEATURES + 2), dtype=np.int64)
