@@ -1,0 +1,166 @@
+"""Runs a codec at its settings and keeps what came out: bytes, errors and seconds, all measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.metrics import PSNR_CAP, quality
+
+from .base import CannotKeepError, Known, Models, Peer, Setting
+
+Float64 = NDArray[np.float64]
+Note = Callable[[str], None]
+
+ROUNDING = 5e-4
+"""m/s; what float32 itself may add to a bounded error at 4500 m/s."""
+
+BEYOND = 4.0
+"""A curve ends where bytes pass this multiple of the greatest budget."""
+
+HALVINGS = 4
+"""Settings tried between two neighbours of the curve to come close to a budget from below."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A codec at a setting. Sizes (bytes) and figures are arrays with one number for each model.
+
+    `archive`: all models are one stream, so that no model can have a setting of its own. Speeds are
+    MB of float32 per second of processor time.
+    """
+
+    codec: str
+    file: str
+    setting: Setting
+    archive: bool
+    ideal: bool
+    sizes: Float64
+    psnr: Float64
+    ssim: Float64
+    mae: Float64
+    max_error: Float64
+    exact: bool
+    encode_speed: float
+    decode_speed: float
+
+    @property
+    def bytes_per_model(self) -> float:
+        """Mean of the sizes."""
+        return float(self.sizes.mean())
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise of a bound, or of every bit, was kept."""
+        if self.setting.kind == "lossless":
+            return self.exact
+        return (
+            self.setting.kind == "lossy"
+            or float(self.max_error.max()) <= self.setting.value + ROUNDING
+        )
+
+
+def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
+    """Encode and decode `models` (n, nz, nx) once. Raises CannotKeepError."""
+    known = Known.of(models)
+    started = time.process_time()
+    stored = peer.encode(models, known, setting)
+    encoded = time.process_time()
+    back = peer.decode(stored, known)
+    decoded = time.process_time()
+    if back.shape != models.shape or back.dtype != np.float32:
+        raise ValueError(f"{peer.name}: found {back.dtype} {back.shape} after decoding")
+    figures = [quality(model, found) for model, found in zip(models, back, strict=True)]
+    megabytes = models.nbytes / 1e6
+    return Point(
+        codec=peer.name,
+        file=file,
+        setting=setting,
+        archive=isinstance(stored, bytes),
+        ideal=peer.ideal,
+        sizes=peer.sizes(stored, known),
+        psnr=np.array([one.psnr for one in figures]),
+        ssim=np.array([one.ssim for one in figures]),
+        mae=np.array([one.mae for one in figures]),
+        max_error=np.array([one.max_error for one in figures]),
+        exact=bool(np.array_equal(models.view(np.uint32), back.view(np.uint32))),
+        encode_speed=megabytes / max(encoded - started, 1e-9),
+        decode_speed=megabytes / max(decoded - encoded, 1e-9),
+    )
+
+
+def warm_up(peer: Peer, models: Models) -> None:
+    """Compile and load what a first call compiles and loads, so that it is not timed."""
+    few = np.ascontiguousarray(models[:2])
+    setting = Setting("lossy", peer.lossy[-1]) if peer.lossy else Setting("lossless")
+    try:
+        peer.decode(peer.encode(few, Known.of(few), setting), Known.of(few))
+    except CannotKeepError:
+        return
+
+
+def curve(
+    peer: Peer, file: str, models: Models, budgets: Sequence[float], note: Note
+) -> list[Point]:
+    """Lossy points in the order of bytes: the peer's settings, and some close to each budget."""
+    found: dict[float, Point] = {}
+
+    def at(value: float) -> Point | None:
+        if value not in found:
+            try:
+                found[value] = measure(peer, file, models, Setting("lossy", value))
+            except CannotKeepError as reason:
+                note(f"  left out: {reason}")
+                return None
+        return found[value]
+
+    for value in peer.lossy:
+        point = at(value)
+        if point is None:
+            continue
+        if point.bytes_per_model > BEYOND * max(budgets) or point.psnr.min() >= PSNR_CAP:
+            break
+    for budget in budgets:
+        _approach(peer, found, at, budget)
+    return sorted(found.values(), key=lambda point: point.bytes_per_model)
+
+
+def _approach(
+    peer: Peer, found: dict[float, Point], at: Callable[[float], Point | None], budget: float
+) -> None:
+    """Measure between the two points that a budget lies between."""
+    within = [one for one in found.values() if one.bytes_per_model <= budget]
+    beyond = [one for one in found.values() if one.bytes_per_model > budget]
+    if not within or not beyond:
+        return
+    few = max(within, key=lambda one: one.bytes_per_model).setting.value
+    many = min(beyond, key=lambda one: one.bytes_per_model).setting.value
+    for _ in range(HALVINGS):
+        middle = peer.between(few, many)
+        point = None if middle is None else at(middle)
+        if middle is None or point is None:
+            return
+        if point.bytes_per_model <= budget:
+            few = middle
+        else:
+            many = middle
+
+
+def promises(
+    peer: Peer, file: str, models: Models, bounds: Sequence[float], note: Note
+) -> list[Point]:
+    """The peer within each bound (m/s), then without loss, as far as it offers these."""
+    asked = [Setting("bound", bound) for bound in bounds] if peer.bounded else []
+    if peer.lossless:
+        asked.append(Setting("lossless"))
+    points = []
+    for setting in asked:
+        try:
+            points.append(measure(peer, file, models, setting))
+        except CannotKeepError as reason:
+            note(f"  left out: {reason}")
+    return points

@@ -1,0 +1,153 @@
+"""Peers made for pictures: JPEG XL with loss, and AV1 within frames (AVIF without its container)."""
+
+from __future__ import annotations
+
+import functools
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.varint import decode_varint
+
+from .base import CannotKeepError, Known, Models, Peer, Plane, PlaneCodec, Setting, Stored
+from .base import archive_of, geometric, streams_of
+
+
+class JpegXl(PlaneCodec):
+    """JPEG XL, 16 bits, effort 7; settings are its distance."""
+
+    name = "JPEG XL"
+    needs = ("imagecodecs",)
+    lossy = geometric(25.0, 0.05, 24)
+    _top = 65535
+
+    def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
+        import imagecodecs
+
+        return bytes(
+            imagecodecs.jpegxl_encode(
+                known.to_codes(plane, self._top).astype(np.uint16),
+                distance=setting.value,
+                effort=7,
+                usecontainer=False,
+                numthreads=1,
+            )
+        )
+
+    def decode(self, stream: bytes, known: Known) -> Plane:
+        import imagecodecs
+
+        codes = np.asarray(imagecodecs.jpegxl_decode(stream, numthreads=1))
+        return known.to_values(codes.reshape(known.shape[1:]), self._top)
+
+
+class Av1(Peer):
+    """libaom's still pictures, 12 bits and one channel: sequence header and frame of each model.
+
+    Codes are whole m/s where the range fits, so that whole velocities can come back exactly. The
+    AVIF container says nothing but shape and lengths: it is rebuilt from shape and not counted, nor
+    is the temporal delimiter, which is the same two bytes everywhere.
+    """
+
+    name = "AV1"
+    needs = ("imagecodecs",)
+    lossy = tuple(float(quality) for quality in (*range(0, 96, 5), 99))
+    whole = True
+
+    def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
+        quality = int(setting.value)
+        return [_frame(_codes(model, known), quality) for model in models]
+
+    def decode(self, stored: Stored, known: Known) -> Models:
+        return np.stack([_from_frame(stream, known) for stream in streams_of(stored)])
+
+
+class Av1Archive(Av1):
+    """The sequence header once, then the frames, whose OBUs hold their own lengths."""
+
+    name = "AV1, shared header"
+
+    def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
+        streams = [_frame(_codes(model, known), int(setting.value)) for model in models]
+        end = _obu_end(streams[0], 0)
+        header = streams[0][:end]
+        if any(not stream.startswith(header) for stream in streams):
+            raise CannotKeepError(f"{self.name}: sequence headers differ")
+        return header + b"".join(stream[end:] for stream in streams)
+
+    def decode(self, stored: Stored, known: Known) -> Models:
+        archive = archive_of(stored)
+        start = _obu_end(archive, 0)
+        header, models = archive[:start], []
+        for _ in range(known.shape[0]):
+            end = _obu_end(archive, start)
+            models.append(_from_frame(header + archive[start:end], known))
+            start = end
+        return np.stack(models)
+
+
+_DELIMITER = b"\x12\x00"
+
+
+def _top(known: Known) -> int:
+    return min(4095, round(known.high - known.low))
+
+
+def _codes(model: Plane, known: Known) -> NDArray[np.uint16]:
+    return known.to_codes(model, _top(known)).astype(np.uint16)
+
+
+def _avif(codes: NDArray[np.uint16], quality: int) -> tuple[bytes, bytes]:
+    """The container up to its data, and the data."""
+    import imagecodecs
+
+    # The quality of grey input is ignored (always lossless): three equal channels, stored as one.
+    stream = bytes(
+        imagecodecs.avif_encode(
+            np.repeat(codes[..., None], 3, axis=2),
+            level=quality,
+            speed=0,
+            codec="aom",
+            bitspersample=12,
+            pixelformat="yuv400",
+            numthreads=1,
+        )
+    )
+    start = stream.index(b"mdat") + 4
+    return stream[:start], stream[start:]
+
+
+def _frame(codes: NDArray[np.uint16], quality: int) -> bytes:
+    _, data = _avif(codes, quality)
+    assert data.startswith(_DELIMITER)
+    return data[len(_DELIMITER) :]
+
+
+def _from_frame(stream: bytes, known: Known) -> Plane:
+    import imagecodecs
+
+    data = _DELIMITER + stream
+    container, length_at = _container(*known.shape[1:])
+    head = bytearray(container)
+    struct.pack_into(">I", head, length_at, len(data))
+    struct.pack_into(">I", head, len(head) - 8, len(data) + 8)
+    codes = np.asarray(imagecodecs.avif_decode(bytes(head) + data, numthreads=1))
+    if codes.ndim == 3:
+        codes = codes[..., 1]
+    return known.to_values(codes, _top(known))
+
+
+@functools.cache
+def _container(nz: int, nx: int) -> tuple[bytes, int]:
+    """The container of a blank picture, and where it holds the length of the data."""
+    container, _ = _avif(np.zeros((nz, nx), np.uint16), 50)
+    locations = container.index(b"iloc") - 4
+    (size,) = struct.unpack_from(">I", container, locations)
+    return container, locations + size - 4
+
+
+def _obu_end(stream: bytes, start: int) -> int:
+    """Where the unit at `start` ends: a byte of header, its length, and that many bytes."""
+    length, at = decode_varint(stream, start + 1, "AV1")
+    return at + length

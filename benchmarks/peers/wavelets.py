@@ -1,0 +1,122 @@
+"""Peers that transform with wavelets: SPERR and JPEG 2000."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .base import CannotKeepError, Known, Models, Peer, Plane, PlaneCodec, Setting, Stored
+from .base import archive_of, geometric
+
+BITS_PER_SAMPLE = geometric(0.03, 6.0, 22)
+
+TOP = 65535
+
+SHRINK = 0.98
+"""Where a bound is missed, by rounding, the next try asks for this share of it."""
+
+
+class Sperr(PlaneCodec):
+    """SPERR at a fixed rate, or within a pointwise bound; shape and dtype are not stored."""
+
+    name = "SPERR"
+    needs = ("imagecodecs",)
+    lossy = BITS_PER_SAMPLE
+    bounded = True
+
+    def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
+        if setting.kind != "bound":
+            return _sperr(plane, setting.value, "bpp")
+        return _within(plane, setting.value)
+
+    def decode(self, stream: bytes, known: Known) -> Plane:
+        return _from_sperr(stream, known.shape[1:])
+
+
+class SperrPsnr(Sperr):
+    """SPERR at the same PSNR for every model, the PSNR being that of the model's own range."""
+
+    name = "SPERR, equal PSNR"
+    lossy = tuple(float(decibels) for decibels in range(10, 62, 2))
+    bounded = False
+
+    def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
+        return _sperr(plane, setting.value, "psnr")
+
+
+class Sperr3d(Peer):
+    """All models as one volume. SPERR's header stays: decoding a volume takes it."""
+
+    name = "SPERR, volume"
+    needs = ("imagecodecs",)
+    lossy = BITS_PER_SAMPLE
+    bounded = True
+
+    def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
+        if len(models) < 2:
+            raise CannotKeepError(f"{self.name}: expected two models at least")
+        if setting.kind != "bound":
+            return _sperr(models, setting.value, "bpp")
+        return _within(models, setting.value)
+
+    def decode(self, stored: Stored, known: Known) -> Models:
+        return _from_sperr(archive_of(stored), known.shape)
+
+
+def _within(values: Models | Plane, bound: float) -> bytes:
+    for asked in (bound, bound * SHRINK, bound * SHRINK * SHRINK):
+        stream = _sperr(values, asked, "pwe")
+        back = _from_sperr(stream, values.shape)
+        if np.abs(values.astype(np.float64) - back).max() <= bound:
+            break
+    return stream
+
+
+def _sperr(values: Models | Plane, level: float, mode: str) -> bytes:
+    import imagecodecs
+
+    header = values.ndim == 3
+    return bytes(
+        imagecodecs.sperr_encode(
+            np.ascontiguousarray(values), level, mode, header=header, numthreads=1
+        )
+    )
+
+
+def _from_sperr(stream: bytes, shape: tuple[int, ...]) -> Models:
+    import imagecodecs
+
+    # The decoder reads a little beyond the end of short streams.
+    padded = stream + bytes(64) if len(shape) == 2 else stream
+    return np.asarray(
+        imagecodecs.sperr_decode(
+            padded, shape=shape, dtype="f4", header=len(shape) == 3, numthreads=1
+        )
+    ).reshape(shape)
+
+
+class Jpeg2000(PlaneCodec):
+    """OpenJPEG, 16 bits, the irreversible 9/7 wavelet; settings are its PSNR."""
+
+    name = "JPEG 2000"
+    needs = ("imagecodecs",)
+    lossy = tuple(float(decibels) for decibels in range(10, 80, 3))
+
+    def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
+        import imagecodecs
+
+        return bytes(
+            imagecodecs.jpeg2k_encode(
+                known.to_codes(plane, TOP).astype(np.uint16),
+                level=setting.value,
+                codecformat="j2k",
+                reversible=False,
+                resolutions=5,
+                numthreads=1,
+            )
+        )
+
+    def decode(self, stream: bytes, known: Known) -> Plane:
+        import imagecodecs
+
+        codes = np.asarray(imagecodecs.jpeg2k_decode(stream, numthreads=1))
+        return known.to_values(codes.reshape(known.shape[1:]), TOP)
