@@ -1,0 +1,151 @@
+"""Wavelet streams: bounds hold, each machine decodes alike, and no bytes can harm the reader."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from velcodec.formats.errors import CorruptError
+from velcodec.formats.exact.wavelet import analyse, bands, splits, synthesise
+from velcodec.formats.exact.waves import MAX_SPAN, decode_waves, encode_waves, fits
+
+SPAN = 3001
+SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)
+
+
+def smooth(shape: tuple[int, int] = (40, 37), span: int = SPAN) -> np.ndarray:
+    """Integers (nz, nx) of [0, span) that rise with depth and swing a little."""
+    z, x = np.mgrid[: shape[0], : shape[1]]
+    image = z / max(shape[0], 2) + 0.1 * np.sin(x / 5 + z / 7)
+    return np.clip(np.rint((0.1 + 0.7 * image) * span), 0, span - 1).astype(np.int64)
+
+
+def within(codes: np.ndarray, reach: int, span: int = SPAN) -> np.ndarray:
+    """`allowed` of a bound: `reach` either way."""
+    ends = np.maximum(codes - reach, 0), codes, np.minimum(codes + reach, span - 1)
+    return np.stack(ends, -1)
+
+
+def anything(codes: np.ndarray, span: int = SPAN) -> np.ndarray:
+    """`allowed` of plain lossy streams."""
+    return within(codes, span, span)
+
+
+@settings(deadline=None, max_examples=60)
+@given(image=npst.arrays(np.int64, SHAPES, elements=st.integers(-(1 << 36), 1 << 36)))
+def test_the_transform_is_undone_exactly(image: np.ndarray) -> None:
+    assert np.array_equal(synthesise(analyse(image)), image)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shape=SHAPES)
+def test_bands_cover_the_image_once(shape: tuple[int, int]) -> None:
+    seen = np.zeros(shape, dtype=np.int64)
+    low_z, low_x = splits(shape)[-1]
+    seen[:low_z, :low_x] += 1
+    for top, bottom, left, right in bands(shape)[:, :4]:
+        seen[top:bottom, left:right] += 1
+    assert (seen == 1).all()
+
+
+@settings(deadline=None, max_examples=80)
+@given(data=st.data(), shape=SHAPES, reach=st.integers(0, 400))
+def test_bounds_hold_whatever_the_image(
+    data: st.DataObject, shape: tuple[int, int], reach: int
+) -> None:
+    span = data.draw(st.sampled_from([1, 2, 300, SPAN, 1 << 20, MAX_SPAN]))
+    values = st.integers(0, span - 1)
+    codes = data.draw(npst.arrays(np.int64, shape, elements=values))
+    guide = data.draw(st.none() | npst.arrays(np.int64, shape, elements=values))
+    allowed = within(codes, reach, span)
+    stream = encode_waves(allowed, span, guide=guide)
+    found = decode_waves(stream, shape, span, guide)
+    assert (found >= allowed[..., 0]).all()
+    assert (found <= allowed[..., 2]).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(shape=SHAPES, step=st.integers(1, 5000))
+def test_plain_streams_stay_in_range(shape: tuple[int, int], step: int) -> None:
+    found = decode_waves(encode_waves(anything(smooth(shape)), SPAN, step), shape, SPAN)
+    assert found.min() >= 0
+    assert found.max() < SPAN
+
+
+def test_a_finer_step_is_nearer() -> None:
+    codes = smooth()
+    errors = []
+    for step in (10, 100, 1000):
+        found = decode_waves(encode_waves(anything(codes), SPAN, step), codes.shape, SPAN)
+        errors.append(float(np.abs(found - codes).mean()))
+    assert errors[0] < errors[1] < errors[2]
+    assert errors[0] < 10
+
+
+def test_bounds_that_differ_between_samples_hold() -> None:
+    codes = smooth()
+    reach = np.random.default_rng(2).integers(0, 50, codes.shape)
+    allowed = np.stack([np.maximum(codes - reach, 0), codes, codes], -1)
+    found = decode_waves(encode_waves(allowed, SPAN), codes.shape, SPAN)
+    assert (found >= allowed[..., 0]).all()
+    assert (found <= allowed[..., 2]).all()
+
+
+def test_the_same_image_gives_the_same_bytes() -> None:
+    allowed = within(smooth(), 20)
+    assert encode_waves(allowed, SPAN) == encode_waves(allowed.copy(), SPAN)
+
+
+def test_a_good_guide_shortens_the_stream() -> None:
+    codes = smooth()
+    guide = np.clip(codes + 3, 0, SPAN - 1)
+    alone = encode_waves(within(codes, 10), SPAN)
+    assert len(encode_waves(within(codes, 10), SPAN, guide=guide)) < len(alone) / 2
+
+
+def test_what_is_allowed_is_not_changed() -> None:
+    allowed = within(smooth(), 20)
+    before = allowed.copy()
+    encode_waves(allowed, SPAN)
+    assert np.array_equal(allowed, before)
+
+
+def test_spans_too_great_are_refused() -> None:
+    assert fits(MAX_SPAN)
+    assert not fits(MAX_SPAN + 1)
+    with pytest.raises(ValueError, match="span: found"):
+        encode_waves(within(smooth(), 1), MAX_SPAN + 1)
+
+
+def decodes_in_range_or_is_refused(stream: bytes, shape: tuple[int, int], span: int) -> None:
+    try:
+        found = decode_waves(stream, shape, span)
+    except CorruptError:
+        return
+    assert found.shape == shape
+    assert found.min() >= 0
+    assert found.max() < span
+
+
+@settings(deadline=None, max_examples=200)
+@given(stream=st.binary(max_size=300), shape=SHAPES, span=st.integers(1, MAX_SPAN))
+def test_random_streams_do_no_harm(stream: bytes, shape: tuple[int, int], span: int) -> None:
+    decodes_in_range_or_is_refused(stream, shape, span)
+
+
+def test_truncated_streams_are_refused() -> None:
+    codes = smooth()
+    stream = encode_waves(within(codes, 5), SPAN)
+    for end in range(0, len(stream), 3):
+        with pytest.raises(CorruptError):
+            decode_waves(stream[:end], codes.shape, SPAN)
+
+
+def test_streams_with_more_behind_are_refused() -> None:
+    codes = smooth()
+    stream = encode_waves(within(codes, 5), SPAN)
+    with pytest.raises(CorruptError):
+        decode_waves(stream + b"\0\0", codes.shape, SPAN)
