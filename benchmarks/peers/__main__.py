@@ -81,7 +81,8 @@ def _available(only: str, skip: str) -> list[Peer]:
     """The peers that are asked for and whose packages are there; says which are not."""
     chosen = []
     for peer in peers():
-        if only and not _names(peer.name, only) or skip and _names(peer.name, skip):
+        wanted = not only or _names(peer.name, only)
+        if not wanted or (skip and _names(peer.name, skip)):
             continue
         if missing := peer.missing():
             _note(f"{peer.name}: skipped, {', '.join(missing)} is not installed")

@@ -1,8 +1,8 @@
 """The best that a codec gives within a budget of bytes per model, from points that were measured.
 
-Nothing is interpolated. A budget is kept in one of two ways, whichever gives the greater mean PSNR: all
-models at one setting with a mean size within the budget, or, where each model is a stream, each at
-its own best setting with every size within the budget.
+Nothing is interpolated. A budget is kept in one of two ways, whichever gives the greater mean PSNR:
+all models at one setting with a mean size within the budget, or, where each model is a stream, each
+at its own best setting with every size within the budget.
 """
 
 from __future__ import annotations

@@ -153,7 +153,8 @@ class LabelCoder:
 
     def _make_room(self, labels: Int64) -> None:
         """A sample asks at most three bits and one for each step of its distance; a bit takes at
-        most eleven."""
+        most eleven.
+        """
         distances = np.abs(np.diff(labels, axis=1)).sum() + np.abs(np.diff(labels[:, 0])).sum()
         asked = 3 * labels.size + int(distances) + int(labels[0, 0]) + 1
         needed = int(self._state[_AT]) + asked * 11 // 8 + 16

@@ -16,6 +16,9 @@ from .base import CannotKeepError, Known, Models, Peer, Setting
 Float64 = NDArray[np.float64]
 Note = Callable[[str], None]
 
+FAILURES = (CannotKeepError, RuntimeError)
+"""The second is what the packages of peers raise for a setting that they do not take."""
+
 ROUNDING = 5e-4
 """m/s; what float32 itself may add to a bounded error at 4500 m/s."""
 
@@ -99,7 +102,7 @@ def warm_up(peer: Peer, models: Models) -> None:
     setting = Setting("lossy", peer.lossy[-1]) if peer.lossy else Setting("lossless")
     try:
         peer.decode(peer.encode(few, Known.of(few), setting), Known.of(few))
-    except CannotKeepError:
+    except FAILURES:
         return
 
 
@@ -113,8 +116,8 @@ def curve(
         if value not in found:
             try:
                 found[value] = measure(peer, file, models, Setting("lossy", value))
-            except CannotKeepError as reason:
-                note(f"  left out: {reason}")
+            except FAILURES as reason:
+                note(f"  left out: {peer.name}, {value:g}: {reason}")
                 return None
         return found[value]
 
@@ -161,6 +164,6 @@ def promises(
     for setting in asked:
         try:
             points.append(measure(peer, file, models, setting))
-        except CannotKeepError as reason:
-            note(f"  left out: {reason}")
+        except FAILURES as reason:
+            note(f"  left out: {peer.name}, {setting}: {reason}")
     return points

@@ -32,11 +32,11 @@ class Velcodec(Peer):
 
     def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
         import velcodec
-        from velcodec.formats.errors import BudgetError
+        from velcodec.formats.errors import VelcodecError
 
         try:
             return velcodec.compress(models, **OPTIONS[setting.kind](setting.value))
-        except BudgetError as error:
+        except VelcodecError as error:
             raise CannotKeepError(f"{self.name}: {error}") from error
 
     def decode(self, stored: Stored, known: Known) -> Models:

@@ -7,9 +7,19 @@ from numpy.typing import NDArray
 
 from velcodec.formats.varint import decode_varint, encode_varint
 
-from .base import CannotKeepError, Known, Models, Peer, Plane, Setting, Stored
-from .base import archive_of, streams_of
+from .base import (
+    CannotKeepError,
+    Known,
+    Models,
+    Peer,
+    Plane,
+    Setting,
+    Stored,
+    archive_of,
+    streams_of,
+)
 from .labels import Int64, LabelCoder
+from .quantised import HALF_STEPS
 
 TOP = 65535
 _CODES, _WHOLE, _FLOATS = range(3)
@@ -41,14 +51,10 @@ class Palette:
         return (entries if kind == _FLOATS else known.low + entries).astype(np.float32), at
 
 
-def build(model: Plane, known: Known, setting: Setting) -> Palette:
-    """The palette of a setting: so many levels, as few as a bound allows, or every velocity."""
-    if setting.kind == "lossy":
-        return _nearest(model, known, int(setting.value))
+def _exact(model: Plane, known: Known) -> Palette:
+    """Every velocity."""
     values, inverse = np.unique(model, return_inverse=True)
     labels = inverse.reshape(model.shape).astype(np.int64)
-    if setting.kind == "bound":
-        return _within(values, labels, known, setting.value)
     if len(values) > MOST_LABELS:
         raise CannotKeepError(f"palette: found {len(values)} velocities")
     above = values.astype(np.float64) - known.low
@@ -57,10 +63,9 @@ def build(model: Plane, known: Known, setting: Setting) -> Palette:
     return Palette(_FLOATS, values.astype("<f4"), labels)
 
 
-def _within(
-    values: NDArray[np.float32], labels: Int64, known: Known, bound: float
-) -> Palette:
+def _within(model: Plane, known: Known, bound: float) -> Palette:
     """Greedy intervals: no palette within the bound has fewer levels."""
+    values, inverse = np.unique(model, return_inverse=True)
     reach = 2.0 * (bound - (known.high - known.low) / TOP)
     centres: list[float] = []
     level = np.zeros(len(values), np.int64)
@@ -72,7 +77,8 @@ def _within(
         first = end
     if len(centres) > MOST_LABELS:
         raise CannotKeepError(f"palette: {len(centres)} levels for a bound of {bound} m/s")
-    return Palette(_CODES, known.to_codes(np.array(centres), TOP).astype("<u2"), level[labels])
+    entries = known.to_codes(np.array(centres), TOP).astype("<u2")
+    return Palette(_CODES, entries, level[inverse.reshape(model.shape)])
 
 
 def _nearest(model: Plane, known: Known, levels: int) -> Palette:
@@ -114,30 +120,58 @@ def _lloyd(
 
 
 class PaletteContexts(Peer):
-    """Each model with contexts of its own."""
+    """The fewest levels within a bound, which is the setting; contexts of each model's own."""
 
-    name = "palette + contexts"
-    lossy = tuple(float(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64))
-    bounded = lossless = whole = True
+    name = "palette (bounded) + contexts"
+    lossy = HALF_STEPS
+    bounded = lossless = True
 
     def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
-        return [_encode([build(model, known, setting)]) for model in models]
+        return [_encode([self.palette(model, known, setting)]) for model in models]
 
     def decode(self, stored: Stored, known: Known) -> Models:
         one = known.with_shape((1, *known.shape[1:]))
         return np.concatenate([_decode(stream, one) for stream in streams_of(stored)])
 
+    def palette(self, model: Plane, known: Known, setting: Setting) -> Palette:
+        """Levels and labels of a model."""
+        return (
+            _exact(model, known)
+            if setting.kind == "lossless"
+            else _within(model, known, setting.value)
+        )
+
 
 class PaletteSolid(PaletteContexts):
     """All palettes first, then all labels in one stream with shared contexts."""
 
-    name = "palette + contexts, solid"
+    name = "palette (bounded) + contexts, solid"
 
     def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
-        return _encode([build(model, known, setting) for model in models])
+        return _encode([self.palette(model, known, setting) for model in models])
 
     def decode(self, stored: Stored, known: Known) -> Models:
         return _decode(archive_of(stored), known)
+
+
+class NearestContexts(PaletteContexts):
+    """The levels of least squared error, as many as the setting says."""
+
+    name = "palette (k-means) + contexts"
+    lossy = tuple(float(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64))
+    bounded = lossless = False
+    whole = True
+
+    def palette(self, model: Plane, known: Known, setting: Setting) -> Palette:
+        return _nearest(model, known, int(setting.value))
+
+
+class NearestSolid(NearestContexts, PaletteSolid):
+    """The same with all models in one stream."""
+
+    name = "palette (k-means) + contexts, solid"
+    encode = PaletteSolid.encode
+    decode = PaletteSolid.decode
 
 
 def _encode(palettes: list[Palette]) -> bytes:

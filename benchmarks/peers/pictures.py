@@ -1,4 +1,4 @@
-"""Peers made for pictures: JPEG XL with loss, and AV1 within frames (AVIF without its container)."""
+"""Peers made for pictures: JPEG XL with loss, and AV1 stills (AVIF without its container)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,19 @@ from numpy.typing import NDArray
 
 from velcodec.formats.varint import decode_varint
 
-from .base import CannotKeepError, Known, Models, Peer, Plane, PlaneCodec, Setting, Stored
-from .base import archive_of, geometric, streams_of
+from .base import (
+    CannotKeepError,
+    Known,
+    Models,
+    Peer,
+    Plane,
+    PlaneCodec,
+    Setting,
+    Stored,
+    archive_of,
+    geometric,
+    streams_of,
+)
 
 
 class JpegXl(PlaneCodec):

@@ -7,8 +7,18 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from .base import CannotKeepError, Known, Models, Peer, Plane, PlaneCodec, Setting, Stored
-from .base import archive_of, geometric
+from .base import (
+    CannotKeepError,
+    Known,
+    Models,
+    Peer,
+    Plane,
+    PlaneCodec,
+    Setting,
+    Stored,
+    archive_of,
+    geometric,
+)
 
 Integers = NDArray[np.int64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .base import Mosaic, Peer, Streams
 from .floats import Sz3, Zfp
 from .ours import Velcodec
-from .palette import PaletteContexts, PaletteSolid
+from .palette import NearestContexts, NearestSolid, PaletteContexts, PaletteSolid
 from .pca import Pca
 from .pictures import Av1, Av1Archive, JpegXl
 from .quantised import DeltaZstd, DeltaZstdStack, JpegXlLossless
@@ -18,6 +18,8 @@ def peers() -> list[Peer]:
         Velcodec(),
         PaletteContexts(),
         PaletteSolid(),
+        NearestContexts(),
+        NearestSolid(),
         Av1(),
         Av1Archive(),
         Streams(Sperr()),

@@ -14,9 +14,7 @@ RATES = (
     "encode_mb_s,decode_mb_s,ideal"
 )
 BUDGETS = "codec,file,budget,psnr_db,ssim,bytes_per_model,choice"
-BOUNDS = (
-    "codec,file,models,asked_m_s,bytes_per_model,max_error_m_s,kept,encode_mb_s,decode_mb_s"
-)
+BOUNDS = "codec,file,models,asked_m_s,bytes_per_model,max_error_m_s,kept,encode_mb_s,decode_mb_s"
 
 
 def write_rates(path: Path, points: Iterable[Point]) -> None:
@@ -96,9 +94,7 @@ def _write(path: Path, header: str, rows: Iterable[Sequence[object]]) -> None:
 def budget_table(found: Sequence[Best]) -> str:
     """Codecs by budgets, dB / SSIM, of one file."""
     columns = [f"{budget:g}" for budget in sorted({one.budget for one in found})]
-    cells = {
-        (one.codec, f"{one.budget:g}"): f"{one.psnr:.1f} / {one.ssim:.3f}" for one in found
-    }
+    cells = {(one.codec, f"{one.budget:g}"): f"{one.psnr:.1f} / {one.ssim:.3f}" for one in found}
     return _table("PSNR / SSIM within bytes per model", cells, columns)
 
 
@@ -121,7 +117,9 @@ def speed_table(points: Sequence[Point], near: float) -> str:
         own = [point for point in points if point.codec == codec]
         point = min(own, key=lambda one: abs(one.bytes_per_model / near - 1.0))
         values = (point.bytes_per_model, point.encode_speed, point.decode_speed)
-        cells |= {(codec, column): f"{value:.3g}" for column, value in zip(columns, values, strict=True)}
+        cells |= {
+            (codec, column): f"{value:.3g}" for column, value in zip(columns, values, strict=True)
+        }
     return _table("MB/s of float32", cells, columns)
 
 

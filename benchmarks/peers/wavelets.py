@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from .base import CannotKeepError, Known, Models, Peer, Plane, PlaneCodec, Setting, Stored
-from .base import archive_of, geometric
+from .base import (
+    CannotKeepError,
+    Known,
+    Models,
+    Peer,
+    Plane,
+    PlaneCodec,
+    Setting,
+    Stored,
+    archive_of,
+    geometric,
+)
 
 BITS_PER_SAMPLE = geometric(0.03, 6.0, 22)
 
@@ -33,14 +45,14 @@ class Sperr(PlaneCodec):
 
 
 class SperrPsnr(Sperr):
-    """SPERR at the same PSNR for every model, the PSNR being that of the model's own range."""
+    """SPERR at one PSNR for every model; settings are root mean square errors over its range."""
 
     name = "SPERR, equal PSNR"
-    lossy = tuple(float(decibels) for decibels in range(10, 62, 2))
+    lossy = geometric(3.0, 0.001, 26)
     bounded = False
 
     def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
-        return _sperr(plane, setting.value, "psnr")
+        return _sperr(plane, -20.0 * math.log10(setting.value), "psnr")
 
 
 class Sperr3d(Peer):
@@ -85,13 +97,11 @@ def _sperr(values: Models | Plane, level: float, mode: str) -> bytes:
 def _from_sperr(stream: bytes, shape: tuple[int, ...]) -> Models:
     import imagecodecs
 
-    # The decoder reads a little beyond the end of short streams.
-    padded = stream + bytes(64) if len(shape) == 2 else stream
-    return np.asarray(
-        imagecodecs.sperr_decode(
-            padded, shape=shape, dtype="f4", header=len(shape) == 3, numthreads=1
-        )
-    ).reshape(shape)
+    # The decoder reads a little beyond the end: a view leaves room there and does not count it.
+    view = np.frombuffer(stream + bytes(64), np.uint8)[: len(stream)]
+    volume = len(shape) == 3
+    found = imagecodecs.sperr_decode(view, shape=shape, dtype="f4", header=volume, numthreads=1)
+    return np.asarray(found).reshape(shape)
 
 
 class Jpeg2000(PlaneCodec):
