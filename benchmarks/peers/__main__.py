@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run, write the files as each file's figures are done, print the tables."""
     asked = _parse(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
-    codecs = _available(asked.only, asked.skip)
+    codecs = _available(asked.budgets, asked.only, asked.skip)
     rates: list[Point] = []
     bounds: list[Point] = []
     within: list[Best] = []
@@ -77,10 +77,10 @@ def _numbers(text: str) -> tuple[float, ...]:
     return tuple(sorted(float(part) for part in text.split(",")))
 
 
-def _available(only: str, skip: str) -> list[Peer]:
+def _available(budgets: Sequence[float], only: str, skip: str) -> list[Peer]:
     """The peers that are asked for and whose packages are there; says which are not."""
     chosen = []
-    for peer in peers():
+    for peer in peers(budgets):
         wanted = not only or _names(peer.name, only)
         if not wanted or (skip and _names(peer.name, skip)):
             continue

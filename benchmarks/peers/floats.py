@@ -68,7 +68,7 @@ class Zfp(PlaneCodec):
             stored = power.to_bytes(1, "big", signed=True) + bytes(stream)
             if most == math.inf or np.abs(self.decode(stored, known) - plane).max() <= most:
                 return stored
-        raise CannotKeepError(f"{self.name}: no tolerance keeps {most} m/s")
+        raise CannotKeepError(f"no tolerance keeps {most} m/s")
 
     def decode(self, stream: bytes, known: Known) -> Plane:
         import zfpy

@@ -99,7 +99,7 @@ def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
 def warm_up(peer: Peer, models: Models) -> None:
     """Compile and load what a first call compiles and loads, so that it is not timed."""
     few = np.ascontiguousarray(models[:2])
-    setting = Setting("lossy", peer.lossy[-1]) if peer.lossy else Setting("lossless")
+    setting = Setting("lossless") if peer.lossless else Setting("lossy", peer.lossy[-1])
     try:
         peer.decode(peer.encode(few, Known.of(few), setting), Known.of(few))
     except FAILURES:

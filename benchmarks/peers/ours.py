@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .base import CannotKeepError, Known, Models, Peer, Setting, Stored, archive_of
-
-BUDGETS = (24.0, 32.0, 48.0, 64.0, 96.0, 128.0, 192.0, 256.0)
-"""Bytes per model, the whole archive over the models."""
 
 OPTIONS: dict[str, Callable[[float], dict[str, Any]]] = {
     "lossy": lambda budget: {"bytes_per_model": budget},
@@ -23,12 +20,17 @@ NAME = "velcodec"
 
 
 class Velcodec(Peer):
-    """One archive of all models, with its header, index and checksums."""
+    """One archive of all models, with its header, index and checksums.
+
+    `budgets`: bytes per model, the whole archive over the models.
+    """
 
     name = NAME
     needs = ("velcodec", "torch")
-    lossy = BUDGETS
     bounded = lossless = True
+
+    def __init__(self, budgets: Sequence[float]) -> None:
+        self.lossy = tuple(sorted(budgets))
 
     def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
         import velcodec
@@ -37,7 +39,7 @@ class Velcodec(Peer):
         try:
             return velcodec.compress(models, **OPTIONS[setting.kind](setting.value))
         except VelcodecError as error:
-            raise CannotKeepError(f"{self.name}: {error}") from error
+            raise CannotKeepError(str(error)) from error
 
     def decode(self, stored: Stored, known: Known) -> Models:
         import velcodec

@@ -56,7 +56,7 @@ def _exact(model: Plane, known: Known) -> Palette:
     values, inverse = np.unique(model, return_inverse=True)
     labels = inverse.reshape(model.shape).astype(np.int64)
     if len(values) > MOST_LABELS:
-        raise CannotKeepError(f"palette: found {len(values)} velocities")
+        raise CannotKeepError(f"found {len(values)} velocities, expected at most {MOST_LABELS}")
     above = values.astype(np.float64) - known.low
     if np.array_equal(above, above.astype("<u2")):
         return Palette(_WHOLE, above.astype("<u2"), labels)
@@ -76,7 +76,7 @@ def _within(model: Plane, known: Known, bound: float) -> Palette:
         centres.append((float(values[first]) + float(values[end - 1])) / 2.0)
         first = end
     if len(centres) > MOST_LABELS:
-        raise CannotKeepError(f"palette: {len(centres)} levels for a bound of {bound} m/s")
+        raise CannotKeepError(f"found {len(centres)} levels, expected at most {MOST_LABELS}")
     entries = known.to_codes(np.array(centres), TOP).astype("<u2")
     return Palette(_CODES, entries, level[inverse.reshape(model.shape)])
 

@@ -83,7 +83,7 @@ def components(nz: int, nx: int) -> Basis:
     from velcodec import synth
 
     if nz * nx > LARGEST:
-        raise CannotKeepError(f"{Pca.name}: learned up to {LARGEST} samples, found {nz} x {nx}")
+        raise CannotKeepError(f"found {nz} x {nx} samples, expected at most {LARGEST}")
     drawn = [
         synth.draw(family, SEED, 0, PER_FAMILY).render(nz, nx).cpu().numpy()
         for family in synth.FAMILIES

@@ -19,7 +19,6 @@ from .base import (
     PlaneCodec,
     Setting,
     Stored,
-    archive_of,
     geometric,
     streams_of,
 )
@@ -54,48 +53,33 @@ class JpegXl(PlaneCodec):
 
 
 class Av1(Peer):
-    """libaom's still pictures, 12 bits and one channel: sequence header and frame of each model.
+    """libaom's still pictures, 12 bits and one channel, behind one sequence header for all.
 
-    Codes are whole m/s where the range fits, so that whole velocities can come back exactly. The
-    AVIF container says nothing but shape and lengths: it is rebuilt from shape and not counted, nor
+    Frames are independent and hold their own quality, so that each model may have its own. Codes
+    are whole m/s where the range fits, so that whole velocities can come back exactly. The AVIF
+    container says nothing but shape and lengths: it is rebuilt from the shape and not counted, nor
     is the temporal delimiter, which is the same two bytes everywhere.
     """
 
-    name = "AV1"
+    name = "AV1, shared header"
     needs = ("imagecodecs",)
     lossy = tuple(float(quality) for quality in (*range(0, 96, 5), 99))
     whole = True
 
-    def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
-        quality = int(setting.value)
-        return [_frame(_codes(model, known), quality) for model in models]
+    def encode(self, models: Models, known: Known, setting: Setting) -> list[bytes]:
+        return [_stream(_codes(model, known), int(setting.value)) for model in models]
 
     def decode(self, stored: Stored, known: Known) -> Models:
-        return np.stack([_from_frame(stream, known) for stream in streams_of(stored)])
+        return np.stack([_from_stream(stream, known) for stream in streams_of(stored)])
 
-
-class Av1Archive(Av1):
-    """The sequence header once, then the frames, whose OBUs hold their own lengths."""
-
-    name = "AV1, shared header"
-
-    def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
-        streams = [_frame(_codes(model, known), int(setting.value)) for model in models]
-        end = _obu_end(streams[0], 0)
-        header = streams[0][:end]
+    def sizes(self, stored: Stored, known: Known) -> NDArray[np.float64]:
+        """Of the archive of the header and all frames, whose units hold their own lengths."""
+        streams = streams_of(stored)
+        header = streams[0][: _unit_end(streams[0], 0)]
         if any(not stream.startswith(header) for stream in streams):
-            raise CannotKeepError(f"{self.name}: sequence headers differ")
-        return header + b"".join(stream[end:] for stream in streams)
-
-    def decode(self, stored: Stored, known: Known) -> Models:
-        archive = archive_of(stored)
-        start = _obu_end(archive, 0)
-        header, models = archive[:start], []
-        for _ in range(known.shape[0]):
-            end = _obu_end(archive, start)
-            models.append(_from_frame(header + archive[start:end], known))
-            start = end
-        return np.stack(models)
+            raise CannotKeepError("sequence headers differ")
+        frames = [len(stream) - len(header) for stream in streams]
+        return np.array(frames) + len(header) / len(streams)
 
 
 _DELIMITER = b"\x12\x00"
@@ -129,13 +113,13 @@ def _avif(codes: NDArray[np.uint16], quality: int) -> tuple[bytes, bytes]:
     return stream[:start], stream[start:]
 
 
-def _frame(codes: NDArray[np.uint16], quality: int) -> bytes:
+def _stream(codes: NDArray[np.uint16], quality: int) -> bytes:
     _, data = _avif(codes, quality)
     assert data.startswith(_DELIMITER)
     return data[len(_DELIMITER) :]
 
 
-def _from_frame(stream: bytes, known: Known) -> Plane:
+def _from_stream(stream: bytes, known: Known) -> Plane:
     import imagecodecs
 
     data = _DELIMITER + stream
@@ -158,7 +142,7 @@ def _container(nz: int, nx: int) -> tuple[bytes, int]:
     return container, locations + size - 4
 
 
-def _obu_end(stream: bytes, start: int) -> int:
+def _unit_end(stream: bytes, start: int) -> int:
     """Where the unit at `start` ends: a byte of header, its length, and that many bytes."""
     length, at = decode_varint(stream, start + 1, "AV1")
     return at + length

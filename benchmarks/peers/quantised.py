@@ -102,7 +102,7 @@ class JpegXlLossless(QuantisedPlane):
         least = int(integers.min())
         above = integers - least
         if above.max() > 65535 or abs(least) > 32767:
-            raise CannotKeepError(f"{self.name}: the steps do not fit 16 bits")
+            raise CannotKeepError("the steps do not fit 16 bits")
         dtype = np.uint8 if above.max() < 256 else np.uint16
         return np.int16(least).tobytes() + _jpegxl(above.astype(dtype))
 

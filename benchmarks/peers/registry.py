@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .base import Mosaic, Peer, Streams
 from .floats import Sz3, Zfp
 from .ours import Velcodec
 from .palette import NearestContexts, NearestSolid, PaletteContexts, PaletteSolid
 from .pca import Pca
-from .pictures import Av1, Av1Archive, JpegXl
+from .pictures import Av1, JpegXl
 from .quantised import DeltaZstd, DeltaZstdStack, JpegXlLossless
 from .wavelets import Jpeg2000, Sperr, Sperr3d, SperrPsnr
 
 
-def peers() -> list[Peer]:
-    """One of each."""
+def peers(budgets: Sequence[float]) -> list[Peer]:
+    """One of each; `budgets` (bytes per model) are what velcodec is asked for."""
     return [
-        Velcodec(),
+        Velcodec(budgets),
         PaletteContexts(),
         PaletteSolid(),
         NearestContexts(),
         NearestSolid(),
         Av1(),
-        Av1Archive(),
         Streams(Sperr()),
         Streams(SperrPsnr()),
         Sperr3d(),

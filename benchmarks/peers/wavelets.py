@@ -48,7 +48,7 @@ class SperrPsnr(Sperr):
     """SPERR at one PSNR for every model; settings are root mean square errors over its range."""
 
     name = "SPERR, equal PSNR"
-    lossy = geometric(3.0, 0.001, 26)
+    lossy = geometric(0.9, 0.001, 24)
     bounded = False
 
     def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
@@ -65,7 +65,7 @@ class Sperr3d(Peer):
 
     def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
         if len(models) < 2:
-            raise CannotKeepError(f"{self.name}: expected two models at least")
+            raise CannotKeepError("found one model, expected two at least")
         if setting.kind != "bound":
             return _sperr(models, setting.value, "bpp")
         return _within(models, setting.value)

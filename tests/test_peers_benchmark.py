@@ -1,0 +1,222 @@
+"""The benchmark beside other codecs: every byte a decoder needs is counted, bounds are kept."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.peers.__main__ import main
+from benchmarks.peers.base import (
+    Known,
+    Models,
+    Mosaic,
+    Peer,
+    Setting,
+    Streams,
+    from_mosaic,
+    mosaic_grid,
+    to_mosaic,
+)
+from benchmarks.peers.budgets import OWN_SETTINGS, best
+from benchmarks.peers.labels import LabelCoder
+from benchmarks.peers.measure import ROUNDING, Point, curve, measure
+from benchmarks.peers.ours import NAME
+from benchmarks.peers.registry import peers
+
+PEERS = [peer for peer in peers(budgets=(64.0,)) if peer.name != NAME]
+QUICK = [peer for peer in PEERS if not peer.ideal]
+
+
+def _installed(peer: Peer) -> None:
+    if missing := peer.missing():
+        pytest.skip(f"{', '.join(missing)} is not installed")
+
+
+def _names(found: list[Peer]) -> list[str]:
+    return [peer.name for peer in found]
+
+
+@pytest.fixture(scope="module")
+def layered() -> Models:
+    """Three models of five curved layers, whole m/s."""
+    z, x = np.mgrid[0:40, 0:36]
+    depth = z[None] + np.array([2.0, 3.0, 5.0])[:, None, None] * np.sin(x / 9.0)
+    layers = np.clip(depth // 9, 0, 4).astype(np.int64)
+    return np.array([1600, 2100, 2750, 3333, 4200], np.float32)[layers]
+
+
+@pytest.fixture(scope="module")
+def smooth() -> Models:
+    """Three smooth models, whose velocities are no whole m/s."""
+    z, x = np.mgrid[0:40, 0:36]
+    phase = np.array([0.0, 1.0, 2.0])[:, None, None]
+    return (3000 + 900 * np.sin(z / 13.0 + phase) * np.cos(x / 11.0)).astype(np.float32)
+
+
+@pytest.mark.parametrize("peer", QUICK, ids=_names(QUICK))
+def test_more_bytes_bring_models_closer(peer: Peer, smooth: Models) -> None:
+    _installed(peer)
+    points = []
+    for value in (peer.lossy[len(peer.lossy) // 2], peer.lossy[-2]):
+        points.append(measure(peer, "smooth", smooth, Setting("lossy", value)))
+    assert points[1].bytes_per_model > points[0].bytes_per_model
+    assert points[1].psnr.mean() > points[0].psnr.mean()
+    assert points[1].psnr.mean() > 25
+
+
+@pytest.mark.parametrize("bound", [2.0, 40.0])
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PEERS if peer.bounded], ids=_names([p for p in PEERS if p.bounded])
+)
+def test_no_sample_is_off_by_more_than_the_bound(
+    peer: Peer, bound: float, smooth: Models, layered: Models
+) -> None:
+    _installed(peer)
+    for models in (smooth, layered):
+        point = measure(peer, "both", models, Setting("bound", bound))
+        assert point.kept
+        assert point.max_error.max() <= bound + ROUNDING
+
+
+@pytest.mark.parametrize(
+    "peer", [peer for peer in PEERS if peer.lossless], ids=_names([p for p in PEERS if p.lossless])
+)
+def test_decoding_inverts_encoding_without_loss(
+    peer: Peer, smooth: Models, layered: Models
+) -> None:
+    _installed(peer)
+    for models in (smooth, layered):
+        assert measure(peer, "both", models, Setting("lossless")).exact
+
+
+@pytest.mark.parametrize("peer", QUICK, ids=_names(QUICK))
+def test_sizes_add_up_to_the_bytes_there_are(peer: Peer, layered: Models) -> None:
+    _installed(peer)
+    known = Known.of(layered)
+    stored = peer.encode(layered, known, Setting("lossy", peer.lossy[-2]))
+    total = peer.sizes(stored, known).sum()
+    if isinstance(stored, bytes):
+        assert total == pytest.approx(len(stored))
+    elif peer.name.startswith("AV1"):
+        header = stored[0][: stored[0][1] + 2]
+        archive = header + b"".join(stream.removeprefix(header) for stream in stored)
+        assert total == pytest.approx(len(archive))
+    else:
+        assert total == sum(len(stream) for stream in stored)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 12, 40])
+def test_a_mosaic_gives_its_models_back(count: int) -> None:
+    models = np.arange(count * 6, dtype=np.float32).reshape(count, 2, 3)
+    rows, columns = mosaic_grid(count)
+    assert rows * columns - count < columns
+    assert np.array_equal(from_mosaic(to_mosaic(models), models.shape), models)
+
+
+def test_a_shared_header_makes_a_mosaic_shorter(layered: Models) -> None:
+    peer = next(peer for peer in PEERS if isinstance(peer, Mosaic) and peer.lossless)
+    _installed(peer)
+    alone = measure(Streams(peer.codec), "layered", layered, Setting("lossless"))
+    together = measure(peer, "layered", layered, Setting("lossless"))
+    assert together.bytes_per_model < alone.bytes_per_model
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 300])
+def test_labels_come_back_in_order(count: int) -> None:
+    draws = np.random.default_rng(count)
+    images = [draws.integers(0, count, (12, 7)) for _ in range(3)]
+    encoder = LabelCoder()
+    for image in images:
+        encoder.code(image.copy(), count)
+    decoder = LabelCoder(encoder.finish())
+    for image in images:
+        found = np.zeros_like(image)
+        decoder.code(found, count)
+        assert np.array_equal(found, image)
+
+
+def _point(setting: float, sizes: list[float], psnr: list[float], archive: bool = False) -> Point:
+    figures = np.array(psnr)
+    return Point(
+        codec="a codec",
+        file="a file",
+        setting=Setting("lossy", setting),
+        archive=archive,
+        ideal=False,
+        sizes=np.array(sizes),
+        psnr=figures,
+        ssim=figures / 100.0,
+        mae=figures,
+        max_error=figures,
+        exact=False,
+        encode_speed=1.0,
+        decode_speed=1.0,
+    )
+
+
+def test_the_best_within_a_budget_keeps_to_it() -> None:
+    points = [_point(1, [10, 30], [20, 20]), _point(2, [40, 60], [30, 30])]
+    found = best(points, 45.0)
+    assert found is not None
+    assert (found.psnr, found.bytes_per_model, found.choice) == (25.0, 35.0, OWN_SETTINGS)
+    assert best(points, 50.0).bytes_per_model == 50.0  # type: ignore[union-attr]
+    assert best(points, 19.0) is None
+
+
+def test_models_of_an_archive_share_a_setting() -> None:
+    points = [
+        _point(1, [20, 20], [20, 20], archive=True),
+        _point(2, [50, 50], [30, 30], archive=True),
+    ]
+    found = best(points, 45.0)
+    assert found is not None
+    assert found.psnr == 20.0
+
+
+def test_a_broken_promise_is_not_kept() -> None:
+    point = _point(1, [10, 30], [20, 20])
+    within = Point(**{**vars(point), "setting": Setting("bound", 19.0)})
+    assert not within.kept
+    assert not Point(**{**vars(point), "setting": Setting("lossless")}).kept
+
+
+def test_the_curve_comes_close_to_a_budget_from_below(smooth: Models) -> None:
+    peer = next(peer for peer in PEERS if "zstd" in peer.name)
+    points = curve(peer, "smooth", smooth, (300.0,), lambda _: None)
+    found = best(points, 300.0)
+    assert found is not None
+    assert 240.0 < found.bytes_per_model <= 300.0
+
+
+def test_the_command_writes_its_files_and_prints_its_tables(
+    tmp_path: Path, layered: Models, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "layered.npy", layered)
+    main(
+        [str(tmp_path / "layered.npy"), "--models", "2", "--out", str(tmp_path), "--only", "solid"]
+    )
+    printed = capsys.readouterr().out
+    assert "## layered, 2 models" in printed
+    assert "palette (k-means) + contexts, solid" in printed
+    assert (tmp_path / "layered.png").stat().st_size > 0
+    rows = list(csv.DictReader((tmp_path / "bounds.csv").open()))
+    assert {row["asked_m_s"] for row in rows} == {"1", "5", "10", "25", "50", "lossless"}
+    assert {row["kept"] for row in rows} == {"yes"}
+    within = list(csv.DictReader((tmp_path / "budgets.csv").open()))
+    assert all(float(row["bytes_per_model"]) <= float(row["budget"]) for row in within)
+    assert len(list(csv.DictReader((tmp_path / "rates.csv").open()))) > 3
+
+
+def test_a_codec_without_its_package_is_said_to_be_skipped(
+    tmp_path: Path,
+    layered: Models,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    np.save(tmp_path / "layered.npy", layered)
+    main([str(tmp_path / "layered.npy"), "--out", str(tmp_path), "--only", "ZFP"])
+    assert "ZFP: skipped, zfpy is not installed" in capsys.readouterr().err
