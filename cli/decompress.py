@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,20 +20,32 @@ if TYPE_CHECKING:
 SAMPLES_AT_ONCE = 4_000_000
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def rendering(command: Command) -> Command:
+    """Add what every command that renders a whole archive takes."""
+    for option in (
+        options.as_json,
+        options.force,
+        options.device,
+        options.decoder,
+        click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
+        click.option(
+            "--res",
+            callback=options.resolution,
+            metavar="N|NZxNX",
+            help="Samples along z and x.  [default: the grid that was compressed]",
+        ),
+        click.argument("target", metavar="[OUT.NPY]", type=options.PATH, required=False),
+        click.argument("source", metavar="IN.VLAT", type=options.PATH),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command(short_help="Render an archive, at its own grid or any other.")
-@click.argument("source", metavar="IN.VLAT", type=options.PATH)
-@click.argument("target", metavar="[OUT.NPY]", type=options.PATH, required=False)
-@click.option(
-    "--res",
-    callback=options.resolution,
-    metavar="N|NZxNX",
-    help="Samples along z and x.  [default: the grid that was compressed]",
-)
-@click.option("--allow-large", is_flag=True, help="Render more than 100 million samples.")
-@options.decoder
-@options.device
-@options.force
-@options.as_json
+@rendering
 def decompress(
     source: Path,
     target: Path | None,
@@ -63,7 +76,11 @@ def decompress(
     with about(source, target), velcodec.open(source, decoder=decoder, device=device) as archive:
         set_threads(threads)
         shape = write_all(archive, source, target, res, allow_large, force)
-    seconds = time.perf_counter() - started
+    tell(source, target, shape, time.perf_counter() - started, as_json)
+
+
+def tell(source: Path, target: Path, shape: tuple[int, ...], seconds: float, as_json: bool) -> None:
+    """Print what has been written."""
     if as_json:
         show_json({"archive": source, "target": target, "shape": shape, "seconds": seconds})
     else:

@@ -21,6 +21,7 @@ from .demo import demo
 from .evaluate import evaluate
 from .failures import message_of
 from .info import info
+from .preview import preview
 from .synth import synth
 from .train import train
 from .verify import verify
@@ -32,6 +33,7 @@ EXIT_INTERRUPTED = 130
 COMMANDS: tuple[click.Command, ...] = (
     compress,
     decompress,
+    preview,
     info,
     verify,
     evaluate,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorruptError, OptionError
-from .rans import Bool, RansDecoder, RansEncoder
+from .rans import WORD_BITS, Bool, RansDecoder, RansEncoder
 from .tables import PRECISION, LatentTables, starts_of
 from .tile_coding import (
     CONSTANT_EXACT,
@@ -27,8 +27,6 @@ from .tile_coding import (
 from .value_range import FINE, FINE_BITS, grid_index, inward_range, on_grid
 
 MAX_COEFFICIENT = 2**31 - 1
-LENGTH_BITS = 5
-SIGN_BITS = 1
 
 
 @dataclass(frozen=True)
@@ -109,57 +107,30 @@ def _class_bits(
     coefficients: NDArray[np.int32], step: NDArray[np.int64], tables: LatentTables
 ) -> NDArray[np.float64]:
     """Ideal length of each tile under every record class, (C, n)."""
-    symbol, beyond = _symbols(coefficients, tables.limit)
-    escapes = (beyond > 0) * (SIGN_BITS + LENGTH_BITS)
-    escapes = (escapes + _tail_bits(beyond)).sum(axis=1)
+    from .lanes import class_bits
+
     shares = PRECISION - np.log2(tables.class_frequencies.astype(np.float64))
-    totals = [
-        tables.bits[rows[step], symbol].sum(axis=1) + escapes + share
-        for rows, share in zip(tables.classes, shares, strict=True)
-    ]
-    return np.stack(totals)
-
-
-def _symbols(
-    coefficients: NDArray[np.int32], limit: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Symbols (n, D), and how far escaped coefficients lie beyond the limit, 0 for the others."""
-    wide = coefficients.astype(np.int64)
-    beyond = np.maximum(np.abs(wide) - limit, 0)
-    return np.where(beyond > 0, 2 * limit + 1, wide + limit), beyond
-
-
-def _tail_bits(beyond: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bits below the leading one of each integer; 0 for 0. Exact below 2^53."""
-    return np.frexp(np.maximum(beyond, 1).astype(np.float64))[1].astype(np.int64) - 1
+    total = np.repeat(shares[:, None], len(step), axis=1)
+    class_bits(coefficients, step.astype(np.int64), tables.classes, tables.bits, total)
+    return total
 
 
 def _push_coefficients(
     encoder: RansEncoder, tiles: Tiles, tables: LatentTables,
     record_class: NDArray[np.int64], varied: Bool,
 ) -> None:  # fmt: skip
-    symbol, beyond = _symbols(tiles.coefficients, tables.limit)
-    step = tiles.step * varied
-    active = None if varied.all() else varied
-    for d in reversed(range(tables.latent_size)):
-        escaped = varied & (beyond[:, d] > 0)
-        if escaped.any():
-            _push_escape(encoder, beyond[:, d], tiles.coefficients[:, d] < 0, escaped)
-        row = tables.classes[record_class, step, d]
-        start = tables.starts[row, symbol[:, d]]
-        encoder.push(start, tables.frequencies[row, symbol[:, d]], PRECISION, active)
+    from .lanes import ESCAPE_WORDS, push_coefficients
 
-
-def _push_escape(
-    encoder: RansEncoder, beyond: NDArray[np.int64], negative: Bool, escaped: Bool
-) -> None:
-    """Decoded as sign, then how many bits are below the leading one of `beyond`, then those."""
-    length = _tail_bits(beyond)
-    for bits in np.unique(length[escaped]).tolist():
-        if bits:
-            encoder.push_bits(beyond - (1 << bits), bits, escaped & (length == bits))
-    encoder.push_bits(length, LENGTH_BITS, escaped)
-    encoder.push_bits(negative, SIGN_BITS, escaped)
+    found = tiles.coefficients
+    escapes = np.count_nonzero((found > tables.limit) | (found < -tables.limit))
+    words = np.empty(found.size + ESCAPE_WORDS * escapes, dtype=np.uint16)
+    ends = np.empty(len(tiles), dtype=np.int64)
+    rows = tables.classes[record_class, tiles.step * varied]
+    push_coefficients(
+        encoder.state, varied, rows, tables.starts, tables.frequencies, found, words, ends
+    )
+    lanes = np.repeat(np.arange(len(tiles)), np.diff(ends, prepend=0))
+    encoder.add_words(words[: len(lanes)], lanes)
 
 
 def _kinds(tiles: Tiles, coding: TileCoding) -> NDArray[np.int64]:
@@ -194,6 +165,18 @@ def _push_ranges(
 
 def decode_tiles(streams: Sequence[bytes], tables: LatentTables, coding: TileCoding) -> Tiles:
     """The tiles of some streams. Raises `CorruptError` where a stream is not what was written."""
+    return decode_measured(streams, tables, coding)[0]
+
+
+def decode_measured(
+    streams: Sequence[bytes], tables: LatentTables, coding: TileCoding
+) -> tuple[Tiles, NDArray[np.int64]]:
+    """The tiles of some streams, and how many bytes of a stream tell what is in it, (n, 1 + D).
+
+    Column 0 is for kind of range, step and record class, column d + 1 for coefficient d, all at
+    least as many as those before; the ends of the range need the whole stream. Raises
+    `CorruptError` as `decode_tiles`.
+    """
     decoder = RansDecoder(streams)
     starts = starts_of(RANGE_KIND_FREQUENCIES)
     kind = np.searchsorted(starts, decoder.peek(PRECISION), side="right") - 1
@@ -211,47 +194,31 @@ def decode_tiles(streams: Sequence[bytes], tables: LatentTables, coding: TileCod
     shares = tables.class_frequencies.astype(np.int64)
     start = starts_of(shares)
     record_class = np.searchsorted(start, decoder.peek(PRECISION), side="right") - 1
+    fixed = np.where(varied, decoder.bytes_read, decoder.heads)
     decoder.pop(start[record_class], shares[record_class], PRECISION, active)
-    coefficients = _pop_coefficients(decoder, tables, record_class, step, varied)
+    rows = tables.classes[record_class, step]
+    coefficients, needed = _pop_coefficients(decoder, tables, rows, varied)
     low, high = _pop_ranges(decoder, coding, kind)
     decoder.finish()
-    return Tiles(coefficients, step, low, high)
+    needed = np.where(varied[:, None], needed, fixed[:, None])
+    return Tiles(coefficients, step, low, high), np.column_stack([fixed, needed])
 
 
 def _pop_coefficients(
-    decoder: RansDecoder, tables: LatentTables, record_class: NDArray[np.int64],
-    step: NDArray[np.int64], varied: Bool,
-) -> NDArray[np.int32]:  # fmt: skip
-    result = np.zeros((len(step), tables.latent_size), dtype=np.int32)
-    active = None if varied.all() else varied
-    escape = 2 * tables.limit + 1
-    for d in range(tables.latent_size):
-        row = tables.classes[record_class, step, d]
-        symbol = tables.symbol_of_slot[row, decoder.peek(PRECISION)].astype(np.int64)
-        decoder.pop(tables.starts[row, symbol], tables.frequencies[row, symbol], PRECISION, active)
-        value = symbol - tables.limit
-        escaped = varied & (symbol == escape)
-        if escaped.any():
-            value = np.where(escaped, _pop_escape(decoder, tables.limit, escaped), value)
-        result[:, d] = np.where(varied, value, 0)
-    return result
+    decoder: RansDecoder, tables: LatentTables, rows: NDArray[np.uint8], varied: Bool
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The coefficients, 0 where a tile has none, and the bytes that tell each, both (n, D)."""
+    from .lanes import pop_coefficients
 
-
-def _pop_escape(decoder: RansDecoder, limit: int, escaped: Bool) -> NDArray[np.int64]:
-    negative = decoder.pop_bits(SIGN_BITS, escaped).astype(bool)
-    length = decoder.pop_bits(LENGTH_BITS, escaped).astype(np.int64)
-    beyond = np.ones(len(length), dtype=np.int64)
-    for bits in np.unique(length[escaped]).tolist():
-        if bits:
-            mine = escaped & (length == bits)
-            tail = decoder.pop_bits(bits, mine).astype(np.int64)
-            beyond = np.where(mine, (1 << bits) + tail, beyond)
-    size = beyond + limit
-    if (size[escaped] > MAX_COEFFICIENT).any():
-        raise CorruptError(
-            f"coefficient: found {size[escaped].max()}, expected at most {MAX_COEFFICIENT}"
-        )
-    return np.where(negative, -size, size)
+    coefficients = np.zeros(rows.shape, dtype=np.int32)
+    words_before = np.zeros(rows.shape, dtype=np.int64)
+    too_large = pop_coefficients(
+        decoder.state, decoder.read, decoder.words, decoder.first, decoder.count, varied,
+        rows, tables.symbol_of_slot, tables.starts, tables.frequencies, coefficients, words_before,
+    )  # fmt: skip
+    if too_large:
+        raise CorruptError(f"coefficient: found {too_large}, expected at most {MAX_COEFFICIENT}")
+    return coefficients, decoder.heads[:, None] + WORD_BITS // 8 * words_before
 
 
 def _pop_ranges(

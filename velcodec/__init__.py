@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from velcodec.api import compress, decompress
+    from velcodec.api import compress, decompress, preview
     from velcodec.archive import Archive, open
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.fit import fit_latents
@@ -27,6 +27,7 @@ _HOMES = {
     "load_decoder": "velcodec.decoder",
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive",
+    "preview": "velcodec.api",
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "load_decoder",
     "load_encoder",
     "open",
+    "preview",
 ]
 
 

@@ -142,10 +142,38 @@ def decompress(
     TruncatedError, CorruptError, VersionError.
     """
     with Archive(archive, decoder=decoder, device=device) as opened:
-        models: NDArray[np.generic] = opened.decode(
-            range(len(opened)), res, allow_large=allow_large
-        )
-        axes = opened.header.layouts[0].axes
+        return _decode_all(opened, res, allow_large)
+
+
+def preview(
+    archive: bytes | str | Path | BinaryIO,
+    res: Resolution | None = None,
+    *,
+    bytes: int | None = None,
+    coefficients: int | None = None,
+    decoder: str | Path | Decoder | None = None,
+    device: str = "cpu",
+    allow_large: bool = False,
+) -> NDArray[np.generic]:
+    """Every model as a prefix of its latent tells it: `decompress`, but coarser.
+
+    Of every tile's stream the first `bytes` count, or the first `coefficients`; coefficients beyond
+    are zero. The ends of the value range, which stand last in a stream, are known always. Samples
+    stored beside a latent do not count. Raises as `decompress`, NoLatentError for a model without a
+    latent, and OptionError for bytes that do not reach the first coefficient.
+    """
+    from velcodec.codec.preview import PreviewArchive
+    from velcodec.formats.prefix import Prefix
+
+    prefix = Prefix(bytes, coefficients)
+    with PreviewArchive(archive, prefix, decoder=decoder, device=device) as opened:
+        return _decode_all(opened, res, allow_large)
+
+
+def _decode_all(opened: Archive, res: Resolution | None, allow_large: bool) -> NDArray[np.generic]:
+    """All models as one array with the axes that they came with."""
+    models = opened.decode(range(len(opened)), res, allow_large=allow_large)
+    axes = opened.header.layouts[0].axes
     shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
     return models.reshape(shape.get(len(axes), models.shape))
 

@@ -6,7 +6,7 @@ No torch: `velcodec.codec.output` renders what is read here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
 from velcodec.formats.exact.stream import decode_exact
 from velcodec.formats.record import Record, unpack_record
-from velcodec.formats.tile_stream import LatentTables, Tiles, decode_tiles
+from velcodec.formats.tile_stream import LatentTables, TileCoding, Tiles, decode_tiles
 from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.tiling import Axis, Tiling
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
+Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
+"""How tile streams are decoded."""
 
 NO_TILES = Tiles(
     np.zeros((0, 0), dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
@@ -74,13 +76,31 @@ def read_models(
 
     Raises CorruptError, ContextNetworkError.
     """
+    found = []
+    for number, (record, model) in zip(numbers, read_latents(reader, tables, numbers), strict=True):
+        place = f"{reader.name}: record {number}"
+        samples = _samples(place, record, model.layout, reader.header)
+        found.append(replace(model, samples=samples))
+    return found
+
+
+def read_latents(
+    reader: VlatReader,
+    tables: Callable[[], LatentTables],
+    numbers: Sequence[int],
+    decode: Decode = decode_tiles,
+) -> list[tuple[Record, StoredModel]]:
+    """Read some records and their latents, as `decode` decodes their streams; no samples.
+
+    Raises CorruptError, and what `decode` raises.
+    """
     header = reader.header
     records = [read_record(reader, number) for number in numbers]
     streams = [stream for record in records for stream in record.streams]
     tiles = NO_TILES
     if streams:
         try:
-            tiles = decode_tiles(streams, tables(), header.coding)
+            tiles = decode(streams, tables(), header.coding)
         except CorruptError as error:
             raise CorruptError(f"{reader.name}: {error}") from error
     found, at = [], 0
@@ -89,8 +109,7 @@ def read_models(
         own = take_tiles(tiles, slice(at, at + len(record.streams)))
         at += len(record.streams)
         place = f"{reader.name}: record {number}"
-        tiling = _tiling(place, record, layout)
-        found.append(StoredModel(layout, tiling, own, _samples(place, record, layout, header)))
+        found.append((record, StoredModel(layout, _tiling(place, record, layout), own)))
     return found
 
 

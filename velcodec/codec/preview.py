@@ -1,0 +1,46 @@
+"""Archives read by prefixes of their latents: coarser models from fewer bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from velcodec.archive import Archive
+from velcodec.formats.prefix import Prefix, decode_prefixes
+from velcodec.stored import StoredModel, read_latents, tables_of
+
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+
+class PreviewArchive(Archive):
+    """An open archive whose models are what a prefix of every tile's stream tells.
+
+    Latents alone: samples that stand beside one do not count, and a model without one raises
+    NoLatentError. Records are read and checked whole. Raises OptionError, when something is
+    decoded, for a prefix that is shorter than what comes before the coefficients.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | bytes | BinaryIO,
+        prefix: Prefix,
+        *,
+        decoder: str | Path | Decoder | None = None,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(source, decoder=decoder, device=device)
+        self._prefix = prefix
+
+    def _models(
+        self, numbers: Sequence[int], res: tuple[int, int] | None = None
+    ) -> list[StoredModel]:
+        read = read_latents(
+            self._reader,
+            lambda: tables_of(self._decoder(self._device)),
+            numbers,
+            partial(decode_prefixes, prefix=self._prefix),
+        )
+        return [model for _, model in read]
