@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -99,11 +100,11 @@ def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
 def warm_up(peer: Peer, models: Models) -> None:
     """Compile and load what a first call compiles and loads, so that it is not timed."""
     few = np.ascontiguousarray(models[:2])
-    setting = Setting("lossless") if peer.lossless else Setting("lossy", peer.lossy[-1])
-    try:
-        peer.decode(peer.encode(few, Known.of(few), setting), Known.of(few))
-    except FAILURES:
-        return
+    known = Known.of(few)
+    for setting in (Setting("lossy", peer.lossy[-1]), Setting("lossless")):
+        if setting.kind == "lossy" or peer.lossless:
+            with contextlib.suppress(*FAILURES):
+                peer.decode(peer.encode(few, known, setting), known)
 
 
 def curve(

@@ -1,43 +1,46 @@
-"""velcodec itself, through its public API; how it is asked for what stands in OPTIONS alone."""
+"""velcodec itself, through its public API; what it is asked for stands in BY_BYTES and BY_PSNR."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .base import CannotKeepError, Known, Models, Peer, Setting, Stored, archive_of
 
-OPTIONS: dict[str, Callable[[float], dict[str, Any]]] = {
+NAME = "velcodec"
+
+Options = Mapping[str, Callable[[float], dict[str, Any]]]
+"""Arguments of `velcodec.compress` for the value of a setting, by kind of setting."""
+
+BY_BYTES: Options = {
     "lossy": lambda budget: {"bytes_per_model": budget},
     "bound": lambda bound: {"max_error": bound},
     "lossless": lambda _: {"lossless": True},
 }
-"""Arguments of `velcodec.compress` for a setting of each kind."""
 
-NAME = "velcodec"
+BY_PSNR: Options = {"lossy": lambda decibels: {"psnr": decibels}}
+
+DECIBELS = (20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0)
 
 
 class Velcodec(Peer):
-    """One archive of all models, with its header, index and checksums.
+    """One archive of all models, with its header, index and checksums."""
 
-    `budgets`: bytes per model, the whole archive over the models.
-    """
-
-    name = NAME
     needs = ("velcodec", "torch")
-    bounded = lossless = True
 
-    def __init__(self, budgets: Sequence[float]) -> None:
-        self.lossy = tuple(sorted(budgets))
+    def __init__(self, name: str, options: Options, lossy: Sequence[float]) -> None:
+        self.name, self.options, self.lossy = name, options, tuple(sorted(lossy))
+        self.bounded, self.lossless = "bound" in options, "lossless" in options
 
     def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
         import velcodec
         from velcodec.formats.errors import VelcodecError
 
         try:
-            return velcodec.compress(models, **OPTIONS[setting.kind](setting.value))
+            return velcodec.compress(models, **self.options[setting.kind](setting.value))
         except VelcodecError as error:
             raise CannotKeepError(str(error)) from error
 
@@ -47,5 +50,15 @@ class Velcodec(Peer):
         return np.asarray(velcodec.decompress(archive_of(stored)), np.float32)
 
     def between(self, few: float, many: float) -> float | None:
-        # A budget is asked for as it is.
+        # Fits are slow, and a budget is asked for as it is.
         return None
+
+
+def velcodec_peers(budgets: Sequence[float]) -> list[Peer]:
+    """velcodec at budgets (bytes per model) and, where `compress` takes it, at one PSNR for all."""
+    import velcodec
+
+    found: list[Peer] = [Velcodec(NAME, BY_BYTES, budgets)]
+    if "psnr" in inspect.signature(velcodec.compress).parameters:
+        found.append(Velcodec(f"{NAME}, equal PSNR", BY_PSNR, DECIBELS))
+    return found

@@ -8,6 +8,9 @@ from pathlib import Path
 from .measure import Point
 from .ours import NAME
 
+FEWEST = 16
+"""Bytes per model at the left edge; less is no picture of a model."""
+
 
 def draw_curves(path: Path, file: str, points: Sequence[Point]) -> None:
     """PSNR and SSIM over bytes per model, as a PNG. Raises ImportError without matplotlib."""
@@ -15,17 +18,19 @@ def draw_curves(path: Path, file: str, points: Sequence[Point]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 6), layout="constrained")
+    figure = Figure(figsize=(15, 6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 2)
     codecs = list(dict.fromkeys(point.codec for point in points))
     for number, codec in enumerate(codecs):
         own = [point for point in points if point.codec == codec]
         sizes = [point.bytes_per_model for point in own]
+        ours = codec.startswith(NAME)
+        line = ":" if own[0].ideal else "--" if ours and codec != NAME else "-"
         style = {
-            "color": "black" if codec == NAME else colormaps["tab20"](number % 20),
-            "linewidth": 2.5 if codec == NAME else 1.2,
-            "linestyle": ":" if own[0].ideal else "-",
+            "color": "black" if ours else colormaps["tab20"](number % 20),
+            "linewidth": 2.5 if ours else 1.2,
+            "linestyle": line,
             "marker": ".",
             "label": codec,
         }
@@ -33,10 +38,12 @@ def draw_curves(path: Path, file: str, points: Sequence[Point]) -> None:
         axes[1].plot(sizes, [point.ssim.mean() for point in own], **style)
     for axis, label in zip(axes, ("mean PSNR, dB", "mean SSIM"), strict=True):
         axis.set_xscale("log", base=2)
+        axis.set_xlim(left=FEWEST)
         axis.xaxis.set_major_formatter("{x:g}")
         axis.set_xlabel("bytes per model")
         axis.set_ylabel(label)
         axis.grid(alpha=0.3)
-    axes[1].legend(fontsize="small", loc="lower right")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize="small", loc="outside right upper")
     figure.suptitle(f"{file}, {len(points[0].sizes)} models")
     figure.savefig(path, dpi=120)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .base import Mosaic, Peer, Streams
 from .floats import Sz3, Zfp
-from .ours import Velcodec
+from .ours import velcodec_peers
 from .palette import NearestContexts, NearestSolid, PaletteContexts, PaletteSolid
 from .pca import Pca
 from .pictures import Av1, JpegXl
@@ -17,7 +17,7 @@ from .wavelets import Jpeg2000, Sperr, Sperr3d, SperrPsnr
 def peers(budgets: Sequence[float]) -> list[Peer]:
     """One of each; `budgets` (bytes per model) are what velcodec is asked for."""
     return [
-        Velcodec(budgets),
+        *velcodec_peers(budgets),
         PaletteContexts(),
         PaletteSolid(),
         NearestContexts(),

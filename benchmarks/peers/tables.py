@@ -128,6 +128,8 @@ def _bound_order(text: str) -> float:
 
 
 def _table(corner: str, cells: dict[tuple[str, str], str], columns: Sequence[str]) -> str:
+    if not cells:
+        return f"{corner}: none"
     lines = [f"| {corner} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for codec in dict.fromkeys(codec for codec, _ in cells):
         row = " | ".join(cells.get((codec, column), "") for column in columns)
