@@ -46,6 +46,11 @@ def rendering(command: Command) -> Command:
 
 @click.command(short_help="Render an archive, at its own grid or any other.")
 @rendering
+@click.option(
+    "--interpolate",
+    is_flag=True,
+    help="Where a model has samples and no latent, interpolate them (linearly) for other grids.",
+)
 def decompress(
     source: Path,
     target: Path | None,
@@ -56,6 +61,7 @@ def decompress(
     threads: int | None,
     force: bool,
     as_json: bool,
+    interpolate: bool,
 ) -> None:
     """Render the models of IN.VLAT as an array like the one they came from.
 
@@ -75,7 +81,7 @@ def decompress(
     started = time.perf_counter()
     with about(source, target), velcodec.open(source, decoder=decoder, device=device) as archive:
         set_threads(threads)
-        shape = write_all(archive, source, target, res, allow_large, force)
+        shape = write_all(archive, source, target, res, allow_large, force, interpolate)
     tell(source, target, shape, time.perf_counter() - started, as_json)
 
 
@@ -94,6 +100,7 @@ def write_all(
     res: tuple[int, int] | None,
     allow_large: bool,
     force: bool,
+    interpolate: bool = False,
 ) -> tuple[int, ...]:
     """Render every model to `target`, some at a time; the shape of the array."""
     from velcodec.formats.atomic import atomic_write
@@ -111,7 +118,7 @@ def write_all(
         writer = NpyWriter(stream, array_shape(layout.axes, len(archive), nz, nx), layout.dtype)
         for first in range(0, len(archive), at_once):
             numbers = range(first, min(first + at_once, len(archive)))
-            rendered = archive.decode(numbers, res, allow_large=True)
+            rendered = archive.decode(numbers, res, interpolate=interpolate, allow_large=True)
             with about(target):
                 writer.add(rendered)
             update(numbers.stop, len(archive), "render")

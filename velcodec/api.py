@@ -132,17 +132,19 @@ def decompress(
     *,
     decoder: str | Path | Decoder | None = None,
     device: str = "cpu",
+    interpolate: bool = False,
     allow_large: bool = False,
 ) -> NDArray[np.generic]:
     """Every model of an archive (bytes or path) as one array, as it went in.
 
     Shape (the singleton axis too), dtype, units and axis order are the original's; with `res`, N or
-    (nz, nx), only the two spatial sizes change. Raises MixedShapesError where the models do not
-    stack (take them from `velcodec.open`), ResolutionError, MissingDecoderError, NotVlatError,
-    TruncatedError, CorruptError, VersionError.
+    (nz, nx), only the two spatial sizes change. Models stored as samples without a latent raise
+    NoLatentError at other grids than their own, or with `interpolate` are linear between their
+    samples. Raises MixedShapesError where the models do not stack (take them from `velcodec.open`),
+    ResolutionError, MissingDecoderError, NotVlatError, TruncatedError, CorruptError, VersionError.
     """
     with Archive(archive, decoder=decoder, device=device) as opened:
-        return _decode_all(opened, res, allow_large)
+        return _decode_all(opened, res, allow_large, interpolate)
 
 
 def preview(
@@ -170,9 +172,12 @@ def preview(
         return _decode_all(opened, res, allow_large)
 
 
-def _decode_all(opened: Archive, res: Resolution | None, allow_large: bool) -> NDArray[np.generic]:
+def _decode_all(
+    opened: Archive, res: Resolution | None, allow_large: bool, interpolate: bool = False
+) -> NDArray[np.generic]:
     """All models as one array with the axes that they came with."""
-    models = opened.decode(range(len(opened)), res, allow_large=allow_large)
+    numbers = range(len(opened))
+    models = opened.decode(numbers, res, interpolate=interpolate, allow_large=allow_large)
     axes = opened.header.layouts[0].axes
     shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
     return models.reshape(shape.get(len(axes), models.shape))

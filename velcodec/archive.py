@@ -193,6 +193,7 @@ class Archive:
         res: Resolution | None = None,
         device: None = None,
         *,
+        interpolate: bool = False,
         allow_large: bool = False,
     ) -> NDArray[np.generic]: ...
 
@@ -203,6 +204,7 @@ class Archive:
         res: Resolution | None = None,
         device: str | torch.device = ...,
         *,
+        interpolate: bool = False,
         allow_large: bool = False,
     ) -> Tensor: ...
 
@@ -212,15 +214,18 @@ class Archive:
         res: Resolution | None = None,
         device: str | torch.device | None = None,
         *,
+        interpolate: bool = False,
         allow_large: bool = False,
     ) -> NDArray[np.generic] | Tensor:
         """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order.
 
         `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
-        With `device` the result is a tensor computed and kept there. Raises ResolutionError (below
-        1, or more than 100 million samples in all without `allow_large`), MixedShapesError (native
-        grids, dtypes, units or orders that differ), MissingDecoderError, CorruptError,
-        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key).
+        With `device` the result is a tensor computed and kept there. A model that is stored as
+        samples without a latent has its native grid alone; with `interpolate` other resolutions are
+        linear between its samples. Raises ResolutionError (below 1, or more than 100 million
+        samples in all without `allow_large`), MixedShapesError (native grids, dtypes, units or
+        orders that differ), NoLatentError, MissingDecoderError, CorruptError, ModelNumberError,
+        KeyNotFoundError, OptionError (neither number nor key).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
@@ -231,7 +236,7 @@ class Archive:
         if len(numbers) > 1 and len(self.header.layouts) > 1:
             check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
-            arrays = list(self._arrays(numbers, grid))
+            arrays = list(self._arrays(numbers, grid, interpolate))
             return arrays[0] if one else _stacked(arrays)
         import torch
 
@@ -241,7 +246,7 @@ class Archive:
             array_to_tensor(values, device)
             if isinstance(values, np.ndarray)
             else to_tensor(values, layout)
-            for layout, values in self._restored(numbers, grid, device)
+            for layout, values in self._restored(numbers, grid, device, interpolate)
         ]
         return tensors[0] if one else torch.stack(tensors)
 
@@ -298,7 +303,11 @@ class Archive:
         return model
 
     def _restored(
-        self, numbers: Iterable[int], res: tuple[int, int] | None, device: str | torch.device
+        self,
+        numbers: Iterable[int],
+        res: tuple[int, int] | None,
+        device: str | torch.device,
+        interpolate: bool,
     ) -> Iterator[tuple[Layout, NDArray[np.generic] | Tensor]]:
         """Stored samples, as the user's arrays, or renderings in m/s."""
         from velcodec.codec.output import exact_samples, render_models
@@ -306,7 +315,7 @@ class Archive:
         for block in _blocks(numbers):
             models = self._models(block)
             exact = [
-                exact_samples(model, res, f"{self._reader.name}: model {number}")
+                exact_samples(model, res, f"{self._reader.name}: model {number}", interpolate)
                 for number, model in zip(block, models, strict=True)
             ]
             rest = [model for model, found in zip(models, exact, strict=True) if found is None]
@@ -315,11 +324,14 @@ class Archive:
                 yield model.layout, next(rendered) if found is None else found
 
     def _arrays(
-        self, numbers: Iterable[int], res: tuple[int, int] | None = None
+        self,
+        numbers: Iterable[int],
+        res: tuple[int, int] | None = None,
+        interpolate: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        for layout, values in self._restored(numbers, res, self._device):
+        for layout, values in self._restored(numbers, res, self._device, interpolate):
             yield values if isinstance(values, np.ndarray) else to_array(values, layout)
 
     def close(self) -> None:

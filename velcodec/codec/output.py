@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from velcodec.codec.coded import ready_tiles
+from velcodec.codec.interpolate import interpolated
 from velcodec.codec.render import render_gradient, render_grid, render_points
 from velcodec.codec.values import from_m_s, unit_scale
 from velcodec.coordinates import Float64
@@ -56,15 +57,20 @@ def render_models(
 
 
 def exact_samples(
-    model: StoredModel, res: tuple[int, int] | None, place: str
+    model: StoredModel, res: tuple[int, int] | None, place: str, interpolate: bool = False
 ) -> NDArray[np.generic] | None:
     """The stored samples where they answer, in the user's dtype, units and axis order; None where
     the model is to be rendered. Raises NoLatentError where it cannot.
+
+    With `interpolate` samples answer at any resolution where there is no latent.
     """
-    if model.samples is not None and res in (None, model.samples.shape):
-        return model.samples.T if x_first(model.layout) else model.samples
-    check_latent(model, place)
-    return None
+    found = model.samples
+    if found is not None and res not in (None, found.shape):
+        found = interpolated(found, res) if interpolate and not model.has_latent else None
+    if found is None:
+        check_latent(model, place)
+        return None
+    return found.T if x_first(model.layout) else found
 
 
 def check_latent(model: StoredModel, place: str) -> None:
@@ -73,7 +79,8 @@ def check_latent(model: StoredModel, place: str) -> None:
         raise NoLatentError(
             f"{place}: stored exactly and without a latent, so its own "
             f"{model.tiling.z.samples} x {model.tiling.x.samples} samples are all there is: "
-            "compress with --keep-latent (keep_latent=True) to render it elsewhere"
+            "compress with --keep-latent (keep_latent=True) to render it elsewhere, or decompress "
+            "with --interpolate (interpolate=True) for what lies between its samples"
         )
 
 
