@@ -1,0 +1,145 @@
+"""The encoder's choice among quantised coefficients: fewest bits with the corrections they bring.
+
+Floating point is at home here: what comes out are integers, which the stream holds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .coefficients import (
+    FEATURES,
+    FREQUENCIES,
+    REACH,
+    STAGES,
+    find_features,
+    order_of,
+    place_of,
+)
+from .cosine import TABLE_BITS, table
+from .misses import bit_length
+from .wave_weights import first_models
+
+Int64 = NDArray[np.int64]
+Float64 = NDArray[np.float64]
+
+OUTLIER = 6.5
+"""About how many bits a correction costs."""
+
+NEAR, FAR = -0.15, 0.05
+"""Between errors so far beyond the bound, over it, the price of a correction rises from 0: those
+just within it are of no use to the changes that follow."""
+
+FLAT = 0.003
+"""Price of an error as great as the bound that needs no correction."""
+
+UNSURE, OFF = 0.3, 1.3
+"""Coefficients below so many steps stay 0, and none is changed to be further off than this."""
+
+SWEEPS = 2
+
+
+def refine_all(q: Int64, exact: Float64, image: Int64, allowed: Int64, step: int) -> None:
+    """Change `q` (nz, nx) by ones where that saves bits. `exact` are the coefficients in steps,
+    `image` (nz, nx) what `q` decodes to; `allowed` as in `encode_waves`.
+    """
+    preferred = allowed[..., 1]
+    ends = (allowed[..., ::2] - preferred[..., None]).astype(np.float64)
+    error = (image - preferred).astype(np.float64)
+    down, across = (table(n) * 2.0**-TABLE_BITS for n in q.shape)
+    bits_of = 16 - np.log2(FREQUENCIES)
+    weights = first_models().weights
+    order = order_of(q.shape)
+    _refine(q, exact, error, ends, float(step), down, across, order, weights, bits_of)
+
+
+@njit(cache=True)
+def _price(value: int, weights: Int64, found: Int64, bits_of: Float64) -> float:
+    """Bits of a coefficient in a neighbourhood."""
+    size = abs(value)
+    wanted = bit_length(size)
+    total = 1.0 if size > 0 else 0.0
+    for bits in range(wanted + 1):
+        place = place_of(weights[min(bits, STAGES - 1)], found)
+        total += bits_of[place if wanted == bits else -1 - place]
+    if wanted == 2:
+        place = place_of(weights[STAGES], found)
+        total += bits_of[-1 - place if size & 1 else place]
+    elif wanted > 2:
+        total += wanted - 1
+    return total
+
+
+@njit(cache=True)
+def _penalty(error: float, least: float, greatest: float, half: float) -> float:
+    over = max(error - greatest, least - error) / half
+    flat = FLAT * (1 + over) * (1 + over) if over > -1 else 0.0
+    if over <= NEAR:
+        return flat
+    if over >= FAR:
+        return OUTLIER + flat
+    return flat + OUTLIER * (over - NEAR) / (FAR - NEAR)
+
+
+@njit(cache=True)
+def _refine(
+    q: Int64, exact: Float64, error: Float64, ends: Float64, step: float, down: Float64,
+    across: Float64, order: Int64, weights: Int64, bits_of: Float64,
+) -> None:  # fmt: skip
+    """`error` (nz, nx) is what `q` decodes to less what is preferred, `ends` (nz, nx, 2) are those
+    between which it needs no correction, `down` and `across` the cosines.
+    """
+    nz, nx = q.shape
+    padded = np.zeros((nz + 2 * REACH, nx + 2 * REACH), dtype=np.int64)
+    padded[REACH : REACH + nz, REACH : REACH + nx] = q
+    half = np.empty((nz, nx))
+    now = np.empty((nz, nx))
+    for z in range(nz):
+        for x in range(nx):
+            half[z, x] = max((ends[z, x, 1] - ends[z, x, 0]) / 2, 0.5)
+            now[z, x] = _penalty(error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x])
+    found = np.zeros(FEATURES, dtype=np.int64)
+    for _ in range(SWEEPS):
+        known = np.zeros_like(padded)
+        recent = 1 << 12
+        last = 0
+        for k in range(len(order)):
+            if abs(exact[order[k, 0], order[k, 1]]) > UNSURE:
+                last = k
+        for k in range(last + 1):
+            i, j = order[k]
+            value = q[i, j]
+            find_features(padded, known, i, j, nz, nx, recent, found)
+            if abs(exact[i, j]) > UNSURE:
+                best, best_gain = value, 0.05
+                price = _price(value, weights, found, bits_of)
+                for other in (value - 1, value + 1):
+                    if abs(exact[i, j] - other) > OFF:
+                        continue
+                    gain = price - _price(other, weights, found, bits_of)
+                    scale = (other - value) * step
+                    for z in range(nz):
+                        dz = scale * down[i, z]
+                        for x in range(nx):
+                            gain += now[z, x] - _penalty(
+                                error[z, x] + dz * across[j, x],
+                                ends[z, x, 0], ends[z, x, 1], half[z, x],
+                            )  # fmt: skip
+                    if gain > best_gain:
+                        best, best_gain = other, gain
+                if best != value:
+                    scale = (best - value) * step
+                    for z in range(nz):
+                        for x in range(nx):
+                            error[z, x] += scale * down[i, z] * across[j, x]
+                            now[z, x] = _penalty(
+                                error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x]
+                            )
+                    q[i, j] = best
+                    value = best
+                    padded[i + REACH, j + REACH] = best
+            known[i + REACH, j + REACH] = 1
+            if k > 0:
+                recent += (min(abs(value), 1 << 20) * 256 - recent) >> 4

@@ -1,0 +1,86 @@
+"""Learn what streams of waves begin with: encode generated models, and let the models learn on.
+
+    python -m velcodec.train.waves --models 300 --seed 11
+
+prints the constants of `formats/exact/wave_weights.py`. No published model is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from base64 import b85encode
+
+import numpy as np
+
+from velcodec.formats.exact.cosine import analyse
+from velcodec.formats.exact.wave_weights import KEPT_SHIFT, Models, untrained
+from velcodec.formats.exact.waves import FRACTION, Int64, quantise, short_integer, write
+from velcodec.synth import draw
+
+SHARES = {"style_a": 0.7, "style_b": 0.15, "geology": 0.15}
+SIZES = ((70, 70), (70, 70), (70, 70), (70, 70), (100, 100), (48, 96), (120, 60), (35, 35))
+BOUNDS = 0.5, 120.0
+"""m/s."""
+
+STEPS = 1.3, 3.8
+"""Quantiser steps over the bound."""
+
+FINENESS = 12
+"""Integers to a bound."""
+
+RATES = (24, 16, 10, 6, 4, 2, 1)
+"""How fast models learn, sweep by sweep."""
+
+SPAN = 1 << 20
+LINE = 90
+
+
+def _models(count: int, seed: int) -> list[Int64]:
+    """Generated models in mm/s."""
+    out = []
+    for family, share in SHARES.items():
+        for k, (nz, nx) in enumerate(SIZES):
+            few = max(1, round(count * share / len(SIZES)))
+            rendered = draw(family, seed, k * few, few).render(nz, nx).numpy()
+            out += [np.rint(1000 * model.astype(np.float64)).astype(np.int64) for model in rendered]
+    return out
+
+
+def learn(count: int, seed: int) -> Models:
+    """Models after all sweeps."""
+    rng = np.random.default_rng(seed)
+    samples = _models(count, seed)
+    models = untrained()
+    for rate in RATES:
+        for k in rng.permutation(len(samples)):
+            bound = np.exp(rng.uniform(*np.log(BOUNDS)))
+            codes = np.rint(samples[k] * (FINENESS / (1000 * bound))).astype(np.int64)
+            offset = int(codes.mean())
+            step = short_integer(round(FINENESS * rng.uniform(*STEPS)))
+            q = quantise(analyse((codes - offset) << FRACTION), step)
+            allowed = np.stack([codes - FINENESS, codes, codes + FINENESS], -1)
+            write(q, step, allowed, SPAN, offset, None, models, rate)
+    return models
+
+
+def main() -> None:
+    """Print the constants."""
+    parser = argparse.ArgumentParser(description="learn what streams of waves begin with")
+    parser.add_argument("--models", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=11)
+    arguments = parser.parse_args()
+    models = learn(arguments.models, arguments.seed)
+    kept = [
+        np.clip((array + (1 << (KEPT_SHIFT - 1))) >> KEPT_SHIFT, -127, 127).astype(np.int8).ravel()
+        for array in (models.weights, models.which, models.side)
+    ]
+    text = b85encode(zlib.compress(np.concatenate(kept).tobytes(), 9)).decode()
+    print(f"MORE = {tuple(models.more[:, 0].tolist())}\nWEIGHTS = (")
+    for start in range(0, len(text), LINE):
+        print(f'    "{text[start : start + LINE]}"')
+    print(")")
+
+
+if __name__ == "__main__":
+    main()
