@@ -35,24 +35,39 @@ just within it are of no use to the changes that follow."""
 FLAT = 0.003
 """Price of an error as great as the bound that needs no correction."""
 
+SQUARE = 7.0
+"""Bits that the square of a coefficient's error, in steps, is worth where no bound is set. Source:
+Sullivan and Wiegand, "Rate-distortion optimization for video compression" (1998), and trials."""
+
 UNSURE, OFF = 0.3, 1.3
 """Coefficients below so many steps stay 0, and none is changed to be further off than this."""
 
 SWEEPS = 2
 
 
-def refine_all(q: Int64, exact: Float64, image: Int64, allowed: Int64, step: int) -> None:
+def refine_in_the_mean(q: Int64, exact: Float64) -> None:
+    """Change `q` (nz, nx) by ones where that saves bits that are worth more than what it adds to
+    the mean square error. `exact` are the coefficients in steps.
+    """
+    none = np.zeros((0, 0))
+    ends = np.zeros((0, 0, 2))
+    _refine(q, exact, none, ends, 1.0, none, none, *_prices(q.shape), SQUARE)
+
+
+def refine_within(q: Int64, exact: Float64, image: Int64, allowed: Int64, step: int) -> None:
     """Change `q` (nz, nx) by ones where that saves bits. `exact` are the coefficients in steps,
     `image` (nz, nx) what `q` decodes to; `allowed` as in `encode_waves`.
     """
     preferred = allowed[..., 1]
     ends = (allowed[..., ::2] - preferred[..., None]).astype(np.float64)
     error = (image - preferred).astype(np.float64)
-    down, across = (table(n) * 2.0**-TABLE_BITS for n in q.shape)
-    bits_of = 16 - np.log2(FREQUENCIES)
-    weights = first_models().weights
-    order = order_of(q.shape)
-    _refine(q, exact, error, ends, float(step), down, across, order, weights, bits_of)
+    down, across = (table(n) * np.float64(2.0**-TABLE_BITS) for n in q.shape)
+    _refine(q, exact, error, ends, float(step), down, across, *_prices(q.shape), 0.0)
+
+
+def _prices(shape: tuple[int, int]) -> tuple[Int64, Int64, Float64]:
+    """The order of coefficients, weights of their features and bits by logit."""
+    return order_of(shape), first_models().weights, 16 - np.log2(FREQUENCIES)
 
 
 @njit(cache=True)
@@ -86,18 +101,19 @@ def _penalty(error: float, least: float, greatest: float, half: float) -> float:
 @njit(cache=True)
 def _refine(
     q: Int64, exact: Float64, error: Float64, ends: Float64, step: float, down: Float64,
-    across: Float64, order: Int64, weights: Int64, bits_of: Float64,
+    across: Float64, order: Int64, weights: Int64, bits_of: Float64, square: float,
 ) -> None:  # fmt: skip
     """`error` (nz, nx) is what `q` decodes to less what is preferred, `ends` (nz, nx, 2) are those
-    between which it needs no correction, `down` and `across` the cosines.
+    between which it needs no correction, `down` and `across` the cosines. Where `square` is not
+    0, errors of coefficients have a price instead, and these are empty.
     """
     nz, nx = q.shape
     padded = np.zeros((nz + 2 * REACH, nx + 2 * REACH), dtype=np.int64)
     padded[REACH : REACH + nz, REACH : REACH + nx] = q
-    half = np.empty((nz, nx))
-    now = np.empty((nz, nx))
-    for z in range(nz):
-        for x in range(nx):
+    half = np.empty(error.shape)
+    now = np.empty(error.shape)
+    for z in range(error.shape[0]):
+        for x in range(error.shape[1]):
             half[z, x] = max((ends[z, x, 1] - ends[z, x, 0]) / 2, 0.5)
             now[z, x] = _penalty(error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x])
     found = np.zeros(FEATURES, dtype=np.int64)
@@ -119,10 +135,12 @@ def _refine(
                     if abs(exact[i, j] - other) > OFF:
                         continue
                     gain = price - _price(other, weights, found, bits_of)
+                    before, after = exact[i, j] - value, exact[i, j] - other
+                    gain += square * (before * before - after * after)
                     scale = (other - value) * step
-                    for z in range(nz):
+                    for z in range(error.shape[0]):
                         dz = scale * down[i, z]
-                        for x in range(nx):
+                        for x in range(error.shape[1]):
                             gain += now[z, x] - _penalty(
                                 error[z, x] + dz * across[j, x],
                                 ends[z, x, 0], ends[z, x, 1], half[z, x],
@@ -131,8 +149,8 @@ def _refine(
                         best, best_gain = other, gain
                 if best != value:
                     scale = (best - value) * step
-                    for z in range(nz):
-                        for x in range(nx):
+                    for z in range(error.shape[0]):
+                        for x in range(error.shape[1]):
                             error[z, x] += scale * down[i, z] * across[j, x]
                             now[z, x] = _penalty(
                                 error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x]

@@ -89,23 +89,33 @@ def _encode_from(
     allowed: Int64, span: int, offset: Int64 | int, used: int | None, step: int | None
 ) -> bytes:
     """The stream of an image less `offset`; `used` says so where there is a guide."""
-    from .wave_search import refine_all
+    from .wave_search import refine_in_the_mean, refine_within
 
     coefficients = analyse((allowed[..., 1] - offset) << FRACTION)
+
+    def stream_of(q: Int64, s: int) -> bytes:
+        return write(q, s, allowed, span, offset, used, first_models(), RATE)
+
+    if step is not None and not (allowed[..., 0].any() or (allowed[..., 2] < span - 1).any()):
+        step = _kept_step(step)
+        q = quantise(coefficients, step)
+        refine_in_the_mean(q, coefficients / (step << FRACTION))
+        return stream_of(q, step)
     bound = max(float(np.median(allowed[..., 2] - allowed[..., 0])) / 2, 0.5)
-    steps = [step] if step is not None else [round(bound * s) for s in STEPS]
-    plain = [short_integer(min(max(s, 1), MAX_STEP)) for s in steps]
-    streams = []
-    for s in plain:
-        q = quantise(coefficients, s)
-        streams.append(write(q, s, allowed, span, offset, used, first_models(), RATE))
-    best = min(range(len(plain)), key=lambda k: len(streams[k]))
-    for s in plain[best : best + REFINED]:
+    wanted = [bound * s for s in STEPS] if step is None else [step]
+    steps = [_kept_step(round(s)) for s in wanted]
+    streams = [stream_of(quantise(coefficients, s), s) for s in steps]
+    best = min(range(len(steps)), key=lambda k: len(streams[k]))
+    for s in steps[best : best + REFINED]:
         q = quantise(coefficients, s)
         image = reconstruct(q, s, offset, span)
-        refine_all(q, coefficients / (s << FRACTION), image, allowed, s)
-        streams.append(write(q, s, allowed, span, offset, used, first_models(), RATE))
+        refine_within(q, coefficients / (s << FRACTION), image, allowed, s)
+        streams.append(stream_of(q, s))
     return min(streams, key=len)
+
+
+def _kept_step(step: int) -> int:
+    return short_integer(min(max(step, 1), MAX_STEP))
 
 
 def decode_waves(
