@@ -1,0 +1,89 @@
+"""Speed of the latents' entropy coder, beside a copy of the same symbols and zstd.
+
+`python benchmarks/symbols.py`. Coefficients are drawn as the decoder's tables expect them and coded
+in batches of as many tiles as archives take together, with all that a tile stream has (choice of
+the record class, value ranges, checks). A symbol counts as one byte. Each figure is the best of
+several runs, in seconds of the process; ratios are to the copy in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+import zstandard
+
+from velcodec.archive import MODELS_AT_ONCE
+from velcodec.decoder import Decoder, load_decoder
+from velcodec.formats.tile_stream import TileCoding, Tiles, decode_tiles, encode_tiles
+from velcodec.stored import join_tiles, tables_of, take_tiles
+
+ZSTD_LEVEL = 3
+
+
+def drawn_tiles(decoder: Decoder, n: int, seed: int = 0) -> Tiles:
+    """n tiles at the decoder's default step, of every record class alike."""
+    random, tables = np.random.default_rng(seed), tables_of(decoder)
+    parts = []
+    for rows in tables.classes[:, decoder.default_step]:
+        share = np.cumsum(tables.frequencies[rows][:, :-1].astype(np.float64), axis=-1)
+        share /= share[:, -1:]
+        drawn = random.random((n // len(tables.classes) + 1, len(rows), 1))
+        parts.append((drawn >= share).sum(axis=-1) - tables.limit)
+    coefficients = random.permutation(np.concatenate(parts))[:n].astype(np.int32)
+    ends = 1500.0 + 8.0 * random.integers(0, 200, (2, n))
+    step = np.full(n, decoder.default_step, dtype=np.int64)
+    return Tiles(coefficients, step, ends[0], ends[1] + 1600.0)
+
+
+def seconds(work: Callable[[], object], runs: int) -> float:
+    """Best of `runs` runs, after one that warms up."""
+    found = []
+    for _ in range(runs + 1):
+        started = time.process_time()
+        work()
+        found.append(time.process_time() - started)
+    return min(found[1:])
+
+
+def main() -> None:
+    """Print a markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--decoder")
+    parser.add_argument("--tiles", type=int, default=16 * MODELS_AT_ONCE)
+    parser.add_argument("--batch", type=int, default=MODELS_AT_ONCE, help="tiles coded together")
+    parser.add_argument("--runs", type=int, default=7)
+    asked = parser.parse_args()
+    decoder = load_decoder(asked.decoder)
+    tables, tiles = tables_of(decoder), drawn_tiles(decoder, asked.tiles)
+    coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 8.0)
+    cuts = [slice(first, first + asked.batch) for first in range(0, len(tiles), asked.batch)]
+    batches = [take_tiles(tiles, cut) for cut in cuts]
+    coded = [encode_tiles(batch, tables, coding) for batch in batches]
+    back = join_tiles([decode_tiles(streams, tables, coding) for streams in coded])
+    if not np.array_equal(back.coefficients, tiles.coefficients):
+        raise SystemExit("decoding did not give back what was encoded")
+    symbols = tiles.coefficients.clip(-128, 127).astype(np.int8)
+    packer, unpacker = zstandard.ZstdCompressor(ZSTD_LEVEL), zstandard.ZstdDecompressor()
+    packed = packer.compress(symbols.tobytes())
+    plain, size = symbols.tobytes(), sum(len(stream) for streams in coded for stream in streams)
+    rows: list[tuple[str, int, Callable[[], object]]] = [
+        ("copy", len(plain), symbols.copy),
+        ("zstd 3, compress", len(packed), lambda: packer.compress(plain)),
+        ("zstd 3, decompress", len(packed), lambda: unpacker.decompress(packed)),
+        ("encode", size, lambda: [encode_tiles(batch, tables, coding) for batch in batches]),
+        ("decode", size, lambda: [decode_tiles(streams, tables, coding) for streams in coded]),
+    ]
+    print(f"{len(tiles)} tiles of {tables.latent_size} symbols, {asked.batch} together\n")
+    print("| | MB/s (million symbols/s) | of a copy | bits a symbol |\n|---|---|---|---|")
+    copy = 0.0
+    for name, length, work in rows:
+        speed = len(plain) / seconds(work, asked.runs) / 1e6
+        copy = copy or speed
+        print(f"| {name} | {speed:.1f} | {speed / copy:.4f} | {8 * length / len(plain):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
