@@ -22,6 +22,8 @@ STAGES = 12
 """Numbers of bits of a magnitude that have weights of their own."""
 
 SIZES = (20, 20, 20, 28, 100, 46, 36, 24, 16)
+"""How many values each feature takes."""
+
 FEATURES, ROWS = len(SIZES), sum(SIZES)
 
 REACH = 3
@@ -106,7 +108,9 @@ def sign_of(value: int) -> int:
 def find_features(
     q: Int64, known: Int64, i: int, j: int, nz: int, nx: int, recent: int, found: Int64
 ) -> None:  # fmt: skip
-    """`q` and `known` are padded by REACH."""
+    """Features of the coefficient at row i and column j of (nz, nx). `q` holds those before it and
+    `known` where they are, both padded by REACH; `recent` is the mean of the last, times 256.
+    """
     near, near_known, far, far_known, wide, wide_known = 0, 0, 0, 0, 0, 0
     for di in range(-REACH, REACH + 1):
         for dj in range(-REACH, REACH + 1):
@@ -124,33 +128,30 @@ def find_features(
             elif square <= 8:
                 far += size
                 far_known += 1
-    a = size_class(8 * near // max(near_known, 1), 19)
-    b = size_class(8 * far // max(far_known, 1), 19)
-    c = size_class(recent >> 4, 19)
-    t = size_class(24 * wide // max(wide_known, 1), 27)
-    found[0] = a
-    place = 20
-    found[1] = place + b
-    place += 20
-    found[2] = place + c
-    place += 20
-    found[3] = place + t
-    place += 28
-    found[4] = place + 10 * min(t // 2, 9) + min(c // 2, 9)
-    place += 100
-    radius = 0
+    near_class = size_class(8 * near // max(near_known, 1), 19)
+    far_class = size_class(8 * far // max(far_known, 1), 19)
+    recent_class = size_class(recent >> 4, 19)
+    wide_class = size_class(24 * wide // max(wide_known, 1), 27)
     square = 1024 * ((i * nx) ** 2 + (j * nz) ** 2) // (nz * nz * nx * nx)
+    radius = 0
     while (radius + 1) ** 2 <= square:
         radius += 1
-    found[5] = place + min(radius, 45)
-    place += 46
-    found[6] = place + 6 * min(i, 5) + min(j, 5)
-    place += 36
     angle = min(8 * i * nx // max(i * nx + j * nz, 1), 7)
-    found[7] = place + 3 * angle + (0 if t < 2 else 1 if t < 9 else 2)
-    place += 24
-    n, w = q[i + REACH - 1, j + REACH], q[i + REACH, j + REACH - 1]
-    found[8] = place + 4 * min(abs(n), 3) + min(abs(w), 3)
+    loudness = 0 if wide_class < 2 else 1 if wide_class < 9 else 2
+    above, left = q[i + REACH - 1, j + REACH], q[i + REACH, j + REACH - 1]
+    found[0] = near_class
+    found[1] = far_class
+    found[2] = recent_class
+    found[3] = wide_class
+    found[4] = 10 * min(wide_class // 2, 9) + min(recent_class // 2, 9)
+    found[5] = min(radius, 45)
+    found[6] = 6 * min(i, 5) + min(j, 5)
+    found[7] = 3 * angle + loudness
+    found[8] = 4 * min(abs(above), 3) + min(abs(left), 3)
+    start = 0
+    for k in range(FEATURES):
+        found[k] += start
+        start += SIZES[k]
 
 
 @njit(cache=True)

@@ -42,7 +42,7 @@ Sullivan and Wiegand, "Rate-distortion optimization for video compression" (1998
 UNSURE, OFF = 0.3, 1.3
 """Coefficients below so many steps stay 0, and none is changed to be further off than this."""
 
-SWEEPS = 2
+SWEEPS = 3
 
 
 def refine_in_the_mean(q: Int64, exact: Float64) -> None:

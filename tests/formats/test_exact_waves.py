@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,12 @@ from velcodec.formats.exact.waves import MAX_SIDE, MAX_SPAN, decode_waves, encod
 
 SPAN = 3001
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40)
+
+GOLDEN = bytes.fromhex(
+    "04b9b19928b9f22d516f9294ea9b2eaeb2ba0d896bcc58251bd9a68905aaf5712e233df4d457fcd9184efc0b"
+    "0f9313aed71238f37e6cb6ea35bf67af"
+)
+"""A stream of 18 x 23 samples of SPAN, with corrections."""
 
 
 def smooth(shape: tuple[int, int] = (40, 37), span: int = SPAN) -> np.ndarray:
@@ -179,3 +187,10 @@ def test_streams_with_more_behind_are_refused() -> None:
     stream = encode_waves(within(codes, 5), SPAN)
     with pytest.raises(CorruptError):
         decode_waves(stream + b"\0\0", codes.shape, SPAN)
+
+
+def test_the_golden_stream_decodes_as_ever() -> None:
+    found = decode_waves(GOLDEN, (18, 23), SPAN)
+    assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest() == (
+        "dcef1de9b978e45994e4244745ebcbc58184b59dcb528b7600bf214322af64b1"
+    )
