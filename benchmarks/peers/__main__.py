@@ -101,6 +101,9 @@ def _measure_all(
     points: list[Point] = []
     kept: list[Point] = []
     for codec in codecs:
+        if len(models) < codec.fewest:
+            _note(f"  {codec.name}: left out, it takes {codec.fewest} models at least")
+            continue
         started = time.perf_counter()
         warm_up(codec, models)
         points += curve(codec, file, models, budgets, _note)

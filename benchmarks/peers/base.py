@@ -76,8 +76,8 @@ class Known:
 class Peer(ABC):
     """A codec. `lossy` are the settings of its curve, from few bytes to many.
 
-    `needs` are modules that must be there; `whole` says that settings are integers; `ideal` that
-    sizes are code lengths and not bytes.
+    `needs` are modules that must be there; `fewest` models are taken; `whole` says that settings
+    are integers; `ideal` that sizes are code lengths and not bytes.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Peer(ABC):
     bounded: bool = False
     lossless: bool = False
     whole: bool = False
+    fewest: ClassVar[int] = 1
     ideal: ClassVar[bool] = False
 
     @abstractmethod

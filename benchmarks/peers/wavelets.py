@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
 from .base import (
-    CannotKeepError,
     Known,
     Models,
     Peer,
@@ -62,10 +62,9 @@ class Sperr3d(Peer):
     needs = ("imagecodecs",)
     lossy = BITS_PER_SAMPLE
     bounded = True
+    fewest: ClassVar[int] = 2
 
     def encode(self, models: Models, known: Known, setting: Setting) -> bytes:
-        if len(models) < 2:
-            raise CannotKeepError("found one model, expected two at least")
         if setting.kind != "bound":
             return _sperr(models, setting.value, "bpp")
         return _within(models, setting.value)
