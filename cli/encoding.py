@@ -67,6 +67,7 @@ def coding_of(settings: Mapping[str, Any]) -> Coding:
         lossless=settings.get("lossless", False),
         keep_latent=settings.get("keep_latent", False),
         latent_only=settings.get("latent_only", False),
+        psnr=settings.get("psnr"),
     )
 
 

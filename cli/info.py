@@ -59,6 +59,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "decoder hash": decoder["hash"],
         "stored as": stored_text(figures["representations"]),
         "tiles": tiles_text(figures["tiled"], figures["tiles"]),
+        "measured": measured_text(figures["quality"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
@@ -67,6 +68,19 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs
+
+
+def measured_text(quality: dict[str, float] | None) -> str:
+    """PSNR and errors at the native grid, and how strange the models were to the decoder."""
+    if quality is None:
+        return "not stored"
+    text = (
+        f"PSNR {quality['mean_psnr_db']:.1f} dB on average, {quality['worst_psnr_db']:.1f} at the "
+        f"worst; greatest error {quality['max_error_m_s']:.4g} m/s"
+    )
+    if quality["distance"] is not None:
+        text += f"; distance from the decoder's training up to {quality['distance']:.1f}"
+    return text
 
 
 def stored_text(representations: dict[str, int] | None) -> str:

@@ -146,12 +146,12 @@ def geometry(command: Command) -> Command:
 
 
 def coding(command: Command) -> Command:
-    """Add what is promised and how: `--bytes-per-model`, `--max-error`, `--lossless`, `--fit`."""
+    """Add what is promised and how: `--psnr`, `--bytes-per-model` and so on."""
     for option in (
         click.option(
             "--latent-only",
             is_flag=True,
-            help="Store nothing but latents, as all but --max-error and --lossless do so far.",
+            help="With --psnr or --bytes-per-model: store latents and no samples.",
         ),
         click.option(
             "--keep-latent",
@@ -181,7 +181,13 @@ def coding(command: Command) -> Command:
             "--bytes-per-model",
             type=float,
             metavar="N",
-            help="Keep the whole file to N bytes per model on average.",
+            help="Keep the whole file, and every 1,000 models, to N bytes per model on average.",
+        ),
+        click.option(
+            "--psnr",
+            type=float,
+            metavar="DB",
+            help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35]",
         ),
     ):
         command = option(command)

@@ -135,6 +135,12 @@ class BudgetError(VelcodecError):
     exit_code = 50
 
 
+class QualityError(VelcodecError):
+    """The asked-for quality cannot be reached by the means allowed."""
+
+    exit_code = 52
+
+
 class VerificationError(VelcodecError):
     """The models of an archive are not what they should be."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -12,20 +12,13 @@ from numpy.typing import NDArray
 
 from .errors import CorruptError, OptionError
 from .packed import integer, unpack_mapping, unpack_texts
+from .quality import COLUMNS, Quality, pack_quality, unpack_quality
 
 MIN_RECORD_BYTES = 3
 MAX_KEY_BYTES = 1024
 MAX_RECORD_BYTES = 1 << 31
 MAX_KEYS_BYTES = 1 << 28
 COMPRESSION_LEVEL = 19
-
-
-class Quality(NamedTuple):
-    """What a model's rendering was measured to miss: PSNR in dB over 3000 m/s, errors in m/s."""
-
-    psnr_db: float
-    mae_m_s: float
-    max_error_m_s: float
 
 
 @dataclass(frozen=True)
@@ -68,8 +61,7 @@ class Footer:
                 )
             data["k"] = _squeeze(keys)
         if self.quality:
-            table = np.asarray(self.quality, dtype="<f4").T
-            data["q"] = _squeeze(np.ascontiguousarray(table).tobytes())
+            data["q"] = _squeeze(pack_quality(self.quality))
         packed: bytes = msgpack.packb(data)
         return packed
 
@@ -131,8 +123,7 @@ def _keys(data: Any, count: int, place: str) -> tuple[str, ...]:
 def _quality(data: Any, count: int, place: str) -> tuple[Quality, ...]:
     if data is None:
         return ()
-    raw = _expand(data, 12 * count, place)
-    if len(raw) != 12 * count:
-        raise CorruptError(f"{place}: quality: found {len(raw)} bytes, expected {12 * count}")
-    rows = np.frombuffer(raw, dtype="<f4").reshape(3, count).T.astype(float)
-    return tuple(Quality(*row) for row in rows.tolist())
+    raw = _expand(data, COLUMNS * count, place)
+    if len(raw) != COLUMNS * count:
+        raise CorruptError(f"{place}: quality: found {len(raw)} bytes, expected {COLUMNS * count}")
+    return unpack_quality(raw)

@@ -25,8 +25,9 @@ from .errors import (
     TruncatedError,
     VersionError,
 )
-from .footer import MAX_KEY_BYTES, MAX_RECORD_BYTES, MIN_RECORD_BYTES, Footer, Quality
+from .footer import MAX_KEY_BYTES, MAX_RECORD_BYTES, MIN_RECORD_BYTES, Footer
 from .header import MAX_HEADER_BYTES, Header, Layout, Source
+from .quality import Quality
 from .source import ByteSource
 from .varint import MAX_BYTES, decode_varint, encode_varint
 

@@ -130,8 +130,8 @@ def test_the_summary_tells_what_was_stored_and_measured() -> None:
 
     how = Coding(decoder="tiny", max_error=25.0)
     summary = encode(layered(3, 20, 20), None, how).summary
-    assert (summary.exact, summary.latents, summary.tiles) == (3, 0, 0)
-    assert summary.max_error_m_s is not None
+    assert (summary.samples, summary.latent, summary.both, summary.tiles) == (3, 0, 0, 0)
+    assert summary.distance is None
     assert 0 < summary.max_error_m_s <= 25.0
     assert summary.worst_psnr > 40
 
@@ -139,7 +139,10 @@ def test_the_summary_tells_what_was_stored_and_measured() -> None:
 def test_info_tells_how_models_are_stored() -> None:
     models = layered(3, 8, 8)
     for options, expected in (
-        ({}, {"latent": 3, "samples": 0, "samples and latent": 0}),
+        (
+            {"latent_only": True, "psnr": 20.0},
+            {"latent": 3, "samples": 0, "samples and latent": 0},
+        ),
         ({"lossless": True}, {"latent": 0, "samples": 3, "samples and latent": 0}),
         (
             {"lossless": True, "keep_latent": True},
@@ -172,7 +175,7 @@ def test_promises_that_exclude_each_other_are_refused(
 def test_samples_that_break_the_promise_are_named(tiny: Decoder) -> None:
     models = layered(1, 8, 8)
     source = ModelSet(list(models), "m/s")
-    for stored in (None, models[0] + 9, models[0].astype(np.float64)):
+    for stored in (models[0] + 9, models[0].astype(np.float64)):
         with pytest.raises(VerificationError, match="model north"):
             check_samples(source, 0, "north", stored, 5.0)
     with pytest.raises(VerificationError, match="model north"):

@@ -65,9 +65,8 @@ class Description:
 
 @dataclass(frozen=True)
 class Coding:
-    """How models are coded: budget (whole file over models, bytes), fit, decoder and device.
-
-    `max_error` (m/s) or `lossless` store samples instead, with a latent beside if `keep_latent`.
+    """How models are coded: what is promised (see `velcodec.codec.promise.Promise`; sizes are the
+    whole file's over the models, errors in m/s), fit, decoder and device.
     """
 
     bytes_per_model: float | None = None
@@ -78,6 +77,7 @@ class Coding:
     lossless: bool = False
     keep_latent: bool = False
     latent_only: bool = False
+    psnr: float | None = None
 
 
 def compress(
@@ -88,6 +88,7 @@ def compress(
     origin: tuple[float, float] = (0.0, 0.0),
     units: str = "m/s",
     order: str = "zx",
+    psnr: float | None = None,
     bytes_per_model: float | None = None,
     max_error: float | None = None,
     lossless: bool = False,
@@ -107,21 +108,24 @@ def compress(
     `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, the
     path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
     axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
-    in `units` (m/s or km/s). Without `bytes_per_model` every model reaches 30 dB where the
-    decoder's ladder can; with it the archive takes at most that many bytes per model, overhead
-    included; both store latents alone so far, as `latent_only` asks. With `max_error` no sample is
-    off by more (m/s), with `lossless` the samples come back bit for bit; both at the native grid,
-    and at others only with `keep_latent`. `fit` is lm, adam or amortised.
+    in `units` (m/s or km/s).
+
+    What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
+    35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
+    off by more than `max_error` (m/s); every sample bit for bit (`lossless`). The fewest bytes are
+    sought, by latents and by samples beside them; `latent_only` leaves samples out. Under
+    `max_error` and `lossless` only samples are stored, unless `keep_latent`; other grids than the
+    native one need a latent. Every model is read back and measured. `fit` is lm, adam or amortised.
 
     Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
     InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
-    BudgetError, VerificationError, MissingDecoderError.
+    BudgetError, QualityError, VerificationError, MissingDecoderError.
     """
     description = Description(
         dx, dz, origin, units, order, keys, provenance, licence, dict(user or {})
     )
     coding = Coding(
-        bytes_per_model, fit, decoder, device, max_error, lossless, keep_latent, latent_only
+        bytes_per_model, fit, decoder, device, max_error, lossless, keep_latent, latent_only, psnr
     )
     return encode(models, description, coding, on_progress).data
 
@@ -196,12 +200,19 @@ def encode(
     """
     from velcodec.codec.cut import ModelSet
     from velcodec.codec.encode import encode as run
-    from velcodec.codec.encode import encode_within, range_step
-    from velcodec.codec.write import Contents
+    from velcodec.codec.promise import Promise
+    from velcodec.codec.write import RANGE_STEP_M_S, Contents
 
     about, how = description or Description(), coding or Coding()
     _check_geometry(about)
-    _check_promise(how)
+    promise = Promise(
+        how.psnr,
+        how.max_error,
+        how.lossless,
+        how.bytes_per_model,
+        how.keep_latent,
+        how.latent_only,
+    )
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
@@ -209,45 +220,22 @@ def encode(
     name = models.name if isinstance(models, ModelArray) else "models"
     _warn_of_values(views, layouts[0].units, name)
     keys = _keys(about.keys, len(views))
-    step = range_step(how.bytes_per_model)
     fitter = make_fitter(how, on_progress)
     decoder = fitter.decoder
     header = Header(
         decoder_hash=decoder.identity or b"",
         decoder_name=decoder.name,
         layouts=layouts,
-        coding=TileCoding.for_tiles([], [], [], step),
+        coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
         source=Source(about.source_sha256),
         provenance=about.provenance,
         licence=about.licence,
         user=dict(about.user),
     )
     _check_storable(header)
-    contents = Contents(header, layout_of, keys, tables_of(decoder), step)
+    contents = Contents(header, layout_of, keys, tables_of(decoder), RANGE_STEP_M_S)
     source = ModelSet(views, layouts[0].units)
-    if how.lossless or how.max_error is not None:
-        bound = 0.0 if how.lossless else how.max_error or 0.0
-        return encode_within(fitter, source, contents, max_error=bound, keep_latent=how.keep_latent)
-    return run(fitter, source, contents, bytes_per_model=how.bytes_per_model)
-
-
-def _check_promise(how: Coding) -> None:
-    """Raise OptionError unless one thing is asked for, and can be."""
-    from velcodec.codec.exact import check_bound
-
-    check_bound(how.max_error)
-    given = {
-        "bytes_per_model": how.bytes_per_model is not None,
-        "max_error": how.max_error is not None,
-        "lossless": how.lossless,
-    }
-    asked = [name for name, there in given.items() if there]
-    if len(asked) > 1:
-        raise OptionError(f"{' and '.join(asked)}: expected one of them")
-    if how.keep_latent and not (how.lossless or how.max_error is not None):
-        raise OptionError("keep_latent: expected it with max_error or lossless only")
-    if how.latent_only and (how.lossless or how.max_error is not None):
-        raise OptionError("latent_only: expected it without max_error and lossless")
+    return run(fitter, source, contents, promise)
 
 
 def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:

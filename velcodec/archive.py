@@ -23,7 +23,8 @@ from velcodec.formats.errors import (
     ModelNumberError,
     OptionError,
 )
-from velcodec.formats.vlat import Header, Layout, VlatReader
+from velcodec.formats.quality import Quality
+from velcodec.formats.vlat import CHECKSUM_BYTES, Header, Layout, VlatReader
 from velcodec.resolution import Resolution, check_resolution
 from velcodec.stored import StoredModel, check_stackable, read_models, read_record, tables_of
 
@@ -31,10 +32,16 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from velcodec.codec.exact_render import ExactRenderer
     from velcodec.decoder import Decoder
+    from velcodec.formats.tile_stream import Tiles
+    from velcodec.tiling import Tiling
 
 MODELS_AT_ONCE = 256
 COUNTED_MODELS = 10_000
+ENTRY_OVERHEAD = 2 + CHECKSUM_BYTES
+"""About what a record takes beside its payload."""
+
 LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
 """How a model may be stored."""
 
@@ -75,6 +82,7 @@ class Archive:
         self._wanted = decoder
         self._device = device
         self._decoders: dict[str, Decoder] = {}
+        self._renderer: ExactRenderer | None = None
 
     # What it holds
 
@@ -152,6 +160,31 @@ class Archive:
             "licence": header.licence,
             "user": header.user,
             "has_keys": self._reader.keys is not None,
+            "quality": self._quality_figures(),
+        }
+
+    @property
+    def quality(self) -> Sequence[Quality] | None:
+        """What was measured of every model when the archive was made, if it was."""
+        return self._reader.quality
+
+    @property
+    def record_bytes(self) -> Sequence[int]:
+        """Bytes that each model takes, its length and checksum included."""
+        return [size + ENTRY_OVERHEAD for size in self._reader.lengths]
+
+    def _quality_figures(self) -> dict[str, float | None] | None:
+        """Means and extremes of what was measured; JSON-able."""
+        rows = self._reader.quality
+        if rows is None:
+            return None
+        psnr, mae, worst, distance = np.array(rows, dtype=np.float64).T
+        return {
+            "mean_psnr_db": float(psnr.mean()),
+            "worst_psnr_db": float(psnr.min()),
+            "mean_mae_m_s": float(mae.mean()),
+            "max_error_m_s": float(worst.max()),
+            "distance": float(np.nanmax(distance)) if np.isfinite(distance).any() else None,
         }
 
     def _count_records(self) -> tuple[int | None, dict[str, int] | None]:
@@ -291,8 +324,23 @@ class Archive:
             self._decoders[place] = decoder_for(self.header, self._wanted, place)
         return self._decoders[place]
 
-    def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
-        return read_models(self._reader, lambda: tables_of(self._decoder(self._device)), numbers)
+    def _models(
+        self, numbers: Sequence[int], res: tuple[int, int] | None = None
+    ) -> list[StoredModel]:
+        return read_models(
+            self._reader,
+            lambda: tables_of(self._decoder(self._device)),
+            numbers,
+            self._render_exactly,
+            res,
+        )
+
+    def _render_exactly(self, tiles: Tiles, tiling: Tiling) -> Float64:
+        if self._renderer is None:
+            from velcodec.codec.exact_render import ExactRenderer
+
+            self._renderer = ExactRenderer(self._decoder(self._device))
+        return self._renderer.render(tiles, tiling)
 
     def _latent_model(self, which: Number) -> StoredModel:
         from velcodec.codec.output import check_latent
@@ -313,7 +361,7 @@ class Archive:
         from velcodec.codec.output import exact_samples, render_models
 
         for block in _blocks(numbers):
-            models = self._models(block)
+            models = self._models(block, res)
             exact = [
                 exact_samples(model, res, f"{self._reader.name}: model {number}", interpolate)
                 for number, model in zip(block, models, strict=True)

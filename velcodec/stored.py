@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.codec.values import unit_scale
 from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
 from velcodec.formats.exact.stream import decode_exact
 from velcodec.formats.record import Record, unpack_record
@@ -21,6 +22,9 @@ from velcodec.tiling import Axis, Tiling
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
+
+Render = Callable[[Tiles, Tiling], NDArray[np.float64]]
+"""The exact rendering (nz, nx), m/s, of a model's tiles."""
 
 Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
 """How tile streams are decoded."""
@@ -70,17 +74,25 @@ def read_record(reader: VlatReader, number: int) -> Record:
 
 
 def read_models(
-    reader: VlatReader, tables: Callable[[], LatentTables], numbers: Sequence[int]
+    reader: VlatReader,
+    tables: Callable[[], LatentTables],
+    numbers: Sequence[int],
+    render: Render | None = None,
+    res: tuple[int, int] | None = None,
 ) -> list[StoredModel]:
     """Read some models, their latents' streams decoded together, for which alone `tables` is asked.
 
-    Raises CorruptError, ContextNetworkError.
+    Samples are decoded where they are all that there is, or answer a rendering at `res` (None: the
+    native grid). `render` gives the latents' exact renderings, for samples coded against them; it
+    must be there if one is. Raises CorruptError, ContextNetworkError.
     """
     found = []
     for number, (record, model) in zip(numbers, read_latents(reader, tables, numbers), strict=True):
-        place = f"{reader.name}: record {number}"
-        samples = _samples(place, record, model.layout, reader.header)
-        found.append(replace(model, samples=samples))
+        if not record.streams or res in (None, (model.layout.nz, model.layout.nx)):
+            place = f"{reader.name}: record {number}"
+            samples = _samples(place, record, model, reader.header, render)
+            model = replace(model, samples=samples)
+        found.append(model)
     return found
 
 
@@ -114,13 +126,20 @@ def read_latents(
 
 
 def _samples(
-    place: str, record: Record, layout: Layout, header: Header
+    place: str, record: Record, model: StoredModel, header: Header, render: Render | None
 ) -> NDArray[np.generic] | None:
     if record.exact is None or header.exact is None:
         return None
+    layout = model.layout
+    rendering = None
+    if record.exact.guided:
+        if not header.exact.guided or render is None:
+            raise CorruptError(f"{place}: exact stream: found one coded against a rendering")
+        rendering = render(model.tiles, model.tiling) / unit_scale(layout.units)
     shape = layout.nz, layout.nx
+    dtype = np.dtype(layout.dtype)
     try:
-        return decode_exact(record.exact, header.exact, shape, np.dtype(layout.dtype))
+        return decode_exact(record.exact, header.exact, shape, dtype, rendering)
     except CorruptError as error:
         raise CorruptError(f"{place}: {error}") from error
 

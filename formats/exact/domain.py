@@ -59,6 +59,20 @@ class Domain:
         with np.errstate(over="ignore"):
             return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
 
+    def codes_near(self, values: NDArray[np.float64], dtype: np.dtype[np.generic]) -> Int64:
+        """Integers of the domain about `values`, as samples of `dtype`: the same on each machine.
+
+        Needs a domain that has integers.
+        """
+        if self.kind == ORDERED:
+            with np.errstate(over="ignore"):
+                codes = _to_ordered(values.astype(dtype)) - int(self.base)
+        else:
+            places = np.rint((values - self.base) / self.step)
+            codes = np.clip(places, 0, float(self.span)).astype(np.int64)
+        near: Int64 = np.clip(codes, 0, self.span - 1)
+        return near
+
     def to_list(self) -> list[Any]:
         """As the header keeps it."""
         base = int(self.base) if self.kind == ORDERED else short_number(self.base)
@@ -74,6 +88,9 @@ class Domain:
         except (TypeError, ValueError, OverflowError) as error:
             raise CorruptError(f"domain in the header: {error}") from error
 
+
+MOST_FINE = 1 << 25
+"""Steps that a fine domain has at most."""
 
 BOUND_CLASSES = 6
 _BOUND_SHARES = (2.0 / 3000, 7.0 / 3000, 17.0 / 3000, 35.0 / 3000)
@@ -150,6 +167,22 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
         Domain(EVEN, least, step, math.ceil((greatest - least) / step) + 2, kind)
         for step in dict.fromkeys(steps)
     ]
+
+
+def fine_domain(models: Sequence[Samples], step: float) -> Domain:
+    """A domain of the steps that hold all samples, or of `step` where none do or those are finer;
+    for samples that need not be exact.
+    """
+    exact = _even_domain(models)
+    if exact is not None and exact.step >= step:
+        return exact
+    least = min(float(model.min()) for model in models)
+    greatest = max(float(model.max()) for model in models)
+    if not math.isfinite(greatest - least):
+        return Domain(RAW, 0, 1.0, 1)
+    step = max(step, (greatest - least) / MOST_FINE)
+    # No integer beyond the greatest sample: what is decoded stays within the range of the models.
+    return Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from .misses import OTHER_SYMBOLS, code_miss, energy_class, first_models
 from .neighbours import FEATURES, NONE, advance, features
 from .network import (
     ABOVE,
@@ -29,6 +30,7 @@ from .network import (
 from .symbols import (
     DECODING,
     Coder,
+    by_columns,
     code_among,
     code_even,
     finish_decoder,
@@ -44,8 +46,18 @@ MOST_RECENT = 1024
 """Known labels that an encoder looks at before it takes a value for new."""
 
 LEAST, PREFERRED, GREATEST = range(3)
-SYMBOLS_PER_SAMPLE = 7
-"""At most: class, five of a new value, or two of a known one."""
+SYMBOLS_PER_SAMPLE, SYMBOLS_PER_LABEL = 5, 6 + OTHER_SYMBOLS
+"""At most, of a sample: class, rank; of a new value: five, or a miss without its number of bits."""
+
+FURTHER = 2
+"""Samples further down, where the guide is nearer to a new layer's value than at its top."""
+
+WORTH_A_HINT = 4
+"""A new value is coded against the guide where it may be one of so many (2^...) times the usual
+miss."""
+
+CARE_RATE = 5
+"""The guide's distance from the samples is forgotten with a rate of 2^-CARE_RATE."""
 
 RANKS = 24
 """Classes of how long ago a known label was used; class r holds 2^r ranks."""
@@ -71,7 +83,7 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 @njit(cache=True)
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
-    network: tuple[Int64, ...], coder: Coder, trace: Int64,
+    network: tuple[Int64, ...], guide: Int64, coder: Coder, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
 
@@ -90,12 +102,16 @@ def _code_samples(
     possible = np.zeros(CLASSES, dtype=np.int64)
     rank_counts = np.array([1 + 24 // (k + 1) for k in range(RANKS)])
     rank_frequencies = np.zeros(RANKS, dtype=np.int64)
+    stops, signs, tails = first_models()
+    guided = len(guide) > 0
+    care = span >> 6
+    surprise = care
     decoding = coder[DECODING]
     labels = 0
     for x in range(width):
         for z in range(height):
             above, after, left = features(
-                columns, x, z, scan, thickness, values, counts, bound, codes
+                columns, x, z, scan, thickness, values, counts, bound, guide, span, care, codes
             )
             label, rank = NONE, 0
             low = high = -1
@@ -114,9 +130,10 @@ def _code_samples(
             class_frequencies(codes, possible, network, frequencies)
             found = 0
             if not decoding:
+                hint = guide[x, min(z + FURTHER, height - 1)] if guided else NONE
                 found, label, rank = _choose(
                     allowed[x, z], frequencies, above, after, left, low, high, labels, values,
-                    recent, span,
+                    recent, span, hint,
                 )  # fmt: skip
             found = code_among(found, frequencies, coder)
             if len(trace):
@@ -151,15 +168,28 @@ def _code_samples(
                     base, size = values[above] + 1, span - 1 - values[above]
                 if labels == capacity:
                     return -1 - (x * height + z)
-                offset = 0 if decoding else allowed[x, z, PREFERRED] - base
-                offset = code_even(offset, size, coder)
+                value = 0 if decoding else allowed[x, z, PREFERRED]
+                if guided and size >> WORTH_A_HINT > surprise:
+                    hint = guide[x, min(z + FURTHER, height - 1)]
+                    hint = min(max(hint, base), base + size - 1)
+                    miss = code_miss(
+                        value - hint, energy_class(4 * surprise), 0, stops, signs, tails, coder
+                    )
+                    surprise = (3 * surprise + abs(miss)) // 4
+                    value = hint + miss
+                    if not base <= value < base + size:
+                        return -1 - (x * height + z)
+                else:
+                    value = base + code_even(value - base, size, coder)
                 label = labels
-                values[label] = base + offset
+                values[label] = value
                 recent[labels] = label
                 labels += 1
             if label != above:
                 _use(label, labels, recent)
             columns[x, z] = label
+            if guided:
+                care += (abs(guide[x, z] - values[label]) - care) // (1 << CARE_RATE)
             counts[label] += 1
             advance(label, above, z, scan, thickness)
     return 0
@@ -176,9 +206,11 @@ def _as_bits(flags: Int64) -> int:
 @njit(cache=True)
 def _choose(
     allowed: Int64, frequencies: Int64, above: int, after: int, left: int, low: int, high: int,
-    labels: int, values: Int64, recent: Int64, span: int,
+    labels: int, values: Int64, recent: Int64, span: int, hint: int,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """The class that codes an allowed value in the fewest bits; its label and rank."""
+    """The class that codes an allowed value in the fewest bits; its label and rank. `hint` is about
+    a new layer's value, or NONE.
+    """
     least, preferred, greatest = allowed
     best, label, rank = NONE, NONE, 0
     cost = np.inf
@@ -210,7 +242,10 @@ def _choose(
         size = span - 1 - values[above]
     # A value that is known all the same, by a label that is not the best, is not new.
     fresh = above == NONE or preferred != values[above]
-    if fresh and np.log2(size) - np.log2(frequencies[found]) < cost:
+    length = np.log2(size)
+    if hint != NONE:
+        length = min(length, 2.0 + np.log2(1.0 + abs(preferred - hint)))
+    if fresh and length - np.log2(frequencies[found]) < cost:
         best, label, rank = found, NONE, 0
     return best, label, rank
 
@@ -238,37 +273,52 @@ def _use(label: int, labels: int, recent: Int64) -> None:
 
 
 def encode_labels(
-    allowed: Int64, span: int, bound: int, network: Network, trace: Int64 | None = None
-) -> bytes | None:
-    """The stream of an image of integers in [0, span), within `allowed` (nz, nx, 3): the least, the
-    preferred and the greatest value of each sample. None for more than MAX_LABELS values.
+    allowed: Int64, span: int, bound: int, network: Network, guide: Int64 | None = None,
+    trace: Int64 | None = None,
+) -> tuple[bytes, Int64] | None:  # fmt: skip
+    """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
+    `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
+    more than MAX_LABELS values.
 
+    `guide` (nz, nx) is a rendering in the same integers that a reader has too.
     `trace` (samples, FEATURES + 2) gets what the network saw and what came, to learn from.
     """
     height, width = allowed.shape[:2]
     columns, values = _blank(height, width)
-    coder = new_encoder(SYMBOLS_PER_SAMPLE * width * height)
+    most = min(width * height, MAX_LABELS) * (SYMBOLS_PER_LABEL + span.bit_length())
+    coder = new_encoder(SYMBOLS_PER_SAMPLE * width * height + most)
     inputs = np.ascontiguousarray(allowed.transpose(1, 0, 2))
     learned = np.zeros((0, 0), dtype=np.int64) if trace is None else trace
-    done = _code_samples(columns, values, inputs, span, bound, network.arrays(), coder, learned)
-    return finish_encoder(coder) if done == 0 else None
+    done = _code_samples(
+        columns, values, inputs, span, bound, network.arrays(), by_columns(guide), coder, learned
+    )
+    return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
 
 def decode_labels(
-    stream: bytes, shape: tuple[int, int], span: int, bound: int, network: Network
-) -> Int64:
+    stream: bytes, shape: tuple[int, int], span: int, bound: int, network: Network,
+    guide: Int64 | None = None,
+) -> Int64:  # fmt: skip
     """The image (nz, nx) that `encode_labels` chose. Raises CorruptError."""
     columns, values = _blank(*shape)
     coder = new_decoder(stream)
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
-        columns, values, nothing, span, bound, network.arrays(), coder, nothing[..., 0]
-    )
+        columns, values, nothing, span, bound, network.arrays(), by_columns(guide), coder,
+        nothing[..., 0],
+    )  # fmt: skip
     if done < 0:
-        raise CorruptError(f"exact stream: sample {-1 - done}: found more than {MAX_LABELS} values")
+        raise CorruptError(
+            f"exact stream: sample {-1 - done}: found more than {MAX_LABELS} values, "
+            f"or one outside 0 to {span - 1}"
+        )
     finish_decoder(coder)
-    decoded: Int64 = np.ascontiguousarray(values[columns].T)
-    return decoded
+    return _image(columns, values)
+
+
+def _image(columns: Int64, values: Int64) -> Int64:
+    image: Int64 = np.ascontiguousarray(values[columns].T)
+    return image
 
 
 def _blank(height: int, width: int) -> tuple[Int64, Int64]:

@@ -17,8 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import ContextNetworkError, CorruptError
-from .neighbours import FIRST, ROWS
-from .stream import NEWEST_NETWORK
+from .neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, ROWS
+from .stream import NEWEST_NETWORKS
 
 Int64 = NDArray[np.int64]
 
@@ -38,8 +38,9 @@ _POWER_BITS = 20
 
 @dataclass(frozen=True)
 class Network:
-    """Weights: `first` (ROWS, WIDTH) with `first_bias`, `second` (WIDTH, NARROW), `second_bias`,
-    `third` (NARROW, CLASSES), `third_bias`, all int64.
+    """Weights: `first` (ROWS, WIDTH), or (PLAIN_ROWS, WIDTH) of a network that looks at no guide,
+    with `first_bias`, `second` (WIDTH, NARROW), `second_bias`, `third` (NARROW, CLASSES),
+    `third_bias`, all int64.
     """
 
     first: Int64
@@ -49,6 +50,11 @@ class Network:
     third: Int64
     third_bias: Int64
 
+    @property
+    def guided(self) -> bool:
+        """Whether it looks at a guide."""
+        return len(self.first) == ROWS
+
     def arrays(self) -> tuple[Int64, ...]:
         """In the order that `class_frequencies` takes them, with the table of powers."""
         return (
@@ -57,23 +63,30 @@ class Network:
         )  # fmt: skip
 
 
-SHAPES = {
-    "first": (ROWS, WIDTH),
-    "first_bias": (WIDTH,),
-    "second": (WIDTH, NARROW),
-    "second_bias": (NARROW,),
-    "third": (NARROW, CLASSES),
-    "third_bias": (CLASSES,),
-}
+def shapes(rows: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of a network with so many rows in its first map."""
+    return {
+        "first": (rows, WIDTH),
+        "first_bias": (WIDTH,),
+        "second": (WIDTH, NARROW),
+        "second_bias": (NARROW,),
+        "third": (NARROW, CLASSES),
+        "third_bias": (CLASSES,),
+    }
 
 
 def network_from(tensors: dict[str, NDArray[np.generic]]) -> Network:
     """The network of these tensors. Raises CorruptError where one is missing or misshapen."""
-    for name, shape in SHAPES.items():
+    rows = tensors["first"].shape[0] if "first" in tensors else 0
+    if rows not in (PLAIN_ROWS, ROWS):
+        raise CorruptError(
+            f"context network: first: found {rows} rows, expected {PLAIN_ROWS} or {ROWS}"
+        )
+    for name, shape in shapes(rows).items():
         found = tensors[name].shape if name in tensors else None
         if found != shape:
             raise CorruptError(f"context network: {name}: found {found}, expected {shape}")
-    return Network(**{name: tensors[name].astype(np.int64) for name in SHAPES})
+    return Network(**{name: tensors[name].astype(np.int64) for name in shapes(rows)})
 
 
 @cache
@@ -86,7 +99,7 @@ def network_of(number: int) -> Network:
         return network_from(load(file.read_bytes()))
     except FileNotFoundError:
         raise ContextNetworkError(
-            f"context network: found number {number}, expected 1 to {NEWEST_NETWORK}: "
+            f"context network: found number {number}, expected 1 to {max(NEWEST_NETWORKS)}: "
             "the archive is newer than this velcodec"
         ) from None
 
@@ -113,7 +126,8 @@ def class_frequencies(
     """
     first, first_bias, second, second_bias, third, third_bias, powers = network
     hidden = first_bias.copy()
-    for k in range(len(codes)):
+    features = len(codes) if len(first) == ROWS else PLAIN_FEATURES
+    for k in range(features):
         row = first[FIRST[k] + codes[k]]
         for i in range(WIDTH):
             hidden[i] += row[i]

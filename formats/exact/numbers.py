@@ -13,11 +13,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from .misses import OTHER_SYMBOLS, bit_length, code_miss, energy_class, first_models
 from .symbols import (
     DECODING,
     Coder,
-    code_bit,
-    code_bits,
+    by_columns,
     finish_decoder,
     finish_encoder,
     new_decoder,
@@ -26,28 +26,18 @@ from .symbols import (
 
 Int64 = NDArray[np.int64]
 
-PREDICTORS = 8
-ENERGIES = 48
-"""Classes of how large recent misses were, two to a doubling."""
+PREDICTORS, GUIDED = 8, 3
+"""Predictors from neighbours alone, and those that a guide adds."""
 
-MOST_BITS = 63
 MOST_ERROR = 1 << 56
 """Errors count as no more than this, so that sums of them fit into 64 bits."""
 
-MODELLED_TAIL = 2
-"""Bits below the leading one of a miss that are adaptive; those further down are raw."""
-
-OTHER_SYMBOLS = 8
-"""At most so many for a miss, beside one for each bit of its size."""
-
 WEIGHT_BITS = 40
-FIRST_STOP = (2000, 6000, 14000, 26000, 42000, 54000, 61000)
-"""Frequency of a miss having no more bits, from far below the usual size to far above it."""
 
 
 @njit(cache=True)
-def _fill_predictions(columns: Int64, x: int, z: int, out: Int64) -> None:
-    """The predictors' guesses at sample z of column x; columns is (nx, nz)."""
+def _fill_predictions(columns: Int64, guide: Int64, x: int, z: int, out: Int64) -> None:
+    """The predictors' guesses at sample z of column x; columns is (nx, nz), guide too or empty."""
     height = columns.shape[1]
     above = columns[x, z - 1] if z > 0 else columns[x - 1, z] if x > 0 else 0
     left = columns[x - 1, z] if x > 0 else above
@@ -64,27 +54,27 @@ def _fill_predictions(columns: Int64, x: int, z: int, out: Int64) -> None:
     out[5] = 2 * left - second_left
     out[6] = (above + left) // 2
     out[7] = min(max(plane, min(above, left)), max(above, left))
-
-
-@njit(cache=True)
-def _bit_length(value: int) -> int:
-    bits = 0
-    while value > 0:
-        value >>= 1
-        bits += 1
-    return bits
+    if len(guide):
+        # Where there is no neighbour its value is the other's, and so must the guide's be.
+        here = guide[x, z]
+        guide_above = guide[x, z - 1] if z > 0 else guide[x - 1, z] if x > 0 else here
+        guide_left = guide[x - 1, z] if x > 0 else guide_above
+        first = x == 0 and z == 0
+        out[8] = here
+        out[9] = here if first else here + above - guide_above
+        out[10] = here if first else here + (above + left - guide_above - guide_left) // 2
 
 
 @njit(cache=True)
 def _blend(guesses: Int64, energy: Int64) -> int:
     """The mean of the guesses, each weighed by the inverse square of its `energy` nearby."""
     least = energy[0]
-    for k in range(1, PREDICTORS):
+    for k in range(1, len(guesses)):
         least = min(least, energy[k])
-    shift = max(0, _bit_length(least) - 12)
+    shift = max(0, bit_length(least) - 12)
     base = guesses[0]
     weights, total = 0, 0
-    for k in range(PREDICTORS):
+    for k in range(len(guesses)):
         size = min((energy[k] >> shift) + 1, 1 << 18)
         weight = (1 << WEIGHT_BITS) // (size * size)
         weight = min(weight, 1 << 24)
@@ -96,75 +86,28 @@ def _blend(guesses: Int64, energy: Int64) -> int:
 
 
 @njit(cache=True)
-def _energy_class(energy: int) -> int:
-    bits = _bit_length(energy)
-    half = 1 if bits > 1 and (energy >> (bits - 2)) & 1 else 0
-    return min(2 * bits + half, ENERGIES - 1)
-
-
-@njit(cache=True)
-def _first_models() -> tuple[Int64, Int64, Int64]:
-    stops = np.zeros((ENERGIES, MOST_BITS + 1, 2), dtype=np.int64)
-    for e in range(ENERGIES):
-        for k in range(MOST_BITS + 1):
-            place = min(max(2 * k - e + 5, 0), 2 * len(FIRST_STOP) - 1) // 2
-            stops[e, k, 0] = (1 << 16) - FIRST_STOP[place]
-            stops[e, k, 1] = 2
-    signs = np.zeros((9, 2), dtype=np.int64)
-    tails = np.zeros((MOST_BITS + 1, 1 << MODELLED_TAIL, 2), dtype=np.int64)
-    signs[:, 0] = 1 << 15
-    tails[:, :, 0] = 1 << 15
-    return stops, signs, tails
-
-
-@njit(cache=True)
-def _code_miss(
-    miss: int, energy: int, tilt: int, stops: Int64, signs: Int64, tails: Int64, coder: Coder
-) -> int:
-    """A signed integer: its number of bits, its sign, the bits below the leading one."""
-    size = abs(miss)
-    wanted = _bit_length(size)
-    bits = 0
-    row = stops[energy]
-    while bits < MOST_BITS and code_bit(int(wanted > bits), row[bits], coder):
-        bits += 1
-    if bits == 0:
-        return 0
-    negative = code_bit(int(miss < 0), signs[tilt], coder)
-    found = 1
-    left = bits - 1
-    place = 1
-    while left > 0 and place < 1 << MODELLED_TAIL:
-        left -= 1
-        bit = code_bit((size >> left) & 1, tails[bits, place], coder)
-        found = (found << 1) | bit
-        place = (place << 1) | bit
-    found = code_bits(size, found, left, coder)
-    return -found if negative else found
-
-
-@njit(cache=True)
 def _sign(value: int) -> int:
     return int(value > 0) - int(value < 0)
 
 
 @njit(cache=True)
-def _code_samples(columns: Int64, span: int, coder: Coder) -> bool:
+def _code_samples(columns: Int64, guide: Int64, span: int, coder: Coder) -> bool:
     """Code every sample of `columns` (nx, nz); False where one leaves [0, span)."""
     decoding = coder[DECODING]
     width, height = columns.shape
-    errors = np.zeros((2, height, PREDICTORS), dtype=np.int64)
+    predictors = PREDICTORS + GUIDED if len(guide) else PREDICTORS
+    errors = np.zeros((2, height, predictors), dtype=np.int64)
     misses = np.zeros((2, height), dtype=np.int64)
-    stops, signs, tails = _first_models()
-    guesses = np.zeros(PREDICTORS, dtype=np.int64)
-    energy = np.zeros(PREDICTORS, dtype=np.int64)
+    stops, signs, tails = first_models()
+    guesses = np.zeros(predictors, dtype=np.int64)
+    energy = np.zeros(predictors, dtype=np.int64)
     for x in range(width):
         now, before = errors[x & 1], errors[1 - (x & 1)]
         misses_now, misses_before = misses[x & 1], misses[1 - (x & 1)]
         for z in range(height):
-            _fill_predictions(columns, x, z, guesses)
+            _fill_predictions(columns, guide, x, z, guesses)
             up, down = max(z - 1, 0), min(z + 1, height - 1)
-            for k in range(PREDICTORS):
+            for k in range(predictors):
                 energy[k] = before[z, k] + before[up, k] + before[down, k]
                 if z > 0:
                     energy[k] += 2 * now[up, k]
@@ -180,31 +123,35 @@ def _code_samples(columns: Int64, span: int, coder: Coder) -> bool:
                 recent += abs(misses_now[z - 2])
             tilt = 3 * (_sign(last) + 1) + _sign(misses_before[z]) + 1
             miss = 0 if decoding else columns[x, z] - guess
-            miss = _code_miss(miss, _energy_class(recent), tilt, stops, signs, tails, coder)
+            miss = code_miss(miss, energy_class(recent), tilt, stops, signs, tails, coder)
             value = guess + miss
             if not 0 <= value < span:
                 return False
             columns[x, z] = value
             misses_now[z] = min(max(miss, -MOST_ERROR), MOST_ERROR)
-            for k in range(PREDICTORS):
+            for k in range(predictors):
                 now[z, k] = min(abs(guesses[k] - value), MOST_ERROR)
     return True
 
 
-def encode_numbers(codes: Int64, span: int) -> bytes:
-    """The stream of an image (nz, nx) of integers in [0, span)."""
+def encode_numbers(codes: Int64, span: int, guide: Int64 | None = None) -> bytes:
+    """The stream of an image (nz, nx) of integers in [0, span); `guide` (nz, nx) is a rendering in
+    the same integers that a reader has too.
+    """
     columns = np.ascontiguousarray(codes.T)
     bits = (span - 1).bit_length() + 1
     coder = new_encoder((bits + OTHER_SYMBOLS) * codes.size)
-    _code_samples(columns, span, coder)
+    _code_samples(columns, by_columns(guide), span, coder)
     return finish_encoder(coder)
 
 
-def decode_numbers(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
+def decode_numbers(
+    stream: bytes, shape: tuple[int, int], span: int, guide: Int64 | None = None
+) -> Int64:
     """The image (nz, nx) that `encode_numbers` was given. Raises CorruptError."""
     columns = np.zeros(shape[::-1], dtype=np.int64)
     coder = new_decoder(stream)
-    if not _code_samples(columns, span, coder):
+    if not _code_samples(columns, by_columns(guide), span, coder):
         raise CorruptError(f"exact stream: found a value outside 0 to {span - 1}")
     finish_decoder(coder)
     return np.ascontiguousarray(columns.T)

@@ -12,15 +12,19 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from ..errors import CorruptError
 from ..packed import integer, sequence
 from .domain import RAW, Domain, Int64, Samples
 
-NEWEST_NETWORK = 1
-"""Number of the context network that encoders use."""
+NEWEST_NETWORKS = (1, 2)
+"""Numbers of the context networks that encoders use: alone, and beside a latent's rendering."""
 
-LABELS, NUMBERS = range(2)
+CODERS = 4
+LABELS, NUMBERS, WAVES = range(3)
+"""Coders known, of as many as a record can tell apart."""
+
 MAX_DOMAINS = 1 << 10
 MAX_NETWORK = 1 << 16
 
@@ -30,14 +34,17 @@ MOST_LABELLED = 0.9
 
 @dataclass(frozen=True)
 class ExactCoding:
-    """What a header says of the exact streams: number of the context network, domains."""
+    """What a header says of the exact streams: number of the context network, domains; number of
+    the network of streams that are coded against a latent's rendering, or 0 where none is.
+    """
 
     network: int
     domains: tuple[Domain, ...]
+    guided: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.network < MAX_NETWORK:
-            raise CorruptError(f"exact coding: network: found {self.network}")
+        if not (1 <= self.network < MAX_NETWORK and 0 <= self.guided < MAX_NETWORK):
+            raise CorruptError(f"exact coding: networks: found {self.network} and {self.guided}")
         if not 1 <= len(self.domains) <= MAX_DOMAINS:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
@@ -45,27 +52,30 @@ class ExactCoding:
 
     def to_dict(self) -> dict[str, Any]:
         """As the header keeps it."""
-        return {"n": self.network, "d": [domain.to_list() for domain in self.domains]}
+        guided = {"g": self.guided} if self.guided else {}
+        return {"n": self.network, "d": [domain.to_list() for domain in self.domains]} | guided
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExactCoding:
         """The inverse of `to_dict`. Raises CorruptError."""
         try:
             domains = tuple(Domain.from_list(item) for item in sequence(data["d"]))
-            return cls(integer(data["n"]), domains)
+            return cls(integer(data["n"]), domains, integer(data.get("g", 0)))
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"exact coding in the header: {error}") from error
 
 
 @dataclass(frozen=True)
 class ExactStream:
-    """One model's samples: number of the domain, coder (LABELS or NUMBERS), bytes. In a RAW domain
-    the bytes are a zstd frame of the samples, and the coder is LABELS.
+    """One model's samples: number of the domain, coder (LABELS, NUMBERS or WAVES), bytes; `guided`
+    where they were coded against the rendering of the latent beside them. In a RAW domain the bytes
+    are a zstd frame of the samples, and the coder is LABELS.
     """
 
     domain: int
     coder: int
     data: bytes
+    guided: bool = False
 
 
 def encode_raw(model: Samples, number: int) -> ExactStream:
@@ -87,32 +97,80 @@ def _decode_raw(data: bytes, shape: tuple[int, int], dtype: np.dtype[np.generic]
     return np.frombuffer(plain, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
 
 
-def encode_exact(allowed: Int64, number: int, coding: ExactCoding) -> ExactStream:
-    """The shorter of both coders' streams of a model, within `allowed` (nz, nx, 3) of domain
-    `number`: least, preferred and greatest integer of each sample.
+@dataclass(frozen=True)
+class Made:
+    """A stream, and the integers (nz, nx) of its domain that it holds."""
+
+    stream: ExactStream
+    codes: Int64
+
+
+def encode_exact(
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None = None
+) -> Made:
+    """The shortest stream of labels or numbers of a model, within `allowed` (nz, nx, 3) of domain
+    `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are the
+    domain's integers about the latent's rendering, if there is one; it serves where it helps.
     """
-    from .labels import encode_labels
-    from .network import network_of
     from .numbers import encode_numbers
 
-    domain = coding.domains[number]
+    span, preferred = coding.domains[number].span, allowed[..., 1]
+    found = []
+    for own in [None] if guide is None else [None, guide]:
+        labels = encode_as_labels(allowed, number, coding, own)
+        found += [] if labels is None else [labels]
+        data = encode_numbers(preferred, span, own)
+        found.append(Made(ExactStream(number, NUMBERS, data, own is not None), preferred))
+    return min(found, key=lambda made: len(made.stream.data))
+
+
+def encode_as_labels(
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None
+) -> Made | None:
+    """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples."""
+    from .labels import encode_labels
+    from .network import network_of
+
     preferred = allowed[..., 1]
-    found = ExactStream(number, NUMBERS, encode_numbers(preferred, domain.span))
-    if len(np.unique(preferred)) <= MOST_LABELLED * preferred.size:
-        network = network_of(coding.network)
-        labels = encode_labels(allowed, domain.span, domain.bound, network)
-        if labels is not None and len(labels) <= len(found.data):
-            found = ExactStream(number, LABELS, labels)
-    return found
+    if len(np.unique(preferred)) > MOST_LABELLED * preferred.size:
+        return None
+    domain = coding.domains[number]
+    network = network_of(coding.network if guide is None else coding.guided)
+    labels = encode_labels(allowed, domain.span, domain.bound, network, guide)
+    if labels is None:
+        return None
+    return Made(ExactStream(number, LABELS, labels[0], guide is not None), labels[1])
+
+
+def encode_as_waves(
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None, step: int | None = None
+) -> Made | None:
+    """The stream of waves, as `encode_exact`, with a quantiser of `step` integers or the one that
+    suits the bound; None for a model that they do not fit.
+    """
+    from .waves import decode_waves, encode_waves, fits
+
+    shape, span = (allowed.shape[0], allowed.shape[1]), coding.domains[number].span
+    if not fits(shape, span):
+        return None
+    data = encode_waves(allowed, span, step, guide)
+    stream = ExactStream(number, WAVES, data, guide is not None)
+    return Made(stream, decode_waves(data, shape, span, guide))
 
 
 def decode_exact(
-    stream: ExactStream, coding: ExactCoding, shape: tuple[int, int], dtype: np.dtype[np.generic]
-) -> Samples:
-    """The samples (nz, nx) of a stream, in `dtype`. Raises CorruptError, ContextNetworkError."""
+    stream: ExactStream, coding: ExactCoding, shape: tuple[int, int], dtype: np.dtype[np.generic],
+    rendering: NDArray[np.float64] | None = None,
+) -> Samples:  # fmt: skip
+    """The samples (nz, nx) of a stream, in `dtype`. `rendering` (nz, nx) is that of the latent, in
+    the samples' units, where the stream was coded against it.
+
+    Raises CorruptError, ContextNetworkError.
+    """
     from .labels import decode_labels
     from .network import network_of
     from .numbers import decode_numbers
+    from .waves import decode_waves
 
     if stream.domain >= len(coding.domains):
         raise CorruptError(
@@ -121,9 +179,14 @@ def decode_exact(
     domain = coding.domains[stream.domain]
     if domain.kind == RAW:
         return _decode_raw(stream.data, shape, dtype)
+    guide = None if rendering is None else domain.codes_near(rendering, dtype)
     if stream.coder == LABELS:
-        network = network_of(coding.network)
-        codes = decode_labels(stream.data, shape, domain.span, domain.bound, network)
+        network = network_of(coding.network if guide is None else coding.guided)
+        codes = decode_labels(stream.data, shape, domain.span, domain.bound, network, guide)
+    elif stream.coder == NUMBERS:
+        codes = decode_numbers(stream.data, shape, domain.span, guide)
+    elif stream.coder == WAVES:
+        codes = decode_waves(stream.data, shape, domain.span, guide)
     else:
-        codes = decode_numbers(stream.data, shape, domain.span)
+        raise CorruptError(f"exact stream: coder: found {stream.coder}, expected 0 to 2")
     return domain.samples(codes, dtype)

@@ -76,25 +76,17 @@ def encode_waves(
     shape = allowed.shape[0], allowed.shape[1]
     if not fits(shape, span):
         raise ValueError(f"waves: found {shape[0]} x {shape[1]} samples of span {span}, too great")
-    offsets = [_offset(None, span)] + ([] if guide is None else [_offset(guide, span)])
-    found = []
-    for guided, offset in enumerate(offsets):
-        # A guide may be worse than none.
-        used = None if guide is None else guided
-        found.append(_encode_from(allowed, span, offset, used, step))
-    return min(found, key=len)
+    return _encode_from(allowed, span, _offset(guide, span), step)
 
 
-def _encode_from(
-    allowed: Int64, span: int, offset: Int64 | int, used: int | None, step: int | None
-) -> bytes:
-    """The stream of an image less `offset`; `used` says so where there is a guide."""
+def _encode_from(allowed: Int64, span: int, offset: Int64 | int, step: int | None) -> bytes:
+    """The stream of an image less `offset`."""
     from .wave_search import refine_in_the_mean, refine_within
 
     coefficients = analyse((allowed[..., 1] - offset) << FRACTION)
 
     def stream_of(q: Int64, s: int) -> bytes:
-        return write(q, s, allowed, span, offset, used, first_models(), RATE)
+        return write(q, s, allowed, span, offset, first_models(), RATE)
 
     if step is not None and not (allowed[..., 0].any() or (allowed[..., 2] < span - 1).any()):
         step = _kept_step(step)
@@ -127,14 +119,13 @@ def decode_waves(
             f"waves: found {shape[0]} x {shape[1]} samples of span {span}, too great"
         )
     coder = new_decoder(stream)
-    used = guide is not None and code_bits(0, 0, 1, coder)
     step = _code_integer(0, coder)
     models = first_models()
     q = np.zeros(shape, dtype=np.int64)
     most = LARGEST // (step << FRACTION)
     if not code_coefficients(q, order_of(shape), models.weights, models.more, RATE, most, coder):
         raise CorruptError("waves: found a coefficient out of range")
-    image = reconstruct(q, step, _offset(guide if used else None, span), span)
+    image = reconstruct(q, step, _offset(guide, span), span)
     if code_bits(0, 0, 1, coder):
         unit = _code_integer(0, coder)
         corrections = np.zeros(shape, dtype=np.int64)
@@ -146,14 +137,12 @@ def decode_waves(
 
 
 def write(
-    q: Int64, step: int, allowed: Int64, span: int, offset: Int64 | int, used: int | None,
+    q: Int64, step: int, allowed: Int64, span: int, offset: Int64 | int,
     models: Models, rate: int,
 ) -> bytes:  # fmt: skip
     """The stream of coefficients `q` (nz, nx) and the corrections they need. `models` learn."""
     least, greatest = allowed[..., 0], allowed[..., 2]
     coder = new_encoder(SYMBOLS * q.size + SYMBOLS)
-    if used is not None:
-        code_bits(used, 0, 1, coder)
     _code_integer(step, coder)
     most = LARGEST // (step << FRACTION)
     code_coefficients(q, order_of(q.shape), models.weights, models.more, rate, most, coder)

@@ -17,6 +17,7 @@ from click.testing import Result
 import velcodec
 from velcodec.cli.compress import size_text
 from velcodec.cli.decoders import flat
+from velcodec.formats.errors import QualityError
 
 Run = Callable[..., Result]
 
@@ -195,8 +196,9 @@ def test_info_shows_all_that_was_stored(compress: Run, run: Run) -> None:
 
 
 def test_info_shows_the_number_of_tiles(compress: Run, run: Run) -> None:
-    np.save("in.npy", np.full((1, 200, 12), 2500.0))
-    assert compress("in.npy", "in.vlat").exit_code == 0
+    waves = np.sin(np.arange(12) / 3) * np.sin(np.arange(400) / 7)[:, None]
+    np.save("in.npy", 3000 + 500 * waves)
+    assert compress("in.npy", "in.vlat", "--latent-only", "--psnr", "24").exit_code == 0
     tiles = figures(run("info", "in.vlat", "--json"))["tiles"]
     assert tiles > 1
     assert f"{tiles}; some models are cut" in run("info", "in.vlat").stdout
@@ -286,13 +288,14 @@ def test_evaluate_prints_a_row_for_each_file_and_a_total(run: Run) -> None:
     ]
 
 
-def test_a_model_under_the_floor_is_warned_of(compress: Run) -> None:
-    noise = np.random.default_rng(1).uniform(0, 300_000, (20, 24))
-    np.save("in.npy", noise)
-    result = compress("in.npy", "out.vlat")
-    assert result.exit_code == 0
-    assert result.stderr.startswith("velcodec: warning: 1 of 1 models stay under 30 dB")
+def test_a_model_that_latents_cannot_serve_is_an_error_that_names_it(compress: Run) -> None:
+    np.save("in.npy", np.random.default_rng(1).uniform(0, 300_000, (20, 24)))
+    result = compress("in.npy", "out.vlat", "--latent-only")
+    assert result.exit_code == QualityError.exit_code
+    assert result.stderr.startswith("velcodec: error: in.npy: model 0: the best of its latents is ")
     assert result.stderr.count("\n") == 1
+    assert not Path("out.vlat").exists()
+    assert compress("in.npy", "out.vlat").exit_code == 0
 
 
 def test_a_constant_model_comes_back_exactly(compress: Run, run: Run) -> None:
@@ -361,7 +364,8 @@ def test_a_run_without_trouble_prints_nothing_on_stderr(run: Run, archive: Path)
 def test_compress_says_how_far_bounded_samples_are_off(compress: Run, models: np.ndarray) -> None:
     np.save("in.npy", models)
     result = compress("in.npy", "out.vlat", "--max-error", 20)
-    assert "stored as samples; greatest error " in result.stdout
+    assert "stored as samples\n" in result.stdout
+    assert "greatest error " in result.stdout
     with velcodec.open("out.vlat") as archive:
         worst = max(float(np.abs(a - b).max()) for a, b in zip(archive, models, strict=True))
     assert 0 < worst <= 20

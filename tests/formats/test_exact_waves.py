@@ -143,13 +143,6 @@ def test_images_too_large_are_refused() -> None:
         decode_waves(b"", (1, MAX_SIDE + 1), SPAN)
 
 
-def test_a_bad_guide_costs_almost_nothing() -> None:
-    codes = smooth()
-    guide = np.random.default_rng(3).integers(0, SPAN, codes.shape)
-    alone = encode_waves(within(codes, 10), SPAN)
-    assert len(encode_waves(within(codes, 10), SPAN, guide=guide)) <= len(alone) + 1
-
-
 def test_what_streams_learn_is_forgotten() -> None:
     before = [model.copy() for model in first_models()]
     encode_waves(within(smooth(), 10), SPAN)

@@ -6,18 +6,19 @@ import tracemalloc
 from typing import Any
 
 import msgpack
-import numpy as np
 import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError
-from velcodec.formats.footer import Footer, Quality
+from velcodec.formats.footer import Footer
+from velcodec.formats.quality import unpack_quality
 from velcodec.formats.varint import encode_varint
 
 LENGTHS = st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 200), max_size=20)
-QUALITY = st.builds(Quality, *[st.floats(width=32, allow_nan=False)] * 3)
+CODES = st.lists(st.integers(0, 254), min_size=4, max_size=4).map(bytes)
+QUALITY = CODES.map(lambda codes: unpack_quality(codes)[0])
 
 
 @settings(deadline=None, max_examples=20)
@@ -125,9 +126,3 @@ def test_columns_of_another_length_are_not_written() -> None:
         Footer((1, 2), ("a",))
     with pytest.raises(ValueError, match="found one twice"):
         Footer((1, 2), ("a", "a"))
-
-
-def test_quality_is_kept_to_float32() -> None:
-    own = Footer((1,), (), (Quality(38.123456789, 12.5, np.inf),))
-    found = Footer.from_bytes(own.to_bytes(), 1, "a.vlat").quality[0]
-    assert found == Quality(float(np.float32(38.123456789)), 12.5, np.inf)

@@ -60,7 +60,7 @@ def test_tiles_come_back_through_the_container() -> None:
 
 def test_keys_and_quality_come_back() -> None:
     keys = ["a", "β", "", "x" * 1024]
-    quality = [Quality(30.0 + i, 1.5, 200.0) for i in range(4)]
+    quality = [Quality(30.0 + i, 1.0, 256.0, 1.5) for i in range(4)]
     reader = VlatReader(archive(PAYLOADS, keys=keys, quality=quality))
     assert reader.keys == tuple(keys)
     assert reader.quality == tuple(quality)
@@ -279,7 +279,7 @@ def test_threads_share_a_reader(tmp_path: Path) -> None:
 
 # --- what a writer refuses ------------------------------------------------------------------------
 
-Q = Quality(30.0, 1.0, 9.0)
+Q = Quality(30.0, 1.0, 9.0, 1.0)
 REFUSED: dict[str, Callable[[VlatWriter], None]] = {
     "a key for the second only": lambda w: w.add(b"b", key="b"),
     "a quality for the second only": lambda w: w.add(b"b", quality=Q),

@@ -1,14 +1,16 @@
-"""Spending a budget of bytes: which tile size and step each model gets, so that a whole file fits.
+"""Spending a budget of bytes: which tile size, step and samples each model gets, so that all fit.
 
 The tile size and the middle of the steps are found on a sample of the models; then every model is
-quantised at a few steps around it, and bytes go first where they buy most PSNR. What is promised
-is the size of the real file; ideal code lengths only guide the search.
+quantised at a few steps around it, samples are coded beside its coarser latents, and bytes go
+first where they buy most PSNR. What is promised is the size of the real file; ideal code lengths
+only guide the search.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -36,11 +38,23 @@ FEW_TILES = 64
 COARSER, FINER = 6, 3
 """Step indices to go down while even the coarsest codes do not fit, up while all fit."""
 
-ENOUGH_DB = 50.0
-"""PSNR above which quality counts a tenth: bytes rather go to poorer models."""
+POOR_DB, BELOW = 32.0, 3.0
+ENOUGH_DB, BEYOND = 38.0, 0.15
+"""PSNR under which quality counts so much more, and above which so much less: bytes go first to
+poor models.
+"""
+
+POLISHINGS = 3
+"""Times that what was chosen is quantised better and the choice made anew."""
 
 ROUNDING_GAIN = 0.85
 """First guess of what rounding for rate saves over plain rounding."""
+
+ERRORS_M_S = (280.0, 170.0, 100.0, 60.0, 35.0, 20.0, 12.0, 6.0, 3.0, 0.0)
+"""Root mean square errors (0: bit for bit) of the samples that are offered."""
+
+REACH = 2.5
+"""Samples are tried where they may take so many times what a model has on average."""
 
 SPEND_TRIALS = 3
 ATTEMPTS = 16
@@ -50,47 +64,120 @@ Size = Callable[[Sequence[CodedModel]], int]
 """Real size in bytes of the whole file for these models."""
 
 
-def encode_to_budget(
-    fitter: Fitter, source: ModelSet, range_step: float, bytes_per_model: float, size: Size
-) -> list[CodedModel]:
-    """Code every model, in order, so that the file keeps to the budget, overhead included.
+class Spending:
+    """Some models coded in many ways, of which `fill` chooses what a budget allows.
 
-    Raises BudgetError with the least possible when even the coarsest coding takes more.
+    `beside` gives the options of a model (by its number here) that keep samples within several
+    bounds beside a latent; `size` the real size of the whole file for some choice.
     """
-    budget = bytes_per_model * len(source)
-    sample = _Sample(fitter, source, range_step, bytes_per_model)
-    tile, middle = sample.choose()
-    members = np.arange(len(source))
-    fitted = Fitted.empty(fitter, cut_models(source, members, tile, range_step))
-    options = _Options(len(source))
 
-    def offer(base: int) -> None:
-        options.add(code_members(fitter, fitted, members, np.full(len(source), base)))
+    def __init__(
+        self,
+        fitter: Fitter,
+        source: ModelSet,
+        range_step: float,
+        bytes_per_model: float,
+        size: Size,
+        samples: Samples | None,
+    ) -> None:
+        self.fitter, self.source, self.size, self.samples = fitter, source, size, samples
+        self.range_step, self.bytes_per_model = range_step, bytes_per_model
+        sample = _Sample(fitter, source, range_step, bytes_per_model)
+        tile, self.middle = sample.choose()
+        self.members = np.arange(len(source))
+        self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
+        self.options = _Options(len(source))
+        self.polished: set[tuple[int, int]] = set()
+        self.coarsest = max(0, self.middle + STEPS_AROUND[0])
+        self.finest = self.middle + STEPS_AROUND[-1]
+        few = len(self.fitted.cut) <= FEW_TILES
+        for offset in STEPS_AROUND + (STEPS_BETWEEN if few else ()):
+            if self.coarsest <= self.middle + offset <= fitter.last_step:
+                self._offer(self.middle + offset)
+        if samples is not None:
+            self._offer_samples()
 
-    coarsest = max(0, middle + STEPS_AROUND[0])
-    few = len(fitted.cut) <= FEW_TILES
-    for offset in STEPS_AROUND + (STEPS_BETWEEN if few else ()):
-        if coarsest <= middle + offset <= fitter.last_step:
-            offer(middle + offset)
-    while coarsest > 0 and size(options.cheapest()) > budget:
-        coarsest = max(0, coarsest - COARSER)
-        offer(coarsest)
-    if size(options.cheapest()) > budget:
-        _add_one_tile(fitter, fitted, range_step, options)
-        least = size(options.cheapest())
-        if least > budget:
-            raise BudgetError(
-                f"budget of {bytes_per_model:g} bytes per model: the least possible for these "
-                f"{len(source)} models is {-(-least // len(source))} bytes per model "
-                f"({least} bytes in all)"
-            )
-    chosen = options.fill(budget, size)
-    finest = middle + STEPS_AROUND[-1]
-    while finest < fitter.last_step and options.exhausted(chosen):
-        finest = min(fitter.last_step, finest + FINER)
-        offer(finest)
-        chosen = options.fill(budget, size)
-    return chosen
+    def fill(self, budget: float) -> list[CodedModel]:
+        """The best choice, in order, whose file takes at most `budget` bytes.
+
+        Raises BudgetError with the least possible when even the coarsest coding takes more.
+        """
+        while self.coarsest > 0 and self.size(self.options.cheapest()) > budget:
+            self.coarsest = max(0, self.coarsest - COARSER)
+            self._offer(self.coarsest)
+        if self.size(self.options.cheapest()) > budget:
+            _add_one_tile(self.fitter, self.fitted, self.range_step, self.options)
+            least = self.size(self.options.cheapest())
+            if least > budget:
+                models = len(self.source)
+                raise BudgetError(
+                    f"budget of {self.bytes_per_model:g} bytes per model: the least possible for "
+                    f"these {models} models is {-(-least // models)} bytes per model "
+                    f"({least} bytes in all)"
+                )
+        chosen = self.options.fill(budget, self.size)
+        while self.finest < self.fitter.last_step and self.options.exhausted(chosen):
+            self.finest = min(self.fitter.last_step, self.finest + FINER)
+            self._offer(self.finest)
+            chosen = self.options.fill(budget, self.size)
+        for _ in range(POLISHINGS):
+            if not self._polish(chosen):
+                break
+            chosen = self.options.fill(budget, self.size)
+        return chosen
+
+    def _offer(self, base: int) -> None:
+        bases = np.full(len(self.source), base)
+        self.options.add(code_members(self.fitter, self.fitted, self.members, bases, passes=0))
+
+    def _polish(self, chosen: list[CodedModel]) -> bool:
+        """Put integer descent, which takes long, to the latents that were chosen without it."""
+        rough = [
+            i
+            for i, model in enumerate(chosen)
+            if model.exact is None and model.tile == self.fitted.cut.tile
+            if (i, model.base) not in self.polished
+        ]
+        if not rough:
+            return False
+        bases = np.array([chosen[i].base for i in rough])
+        fine = code_members(self.fitter, self.fitted, np.array(rough), bases)
+        for i, model in zip(rough, fine, strict=True):
+            self.polished.add((i, model.base))
+            self.options.of[i] = [one for one in self.options.of[i] if one is not chosen[i]]
+            self.options.of[i].append(model)
+        return True
+
+    def _offer_samples(self) -> None:
+        """Samples beside the coarsest latents, for models where they may come within reach."""
+        assert self.samples is not None
+        allowed = 8.0 * self.bytes_per_model
+        bounds = {
+            int(i): near
+            for i in self.members
+            if (near := [e for e in ERRORS_M_S if self.samples.least(int(i), e) < REACH * allowed])
+        }
+        if not bounds:
+            return
+        if self.coarsest > 0:
+            self._offer(0)
+        for i, within in bounds.items():
+            latents = sorted(self.options.of[i], key=lambda model: model.bits)
+            for latent in latents[:: max(1, len(latents) // 2)][:2]:
+                self.options.of[i] += self.samples.beside(i, latent, within)
+            self.fitter.on_progress(i + 1, len(self.source), "samples")
+
+
+class Samples(Protocol):
+    """What can be had of models' samples."""
+
+    def least(self, i: int, max_error: float) -> float:
+        """About the fewest bits that model i's samples within a bound take beside a latent."""
+        ...
+
+    def beside(self, i: int, latent: CodedModel, max_errors: Sequence[float]) -> list[CodedModel]:
+        """Model i with its latent and its samples, within each bound."""
+        ...
 
 
 def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: _Options) -> None:
@@ -115,7 +202,9 @@ class _Upgrade:
 
 def _worth(model: CodedModel) -> float:
     """What a model's quality counts for."""
-    return min(model.psnr, ENOUGH_DB) + 0.1 * max(0.0, model.psnr - ENOUGH_DB)
+    psnr = model.psnr
+    poor, beyond = min(0.0, psnr - POOR_DB), max(0.0, psnr - ENOUGH_DB)
+    return min(psnr, ENOUGH_DB) + (BELOW - 1.0) * poor + BEYOND * beyond
 
 
 class _Options:
@@ -253,7 +342,7 @@ class _Sample:
     def _at(self, fitted: Fitted, tiles: Int64, positions: Int64, base: int) -> tuple[float, float]:
         """Mean bits and mean PSNR of the sample at one base step."""
         cut = fitted.cut
-        trial = quantise_tiles(self.fitter, fitted, np.full(len(cut), base), tiles)
+        trial = quantise_tiles(self.fitter, fitted, np.full(len(cut), base), tiles, passes=0)
         cost = member_mean(cut, tiles, trial.bits + TILE_OVERHEAD_BITS, positions)
         mse = member_mean(cut, tiles, trial.error, positions)
         bits = float((cost * np.diff(cut.first)).mean())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from velcodec.codec.cut import Cut, ModelSet
+from velcodec.codec.cut import ModelSet
 from velcodec.codec.fitting import Fitted, Fitter, Quantised, quantise_tiles
 from velcodec.codec.render import RenderTiles, render_grid, render_tiles
 from velcodec.coordinates import Float64
@@ -16,7 +16,7 @@ from velcodec.decoder import Decoder
 from velcodec.formats.exact.stream import ExactStream
 from velcodec.formats.tile_stream import Tiles
 from velcodec.metrics import psnr_of_mse
-from velcodec.quantise import dequantise
+from velcodec.quantise import DESCENT_PASSES, dequantise
 from velcodec.tiling import Int64, Tiling
 
 TILE_OVERHEAD_BITS = 28.5
@@ -26,8 +26,9 @@ TILE_OVERHEAD_BITS = 28.5
 @dataclass(frozen=True)
 class CodedModel:
     """One model's tiles. `tile` is the nominal tile size and `base` the base step index they were
-    made with; `mse` in (m/s)^2 is measured on the blended rendering; `bits` is an ideal length.
-    An `exact` stream may stand beside the tiles, or alone.
+    made with; `mse` in (m/s)^2 is measured on the native grid; `bits` is an ideal length. An
+    `exact` stream may stand beside the tiles, or alone. `distance` says how far the model lies from
+    those that the decoder was trained on; not a number where no latent was fitted.
     """
 
     tiling: Tiling
@@ -37,6 +38,7 @@ class CodedModel:
     mse: float
     bits: float
     exact: ExactStream | None = None
+    distance: float = np.nan
 
     @property
     def psnr(self) -> float:
@@ -63,11 +65,15 @@ def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:
 
 
 def code_members(
-    fitter: Fitter, fitted: Fitted, positions: Int64, bases: Int64
+    fitter: Fitter,
+    fitted: Fitted,
+    positions: Int64,
+    bases: Int64,
+    passes: int = DESCENT_PASSES,
 ) -> list[CodedModel]:
     """Fit (where not done yet), quantise and measure the cut's members at `positions`.
 
-    `bases` has one base step index for each of them.
+    `bases` has one base step index for each of them; `passes` is for `quantise_tiles`.
     """
     cut = fitted.cut
     base_of_tile = np.zeros(len(cut), dtype=np.int64)
@@ -77,13 +83,15 @@ def code_members(
         chosen.append(np.arange(len(cut))[cut.tiles_of(int(position))])
     tiles = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
     fitted.fit(fitter, tiles)
-    quantised = quantise_tiles(fitter, fitted, base_of_tile, tiles)
-    return _assemble(fitter, cut, quantised, positions, bases)
+    quantised = quantise_tiles(fitter, fitted, base_of_tile, tiles, passes)
+    return assemble(fitter, fitted, quantised, positions, bases)
 
 
-def _assemble(
-    fitter: Fitter, cut: Cut, quantised: Quantised, positions: Int64, bases: Int64
+def assemble(
+    fitter: Fitter, fitted: Fitted, quantised: Quantised, positions: Int64, bases: Int64
 ) -> list[CodedModel]:
+    """The cut's members at `positions`, of which `quantised` has every tile, in order."""
+    cut = fitted.cut
     coded, row = [], 0
     for position, base in zip(positions, bases, strict=True):
         numbers = cut.tiles_of(int(position))
@@ -103,7 +111,8 @@ def _assemble(
         else:
             mse = _blended_error(fitter, cut.source, int(cut.members[position]), tiles, tiling)
         bits = float(quantised.bits[rows].sum()) + TILE_OVERHEAD_BITS * tiling.tiles
-        coded.append(CodedModel(tiling, tiles, cut.tile, int(base), mse, bits))
+        distance = float(np.sqrt(fitted.strangeness[numbers].mean()))
+        coded.append(CodedModel(tiling, tiles, cut.tile, int(base), mse, bits, distance=distance))
     return coded
 
 

@@ -1,44 +1,51 @@
 """Encoding: from models to the bytes of an archive, measured with the reader's own code.
 
-`encode` fits, quantises and packs; the result knows its summary and writes itself. The same models,
-options, decoder, device and number of threads give the same bytes; another number of threads may
-round a latent's last bits otherwise and so choose another coefficient here and there.
+`encode` keeps a promise: it fits, quantises, codes, packs, reads everything back and measures it.
+The same models, options, decoder, device and number of threads give the same bytes; another number
+of threads may round a latent's last bits otherwise, and so choose another coefficient here and
+there.
 """
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from velcodec.codec.budget import encode_to_budget
+from velcodec.codec.budget import Spending
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
-from velcodec.codec.exact import check_samples, encode_samples, with_streams
+from velcodec.codec.exact import SampleCoder, code_samples
 from velcodec.codec.fitting import Fitter
-from velcodec.codec.rungs import QUALITY_FLOOR_DB, encode_to_floor
-from velcodec.codec.write import MODELS_AT_ONCE, Contents, archive_bytes
-from velcodec.formats.errors import OptionError, VerificationError
-from velcodec.formats.vlat import VlatReader
-from velcodec.stored import read_models
+from velcodec.codec.measure import Measured, measure
+from velcodec.codec.promise import Promise
+from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
+from velcodec.codec.target import encode_to_target
+from velcodec.codec.write import Contents, archive_bytes
+from velcodec.formats.errors import BudgetError, QualityError
+from velcodec.formats.quality import Quality
 
-log = logging.getLogger(__name__)
+BUDGET_GROUP = 1000
+"""Models in order that keep to a budget together, so that streams and clusters do too."""
 
-RANGE_STEP_M_S = 4.0
-"""Grid of the tiles' value ranges; the same for every budget, so that the least possible is too."""
+BUDGET_TRIALS = 6
+ROUNDING_DB = 0.005
+"""A target is exceeded by so much, for the rounding to the samples' dtype."""
+
+SMALL_ERRORS = 3.0
+"""First guess of what mean errors are below, and greatest ones above, the root mean square."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What an encoding cost and what it delivers, at the native grid.
+    """What an encoding cost and what it delivers, measured at the native grid.
 
-    PSNR (dB, over 3000 m/s) is measured on every model's rendering. `under_floor` names the models
-    that the default mode's ladder could not bring to the quality floor; it is empty when a budget
-    was given, which promises bytes and not quality. `exact` and `latents` count the models that
-    hold an exact stream and a latent; `max_error_m_s` is measured where samples are exact streams'.
+    PSNR in dB over 3000 m/s. `latent`, `samples` and `both` count the models stored in each way;
+    `distance` is the farthest model's from what the decoder was trained on, where one was fitted.
     """
 
     models: int
@@ -48,10 +55,12 @@ class Summary:
     mean_psnr: float
     worst_psnr: float
     worst_model: str
-    under_floor: tuple[str, ...] = ()
-    max_error_m_s: float | None = None
-    exact: int = 0
-    latents: int = 0
+    max_error_m_s: float
+    latent: int
+    samples: int
+    both: int
+    distance: float | None
+    farthest_model: str | None
 
     @property
     def bytes_per_model(self) -> float:
@@ -70,10 +79,14 @@ class Summary:
             "mean_psnr": self.mean_psnr,
             "worst_psnr": self.worst_psnr,
             "worst_model": self.worst_model,
-            "under_floor": list(self.under_floor),
             "max_error_m_s": self.max_error_m_s,
-            "exact": self.exact,
-            "latents": self.latents,
+            "representations": {
+                "latent": self.latent,
+                "samples": self.samples,
+                "samples and latent": self.both,
+            },
+            "distance": self.distance,
+            "farthest_model": self.farthest_model,
         }
 
 
@@ -89,132 +102,141 @@ class Encoded:
         stream.write(self.data)
 
 
-def encode(
+def encode(fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise) -> Encoded:
+    """Encode every model of `source` as promised; every record is read back and measured.
+
+    Raises BudgetError, QualityError or VerificationError, naming the model, where the promise
+    cannot be kept.
+    """
+    coder = None if promise.latent_only else SampleCoder(source, fitter.decoder)
+    if promise.bytes_per_model is not None:
+        return _Budget(fitter, source, contents, promise, coder).encode()
+    if promise.within is not None:
+        assert coder is not None
+        latents = None
+        if promise.keep_latent:
+            latents = encode_to_psnr(fitter, source, contents.range_step, TARGET_DB)
+        coded = code_samples(coder, promise.within, latents, fitter.on_progress)
+        return _finish(fitter, source, contents, coded, coder, promise.within)
+    target = promise.target_db
+    assert target is not None
+    coded = encode_to_target(fitter, source, contents.range_step, target + ROUNDING_DB, coder)
+    encoded = _finish(fitter, source, contents, coded, coder)
+    if encoded.summary.worst_psnr < target:
+        raise QualityError(
+            f"model {encoded.summary.worst_model}: the best of its latents is "
+            f"{encoded.summary.worst_psnr:.2f} dB, expected {target:g} dB: leave out --latent-only "
+            "(latent_only) to store samples too, or ask for less"
+        )
+    return encoded
+
+
+class _Budget:
+    """Groups of models, each of which keeps to the budget, and the whole file too."""
+
+    def __init__(
+        self,
+        fitter: Fitter,
+        source: ModelSet,
+        contents: Contents,
+        promise: Promise,
+        coder: SampleCoder | None,
+    ) -> None:
+        assert promise.bytes_per_model is not None
+        self.fitter, self.source, self.contents, self.coder = fitter, source, contents, coder
+        self.bytes_per_model = promise.bytes_per_model
+        # Groups of nearly one size: a last one of a few models would have nothing to share.
+        count = -(-len(source) // BUDGET_GROUP)
+        ends = [len(source) * k // count for k in range(count + 1)]
+        self.groups = [range(a, b) for a, b in pairwise(ends)]
+        self.spendings = [self._spending(group) for group in self.groups]
+
+    def _spending(self, group: range) -> Spending:
+        part = self.contents.part(group)
+        models = ModelSet(self.source.models[group.start : group.stop], self.source.units)
+
+        def size(coded: Sequence[CodedModel]) -> int:
+            whole = replace(part, exact=None if self.coder is None else self.coder.coding)
+            once = (1.0 - len(group) / len(self.source)) * len(part.header.to_bytes())
+            rows = [_guess(model) for model in coded]
+            return math.ceil(len(archive_bytes(whole, coded, rows)) - once)
+
+        samples = None if self.coder is None else _Part(self.coder, group.start)
+        return Spending(self.fitter, models, part.range_step, self.bytes_per_model, size, samples)
+
+    def encode(self) -> Encoded:
+        """The archive; columns of what was measured are longer or shorter than was guessed, so it
+        may take a few attempts.
+        """
+        allowed = self.bytes_per_model * len(self.source)
+        share = 1.0
+        for _ in range(BUDGET_TRIALS):
+            coded = []
+            for group, spending in zip(self.groups, self.spendings, strict=True):
+                coded += spending.fill(share * self.bytes_per_model * len(group))
+            encoded = _finish(self.fitter, self.source, self.contents, coded, self.coder)
+            over = len(encoded.data) - allowed
+            if over <= 0:
+                return encoded
+            share *= 1.0 - (over + 1.0) / allowed
+        raise BudgetError(
+            f"budget of {self.bytes_per_model:g} bytes per model: found {len(encoded.data)} bytes "
+            f"in all, expected at most {allowed:g}"
+        )
+
+
+class _Part:
+    """Some of a coder's models, numbered from `first` on."""
+
+    def __init__(self, coder: SampleCoder, first: int) -> None:
+        self.coder, self.first = coder, first
+
+    def least(self, i: int, max_error: float) -> float:
+        return self.coder.least(i + self.first, max_error)
+
+    def beside(self, i: int, latent: CodedModel, max_errors: Sequence[float]) -> list[CodedModel]:
+        return self.coder.beside(i + self.first, latent, max_errors)
+
+
+def _guess(model: CodedModel) -> Quality:
+    """About what will be measured of a model, for the length of the index."""
+    rms = model.mse**0.5
+    return Quality(model.psnr, rms / SMALL_ERRORS, rms * SMALL_ERRORS, model.distance)
+
+
+def _finish(
     fitter: Fitter,
     source: ModelSet,
     contents: Contents,
-    *,
-    bytes_per_model: float | None = None,
-    floor_db: float = QUALITY_FLOOR_DB,
+    coded: Sequence[CodedModel],
+    coder: SampleCoder | None,
+    within: float | None = None,
 ) -> Encoded:
-    """Encode every model of `source`.
-
-    Without `bytes_per_model` every model takes the decoder's default step, and what it needs beyond
-    to reach `floor_db`. Raises BudgetError when `bytes_per_model` cannot be kept.
-    """
-    if bytes_per_model is None:
-        coded = encode_to_floor(fitter, source, contents.range_step, floor_db)
-    else:
-        coded = encode_to_budget(
-            fitter,
-            source,
-            contents.range_step,
-            bytes_per_model,
-            lambda models: len(archive_bytes(contents, models)),
-        )
+    """The archive of these models, with what reading it back showed."""
+    contents = replace(contents, exact=None if coder is None else coder.coding)
     data = archive_bytes(contents, coded)
-    _check_readable(data, contents, coded)
-    promised = floor_db if bytes_per_model is None else None
-    summary = _summary(source, contents, coded, len(data), promised)
-    if summary.under_floor:
-        log.warning(
-            "%d of %d models stay under %g dB at the finest step and smallest tiles, the worst "
-            "(%s) at %.1f dB",
-            len(summary.under_floor),
-            summary.models,
-            floor_db,
-            summary.worst_model,
-            summary.worst_psnr,
-        )
-    return Encoded(data, summary)
-
-
-def encode_within(
-    fitter: Fitter,
-    source: ModelSet,
-    contents: Contents,
-    *,
-    max_error: float,
-    keep_latent: bool = False,
-    floor_db: float = QUALITY_FLOOR_DB,
-) -> Encoded:
-    """Encode every sample of `source` within `max_error` m/s, bit for bit where that is 0.
-
-    `keep_latent` stores a latent beside, of `floor_db` or its best, so that other grids can be
-    rendered. What was written is read back; VerificationError where it breaks the promise.
-    """
-    coding, streams = encode_samples(source, max_error, fitter.on_progress)
-    latents = None
-    if keep_latent:
-        latents = encode_to_floor(fitter, source, contents.range_step, floor_db)
-    coded = with_streams(source, streams, latents)
-    contents = replace(contents, header=replace(contents.header, exact=coding))
-    data = archive_bytes(contents, coded)
-    errors = _errors_read_back(data, source, contents, max_error)
-    measured = [replace(c, mse=mse) for c, (mse, _) in zip(coded, errors, strict=True)]
-    summary = _summary(source, contents, measured, len(data), None)
-    return Encoded(data, replace(summary, max_error_m_s=max(worst for _, worst in errors)))
-
-
-def _errors_read_back(
-    data: bytes, source: ModelSet, contents: Contents, max_error: float
-) -> list[tuple[float, float]]:
-    """Mean squared and greatest error of every model as a reader gets it."""
-    reader = VlatReader(data)
-    found = []
-    for first in range(0, len(source), MODELS_AT_ONCE):
-        some = range(first, min(first + MODELS_AT_ONCE, len(source)))
-        for number, stored in zip(
-            some, read_models(reader, lambda: contents.tables, some), strict=True
-        ):
-            key = contents.key(number)
-            found.append(check_samples(source, number, key, stored.samples, max_error))
-    return found
-
-
-def _check_readable(data: bytes, contents: Contents, coded: Sequence[CodedModel]) -> None:
-    """Read every record back with the reader's own code: the tiles measured are those stored."""
-    reader = VlatReader(data)
-    for first in range(0, len(coded), MODELS_AT_ONCE):
-        some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
-        for number, stored in zip(
-            some, read_models(reader, lambda: contents.tables, some), strict=True
-        ):
-            ours = coded[number]
-            varied = ours.tiles.high > ours.tiles.low
-            same = (
-                stored.tiling == ours.tiling
-                and np.array_equal(stored.tiles.low, ours.tiles.low)
-                and np.array_equal(stored.tiles.high, ours.tiles.high)
-                and np.array_equal(stored.tiles.step[varied], ours.tiles.step[varied])
-                and np.array_equal(stored.tiles.coefficients, ours.tiles.coefficients)
-            )
-            if not same:
-                raise VerificationError(
-                    f"model {contents.key(number)}: does not read back as coded"
-                )
-
-
-def range_step(bytes_per_model: float | None) -> float:
-    """Grid (m/s) of the tiles' value ranges.
-
-    Raises OptionError for a budget that is not positive.
-    """
-    if bytes_per_model is not None and not bytes_per_model > 0:
-        raise OptionError(f"bytes per model: expected more than 0, found {bytes_per_model:g}")
-    return RANGE_STEP_M_S
+    measured = measure(fitter, source, contents, coded, data, within)
+    rows = [
+        Quality(m.psnr, m.mae, m.max_error, model.distance)
+        for m, model in zip(measured, coded, strict=True)
+    ]
+    data = archive_bytes(contents, coded, rows)
+    return Encoded(data, _summary(source, contents, coded, measured, len(data)))
 
 
 def _summary(
     source: ModelSet,
     contents: Contents,
     coded: Sequence[CodedModel],
+    measured: Sequence[Measured],
     size: int,
-    promised_db: float | None,
 ) -> Summary:
-    psnr = np.array([model.psnr for model in coded])
+    psnr = np.array([one.psnr for one in measured])
     worst = int(psnr.argmin())
-    under = np.flatnonzero(psnr < (-np.inf if promised_db is None else promised_db))
+    latents = np.array([len(model.tiles.step) > 0 for model in coded])
+    exact = np.array([model.exact is not None for model in coded])
+    distance = np.array([model.distance for model in coded])
+    farthest = int(np.nanargmax(distance)) if np.isfinite(distance).any() else None
     return Summary(
         models=len(coded),
         tiles=sum(len(model.tiles.step) for model in coded),
@@ -223,7 +245,10 @@ def _summary(
         mean_psnr=float(psnr.mean()),
         worst_psnr=float(psnr[worst]),
         worst_model=contents.key(worst),
-        under_floor=tuple(contents.key(int(i)) for i in under),
-        exact=sum(model.exact is not None for model in coded),
-        latents=sum(len(model.tiles.step) > 0 for model in coded),
+        max_error_m_s=max(one.max_error for one in measured),
+        latent=int((latents & ~exact).sum()),
+        samples=int((exact & ~latents).sum()),
+        both=int((exact & latents).sum()),
+        distance=None if farthest is None else float(distance[farthest]),
+        farthest_model=None if farthest is None else contents.key(farthest),
     )

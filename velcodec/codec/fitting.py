@@ -21,7 +21,7 @@ from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
-from velcodec.quantise import dequantise, quantise
+from velcodec.quantise import DESCENT_PASSES, dequantise, quantise
 from velcodec.stored import tables_of
 from velcodec.tiling import Int64
 
@@ -88,17 +88,22 @@ def _points(like: Tensor, grid: tuple[int, int]) -> Tensor:
 
 @dataclass
 class Fitted:
-    """Latents of a cut's tiles, float32 on the CPU; rows of tiles not fitted are zero."""
+    """Latents of a cut's tiles, float32 on the CPU; rows of tiles not fitted are zero.
+
+    `strangeness` (tiles,) is how much a tile's latent and what it misses cost, per coefficient,
+    where a tile of the kind that the decoder was trained on costs about 1.
+    """
 
     cut: Cut
     latents: Tensor
     known: NDArray[np.bool_]
+    strangeness: Float64
 
     @classmethod
     def empty(cls, fitter: Fitter, cut: Cut) -> Fitted:
         """No tile fitted yet; constant tiles need no fit."""
         latents = torch.zeros(len(cut), fitter.decoder.latent_size)
-        return cls(cut, latents, cut.high <= cut.low)
+        return cls(cut, latents, cut.high <= cut.low, np.zeros(len(cut)))
 
     def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
         """Fit those of `tiles` (default all) that are not known yet, for about step `base`."""
@@ -122,9 +127,23 @@ class Fitted:
                 options=fitter.options,
             )
             self.latents[torch.as_tensor(group)] = latents.to(self.latents)
+            self.strangeness[group] = _strangeness(fitter, latents, target, points)
             self.known[group] = True
             done += len(group)
             fitter.on_progress(done, total, "fit")
+
+
+@torch.no_grad()
+def _strangeness(fitter: Fitter, latents: Tensor, target: Tensor, points: Tensor) -> Float64:
+    """What the fit minimises, at the decoder's default step, over the prior's weight and size."""
+    decoder = fitter.decoder
+    default = torch.full((1,), fitter.base_step, device=target.device)
+    missed = (decoder(points, latents) - target).square().mean(dim=1) / decoder.prior_weight(
+        default
+    )
+    spread = (decoder.prior_precision * latents.square()).sum(dim=1)
+    found: Float64 = ((missed + spread) / decoder.latent_size).double().cpu().numpy()
+    return found
 
 
 @dataclass
@@ -143,9 +162,15 @@ class Quantised:
 
 
 def quantise_tiles(
-    fitter: Fitter, fitted: Fitted, base: Int64, tiles: Int64 | None = None
+    fitter: Fitter,
+    fitted: Fitted,
+    base: Int64,
+    tiles: Int64 | None = None,
+    passes: int = DESCENT_PASSES,
 ) -> Quantised:
-    """Quantise `tiles` (default all) at base step index `base`, one per tile of the cut."""
+    """Quantise `tiles` (default all) at base step index `base`, one per tile of the cut, with at
+    most so many passes of integer descent.
+    """
     cut, decoder = fitted.cut, fitter.decoder
     chosen = np.arange(len(cut)) if tiles is None else tiles
     step = step_indices(decoder.steps, base, cut.low, cut.high)
@@ -158,7 +183,7 @@ def quantise_tiles(
         target, points, _ = _targets(fitter, cut, group)
         index = torch.as_tensor(step[group], device=target.device)
         latents = fitted.latents[torch.as_tensor(group)].to(target)
-        integers = quantise(decoder, latents, target, points, index)
+        integers = quantise(decoder, latents, target, points, index, passes=passes)
         values = tile_values(
             decoder,
             render_tiles(

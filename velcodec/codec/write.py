@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from velcodec.codec.coded import CodedModel
+from velcodec.formats.exact.stream import ExactCoding
+from velcodec.formats.quality import Quality
 from velcodec.formats.record import Record, pack_record
 from velcodec.formats.tile_stream import LatentTables, TileCoding, encode_tiles
 from velcodec.formats.vlat import Header, VlatWriter
@@ -19,13 +21,17 @@ from velcodec.tiling import Int64
 
 MODELS_AT_ONCE = 4096
 
+RANGE_STEP_M_S = 4.0
+"""Grid of the tiles' value ranges; the same for every budget, so that the least possible is too."""
+
 
 @dataclass(frozen=True)
 class Contents:
     """What an archive holds beside its models' tiles.
 
-    `header` is complete but for the coding and whether models are tiled; `layout_of` (n,) numbers
-    each model's layout in it; `keys` are None where the models' numbers are their keys.
+    `header` is complete but for the codings and whether models are tiled; `layout_of` (n,) numbers
+    each model's layout in it; `keys` are None where the models' numbers are their keys; `exact`
+    lists all domains that streams may be in.
     """
 
     header: Header
@@ -33,6 +39,13 @@ class Contents:
     keys: tuple[str, ...] | None
     tables: LatentTables
     range_step: float
+    exact: ExactCoding | None = None
+
+    def part(self, models: range) -> Contents:
+        """The same for some neighbouring models."""
+        some = slice(models.start, models.stop)
+        keys = None if self.keys is None else self.keys[some]
+        return replace(self, layout_of=self.layout_of[some], keys=keys)
 
     def key(self, i: int) -> str:
         """Key of model i."""
@@ -40,17 +53,31 @@ class Contents:
 
 
 def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
-    """The header with the tile coding that fits these models."""
+    """The header with the tile coding and the domains that these models need."""
     tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
     varied = tiles.high > tiles.low
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step[varied], contents.range_step)
     tiled = any(model.tiling.tiles > 1 for model in models)
-    return replace(contents.header, coding=coding, tiled=tiled)
+    exact = None
+    used = _used_domains(models)
+    if contents.exact is not None and used:
+        guided = any(model.exact is not None and model.exact.guided for model in models)
+        domains = tuple(contents.exact.domains[number] for number in used)
+        exact = replace(
+            contents.exact, domains=domains, guided=contents.exact.guided if guided else 0
+        )
+    return replace(contents.header, coding=coding, tiled=tiled, exact=exact)
+
+
+def _used_domains(models: Sequence[CodedModel]) -> list[int]:
+    """Numbers of the domains that streams are in, in rising order."""
+    return sorted({model.exact.domain for model in models if model.exact is not None})
 
 
 def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -> list[bytes]:
     """The record payload of every model."""
     found: list[bytes] = []
+    place = {number: k for k, number in enumerate(_used_domains(models))}
     for first in range(0, len(models), MODELS_AT_ONCE):
         some = models[first : first + MODELS_AT_ONCE]
         latents = [model.tiles for model in some if len(model.tiles.step)]
@@ -62,25 +89,39 @@ def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -
             own = streams[at : at + len(model.tiles.step)]
             at += len(own)
             z, x = model.tiling.z, model.tiling.x
+            exact = model.exact
+            if exact is not None:
+                exact = replace(exact, domain=place[exact.domain])
             record = Record(
-                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, model.exact
+                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, exact
             )
             found.append(pack_record(record, header))
     return found
 
 
-def write_archive(stream: BinaryIO, contents: Contents, models: Sequence[CodedModel]) -> Header:
+def write_archive(
+    stream: BinaryIO,
+    contents: Contents,
+    models: Sequence[CodedModel],
+    quality: Sequence[Quality] | None = None,
+) -> Header:
     """Write the whole archive to `stream`, from front to back; its header."""
     header = archive_header(contents, models)
     writer = VlatWriter(stream, header)
     for i, payload in enumerate(payloads(contents, header, models)):
-        writer.add(payload, key=None if contents.keys is None else contents.keys[i])
+        writer.add(
+            payload,
+            key=None if contents.keys is None else contents.keys[i],
+            quality=None if quality is None else quality[i],
+        )
     writer.close()
     return header
 
 
-def archive_bytes(contents: Contents, models: Sequence[CodedModel]) -> bytes:
+def archive_bytes(
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+) -> bytes:
     """The whole archive as bytes."""
     stream = io.BytesIO()
-    write_archive(stream, contents, models)
+    write_archive(stream, contents, models, quality)
     return stream.getvalue()

@@ -105,14 +105,14 @@ class SirenMixture(Decoder):
             self.jump = nn.Parameter(torch.full((c.strata,), FIRST_JUMPS / c.strata))
             self.depth = nn.Parameter(torch.linspace(-0.9, 0.9, c.strata))
             self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
-        self._parts = self._part_sizes()
+        self.part_sizes = self._all_part_sizes()
         self.modulation = nn.Parameter(self._initial_modulation())
 
     @property
     def config(self) -> dict[str, Any]:
         return {"architecture": self.architecture, **asdict(self.settings)}
 
-    def _part_sizes(self) -> dict[str, int]:
+    def _all_part_sizes(self) -> dict[str, int]:
         """Rows of `modulation` that drive each part, in order."""
         c = self.settings
         w, k = c.width, c.components
@@ -138,7 +138,7 @@ class SirenMixture(Decoder):
         gain |= {"first_bias": 0.5, "hidden_bias": 0.5, "gate": 0.5}
         rows = [
             torch.randn(size, self.latent_size) * gain.get(part, 0.2)
-            for part, size in self._parts.items()
+            for part, size in self.part_sizes.items()
         ]
         return torch.cat(rows) / math.sqrt(self.latent_size)
 
@@ -146,8 +146,8 @@ class SirenMixture(Decoder):
         """Effective weights of each model, from latents (B, latent_size)."""
         c = self.settings
         batch = latent.shape[0]
-        split = (latent @ self.modulation.T).split(list(self._parts.values()), dim=1)
-        m = dict(zip(self._parts, split, strict=True))
+        split = (latent @ self.modulation.T).split(list(self.part_sizes.values()), dim=1)
+        m = dict(zip(self.part_sizes, split, strict=True))
         gates = m["gate"].chunk(c.hidden_layers, dim=1)
         shifts = m["hidden_bias"].chunk(c.hidden_layers, dim=1)
         hidden = [
@@ -213,8 +213,8 @@ class SirenMixture(Decoder):
         start = as_batched(points, latent.shape[0])
         batch, count = start.shape[:2]
         slope = start.new_empty(batch, count, self.modulation.shape[0])
-        names = list(self._parts)
-        part = dict(zip(names, slope.split(list(self._parts.values()), dim=2), strict=True))
+        names = list(self.part_sizes)
+        part = dict(zip(names, slope.split(list(self.part_sizes.values()), dim=2), strict=True))
 
         side = torch.tanh(start @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
         unfaulted = start + side @ w.fault_throw

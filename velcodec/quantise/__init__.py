@@ -83,4 +83,4 @@ def quantise(
     return integer_descent(decoder, result, target, points, step_index, costs, passes)
 
 
-__all__ = ["BitCosts", "dequantise", "integer_descent", "quantise"]
+__all__ = ["DESCENT_PASSES", "BitCosts", "dequantise", "integer_descent", "quantise"]

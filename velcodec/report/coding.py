@@ -17,6 +17,7 @@ from velcodec.codec.render import render_grid, render_tiles
 from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.fit import LMOptions
+from velcodec.formats.quality import Quality
 from velcodec.formats.vlat import VlatReader
 from velcodec.stored import StoredModel, read_models, tables_of
 
@@ -70,11 +71,12 @@ class Unquantised:
 
 @dataclass(frozen=True)
 class Stored:
-    """A family's archive, `size` bytes, and what is read back from it."""
+    """A family's archive, `size` bytes, and what is read back from it, with what was measured."""
 
     decoder: Decoder
     size: int
     models: list[StoredModel]
+    quality: tuple[Quality, ...]
 
     def rendering(self, i: int, res: Grid | None = None) -> Float64:
         """Model i, [z, x] m/s, at `res` or its native grid."""
@@ -122,7 +124,7 @@ def code_family(
         on_progress(done, total, f"{family.name}, {stage}")
 
     budget = budget_of(family, coding.bytes_per_model)
-    coding = replace(coding, bytes_per_model=budget)
+    coding = replace(coding, bytes_per_model=budget, psnr=None, latent_only=True)
     description = replace(description, source_sha256=family.source.sha256)
     encoded = encode(family.source, description, coding, told)
     members = np.arange(len(family))
@@ -133,5 +135,5 @@ def code_family(
     fitted.fit(fitter, base=fitter.last_step)
     reader = VlatReader(encoded.data)
     models = read_models(reader, lambda: tables_of(fitter.decoder), range(len(family)))
-    stored = Stored(fitter.decoder, len(encoded.data), models)
+    stored = Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
     return CodedFamily(family, budget, Unquantised(fitter.decoder, fitted), stored)

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from velcodec.codec.coded import CodedModel
-from velcodec.codec.encode import RANGE_STEP_M_S
 from velcodec.codec.fitting import Progress
-from velcodec.codec.write import Contents, archive_bytes
+from velcodec.codec.write import RANGE_STEP_M_S, Contents, archive_bytes
 from velcodec.decoder import LATENT_SIZE
 from velcodec.formats.tile_stream import TileCoding
 from velcodec.formats.vlat import Header
@@ -41,6 +40,7 @@ class Collection:
         self.models: list[StoredModel] = [
             model for coded in families for model in coded.stored.models
         ]
+        self.quality = [row for coded in families for row in coded.stored.quality]
         self.grid_bytes = float(
             np.mean([m.layout.nz * m.layout.nx * FLOAT_BYTES for m in self.models])
         )
@@ -65,7 +65,7 @@ class Collection:
         )
         # The writer reads nothing but tiling and tiles.
         coded = [CodedModel(m.tiling, m.tiles, 0, 0, 0.0, 0.0) for m in chosen]
-        return len(archive_bytes(contents, coded))
+        return len(archive_bytes(contents, coded, [self.quality[i] for i in numbers]))
 
 
 def split_cost(collection: Collection, order: Sequence[int]) -> tuple[float, float] | None:

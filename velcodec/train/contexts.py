@@ -1,14 +1,18 @@
 """Learn the integer network of exact coding from generated models.
 
     python -m velcodec.train.contexts contexts.safetensors --models 6000 --steps 6000
+    python -m velcodec.train.contexts guided.safetensors --models 1500 --steps 9000 --guided
 
 Models of the layered families are coded exactly and within bounds; what the network would have seen
 at each sample, and which class came, are the examples. The first pass codes with an indifferent
-network, the second with the one that it taught, because choices within a bound depend on it.
+network, the second with the one that it taught, because choices within a bound depend on it. A
+guided network sees a rendering of each model's latent too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +24,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from velcodec import synth
+from velcodec.coordinates import Float64
+from velcodec.decoder import load_decoder
 from velcodec.formats.atomic import atomic_write
 from velcodec.formats.exact.domain import allowed_codes, bounded_domains, exact_domain
 from velcodec.formats.exact.labels import encode_labels
-from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS
+from velcodec.formats.exact.neighbours import (
+    FEATURES,
+    FIRST,
+    PLAIN_FEATURES,
+    PLAIN_ROWS,
+    ROWS,
+)
 from velcodec.formats.exact.network import (
     ABOVE,
     CLASSES,
@@ -31,9 +43,9 @@ from velcodec.formats.exact.network import (
     LOGIT_SCALE,
     NARROW,
     SECOND_SCALE,
-    SHAPES,
     WIDTH,
     Network,
+    shapes,
 )
 
 FAMILIES = {
@@ -59,15 +71,22 @@ BATCH = 4096
 SPECKLED_SHARE = 0.6
 """Of the models with faults, how many get specks."""
 
+BOUNDS_OF_GUIDED = 3
+"""Ways to code each guided model, because its latent takes longest."""
+
+STEPS_OF_GUIDES = (-10, 6)
+"""From how many steps coarser than the decoder's default to how many finer guides are rendered."""
+
 Int64 = NDArray[np.int64]
 
 
 class Contexts(nn.Module):
     """The network in floating point; `integer` rounds it to what the codec uses."""
 
-    def __init__(self) -> None:
+    def __init__(self, guided: bool) -> None:
         super().__init__()
-        self.first = nn.EmbeddingBag(ROWS, WIDTH, mode="sum")
+        self.features = FEATURES if guided else PLAIN_FEATURES
+        self.first = nn.EmbeddingBag(ROWS if guided else PLAIN_ROWS, WIDTH, mode="sum")
         self.first_bias = nn.Parameter(torch.zeros(WIDTH))
         self.second = nn.Linear(WIDTH, NARROW)
         self.third = nn.Linear(NARROW, CLASSES)
@@ -75,7 +94,8 @@ class Contexts(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Logits (n, CLASSES), natural, from features' codes (n, FEATURES)."""
-        hidden = torch.relu(self.first(codes + torch.as_tensor(FIRST)) + self.first_bias)
+        rows = (codes + torch.as_tensor(FIRST))[:, : self.features]
+        hidden = torch.relu(self.first(rows) + self.first_bias)
         logits: Tensor = self.third(torch.relu(self.second(hidden)))
         return logits
 
@@ -100,11 +120,24 @@ class Contexts(nn.Module):
 
 def indifferent_network() -> Network:
     """All classes alike."""
-    return Network(**{name: np.zeros(shape, dtype=np.int64) for name, shape in SHAPES.items()})
+    zeros = {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes(PLAIN_ROWS).items()}
+    return Network(**zeros)
 
 
-def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float, int]]:
-    """Models (nz, nx) with the bound (m/s, 0: exact) and which of its domains they go into."""
+@dataclass(frozen=True)
+class Drawn:
+    """A model (nz, nx), the bound (m/s, 0: exact) and which of its domains it goes into; a
+    rendering (nz, nx) of its latent, if there is one.
+    """
+
+    model: NDArray[np.float32]
+    bound: float
+    choice: int
+    rendering: Float64 | None = None
+
+
+def draw_models(count: int, seed: int) -> list[Drawn]:
+    """So many models of all families, each with a bound."""
     rng = np.random.default_rng(seed)
     found = []
     shares = np.array(list(FAMILIES.values()))
@@ -115,11 +148,51 @@ def draw_models(count: int, seed: int) -> list[tuple[NDArray[np.float32], float,
             for clean in drawn.render(*shape).numpy():
                 speckled = "fault" in family and rng.random() < SPECKLED_SHARE
                 model = with_specks(clean, rng) if speckled else clean
-                whole = bool((model == np.rint(model)).all())
-                exact = whole and rng.random() < EXACT_SHARE
-                bound = 0.0 if exact else float(rng.choice(BOUNDS))
-                found.append((model.astype(np.float32), bound, int(rng.choice(CHOICES))))
+                found.append(_with_bound(model.astype(np.float32), rng))
     return found
+
+
+def _with_bound(
+    model: NDArray[np.float32], rng: np.random.Generator, rendering: Float64 | None = None
+) -> Drawn:
+    whole = bool((model == np.rint(model)).all())
+    exact = whole and rng.random() < EXACT_SHARE
+    bound = 0.0 if exact else float(rng.choice(BOUNDS))
+    return Drawn(model, bound, int(rng.choice(CHOICES)), rendering)
+
+
+def with_renderings(drawn: list[Drawn], seed: int) -> Iterator[Drawn]:
+    """Each model a few times, with bounds drawn afresh and a rendering of its latent."""
+    from velcodec.codec.cut import ModelSet, cut_models
+    from velcodec.codec.exact_render import ExactRenderer
+    from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles
+    from velcodec.fit import LMOptions
+    from velcodec.formats.tile_stream import Tiles
+
+    rng = np.random.default_rng(seed)
+    decoder = load_decoder()
+    quick = LMOptions(stages=((640, 4),), full_steps=1, adam_steps=60)
+    fitter = Fitter(decoder, options=quick)
+    renderer = ExactRenderer(decoder)
+    source = ModelSet([one.model for one in drawn], "m/s")
+    whole = max(max(one.model.shape) for one in drawn)
+    cut = cut_models(source, np.arange(len(drawn)), whole, 4.0)
+    fitted = Fitted.empty(fitter, cut)
+    with click.progressbar(cut.groups(), label="latents") as groups:
+        for group in groups:
+            fitted.fit(fitter, group)
+            base = fitter.base_step + rng.integers(*STEPS_OF_GUIDES, size=len(cut))
+            coded = quantise_tiles(fitter, fitted, base, group)
+            for row, number in enumerate(group):
+                tiles = Tiles(
+                    coded.coefficients[row : row + 1],
+                    coded.step[row : row + 1],
+                    cut.low[number : number + 1],
+                    cut.high[number : number + 1],
+                )
+                rendering = renderer.render(tiles, cut.tilings[int(number)])
+                for _ in range(BOUNDS_OF_GUIDED):
+                    yield _with_bound(drawn[int(number)].model, rng, rendering)
 
 
 def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -144,17 +217,19 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
 
 
 def examples(
-    models: list[tuple[NDArray[np.float32], float, int]], network: Network, seed: int
+    models: list[Drawn], network: Network, seed: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Codes (n, FEATURES), possible classes (n, CLASSES), class (n,) and weight (n,)."""
     rng = np.random.default_rng(seed)
     rows, weights = [], []
-    for model, bound, choice in models:
-        domain = bounded_domains([model], bound)[choice] if bound else exact_domain([model])
+    for one in models:
+        model, bound = one.model, one.bound
+        domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
         allowed = allowed_codes(model, domain, bound)
         assert allowed is not None
+        guide = None if one.rendering is None else domain.codes_near(one.rendering, model.dtype)
         trace = np.zeros((model.size, FEATURES + 2), dtype=np.int64)
-        if encode_labels(allowed, domain.span, domain.bound, network, trace) is None:
+        if encode_labels(allowed, domain.span, domain.bound, network, guide, trace) is None:
             continue
         plain = (trace[:, -1] == ABOVE) & (trace[:, ENDS_BELOW] > CLOSE)
         kept = ~plain | (rng.random(len(trace)) < 1 / KEPT_OF_CERTAIN)
@@ -203,7 +278,7 @@ def save_network(network: Network, path: Path) -> None:
     from safetensors.numpy import save
 
     tensors: dict[str, NDArray[Any]] = {}
-    for name in SHAPES:
+    for name in shapes(len(network.first)):
         weights = getattr(network, name)
         fits = abs(weights).max() < 1 << 15
         tensors[name] = np.ascontiguousarray(weights, dtype=np.int16 if fits else np.int32)
@@ -216,14 +291,18 @@ def save_network(network: Network, path: Path) -> None:
 @click.option("--models", default=6000, show_default=True)
 @click.option("--steps", default=6000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
-def main(target: Path, models: int, steps: int, seed: int) -> None:
+@click.option("--guided", is_flag=True, help="Learn from models beside their latents' renderings.")
+def main(target: Path, models: int, steps: int, seed: int, guided: bool) -> None:
     """Learn the network and write it to TARGET."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    contexts, network = Contexts(), indifferent_network()
-    for part, (share, length) in enumerate(((0.2, 0.3), (1.0, 1.0))):
-        drawn = draw_models(round(models * share), seed + part)
-        data = examples(drawn, network, seed)
+    contexts, network = Contexts(guided), indifferent_network()
+    drawn = draw_models(models, seed)
+    if guided:
+        drawn = list(with_renderings(drawn, seed))
+    for share, length in ((0.2, 0.3), (1.0, 1.0)):
+        some = drawn[:: round(1 / share)]
+        data = examples(some, network, seed)
         bits = train(contexts, data, round(steps * length), seed)
         network = contexts.integer()
         save_network(network, target)

@@ -60,7 +60,7 @@ def learn(count: int, seed: int) -> Models:
             step = short_integer(round(FINENESS * rng.uniform(*STEPS)))
             q = quantise(analyse((codes - offset) << FRACTION), step)
             allowed = np.stack([codes - FINENESS, codes, codes + FINENESS], -1)
-            write(q, step, allowed, SPAN, offset, None, models, rate)
+            write(q, step, allowed, SPAN, offset, models, rate)
     return models
 
 

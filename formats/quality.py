@@ -1,0 +1,65 @@
+"""What a model's decoding was measured to miss, as four bytes in the index.
+
+Rounded so that a model is never worse than its figures say: PSNR down, errors and distance up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+COLUMNS = 4
+UNKNOWN = 255
+
+PSNR_STEP_DB = 0.5
+LEAST_ERROR_M_S = 2.0**-10
+ERROR_STEPS = 4
+"""Steps to a doubling of errors."""
+
+DISTANCE_STEP = 0.125
+
+
+class Quality(NamedTuple):
+    """PSNR in dB over 3000 m/s at the native grid, mean and greatest absolute error in m/s, and how
+    far the model lies from those that the decoder was trained on (about 1: as they do; not a number
+    where no latent was fitted).
+    """
+
+    psnr_db: float
+    mae_m_s: float
+    max_error_m_s: float
+    distance: float
+
+
+def pack_quality(rows: Sequence[Quality]) -> bytes:
+    """A byte of each row's PSNR, then of the other columns."""
+    psnr, mae, worst, distance = np.array(rows, dtype=np.float64).reshape(-1, COLUMNS).T
+    whole = np.clip(np.floor(psnr / PSNR_STEP_DB), 0, UNKNOWN)
+    far = np.ceil(np.nan_to_num(distance, nan=np.inf) / DISTANCE_STEP)
+    columns = whole, _error_codes(mae), _error_codes(worst), np.clip(far, 0, UNKNOWN)
+    return np.stack(columns).astype(np.uint8).tobytes()
+
+
+def unpack_quality(data: bytes) -> tuple[Quality, ...]:
+    """The inverse of `pack_quality`, to the precision kept; `data` has four bytes for each row."""
+    codes = np.frombuffer(data, dtype=np.uint8).reshape(COLUMNS, -1).astype(np.float64)
+    psnr, mae, worst, distance = codes
+    far = np.where(distance == UNKNOWN, np.nan, distance * DISTANCE_STEP)
+    columns = psnr * PSNR_STEP_DB, _errors(mae), _errors(worst), far
+    return tuple(Quality(*row) for row in np.stack(columns, axis=1).tolist())
+
+
+def _error_codes(errors: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        doublings = np.log2(errors / LEAST_ERROR_M_S)
+    # What a code stands for comes back as that code, though its logarithm may be a little more.
+    code = 1.0 + np.ceil(ERROR_STEPS * doublings - 1e-9)
+    return np.where(errors > 0, np.clip(code, 1, UNKNOWN), 0.0)
+
+
+def _errors(codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    found = LEAST_ERROR_M_S * 2.0 ** ((codes - 1.0) / ERROR_STEPS)
+    return np.where(codes == 0, 0.0, np.where(codes == UNKNOWN, np.inf, found))

@@ -1,0 +1,168 @@
+"""What a user asks for is what a reader gets: PSNR or size; what cannot be had is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from checkers import layered
+
+import velcodec
+from velcodec.api import Coding, Description, encode
+from velcodec.codec import encode as encoding
+from velcodec.codec import rungs
+from velcodec.codec.encode import Encoded
+from velcodec.codec.rungs import TARGET_DB
+from velcodec.decoder import Decoder
+from velcodec.formats.errors import BudgetError, OptionError, QualityError
+from velcodec.metrics import mae, max_error, psnr
+
+
+def smooth(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
+    """Models without an edge, float32 m/s."""
+    random = np.random.default_rng(seed)
+    z, x = np.mgrid[0:nz, 0:nx] / max(nz, nx)
+    waves = [
+        np.cos(np.pi * (random.uniform(0, 3) * z + random.uniform(0, 3) * x + random.random()))
+        for _ in range(6 * count)
+    ]
+    return (3000 + 200 * np.sum(np.reshape(waves, (count, 6, nz, nx)), axis=1)).astype(np.float32)
+
+
+def made(models: np.ndarray, tiny: Decoder, **options: object) -> Encoded:
+    return encode(models, Description(), Coding(decoder=tiny, **options))  # type: ignore[arg-type]
+
+
+def decibels(encoded: Encoded, models: np.ndarray) -> list[float]:
+    back = velcodec.decompress(encoded.data)
+    return [psnr(a, b) for a, b in zip(models, back, strict=True)]
+
+
+@pytest.mark.parametrize("target", [None, 28.0, 50.0])
+@pytest.mark.parametrize("kind", [layered, smooth])
+def test_every_model_reaches_its_psnr(tiny: Decoder, kind: object, target: float | None) -> None:
+    models = kind(2, 16, 14, seed=1)  # type: ignore[operator]
+    encoded = made(models, tiny, psnr=target)
+    assert min(decibels(encoded, models)) >= (TARGET_DB if target is None else target)
+    with velcodec.open(encoded.data) as archive:
+        assert archive.decode(0, 31).shape == (31, 31)  # the latent is always there
+
+
+def test_the_summary_is_true(tiny: Decoder) -> None:
+    models = layered(4, 16, 14, seed=1)
+    encoded = made(models, tiny)
+    summary, found = encoded.summary, decibels(encoded, models)
+    back = velcodec.decompress(encoded.data)
+    assert summary.bytes == len(encoded.data)
+    assert summary.bytes_per_model == len(encoded.data) / 4
+    assert summary.input_bytes == models.nbytes
+    assert summary.mean_psnr == pytest.approx(np.mean(found), abs=1e-3)
+    assert summary.worst_psnr == pytest.approx(min(found), abs=1e-3)
+    assert summary.worst_model == str(int(np.argmin(found)))
+    assert summary.max_error_m_s == pytest.approx(max_error(models, back), rel=1e-4)
+    assert summary.latent + summary.samples + summary.both == 4
+
+
+def test_what_was_measured_is_stored_with_each_model(tiny: Decoder) -> None:
+    models = layered(3, 16, 14, seed=1)
+    with velcodec.open(made(models, tiny).data) as archive:
+        for number, stored in enumerate(archive.quality or ()):
+            back = archive[number]
+            assert stored.psnr_db <= psnr(models[number], back) < stored.psnr_db + 0.51
+            assert mae(models[number], back) <= stored.mae_m_s * 1.001
+            assert max_error(models[number], back) <= stored.max_error_m_s * 1.001
+            assert stored.distance > 0
+        assert archive.quality is not None
+        assert archive.info()["quality"]["worst_psnr_db"] == min(q.psnr_db for q in archive.quality)
+
+
+def test_a_higher_psnr_takes_more_bytes(tiny: Decoder) -> None:
+    models = smooth(2, 16, 16)
+    sizes = [len(made(models, tiny, psnr=target).data) for target in (25.0, 35.0, 60.0)]
+    assert sizes == sorted(sizes)
+
+
+def test_a_model_that_latents_cannot_bring_to_the_target_is_named(
+    tiny: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rungs, "TILE_SIZES", (70,))
+    noise = np.random.default_rng(0).uniform(1500, 4500, (30, 30))
+    models = np.stack([layered(1, 30, 30)[0], noise])
+    about = Description(keys=["calm", "wild"])
+    with pytest.raises(QualityError, match=r"model wild: .*expected 35 dB.*--latent-only"):
+        encode(models, about, Coding(decoder=tiny, latent_only=True))
+    encoded = encode(models, about, Coding(decoder=tiny))
+    assert min(decibels(encoded, models)) >= TARGET_DB
+    assert encoded.summary.both >= 1
+
+
+def test_latents_alone_are_all_that_is_stored_where_so_asked(tiny: Decoder) -> None:
+    models = layered(4, 16, 14, seed=1)
+    for promise in ({"psnr": 24.0}, {"bytes_per_model": 200.0}):
+        summary = made(models, tiny, latent_only=True, **promise).summary
+        assert (summary.latent, summary.samples, summary.both) == (4, 0, 0)
+
+
+@pytest.mark.parametrize("bytes_per_model", [85, 120.5])
+def test_a_budget_is_kept_overhead_included(tiny: Decoder, bytes_per_model: float) -> None:
+    models = layered(4, 16, 14, seed=1)
+    encoded = made(models, tiny, bytes_per_model=bytes_per_model)
+    assert len(encoded.data) <= 4 * bytes_per_model
+    perfect = encoded.summary.worst_psnr == 100
+    assert perfect or len(encoded.data) >= 0.8 * 4 * bytes_per_model
+
+
+def test_a_budget_is_kept_in_every_group_of_models(
+    tiny: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "BUDGET_GROUP", 3)
+    models = np.concatenate([np.full((3, 20, 20), 2000, np.float32), layered(4, 20, 20)])
+    encoded = made(models, tiny, bytes_per_model=120.0)
+    with velcodec.open(encoded.data) as archive:
+        lengths = archive.record_bytes
+    assert len(encoded.data) <= 120 * 7
+    for first, last in ((0, 2), (2, 4), (4, 7)):
+        assert sum(lengths[first:last]) <= 120 * (last - first)
+
+
+def test_more_bytes_buy_quality(tiny: Decoder) -> None:
+    models = layered(2, 20, 20, seed=1)
+    less, more = (made(models, tiny, bytes_per_model=b).summary.mean_psnr for b in (90, 180))
+    assert less + 3 < more
+
+
+def test_samples_are_stored_where_they_buy_more_than_a_finer_latent(tiny: Decoder) -> None:
+    models = layered(4, 30, 30, seed=3)[1::2]
+    latents = made(models, tiny, bytes_per_model=150, latent_only=True).summary
+    both = made(models, tiny, bytes_per_model=150).summary
+    assert both.both == 2
+    assert both.mean_psnr > latents.mean_psnr + 10
+
+
+def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:
+    with pytest.raises(BudgetError, match="the least possible for these 2 models is"):
+        made(layered(2, 20, 20), tiny, bytes_per_model=20)
+
+
+def test_strange_models_are_farther_away(tiny: Decoder) -> None:
+    calm = smooth(1, 24, 24)
+    noise = np.random.default_rng(0).uniform(1500, 4500, (1, 24, 24)).astype(np.float32)
+    near, far = (made(models, tiny, psnr=20.0).summary.distance for models in (calm, noise))
+    assert near is not None
+    assert far is not None
+    assert far > 2 * near
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"psnr": 0.0}, "psnr: expected 0 to 100 dB, found 0"),
+        ({"psnr": 130.0}, "psnr: expected"),
+        ({"psnr": float("nan")}, "psnr: expected"),
+        ({"psnr": 40.0, "bytes_per_model": 64.0}, "psnr and bytes_per_model: expected one of them"),
+        ({"psnr": 40.0, "keep_latent": True}, "keep_latent: expected it with"),
+        ({"bytes_per_model": -1.0}, "bytes per model: expected more than 0, found -1"),
+    ],
+)
+def test_what_is_no_promise_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        velcodec.compress(layered(1, 8, 8), decoder="tiny", **options)

@@ -1,0 +1,86 @@
+"""Reading a new archive back with the reader's own code, and measuring every model of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from velcodec.codec.coded import CodedModel
+from velcodec.codec.cut import ModelSet
+from velcodec.codec.exact import check_samples
+from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
+from velcodec.codec.fitting import Fitter
+from velcodec.codec.output import render_models
+from velcodec.codec.values import from_m_s, to_m_s
+from velcodec.codec.write import MODELS_AT_ONCE, Contents
+from velcodec.formats.errors import VerificationError
+from velcodec.formats.vlat import VlatReader
+from velcodec.metrics import psnr_of_mse
+from velcodec.stored import StoredModel, read_models
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's decoding misses at its native grid: PSNR (dB), errors in m/s."""
+
+    psnr: float
+    mae: float
+    max_error: float
+
+
+def measure(
+    fitter: Fitter,
+    source: ModelSet,
+    contents: Contents,
+    coded: Sequence[CodedModel],
+    data: bytes,
+    within: float | None = None,
+) -> list[Measured]:
+    """Decode every model of the archive `data` as a reader does: to its dtype and units.
+
+    Raises VerificationError where a record is not what was coded, or a sample is not `within` the
+    bound (m/s; 0: bit for bit).
+    """
+    reader = VlatReader(data)
+    decoder = fitter.decoder
+    render = ExactRenderer(decoder).render if can_render_exactly(decoder) else None
+    found = []
+    for first in range(0, len(coded), MODELS_AT_ONCE):
+        some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
+        stored = read_models(reader, lambda: contents.tables, some, render)
+        for number, model in zip(some, stored, strict=True):
+            _check_same(contents.key(number), model, coded[number])
+        rendered = render_models(decoder, [model for model in stored if model.samples is None])
+        for number, model in zip(some, stored, strict=True):
+            samples = model.samples
+            if samples is None:
+                values = next(rendered).cpu().numpy()
+                samples = from_m_s(values, source.models[number].dtype, source.units)
+            elif within is not None:
+                check_samples(source, number, contents.key(number), samples, within)
+            error = np.abs(to_m_s(samples, source.units) - source.m_s(number))
+            found.append(
+                Measured(
+                    psnr_of_mse(float(np.square(error).mean())),
+                    float(error.mean()),
+                    float(error.max()),
+                )
+            )
+    return found
+
+
+def _check_same(key: str, stored: StoredModel, ours: CodedModel) -> None:
+    """Raise VerificationError unless the record holds what was measured before."""
+    varied = ours.tiles.high > ours.tiles.low
+    same = (
+        stored.tiling == ours.tiling
+        and (stored.samples is None) == (ours.exact is None)
+        and np.array_equal(stored.tiles.low, ours.tiles.low)
+        and np.array_equal(stored.tiles.high, ours.tiles.high)
+        and np.array_equal(stored.tiles.step[varied], ours.tiles.step[varied])
+        and np.array_equal(stored.tiles.coefficients, ours.tiles.coefficients)
+    )
+    if not same:
+        raise VerificationError(f"model {key}: does not read back as coded")

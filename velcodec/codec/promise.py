@@ -1,0 +1,61 @@
+"""What an encoding promises: one of PSNR, error bound, bit for bit, or size; and what it keeps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from velcodec.codec.rungs import TARGET_DB
+from velcodec.formats.errors import OptionError
+from velcodec.metrics import PSNR_CAP
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One of: `psnr_db` of every model at least (35 where nothing is given), `max_error` (m/s) of
+    every sample at most, `lossless`, or `bytes_per_model` of the whole file at most.
+
+    `keep_latent` stores latents beside samples where an error bound alone would not; `latent_only`
+    stores nothing else. Raises OptionError for what is no promise, or two.
+    """
+
+    psnr_db: float | None = None
+    max_error: float | None = None
+    lossless: bool = False
+    bytes_per_model: float | None = None
+    keep_latent: bool = False
+    latent_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.psnr_db is not None and not 0 < self.psnr_db < PSNR_CAP:
+            raise OptionError(f"psnr: expected 0 to {PSNR_CAP:g} dB, found {self.psnr_db:g}")
+        for name, unit in (("max_error", " m/s"), ("bytes_per_model", "")):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                text = name.replace("_", " ")
+                raise OptionError(f"{text}: expected more than 0{unit}, found {value:g}")
+        given = {
+            "psnr": self.psnr_db is not None,
+            "bytes_per_model": self.bytes_per_model is not None,
+            "max_error": self.max_error is not None,
+            "lossless": self.lossless,
+        }
+        asked = [name for name, there in given.items() if there]
+        if len(asked) > 1:
+            raise OptionError(f"{' and '.join(asked)}: expected one of them")
+        if self.keep_latent and self.within is None:
+            raise OptionError("keep_latent: expected it with max_error or lossless only")
+        if self.latent_only and self.within is not None:
+            raise OptionError("latent_only: expected it without max_error and lossless")
+
+    @property
+    def within(self) -> float | None:
+        """Greatest error of a sample, m/s, where that is promised; 0 means bit for bit."""
+        return 0.0 if self.lossless else self.max_error
+
+    @property
+    def target_db(self) -> float | None:
+        """PSNR of every model, where that is promised."""
+        if self.within is not None or self.bytes_per_model is not None:
+            return None
+        return TARGET_DB if self.psnr_db is None else self.psnr_db
