@@ -219,8 +219,8 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
         raise OptionError(
             f"--family: found {unknown[0]!r}, expected one of {', '.join(synth.FAMILIES)}"
         )
-    if settings["lossless"] or settings["max_error"] is not None:
-        raise OptionError("--report: expected it without --lossless and --max-error")
+    if settings["lossless"] or settings["max_error"] is not None or settings["psnr"] is not None:
+        raise OptionError("--report: expected it without --lossless, --max-error and --psnr")
     set_threads(settings["threads"])
     steps = settings["ablation_steps"]
     files = read_families(sources, settings)

@@ -1,4 +1,4 @@
-"""Samples as integers: even steps of a value, or the order of floating-point numbers.
+"""Samples as integers: even steps of a value, places in a palette, the order of floating point.
 
 A domain says how the integers [0, span) of exact streams become samples of the user's dtype. What
 an encoder may choose for each sample, exactly or within a bound, it says too.
@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
@@ -20,9 +22,15 @@ from ..packed import integer, number, sequence, short_number
 Int64 = NDArray[np.int64]
 Samples = NDArray[np.generic]
 
-EVEN, ORDERED, RAW = range(3)
+EVEN, ORDERED, RAW, PALETTE = range(4)
 MAX_SPAN = 1 << 60
 FINEST_STEP = 2.0**-20
+MOST_VALUES = 1 << 12
+"""Values that a palette has at most."""
+
+SPARSE, FEW_STEPS = 16, 1 << 16
+"""A palette serves where samples are so many times as many as its values, and even steps more."""
+
 MAX_EVEN = 2.0**52
 """Least multiple of a step that float64 might not hold exactly."""
 
@@ -31,7 +39,7 @@ MAX_EVEN = 2.0**52
 class Domain:
     """EVEN: sample = base + step k, for 0 <= k < span. ORDERED: the sample's bit pattern, as an
     integer in the order of the numbers, is base + k. RAW: no integers, the samples as they are.
-    `bound` is the class of the error bound.
+    PALETTE: the sample is `values`[k], rising. `bound` is the class of the error bound.
     """
 
     kind: int
@@ -39,10 +47,16 @@ class Domain:
     step: float
     span: int
     bound: int = 0
+    values: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.kind not in (EVEN, ORDERED, RAW):
-            raise CorruptError(f"domain: kind: found {self.kind}, expected 0, 1 or 2")
+        if self.kind not in (EVEN, ORDERED, RAW, PALETTE):
+            raise CorruptError(f"domain: kind: found {self.kind}, expected 0 to 3")
+        if len(self.values) != (self.span if self.kind == PALETTE else 0):
+            raise CorruptError(f"domain: found {len(self.values)} values, expected {self.span}")
+        rising = all(a < b for a, b in pairwise(self.values))
+        if not (rising and all(map(math.isfinite, self.values[-1:] + self.values[:1]))):
+            raise CorruptError("domain: palette: expected finite values that rise")
         if not 1 <= self.span <= MAX_SPAN:
             raise CorruptError(f"domain: span: found {self.span}, expected 1 to {MAX_SPAN}")
         if not 0 <= self.bound < BOUND_CLASSES:
@@ -56,6 +70,8 @@ class Domain:
         """The samples of these integers in `dtype`, same shape."""
         if self.kind == ORDERED:
             return _from_ordered(codes + int(self.base), dtype)
+        if self.kind == PALETTE:
+            return np.array(self.values)[codes].astype(dtype)
         with np.errstate(over="ignore"):
             return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
 
@@ -67,6 +83,9 @@ class Domain:
         if self.kind == ORDERED:
             with np.errstate(over="ignore"):
                 codes = _to_ordered(values.astype(dtype)) - int(self.base)
+        elif self.kind == PALETTE:
+            palette = np.array(self.values)
+            codes = np.searchsorted((palette[1:] + palette[:-1]) / 2, values)
         else:
             places = np.rint((values - self.base) / self.step)
             codes = np.clip(places, 0, float(self.span)).astype(np.int64)
@@ -75,7 +94,10 @@ class Domain:
 
     def to_list(self) -> list[Any]:
         """As the header keeps it."""
-        base = int(self.base) if self.kind == ORDERED else short_number(self.base)
+        base: Any = int(self.base) if self.kind == ORDERED else short_number(self.base)
+        if self.kind == PALETTE:
+            planes = np.array(self.values, dtype="<f8").view(np.uint8).reshape(-1, 8).T
+            base = zstandard.ZstdCompressor(level=19).compress(planes.tobytes())
         return [self.kind, base, short_number(self.step), self.span, self.bound]
 
     @classmethod
@@ -83,6 +105,9 @@ class Domain:
         """The inverse of `to_list`. Raises CorruptError."""
         try:
             kind, base, step, span, bound = sequence(data)
+            if kind == PALETTE:
+                values = _palette_values(base, integer(span))
+                return cls(PALETTE, 0.0, number(step), len(values), integer(bound), values)
             first = integer(base) if kind == ORDERED else number(base)
             return cls(integer(kind), first, number(step), integer(span), integer(bound))
         except (TypeError, ValueError, OverflowError) as error:
@@ -104,13 +129,43 @@ def bound_class(bound: float, value_range: float) -> int:
     return 1 + sum(bound > share * value_range for share in _BOUND_SHARES)
 
 
+def _palette_values(packed: Any, count: int) -> tuple[float, ...]:
+    if not 1 <= count <= MOST_VALUES:
+        raise CorruptError(f"domain: palette: found {count} values, expected 1 to {MOST_VALUES}")
+    try:
+        if zstandard.frame_content_size(packed) != 8 * count:
+            raise CorruptError(f"domain: palette: expected {8 * count} bytes")
+        planes = zstandard.ZstdDecompressor().decompress(packed)
+    except zstandard.ZstdError as error:
+        raise CorruptError(f"domain: palette: {error}") from error
+    rows = np.frombuffer(planes, dtype=np.uint8).reshape(8, count).T
+    return tuple(np.ascontiguousarray(rows).view("<f8")[:, 0].tolist())
+
+
 def exact_domain(models: Sequence[Samples]) -> Domain:
     """A domain that holds every sample of these models of one dtype bit for bit."""
-    even = _even_domain(models)
-    return even if even is not None else _ordered_domain(models)
+    even = even_domain(models)
+    if even is not None and even.span <= FEW_STEPS:
+        return even
+    palette = _palette_domain(models)
+    return palette or even or ordered_domain(models)
 
 
-def _even_domain(models: Sequence[Samples]) -> Domain | None:
+def _palette_domain(models: Sequence[Samples]) -> Domain | None:
+    """A palette of all values, where they are floating-point and few among the samples."""
+    most = min(MOST_VALUES, sum(model.size for model in models) // SPARSE)
+    if models[0].dtype.kind != "f" or any(_has_negative_zero(model) for model in models):
+        return None
+    values: NDArray[np.float64] = np.zeros(0)
+    for model in models:
+        values = np.union1d(values, model.astype(np.float64))
+        if len(values) > most:
+            return None
+    return Domain(PALETTE, 0.0, 1.0, len(values), 0, tuple(values.tolist()))
+
+
+def even_domain(models: Sequence[Samples]) -> Domain | None:
+    """A domain of the widest even steps that hold every sample; None where there are none."""
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     scale = 1.0 if models[0].dtype.kind in "iu" else 1.0 / FINEST_STEP
@@ -133,7 +188,8 @@ def _has_negative_zero(model: Samples) -> bool:
     return model.dtype.kind == "f" and bool(np.any((model == 0) & np.signbit(model)))
 
 
-def _ordered_domain(models: Sequence[Samples]) -> Domain:
+def ordered_domain(models: Sequence[Samples]) -> Domain:
+    """A domain of bit patterns in order, or a raw one where they lie too far apart."""
     ordered = [_to_ordered(model) for model in models]
     least = min(int(o.min()) for o in ordered)
     greatest = max(int(o.max()) for o in ordered)
@@ -151,7 +207,7 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     """
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
-    exact = _even_domain(models)
+    exact = even_domain(models)
     if exact is not None:
         one = exact.step
         counts = (2 * math.floor(bound / one) + 1, math.floor(2 * bound / one))
@@ -173,7 +229,7 @@ def fine_domain(models: Sequence[Samples], step: float) -> Domain:
     """A domain of the steps that hold all samples, or of `step` where none do or those are finer;
     for samples that need not be exact.
     """
-    exact = _even_domain(models)
+    exact = even_domain(models)
     if exact is not None and exact.step >= step:
         return exact
     least = min(float(model.min()) for model in models)
@@ -191,8 +247,11 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
     """
     if domain.kind == RAW:
         return None
-    if domain.kind == ORDERED:
-        codes = _to_ordered(model) - int(domain.base)
+    if domain.kind in (ORDERED, PALETTE):
+        if domain.kind == ORDERED:
+            codes = _to_ordered(model) - int(domain.base)
+        else:
+            codes = np.searchsorted(np.array(domain.values), model.astype(np.float64))
         return np.repeat(codes[..., None], 3, axis=2)
     values = model.astype(np.float64)
     place = (values - domain.base) / domain.step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -12,6 +13,7 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.exact.domain import (
     EVEN,
     ORDERED,
+    PALETTE,
     RAW,
     Domain,
     allowed_codes,
@@ -119,3 +121,57 @@ def test_raw_samples_of_another_size_are_refused(data: bytes) -> None:
     coding = ExactCoding(1, (Domain(RAW, 0, 1.0, 1),))
     with pytest.raises(CorruptError, match="raw samples"):
         decode_exact(ExactStream(0, 0, data), coding, (3, 3), np.dtype("<f8"))
+
+
+PALETTE_OF_A_FIGURE = np.exp(np.linspace(7, 8.5, 40)).astype(np.float32)
+
+
+def test_few_values_without_a_common_step_become_a_palette() -> None:
+    places = np.random.default_rng(0).integers(0, 40, (3, 30, 30))
+    models = list(PALETTE_OF_A_FIGURE[places])
+    domain = exact_domain(models)
+    assert (domain.kind, domain.span) == (PALETTE, 40)
+    assert Domain.from_list(domain.to_list()) == domain
+    for model, own in zip(models, places, strict=True):
+        allowed = allowed_codes(model, domain)
+        assert allowed is not None
+        assert np.array_equal(allowed[..., 1], own)
+        assert domain.samples(own, model.dtype).tobytes() == model.tobytes()
+        near = domain.codes_near(model.astype(np.float64) + 1e-3, model.dtype)
+        assert np.array_equal(near, own)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        np.where(np.eye(30), -0.0, PALETTE_OF_A_FIGURE[3]).astype(np.float32),
+        np.random.default_rng(0).random((30, 30)),
+        np.full((30, 30), 1500.0) + np.arange(30),
+    ],
+    ids=["negative zero", "many values", "even steps"],
+)
+def test_a_palette_is_not_for_every_model(model: np.ndarray) -> None:
+    domain = exact_domain([model])
+    assert domain.kind != PALETTE
+    allowed = allowed_codes(model, domain)
+    assert allowed is not None
+    assert domain.samples(allowed[..., 1], model.dtype).tobytes() == model.tobytes()
+
+
+BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 20))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [3, b"no frame", 1.0, 2, 0],
+        [3, BOMB, 1.0, 2, 0],
+        [3, BOMB, 1.0, 1 << 17, 0],
+        [3, zstandard.ZstdCompressor().compress(bytes(16)), 1.0, 2, 0],
+        [3, 1500.0, 1.0, 1, 0],
+        [4, 1500.0, 1.0, 1, 0],
+    ],
+)
+def test_a_palette_that_cannot_be_is_refused(data: list[object]) -> None:
+    with pytest.raises(CorruptError, match="domain"):
+        Domain.from_list(data)

@@ -22,13 +22,15 @@ from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import VerificationError
 from velcodec.formats.exact.domain import (
-    EVEN,
+    ORDERED,
     RAW,
     Domain,
     allowed_codes,
     bounded_domains,
+    even_domain,
     exact_domain,
     fine_domain,
+    ordered_domain,
 )
 from velcodec.formats.exact.stream import (
     NEWEST_NETWORKS,
@@ -241,7 +243,7 @@ class SampleCoder:
         for number, reach in self._choices_within(max_error)[i]:
             domain = self.domains[number]
             # Exact steps are sometimes shorter than a bound's own; bit patterns never are.
-            if domain.kind != EVEN and found:
+            if domain.kind in (ORDERED, RAW) and found:
                 break
             if domain.kind == RAW:
                 return CodedSamples(encode_raw(model, number), 0.0)
@@ -293,7 +295,7 @@ class SampleCoder:
         models = self.source.models
         choices: list[list[tuple[int, float]]] = [[] for _ in models]
         for members in self._by(lambda m: m.dtype).values():
-            for some in self._by(lambda m: exact_domain([m]).kind, members).values():
+            for some in self._by(_plain_kind, members).values():
                 for i in some:
                     choices[i].append((len(self.domains), 0.0))
                 self.domains.append(exact_domain([models[i] for i in some]))
@@ -318,6 +320,11 @@ class SampleCoder:
         for i in range(len(self.source)) if members is None else members:
             groups.setdefault(kind(self.source.models[i]), []).append(i)
         return groups
+
+
+def _plain_kind(model: NDArray[np.generic]) -> int:
+    """Kind of the domain that would hold the model alone, were there no palettes."""
+    return (even_domain([model]) or ordered_domain([model])).kind
 
 
 def code_samples(
