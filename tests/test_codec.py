@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from checkers import layered
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
 
 import velcodec
 from velcodec.api import Coding, Description, encode
@@ -17,6 +21,7 @@ from velcodec.codec.cut import GROUP, ModelSet, cut_models
 from velcodec.codec.fitting import step_indices
 from velcodec.codec.render import POINTS_AT_ONCE, render_grid, render_points, render_tiles
 from velcodec.codec.rungs import sample_tiles
+from velcodec.codec.tones import toned, without_specks
 from velcodec.codec.values import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import MissingDecoderError
@@ -148,3 +153,34 @@ def test_real_models_reach_30_db_at_160_bytes_with_the_shipped_decoder() -> None
     summary = encode(models, Description(), Coding(bytes_per_model=160)).summary
     assert summary.bytes_per_model <= 160
     assert summary.mean_psnr >= 30
+
+
+def test_frequent_values_draw_rare_ones_to_them_within_reach() -> None:
+    codes = np.array([[10, 10, 10, 12], [10, 13, 50, 50], [50, 50, 47, 90]])
+    found = toned(codes, 2)
+    assert np.array_equal(found, [[10, 10, 10, 10], [10, 13, 50, 50], [50, 50, 47, 90]])
+    assert np.abs(toned(codes, 40) - codes).max() <= 40
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    npst.arrays(np.int64, npst.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 60)),
+    st.integers(0, 30),
+)
+def test_toned_samples_stay_within_reach_and_are_no_new_values(codes: Any, reach: int) -> None:
+    found = toned(codes, reach)
+    assert np.abs(found - codes).max() <= reach
+    assert set(np.unique(found)) <= set(np.unique(codes))
+
+
+def test_specks_take_the_nearer_value_above_or_below() -> None:
+    codes = np.full((6, 7), 100)
+    codes[3:] = 200
+    codes[1, 2], codes[4, 5] = 130, 900
+    thin = codes.copy()
+    thin[2] = 150
+    for model in (codes, thin):
+        found = without_specks(model, 50)
+        assert found[1, 2] == 100
+        assert found[4, 5] == 900  # too far off
+        assert (found != model).sum() == 1  # thin layers stay

@@ -16,7 +16,7 @@ from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
 from velcodec.codec.fitting import Progress
-from velcodec.codec.tones import toned
+from velcodec.codec.tones import toned, without_specks
 from velcodec.codec.values import to_m_s, unit_scale
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
@@ -59,6 +59,9 @@ SEARCHED, HALVINGS = (0.5, 12.0), 6
 """Root mean square errors that are asked for, over the one wanted, and how often their interval is
 halved.
 """
+
+SPECKS = 4
+"""A speck may be so many times further off than other samples."""
 
 JUDGED_RMS_M_S = 15.0
 FINE_M_S = 0.5
@@ -215,8 +218,10 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], np.inf)
         assert allowed is not None
         codes = allowed[..., 1]
-        least, greatest = np.maximum(codes - reach, 0), np.minimum(codes + reach, span - 1)
-        loose = np.stack([least, toned(codes, reach), greatest], axis=2)
+        wanted = without_specks(toned(codes, reach), SPECKS * reach)
+        least = np.minimum(np.maximum(codes - reach, 0), wanted)
+        greatest = np.maximum(np.minimum(codes + reach, span - 1), wanted)
+        loose = np.stack([least, wanted, greatest], axis=2)
         return encode_as_labels(loose, number, self._coding(), guide)
 
     def _as_waves(
