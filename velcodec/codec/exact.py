@@ -257,25 +257,29 @@ class SampleCoder:
                 guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
                 found.append(encode_exact(allowed, number, self._coding(), guide))
         made = min(found, key=lambda one: len(one.stream.data))
-        if made.stream.coder == NUMBERS and max_error > 0:
-            made = min(
-                [made, *self._waves_within(i, max_error, rendering)],
-                key=lambda one: len(one.stream.data),
-            )
+        if made.stream.coder == NUMBERS:
+            waves = self._waves_within(i, made.stream.domain, max_error, rendering)
+            made = min([made, *waves], key=lambda one: len(one.stream.data))
         return self._measured(i, made)
 
-    def _waves_within(self, i: int, max_error: float, rendering: Float64 | None) -> list[Made]:
+    def _waves_within(
+        self, i: int, number: int, max_error: float, rendering: Float64 | None
+    ) -> list[Made]:
+        """Waves of model i within a bound: in the domain that suits numbers, and in a finer one."""
         model = self.source.models[i]
-        bound = max_error / unit_scale(self.source.units)
-        number = self._fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND)
-        allowed = allowed_codes(model, self.domains[number], bound * ROUNDING)
-        if allowed is None:
-            return []
-        guide = None
-        if rendering is not None:
-            guide = self.domains[number].codes_near(rendering, model.dtype)
-        made = encode_as_waves(allowed, number, self._coding(), guide)
-        return [] if made is None else [made]
+        ways = [] if self.domains[number].kind == ORDERED else [number]
+        if max_error > 0:
+            ways.append(self._fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
+        bound = max_error / unit_scale(self.source.units) * ROUNDING
+        found = []
+        for way in dict.fromkeys(ways):
+            allowed = allowed_codes(model, self.domains[way], bound)
+            if allowed is not None:
+                guide = None
+                if rendering is not None:
+                    guide = self.domains[way].codes_near(rendering, model.dtype)
+                found.append(encode_as_waves(allowed, way, self._coding(), guide))
+        return [made for made in found if made is not None]
 
     def _measured(self, i: int, made: Made) -> CodedSamples:
         model = self.source.models[i]
