@@ -1,7 +1,7 @@
 """Makes the archives in `exact/`: samples in every representation, with and without a latent.
 
-The decoder is the shipped velcodec-2. Run from the root of the checkout, only when the format changes
-on purpose; `hashes.json` then gets the SHA-256 of what each archive decodes to.
+The decoder is the shipped velcodec-2. Run from the root of the checkout, only when the format
+changes on purpose; `hashes.json` then gets the SHA-256 of what each archive decodes to.
 
     python tests/golden/make_exact.py
 """
