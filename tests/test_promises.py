@@ -166,3 +166,12 @@ def test_strange_models_are_farther_away(tiny: Decoder) -> None:
 def test_what_is_no_promise_is_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         velcodec.compress(layered(1, 8, 8), decoder="tiny", **options)
+
+
+def test_values_beyond_all_measure_are_for_lossless_archives_alone(tiny: Decoder) -> None:
+    model = np.array([[1e308, -1e308, 5.0], [0.0, 1.0, 2.0]])
+    with pytest.raises(OptionError, match=r"model 0: found values up to 1e\+308.*--lossless"):
+        made(model[None], tiny)
+    for promise in ({"lossless": True}, {"max_error": 1.0}):
+        back = velcodec.decompress(made(model[None], tiny, **promise).data)
+        assert np.array_equal(back[0], model)

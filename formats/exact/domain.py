@@ -219,9 +219,11 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
         widest = 2.0 * max(bound - rounding, bound / 2)
         steps = [widest, widest / 2]
     kind = bound_class(bound, max(greatest - least, 1e-300))
+    spans = {step: (greatest - least) / step + 2 for step in steps}
     return [
-        Domain(EVEN, least, step, math.ceil((greatest - least) / step) + 2, kind)
-        for step in dict.fromkeys(steps)
+        Domain(EVEN, least, step, math.ceil(span), kind)
+        for step, span in spans.items()
+        if span < MAX_SPAN
     ]
 
 

@@ -26,13 +26,16 @@ from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
 from velcodec.codec.target import encode_to_target
 from velcodec.codec.write import Contents, archive_bytes
-from velcodec.formats.errors import BudgetError, QualityError
+from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.quality import Quality
 
 BUDGET_GROUP = 1000
 """Models in order that keep to a budget together, so that streams and clusters do too."""
 
 BUDGET_TRIALS = 6
+LARGEST = 1e100
+"""Values that a latent is fitted to are smaller than this, in the models' units."""
+
 ROUNDING_DB = 0.005
 """A target is exceeded by so much, for the rounding to the samples' dtype."""
 
@@ -108,6 +111,8 @@ def encode(fitter: Fitter, source: ModelSet, contents: Contents, promise: Promis
     Raises BudgetError, QualityError or VerificationError, naming the model, where the promise
     cannot be kept.
     """
+    if promise.within is None or promise.keep_latent:
+        _check_values(source, contents)
     coder = None if promise.latent_only else SampleCoder(source, fitter.decoder)
     if promise.bytes_per_model is not None:
         return _Budget(fitter, source, contents, promise, coder).encode()
@@ -129,6 +134,18 @@ def encode(fitter: Fitter, source: ModelSet, contents: Contents, promise: Promis
             "(latent_only) to store samples too, or ask for less"
         )
     return encoded
+
+
+def _check_values(source: ModelSet, contents: Contents) -> None:
+    """Raise OptionError for values whose squares or differences would overflow in a fit."""
+    for i, model in enumerate(source.models):
+        largest = max(abs(float(model.min())), abs(float(model.max())))
+        if not largest < LARGEST:
+            raise OptionError(
+                f"model {contents.key(i)}: found values up to {largest:g} {source.units}, expected "
+                f"less than {LARGEST:g} where a latent is stored: such values are kept by "
+                "--lossless (lossless=True) alone"
+            )
 
 
 class _Budget:

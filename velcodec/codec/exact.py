@@ -182,6 +182,8 @@ class SampleCoder:
         model = self.source.models[i]
         number = self._fine_domain(model.dtype)
         domain = self.domains[number]
+        if domain.kind == RAW:
+            return self.within(i, 0.0, rendering)
         guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
         scale = domain.step * unit_scale(self.source.units)
         made = None
