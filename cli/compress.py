@@ -72,7 +72,8 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
         f"{summary.bytes_per_model:,.1f} per model, "
         f"{size_text(summary.input_bytes, summary.bytes)}"
     )
-    click.echo(f"stored as {stored_text(summary.to_dict()['representations'])}")
+    ways = stored_text(summary.to_dict()["representations"])
+    click.echo(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}")
     click.echo(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
