@@ -157,3 +157,15 @@ class OutputPathError(VelcodecError):
     """The output cannot be written where it should go."""
 
     exit_code = 61
+
+
+class MissingExtraError(VelcodecError, ImportError):
+    """An optional dependency is not installed."""
+
+    exit_code = 34
+
+
+class LockedError(VelcodecError):
+    """Somebody else is adding to the archive."""
+
+    exit_code = 62
