@@ -192,11 +192,14 @@ def encode(
     description: Description | None = None,
     coding: Coding | None = None,
     on_progress: Progress | None = None,
+    *,
+    advise: bool = True,
 ) -> Encoded:
     """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
 
     `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
-    as for `compress`.
+    as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
+    callers that encode piece by piece.
     """
     from velcodec.codec.cut import ModelSet
     from velcodec.codec.encode import encode as run
@@ -218,7 +221,8 @@ def encode(
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     views, layouts, layout_of = _gather(models, about)
     name = models.name if isinstance(models, ModelArray) else "models"
-    _warn_of_values(views, layouts[0].units, name)
+    if advise:
+        _warn_of_values(views, layouts[0].units, name)
     keys = _keys(about.keys, len(views))
     fitter = make_fitter(how, on_progress)
     decoder = fitter.decoder
