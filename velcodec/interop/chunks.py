@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,11 @@ class ChunkCoding:
     def __post_init__(self) -> None:
         for name in ("psnr", "max_error"):
             value = getattr(self, name)
-            if value is not None and not _is_number(value):
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise OptionError(f"{name}: expected a number, found {value!r}")
+            object.__setattr__(self, name, float(value))  # NumPy's numbers are not JSON
         if not isinstance(self.lossless, bool):
             raise OptionError(f"lossless: expected true or false, found {self.lossless!r}")
         if not (self.decoder is None or isinstance(self.decoder, str)):
@@ -101,7 +105,3 @@ def check_chunk(chunk: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any
         raise CorruptError(
             f"chunk: found {chunk.dtype} {chunk.shape}, expected {dtype} {shape} as the array has"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -101,6 +101,22 @@ def one_grid(archive: Archive, res: Resolution | None, allow_large: bool) -> tup
     return grid or (layouts[0].nz, layouts[0].nx)
 
 
+def on_one_ground(archive: Archive) -> bool:
+    """Whether all models begin at the same place and extend equally far, so that at one resolution
+    their samples have the same positions.
+    """
+    grounds = {
+        (
+            layout.origin_z_m - layout.dz_m / 2,
+            layout.origin_x_m - layout.dx_m / 2,
+            layout.nz * layout.dz_m,
+            layout.nx * layout.dx_m,
+        )
+        for layout in archive.header.layouts
+    }
+    return len(grounds) == 1
+
+
 def x_first(layout: Layout) -> bool:
     """Whether decoded arrays of this layout are [x, z]."""
     return layout.axes.endswith("xz")

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
-from velcodec.formats.header import Layout
 from velcodec.interop.extras import from_extra
-from velcodec.interop.shared import SharedArchive, model_fields, one_grid, x_first
+from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_grid, x_first
 from velcodec.resolution import Resolution
 
 with from_extra("xarray"):
@@ -157,7 +156,7 @@ def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
         "z": {"long_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
         "x": {"long_name": "distance", "units": "m", "axis": "X"},
     }
-    if len({_ground(layout) for layout in archive.header.layouts}) == 1:
+    if on_one_ground(archive):
         along = archive.geometry(0).axes(*grid)
         return {name: (name, metres, about[name]) for name, metres in zip("zx", along, strict=True)}
     grounds = [archive.geometry(number) for number in range(len(archive))]
@@ -169,18 +168,6 @@ def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
         for axis, name in enumerate("zx")
         for what, values in columns.items()
     }
-
-
-def _ground(layout: Layout) -> tuple[float, ...]:
-    """Where the model's first sample is and how far it extends: the same ground, whatever the
-    number of samples, has the same positions at one resolution.
-    """
-    return (
-        layout.origin_z_m - layout.dz_m / 2,
-        layout.origin_x_m - layout.dx_m / 2,
-        layout.nz * layout.dz_m,
-        layout.nx * layout.dx_m,
-    )
 
 
 def _columns(archive: Archive) -> dict[str, Any]:
