@@ -96,6 +96,12 @@ class NoLatentError(VelcodecError):
     exit_code = 33
 
 
+class MissingExtraError(VelcodecError, ImportError):
+    """An optional dependency is not installed."""
+
+    exit_code = 34
+
+
 class ResolutionError(VelcodecError):
     """A rendering's resolution is zero, negative or absurdly large."""
 

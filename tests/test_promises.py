@@ -8,7 +8,7 @@ from checkers import layered
 
 import velcodec
 from velcodec.api import Coding, Description, encode
-from velcodec.codec import rungs
+from velcodec.codec import groups, rungs
 from velcodec.codec.encode import Encoded
 from velcodec.codec.rungs import TARGET_DB
 from velcodec.decoder import Decoder

@@ -223,11 +223,14 @@ def encode(
     description: Description | None = None,
     coding: Coding | None = None,
     on_progress: Progress | None = None,
+    *,
+    advise: bool = True,
 ) -> Encoded:
     """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
 
     `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
-    as for `compress`.
+    as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
+    callers that encode piece by piece.
     """
     from velcodec.codec.encode import Encoded
     from velcodec.writing import create
@@ -236,9 +239,10 @@ def encode(
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
+    batch = make_batch(models, about, about.keys, about.fields, advise=advise)
     stream = io.BytesIO()
     with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
-        archive.add(models, keys=about.keys, fields=about.fields)
+        archive.add_batch(batch)
     data, summary = stream.getvalue(), archive.summary
     assert summary is not None
     return Encoded(data, replace(summary, bytes=len(data)))
@@ -293,13 +297,16 @@ def make_batch(
     about: Description,
     keys: Sequence[str] | None,
     fields: Mapping[str, Any],
+    *,
+    advise: bool = True,
 ) -> Batch:
-    """Checked models with their layouts, keys and columns; warns of values that look wrong."""
+    """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
     from velcodec.codec.groups import Batch
 
     views, layouts, layout_of = _gather(models, about)
-    name = models.name if isinstance(models, ModelArray) else "models"
-    _warn_of_values(views, layouts[0].units, name)
+    if advise:
+        name = models.name if isinstance(models, ModelArray) else "models"
+        _warn_of_values(views, layouts[0].units, name)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
     return Batch(views, layouts, layout_of, _keys(keys, len(views)), columns)
 

@@ -25,6 +25,7 @@ from velcodec.formats.writer import VlatWriter
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
     from velcodec.codec.fitting import Progress
+    from velcodec.codec.groups import Batch
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
 
@@ -68,9 +69,16 @@ class ArchiveWriter:
         """Encode models and append them: an array or a list as for `velcodec.compress`.
 
         `keys` name them, in every batch or in none; `fields` have a value for each model, or one
-        for all. Raises as `velcodec.compress`; batches before stay.
+        for all. Raises as `velcodec.compress`; batches before stay. Warns of values that look wrong
+        in the first batch alone.
         """
-        self._encoder.add(make_batch(models, self._description, keys, fields or {}))
+        advise = self.summary is None
+        about = self._description
+        self.add_batch(make_batch(models, about, keys, fields or {}, advise=advise))
+
+    def add_batch(self, batch: Batch) -> None:
+        """Encode a batch that was checked and append it."""
+        self._encoder.add(batch)
 
     def close(self) -> None:
         """Write the index. Raises EmptyInputError where nothing was added."""
