@@ -165,12 +165,6 @@ class OutputPathError(VelcodecError):
     exit_code = 61
 
 
-class MissingExtraError(VelcodecError, ImportError):
-    """An optional dependency is not installed."""
-
-    exit_code = 34
-
-
 class LockedError(VelcodecError):
     """Somebody else is adding to the archive."""
 

@@ -105,6 +105,8 @@ class _File:
         self.size = os.lseek(self._handle, 0, os.SEEK_END)
 
     def read(self, offset: int, count: int) -> bytes:
+        if self._handle < 0:
+            raise OSError("it was closed")
         parts = []
         while count > 0:
             part = os.pread(self._handle, count, offset)

@@ -16,6 +16,7 @@ from latent_archives import latent_archive
 
 import velcodec
 from velcodec.formats.errors import (
+    InputFileError,
     MixedShapesError,
     NoLatentError,
     NotVlatError,
@@ -284,7 +285,7 @@ def test_closing_closes_the_file_and_reading_opens_it_again(
         dataset.velocity[0].values  # noqa: B018
         dataset.velocity[1].values  # noqa: B018
     assert len(opened) == 1
-    with pytest.raises(ValueError, match="closed"):
+    with pytest.raises(InputFileError, match="it was closed"):
         opened[0].decode(2)
     np.testing.assert_array_equal(dataset.velocity[2].values, models[2])
     assert len(opened) == 2
