@@ -43,12 +43,13 @@ lint: setup
 typecheck: setup
 	$(BIN)/mypy
 
-# Generated models per second, entropy coding, bounds on generated models; then bytes, PSNR, SSIM,
-# MAE and seconds of every .npy file in the folder VELCODEC_REAL_DATA.
+# Generated models per second, entropy coding, bounds on generated models, archives of up to 100,000
+# records; then bytes, PSNR, SSIM, MAE and seconds of every .npy file in VELCODEC_REAL_DATA.
 bench: setup
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/symbols.py
 	$(BIN)/python benchmarks/bounds.py
+	$(BIN)/python benchmarks/archive.py
 ifdef VELCODEC_REAL_DATA
 	$(BIN)/velcodec evaluate $(sort $(wildcard $(VELCODEC_REAL_DATA)/*.npy))
 else

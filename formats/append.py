@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from .errors import LockedError, OutputPathError
 from .reader import VlatReader
@@ -27,7 +28,7 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
     """
     path = Path(path)
     try:
-        stream = path.open("r+b")
+        stream = path.open("r+b", buffering=0)
     except OSError as error:
         raise OutputPathError(f"{path}: {error.strerror}") from error
     with stream:
@@ -35,10 +36,10 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise LockedError(f"{path}: another process is adding to it") from error
-        with VlatReader(path) as reader:
+        with VlatReader(cast(BinaryIO, stream)) as reader:
             end = reader.end
             writer = VlatWriter.continuing(
-                stream,
+                cast(BinaryIO, _Unbuffered(stream, path)),
                 end,
                 reader.headers(),
                 reader.directory,
@@ -50,8 +51,41 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
         try:
             yield writer
             if writer.changed:
-                writer.close()
+                _close(writer, path)
+            else:
+                stream.truncate(end)
         except BaseException:
-            stream.truncate(end)
-            os.fsync(stream.fileno())
+            # Where not even that is possible, readers pass over what was added.
+            with suppress(OSError):
+                stream.truncate(end)
+                os.fsync(stream.fileno())
             raise
+
+
+def _close(writer: VlatWriter, path: Path) -> None:
+    try:
+        writer.close()
+    except OSError as error:
+        raise OutputPathError(f"{path}: {error.strerror}") from error
+
+
+class _Unbuffered:
+    """Writes at once and all of it, so that nothing waits to be written when an addition fails."""
+
+    def __init__(self, stream: Any, path: Path) -> None:
+        self._stream, self._path = stream, path
+
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._stream.write(rest) :]
+        except OSError as error:
+            raise OutputPathError(f"{self._path}: {error.strerror}") from error
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def fileno(self) -> int:
+        found: int = self._stream.fileno()
+        return found

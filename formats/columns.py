@@ -60,7 +60,15 @@ def as_column(values: Sequence[Any] | NDArray[Any], count: int, name: str) -> Co
 
     Raises OptionError for what no archive holds.
     """
-    found = np.asarray(values)
+    if not isinstance(values, np.ndarray) and any(isinstance(value, str) for value in values):
+        # NumPy's own texts would lose zero bytes at their ends, and make numbers into texts.
+        found = np.empty(len(values), dtype=object)
+        found[:] = list(values)
+    else:
+        try:
+            found = np.asarray(values)
+        except ValueError as error:
+            raise OptionError(f"field {name!r}: expected texts or numbers: {error}") from error
     if found.shape != (count,):
         raise OptionError(f"field {name!r}: found shape {found.shape}, expected ({count},)")
     if found.dtype.kind in "UO":
@@ -76,14 +84,21 @@ def as_column(values: Sequence[Any] | NDArray[Any], count: int, name: str) -> Co
     return plain
 
 
-def _check_text(text: str, name: str) -> None:
+def is_text(value: str) -> bool:
+    """Whether UTF-8 can hold it."""
     try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise OptionError(f"field {name!r}: expected text that UTF-8 can hold") from error
-    if size > MAX_TEXT_BYTES:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_text(text: str, name: str) -> None:
+    if not is_text(text):
+        raise OptionError(f"field {name!r}: expected text that UTF-8 can hold")
+    if len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
         raise OptionError(
-            f"field {name!r}: found {size} bytes of text, expected at most {MAX_TEXT_BYTES}"
+            f"field {name!r}: found {len(text.encode())} bytes of text, expected at most {MAX_TEXT_BYTES}"
         )
 
 

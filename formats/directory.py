@@ -12,6 +12,9 @@ from .errors import CorruptError
 from .packed import integer, sequence, unpack_array
 from .sections import MAX_SECTION_BYTES, Place
 
+BYTES_OF_SPAN = 4
+"""A section of any kind takes more bytes than a quarter of what a directory says of it."""
+
 
 @dataclass(frozen=True)
 class PageEntry:
@@ -49,7 +52,7 @@ class Directory:
     def from_bytes(cls, body: bytes, end: int, name: str) -> Directory:
         """The inverse of `to_bytes`; everything stands before byte `end`. Raises `CorruptError`."""
         place = f"{name}: directory"
-        packed = expand(body, MAX_SECTION_BYTES, place)
+        packed = expand(body, min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * max(0, end)), place)
         try:
             parts = (sequence(part) for part in unpack_array(packed, place))
             numbers, headers, decoders = ([integer(v) for v in part] for part in parts)

@@ -105,7 +105,8 @@ class Page:
                 )
             data["k"] = squeeze(keys)
         if self.quality is not None:
-            data["q"] = squeeze(self.quality.tobytes())
+            # Each kind of figure has its own distribution, and compresses best alone.
+            data["q"] = [squeeze(row.tobytes()) for row in self.quality]
         if self.fields:
             data["f"] = {name: pack_column(column) for name, column in self.fields.items()}
         packed: bytes = msgpack.packb(data)
@@ -207,13 +208,12 @@ class StoredPage:
         data = self._data.get("q")
         if data is None:
             return None
-        expected = COLUMNS * len(self)
-        raw = expand(data, expected, self._place)
-        if len(raw) != expected:
-            raise CorruptError(
-                f"{self._place}: quality: found {len(raw)} bytes, expected {expected}"
-            )
-        return np.frombuffer(raw, dtype=np.uint8).reshape(COLUMNS, -1)
+        if not isinstance(data, list) or len(data) != COLUMNS:
+            raise CorruptError(f"{self._place}: quality: expected {COLUMNS} columns")
+        rows = [expand(row, len(self), self._place) for row in data]
+        if any(len(row) != len(self) for row in rows):
+            raise CorruptError(f"{self._place}: quality: expected a byte of each for every record")
+        return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(COLUMNS, -1)
 
     @property
     def field_names(self) -> tuple[str, ...]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from io import UnsupportedOperation
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Column, as_column, joined, take_fields
+from .columns import Column, as_column, is_text, joined, take_fields
 from .directory import Directory, PageEntry
 from .errors import OptionError
 from .header import Header
@@ -57,7 +59,7 @@ class VlatWriter:
 
     def _begin(self, stream: BinaryIO, at: int, journal: bool) -> None:
         self._stream, self._at, self._journal = stream, at, journal
-        self._closed_at = at
+        self._closed_with = 0, 0
         self._headers: list[Header] = []
         self._numbers: dict[bytes, int] = {}
         self._places: list[Place] = []
@@ -90,6 +92,7 @@ class VlatWriter:
         writer._decoders = list(directory.decoders)
         writer._embedded = {sha256(decoder).digest() for decoder in decoders}
         writer._count = directory.models
+        writer._closed_with = writer._count, len(writer._decoders)
         if keys is not None:
             writer._keys = {hash(key) for key in keys}
         return writer
@@ -105,8 +108,8 @@ class VlatWriter:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was added that the index does not have yet."""
-        return self._at > self._closed_at
+        """Whether records or decoders were added that the index does not have yet."""
+        return (self._count, len(self._decoders)) != self._closed_with
 
     def use(self, header: Header) -> None:
         """Let the records that follow come under this header; free where it is the same one.
@@ -187,6 +190,8 @@ class VlatWriter:
         if keys is not None:
             _check_length("keys", len(keys), count)
         self._take_keys(keys)
+        if self._current < 0:  # an archive that goes on: its last header is not known here
+            self.use(self.header)
         for first in range(0, count, RECORDS_OF_PAGE):
             some = slice(first, first + RECORDS_OF_PAGE)
             self._add_to_page(
@@ -227,7 +232,7 @@ class VlatWriter:
         place = self._section(DIRECTORY, directory.to_bytes())
         self._put(pack_tail(place.size))
         self._flush()
-        self._closed_at = self._at
+        self._closed_with = self._count, len(self._decoders)
 
     def _put(self, data: bytes) -> None:
         self._stream.write(data)
@@ -243,8 +248,11 @@ class VlatWriter:
         self._stream.flush()
         try:
             os.fsync(self._stream.fileno())
-        except OSError:  # not a file: bytes in memory, a pipe
+        except UnsupportedOperation:  # bytes in memory
             return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe, a device
+                raise
 
     def _after_run(self) -> None:
         """A section follows: the records after it are a run of their own."""
@@ -366,8 +374,11 @@ def _checked_fields(fields: Mapping[str, Any], count: int) -> dict[str, Column]:
     if len(fields) > MAX_FIELDS:
         raise OptionError(f"fields: found {len(fields)}, expected at most {MAX_FIELDS}")
     for name in fields:
-        if not isinstance(name, str) or not 1 <= len(name.encode()) <= MAX_FIELD_NAME_BYTES:
-            raise OptionError(f"field {name!r}: expected a name of 1 to {MAX_FIELD_NAME_BYTES}")
+        size = len(name.encode(errors="replace")) if isinstance(name, str) else 0
+        if not 1 <= size <= MAX_FIELD_NAME_BYTES or not is_text(name):
+            raise OptionError(
+                f"field {name!r}: expected a name of 1 to {MAX_FIELD_NAME_BYTES} bytes of UTF-8"
+            )
     return {name: as_column(values, count, name) for name, values in fields.items()}
 
 

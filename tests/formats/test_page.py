@@ -118,7 +118,9 @@ ODD: dict[str, dict[str, Any]] = {
     "keys and more": {"k": b"\x00" + TWO_KEYS + b"\xa1"},
     "no list of keys": {"k": b"\x00\x81\xa1a\xa1b"},
     "keys uncompressed": {"k": ["a", "b"]},
-    "bomb of quality": {"q": BOMB},
+    "bomb of quality": {"q": [BOMB] * 4},
+    "three kinds of quality": {"q": [b"\x00\x05\x05"] * 3},
+    "quality of one column": {"q": BOMB},
     "no record": {"x": b"\x00"},
     "runs of too many": {"r": [0, 3, 0]},
     "runs of too few": {"r": [0, 1, 0]},
@@ -136,7 +138,7 @@ ODD: dict[str, dict[str, Any]] = {
     "more texts than records": {"f": {"a": ["t", 3, b"\x00\x93\xa0\xa0\xa0", b"\x00\x00\x01"]}},
     "a text that is not there": {"f": {"a": ["t", 1, b"\x00\x91\xa0", b"\x00\x00\x01"]}},
     "a truth of two": {"f": {"a": ["|b1", b"\x00\x02\x00"]}},
-    "half a quality": {"q": b"\x00" + bytes(12)},
+    "half a quality": {"q": [b"\x00\x05"] * 4},
 }
 
 
