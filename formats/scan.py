@@ -55,14 +55,14 @@ class FoundSection:
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
     """Every record in order, and the sections between them, all checksums verified.
 
-    Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end within a
-    record or a section.
+    Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end
+    elsewhere than behind a tail: within a record or a section, or before the index.
     """
     ahead = _Ahead(stream, name)
     check_start(ahead.take(len(START), "signature", short=True), name)
     headers: list[Header] = []
     current: Header | None = None
-    number = 0
+    number, closed = 0, False
     while not ahead.at_end():
         if ahead.peek(1) == MARKER:
             section = _section(ahead)
@@ -72,20 +72,25 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Foun
                 current = Header.from_bytes(section.body, headers[0] if headers else None)
                 headers.append(current)
             elif section.kind == USE:
-                which, _ = decode_varint(section.body, 0, f"{name}: header number")
-                if which >= len(headers):
+                which, end = decode_varint(section.body, 0, f"{name}: header number")
+                if which >= len(headers) or end != len(section.body):
                     raise CorruptError(f"{name}: found header number {which} of {len(headers)}")
                 current = headers[which]
             else:
                 yield section
-            if section.kind == DIRECTORY:
+            closed = section.kind == DIRECTORY
+            if closed:
                 _check_tail(ahead, section)
             continue
         payload = _payload(ahead, number)
         if current is None:
             raise CorruptError(f"{name}: record {number}: found it before any header")
         yield FoundRecord(number, current, payload)
-        number += 1
+        number, closed = number + 1, False
+    if not closed:
+        raise TruncatedError(
+            f"{name}: found the end at byte {ahead.at} behind {number} records, expected an index"
+        )
 
 
 def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
@@ -99,7 +104,7 @@ def _section(ahead: _Ahead) -> FoundSection:
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
     place = f"{ahead.name}: section {kind!r} at byte {at}"
-    if is_critical(kind) and kind not in KNOWN:
+    if kind and is_critical(kind) and kind not in KNOWN:
         raise CorruptError(f"{place}: found a type that this reader does not know")
     body, end = section_size(kind, start, place)
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")

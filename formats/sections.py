@@ -2,7 +2,7 @@
 
     00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here
 
-A capital type must be understood by a reader; a small one may be passed over. A record never begins
+A small type may be passed over by a reader; any other must be understood. A record never begins
 with 00. This module knows where a section ends, not what it says.
 """
 
@@ -57,7 +57,7 @@ def pack_section(kind: bytes, body: bytes) -> bytes:
 
 def is_critical(kind: bytes) -> bool:
     """Whether a reader that does not know this type cannot go on."""
-    return kind.isupper()
+    return not kind.islower()
 
 
 def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:

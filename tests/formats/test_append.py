@@ -173,8 +173,9 @@ def test_keys_are_given_as_before(path: Path) -> None:
 def test_one_adds_at_a_time(path: Path) -> None:
     with append_to(path) as writer:
         writer.add(b"four", "d")
-        with pytest.raises(LockedError, match=r"a\.vlat: another process is adding"), append_to(
-            path
+        with (
+            pytest.raises(LockedError, match=r"a\.vlat: another process is adding"),
+            append_to(path),
         ):
             pass
     add(path, [b"five"], ["e"])
