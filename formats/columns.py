@@ -98,7 +98,8 @@ def _check_text(text: str, name: str) -> None:
         raise OptionError(f"field {name!r}: expected text that UTF-8 can hold")
     if len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
         raise OptionError(
-            f"field {name!r}: found {len(text.encode())} bytes of text, expected at most {MAX_TEXT_BYTES}"
+            f"field {name!r}: found {len(text.encode())} bytes of text, "
+            f"expected at most {MAX_TEXT_BYTES}"
         )
 
 

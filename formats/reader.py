@@ -411,7 +411,7 @@ class VlatReader:
 
     @cached_property
     def _number_of_key(self) -> dict[str, int]:
-        return {key: number for number, key in enumerate(self.keys or ())}
+        return numbers_of_keys(self.keys or (), self.name)
 
     def key_index(self, key: str) -> int:
         """Number of the record with this key. Raises `KeyNotFoundError`."""
@@ -434,6 +434,15 @@ class VlatReader:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.close()
+
+
+def numbers_of_keys(keys: Sequence[str], name: str) -> dict[str, int]:
+    """The number of each key. Raises CorruptError where one is there twice."""
+    found = {key: number for number, key in enumerate(keys)}
+    if len(found) < len(keys):
+        twice = next(key for number, key in enumerate(keys) if found[key] != number)
+        raise CorruptError(f"{name}: keys: found {twice!r} twice, expected each once")
+    return found
 
 
 def check_start(start: bytes, name: str) -> None:

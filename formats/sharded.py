@@ -10,7 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -26,7 +26,7 @@ from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
 from .page import QualityCodes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
-from .reader import ORDINAL, Columns, VlatReader
+from .reader import ORDINAL, Columns, VlatReader, numbers_of_keys
 from .source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
@@ -83,7 +83,10 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
         for value in (shard.models, shard.bytes):
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
                 raise CorruptError(f"{source.name}: shard {shard.name}: found {value!r}")
-    if models != sum(shard.models for shard in shards):
+    names = {shard.name for shard in shards}
+    if len(names) != len(shards):
+        raise CorruptError(f"{source.name}: found {len(names)} names for {len(shards)} shards")
+    if not isinstance(models, int) or models != sum(shard.models for shard in shards):
         raise CorruptError(f"{source.name}: models: found {models!r} for those of all shards")
     return shards
 
@@ -127,8 +130,9 @@ class ShardedReader:
                 self._open.popitem(last=False)
         return reader
 
-    def _all(self) -> list[VlatReader]:
-        return [self._shard(which) for which in range(len(self.shards))]
+    def _all(self) -> Iterator[VlatReader]:
+        """Every shard's reader, one after the other, so that not all of them are open at once."""
+        return (self._shard(which) for which in range(len(self.shards)))
 
     def _locate(self, number: int) -> tuple[int, int]:
         if not 0 <= number < len(self):
@@ -177,22 +181,27 @@ class ShardedReader:
 
     @property
     def unfinished(self) -> int:
-        """Bytes of unfinished additions."""
-        return sum(reader.unfinished for reader in self._all())
+        """Bytes of unfinished additions to the shards that are open."""
+        return sum(reader.unfinished for reader in list(self._open.values()))
 
     # Columns
 
     @property
     def has_keys(self) -> bool:
         """Whether records have keys other than their numbers."""
-        return self._shard(0).has_keys
+        return len(self) > 0 and self._shard(bisect_right(self._ends, 0)).has_keys
 
     @cached_property
     def keys(self) -> tuple[str, ...] | None:
         """Keys in order; None where the numbers are the keys."""
         if not self.has_keys:
             return None
-        return tuple(key for reader in self._all() for key in reader.keys or ())
+        found: list[str] = []
+        for reader in self._all():
+            if reader.keys is None and len(reader):
+                raise CorruptError(f"{self.name}: found keys for some shards only")
+            found.extend(reader.keys or ())
+        return tuple(found)
 
     @cached_property
     def quality_codes(self) -> QualityCodes | None:
@@ -218,12 +227,9 @@ class ShardedReader:
     @cached_property
     def fields(self) -> Mapping[str, Column]:
         """As `VlatReader.fields`."""
-        readers = self._all()
-        names = dict.fromkeys(name for reader in readers for name in reader.fields)
-        return {
-            name: joined([(len(reader), reader.fields.get(name)) for reader in readers])
-            for name in names
-        }
+        parts = [(len(reader), reader.fields) for reader in self._all()]
+        names = dict.fromkeys(name for _, fields in parts for name in fields)
+        return {name: joined([(n, fields.get(name)) for n, fields in parts]) for name in names}
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """As `VlatReader.fields_of`."""
@@ -241,7 +247,7 @@ class ShardedReader:
 
     @cached_property
     def _number_of_key(self) -> dict[str, int]:
-        return {key: number for number, key in enumerate(self.keys or ())}
+        return numbers_of_keys(self.keys or (), self.name)
 
     def key_index(self, key: str) -> int:
         """As `VlatReader.key_index`."""

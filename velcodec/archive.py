@@ -169,6 +169,12 @@ class Archive:
         """Every layout that models may have."""
         return tuple(dict.fromkeys(lay for head in self._reader.headers() for lay in head.layouts))
 
+    def _has_layouts(self, numbers: Sequence[int]) -> bool:
+        """Whether these models may have several; only their own headers are read."""
+        heads = {self._reader.header_number(number): number for number in numbers}
+        found = [self._reader.header_of(number).layouts for number in heads.values()]
+        return len(set().union(*found)) > 1
+
     @property
     def fields(self) -> Mapping[str, NDArray[Any]]:
         """Columns of metadata by name, each with a value for every model: numbers, or texts as
@@ -335,7 +341,7 @@ class Archive:
         grid = check_resolution(res, len(numbers), allow_large)
         if not numbers:
             raise ModelNumberError("models: found none asked for, expected one at least")
-        if len(numbers) > 1 and len(self.layouts) > 1:
+        if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
             arrays = list(self._arrays(numbers, grid, interpolate))

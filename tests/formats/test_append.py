@@ -136,11 +136,16 @@ def test_a_decoder_is_embedded_once(path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_leaves_the_file_as_it_was(path: Path, error: type[BaseException]) -> None:
     before = path.read_bytes()
-    with pytest.raises(error, match="stop"), append_to(path) as writer:
-        writer.use(OTHER)
-        writer.add(bytes(100_000), "d")
-        writer.end_page()
-        raise error("stop")
+
+    def interrupted() -> None:
+        with append_to(path) as writer:
+            writer.use(OTHER)
+            writer.add(bytes(100_000), "d")
+            writer.end_page()
+            raise error("stop")
+
+    with pytest.raises(error, match="stop"):
+        interrupted()
     check_as_before(path, before)
 
 
@@ -165,9 +170,11 @@ def test_a_key_that_is_there_already_is_refused(path: Path, key: str) -> None:
 
 
 def test_keys_are_given_as_before(path: Path) -> None:
-    with pytest.raises(OptionError, match="record 3: keys: found none, expected some"):
-        with append_to(path) as writer:  # noqa: SIM117
-            writer.add(b"four")
+    with (
+        append_to(path) as writer,
+        pytest.raises(OptionError, match="record 3: keys: found none, expected some"),
+    ):
+        writer.add(b"four")
 
 
 def test_one_adds_at_a_time(path: Path) -> None:

@@ -130,10 +130,10 @@ def decoder_for(
 ) -> Decoder:
     """The decoder that a header names, on `device`.
 
-    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first, then those that
-    are `embedded` in the archive, the user's folder and the shipped ones. Raises
-    MissingDecoderError where none has the archive's hash, DecoderFileError for an embedded one that
-    is none.
+    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first, then the user's
+    folder and the shipped ones, then those that are `embedded` in the archive: the same hash is the
+    same decoder, and a file that is here need not be fetched. Raises MissingDecoderError where none
+    has the archive's hash, DecoderFileError for an embedded one that is none.
     """
     if isinstance(wanted, Decoder):
         if wanted.identity != header.decoder_hash:
@@ -142,12 +142,14 @@ def decoder_for(
                 f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
             )
         return place_decoder(wanted, device)
-    if wanted is None:
-        for data in embedded():
+    try:
+        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+    except MissingDecoderError:
+        for data in embedded() if wanted is None else ():
             found = read_decoder(data)
             if found.identity == header.decoder_hash:
                 return place_decoder(found, device)
-    entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+        raise
     return load_decoder(entry.path, device)
 
 
