@@ -1,0 +1,92 @@
+"""The directory comes back as it was, is short, and names no place that cannot be."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import msgpack
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from velcodec.formats.directory import Directory, PageEntry
+from velcodec.formats.errors import CorruptError
+from velcodec.formats.sections import Place
+
+END = 1 << 40
+PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
+PAGES = st.builds(PageEntry, PLACES, st.integers(0, END), st.integers(1, 1 << 20))
+
+
+def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
+    return st.lists(values, max_size=12).map(tuple)
+
+
+@settings(deadline=None)
+@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES)))
+def test_any_directory_comes_back(own: Directory) -> None:
+    found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
+    assert found == own
+    assert found.models == sum(page.count for page in own.pages)
+
+
+def test_pages_of_one_size_take_few_bytes() -> None:
+    pages = tuple(
+        PageEntry(Place(10**8 + i * 5000, 5000), 100 + i * 400_000, 4096) for i in range(1000)
+    )
+    assert len(Directory((), pages).to_bytes()) < 500
+
+
+def packed(*parts: object) -> bytes:
+    return b"\x00" + msgpack.packb(parts)
+
+
+REFUSED: dict[str, bytes] = {
+    "nothing": b"",
+    "no compression that is known": b"\x05\x93\x90\x90\x90",
+    "a mapping": b"\x00\x80",
+    "two arrays": packed([], []),
+    "four arrays": packed([], [], [], []),
+    "numbers for arrays": packed(1, 2, 3),
+    "texts in arrays": packed(["9"] * 4, [], []),
+    "fractions": packed([9.0] * 4, [], []),
+    "truths": packed([True] * 4, [], []),
+    "half a page": packed([9, 9], [], []),
+    "half a header": packed([], [9], []),
+    "a page beyond the end": packed([990, 11, 9, 1], [], []),
+    "a page before the start": packed([-1, 5, 9, 1], [], []),
+    "a page of negative size": packed([9, -5, 9, 1], [], []),
+    "a page of no record": packed([9, 9, 9, 0], [], []),
+    "a page of more records than bytes": packed([9, 9, 9, 1001], [], []),
+    "records beyond the end": packed([9, 9, 1001, 1], [], []),
+    "a header beyond the end": packed([], [1 << 63, 9], []),
+    "a decoder beyond the end": packed([], [], [9, 1 << 63]),
+    "and more": packed([], [], []) + b"\xc0",
+    "a count of what is not there": b"\x00\x93\xdd\xff\xff\xff\xff",
+    "nested": b"\x00" + b"\x91" * 900,
+    "deeply nested": b"\x00" + b"\x91" * 2000,
+    "a bomb": b"\x01" + zstandard.ZstdCompressor().compress(bytes(1 << 27)),
+    "a bomb of zeros in an array": b"\x01"
+    + zstandard.ZstdCompressor().compress(b"\x93\xdd\x04\x00\x00\x00" + bytes(1 << 26)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_directory_that_cannot_be_is_refused_in_little_memory(case: str) -> None:
+    tracemalloc.start()
+    with pytest.raises(CorruptError, match=r"^a\.vlat: directory"):
+        Directory.from_bytes(REFUSED[case], 1000, "a.vlat")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes_are_refused_or_a_directory(body: bytes) -> None:
+    try:
+        found = Directory.from_bytes(body, 1000, "a.vlat")
+    except CorruptError:
+        return
+    assert found.models <= 1000 * len(found.pages)
