@@ -180,6 +180,10 @@ class _Remote:
             data: bytes = self._fs.cat_file(self._path, start=begin, end=end)
         except Exception as error:  # each file system of fsspec has errors of its own
             raise OSError(_said(error)) from error
+        if len(data) == self.size > end - begin:  # a server that knows no ranges sends it all
+            with self._lock:
+                self._spans = [(0, data)]
+            return data[begin:end]
         return data
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
@@ -205,7 +209,9 @@ def _filesystem(url: str) -> tuple[Any, str]:
         ) from error
     try:
         found, path = fsspec.core.url_to_fs(url)
-    except (ValueError, ImportError) as error:
+    except ImportError as error:  # a scheme that needs a package of its own
+        raise MissingExtraError(f"{url}: {_said(error)}") from error
+    except ValueError as error:
         raise InputFileError(f"{url}: {_said(error)}") from error
     return found, path
 

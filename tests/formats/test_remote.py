@@ -1,0 +1,261 @@
+"""Remote archives: what is fetched is what was asked for, and failures are told as ours."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from builders import archive, header
+
+from velcodec.formats.errors import InputFileError, MissingExtraError, NotVlatError
+from velcodec.formats.quality import Quality
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.sharded import (
+    MANIFEST,
+    Shard,
+    ShardedReader,
+    open_reader,
+    shard_name,
+    write_manifest,
+)
+from velcodec.formats.writer import VlatWriter
+
+fsspec = pytest.importorskip("fsspec")
+
+MODELS = 20_000
+SMALL = archive([b"one", b"two"], keys=["a", "b"])
+
+
+@dataclass
+class Site:
+    """What a server serves, and what was asked of it: number of GETs, bytes sent for them."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True
+    requests: int = 0
+    sent: int = 0
+    url: str = ""
+
+    def reset(self) -> None:
+        self.requests = self.sent = 0
+
+
+def handler(site: Site) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_HEAD(self) -> None:
+            self.answer(False)
+
+        def do_GET(self) -> None:
+            site.requests += 1
+            self.answer(True)
+
+        def answer(self, body: bool) -> None:
+            data = site.files.get(self.path)
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            status = 200
+            if data is None:
+                status, data = 404, b"not here"
+            elif asked and site.ranges:
+                begin, end = int(asked[1]), int(asked[2]) + 1
+                where = f"bytes {begin}-{min(end, len(data)) - 1}/{len(data)}"
+                status, data = 206, data[begin:end]
+            self.send_response(status)
+            if site.ranges:
+                self.send_header("Accept-Ranges", "bytes")
+            if status == 206:
+                self.send_header("Content-Range", where)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if body:
+                site.sent += len(data)
+                self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """The test's output is not the place."""
+
+    return Handler
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    pytest.importorskip("aiohttp")
+    found = Site()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(found))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    found = fsspec.filesystem("memory")
+    found.store.clear()
+    yield found
+    found.store.clear()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """20,000 records of about 150 bytes, with keys, quality and fields."""
+    path = tmp_path_factory.mktemp("large") / "a.vlat"
+    rng = np.random.default_rng(0)
+    with path.open("wb") as stream:
+        writer = VlatWriter(stream, header())
+        for first in range(0, MODELS, 1000):
+            writer.add_many(
+                [rng.bytes(int(n)) for n in rng.integers(100, 200, 1000)],
+                [f"model-{first + i}" for i in range(1000)],
+                [Quality(*row) for row in rng.uniform(1, 30, (1000, 4))],
+                {"depth": rng.normal(size=1000)},
+            )
+        writer.close()
+    return path.read_bytes()
+
+
+def check_same(reader: Any, data: bytes) -> None:
+    own = VlatReader(data)
+    assert list(reader.payloads()) == list(own.payloads())
+    assert (reader.keys, reader.header, reader.size) == (own.keys, own.header, len(data))
+
+
+def test_opening_and_one_record_fetch_little(site: Site, large: bytes) -> None:
+    site.files["/a.vlat"] = large
+    assert len(large) > 3_000_000
+    own = VlatReader(large)
+    reader = VlatReader(site.url + "/a.vlat")
+    assert site.requests <= 3
+    assert site.sent <= 4096 + 65536
+    site.reset()
+    assert reader.payload(12_345) == own.payload(12_345)
+    assert site.requests <= 4
+    assert site.sent < 200_000
+    site.reset()
+    assert reader.payload(12_346) == own.payload(12_346)
+    assert site.requests == 1
+    assert site.sent < 250
+
+
+def test_all_keys_take_a_bounded_number_of_requests(site: Site, large: bytes) -> None:
+    site.files["/a.vlat"] = large
+    reader = VlatReader(site.url + "/a.vlat")
+    site.reset()
+    assert reader.keys == VlatReader(large).keys
+    assert site.requests <= 3
+    assert site.sent < len(large) / 4
+    site.reset()
+    assert reader.quality == VlatReader(large).quality
+    assert np.array_equal(reader.fields["depth"], VlatReader(large).fields["depth"])
+    assert site.requests == 0
+
+
+def test_a_small_archive_is_fetched_once(site: Site) -> None:
+    site.files["/a.vlat"] = SMALL
+    reader = VlatReader(site.url + "/a.vlat")
+    check_same(reader, SMALL)
+    assert site.requests == 1
+    assert site.sent == len(SMALL)
+
+
+def test_an_unfinished_addition_is_passed_over(site: Site, large: bytes) -> None:
+    site.files["/a.vlat"] = large + bytes(200_000)
+    reader = VlatReader(site.url + "/a.vlat")
+    assert (reader.unfinished, len(reader)) == (200_000, MODELS)
+    assert reader.payload(7) == VlatReader(large).payload(7)
+
+
+def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes) -> None:
+    site.ranges = False
+    site.files["/a.vlat"] = large
+    check_same(VlatReader(site.url + "/a.vlat"), large)
+    assert site.requests <= 2
+
+
+def test_a_missing_file_is_told(site: Site, memory: Any) -> None:
+    for url in (site.url + "/none.vlat", "memory://none.vlat"):
+        with pytest.raises(InputFileError, match=r"none\.vlat"):
+            VlatReader(url)
+
+
+def test_a_server_that_is_gone_is_told() -> None:
+    pytest.importorskip("aiohttp")
+    with pytest.raises(InputFileError, match=r"^http://127\.0\.0\.1:1/a\.vlat: "):
+        VlatReader("http://127.0.0.1:1/a.vlat")
+
+
+def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:
+    site.files["/a.vlat"] = large
+    reader = VlatReader(site.url + "/a.vlat")
+    site.files.clear()
+    with pytest.raises(InputFileError, match=r"a\.vlat: "):
+        reader.payload(0)
+
+
+def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
+    site.files["/a.vlat"] = b"<html>" * 10_000
+    memory.pipe("/a.vlat", b"PK\x03\x04")
+    memory.pipe("/empty.vlat", b"")
+    for url in (site.url + "/a.vlat", "memory://a.vlat", "memory://empty.vlat"):
+        with pytest.raises(NotVlatError):
+            VlatReader(url)
+
+
+def test_memory_reads_like_a_file(memory: Any, large: bytes) -> None:
+    memory.pipe("/small.vlat", SMALL)
+    memory.pipe("/large.vlat", large)
+    check_same(VlatReader("memory://small.vlat"), SMALL)
+    check_same(VlatReader("memory://large.vlat"), large)
+
+
+def test_a_remote_folder_reads_as_one(memory: Any, site: Site, tmp_path: Path) -> None:
+    shards = []
+    for i in range(3):
+        path = tmp_path / shard_name(i)
+        path.write_bytes(archive([b"%d" % i] * 2, keys=[f"a{i}", f"b{i}"]))
+        shards.append(Shard(path.name, 2, path.stat().st_size))
+    write_manifest(tmp_path, shards)
+    for path in tmp_path.iterdir():
+        memory.pipe(f"/folder/{path.name}", path.read_bytes())
+        site.files[f"/folder/{path.name}"] = path.read_bytes()
+    for url in ("memory://folder/", site.url + "/folder/"):
+        reader = open_reader(url)
+        assert isinstance(reader, ShardedReader)
+        assert reader.keys == ("a0", "b0", "a1", "b1", "a2", "b2")
+        assert [reader.payload(i) for i in (5, 0)] == [b"2", b"0"]
+    site.reset()
+    assert open_reader(site.url + "/folder/").payload(3) == b"1"
+    assert site.requests == 2
+    with pytest.raises(InputFileError, match=MANIFEST):
+        open_reader("memory://elsewhere/")
+
+
+def test_a_url_without_fsspec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def absent(name: str, *args: Any, **options: Any) -> Any:
+        if name.partition(".")[0] == "fsspec":
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(MissingExtraError, match=r"velcodec\[remote\]"):
+        VlatReader("s3://bucket/a.vlat")
+
+
+def test_an_unknown_scheme_is_told() -> None:
+    with pytest.raises(InputFileError, match=r"nowhere://a\.vlat: "):
+        VlatReader("nowhere://a.vlat")
