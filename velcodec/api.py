@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive import Archive
+from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.formats.columns import Column, as_column
 from velcodec.formats.errors import EmptyInputError, OptionError
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
@@ -315,7 +315,22 @@ def _column(value: Any, count: int, name: str) -> Column:
     """A field's column: one value for all models, or one for each."""
     if isinstance(value, str) or np.ndim(value) == 0:
         value = np.full(count, value, dtype=object if isinstance(value, str) else None)
-    return as_column(value, count, name)
+    column = as_column(value, count, name)
+    if name in GROUND_FIELDS:
+        _check_ground(column, name)
+    return column
+
+
+def _check_ground(column: Column, name: str) -> None:
+    """OptionError unless a field that places models holds metres; not a number where unknown."""
+    if column.dtype == object:
+        raise OptionError(f"field {name!r}: found {column[0]!r}, expected metres")
+    known = column[~np.isnan(column)]
+    spacing = not name.startswith("origin")
+    wrong = known[~(np.abs(known) < MOST_METRES) | (spacing & (known <= 0))]
+    if len(wrong):
+        what = "a positive number of metres" if spacing else "metres"
+        raise OptionError(f"field {name!r}: found {wrong[0]}, expected {what}")
 
 
 def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from velcodec.codec.values import unit_scale
 from velcodec.coordinates import Float64, Geometry
 from velcodec.formats.errors import (
+    CorruptError,
     KeyNotFoundError,
     ModelNumberError,
     OptionError,
@@ -46,7 +47,7 @@ log = logging.getLogger(__name__)
 MODELS_AT_ONCE = 256
 COUNTED_MODELS = 10_000
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
-"""Fields that say, for each model, where its samples lie; else its layout does."""
+"""Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
 LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
 """How a model may be stored."""
@@ -156,7 +157,16 @@ class Archive:
         if len(layouts) > 1:
             lay = layouts[read_record(self._reader, number)[1].layout]
         own = self._reader.fields_of([number])[0]
-        moved: dict[str, Any] = {name: float(own[name]) for name in GROUND_FIELDS if name in own}
+        moved: dict[str, Any] = {}
+        for name in GROUND_FIELDS:
+            value = own.get(name, "")
+            if isinstance(value, str) and value:
+                raise CorruptError(
+                    f"{self._reader.name}: model {number}: field {name!r}: found {value!r}, "
+                    "expected metres"
+                )
+            if value != "" and not np.isnan(value):  # else it is not known of this model
+                moved[name] = float(value)
         return replace(lay, **moved) if moved else lay
 
     def geometry(self, which: Number = 0) -> Geometry:
