@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol
@@ -44,6 +45,8 @@ from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, record_c
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
+MAX_TAILS_TRIED = 256
+"""By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class VlatReader:
         try:
             return self._directory_before(size), size
         except (CorruptError, TruncatedError) as error:
-            for end in self._tails_before(size):
+            for end in islice(self._tails_before(size), MAX_TAILS_TRIED):
                 try:
                     return self._directory_before(end), end
                 except (CorruptError, TruncatedError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -16,11 +17,26 @@ sys.path.insert(0, str(GOLDEN))
 
 from make_golden import HEADER, PATH, TABLES, TILES, golden_bytes  # noqa: E402
 
+LISTED = r"^    ([0-9a-f]{4})  +([0-9a-f]{2}(?: [0-9a-f]{2})*)(?: \.\. ([0-9a-f]{2}))?(?=  |$)"
 SHA256 = "6d278b7ae423b23e69f9aeeb7e80cd173de1f9f548cae3a3ff318d07cd512bfc"
 
 
 def test_the_golden_file_is_the_one_that_was_pinned() -> None:
     assert hashlib.sha256(PATH.read_bytes()).hexdigest() == SHA256
+
+
+def test_the_documentation_takes_the_golden_file_apart() -> None:
+    text = (GOLDEN.parent.parent / "docs" / "format.md").read_text()
+    listed = text[text.index("## An example") :]
+    at, data = 0, PATH.read_bytes()
+    for place, first, left_out in re.findall(LISTED, listed, re.MULTILINE):
+        assert int(place, 16) == at
+        part = bytes.fromhex(first)
+        assert data[at : at + len(part)] == part
+        at += len(part)
+        if left_out:  # ".. 1f": up to the next byte of this value
+            at = data.index(bytes.fromhex(left_out), at) + 1
+    assert at == len(data)
 
 
 def test_the_golden_file_gives_the_stored_integers() -> None:

@@ -101,6 +101,29 @@ def test_a_record_costs_at_most_six_bytes_beside_its_stream() -> None:
     assert beside / len(payloads) <= 6
 
 
+def test_six_bytes_hold_what_was_measured_and_shared_fields_too() -> None:
+    """Models of one family at 35 dB: a fifth of them stored exactly, the others spread about it."""
+    rng, n = np.random.default_rng(0), 10_000
+    exactly = rng.random(n) < 0.2
+    mae = rng.lognormal(3.0, 0.35, n)
+    worst, far = mae * rng.lognormal(2.3, 0.35, n), rng.gamma(16, 1 / 16, n)
+    figures = np.stack([35.0 + rng.exponential(0.8, n), mae, worst, far])
+    figures[:3, exactly] = [[100.0], [0.0], [0.0]]
+    payloads = [rng.bytes(int(size)) for size in rng.normal(90, 15, n).clip(20, 200)]
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, header())
+    for first in range(0, n, 1000):
+        some = slice(first, first + 1000)
+        writer.add_many(
+            payloads[some],
+            quality=[Quality(*row) for row in figures[:, some].T],
+            fields={"family": ["curvefault_a"] * 1000, "crs": ["EPSG:32631"] * 1000},
+        )
+    writer.close()
+    beside = len(stream.getvalue()) - len(archive([])) - sum(len(p) for p in payloads)
+    assert beside / n <= 6
+
+
 def test_all_that_is_fixed_takes_at_most_250_bytes() -> None:
     own = header(
         TileCoding(1497.5, 0.25, 14, {11: 1, 12: TOTAL - 2, 13: 1}),
@@ -141,6 +164,20 @@ def test_bytes_at_the_end_are_an_addition_that_was_never_finished() -> None:
     assert list(reader.payloads()) == PAYLOADS
     assert reader.unfinished == 5
     assert VlatReader(data).unfinished == 0
+
+
+def test_a_tail_in_a_record_is_none() -> None:
+    inner = archive([b"inner"])
+    data = archive([b"outer", inner])
+    assert list(VlatReader(data).payloads()) == [b"outer", inner]
+    reader = VlatReader(data + inner[20:-1] + b"more")
+    assert (len(reader), reader.unfinished) == (2, len(inner) - 17)
+
+
+def test_a_file_full_of_tails_is_given_up() -> None:
+    data = archive(PAYLOADS)
+    with pytest.raises(TruncatedError, match="end signature"):
+        VlatReader(data + pack_tail(9) * 300 + b"more")
 
 
 def test_swapped_records_are_noticed() -> None:
