@@ -56,3 +56,11 @@ def tiny(tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Decoder:
     """The small decoder, loaded; archives made with it find it again in VELCODEC_HOME."""
     monkeypatch.setenv(HOME_VARIABLE, str(tiny_home))
     return read_decoder(tiny_home / "decoders" / f"{TINY_NAME}.safetensors")
+
+
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of another small decoder, `other`, in no folder that is searched."""
+    path = tmp_path_factory.mktemp("other") / "other.safetensors"
+    save_decoder(untrained_decoder(5), path, {"name": "other"})
+    return path

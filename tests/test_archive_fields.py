@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from checkers import layered
-from conftest import untrained_decoder
 
 import velcodec
 from velcodec import Archive
 from velcodec.api import Description
-from velcodec.decoder import Decoder, registry, save_decoder
+from velcodec.decoder import Decoder, registry
 from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import (
     DecoderFileError,
@@ -211,10 +210,8 @@ def test_batches_of_other_kinds_come_under_other_headers(tiny: Decoder, tmp_path
 
 
 def test_latents_of_two_decoders_are_one_archive(
-    models: np.ndarray, tiny: Decoder, tmp_path: Path
+    models: np.ndarray, tiny: Decoder, other: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other.safetensors"
-    save_decoder(untrained_decoder(5), other, {"name": "other"})
     path = tmp_path / "a.vlat"
     with create(path, embed_decoder=True, **LATENT) as writer:
         writer.add(models[:2])
@@ -316,10 +313,8 @@ def test_an_altered_embedded_decoder_is_refused(
 
 
 def test_another_embedded_decoder_does_not_help(
-    models: np.ndarray, tiny: Decoder, nowhere: Any, tmp_path: Path
+    models: np.ndarray, tiny: Decoder, other: Path, nowhere: Any
 ) -> None:
-    other = tmp_path / "other.safetensors"
-    save_decoder(untrained_decoder(5), other, {"name": "other"})
     reader = VlatReader(velcodec.compress(models[:1], **LATENT))
     stream = io.BytesIO()
     writer = VlatWriter(stream, reader.header, decoder=other.read_bytes())
