@@ -96,6 +96,12 @@ class NoLatentError(VelcodecError):
     exit_code = 33
 
 
+class MissingExtraError(VelcodecError):
+    """A package that this format or feature needs is not installed; the message names its extra."""
+
+    exit_code = 34
+
+
 class ResolutionError(VelcodecError):
     """A rendering's resolution is zero, negative or absurdly large."""
 
