@@ -102,11 +102,11 @@ def _publish(temporary: Path, target: Path, force: bool) -> None:
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
     with suppress(OSError):  # the file is in place; not every file system can sync a folder
-        _sync_folder(target.parent)
+        _sync(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -138,8 +138,7 @@ def atomic_path(target: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         try:
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
+            _sync(temporary)
         except OSError as error:
             raise OutputPathError(f"{target}: {error.strerror}") from error
         _publish(temporary, target, force)
@@ -169,11 +168,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         try:
+            for path in temporary.rglob("*"):
+                _sync(path)
             os.replace(temporary, target)  # an empty folder gives way, any other does not
         except OSError as error:
             raise OutputPathError(f"{target}: {error.strerror}") from error
         with suppress(OSError):
-            _sync_folder(target.parent)
+            _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -144,7 +144,8 @@ def form_of(
 class Part(ABC):
     """Models of one shape and dtype: an array of a file.
 
-    `file` is the file's path as the user would know it, relative to the folder that was opened.
+    `path` is where the samples are; `file` the path as the user would know it, relative to the
+    folder that was opened.
     """
 
     path: Path
@@ -157,6 +158,11 @@ class Part(ABC):
         """The file, and the array in it where there may be several."""
         return self.file if self.array is None else f"{self.file}:{self.array}"
 
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        return str(self.path) if self.array is None else f"{self.path}:{self.array}"
+
     def __len__(self) -> int:
         return self.form.count
 
@@ -168,15 +174,15 @@ class Part(ABC):
         """
         if not 0 <= start < stop <= len(self):
             raise OptionError(
-                f"{self.name}: models: found {start} to {stop}, expected some of {len(self)}"
+                f"{self.place}: models: found {start} to {stop}, expected some of {len(self)}"
             )
-        with reading(self.name):
+        with reading(self.place):
             array = np.asarray(self._load(start, stop))
         models = depth_first(array, self.form.axes)
         if models.shape != (stop - start, self.form.nz, self.form.nx):
-            raise InputFileError(f"{self.name}: ends before model {stop}, or has changed")
+            raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
         models = np.array(models, dtype=self.form.dtype, order="C")
-        check_finite(models, self.name, start, self.form.axes)
+        check_finite(models, self.place, start, self.form.axes)
         return models
 
     @abstractmethod
@@ -188,7 +194,7 @@ class Part(ABC):
 
     def sha256(self) -> bytes:
         """SHA-256 of the file, read for it. Raises InputFileError."""
-        with reading(self.name), self.path.open("rb") as stream:
+        with reading(self.place), self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
 
 

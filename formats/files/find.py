@@ -38,18 +38,21 @@ def find(where: str | Path | Sequence[str | Path], fits: Callable[[Path], bool])
                 raise InputFileError(f"{where}: found no file of models in the folder")
             return files
         if path.exists() or not has_magic(str(where)):
+            if path.exists() and not (path.is_file() or path.is_dir()):
+                raise InputFileError(f"{where}: is neither a file nor a folder")
             return [Found(path, path.name)]
         return _matching(str(where), fits)
     except OSError as error:
         raise InputFileError(f"{where}: {error.strerror or error}") from error
 
 
-def natural(file: str) -> list[list[str | int]]:
+def natural(file: str) -> tuple[list[list[str | int]], str]:
     """What sorts names with numbers in them by the numbers, folder by folder."""
-    return [
+    pieces = [
         [int(piece) if odd % 2 else piece for odd, piece in enumerate(NUMBER.split(name))]
         for name in file.split("/")
     ]
+    return pieces, file
 
 
 def _in_folder(folder: Path, fits: Callable[[Path], bool]) -> list[Found]:
@@ -59,7 +62,8 @@ def _in_folder(folder: Path, fits: Callable[[Path], bool]) -> list[Found]:
         stores = [name for name in folders if is_zarr(here / name)]
         folders[:] = [n for n in folders if n not in stores and not n.startswith(".")]
         for name in (*files, *stores):
-            if not name.startswith(".") and fits(here / name):
+            known = not name.startswith(".") and fits(here / name)
+            if known and (name in stores or (here / name).is_file()):
                 found[(here / name).relative_to(folder).as_posix()] = here / name
     return [
         Found(found[file], file)

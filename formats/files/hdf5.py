@@ -22,6 +22,7 @@ from .words import (
     AXIS_NAMES,
     KEYS,
     attributes_of,
+    check_keys,
     check_unpacked,
     ground_of,
     order_of,
@@ -39,18 +40,22 @@ class Hdf5Part(Part):
             return dataset[start:stop] if "n" in self.form.axes else dataset[()]
 
 
-def read_hdf5(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_hdf5(path: Path, hints: Hints) -> list[Part]:
     """The only dataset of models in the file, or the one that is named.
 
     Attributes `dx`, `dz`, `origin` (x, z) in metres and `units`, of the dataset or of the file, and
     labels of its dimensions (z, x) are heeded; a dataset `keys` beside it names the models.
     """
+    file = str(path)
     h5py = needed("h5py", "io")
     with reading(file), h5py.File(path, "r") as source:
         datasets = inner_datasets(h5py, source, file)
+        if hints.array and hints.array in source and isinstance(source[hints.array], h5py.Dataset):
+            datasets[hints.array.strip("/")] = source[hints.array]  # by a second name, perhaps
         found = {name: (d.shape or (), d.dtype) for name, d in datasets.items()}
         (name,) = chosen(found, hints.array, file)
         dataset, place = datasets[name], f"{file}:{name}"
+        shape = found[name][0]
         check_unpacked(dataset.attrs, place)
         attributes = {**source.attrs, **dataset.attrs}
         form = form_of(
@@ -58,7 +63,7 @@ def read_hdf5(path: Path, file: str, hints: Hints) -> list[Part]:
             order=order_of([d.label for d in dataset.dims]) or "zx",
             units=velocity_units(attributes.get("units"), place, hints),
             ground=ground_of(attributes, place),
-            keys=_keys(datasets.get("/".join([*name.split("/")[:-1], KEYS]))),
+            keys=_keys(datasets.get(f"{name.rpartition('/')[0]}/{KEYS}".lstrip("/")), place, shape),
         )  # fmt: skip
     return [Hdf5Part(path, file, name, form)]
 
@@ -85,9 +90,10 @@ def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
     return datasets
 
 
-def _keys(dataset: Any) -> tuple[str, ...] | None:
+def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | None:
     if dataset is None or dataset.ndim != 1 or dataset.dtype.kind not in "OS":
         return None
+    check_keys(dataset.shape, name, shape)
     return tuple(dataset.asstr()[:])
 
 

@@ -23,6 +23,7 @@ from .words import (
     AXIS_NAMES,
     KEYS,
     attributes_of,
+    check_keys,
     coordinates_of,
     ground_of,
     ground_of_axes,
@@ -45,13 +46,14 @@ class NetcdfPart(Part):
             return np.array(variable.values)
 
 
-def read_netcdf(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_netcdf(path: Path, hints: Hints) -> list[Part]:
     """The only variable of models in the file, or the one that is named.
 
     Dimensions named z or depth and x or distance tell the order; their coordinates (in m, km or ft)
     the spacing and origin, and otherwise the attributes that HDF5 files may have. Packed values are
     unpacked.
     """
+    file = str(path)
     xarray = needed("xarray", "xarray")
     with reading(file):
         _check_inside(path, file)
@@ -71,7 +73,7 @@ def read_netcdf(path: Path, file: str, hints: Hints) -> list[Part]:
                     {axis: _axis(source, dim) for axis, dim in zip(order, dims[-2:], strict=False)},
                     place, hints, ground_of(attributes, place),
                 ),
-                keys=_keys(source, dims[0] if len(dims) > 2 else None),
+                keys=_keys(source, dims, place, found[name][0]),
             )  # fmt: skip
     return [NetcdfPart(path, file, name, form)]
 
@@ -105,12 +107,15 @@ def _axis(source: Any, dim: str) -> tuple[NDArray[Any], Any] | None:
     return source.coords[dim].values, source.coords[dim].attrs.get("units")
 
 
-def _keys(source: Any, dim: str | None) -> tuple[str, ...] | None:
+def _keys(
+    source: Any, dims: list[str], name: str, shape: tuple[int, ...]
+) -> tuple[str, ...] | None:
     """The texts that number the models: a variable `keys`, or the coordinate of their dimension."""
-    for name in (KEYS, dim):
-        if name in source.variables:
-            variable = source[name]
+    for word in (KEYS, *dims[:-2][:1]):
+        if word in source.variables:
+            variable = source[word]
             if variable.ndim == 1 and variable.dtype.kind in "OUT":
+                check_keys(variable.shape, name, shape)
                 return tuple(map(str, variable.values))
     return None
 

@@ -23,8 +23,9 @@ class NpyPart(Part):
         return array[start:stop] if "n" in self.form.axes else array
 
 
-def read_npy(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_npy(path: Path, hints: Hints) -> list[Part]:
     """The one array of a `.npy` file."""
+    file = str(path)
     with reading(file):
         with path.open("rb") as stream:
             start = stream.read(len(MAGIC))

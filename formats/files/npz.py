@@ -21,7 +21,7 @@ from ..npy import NpyWriter
 from .base import Form, Hints, Part, form_of, reading
 from .choose import chosen
 from .sinks import FileSink
-from .words import KEYS, attributes_of, ground_of, velocity_units
+from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -40,7 +40,10 @@ class Member:
 
 
 class Inflater:
-    """Reads a compressed member forwards; going back starts it again. Copies start afresh."""
+    """Reads a compressed member forwards; going back starts it again. Copies start afresh.
+
+    It remembers where it is, so that only one thread may read from it.
+    """
 
     def __init__(self) -> None:
         self._stream: zipfile.ZipExtFile | None = None
@@ -89,11 +92,12 @@ class NpzPart(Part):
         return array[start:stop] if many and member.fortran else array
 
 
-def read_npz(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_npz(path: Path, hints: Hints) -> list[Part]:
     """Every array of models in the archive, or the one that is named.
 
     Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say.
     """
+    file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
         members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
@@ -156,7 +160,7 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that say something about the models."""
     values = {}
-    for name in (KEYS, "units", "dx", "dz", "origin", "origin_x", "origin_z"):
+    for name in (KEYS, *SAID):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OptionError
@@ -42,13 +43,13 @@ def open_models(
 
     parts: list[Part] = []
     for found in find(where, fits):
-        form = forced or (FORMATS["raw"] if raw else format_of(found.path, found.file))
-        _check_hints(form, found.file, hints)
-        parts += form.read(found.path, found.file, hints)
+        form = forced or (FORMATS["raw"] if raw else format_of(found.path))
+        _check_hints(form, found.path, hints)
+        parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
     return Models(tuple(parts))
 
 
-def _check_hints(form: FileFormat, file: str, hints: Hints) -> None:
+def _check_hints(form: FileFormat, file: Path, hints: Hints) -> None:
     if hints.array is not None and not form.named_arrays:
         raise OptionError(f"{file}: array: a file of format {form.name} holds one without a name")
     if (hints.shape, hints.dtype) != (None, None) and form.name != "raw":

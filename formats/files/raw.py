@@ -32,12 +32,13 @@ class RawPart(Part):
             return np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
 
 
-def read_raw(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_raw(path: Path, hints: Hints) -> list[Part]:
     """The samples of a file, `hints.shape` each time round.
 
     A shape of one model stands for as many as the file holds. Raises OptionError without a shape
     and InputFileError where the file's size is not that of whole models.
     """
+    file = str(path)
     if hints.shape is None:
         raise OptionError(f"{file}: raw samples need a shape, such as --shape 70x100")
     dtype = _dtype(hints.dtype or DEFAULT_DTYPE)

@@ -29,17 +29,18 @@ KINDS = {
     ("float", 4): "f4", ("double", 8): "f8", ("int", 4): "i4", ("short", 2): "i2",
     ("long", 8): "i8", ("uchar", 1): "u1", ("char", 1): "i1",
 }  # fmt: skip
-SIZES = dict(KINDS)
+SIZES = dict(KINDS.keys())
 FORMATS = {"native": "<", "xdr": ">"}
 STDIN = ("stdin", "-")
 
 
-def read_rsf(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_rsf(path: Path, hints: Hints) -> list[Part]:
     """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models).
 
     Labels that say otherwise are believed. Raises InputFileError for a data file that lies outside
     the header's folder, with what it can be read by.
     """
+    file = str(path)
     with reading(file):
         with path.open("rb") as stream:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)

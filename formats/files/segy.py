@@ -26,8 +26,12 @@ DTYPE_CODES = {
     "f4": 5, "f8": 6, "i4": 2, "i2": 3, "i1": 8, "u4": 10, "u2": 11, "u8": 12, "i8": 9, "u1": 16,
 }  # fmt: skip
 SCALARS = (1, -10, -100, -1000, -10000)
-MAX_INT32 = 2**31 - 1
-MAX_INTERVAL = 2**16 - 1
+MAX_INT16, MAX_UINT16, MAX_INT32 = 2**15 - 1, 2**16 - 1, 2**31 - 1
+TEXT = {
+    1: "VELOCITY MODEL WRITTEN BY VELCODEC",
+    2: "TRACES ARE POSITIONS, SAMPLES GO DOWN",
+    3: "SAMPLE INTERVAL IN MILLIMETRES, DELAY AND COORDINATES IN METRES",
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,13 @@ class SegyPart(Part):
             return source.trace.raw[:]
 
 
-def read_segy(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_segy(path: Path, hints: Hints) -> list[Part]:
     """The model of a SEG-Y file, as an array of traces (x, z).
 
     Spacing and origin across are those of the CDP, group or source coordinates, the first of them
     that are there and evenly spaced; down, those of the sample interval and the delay.
     """
+    file = str(path)
     if hints.order == "zx":
         raise OptionError(f"{file}: order: found 'zx'; a SEG-Y file's traces are positions (xz)")
     segyio = needed("segyio", "io")
@@ -62,10 +67,10 @@ def _opened(path: Path) -> Any:
 
 
 def _down(segyio: Any, source: Any, foot: float) -> Ground:
-    first = source.header[0]
-    interval = source.bin[segyio.BinField.Interval] or first[117]
-    delay = int(first[segyio.TraceField.DelayRecordingTime])
-    step = (int(interval) & 0xFFFF) / 1000 * foot
+    field, first = segyio.TraceField, source.header[0]
+    interval = source.bin[segyio.BinField.Interval] or first[field.TRACE_SAMPLE_INTERVAL]
+    step = (int(interval) & MAX_UINT16) / 1000 * foot  # segyio takes it as a signed number
+    delay = int(first[field.DelayRecordingTime]) * float(_scale(first[field.ScalarTraceHeader]))
     return Ground(dz_m=step or None, origin_z_m=delay * foot if delay else None)
 
 
@@ -73,8 +78,7 @@ def _across(segyio: Any, source: Any, foot: float) -> Ground:
     field = segyio.TraceField
     if int(source.header[0][field.CoordinateUnits]) not in LENGTH or source.tracecount < 2:
         return Ground()
-    scalar = source.attributes(field.SourceGroupScalar)[:].astype(float)
-    scale = np.where(scalar < 0, -1 / np.where(scalar == 0, 1, scalar), np.maximum(scalar, 1))
+    scale = _scale(source.attributes(field.SourceGroupScalar)[:])
     for x_field, y_field in (
         (field.CDP_X, field.CDP_Y),
         (field.GroupX, field.GroupY),
@@ -111,10 +115,12 @@ class SegySink(FileSink):
         spec.format = DTYPE_CODES[np.dtype(form.dtype).str[1:]]
         spec.samples, spec.tracecount = range(form.nz), form.nx
         interval = round((form.ground.dz_m or 0) * 1000)
-        interval = interval if interval <= MAX_INTERVAL else 0
-        scalar, positions = _positions(form)
+        interval = interval if interval <= MAX_UINT16 else 0
+        delay_scalar, delay = _whole(np.array([form.ground.origin_z_m or 0.0]), MAX_INT16)
+        scalar, x = _whole(_positions(form), MAX_INT32)
         field = segyio.TraceField
         with segyio.create(str(self._path), spec) as target:
+            target.text[0] = segyio.create_text_header(TEXT)
             target.bin[segyio.BinField.Interval] = interval
             target.bin[segyio.BinField.MeasurementSystem] = METRES
             for number, trace in enumerate(np.ascontiguousarray(array, dtype=target.dtype)):
@@ -122,14 +128,14 @@ class SegySink(FileSink):
                     field.TRACE_SEQUENCE_LINE: number + 1,
                     field.TRACE_SEQUENCE_FILE: number + 1,
                     field.CDP: number + 1,
-                    field.TRACE_SAMPLE_COUNT: form.nz & 0xFFFF,
                     field.TRACE_SAMPLE_INTERVAL: interval,
-                    field.DelayRecordingTime: _delay(form),
+                    field.DelayRecordingTime: int(delay[0]),
+                    field.ScalarTraceHeader: delay_scalar,
                     field.CoordinateUnits: 1,
                     field.SourceGroupScalar: scalar,
-                    field.CDP_X: int(positions[number]),
-                    field.SourceX: int(positions[number]),
-                    field.GroupX: int(positions[number]),
+                    field.CDP_X: int(x[number]),
+                    field.SourceX: int(x[number]),
+                    field.GroupX: int(x[number]),
                 }
                 target.trace[number] = trace
 
@@ -137,24 +143,29 @@ class SegySink(FileSink):
         pass
 
 
-def _delay(form: Form) -> int:
-    delay = round(form.ground.origin_z_m or 0)
-    return delay if abs(delay) < 2**15 else 0
-
-
-def _positions(form: Form) -> tuple[int, NDArray[Any]]:
-    """The standard's scalar, and whole coordinates that are as near as it allows."""
+def _positions(form: Form) -> NDArray[Any]:
     if form.ground.dx_m is None:
-        return 1, np.zeros(form.nx)
-    metres = (form.ground.origin_x_m or 0.0) + form.ground.dx_m * np.arange(form.nx)
-    best = 1, metres.round()
+        return np.zeros(form.nx)
+    return (form.ground.origin_x_m or 0.0) + form.ground.dx_m * np.arange(form.nx)
+
+
+def _scale(scalar: Any) -> NDArray[Any]:
+    """What the standard's scalars multiply by: negative ones divide, zero is one."""
+    scalar = np.asarray(scalar, dtype=float)
+    divisor = np.where(scalar < 0, -scalar, 1)
+    return np.asarray(np.where(scalar > 0, scalar, 1) / divisor)
+
+
+def _whole(metres: NDArray[Any], most: int) -> tuple[int, NDArray[Any]]:
+    """A scalar of the standard, and whole numbers that are as near as it allows; zeros where the
+    numbers would be too large.
+    """
+    best = 1, np.zeros(len(metres))
     for scalar in SCALARS:
         scaled = metres * abs(scalar)
-        if np.abs(scaled).max() > MAX_INT32:
+        if np.abs(scaled).max() > most:
             break
         best = scalar, scaled.round()
-        if np.abs(scaled - scaled.round()).max() < 1e-6:
+        if np.abs(scaled - best[1]).max() < 1e-6:
             break
-    if np.abs(best[1]).max() > MAX_INT32:
-        return 1, np.zeros(form.nx)
     return best

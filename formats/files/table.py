@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputFileError, OptionError
-from .base import Form, Hints, Part
+from .base import Form, Hints, Part, reading
 from .hdf5 import Hdf5Sink, read_hdf5
 from .netcdf import NetcdfSink, read_netcdf
 from .npy_file import NpySink, read_npy
@@ -21,14 +21,14 @@ from .zarr_store import ZarrSink, is_zarr, read_zarr
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A format: `read` takes (path, the user's name of it, hints), `write` (path, form, array).
+    """A format: `read` takes (path, hints), `write` (path, form, array).
 
     `named_arrays` tells whether a file may hold several arrays, `folder` whether it is one.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Path, str, Hints], list[Part]]
+    read: Callable[[Path, Hints], list[Part]]
     write: Callable[[Path, Form, str], FileSink]
     named_arrays: bool = False
     folder: bool = False
@@ -63,7 +63,7 @@ def format_by_suffix(path: Path) -> FileFormat | None:
     return next((form for form in FORMATS.values() if suffix in form.suffixes), None)
 
 
-def format_of(path: Path, file: str) -> FileFormat:
+def format_of(path: Path) -> FileFormat:
     """The format of a file that is there, by its name, or by its first bytes.
 
     Raises InputFileError.
@@ -73,15 +73,12 @@ def format_of(path: Path, file: str) -> FileFormat:
     found = format_by_suffix(path)
     if found is not None:
         return found
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(8)
-    except OSError as error:
-        raise InputFileError(f"{file}: {error.strerror or error}") from error
+    with reading(str(path)), path.open("rb") as stream:
+        start = stream.read(8)
     for magic, name in MAGIC.items():
         if start.startswith(magic):
             return FORMATS[name]
     raise InputFileError(
-        f"{file}: neither its name nor its first bytes tell the format; name it with --format, "
+        f"{path}: neither its name nor its first bytes tell the format; name it with --format, "
         f"one of {', '.join(FORMATS)}"
     )

@@ -33,6 +33,7 @@ SPEEDS = {
 }
 KEYS = "keys"
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
+SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z")
 PACKED = ("scale_factor", "add_offset")
 EVEN = 1e-4  # of a step: what float32 coordinates of a long line may be off by
 
@@ -145,6 +146,13 @@ def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]
                 attributes["positive"] = "down"
             axes[axis] = origin + step * np.arange(size), attributes
     return axes
+
+
+def check_keys(found: tuple[int, ...], name: str, shape: tuple[int, ...]) -> None:
+    """Raises InputFileError for other than one key for each model, before they are read."""
+    count = shape[0] if len(shape) > 2 else 1
+    if found != (count,):
+        raise InputFileError(f"{name}: keys: found shape {found} for {count} models")
 
 
 def check_unpacked(attributes: Mapping[str, Any], name: str) -> None:

@@ -15,9 +15,11 @@ from ..errors import InputShapeError, OptionError, OutputPathError
 from .base import Form
 from .sinks import FileSink, Sink
 from .table import FileFormat, format_by_suffix, named_format
+from .words import AXIS_NAMES, KEYS, SAID
 
 OPENFWI_PER_FILE = 500
 ARRAY = "velocity"
+TAKEN = {*AXIS_NAMES.values(), *SAID, KEYS}
 
 
 @contextmanager
@@ -125,9 +127,11 @@ def _format(path: Path, name: str | None) -> FileFormat:
 
 
 def _check_array(array: str) -> None:
-    """Names go into paths of zip files and stores: letters, digits and some signs only."""
+    """Names go into paths of zip files and stores, beside those of what is known of the models."""
     if not array or not all(c.isalnum() or c in "_-" for c in array):
         raise OptionError(f"array: found {array!r}, expected letters, digits, _ and -")
+    if array in TAKEN:
+        raise OptionError(f"array: found {array!r}, a name that means something else")
 
 
 def _check_paths(files: Sequence[str]) -> None:

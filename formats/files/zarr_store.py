@@ -32,11 +32,11 @@ from .words import (
 )
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
-CODECS = frozenset(
-    ("bytes", "transpose", "sharding_indexed", "blosc", "gzip", "zlib", "zstd", "bz2", "lzma")
-    + ("lz4", "delta", "shuffle", "bitround", "packbits", "quantize", "fixedscaleoffset", "astype")
-    + ("adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec")
-)
+CODECS = frozenset({
+    "bytes", "transpose", "sharding_indexed", "blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4",
+    "delta", "shuffle", "bitround", "packbits", "quantize", "fixedscaleoffset", "astype",
+    "adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec",
+})  # fmt: skip
 CHUNK_BYTES = 1 << 22
 
 
@@ -52,13 +52,13 @@ class ZarrPart(Part):
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
-        check_codecs(array, self.name)
+        check_codecs(array, self.place)
         return np.asarray(array[start:stop] if "n" in self.form.axes else array[...])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
         digest = hashlib.sha256()
-        with reading(self.name):
+        with reading(self.place):
             for path in sorted(p for p in self.path.rglob("*") if p.is_file()):
                 name = path.relative_to(self.path).as_posix()
                 digest.update(f"{name}\0{path.stat().st_size}\0".encode())
@@ -67,11 +67,12 @@ class ZarrPart(Part):
         return digest.digest()
 
 
-def read_zarr(path: Path, file: str, hints: Hints) -> list[Part]:
+def read_zarr(path: Path, hints: Hints) -> list[Part]:
     """The array, or the group's only array of models, or the one that is named.
 
     Names of dimensions, coordinates and attributes are heeded as in NetCDF files.
     """
+    file = str(path)
     zarr = needed("zarr", "zarr")
     with reading(file):
         source = _opened(path)
@@ -86,8 +87,8 @@ def read_zarr(path: Path, file: str, hints: Hints) -> list[Part]:
         order = hints.order or order_of(dims) or "zx"
         folder = name.rpartition("/")[0]
         coordinates = {
-            axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), place)
-            for axis, dim in zip(order, dims[-2:], strict=False)
+            axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), size, place)
+            for axis, dim, size in zip(order, dims[-2:], array.shape[-2:], strict=False)
         }
         form = form_of(
             *found[name], place, hints,
@@ -136,8 +137,8 @@ def _dimensions(array: Any) -> list[str | None]:
     return list(names or array.attrs.get("_ARRAY_DIMENSIONS") or [])
 
 
-def _axis(array: Any, name: str) -> tuple[NDArray[Any], Any] | None:
-    if array is None or array.ndim != 1 or np.dtype(array.dtype).kind not in "iuf":
+def _axis(array: Any, size: int, name: str) -> tuple[NDArray[Any], Any] | None:
+    if array is None or array.shape != (size,) or np.dtype(array.dtype).kind not in "iuf":
         return None
     check_codecs(array, name)
     return np.asarray(array[...]), array.attrs.get("units")
