@@ -19,6 +19,7 @@ READING = [
     ("hdf5", "h5py", "io"),
     ("netcdf", "xarray", "xarray"),
     ("netcdf", "h5netcdf", "xarray"),
+    ("netcdf", "h5py", "xarray"),
     ("zarr", "zarr", "zarr"),
     ("segy", "segyio", "io"),
 ]
