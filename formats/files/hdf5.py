@@ -21,6 +21,7 @@ from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
     KEYS,
+    SAID,
     attributes_of,
     check_keys,
     check_unpacked,
@@ -57,15 +58,32 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
-        attributes = {**source.attrs, **dataset.attrs}
+        attributes = {
+            key: attrs[key]
+            for attrs in (source.attrs, dataset.attrs)
+            for key in SAID
+            if key in attrs
+        }
         form = form_of(
             *found[name], place, hints,
-            order=order_of([d.label for d in dataset.dims]) or "zx",
+            order=order_of(_dimensions(dataset.attrs)) or "zx",
             units=velocity_units(attributes.get("units"), place, hints),
             ground=ground_of(attributes, place),
             keys=_keys(datasets.get(f"{name.rpartition('/')[0]}/{KEYS}".lstrip("/")), place, shape),
         )  # fmt: skip
     return [Hdf5Part(path, file, name, form)]
+
+
+def _dimensions(attributes: Any) -> list[str | None]:
+    """Names of the axes: an attribute `dimensions`, or the standard's labels.
+
+    The labels are read as an attribute: the library's own function for them crashes on bad ones.
+    """
+    for name in ("dimensions", "DIMENSION_LABELS"):
+        if name in attributes:
+            names = np.atleast_1d(attributes[name])
+            return [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names]
+    return []
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
@@ -105,12 +123,14 @@ class Hdf5Sink(FileSink):
         h5py = needed("h5py", "io")
         self._file = h5py.File(path, "x")
         self._data = self._file.create_dataset(array, shape=form.shape, dtype=form.dtype)
-        for dimension, axis in zip(self._data.dims, form.axes, strict=True):
-            dimension.label = AXIS_NAMES[axis]
-        self._data.attrs.update(attributes_of(form.ground, form.units))
+        # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
+        self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
+        for key, value in attributes_of(form.ground, form.units).items():
+            self._data.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
         if form.keys is not None:
-            keys = np.array(form.keys, dtype=object)
-            self._data.parent.create_dataset(KEYS, data=keys, dtype=h5py.string_dtype())
+            keys = np.array([key.encode() for key in form.keys])
+            dtype = h5py.string_dtype("utf-8", max(1, keys.itemsize))
+            self._file.create_dataset(KEYS, data=keys.astype(dtype))
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array

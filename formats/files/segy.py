@@ -6,6 +6,7 @@ that would be microseconds is millimetres, the coordinates are metres with the s
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
+from ..errors import InputFileError, OptionError
 from .base import Form, Ground, Hints, Part, form_of, reading
 from .extras import needed
 from .sinks import FileSink
@@ -25,6 +26,7 @@ EVEN = 1e-3  # of a step: coordinates are whole numbers of the scalar's unit
 DTYPE_CODES = {
     "f4": 5, "f8": 6, "i4": 2, "i2": 3, "i1": 8, "u4": 10, "u2": 11, "u8": 12, "i8": 9, "u1": 16,
 }  # fmt: skip
+CODES = (1, *sorted(DTYPE_CODES.values()))  # 1 is IBM's float, which is read and not written
 SCALARS = (1, -10, -100, -1000, -10000)
 MAX_INT16, MAX_UINT16, MAX_INT32 = 2**15 - 1, 2**16 - 1, 2**31 - 1
 TEXT = {
@@ -63,7 +65,15 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
 
 
 def _opened(path: Path) -> Any:
-    return needed("segyio", "io").open(str(path), ignore_geometry=True)
+    segyio = needed("segyio", "io")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # segyio takes unknown codes for IBM floats; we do not
+        source = segyio.open(str(path), ignore_geometry=True)
+    code = int(source.bin[segyio.BinField.Format])
+    if code not in CODES:
+        source.close()
+        raise InputFileError(f"{path}: sample format: found {code}, expected one of {CODES}")
+    return source
 
 
 def _down(segyio: Any, source: Any, foot: float) -> Ground:

@@ -63,6 +63,14 @@ def test_attributes_of_the_dataset_go_before_those_of_the_file(path: Path) -> No
     assert part.form.units == "km/s"
 
 
+def test_labels_of_dimensions_tell_the_order(path: Path) -> None:
+    with h5py.File(path, "w") as out:
+        out["vp"] = asymmetric(3).swapaxes(1, 2)
+        for dimension, label in zip(out["vp"].dims, ("", "Distance", "Depth"), strict=True):
+            dimension.label = label
+    assert np.array_equal(all_of(open_models(path)), asymmetric(3))
+
+
 @pytest.mark.parametrize(
     ("attributes", "match"),
     [

@@ -43,6 +43,15 @@ def test_sample_formats_are_read(tmp_path: Path, format: int, dtype: str) -> Non
     assert (found.parts[0].form.dtype, found.parts[0].form.axes) == (dtype, "xz")
 
 
+def test_a_sample_format_that_is_unknown_is_refused_and_not_guessed(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.sgy")
+    data = bytearray(path.read_bytes())
+    data[3224:3226] = (112).to_bytes(2, "big")
+    path.write_bytes(data)
+    with pytest.raises(errors.InputFileError, match="sample format: found 112, expected one of"):
+        open_models(path)
+
+
 def test_a_file_that_says_nothing_of_the_ground_is_taken_so(tmp_path: Path) -> None:
     assert open_models(saved(tmp_path / "in.sgy")).parts[0].form.ground == Ground()
 
