@@ -12,7 +12,7 @@ from .failures import about
 from .report import show_json, show_pairs
 
 if TYPE_CHECKING:
-    from velcodec.formats.vlat import Layout
+    from velcodec.formats.header import Layout
 
 
 @click.command(short_help="Show what an archive holds.")
@@ -32,7 +32,7 @@ def info(source: Path, keys: bool, as_json: bool) -> None:
     with about(source), velcodec.open(source) as archive:
         figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
-        layouts = archive.header.layouts
+        layouts = archive.layouts
     if as_json:
         show_json({**figures, "keys": names} if keys else figures)
         return

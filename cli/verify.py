@@ -91,7 +91,7 @@ def read_original(archive: velcodec.Archive, path: Path) -> ModelArray:
     from velcodec.formats.errors import InputShapeError, MixedShapesError
     from velcodec.formats.npy import read_models
 
-    layouts = archive.header.layouts
+    layouts = archive.layouts
     if len(layouts) != 1:
         raise MixedShapesError(
             f"models of {len(layouts)} kinds cannot be compared with one array; "

@@ -96,8 +96,8 @@ class NoLatentError(VelcodecError):
     exit_code = 33
 
 
-class MissingExtraError(VelcodecError):
-    """A package that this format or feature needs is not installed; the message names its extra."""
+class MissingExtraError(VelcodecError, ImportError):
+    """An optional dependency is not installed."""
 
     exit_code = 34
 
@@ -163,3 +163,9 @@ class OutputPathError(VelcodecError):
     """The output cannot be written where it should go."""
 
     exit_code = 61
+
+
+class LockedError(VelcodecError):
+    """Somebody else is adding to the archive."""
+
+    exit_code = 62

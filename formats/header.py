@@ -135,16 +135,13 @@ class Header:
         if not isinstance(self.user, Mapping):
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
 
-    def to_bytes(self) -> bytes:
-        """Msgpack with short keys; what is empty is left out.
-
-        Raises `OptionError` for what msgpack cannot hold or a reader would not take.
-        """
+    def to_dict(self) -> dict[str, Any]:
+        """Short keys; what is empty is left out."""
         data: dict[str, Any] = {
             "h": self.decoder_hash,
             "n": self.decoder_name,
             "l": [layout.to_dict() for layout in self.layouts],
-            "c": self.coding.to_dict(),
+            "c": self.coding.to_list(),
         }
         for key, value in (
             ("i", self.tiled),
@@ -156,28 +153,18 @@ class Header:
         ):
             if value:
                 data[key] = value
-        try:
-            packed: bytes = msgpack.packb(data)
-            Header.from_bytes(packed)
-        except (TypeError, ValueError, OverflowError, CorruptError) as error:
-            raise OptionError(f"metadata: {error}") from error
-        if len(packed) > MAX_HEADER_BYTES:
-            raise OptionError(
-                f"metadata: found {len(packed)} bytes, expected at most {MAX_HEADER_BYTES}"
-            )
-        return packed
+        return data
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Header:
-        """The inverse of `to_bytes`. Raises `CorruptError`."""
-        values = unpack_mapping(data, "header")
+    def from_dict(cls, values: Mapping[str, Any]) -> Header:
+        """The inverse of `to_dict`. Raises `CorruptError`."""
         try:
             layouts = tuple(Layout.from_dict(layout) for layout in sequence(values["l"]))
             return cls(
                 values["h"],
                 values["n"],
                 layouts,
-                TileCoding.from_dict(values["c"]),
+                TileCoding.from_list(values["c"]),
                 values.get("i", False),
                 Source(values.get("f")),
                 values.get("p", ""),
@@ -187,3 +174,34 @@ class Header:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
+
+    def to_bytes(self, first: Header | None = None) -> bytes:
+        """Msgpack; where the archive's `first` header is given, only what differs from it.
+
+        Raises `OptionError` for what msgpack cannot hold or a reader would not take.
+        """
+        data = self.to_dict()
+        if first is not None:
+            before = first.to_dict()
+            gone = {key: None for key in before if key not in data}
+            data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
+        try:
+            packed: bytes = msgpack.packb(data)
+            if Header.from_bytes(packed, first) != self and first is not None:
+                raise ValueError("expected values that come back as they were")
+        except (TypeError, ValueError, OverflowError, CorruptError) as error:
+            raise OptionError(f"metadata: {error}") from error
+        if len(packed) > MAX_HEADER_BYTES:
+            raise OptionError(
+                f"metadata: found {len(packed)} bytes, expected at most {MAX_HEADER_BYTES}"
+            )
+        return packed
+
+    @classmethod
+    def from_bytes(cls, data: bytes, first: Header | None = None) -> Header:
+        """The inverse of `to_bytes`. Raises `CorruptError`."""
+        values = unpack_mapping(data, "header")
+        if first is not None:
+            merged = first.to_dict() | values
+            values = {key: value for key, value in merged.items() if value is not None}
+        return cls.from_dict(values)

@@ -30,6 +30,18 @@ def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
     return values
 
 
+def unpack_array(data: bytes, place: str) -> list[Any]:
+    """A msgpack array. Raises `CorruptError`; never allocates beyond its bytes."""
+    _check_counts(data, place)
+    try:
+        values = msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+    if not isinstance(values, list):
+        raise CorruptError(f"{place}: found {type(values).__name__}, expected an array")
+    return values
+
+
 def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[str, ...]:
     """A msgpack array of exactly `count` texts of at most `most_bytes` each, and nothing else.
 

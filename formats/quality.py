@@ -34,22 +34,31 @@ class Quality(NamedTuple):
     distance: float
 
 
-def pack_quality(rows: Sequence[Quality]) -> bytes:
-    """A byte of each row's PSNR, then of the other columns."""
+UNKNOWN_ROW = np.array([[0], [UNKNOWN], [UNKNOWN], [UNKNOWN]], dtype=np.uint8)
+"""The codes of a model that was not measured: as bad as can be said."""
+
+
+def quality_codes(rows: Sequence[Quality]) -> NDArray[np.uint8]:
+    """Each row as a column of four codes, (4, n): PSNR, mean error, greatest error, distance."""
     psnr, mae, worst, distance = np.array(rows, dtype=np.float64).reshape(-1, COLUMNS).T
     whole = np.clip(np.floor(psnr / PSNR_STEP_DB), 0, UNKNOWN)
     far = np.ceil(np.nan_to_num(distance, nan=np.inf) / DISTANCE_STEP)
     columns = whole, _error_codes(mae), _error_codes(worst), np.clip(far, 0, UNKNOWN)
-    return np.stack(columns).astype(np.uint8).tobytes()
+    return np.stack(columns).astype(np.uint8)
 
 
-def unpack_quality(data: bytes) -> tuple[Quality, ...]:
-    """The inverse of `pack_quality`, to the precision kept; `data` has four bytes for each row."""
-    codes = np.frombuffer(data, dtype=np.uint8).reshape(COLUMNS, -1).astype(np.float64)
-    psnr, mae, worst, distance = codes
+def quality_figures(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """What codes (4, n) stand for, (4, n): dB, m/s, m/s, distance; the inverse of `quality_codes`
+    to the precision kept.
+    """
+    psnr, mae, worst, distance = codes.astype(np.float64)
     far = np.where(distance == UNKNOWN, np.nan, distance * DISTANCE_STEP)
-    columns = psnr * PSNR_STEP_DB, _errors(mae), _errors(worst), far
-    return tuple(Quality(*row) for row in np.stack(columns, axis=1).tolist())
+    return np.stack([psnr * PSNR_STEP_DB, _errors(mae), _errors(worst), far])
+
+
+def quality_rows(codes: NDArray[np.uint8]) -> tuple[Quality, ...]:
+    """What codes (4, n) stand for, as rows."""
+    return tuple(Quality(*row) for row in quality_figures(codes).T.tolist())
 
 
 def _error_codes(errors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,22 +78,23 @@ class TileCoding:
         table = dict(zip(index.tolist(), frequencies.tolist(), strict=True))
         return cls(base, range_step, min(bits, MAX_RANGE_BITS), table)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Short keys: this stands in every archive's header."""
+    def to_list(self) -> list[Any]:
+        """Base, step, bits, then pairs of step index and frequency: it stands in every header."""
         base, step = short_number(self.range_base), short_number(self.range_step)
         steps = [v for pair in sorted(self.step_frequencies.items()) for v in pair]
-        return {"rb": base, "rs": step, "rn": self.range_bits, "st": steps}
+        return [base, step, self.range_bits, *steps]
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TileCoding:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+    def from_list(cls, data: Any) -> TileCoding:
+        """The inverse of `to_list`. Raises `CorruptError`."""
         try:
-            flat = [integer(v) for v in sequence(data["st"])]
+            base, step, bits, *pairs = sequence(data)
+            flat = [integer(v) for v in pairs]
             steps = dict(zip(flat[::2], flat[1::2], strict=True))
             if len(steps) * 2 != len(flat):
                 raise ValueError("step frequencies: found a step index twice")
-            return cls(number(data["rb"]), number(data["rs"]), integer(data["rn"]), steps)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            return cls(number(base), number(step), integer(bits), steps)
+        except (TypeError, ValueError, OverflowError) as error:
             raise CorruptError(f"tile coding in the header: {error}") from error
 
     @cached_property

@@ -10,7 +10,7 @@ from velcodec.decoder import Decoder
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, pack_record
 from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
-from velcodec.formats.vlat import VlatWriter
+from velcodec.formats.writer import VlatWriter
 from velcodec.stored import tables_of
 
 

@@ -30,6 +30,16 @@ def test_points_have_x_first_and_follow_the_array_row_by_row() -> None:
     assert (np.diff(z, axis=0) > 0).all()
 
 
+@pytest.mark.parametrize("grid", [(None, None), (3, 4), (1, 9), (20, 2)])
+def test_axes_are_those_of_the_points(grid: tuple[int | None, int | None]) -> None:
+    ground = Geometry(nz=3, nx=4, dx_m=10.0, dz_m=5.0, origin_x_m=100.0, origin_z_m=-2.0)
+    z, x = ground.axes(*grid)
+    points = ground.sample_points(*grid)
+    np.testing.assert_allclose(points[: len(x), 0], x)
+    np.testing.assert_allclose(points[:: len(x), 1], z)
+    assert len(z) == (grid[0] or 3)
+
+
 def test_sample_i_lies_at_origin_plus_i_spacings() -> None:
     ground = Geometry(nz=3, nx=4, dx_m=10.0, dz_m=5.0, origin_x_m=100.0, origin_z_m=-2.0)
     points = ground.sample_points().reshape(3, 4, 2)

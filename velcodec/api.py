@@ -6,10 +6,12 @@ caller's business, but for the archive bytes themselves.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -17,18 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
+from velcodec.formats.columns import Column, as_column
 from velcodec.formats.errors import EmptyInputError, OptionError
-from velcodec.formats.footer import MAX_KEY_BYTES
-from velcodec.formats.header import MAX_HEADER_BYTES
+from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.npy import ModelArray, as_models, read_models
+from velcodec.formats.page import MAX_KEY_BYTES
 from velcodec.formats.tile_stream import TileCoding
-from velcodec.formats.vlat import Header, Layout, Source
+from velcodec.formats.writer import VlatWriter
 from velcodec.resolution import Resolution
-from velcodec.stored import tables_of
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Encoded
     from velcodec.codec.fitting import Fitter, Progress
+    from velcodec.codec.groups import Batch, GroupEncoder
     from velcodec.decoder import Decoder
     from velcodec.fit import Method
 
@@ -48,7 +51,8 @@ class Description:
 
     `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
     or xz; one key for each model, or none for their numbers; free text on provenance and licence;
-    `user` any JSON-like mapping; `source_sha256` of the file that the models came from.
+    `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
+    columns by name, each one value for all models or one for each.
     """
 
     dx: float = 10.0
@@ -61,12 +65,14 @@ class Description:
     licence: str = ""
     user: Mapping[str, Any] = field(default_factory=dict)
     source_sha256: bytes | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Coding:
     """How models are coded: what is promised (see `velcodec.codec.promise.Promise`; sizes are the
-    whole file's over the models, errors in m/s), fit, decoder and device.
+    whole file's over the models, errors in m/s), fit, decoder and device; `embed_decoder` puts the
+    decoder itself into the archive.
     """
 
     bytes_per_model: float | None = None
@@ -78,6 +84,7 @@ class Coding:
     keep_latent: bool = False
     latent_only: bool = False
     psnr: float | None = None
+    embed_decoder: bool = False
 
 
 def compress(
@@ -101,6 +108,8 @@ def compress(
     provenance: str = "",
     licence: str = "",
     user: Mapping[str, Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    embed_decoder: bool = False,
     on_progress: Progress | None = None,
 ) -> bytes:
     """Compress models to the bytes of a `.vlat` archive.
@@ -117,15 +126,37 @@ def compress(
     `max_error` and `lossless` only samples are stored, unless `keep_latent`; other grids than the
     native one need a latent. Every model is read back and measured. `fit` is lm, adam or amortised.
 
+    `fields` are columns of metadata, each one value for all models or one for each: texts, numbers
+    or booleans. Some names have a meaning: see docs/archives.md. `embed_decoder` puts the decoder
+    (about 1 MB) into the archive.
+
     Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
     InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
     BudgetError, QualityError, VerificationError, MissingDecoderError.
     """
     description = Description(
-        dx, dz, origin, units, order, keys, provenance, licence, dict(user or {})
+        dx=dx,
+        dz=dz,
+        origin=origin,
+        units=units,
+        order=order,
+        keys=keys,
+        provenance=provenance,
+        licence=licence,
+        user=dict(user or {}),
+        fields=dict(fields or {}),
     )
     coding = Coding(
-        bytes_per_model, fit, decoder, device, max_error, lossless, keep_latent, latent_only, psnr
+        bytes_per_model=bytes_per_model,
+        fit=fit,
+        decoder=decoder,
+        device=device,
+        max_error=max_error,
+        lossless=lossless,
+        keep_latent=keep_latent,
+        latent_only=latent_only,
+        psnr=psnr,
+        embed_decoder=embed_decoder,
     )
     return encode(models, description, coding, on_progress).data
 
@@ -192,18 +223,51 @@ def encode(
     description: Description | None = None,
     coding: Coding | None = None,
     on_progress: Progress | None = None,
+    *,
+    advise: bool = True,
 ) -> Encoded:
     """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
 
     `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
-    as for `compress`.
+    as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
+    callers that encode piece by piece.
     """
-    from velcodec.codec.cut import ModelSet
-    from velcodec.codec.encode import encode as run
-    from velcodec.codec.promise import Promise
-    from velcodec.codec.write import RANGE_STEP_M_S, Contents
+    from velcodec.codec.encode import Encoded
+    from velcodec.writing import create
 
     about, how = description or Description(), coding or Coding()
+    if isinstance(models, (str, os.PathLike)):
+        models = read_models(Path(models), order=about.order, units=about.units)
+        about = replace(about, source_sha256=about.source_sha256 or models.sha256)
+    batch = make_batch(models, about, about.keys, about.fields, advise=advise)
+    stream = io.BytesIO()
+    with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
+        archive.add_batch(batch)
+    data, summary = stream.getvalue(), archive.summary
+    assert summary is not None
+    return Encoded(data, replace(summary, bytes=len(data)))
+
+
+def settings_of(how: Coding) -> dict[str, Any]:
+    """A coding as keyword arguments."""
+    return {each.name: getattr(how, each.name) for each in dataclass_fields(how)}
+
+
+def group_encoder(
+    about: Description,
+    how: Coding,
+    begin: Callable[[Header], VlatWriter],
+    writer: VlatWriter | None = None,
+    on_progress: Progress | None = None,
+) -> GroupEncoder:
+    """What encodes batches to the archive of `writer`, or of the one that `begin` makes.
+
+    Raises OptionError, MissingDecoderError.
+    """
+    from velcodec.codec.groups import GroupEncoder
+    from velcodec.codec.promise import Promise
+    from velcodec.codec.write import RANGE_STEP_M_S
+
     _check_geometry(about)
     promise = Promise(
         how.psnr,
@@ -213,29 +277,45 @@ def encode(
         how.keep_latent,
         how.latent_only,
     )
-    if isinstance(models, (str, os.PathLike)):
-        models = read_models(Path(models), order=about.order, units=about.units)
-        about = replace(about, source_sha256=about.source_sha256 or models.sha256)
-    views, layouts, layout_of = _gather(models, about)
-    name = models.name if isinstance(models, ModelArray) else "models"
-    _warn_of_values(views, layouts[0].units, name)
-    keys = _keys(about.keys, len(views))
     fitter = make_fitter(how, on_progress)
-    decoder = fitter.decoder
-    header = Header(
-        decoder_hash=decoder.identity or b"",
-        decoder_name=decoder.name,
-        layouts=layouts,
+    template = Header(
+        decoder_hash=fitter.decoder.identity or b"",
+        decoder_name=fitter.decoder.name,
+        layouts=(Layout(1, 1),),
         coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
         source=Source(about.source_sha256),
         provenance=about.provenance,
         licence=about.licence,
         user=dict(about.user),
     )
-    _check_storable(header)
-    contents = Contents(header, layout_of, keys, tables_of(decoder), RANGE_STEP_M_S)
-    source = ModelSet(views, layouts[0].units)
-    return run(fitter, source, contents, promise)
+    _check_storable(template)
+    return GroupEncoder(fitter, promise, template, begin, writer)
+
+
+def make_batch(
+    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray,
+    about: Description,
+    keys: Sequence[str] | None,
+    fields: Mapping[str, Any],
+    *,
+    advise: bool = True,
+) -> Batch:
+    """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
+    from velcodec.codec.groups import Batch
+
+    views, layouts, layout_of = _gather(models, about)
+    if advise:
+        name = models.name if isinstance(models, ModelArray) else "models"
+        _warn_of_values(views, layouts[0].units, name)
+    columns = {name: _column(value, len(views), name) for name, value in fields.items()}
+    return Batch(views, layouts, layout_of, _keys(keys, len(views)), columns)
+
+
+def _column(value: Any, count: int, name: str) -> Column:
+    """A field's column: one value for all models, or one for each."""
+    if isinstance(value, str) or np.ndim(value) == 0:
+        value = np.full(count, value, dtype=object if isinstance(value, str) else None)
+    return as_column(value, count, name)
 
 
 def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:

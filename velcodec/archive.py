@@ -6,8 +6,9 @@ by the first decoding, not by opening. An archive is never changed from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import islice
 from operator import index as as_index
 from pathlib import Path
@@ -23,8 +24,11 @@ from velcodec.formats.errors import (
     ModelNumberError,
     OptionError,
 )
-from velcodec.formats.quality import Quality
-from velcodec.formats.vlat import CHECKSUM_BYTES, Header, Layout, VlatReader
+from velcodec.formats.header import Header, Layout
+from velcodec.formats.page import entry_bytes
+from velcodec.formats.quality import Quality, quality_figures
+from velcodec.formats.reader import RecordReader
+from velcodec.formats.sharded import open_reader
 from velcodec.resolution import Resolution, check_resolution
 from velcodec.stored import StoredModel, check_stackable, read_models, read_record, tables_of
 
@@ -34,18 +38,21 @@ if TYPE_CHECKING:
 
     from velcodec.codec.exact_render import ExactRenderer
     from velcodec.decoder import Decoder
-    from velcodec.formats.tile_stream import Tiles
+    from velcodec.formats.tile_stream import LatentTables, Tiles
     from velcodec.tiling import Tiling
+
+log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 256
 COUNTED_MODELS = 10_000
-ENTRY_OVERHEAD = 2 + CHECKSUM_BYTES
-"""About what a record takes beside its payload."""
+GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
+"""Fields that say, for each model, where its samples lie; else its layout does."""
 
 LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
 """How a model may be stored."""
 
 Number = int | str
+Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]
 
 
 def open(
@@ -78,18 +85,30 @@ class Archive:
         decoder: str | Path | Decoder | None = None,
         device: str = "cpu",
     ) -> None:
-        self._reader = VlatReader(source)
+        self._reader: RecordReader = open_reader(source)
         self._wanted = decoder
         self._device = device
-        self._decoders: dict[str, Decoder] = {}
-        self._renderer: ExactRenderer | None = None
+        self._decoders: dict[tuple[bytes, str], Decoder] = {}
+        self._renderers: dict[bytes, ExactRenderer] = {}
+        if self._reader.unfinished:
+            log.warning(
+                "%s: ends in %d bytes of an addition that was never finished; the %d models before "
+                "it are read",
+                self._reader.name,
+                self._reader.unfinished,
+                len(self._reader),
+            )
 
     # What it holds
 
     @property
     def header(self) -> Header:
-        """The header as stored."""
+        """The header of the first models; of others, `header_of`."""
         return self._reader.header
+
+    def header_of(self, which: Number) -> Header:
+        """The header that a model comes under: its decoder, its layouts, provenance, ..."""
+        return self._reader.header_of(self.index(which))
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -131,35 +150,65 @@ class Archive:
 
     def layout(self, which: Number = 0) -> Layout:
         """Shape, axes, dtype, units, spacing and origin of a model."""
-        layouts = self.header.layouts
-        if len(layouts) == 1:
-            self.index(which)
-            return layouts[0]
-        return layouts[read_record(self._reader, self.index(which)).layout]
+        number = self.index(which)
+        layouts = self._reader.header_of(number).layouts
+        lay = layouts[0]
+        if len(layouts) > 1:
+            lay = layouts[read_record(self._reader, number)[1].layout]
+        own = self._reader.fields_of([number])[0]
+        moved: dict[str, Any] = {name: float(own[name]) for name in GROUND_FIELDS if name in own}
+        return replace(lay, **moved) if moved else lay
 
     def geometry(self, which: Number = 0) -> Geometry:
         """Where the samples of a model lie."""
         lay = self.layout(which)
         return Geometry(lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m)
 
+    @property
+    def layouts(self) -> Sequence[Layout]:
+        """Every layout that models may have."""
+        return tuple(dict.fromkeys(lay for head in self._reader.headers() for lay in head.layouts))
+
+    @property
+    def fields(self) -> Mapping[str, NDArray[Any]]:
+        """Columns of metadata by name, each with a value for every model: numbers, or texts as
+        objects. Where some models have no value it is not a number, or an empty text.
+        """
+        return self._reader.fields
+
+    def metadata(self, which: Number) -> dict[str, Any]:
+        """The fields of one model."""
+        own = self._reader.fields_of([self.index(which)])[0]
+        return {
+            name: value.item() if hasattr(value, "item") else value for name, value in own.items()
+        }
+
     def info(self) -> dict[str, Any]:
         """All that is known without decoding; JSON-able."""
-        header = self.header
-        tiles, representations = self._count_records()
+        header, headers = self.header, self._reader.headers()
+        tiles, representations = self._count_records(headers)
+        embedded = self._reader.embedded_decoders()
         return {
             "models": len(self),
             "bytes": self._reader.size,
             "bytes_per_model": self._reader.size / max(1, len(self)),
             "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
-            "layouts": [asdict(layout) for layout in header.layouts],
-            "tiled": header.tiled,
+            "decoders": [
+                {"name": name, "hash": digest.hex()}
+                for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
+            ],
+            "embedded_decoders": [len(data) for data in embedded],
+            "layouts": [asdict(layout) for layout in self.layouts],
+            "tiled": any(each.tiled for each in headers),
             "tiles": tiles,
             "representations": representations,
             "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
             "provenance": header.provenance,
             "licence": header.licence,
             "user": header.user,
-            "has_keys": self._reader.keys is not None,
+            "has_keys": self._reader.has_keys,
+            "fields": sorted(self._reader.fields),
+            "unfinished_bytes": self._reader.unfinished,
             "quality": self._quality_figures(),
         }
 
@@ -171,14 +220,15 @@ class Archive:
     @property
     def record_bytes(self) -> Sequence[int]:
         """Bytes that each model takes, its length and checksum included."""
-        return [size + ENTRY_OVERHEAD for size in self._reader.lengths]
+        found: list[int] = entry_bytes(self._reader.lengths).tolist()
+        return found
 
     def _quality_figures(self) -> dict[str, float | None] | None:
         """Means and extremes of what was measured; JSON-able."""
-        rows = self._reader.quality
-        if rows is None:
+        codes = self._reader.quality_codes
+        if codes is None:
             return None
-        psnr, mae, worst, distance = np.array(rows, dtype=np.float64).T
+        psnr, mae, worst, distance = quality_figures(codes)
         return {
             "mean_psnr_db": float(psnr.mean()),
             "worst_psnr_db": float(psnr.min()),
@@ -187,17 +237,17 @@ class Archive:
             "distance": float(np.nanmax(distance)) if np.isfinite(distance).any() else None,
         }
 
-    def _count_records(self) -> tuple[int | None, dict[str, int] | None]:
+    def _count_records(self, headers: Sequence[Header]) -> tuple[int | None, dict[str, int] | None]:
         """Tiles of all models, and how many are stored in which way; None where that would mean
         reading very many records.
         """
-        if not self.header.tiled and self.header.exact is None:
+        if not any(header.tiled or header.exact for header in headers):
             return len(self), {LATENT: len(self), EXACT: 0, BOTH: 0}
         if len(self) > COUNTED_MODELS:
             return None, None
         tiles, found = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
         for number in range(len(self)):
-            record = read_record(self._reader, number)
+            _, record = read_record(self._reader, number)
             tiles += len(record.streams)
             kind = LATENT if record.exact is None else BOTH if record.streams else EXACT
             found[kind] += 1
@@ -205,15 +255,34 @@ class Archive:
 
     # The models
 
-    def __getitem__(self, which: int | str | slice) -> Any:
-        """A model at its native grid (nz, nx); a list of models for a slice."""
+    def __getitem__(self, which: Number | slice | Sequence[Number] | NDArray[Any]) -> Any:
+        """A model at its native grid (nz, nx); a list of models for a slice, for a list or an array
+        of numbers or keys, and for a boolean mask of all models.
+        """
+        if isinstance(which, slice | Sequence | np.ndarray) and not isinstance(which, str):
+            return list(self._arrays(self.select(which)))
+        return self.decode(which)
+
+    def select(self, which: Selection) -> Sequence[int]:
+        """Numbers of the models that a slice, numbers, keys or a boolean mask take, in order.
+
+        Raises OptionError for a mask of another length, and as `index`.
+        """
         if isinstance(which, slice):
             try:
-                numbers = range(*which.indices(len(self)))
+                return range(*which.indices(len(self)))
             except TypeError as error:
                 raise OptionError(f"{self._reader.name}: models: {error}") from None
-            return list(self._arrays(numbers))
-        return self.decode(which)
+        rows = which if isinstance(which, Sequence) else np.asarray(which)
+        if len(rows) and all(isinstance(row, bool | np.bool_) for row in rows):
+            if len(rows) != len(self):
+                raise OptionError(
+                    f"{self._reader.name}: mask: found {len(rows)} values, expected {len(self)}, "
+                    "one for each model"
+                )
+            taken: list[int] = np.flatnonzero(np.asarray(rows)).tolist()
+            return taken
+        return [self.index(row) for row in rows]
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         """Every model at its native grid, in order."""
@@ -266,7 +335,7 @@ class Archive:
         grid = check_resolution(res, len(numbers), allow_large)
         if not numbers:
             raise ModelNumberError("models: found none asked for, expected one at least")
-        if len(numbers) > 1 and len(self.header.layouts) > 1:
+        if len(numbers) > 1 and len(self.layouts) > 1:
             check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
             arrays = list(self._arrays(numbers, grid, interpolate))
@@ -293,7 +362,7 @@ class Archive:
 
         model = self._latent_model(which)
         cells = self.geometry(which).to_cells(points)
-        speeds = sample(self._decoder(self._device), model, cells)
+        speeds = sample(self._decoder(self.header_of(which), self._device), model, cells)
         return speeds / unit_scale(model.layout.units)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
@@ -307,40 +376,51 @@ class Archive:
 
         model = self._latent_model(which)
         ground = self.geometry(which)
-        per_cell = gradient(self._decoder(self._device), model, ground.to_cells(points))
+        decoder = self._decoder(self.header_of(which), self._device)
+        per_cell = gradient(decoder, model, ground.to_cells(points))
         spacing = np.array([ground.dx_m, ground.dz_m])
         return per_cell / (spacing * unit_scale(model.layout.units))
 
     def decoder(self) -> Decoder:
-        """The decoder that this archive was made with, loaded. Raises MissingDecoderError."""
-        return self._decoder(self._device)
+        """The decoder that this archive was made with, loaded; where there are several, that of the
+        first models. Raises MissingDecoderError.
+        """
+        return self._decoder(self.header, self._device)
 
-    def _decoder(self, device: str | torch.device) -> Decoder:
+    def _decoder(self, header: Header, device: str | torch.device) -> Decoder:
+        """The decoder that a header names."""
         from velcodec.codec.output import decoder_for
         from velcodec.device import pick_device
 
-        place = str(pick_device(device))
+        place = header.decoder_hash, str(pick_device(device))
         if place not in self._decoders:
-            self._decoders[place] = decoder_for(self.header, self._wanted, place)
+            self._decoders[place] = decoder_for(
+                header, self._wanted, self._reader.embedded_decoders, place[1]
+            )
         return self._decoders[place]
+
+    def _tables(self, header: Header) -> LatentTables:
+        return tables_of(self._decoder(header, self._device))
 
     def _models(
         self, numbers: Sequence[int], res: tuple[int, int] | None = None
     ) -> list[StoredModel]:
         return read_models(
             self._reader,
-            lambda: tables_of(self._decoder(self._device)),
+            self._tables,
             numbers,
             self._render_exactly,
             res,
         )
 
-    def _render_exactly(self, tiles: Tiles, tiling: Tiling) -> Float64:
-        if self._renderer is None:
+    def _render_exactly(self, header: Header, tiles: Tiles, tiling: Tiling) -> Float64:
+        found = self._renderers.get(header.decoder_hash)
+        if found is None:
             from velcodec.codec.exact_render import ExactRenderer
 
-            self._renderer = ExactRenderer(self._decoder(self._device))
-        return self._renderer.render(tiles, tiling)
+            found = ExactRenderer(self._decoder(header, self._device))
+            self._renderers[header.decoder_hash] = found
+        return found.render(tiles, tiling)
 
     def _latent_model(self, which: Number) -> StoredModel:
         from velcodec.codec.output import check_latent
@@ -366,10 +446,17 @@ class Archive:
                 exact_samples(model, res, f"{self._reader.name}: model {number}", interpolate)
                 for number, model in zip(block, models, strict=True)
             ]
-            rest = [model for model, found in zip(models, exact, strict=True) if found is None]
-            rendered = render_models(self._decoder(device), rest, res) if rest else iter(())
-            for model, found in zip(models, exact, strict=True):
-                yield model.layout, next(rendered) if found is None else found
+            left: dict[bytes, list[int]] = {}
+            for row, (model, found) in enumerate(zip(models, exact, strict=True)):
+                if found is None:
+                    left.setdefault(model.decoder_hash, []).append(row)
+            rendered: dict[int, Iterator[Tensor]] = {}
+            for rows in left.values():
+                decoder = self._decoder(self._reader.header_of(block[rows[0]]), device)
+                values = render_models(decoder, [models[row] for row in rows], res)
+                rendered |= dict.fromkeys(rows, values)
+            for row, (model, found) in enumerate(zip(models, exact, strict=True)):
+                yield model.layout, next(rendered[row]) if found is None else found
 
     def _arrays(
         self,

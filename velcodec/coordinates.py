@@ -60,6 +60,15 @@ class Geometry:
         x, z = self.origin_x_m - self.dx_m / 2, self.origin_z_m - self.dz_m / 2
         return x, x + self.nx * self.dx_m, z, z + self.nz * self.dz_m
 
+    def axes(self, nz: int | None = None, nx: int | None = None) -> tuple[Float64, Float64]:
+        """Positions (z, x) in metres of the rows and of the columns of an [nz, nx] rendering
+        (default: the model's own samples).
+        """
+        return (
+            self.origin_z_m + _cells_along(self.nz, nz or self.nz) * self.dz_m,
+            self.origin_x_m + _cells_along(self.nx, nx or self.nx) * self.dx_m,
+        )
+
     def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
         """Points (x, z) in metres of an [nz, nx] rendering (default: the model's own samples),
         shape (nz * nx, 2), in the array's own order.
@@ -88,6 +97,11 @@ class Geometry:
                 f"the model: expected x in [{x0:g}, {x1:g}] and z in [{z0:g}, {z1:g}]"
             )
         return np.clip(cells, 0.0, last)
+
+
+def _cells_along(n: int, wanted: int) -> Float64:
+    """Samples of a rendering along an axis of n samples, counted in those."""
+    return (np.arange(wanted, dtype=np.float64) + 0.5) * (n / wanted) - 0.5
 
 
 def check_points(points: Any) -> Float64:

@@ -15,16 +15,20 @@ from numpy.typing import NDArray
 from velcodec.codec.values import unit_scale
 from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
 from velcodec.formats.exact.stream import decode_exact
+from velcodec.formats.header import Header, Layout
+from velcodec.formats.reader import RecordReader
 from velcodec.formats.record import Record, unpack_record
 from velcodec.formats.tile_stream import LatentTables, TileCoding, Tiles, decode_tiles
-from velcodec.formats.vlat import Header, Layout, VlatReader
 from velcodec.tiling import Axis, Tiling
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
-Render = Callable[[Tiles, Tiling], NDArray[np.float64]]
-"""The exact rendering (nz, nx), m/s, of a model's tiles."""
+Tables = Callable[[Header], LatentTables]
+"""The frequency tables of the decoder that a header names."""
+
+Render = Callable[[Header, Tiles, Tiling], NDArray[np.float64]]
+"""The exact rendering (nz, nx), m/s, of a model's tiles by the decoder that its header names."""
 
 Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
 """How tile streams are decoded."""
@@ -46,7 +50,7 @@ def tables_of(decoder: Decoder) -> LatentTables:
 @dataclass(frozen=True)
 class StoredModel:
     """One model as read: how the user's array lies, and its latents with their tiling (no tiles
-    where it has none).
+    where it has none); `decoder_hash` tells which decoder renders them.
 
     `samples` (nz, nx) are there where the record has an exact stream: the native grid, in the
     user's dtype and units.
@@ -55,6 +59,7 @@ class StoredModel:
     layout: Layout
     tiling: Tiling
     tiles: Tiles
+    decoder_hash: bytes
     samples: NDArray[np.generic] | None = None
 
     @property
@@ -67,15 +72,15 @@ class StoredModel:
         return res or (self.tiling.z.samples, self.tiling.x.samples)
 
 
-def read_record(reader: VlatReader, number: int) -> Record:
-    """Record `number`, its checksum and structure checked."""
-    place = f"{reader.name}: record {number}"
-    return unpack_record(reader.payload(number), reader.header, place)
+def read_record(reader: RecordReader, number: int) -> tuple[Header, Record]:
+    """Record `number`, its checksum and structure checked, and the header that it comes under."""
+    place, header = f"{reader.name}: record {number}", reader.header_of(number)
+    return header, unpack_record(reader.payload(number), header, place)
 
 
 def read_models(
-    reader: VlatReader,
-    tables: Callable[[], LatentTables],
+    reader: RecordReader,
+    tables: Tables,
     numbers: Sequence[int],
     render: Render | None = None,
     res: tuple[int, int] | None = None,
@@ -87,42 +92,59 @@ def read_models(
     must be there if one is. Raises CorruptError, ContextNetworkError.
     """
     found = []
-    for number, (record, model) in zip(numbers, read_latents(reader, tables, numbers), strict=True):
+    for number, read in zip(numbers, read_latents(reader, tables, numbers), strict=True):
+        header, record, model = read
         if not record.streams or res in (None, (model.layout.nz, model.layout.nx)):
             place = f"{reader.name}: record {number}"
-            samples = _samples(place, record, model, reader.header, render)
-            model = replace(model, samples=samples)
+            model = replace(model, samples=_samples(place, record, model, header, render))
         found.append(model)
     return found
 
 
 def read_latents(
-    reader: VlatReader,
-    tables: Callable[[], LatentTables],
+    reader: RecordReader,
+    tables: Tables,
     numbers: Sequence[int],
     decode: Decode = decode_tiles,
-) -> list[tuple[Record, StoredModel]]:
+) -> list[tuple[Header, Record, StoredModel]]:
     """Read some records and their latents, as `decode` decodes their streams; no samples.
 
     Raises CorruptError, and what `decode` raises.
     """
-    header = reader.header
-    records = [read_record(reader, number) for number in numbers]
-    streams = [stream for record in records for stream in record.streams]
-    tiles = NO_TILES
-    if streams:
-        try:
-            tiles = decode(streams, tables(), header.coding)
-        except CorruptError as error:
-            raise CorruptError(f"{reader.name}: {error}") from error
-    found, at = [], 0
-    for number, record in zip(numbers, records, strict=True):
-        layout = header.layouts[record.layout]
-        own = take_tiles(tiles, slice(at, at + len(record.streams)))
-        at += len(record.streams)
-        place = f"{reader.name}: record {number}"
-        found.append((record, StoredModel(layout, _tiling(place, record, layout), own)))
-    return found
+    read = [read_record(reader, number) for number in numbers]
+    return decode_records(read, tables, [f"{reader.name}: record {n}" for n in numbers], decode)
+
+
+def decode_records(
+    read: Sequence[tuple[Header, Record]],
+    tables: Tables,
+    places: Sequence[str],
+    decode: Decode = decode_tiles,
+) -> list[tuple[Header, Record, StoredModel]]:
+    """The latents of records, those under one header decoded together; `places` name them."""
+    under: dict[int, list[int]] = {}
+    for row, (header, _) in enumerate(read):
+        under.setdefault(id(header), []).append(row)
+    found: list[tuple[Header, Record, StoredModel] | None] = [None] * len(read)
+    for rows in under.values():
+        header = read[rows[0]][0]
+        streams = [stream for row in rows for stream in read[row][1].streams]
+        tiles = NO_TILES
+        if streams:
+            try:
+                tiles = decode(streams, tables(header), header.coding)
+            except CorruptError as error:
+                raise CorruptError(f"{places[rows[0]]} and later: {error}") from error
+        at = 0
+        for row in rows:
+            record = read[row][1]
+            layout = header.layouts[record.layout]
+            own = take_tiles(tiles, slice(at, at + len(record.streams)))
+            at += len(record.streams)
+            tiling = _tiling(places[row], record, layout)
+            model = StoredModel(layout, tiling, own, header.decoder_hash)
+            found[row] = header, record, model
+    return [each for each in found if each is not None]
 
 
 def _samples(
@@ -135,7 +157,7 @@ def _samples(
     if record.exact.guided:
         if not header.exact.guided or render is None:
             raise CorruptError(f"{place}: exact stream: found one coded against a rendering")
-        rendering = render(model.tiles, model.tiling) / unit_scale(layout.units)
+        rendering = render(header, model.tiles, model.tiling) / unit_scale(layout.units)
     shape = layout.nz, layout.nx
     dtype = np.dtype(layout.dtype)
     try:

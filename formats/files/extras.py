@@ -15,8 +15,8 @@ def needed(module: str, extra: str) -> Any:
     """
     try:
         return import_module(module)
-    except ImportError as error:
+    except ModuleNotFoundError as error:  # one that is there and fails says why itself
         package = module.partition(".")[0]
         raise MissingExtraError(
-            f"{package} is not installed: pip install 'velcodec[{extra}]'"
+            f"{package} is not installed: pip install 'velcodec[{extra}]'", name=error.name
         ) from error

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
+from velcodec.formats.header import Header, Layout, Source
+from velcodec.formats.quality import Quality
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
-from velcodec.formats.vlat import Header, Layout, Quality, Source, VlatWriter
+from velcodec.formats.writer import VlatWriter
 
 HASH = bytes(range(32))
 STEPS = 3

@@ -77,12 +77,14 @@ ODD: list[tuple[tuple[str | int, ...], list[Any]]] = [
                      ["10", 10], [True, 10], b"\x0a\x0a", 1e300]),
     (("l", 0, "o"), [None, [0], [float("nan"), 0], [float("-inf"), 0], [1e300, 0], "00"]),
     (("c",), [DELETE, None, [], "rb", 5]),
-    (("c", "rb"), [DELETE, None, "1500", True, 0.5, float("nan"), float("inf"), 2.0**41, b"1"]),
-    (("c", "rs"), [DELETE, None, "1", 0, -1, 3, 2.0**-30, 2.0**30, float("nan"), float("inf")]),
-    (("c", "rn"), [DELETE, None, -1, 17, 12.0, "12", 2**63]),
-    (("c", "st"), [DELETE, None, [], [0], [0, 5], [0, TOTAL, 1], [0, 0, 1, TOTAL], [256, TOTAL],
-                   [-1, TOTAL], [0, 8192, 0, 8192], ["0", TOTAL], [0, float(TOTAL)], [0, 2**64 - 1],
-                   {"0": TOTAL}, b"\x01\x02"]),
+    (("c", 0), [DELETE, None, "1500", True, 0.5, float("nan"), float("inf"), 2.0**41, b"1"]),
+    (("c", 1), [DELETE, None, "1", 0, -1, 3, 2.0**-30, 2.0**30, float("nan"), float("inf")]),
+    (("c", 2), [DELETE, None, -1, 17, 12.0, "12", 2**63]),
+    (("c",), [[1500, 1, 12, *steps] for steps in (
+        [], [0], [0, 5], [0, TOTAL, 1], [0, 0, 1, TOTAL], [256, TOTAL], [-1, TOTAL],
+        [0, 8192, 0, 8192], ["0", TOTAL], [0, float(TOTAL)], [0, 2**64 - 1], [{"0": TOTAL}],
+        [b"\x01\x02"],
+    )]),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from velcodec.formats.header import Header, Layout
 from velcodec.formats.tables import LatentTables
 from velcodec.formats.tile_coding import TileCoding
 from velcodec.formats.tile_stream import Tiles, encode_tiles
-from velcodec.formats.vlat import VlatWriter
+from velcodec.formats.writer import VlatWriter
 
 PATH = Path(__file__).parent / "two_models.vlat"
 

@@ -1,6 +1,7 @@
-"""Encoding: from models to the bytes of an archive, measured with the reader's own code.
+"""Encoding: from models to the records of an archive, measured with the reader's own code.
 
-`encode` keeps a promise: it fits, quantises, codes, packs, reads everything back and measures it.
+`encode_group` keeps a promise: it fits, quantises, codes, packs, reads everything back and measures
+it. Groups are independent of each other, so that an archive can be written as it grows.
 The same models, options, decoder, device and number of threads give the same bytes; another number
 of threads may round a latent's last bits otherwise, and so choose another coefficient here and
 there.
@@ -8,10 +9,8 @@ there.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,12 +24,15 @@ from velcodec.codec.measure import Measured, measure
 from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
 from velcodec.codec.target import encode_to_target
-from velcodec.codec.write import Contents, archive_bytes
+from velcodec.codec.write import Contents, Packed, archive_bytes, pack
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.quality import Quality
 
-BUDGET_GROUP = 1000
-"""Models in order that keep to a budget together, so that streams and clusters do too."""
+GROUP_MODELS = 1000
+"""Models in order that are coded together and keep to a budget together, at most."""
+
+GROUP_SAMPLES = 1 << 25
+"""Samples of a group, at most, unless one model alone has more: bounds memory."""
 
 BUDGET_TRIALS = 6
 LARGEST = 1e100
@@ -92,6 +94,32 @@ class Summary:
             "farthest_model": self.farthest_model,
         }
 
+    def joined(self, other: Summary) -> Summary:
+        """The summary of both groups of models, in this order."""
+        worst = other if other.worst_psnr < self.worst_psnr else self
+        far = max(
+            (one for one in (self, other) if one.distance is not None),
+            key=lambda one: one.distance or 0.0,
+            default=self,
+        )
+        models = self.models + other.models
+        psnr = (self.mean_psnr * self.models + other.mean_psnr * other.models) / models
+        return Summary(
+            models=models,
+            tiles=self.tiles + other.tiles,
+            bytes=self.bytes + other.bytes,
+            input_bytes=self.input_bytes + other.input_bytes,
+            mean_psnr=psnr,
+            worst_psnr=worst.worst_psnr,
+            worst_model=worst.worst_model,
+            max_error_m_s=max(self.max_error_m_s, other.max_error_m_s),
+            latent=self.latent + other.latent,
+            samples=self.samples + other.samples,
+            both=self.both + other.both,
+            distance=far.distance,
+            farthest_model=far.farthest_model,
+        )
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -105,17 +133,30 @@ class Encoded:
         stream.write(self.data)
 
 
-def encode(fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise) -> Encoded:
+@dataclass(frozen=True)
+class Group:
+    """The records of some models, and what they deliver; `summary.bytes` is of an archive of them
+    alone.
+    """
+
+    packed: Packed
+    summary: Summary
+
+
+def encode_group(
+    fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise, saved: int = 0
+) -> Group:
     """Encode every model of `source` as promised; every record is read back and measured.
 
-    Raises BudgetError, QualityError or VerificationError, naming the model, where the promise
-    cannot be kept.
+    `saved` bytes of what an archive has once are not counted towards a budget, where the group is
+    not the first of its archive. Raises BudgetError, QualityError or VerificationError, naming the
+    model, where the promise cannot be kept.
     """
     if promise.within is None or promise.keep_latent:
         _check_values(source, contents)
     coder = None if promise.latent_only else SampleCoder(source, fitter.decoder)
     if promise.bytes_per_model is not None:
-        return _Budget(fitter, source, contents, promise, coder).encode()
+        return _encode_to_budget(fitter, source, contents, promise.bytes_per_model, coder, saved)
     if promise.within is not None:
         assert coder is not None
         latents = None
@@ -148,71 +189,36 @@ def _check_values(source: ModelSet, contents: Contents) -> None:
             )
 
 
-class _Budget:
-    """Groups of models, each of which keeps to the budget, and the whole file too."""
+def _encode_to_budget(
+    fitter: Fitter,
+    source: ModelSet,
+    contents: Contents,
+    bytes_per_model: float,
+    coder: SampleCoder | None,
+    saved: int,
+) -> Group:
+    """Columns of what was measured are longer or shorter than was guessed, so it may take a few
+    attempts.
+    """
 
-    def __init__(
-        self,
-        fitter: Fitter,
-        source: ModelSet,
-        contents: Contents,
-        promise: Promise,
-        coder: SampleCoder | None,
-    ) -> None:
-        assert promise.bytes_per_model is not None
-        self.fitter, self.source, self.contents, self.coder = fitter, source, contents, coder
-        self.bytes_per_model = promise.bytes_per_model
-        # Groups of nearly one size: a last one of a few models would have nothing to share.
-        count = -(-len(source) // BUDGET_GROUP)
-        ends = [len(source) * k // count for k in range(count + 1)]
-        self.groups = [range(a, b) for a, b in pairwise(ends)]
-        self.spendings = [self._spending(group) for group in self.groups]
+    def size(coded: Sequence[CodedModel]) -> int:
+        whole = replace(contents, exact=None if coder is None else coder.coding)
+        return len(archive_bytes(whole, coded, [_guess(model) for model in coded])) - saved
 
-    def _spending(self, group: range) -> Spending:
-        part = self.contents.part(group)
-        models = ModelSet(self.source.models[group.start : group.stop], self.source.units)
-
-        def size(coded: Sequence[CodedModel]) -> int:
-            whole = replace(part, exact=None if self.coder is None else self.coder.coding)
-            once = (1.0 - len(group) / len(self.source)) * len(part.header.to_bytes())
-            rows = [_guess(model) for model in coded]
-            return math.ceil(len(archive_bytes(whole, coded, rows)) - once)
-
-        samples = None if self.coder is None else _Part(self.coder, group.start)
-        return Spending(self.fitter, models, part.range_step, self.bytes_per_model, size, samples)
-
-    def encode(self) -> Encoded:
-        """The archive; columns of what was measured are longer or shorter than was guessed, so it
-        may take a few attempts.
-        """
-        allowed = self.bytes_per_model * len(self.source)
-        share = 1.0
-        for _ in range(BUDGET_TRIALS):
-            coded = []
-            for group, spending in zip(self.groups, self.spendings, strict=True):
-                coded += spending.fill(share * self.bytes_per_model * len(group))
-            encoded = _finish(self.fitter, self.source, self.contents, coded, self.coder)
-            over = len(encoded.data) - allowed
-            if over <= 0:
-                return encoded
-            share *= 1.0 - (over + 1.0) / allowed
-        raise BudgetError(
-            f"budget of {self.bytes_per_model:g} bytes per model: found {len(encoded.data)} bytes "
-            f"in all, expected at most {allowed:g}"
-        )
-
-
-class _Part:
-    """Some of a coder's models, numbered from `first` on."""
-
-    def __init__(self, coder: SampleCoder, first: int) -> None:
-        self.coder, self.first = coder, first
-
-    def least(self, i: int, max_error: float) -> float:
-        return self.coder.least(i + self.first, max_error)
-
-    def beside(self, i: int, latent: CodedModel, max_errors: Sequence[float]) -> list[CodedModel]:
-        return self.coder.beside(i + self.first, latent, max_errors)
+    spending = Spending(fitter, source, contents.range_step, bytes_per_model, size, coder)
+    allowed = bytes_per_model * len(source)
+    share = 1.0
+    for _ in range(BUDGET_TRIALS):
+        coded = spending.fill(share * allowed)
+        group = _finish(fitter, source, contents, coded, coder)
+        over = group.summary.bytes - saved - allowed
+        if over <= 0:
+            return group
+        share *= 1.0 - (over + 1.0) / allowed
+    raise BudgetError(
+        f"budget of {bytes_per_model:g} bytes per model: found {group.summary.bytes - saved} bytes "
+        f"for {len(source)} models, expected at most {allowed:g}"
+    )
 
 
 def _guess(model: CodedModel) -> Quality:
@@ -228,8 +234,8 @@ def _finish(
     coded: Sequence[CodedModel],
     coder: SampleCoder | None,
     within: float | None = None,
-) -> Encoded:
-    """The archive of these models, with what reading it back showed."""
+) -> Group:
+    """The records of these models, with what reading them back showed."""
     contents = replace(contents, exact=None if coder is None else coder.coding)
     data = archive_bytes(contents, coded)
     measured = measure(fitter, source, contents, coded, data, within)
@@ -237,8 +243,9 @@ def _finish(
         Quality(m.psnr, m.mae, m.max_error, model.distance)
         for m, model in zip(measured, coded, strict=True)
     ]
-    data = archive_bytes(contents, coded, rows)
-    return Encoded(data, _summary(source, contents, coded, measured, len(data)))
+    packed = pack(contents, coded, rows)
+    size = len(packed.to_bytes())
+    return Group(packed, _summary(source, contents, coded, measured, size))
 
 
 def _summary(

@@ -16,7 +16,7 @@ from velcodec.codec.output import render_models
 from velcodec.codec.values import from_m_s, to_m_s
 from velcodec.codec.write import MODELS_AT_ONCE, Contents
 from velcodec.formats.errors import VerificationError
-from velcodec.formats.vlat import VlatReader
+from velcodec.formats.reader import VlatReader
 from velcodec.metrics import psnr_of_mse
 from velcodec.stored import StoredModel, read_models
 
@@ -45,11 +45,12 @@ def measure(
     """
     reader = VlatReader(data)
     decoder = fitter.decoder
-    render = ExactRenderer(decoder).render if can_render_exactly(decoder) else None
+    renderer = ExactRenderer(decoder) if can_render_exactly(decoder) else None
+    render = None if renderer is None else lambda _, *of: renderer.render(*of)
     found = []
     for first in range(0, len(coded), MODELS_AT_ONCE):
         some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
-        stored = read_models(reader, lambda: contents.tables, some, render)
+        stored = read_models(reader, lambda _: contents.tables, some, render)
         for number, model in zip(some, stored, strict=True):
             _check_same(contents.key(number), model, coded[number])
         rendered = render_models(decoder, [model for model in stored if model.samples is None])

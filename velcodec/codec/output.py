@@ -7,7 +7,7 @@ Neighbouring models of one tiling are rendered together, a bounded number of cel
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,9 @@ from velcodec.codec.interpolate import interpolated
 from velcodec.codec.render import render_gradient, render_grid, render_points
 from velcodec.codec.values import from_m_s, unit_scale
 from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder, load_decoder, registry
+from velcodec.decoder import Decoder, load_decoder, read_decoder, registry
 from velcodec.formats.errors import MissingDecoderError, NoLatentError
-from velcodec.formats.vlat import Header, Layout
+from velcodec.formats.header import Header, Layout
 from velcodec.stored import StoredModel, join_tiles
 
 CELLS_AT_ONCE = 1 << 22
@@ -122,21 +122,33 @@ def gradient(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
     return render_gradient(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
 
 
-def decoder_for(header: Header, wanted: str | Path | Decoder | None, device: str) -> Decoder:
-    """The decoder that an archive names, on `device`, looked for as the registry does.
+def decoder_for(
+    header: Header,
+    wanted: str | Path | Decoder | None,
+    embedded: Callable[[], Sequence[bytes]],
+    device: str,
+) -> Decoder:
+    """The decoder that a header names, on `device`.
 
-    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first. Raises
-    MissingDecoderError where none has the archive's hash.
+    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first, then those that
+    are `embedded` in the archive, the user's folder and the shipped ones. Raises
+    MissingDecoderError where none has the archive's hash, DecoderFileError for an embedded one that
+    is none.
     """
-    if not isinstance(wanted, Decoder):
-        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
-        return load_decoder(entry.path, device)
-    if wanted.identity != header.decoder_hash:
-        raise MissingDecoderError(
-            f"the decoder given has hash {(wanted.identity or b'').hex()}, the archive needs "
-            f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
-        )
-    return place_decoder(wanted, device)
+    if isinstance(wanted, Decoder):
+        if wanted.identity != header.decoder_hash:
+            raise MissingDecoderError(
+                f"the decoder given has hash {(wanted.identity or b'').hex()}, the archive needs "
+                f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
+            )
+        return place_decoder(wanted, device)
+    if wanted is None:
+        for data in embedded():
+            found = read_decoder(data)
+            if found.identity == header.decoder_hash:
+                return place_decoder(found, device)
+    entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+    return load_decoder(entry.path, device)
 
 
 def place_decoder(decoder: Decoder, device: str) -> Decoder:

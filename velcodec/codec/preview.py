@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from velcodec.archive import Archive
 from velcodec.formats.prefix import Prefix, decode_prefixes
-from velcodec.stored import StoredModel, read_latents, tables_of
+from velcodec.stored import StoredModel, read_latents
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
@@ -39,8 +39,8 @@ class PreviewArchive(Archive):
     ) -> list[StoredModel]:
         read = read_latents(
             self._reader,
-            lambda: tables_of(self._decoder(self._device)),
+            self._tables,
             numbers,
             partial(decode_prefixes, prefix=self._prefix),
         )
-        return [model for _, model in read]
+        return [model for _, _, model in read]

@@ -1,4 +1,4 @@
-"""Coded models to the bytes of an archive.
+"""Coded models to the records of an archive.
 
 It decides nothing about quality: it packs what it is given, by the writers of `velcodec.formats`.
 """
@@ -6,16 +6,17 @@ It decides nothing about quality: it packs what it is given, by the writers of `
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from velcodec.codec.coded import CodedModel
+from velcodec.formats.columns import Column
 from velcodec.formats.exact.stream import ExactCoding
+from velcodec.formats.header import Header
 from velcodec.formats.quality import Quality
 from velcodec.formats.record import Record, pack_record
 from velcodec.formats.tile_stream import LatentTables, TileCoding, encode_tiles
-from velcodec.formats.vlat import Header, VlatWriter
+from velcodec.formats.writer import VlatWriter
 from velcodec.stored import NO_TILES, join_tiles
 from velcodec.tiling import Int64
 
@@ -30,26 +31,22 @@ class Contents:
     """What an archive holds beside its models' tiles.
 
     `header` is complete but for the codings and whether models are tiled; `layout_of` (n,) numbers
-    each model's layout in it; `keys` are None where the models' numbers are their keys; `exact`
-    lists all domains that streams may be in.
+    each model's layout in it; `keys` are None where the models' numbers, from `first` on, are their
+    keys; `exact` lists all domains that streams may be in; `fields` are the user's columns.
     """
 
     header: Header
     layout_of: Int64
-    keys: tuple[str, ...] | None
+    keys: Sequence[str] | None
     tables: LatentTables
     range_step: float
     exact: ExactCoding | None = None
-
-    def part(self, models: range) -> Contents:
-        """The same for some neighbouring models."""
-        some = slice(models.start, models.stop)
-        keys = None if self.keys is None else self.keys[some]
-        return replace(self, layout_of=self.layout_of[some], keys=keys)
+    first: int = 0
+    fields: Mapping[str, Column] = field(default_factory=dict)
 
     def key(self, i: int) -> str:
         """Key of model i."""
-        return str(i) if self.keys is None else self.keys[i]
+        return str(self.first + i) if self.keys is None else self.keys[i]
 
 
 def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
@@ -99,29 +96,41 @@ def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -
     return found
 
 
-def write_archive(
-    stream: BinaryIO,
-    contents: Contents,
-    models: Sequence[CodedModel],
-    quality: Sequence[Quality] | None = None,
-) -> Header:
-    """Write the whole archive to `stream`, from front to back; its header."""
+@dataclass(frozen=True)
+class Packed:
+    """Records of one header, with a value of every column for each."""
+
+    header: Header
+    payloads: list[bytes]
+    keys: Sequence[str] | None
+    quality: Sequence[Quality] | None
+    fields: Mapping[str, Column]
+
+    def write(self, writer: VlatWriter) -> None:
+        """Append the records to an archive."""
+        writer.use(self.header)
+        writer.add_many(self.payloads, self.keys, self.quality, self.fields)
+
+    def to_bytes(self) -> bytes:
+        """An archive of these records and nothing else."""
+        stream = io.BytesIO()
+        writer = VlatWriter(stream, self.header)
+        self.write(writer)
+        writer.close()
+        return stream.getvalue()
+
+
+def pack(
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+) -> Packed:
+    """The records of coded models."""
     header = archive_header(contents, models)
-    writer = VlatWriter(stream, header)
-    for i, payload in enumerate(payloads(contents, header, models)):
-        writer.add(
-            payload,
-            key=None if contents.keys is None else contents.keys[i],
-            quality=None if quality is None else quality[i],
-        )
-    writer.close()
-    return header
+    records = payloads(contents, header, models)
+    return Packed(header, records, contents.keys, quality, contents.fields)
 
 
 def archive_bytes(
     contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
 ) -> bytes:
-    """The whole archive as bytes."""
-    stream = io.BytesIO()
-    write_archive(stream, contents, models, quality)
-    return stream.getvalue()
+    """A whole archive of these models as bytes."""
+    return pack(contents, models, quality).to_bytes()

@@ -177,6 +177,14 @@ def find_for_archive(identity: bytes, name: str, explicit: str | Path | None = N
         raise MissingDecoderError(_missing(identity, name)) from None
 
 
+def file_bytes(identity: bytes, explicit: str | Path | None = None) -> bytes:
+    """The bytes of the file of a decoder, found by its hash as for an archive.
+
+    Raises MissingDecoderError.
+    """
+    return find_for_archive(identity, "", explicit).path.read_bytes()
+
+
 def add(path: Path, force: bool = False) -> Entry:
     """Copy a decoder file (and its encoder, if one lies beside it) to the user's folder.
 

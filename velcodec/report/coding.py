@@ -18,7 +18,7 @@ from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.fit import LMOptions
 from velcodec.formats.quality import Quality
-from velcodec.formats.vlat import VlatReader
+from velcodec.formats.reader import VlatReader
 from velcodec.stored import StoredModel, read_models, tables_of
 
 from .data import Family
@@ -134,6 +134,6 @@ def code_family(
     # The finest step has the weakest prior: the fit goes as far as it can.
     fitted.fit(fitter, base=fitter.last_step)
     reader = VlatReader(encoded.data)
-    models = read_models(reader, lambda: tables_of(fitter.decoder), range(len(family)))
+    models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
     stored = Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
     return CodedFamily(family, budget, Unquantised(fitter.decoder, fitted), stored)

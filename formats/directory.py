@@ -1,0 +1,93 @@
+"""The directory: where the headers, the pages of the index and an embedded decoder stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import msgpack
+
+from .columns import expand, squeeze
+from .errors import CorruptError
+from .packed import integer, sequence, unpack_array
+from .sections import MAX_SECTION_BYTES, Place
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """A page: where its section stands, where its first record's entry begins, how many records."""
+
+    place: Place
+    records_at: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Places of everything but the records themselves and the first header, whose place is known;
+    later headers stand in the order of their numbers, from 1 on.
+    """
+
+    headers: tuple[Place, ...] = ()
+    pages: tuple[PageEntry, ...] = ()
+    decoders: tuple[Place, ...] = ()
+
+    @property
+    def models(self) -> int:
+        """Number of records."""
+        return sum(page.count for page in self.pages)
+
+    def to_bytes(self) -> bytes:
+        """Msgpack of flat arrays, places as distances, compressed where that is shorter."""
+        places = _flat([page.place for page in self.pages])
+        records = _distances([page.records_at for page in self.pages])
+        counts = [page.count for page in self.pages]
+        pages = [*places[::2], *places[1::2], *records, *counts]
+        return squeeze(msgpack.packb([pages, _flat(self.headers), _flat(self.decoders)]))
+
+    @classmethod
+    def from_bytes(cls, body: bytes, end: int, name: str) -> Directory:
+        """The inverse of `to_bytes`; everything stands before byte `end`. Raises `CorruptError`."""
+        place = f"{name}: directory"
+        packed = expand(body, MAX_SECTION_BYTES, place)
+        try:
+            parts = (sequence(part) for part in unpack_array(packed, place))
+            numbers, headers, decoders = ([integer(v) for v in part] for part in parts)
+            pages = _pages(numbers)
+            found = cls(tuple(_places(headers)), pages, tuple(_places(decoders)))
+        except (TypeError, ValueError) as error:
+            raise CorruptError(f"{place}: {error}") from error
+        places = [*found.headers, *(page.place for page in pages), *found.decoders]
+        for where in places:
+            if where.at < 0 or where.size < 0 or where.at + where.size > end:
+                raise CorruptError(f"{place}: found {where}, expected it before byte {end}")
+        for page in pages:
+            if not (0 <= page.records_at <= end and 1 <= page.count <= end):
+                raise CorruptError(f"{place}: found {page}, expected its records before {end}")
+        return found
+
+
+def _pages(numbers: list[int]) -> tuple[PageEntry, ...]:
+    """Pages of four arrays one behind the other: distances, sizes, records' distances, counts."""
+    if len(numbers) % 4:
+        raise ValueError(f"found {len(numbers)} numbers for pages, expected four for each")
+    n = len(numbers) // 4
+    at, size, records, counts = (numbers[k * n : (k + 1) * n] for k in range(4))
+    rows = zip(accumulate(at), size, accumulate(records), counts, strict=True)
+    return tuple(PageEntry(Place(a, s), r, c) for a, s, r, c in rows)
+
+
+def _distances(values: list[int]) -> list[int]:
+    return [b - a for a, b in pairwise([0, *values])]
+
+
+def _flat(places: list[Place] | tuple[Place, ...]) -> list[int]:
+    """Each place's distance from the one before, and its size."""
+    distances = _distances([place.at for place in places])
+    return [v for pair in zip(distances, [p.size for p in places], strict=True) for v in pair]
+
+
+def _places(flat: list[int]) -> list[Place]:
+    if len(flat) % 2:
+        raise ValueError(f"found {len(flat)} numbers for places, expected an even count")
+    return [Place(*pair) for pair in zip(accumulate(flat[::2]), flat[1::2], strict=True)]

@@ -1,0 +1,452 @@
+"""Reading an archive at any place: opened by its end, each record when it is asked for."""
+
+from __future__ import annotations
+
+import re
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Column, joined
+from .directory import Directory, PageEntry
+from .errors import (
+    CorruptError,
+    KeyNotFoundError,
+    NotVlatError,
+    TruncatedError,
+    VersionError,
+)
+from .header import MAX_HEADER_BYTES, Header
+from .page import MIN_RECORD_BYTES, RECORD_CHECKSUM_BYTES, QualityCodes, StoredPage
+from .quality import UNKNOWN_ROW, Quality, quality_rows
+from .sections import (
+    DECODER,
+    DIRECTORY,
+    HEADER,
+    PAGE,
+    Place,
+    Section,
+    read_section,
+)
+from .source import ByteSource
+from .varint import encode_varint
+from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, record_checksum
+
+ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
+SEARCHED_AT_ONCE = 1 << 20
+PAGES_KEPT = 64
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the index says of some records: keys, quality codes (4, n), fields."""
+
+    keys: Sequence[str] | None
+    quality: QualityCodes | None
+    fields: Mapping[str, Column]
+
+
+class RecordReader(Protocol):
+    """What reads records by number: one file, or several as one."""
+
+    name: str
+
+    def __len__(self) -> int: ...
+    @property
+    def header(self) -> Header: ...
+    def headers(self) -> list[Header]: ...
+    def payload(self, number: int) -> bytes: ...
+    def header_of(self, number: int) -> Header: ...
+    def header_number(self, number: int) -> int: ...
+    def embedded_decoders(self) -> list[bytes]: ...
+    def columns_of(self, numbers: Sequence[int]) -> Columns: ...
+    def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]: ...
+    def key_index(self, key: str) -> int: ...
+    def close(self) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def unfinished(self) -> int: ...
+    @property
+    def has_keys(self) -> bool: ...
+    @property
+    def keys(self) -> tuple[str, ...] | None: ...
+    @property
+    def quality_codes(self) -> QualityCodes | None: ...
+    @property
+    def quality(self) -> tuple[Quality, ...] | None: ...
+    @property
+    def lengths(self) -> NDArray[np.int64]: ...
+    @property
+    def fields(self) -> Mapping[str, Column]: ...
+
+
+class VlatReader:
+    """One archive. Opening it reads the signature, the first header and the directory.
+
+    Where the end of the file is no tail, the last one before it counts: what follows is an
+    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError, TruncatedError,
+    CorruptError, InputFileError.
+    """
+
+    def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
+        self._source = ByteSource(source)
+        self.name = self._source.name
+        self._pages: OrderedDict[int, StoredPage] = OrderedDict()
+        self._headers: dict[int, Header] = {}
+        self._lock = threading.Lock()
+        try:
+            self._check_start()
+            self.directory, self.end = self._find_directory()
+            self.header = self._header(0)
+        except BaseException:
+            self._source.close()
+            raise
+        ends = np.cumsum([page.count for page in self.directory.pages], dtype=np.int64)
+        self._ends: list[int] = ends.tolist()
+
+    def _fail(self, place: str, message: str) -> CorruptError:
+        return CorruptError(f"{self.name}: {place}: {message}")
+
+    # Opening
+
+    def _check_start(self) -> None:
+        source = self._source
+        start = source.read_at(0, min(source.size, len(START)), "signature")
+        check_start(start, source.name)
+
+    def _find_directory(self) -> tuple[Directory, int]:
+        """The directory that the last tail names, and where that tail ends."""
+        size = self._source.size
+        try:
+            return self._directory_before(size), size
+        except (CorruptError, TruncatedError) as error:
+            for end in self._tails_before(size):
+                try:
+                    return self._directory_before(end), end
+                except (CorruptError, TruncatedError):
+                    continue
+            raise error
+
+    def _directory_before(self, end: int) -> Directory:
+        source = self._source
+        at = end - TAIL_BYTES
+        if at < len(START):
+            raise TruncatedError(f"{source.name}: end signature: found the end of the file")
+        tail = source.read_at(at, TAIL_BYTES, "end signature")
+        if not tail.endswith(END_SIGNATURE):
+            raise TruncatedError(
+                f"{source.name}: end signature: found {tail[4:]!r}, expected {END_SIGNATURE!r}: "
+                "the archive is cut off or was altered at its end"
+            )
+        size = int.from_bytes(tail[:4], "little")
+        where = at - size
+        if where < len(START):
+            raise self._fail("directory", f"found a size of {size} bytes, more than the file has")
+        section = self._section(Place(where, size), DIRECTORY, "directory")
+        return Directory.from_bytes(section.body, where, source.name)
+
+    def _tails_before(self, end: int) -> Iterator[int]:
+        """Ends of what looks like a tail, from the last on."""
+        overlap = len(END_SIGNATURE) - 1
+        while end > len(START):
+            at = max(0, end - SEARCHED_AT_ONCE)
+            data = self._source.read_at(at, end - at, "search for an end signature")
+            found = data.rfind(END_SIGNATURE)
+            while found >= 0:
+                yield at + found + len(END_SIGNATURE)
+                found = data.rfind(END_SIGNATURE, 0, found)
+            if at == 0:
+                return
+            end = at + overlap
+
+    # Headers, pages and what else the directory leads to
+
+    def _section(self, place: Place, kind: bytes, what: str) -> Section:
+        section = read_section(self._source, place.at, kind, what)
+        if section.end - section.at != place.size:
+            raise self._fail(what, f"found {section.end - section.at} bytes, expected {place.size}")
+        return section
+
+    def _header(self, number: int) -> Header:
+        found = self._headers.get(number)
+        if found is None:
+            later = self.directory.headers
+            if number > len(later):
+                raise self._fail("index", f"found header number {number} of {1 + len(later)}")
+            if number == 0:
+                section = read_section(self._source, len(START), HEADER, "header")
+            else:
+                section = self._section(later[number - 1], HEADER, "header")
+            if len(section.body) > MAX_HEADER_BYTES:
+                raise self._fail(
+                    "header",
+                    f"found {len(section.body)} bytes, expected at most {MAX_HEADER_BYTES}",
+                )
+            try:
+                first = None if number == 0 else self.header
+                found = Header.from_bytes(section.body, first)
+            except CorruptError as error:
+                raise CorruptError(f"{self.name}: {error}") from error
+            self._headers[number] = found
+        return found
+
+    def _page(self, number: int) -> StoredPage:
+        with self._lock:
+            page = self._pages.get(number)
+            if page is not None:
+                self._pages.move_to_end(number)
+                return page
+        entry = self.directory.pages[number]
+        page = self._read_page(entry)
+        with self._lock:
+            self._pages[number] = page
+            if len(self._pages) > PAGES_KEPT:
+                self._pages.popitem(last=False)
+        return page
+
+    def _read_page(self, entry: PageEntry) -> StoredPage:
+        section = self._section(entry.place, PAGE, "index")
+        room = self.end - entry.records_at
+        page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
+        if len(page) != entry.count:
+            raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
+        if page.span > room:
+            raise self._fail("index", f"found records of {page.span} bytes in {room}")
+        return page
+
+    def _every_page(self) -> list[StoredPage]:
+        """All pages; those that stand side by side are fetched together."""
+        entries = self.directory.pages
+        spans: list[tuple[int, int]] = []
+        for entry in entries:
+            at, end = entry.place.at, entry.place.at + entry.place.size
+            if spans and spans[-1][1] == at:
+                spans[-1] = spans[-1][0], end
+            else:
+                spans.append((at, end))
+        self._source.fetch(spans)
+        return [self._page(number) for number in range(len(entries))]
+
+    def embedded_decoders(self) -> list[bytes]:
+        """The bytes of every decoder file that is embedded."""
+        return [
+            self._section(place, DECODER, "embedded decoder").body
+            for place in self.directory.decoders
+        ]
+
+    # Records
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def locate(self, number: int) -> tuple[StoredPage, PageEntry, int]:
+        """The page that has record `number`, its entry, and the row there.
+
+        Raises KeyNotFoundError for a number out of range.
+        """
+        self._check_number(number)
+        which = bisect_right(self._ends, number)
+        entry = self.directory.pages[which]
+        return self._page(which), entry, number - (self._ends[which] - entry.count)
+
+    def _check_number(self, number: int) -> None:
+        if not 0 <= number < len(self):
+            raise KeyNotFoundError(
+                f"{self.name}: record: found number {number}, expected 0 to {len(self) - 1}"
+            )
+
+    def payload(self, number: int) -> bytes:
+        """Payload of record `number`, its checksum verified.
+
+        Raises KeyNotFoundError for a number out of range, CorruptError where it was altered.
+        """
+        page, entry, row = self.locate(number)
+        length = int(page.lengths[row])
+        prefix = encode_varint(length + 1)
+        at = entry.records_at + int(page.places[row])
+        size = len(prefix) + length + RECORD_CHECKSUM_BYTES
+        data = self._source.read_at(at, size, f"record {number}")
+        payload = data[len(prefix) : -RECORD_CHECKSUM_BYTES]
+        if data[: len(prefix)] != prefix:
+            raise self._fail(f"record {number}", "length differs from the index's")
+        if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+            raise self._fail(f"record {number}", "checksum does not match: the file was altered")
+        return payload
+
+    def payloads(self) -> Iterator[bytes]:
+        """Every record's payload in order."""
+        return (self.payload(number) for number in range(len(self)))
+
+    def header_of(self, number: int) -> Header:
+        """The header that record `number` comes under."""
+        page, _, row = self.locate(number)
+        return self._header(int(page.headers[row]))
+
+    def header_number(self, number: int) -> int:
+        """Number of the header that record `number` comes under."""
+        page, _, row = self.locate(number)
+        return int(page.headers[row])
+
+    def headers(self) -> list[Header]:
+        """Every header, the first one first."""
+        return [self._header(number) for number in range(1 + len(self.directory.headers))]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole archive."""
+        return self._source.size
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes behind the last tail: an addition that was never finished."""
+        return self._source.size - self.end
+
+    # Columns
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether records have keys other than their numbers."""
+        return len(self) > 0 and self._page(0).has_keys
+
+    @cached_property
+    def keys(self) -> tuple[str, ...] | None:
+        """Keys in order; None where the numbers are the keys."""
+        if not self.has_keys:
+            return None
+        found: list[str] = []
+        for page in self._every_page():
+            if page.keys is None:
+                raise self._fail("index", "found keys for some records only")
+            found.extend(page.keys)
+        return tuple(found)
+
+    @cached_property
+    def quality_codes(self) -> QualityCodes | None:
+        """Codes of measured quality, (4, n), where any was stored; see `quality`."""
+        pages = self._every_page()
+        parts = [page.quality for page in pages]
+        if all(part is None for part in parts):
+            return None
+        return np.concatenate(
+            [
+                np.repeat(UNKNOWN_ROW, len(page), axis=1) if part is None else part
+                for page, part in zip(pages, parts, strict=True)
+            ],
+            axis=1,
+        )
+
+    @cached_property
+    def quality(self) -> tuple[Quality, ...] | None:
+        """Measured quality of each record, where it was stored."""
+        codes = self.quality_codes
+        return None if codes is None else quality_rows(codes)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Payload bytes of every record, (n,)."""
+        pages = self._every_page()
+        return np.concatenate([page.lengths for page in pages] or [np.zeros(0, np.int64)])
+
+    @cached_property
+    def fields(self) -> Mapping[str, Column]:
+        """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
+        pages = self._every_page()
+        names = dict.fromkeys(name for page in pages for name in page.field_names)
+        return {name: joined([(len(page), page.field(name)) for page in pages]) for name in names}
+
+    def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """The fields of some records, reading their pages alone."""
+        found = []
+        for number in numbers:
+            page, _, row = self.locate(number)
+            columns = ((name, page.field(name)) for name in page.field_names)
+            found.append({name: column[row] for name, column in columns if column is not None})
+        return found
+
+    def columns_of(self, numbers: Sequence[int]) -> Columns:
+        """Keys, quality codes and fields of some records, reading their pages alone."""
+        parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
+        keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
+        measured = [page.quality for page, _ in parts]
+        quality = None
+        if any(codes is not None for codes in measured):
+            quality = np.concatenate(
+                [
+                    np.repeat(UNKNOWN_ROW, len(rows), axis=1) if codes is None else codes[:, rows]
+                    for codes, (_, rows) in zip(measured, parts, strict=True)
+                ],
+                axis=1,
+            )
+        names = dict.fromkeys(name for page, _ in parts for name in page.field_names)
+        fields = {
+            name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
+            for name in names
+        }
+        return Columns(keys if self.has_keys else None, quality, fields)
+
+    def _by_page(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Pages, and the rows in them, of records in order."""
+        rows: list[int] = []
+        last = -1
+        for number in numbers:
+            self._check_number(number)
+            which = bisect_right(self._ends, number)
+            if which != last and rows:
+                yield last, np.array(rows, dtype=np.int64)
+                rows = []
+            rows.append(number - (self._ends[which] - self.directory.pages[which].count))
+            last = which
+        if rows:
+            yield last, np.array(rows, dtype=np.int64)
+
+    @cached_property
+    def _number_of_key(self) -> dict[str, int]:
+        return {key: number for number, key in enumerate(self.keys or ())}
+
+    def key_index(self, key: str) -> int:
+        """Number of the record with this key. Raises `KeyNotFoundError`."""
+        number = self._number_of_key.get(key)
+        if number is None and not self.has_keys and ORDINAL.fullmatch(key):
+            number = int(key)
+        if number is None or number >= len(self):
+            raise KeyNotFoundError(f"{self.name}: key: found no model with key {key!r}")
+        return number
+
+    def close(self) -> None:
+        """Close the file, if the reader opened it."""
+        self._source.close()
+
+    def __enter__(self) -> VlatReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+
+def check_start(start: bytes, name: str) -> None:
+    """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
+    if start[: len(SIGNATURE)] != SIGNATURE:
+        if start and SIGNATURE.startswith(start):
+            raise TruncatedError(f"{name}: signature: found {len(start)} bytes of it")
+        raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
+    if len(start) < len(START):
+        raise TruncatedError(f"{name}: version: found the end of the file")
+    if start[-1] != VERSION:
+        raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
+
+
+def _rows(column: Column | None, rows: NDArray[np.int64]) -> Column | None:
+    return None if column is None else column[rows]

@@ -1,0 +1,165 @@
+"""Reading an archive from front to back: down a pipe, or where its index is lost.
+
+Nothing here seeks, and no more than one record or section is held at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from .errors import CorruptError, TruncatedError
+from .header import MAX_HEADER_BYTES, Header
+from .page import MAX_RECORD_BYTES, RECORD_CHECKSUM_BYTES
+from .reader import check_start
+from .sections import (
+    CHECKSUM_BYTES,
+    DECODER,
+    DIRECTORY,
+    HEADER,
+    KNOWN,
+    MARKER,
+    PAGE,
+    TYPE_BYTES,
+    USE,
+    check_section,
+    is_critical,
+    section_size,
+)
+from .varint import MAX_BYTES, decode_varint
+from .vlat import START, TAIL_BYTES, pack_tail, record_checksum
+
+READ_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True)
+class FoundRecord:
+    """A record: its number, the header it comes under, its payload."""
+
+    number: int
+    header: Header
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class FoundSection:
+    """A section that is neither a header nor a change of it: an embedded decoder, a page, ..."""
+
+    kind: bytes
+    body: bytes
+    at: int
+    end: int
+
+
+def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
+    """Every record in order, and the sections between them, all checksums verified.
+
+    Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end within a
+    record or a section.
+    """
+    ahead = _Ahead(stream, name)
+    check_start(ahead.take(len(START), "signature", short=True), name)
+    headers: list[Header] = []
+    current: Header | None = None
+    number = 0
+    while not ahead.at_end():
+        if ahead.peek(1) == MARKER:
+            section = _section(ahead)
+            if section.kind == HEADER:
+                if len(section.body) > MAX_HEADER_BYTES:
+                    raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
+                current = Header.from_bytes(section.body, headers[0] if headers else None)
+                headers.append(current)
+            elif section.kind == USE:
+                which, _ = decode_varint(section.body, 0, f"{name}: header number")
+                if which >= len(headers):
+                    raise CorruptError(f"{name}: found header number {which} of {len(headers)}")
+                current = headers[which]
+            else:
+                yield section
+            if section.kind == DIRECTORY:
+                _check_tail(ahead, section)
+            continue
+        payload = _payload(ahead, number)
+        if current is None:
+            raise CorruptError(f"{name}: record {number}: found it before any header")
+        yield FoundRecord(number, current, payload)
+        number += 1
+
+
+def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
+    tail = ahead.take(TAIL_BYTES, "end signature")
+    if tail != pack_tail(directory.end - directory.at):
+        raise CorruptError(f"{ahead.name}: end signature: found {tail!r} behind the directory")
+
+
+def _section(ahead: _Ahead) -> FoundSection:
+    start = ahead.peek(len(MARKER) + TYPE_BYTES + MAX_BYTES)
+    kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
+    at = ahead.at
+    place = f"{ahead.name}: section {kind!r} at byte {at}"
+    if is_critical(kind) and kind not in KNOWN:
+        raise CorruptError(f"{place}: found a type that this reader does not know")
+    body, end = section_size(kind, start, place)
+    data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
+    check_section(data, place)
+    return FoundSection(kind, data[body:end], at, ahead.at)
+
+
+def _payload(ahead: _Ahead, number: int) -> bytes:
+    place = f"{ahead.name}: record {number}"
+    more, at = decode_varint(ahead.peek(MAX_BYTES), 0, place)
+    length = more - 1
+    if length >= MAX_RECORD_BYTES:
+        raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
+    data = ahead.take(at + length + RECORD_CHECKSUM_BYTES, f"record {number}")
+    payload = data[at:-RECORD_CHECKSUM_BYTES]
+    if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+        raise CorruptError(f"{place}: checksum does not match: the file was altered")
+    return payload
+
+
+class _Ahead:
+    """A stream of which some bytes may be looked at before they are taken."""
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream, self.name = stream, name
+        self._buffer = b""
+        self.at = 0
+
+    def _fill(self, count: int) -> None:
+        """Read on until `count` bytes are there, or the end; never much more than arrives."""
+        parts, have = [self._buffer], len(self._buffer)
+        while have < count:
+            part = self._stream.read(min(count - have, READ_AT_ONCE))
+            if not part:
+                break
+            parts.append(part)
+            have += len(part)
+        self._buffer = b"".join(parts)
+
+    def peek(self, count: int) -> bytes:
+        """Up to `count` bytes, which stay to be taken."""
+        if len(self._buffer) < count:
+            self._fill(max(count, 1 << 14))
+        return self._buffer[:count]
+
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        return not self.peek(1)
+
+    def take(self, count: int, place: str, *, short: bool = False) -> bytes:
+        """The next `count` bytes; fewer only with `short`. Raises TruncatedError."""
+        if len(self._buffer) < count:
+            self._fill(count)
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        self.at += len(data)
+        if len(data) < count and not short:
+            raise TruncatedError(
+                f"{self.name}: {place}: found the end at byte {self.at}, expected {count} bytes"
+            )
+        return data
+
+
+__all__ = ["DECODER", "PAGE", "FoundRecord", "FoundSection", "scan"]

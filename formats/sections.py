@@ -1,0 +1,96 @@
+"""Sections: what stands in an archive beside its records, framed so that any reader can pass over.
+
+    00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here
+
+A capital type must be understood by a reader; a small one may be passed over. A record never begins
+with 00. This module knows where a section ends, not what it says.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from .errors import CorruptError, OptionError, TruncatedError
+from .source import ByteSource
+from .varint import MAX_BYTES, decode_varint, encode_varint
+
+MARKER = b"\x00"
+TYPE_BYTES = 1
+CHECKSUM_BYTES = 4
+LONGEST_HEAD = len(MARKER) + TYPE_BYTES + MAX_BYTES
+
+HEADER, USE, DECODER, PAGE, DIRECTORY = b"H", b"U", b"D", b"P", b"L"
+KNOWN = (HEADER, USE, DECODER, PAGE, DIRECTORY)
+
+MAX_SECTION_BYTES = 1 << 28
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section's type and body, and where it stands in the file."""
+
+    kind: bytes
+    body: bytes
+    at: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a section stands: offset of its marker, and bytes of all of it."""
+
+    at: int
+    size: int
+
+
+def pack_section(kind: bytes, body: bytes) -> bytes:
+    """The bytes of a section."""
+    if len(body) > MAX_SECTION_BYTES:
+        raise OptionError(
+            f"section {kind.decode()}: found {len(body)} bytes, expected at most "
+            f"{MAX_SECTION_BYTES}"
+        )
+    framed = kind + encode_varint(len(body)) + body
+    return MARKER + framed + zlib.crc32(framed).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def is_critical(kind: bytes) -> bool:
+    """Whether a reader that does not know this type cannot go on."""
+    return kind.isupper()
+
+
+def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
+    """Where the body begins and ends, counted from the marker, in what begins with `start`.
+
+    Raises CorruptError where another type stands there, or more bytes than a section may have.
+    """
+    head = len(MARKER) + TYPE_BYTES
+    if start[:head] != MARKER + kind:
+        raise CorruptError(f"{place}: found {start[:head]!r}, expected a section {kind.decode()}")
+    length, body = decode_varint(start, head, f"{place}: length")
+    if length > MAX_SECTION_BYTES:
+        raise CorruptError(f"{place}: found {length} bytes, expected at most {MAX_SECTION_BYTES}")
+    return body, body + length
+
+
+def check_section(data: bytes, place: str) -> None:
+    """Raise CorruptError unless the checksum at the end of these bytes of a section holds."""
+    found = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
+    if zlib.crc32(data[len(MARKER) : -CHECKSUM_BYTES]) != found:
+        raise CorruptError(f"{place}: checksum does not match: the file was altered")
+
+
+def read_section(source: ByteSource, at: int, kind: bytes, what: str) -> Section:
+    """The section of this type at offset `at`; `what` names it in errors.
+
+    Raises CorruptError, TruncatedError.
+    """
+    place = f"{source.name}: {what}"
+    if not 0 <= at < source.size:
+        raise TruncatedError(f"{place}: found byte {at} named as its place, beyond the end")
+    start = source.read_at(at, min(LONGEST_HEAD, source.size - at), what)
+    body, end = section_size(kind, start, place)
+    data = source.read_at(at, end + CHECKSUM_BYTES, what)
+    check_section(data, place)
+    return Section(kind, data[body:end], at, at + len(data))

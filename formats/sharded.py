@@ -1,0 +1,274 @@
+"""A sharded archive: a folder of `.vlat` files and a manifest that puts them in order.
+
+The manifest is written last, so a folder with one is whole. Paths in it are names of files beside
+it and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .atomic import atomic_write
+from .columns import Column, joined
+from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
+from .header import Header
+from .page import QualityCodes
+from .quality import UNKNOWN_ROW, Quality, quality_rows
+from .reader import ORDINAL, Columns, VlatReader
+from .source import ByteSource, is_url
+
+MANIFEST = "manifest.json"
+FORMAT = "velcodec-shards-0"
+MAX_MANIFEST_BYTES = 1 << 28
+SHARDS_OPEN = 64
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of a sharded archive: its name in the folder, its models, its size."""
+
+    name: str
+    models: int
+    bytes: int
+
+
+def shard_name(number: int) -> str:
+    """`shard-00000.vlat`, ..."""
+    return f"shard-{number:05d}.vlat"
+
+
+def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False) -> None:
+    """Make a sharded archive of the files that are in `folder`, whole or not at all."""
+    data = {
+        "format": FORMAT,
+        "models": sum(shard.models for shard in shards),
+        "shards": [asdict(shard) for shard in shards],
+    }
+    with atomic_write(folder / MANIFEST, force=force) as stream:
+        stream.write(json.dumps(data, indent=1).encode())
+
+
+def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
+    """The shards that a manifest lists. Raises CorruptError, VersionError, InputFileError."""
+    if source.size > MAX_MANIFEST_BYTES:
+        raise CorruptError(f"{source.name}: found {source.size} bytes, expected a manifest")
+    try:
+        data = json.loads(source.read_at(0, source.size, "manifest"))
+        if data["format"] != FORMAT:
+            raise VersionError(
+                f"{source.name}: format: found {data['format']!r}, expected {FORMAT!r}"
+            )
+        shards = tuple(
+            Shard(item["name"], item["models"], item["bytes"]) for item in data["shards"]
+        )
+        models = data["models"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptError(f"{source.name}: manifest: {error}") from error
+    for shard in shards:
+        if not isinstance(shard.name, str) or not _NAME.fullmatch(shard.name):
+            raise CorruptError(f"{source.name}: shard: found name {shard.name!r}")
+        for value in (shard.models, shard.bytes):
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
+                raise CorruptError(f"{source.name}: shard {shard.name}: found {value!r}")
+    if models != sum(shard.models for shard in shards):
+        raise CorruptError(f"{source.name}: models: found {models!r} for those of all shards")
+    return shards
+
+
+class ShardedReader:
+    """The archives of a folder (a path, or a URL) as one; each is opened when it is needed.
+
+    Raises as `VlatReader`, and CorruptError where a shard is not the one in the manifest.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.name = str(folder).rstrip("/")
+        source = ByteSource(self._path(MANIFEST))
+        try:
+            self.shards = read_manifest(source)
+        finally:
+            source.close()
+        self._ends = list(accumulate(shard.models for shard in self.shards))
+        self._open: OrderedDict[int, VlatReader] = OrderedDict()
+        if not self.shards:
+            raise CorruptError(f"{self.name}: manifest: found no shard")
+
+    def _path(self, name: str) -> str | Path:
+        return f"{self.name}/{name}" if is_url(self.name) else Path(self.name) / name
+
+    def _shard(self, which: int) -> VlatReader:
+        reader = self._open.get(which)
+        if reader is None:
+            shard = self.shards[which]
+            reader = VlatReader(self._path(shard.name))
+            if len(reader) != shard.models:
+                found = len(reader)
+                reader.close()
+                raise CorruptError(
+                    f"{self.name}: shard {shard.name}: found {found} models, "
+                    f"expected {shard.models}"
+                )
+            self._open[which] = reader
+            if len(self._open) > SHARDS_OPEN:
+                # Not closed here: another thread may be reading it; its file closes with it.
+                self._open.popitem(last=False)
+        return reader
+
+    def _all(self) -> list[VlatReader]:
+        return [self._shard(which) for which in range(len(self.shards))]
+
+    def _locate(self, number: int) -> tuple[int, int]:
+        if not 0 <= number < len(self):
+            raise KeyNotFoundError(
+                f"{self.name}: record: found number {number}, expected 0 to {len(self) - 1}"
+            )
+        which = bisect_right(self._ends, number)
+        return which, number - (self._ends[which] - self.shards[which].models)
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @property
+    def header(self) -> Header:
+        """The first shard's first header."""
+        return self._shard(0).header
+
+    def headers(self) -> list[Header]:
+        """Every header of every shard."""
+        return [header for reader in self._all() for header in reader.headers()]
+
+    def payload(self, number: int) -> bytes:
+        """As `VlatReader.payload`."""
+        which, row = self._locate(number)
+        return self._shard(which).payload(row)
+
+    def header_of(self, number: int) -> Header:
+        """As `VlatReader.header_of`."""
+        which, row = self._locate(number)
+        return self._shard(which).header_of(row)
+
+    def header_number(self, number: int) -> int:
+        """A number that is the same for records under the same header."""
+        which, row = self._locate(number)
+        return (which << 32) + self._shard(which).header_number(row)
+
+    def embedded_decoders(self) -> list[bytes]:
+        """The bytes of every decoder file that is embedded somewhere, each once."""
+        found = (decoder for reader in self._all() for decoder in reader.embedded_decoders())
+        return list(dict.fromkeys(found))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.bytes for shard in self.shards)
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes of unfinished additions."""
+        return sum(reader.unfinished for reader in self._all())
+
+    # Columns
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether records have keys other than their numbers."""
+        return self._shard(0).has_keys
+
+    @cached_property
+    def keys(self) -> tuple[str, ...] | None:
+        """Keys in order; None where the numbers are the keys."""
+        if not self.has_keys:
+            return None
+        return tuple(key for reader in self._all() for key in reader.keys or ())
+
+    @cached_property
+    def quality_codes(self) -> QualityCodes | None:
+        """As `VlatReader.quality_codes`."""
+        parts = [(len(reader), reader.quality_codes) for reader in self._all()]
+        if all(codes is None for _, codes in parts):
+            return None
+        return np.concatenate(
+            [np.repeat(UNKNOWN_ROW, n, axis=1) if codes is None else codes for n, codes in parts],
+            axis=1,
+        )
+
+    @cached_property
+    def quality(self) -> tuple[Quality, ...] | None:
+        """As `VlatReader.quality`."""
+        return None if self.quality_codes is None else quality_rows(self.quality_codes)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """As `VlatReader.lengths`."""
+        return np.concatenate([reader.lengths for reader in self._all()])
+
+    @cached_property
+    def fields(self) -> Mapping[str, Column]:
+        """As `VlatReader.fields`."""
+        readers = self._all()
+        names = dict.fromkeys(name for reader in readers for name in reader.fields)
+        return {
+            name: joined([(len(reader), reader.fields.get(name)) for reader in readers])
+            for name in names
+        }
+
+    def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """As `VlatReader.fields_of`."""
+        found = []
+        for number in numbers:
+            which, row = self._locate(number)
+            found += self._shard(which).fields_of([row])
+        return found
+
+    def columns_of(self, numbers: Sequence[int]) -> Columns:
+        """As `VlatReader.columns_of`, for records of one shard."""
+        places = [self._locate(number) for number in numbers]
+        (which,) = {which for which, _ in places}
+        return self._shard(which).columns_of([row for _, row in places])
+
+    @cached_property
+    def _number_of_key(self) -> dict[str, int]:
+        return {key: number for number, key in enumerate(self.keys or ())}
+
+    def key_index(self, key: str) -> int:
+        """As `VlatReader.key_index`."""
+        number = self._number_of_key.get(key)
+        if number is None and not self.has_keys and ORDINAL.fullmatch(key):
+            number = int(key)
+        if number is None or number >= len(self):
+            raise KeyNotFoundError(f"{self.name}: key: found no model with key {key!r}")
+        return number
+
+    def close(self) -> None:
+        """Close every file."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def is_sharded(source: object) -> bool:
+    """Whether this names a folder with a manifest, or one by a URL that ends with a slash."""
+    if is_url(source):
+        return str(source).endswith("/")
+    return isinstance(source, str | Path) and (Path(source) / MANIFEST).is_file()
+
+
+def open_reader(source: Any) -> VlatReader | ShardedReader:
+    """A reader of a file or of a sharded archive. Raises as they do."""
+    if is_sharded(source):
+        return ShardedReader(source)
+    if isinstance(source, str | Path) and not is_url(source) and Path(source).is_dir():
+        raise InputFileError(f"{source}: is a folder without {MANIFEST}, expected an archive")
+    return VlatReader(source)

@@ -1,0 +1,376 @@
+"""Writing an archive from front to back, without seeking, so that it can go into a pipe."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .columns import Column, as_column, joined, take_fields
+from .directory import Directory, PageEntry
+from .errors import OptionError
+from .header import Header
+from .page import (
+    MAX_FIELD_NAME_BYTES,
+    MAX_FIELDS,
+    MAX_KEY_BYTES,
+    MAX_RECORD_BYTES,
+    Page,
+    QualityCodes,
+    Run,
+    entry_bytes,
+)
+from .quality import UNKNOWN_ROW, Quality, quality_codes
+from .sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Place, pack_section
+from .varint import encode_varint
+from .vlat import START, pack_entry, pack_tail
+
+RECORDS_OF_PAGE = 4096
+MAX_DECODER_BYTES = 1 << 24
+
+
+class VlatWriter:
+    """Writes one archive. Records come under the header that was named last by `use`; `decoder` is
+    a decoder file's bytes to embed.
+
+    With `journal` every page of the index follows its records, so that a file that was cut off
+    keeps its keys and columns; without it they stand together at the end, which is faster to read.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        header: Header,
+        *,
+        decoder: bytes | None = None,
+        journal: bool = False,
+    ) -> None:
+        self._begin(stream, 0, journal)
+        self._put(START)
+        self.use(header)
+        if decoder is not None:
+            self.embed(decoder)
+
+    def _begin(self, stream: BinaryIO, at: int, journal: bool) -> None:
+        self._stream, self._at, self._journal = stream, at, journal
+        self._closed_at = at
+        self._headers: list[Header] = []
+        self._numbers: dict[bytes, int] = {}
+        self._places: list[Place] = []
+        self._decoders: list[Place] = []
+        self._embedded: set[bytes] = set()
+        self._entries: list[PageEntry] = []
+        self._pages: list[tuple[bytes, int, int]] = []
+        self._keys: set[int] | None = None
+        self._current = -1
+        self._count = 0
+        self._page = _OpenPage()
+
+    @classmethod
+    def continuing(
+        cls,
+        stream: BinaryIO,
+        at: int,
+        headers: Sequence[Header],
+        directory: Directory,
+        keys: Sequence[str] | None,
+        decoders: Sequence[bytes],
+    ) -> VlatWriter:
+        """A writer of more records from byte `at` on, behind an archive's tail."""
+        writer = cls.__new__(cls)
+        writer._begin(stream, at, journal=False)
+        writer._headers = list(headers)
+        writer._numbers = {_identity(headers, head): i for i, head in enumerate(headers)}
+        writer._places = list(directory.headers)
+        writer._entries = list(directory.pages)
+        writer._decoders = list(directory.decoders)
+        writer._embedded = {sha256(decoder).digest() for decoder in decoders}
+        writer._count = directory.models
+        if keys is not None:
+            writer._keys = {hash(key) for key in keys}
+        return writer
+
+    @property
+    def header(self) -> Header:
+        """The archive's first header."""
+        return self._headers[0]
+
+    def __len__(self) -> int:
+        """Records so far."""
+        return self._count
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was added that the index does not have yet."""
+        return self._at > self._closed_at
+
+    def use(self, header: Header) -> None:
+        """Let the records that follow come under this header; free where it is the same one.
+
+        Raises `OptionError` for what no header can hold.
+        """
+        if self._current >= 0 and header == self._headers[self._current]:
+            return
+        identity = _identity(self._headers, header)
+        known = self._numbers.get(identity)
+        self._after_run()
+        if known is None:
+            known = len(self._headers)
+            self._numbers[identity] = known
+            self._headers.append(header)
+            place = self._section(HEADER, identity)
+            if known:
+                self._places.append(place)
+        else:
+            self._section(USE, encode_varint(known))
+        self._current = known
+
+    def embed(self, decoder: bytes) -> None:
+        """Put a decoder file's bytes into the archive, once. Raises `OptionError` for too many."""
+        if len(decoder) > MAX_DECODER_BYTES:
+            raise OptionError(
+                f"decoder to embed: found {len(decoder)} bytes, expected at most "
+                f"{MAX_DECODER_BYTES}"
+            )
+        digest = sha256(decoder).digest()
+        if digest not in self._embedded:
+            self._after_run()
+            self._decoders.append(self._section(DECODER, decoder))
+            self._embedded.add(digest)
+
+    def add(
+        self,
+        payload: bytes,
+        key: str | None = None,
+        quality: Quality | None = None,
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Append one record; see `add_many`."""
+        self.add_many(
+            [payload],
+            None if key is None else [key],
+            None if quality is None else [quality],
+            {name: [value] for name, value in (fields or {}).items()},
+        )
+
+    def add_many(
+        self,
+        payloads: Sequence[bytes],
+        keys: Sequence[str] | None = None,
+        quality: Sequence[Quality] | QualityCodes | None = None,
+        fields: Mapping[str, Sequence[Any] | Column] | None = None,
+    ) -> None:
+        """Append records under the current header, with a value of every column for each.
+
+        Keys are given for every record of an archive or for none. Raises `OptionError` where they
+        are not, for a key that is there already, is longer than 1024 bytes or not UTF-8, for
+        columns of another length, and for a payload of 2 GiB; then nothing was added.
+        """
+        count = len(payloads)
+        if not count:
+            return
+        for i, payload in enumerate(payloads):
+            if len(payload) >= MAX_RECORD_BYTES:
+                raise OptionError(
+                    f"record {self._count + i}: found {len(payload)} bytes, "
+                    f"expected under {MAX_RECORD_BYTES}"
+                )
+        columns = _checked_fields(fields or {}, count)
+        codes = None
+        if quality is not None:
+            codes = quality if isinstance(quality, np.ndarray) else quality_codes(quality)
+            _check_length("quality", codes.shape[1], count)
+        if keys is not None:
+            _check_length("keys", len(keys), count)
+        self._take_keys(keys)
+        for first in range(0, count, RECORDS_OF_PAGE):
+            some = slice(first, first + RECORDS_OF_PAGE)
+            self._add_to_page(
+                payloads[some],
+                None if keys is None else keys[some],
+                None if codes is None else codes[:, some],
+                take_fields(columns, some),
+            )
+
+    def _add_to_page(
+        self,
+        payloads: Sequence[bytes],
+        keys: Sequence[str] | None,
+        codes: QualityCodes | None,
+        columns: dict[str, Column],
+    ) -> None:
+        if self._page.count + len(payloads) > RECORDS_OF_PAGE:
+            self._close_page()
+        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
+        first = self._count
+        self._put(b"".join(pack_entry(first + i, payload) for i, payload in enumerate(payloads)))
+        self._count += len(payloads)
+
+    def end_page(self) -> None:
+        """End the page of the index here: with `journal`, what was added is safe from now on."""
+        self._close_page()
+        self._flush()
+
+    def close(self) -> None:
+        """Write the index; nothing can be added after it. A file's bytes are on disk then."""
+        self._close_page()
+        for body, records_at, count in self._pages:
+            self._entries.append(PageEntry(self._section(PAGE, body), records_at, count))
+        self._pages = []
+        # The tail must not reach the disk before what it leads to.
+        self._flush()
+        directory = Directory(tuple(self._places), tuple(self._entries), tuple(self._decoders))
+        place = self._section(DIRECTORY, directory.to_bytes())
+        self._put(pack_tail(place.size))
+        self._flush()
+        self._closed_at = self._at
+
+    def _put(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._at += len(data)
+
+    def _section(self, kind: bytes, body: bytes) -> Place:
+        data = pack_section(kind, body)
+        place = Place(self._at, len(data))
+        self._put(data)
+        return place
+
+    def _flush(self) -> None:
+        self._stream.flush()
+        try:
+            os.fsync(self._stream.fileno())
+        except OSError:  # not a file: bytes in memory, a pipe
+            return
+
+    def _after_run(self) -> None:
+        """A section follows: the records after it are a run of their own."""
+        self._page.end_run(self._current)
+
+    def _close_page(self) -> None:
+        page, self._page = self._page, _OpenPage()
+        if not page.count:
+            return
+        page.end_run(self._current)
+        body = page.whole().to_bytes()
+        if self._journal:
+            place = self._section(PAGE, body)
+            self._entries.append(PageEntry(place, page.records_at, page.count))
+        else:
+            self._pages.append((body, page.records_at, page.count))
+
+    def _take_keys(self, keys: Sequence[str] | None) -> None:
+        """Refuse keys that no reader would take; remember the others."""
+        if self._count and (keys is None) != (self._keys is None):
+            raise OptionError(
+                f"record {self._count}: keys: found {'none' if keys is None else 'some'}, "
+                f"expected {'none' if self._keys is None else 'some'} as for the records before it"
+            )
+        if keys is None:
+            return
+        known = self._keys if self._keys is not None else set()
+        new: set[int] = set()
+        for key in keys:
+            _check_key(key, known, new)
+            new.add(hash(key))
+        self._keys = known | new if len(known) < len(new) else _updated(known, new)
+
+
+class _OpenPage:
+    """A page that is being filled."""
+
+    def __init__(self) -> None:
+        self.records_at = 0
+        self.count = 0
+        self._end = 0
+        self._run: tuple[int, int] | None = None
+        self._runs: list[Run] = []
+        self._lengths: list[NDArray[np.int64]] = []
+        self._keys: list[str] = []
+        self._parts: list[tuple[int, QualityCodes | None, dict[str, Column]]] = []
+
+    def add(
+        self,
+        at: int,
+        lengths: Sequence[int],
+        keys: Sequence[str] | None,
+        codes: QualityCodes | None,
+        columns: dict[str, Column],
+    ) -> None:
+        """Records whose entries begin at byte `at` of the file."""
+        if not self.count:
+            self.records_at = self._end = at
+        gap, before = (at - self._end, 0) if self._run is None else self._run
+        self._run = gap, before + len(lengths)
+        self._lengths.append(np.array(lengths, dtype=np.int64))
+        self._keys.extend(keys or ())
+        self._parts.append((len(lengths), codes, columns))
+        self.count += len(lengths)
+        self._end = at + int(entry_bytes(self._lengths[-1]).sum())
+
+    def end_run(self, header: int) -> None:
+        """What comes next does not follow immediately, or has another header than this."""
+        if self._run is not None:
+            self._runs.append(Run(*self._run, header))
+            self._run = None
+
+    def whole(self) -> Page:
+        """The page, its last run ended."""
+        quality = None
+        if any(codes is not None for _, codes, _ in self._parts):
+            quality = np.concatenate(
+                [
+                    np.repeat(UNKNOWN_ROW, count, axis=1) if codes is None else codes
+                    for count, codes, _ in self._parts
+                ],
+                axis=1,
+            )
+        names = dict.fromkeys(name for _, _, fields in self._parts for name in fields)
+        fields = {
+            name: joined([(count, own.get(name)) for count, _, own in self._parts])
+            for name in names
+        }
+        keys = tuple(self._keys) if self._keys else None
+        return Page(np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields)
+
+
+def _updated(known: set[int], new: set[int]) -> set[int]:
+    known |= new
+    return known
+
+
+def _identity(headers: Sequence[Header], header: Header) -> bytes:
+    """A header's bytes as they stand in this archive: the first whole, others as what differs."""
+    if not headers or header == headers[0]:
+        return header.to_bytes()
+    return header.to_bytes(headers[0])
+
+
+def _check_key(key: str, known: Collection[int], new: Collection[int]) -> None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError as error:
+        raise OptionError(f"key {key!r}: expected text that UTF-8 can hold") from error
+    if size > MAX_KEY_BYTES:
+        raise OptionError(
+            f"key {key[:40]!r}...: found {size} bytes, expected at most {MAX_KEY_BYTES}"
+        )
+    if hash(key) in known or hash(key) in new:
+        raise OptionError(f"key {key!r}: found it twice, expected each key once")
+
+
+def _checked_fields(fields: Mapping[str, Any], count: int) -> dict[str, Column]:
+    if len(fields) > MAX_FIELDS:
+        raise OptionError(f"fields: found {len(fields)}, expected at most {MAX_FIELDS}")
+    for name in fields:
+        if not isinstance(name, str) or not 1 <= len(name.encode()) <= MAX_FIELD_NAME_BYTES:
+            raise OptionError(f"field {name!r}: expected a name of 1 to {MAX_FIELD_NAME_BYTES}")
+    return {name: as_column(values, count, name) for name, values in fields.items()}
+
+
+def _check_length(what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise OptionError(f"{what}: found {found}, expected {expected}, one for each model")

@@ -1,0 +1,124 @@
+"""An archive that grows: models come in batches and leave as records, group by group.
+
+Memory holds one group at a time, whatever the number of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.codec.cut import ModelSet
+from velcodec.codec.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
+from velcodec.codec.fitting import Fitter
+from velcodec.codec.promise import Promise
+from velcodec.codec.write import RANGE_STEP_M_S, Contents
+from velcodec.formats.columns import Column, take_fields
+from velcodec.formats.header import Header, Layout
+from velcodec.formats.sections import HEADER, pack_section
+from velcodec.formats.vlat import START
+from velcodec.formats.writer import VlatWriter
+from velcodec.stored import tables_of
+from velcodec.tiling import Int64
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some models: [z, x] views, all in the units of their layouts, with `layout_of` each of them
+    in `layouts`; keys or None; columns of the user's.
+    """
+
+    models: Sequence[NDArray[np.generic]]
+    layouts: tuple[Layout, ...]
+    layout_of: Int64
+    keys: Sequence[str] | None = None
+    fields: Mapping[str, Column] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def part(self, some: slice) -> Batch:
+        """Neighbouring models of this batch, with the layouts that they have."""
+        used, layout_of = np.unique(self.layout_of[some], return_inverse=True)
+        return Batch(
+            self.models[some],
+            tuple(self.layouts[int(number)] for number in used),
+            layout_of.astype(np.int64),
+            None if self.keys is None else self.keys[some],
+            take_fields(self.fields, some),
+        )
+
+
+def group_ends(sizes: Sequence[int], most_samples: int = GROUP_SAMPLES) -> list[int]:
+    """Where to cut models of these numbers of samples into groups, the last end included.
+
+    Groups are of nearly one size: a last one of a few models would have nothing to share.
+    """
+    count = -(-len(sizes) // GROUP_MODELS)
+    ends, samples = [], 0
+    evenly = {len(sizes) * k // count for k in range(1, count + 1)} if sizes else set()
+    for i, size in enumerate(sizes):
+        if samples and samples + size > most_samples:
+            ends.append(i)
+            samples = 0
+        samples += size
+        if i + 1 in evenly:
+            ends.append(i + 1)
+            samples = 0
+    return list(dict.fromkeys(ends))
+
+
+class GroupEncoder:
+    """Encodes batches of models and appends their records to an archive.
+
+    `template` is a header complete but for layouts and codings; `writer` that of an archive which
+    goes on, or `begin` makes one for the first header.
+    """
+
+    def __init__(
+        self,
+        fitter: Fitter,
+        promise: Promise,
+        template: Header,
+        begin: Callable[[Header], VlatWriter],
+        writer: VlatWriter | None = None,
+    ) -> None:
+        self.fitter, self.promise, self.template = fitter, promise, template
+        self.begin, self.writer = begin, writer
+        self.summary: Summary | None = None
+
+    def add(self, batch: Batch) -> None:
+        """Encode a batch, group by group. Raises as `encode_group`; groups before stay."""
+        start = 0
+        for end in group_ends([model.size for model in batch.models]):
+            self._add_group(batch.part(slice(start, end)))
+            start = end
+
+    def _add_group(self, batch: Batch) -> None:
+        decoder, first = self.fitter.decoder, 0 if self.writer is None else len(self.writer)
+        contents = Contents(
+            replace(self.template, layouts=batch.layouts),
+            batch.layout_of,
+            batch.keys,
+            tables_of(decoder),
+            RANGE_STEP_M_S,
+            first=first,
+            fields=batch.fields,
+        )
+        source = ModelSet(batch.models, batch.layouts[0].units)
+        saved = 0 if self.writer is None else _saved(contents.header, self.writer.header)
+        group = encode_group(self.fitter, source, contents, self.promise, saved)
+        if self.writer is None:
+            self.writer = self.begin(group.packed.header)
+        group.packed.write(self.writer)
+        summary = group.summary
+        self.summary = summary if self.summary is None else self.summary.joined(summary)
+
+
+def _saved(header: Header, first: Header) -> int:
+    """Bytes that an archive of one group has and a later group of an archive has not, at least."""
+    whole = len(pack_section(HEADER, header.to_bytes()))
+    return len(START) + whole - len(pack_section(HEADER, header.to_bytes(first)))

@@ -1,0 +1,71 @@
+"""numcodecs' codec `velcodec`: an array of velocity models to bytes and back, under a promise.
+
+For version 2 of zarr's format, kerchunk, and whatever else finds codecs by their id. Unlike most of
+numcodecs' it sees shapes: what it is given must be a whole array of models, and comes back as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.interop.chunks import ChunkCoding, check_chunk
+from velcodec.interop.extras import from_extra
+
+with from_extra("zarr"):
+    from numcodecs.abc import Codec
+    from numcodecs.compat import ensure_bytes
+
+
+class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
+    """Encodes arrays (nz, nx), (n, nz, nx) or (n, 1, nz, nx); the bytes are a `.vlat` archive.
+
+    Options as for `velcodec.compress`; at most one of `psnr`, `max_error` (m/s) and `lossless`.
+    Raises OptionError.
+    """
+
+    codec_id: ClassVar[str] = "velcodec"
+
+    def __init__(
+        self,
+        *,
+        psnr: float | None = None,
+        max_error: float | None = None,
+        lossless: bool = False,
+        units: str = "m/s",
+        order: str = "zx",
+        fit: str = "lm",
+        decoder: str | None = None,
+    ) -> None:
+        self._coding = ChunkCoding(psnr, max_error, lossless, units, order, fit, decoder)
+
+    def encode(self, buf: Any) -> bytes:
+        """The bytes of an archive. Raises what `velcodec.compress` raises."""
+        return self._coding.encode(np.asarray(buf))
+
+    def decode(self, buf: Any, out: Any = None) -> NDArray[np.generic]:
+        """The array as it went in, into `out` where that is given: one of the same shape and dtype.
+
+        Raises what `velcodec.decompress` raises, and CorruptError for another `out`.
+        """
+        found = self._coding.decode(ensure_bytes(buf))
+        if out is None:
+            return found
+        target: NDArray[np.generic] = np.asarray(out)
+        check_chunk(found, target.shape, target.dtype)
+        np.copyto(target, found)
+        return target
+
+    def get_config(self) -> dict[str, Any]:
+        return {"id": self.codec_id, **self._coding.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(**ChunkCoding.from_dict(config).to_dict())
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._coding.to_dict().items())
+        return f"{type(self).__name__}({options})"

@@ -1,0 +1,197 @@
+"""xarray's engine `velcodec`: an archive as a data set that decodes what is asked of it.
+
+    xarray.open_dataset("models.vlat", engine="velcodec", chunks={}, res=140)
+
+One variable, `velocity`, with dimensions (model, z, x) whatever the order of the arrays that went
+in, and positions in metres. Opening decodes nothing; a part of a model costs as much as the whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.archive import Archive
+from velcodec.interop.extras import from_extra
+from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_grid, x_first
+from velcodec.resolution import Resolution
+
+with from_extra("xarray"):
+    import xarray as xr
+    from xarray.backends import BackendArray, BackendEntrypoint
+    from xarray.core import indexing
+
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+DIMS = ("model", "z", "x")
+MODELS_PER_CHUNK = 256
+SAMPLES_PER_CHUNK = 1 << 24
+"""A chunk has so many models or samples at most, and one model at least."""
+
+OuterKey = tuple[int | slice | NDArray[np.integer[Any]], ...]
+
+
+class VelcodecBackend(BackendEntrypoint):
+    """Opens `.vlat` archives for `xarray.open_dataset`."""
+
+    description: ClassVar[str] = "Open .vlat archives of seismic velocity models"
+    open_dataset_parameters: ClassVar[tuple[str, ...] | None] = (
+        "filename_or_obj",
+        "drop_variables",
+        "res",
+        "decoder",
+        "device",
+        "interpolate",
+        "allow_large",
+    )
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        res: Resolution | None = None,
+        decoder: str | Path | Decoder | None = None,
+        device: str = "cpu",
+        interpolate: bool = False,
+        allow_large: bool = False,
+    ) -> xr.Dataset:
+        """A lazy data set; options as for `velcodec.open` and `Archive.decode`.
+
+        `allow_large` is about one model. Raises what those raise, MixedShapesError above all where
+        models of different shapes are opened without `res`.
+        """
+        shared = SharedArchive(filename_or_obj, decoder, device)
+        with shared.reading() as archive:
+            grid = one_grid(archive, res, allow_large)
+            # Where a resolution is asked for, even the models' own, what is stored is asked for it.
+            array = LazyModels(shared, archive, grid, None if res is None else grid, interpolate)
+            models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
+            models.attrs = {"long_name": "velocity", "units": archive.header.layouts[0].units}
+            models.encoding = {
+                "preferred_chunks": dict(zip(DIMS, chunk_shape(array.shape), strict=True))
+            }
+            coordinates = _positions(archive, grid) | _columns(archive)
+            attributes = _attributes(archive)
+        dataset = xr.Dataset({"velocity": models}, coordinates, attributes)
+        unwanted = [drop_variables] if isinstance(drop_variables, str) else drop_variables
+        dataset = dataset.drop_vars(list(unwanted or ()), errors="ignore")
+        dataset.set_close(shared.close)
+        return dataset
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        if not _is_path(filename_or_obj):
+            return False
+        return Path(filename_or_obj).suffix.lower() == ".vlat"
+
+
+class LazyModels(BackendArray):
+    """All models of an archive as an array (model, z, x) that is decoded when it is indexed."""
+
+    def __init__(
+        self,
+        shared: SharedArchive,
+        archive: Archive,
+        grid: tuple[int, int],
+        res: tuple[int, int] | None,
+        interpolate: bool,
+    ) -> None:
+        layout = archive.header.layouts[0]
+        self.shape = (len(archive), *grid)
+        self.dtype = np.dtype(layout.dtype)
+        self._shared, self._res, self._interpolate = shared, res, interpolate
+        self._x_first = x_first(layout)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.generic]:
+        support = indexing.IndexingSupport.OUTER
+        found: NDArray[np.generic] = indexing.explicit_indexing_adapter(
+            key, self.shape, support, self._outer
+        )
+        return found
+
+    def _outer(self, key: OuterKey) -> NDArray[np.generic]:
+        """Each axis by a number, a slice or a list of numbers of its own."""
+        which, rows, columns = (
+            np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)
+        )
+        numbers = np.atleast_1d(which)
+        found = np.empty((len(numbers), *rows.shape, *columns.shape), self.dtype)
+        at = 0
+        for models in self._decoded(numbers):
+            # One axis after the other: two lists in one index would be taken as pairs.
+            found[at : at + len(models)] = models[:, rows][..., columns]
+            at += len(models)
+        return found if which.ndim else found[0]
+
+    def _decoded(self, numbers: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.generic]]:
+        """Models (n, z, x), no more at a time than a chunk has."""
+        step = chunk_shape(self.shape)[0]
+        for first in range(0, len(numbers), step):
+            block = numbers[first : first + step].tolist()
+            with self._shared.reading() as archive:
+                models = archive.decode(
+                    block, self._res, interpolate=self._interpolate, allow_large=True
+                )
+            yield models.swapaxes(1, 2) if self._x_first else models
+
+
+def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """What is well decoded at once: some hundred models, or fewer large ones."""
+    models, nz, nx = shape
+    most = max(1, SAMPLES_PER_CHUNK // (nz * nx))
+    return min(models, MODELS_PER_CHUNK, most), nz, nx
+
+
+def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
+    """Positions z and x in metres; where models differ in them, those of each model's first sample
+    and the distances between samples.
+    """
+    about = {
+        "z": {"long_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
+        "x": {"long_name": "distance", "units": "m", "axis": "X"},
+    }
+    if on_one_ground(archive):
+        along = archive.geometry(0).axes(*grid)
+        return {name: (name, metres, about[name]) for name, metres in zip("zx", along, strict=True)}
+    grounds = [archive.geometry(number) for number in range(len(archive))]
+    first = np.array([[axis[0] for axis in ground.axes(*grid)] for ground in grounds])
+    extent = np.array([[ground.nz * ground.dz_m, ground.nx * ground.dx_m] for ground in grounds])
+    columns = {"first": first, "step": extent / grid}
+    return {
+        f"{name}_{what}": ("model", values[:, axis], {"units": "m"})
+        for axis, name in enumerate("zx")
+        for what, values in columns.items()
+    }
+
+
+def _columns(archive: Archive) -> dict[str, Any]:
+    """One value for each model: its key, or its number where no keys were given, and fields."""
+    keys = archive.keys
+    numbered = all(key == str(number) for number, key in enumerate(keys))
+    models = np.arange(len(archive)) if numbered else np.array(keys)
+    fields = {name: ("model", values) for name, values in model_fields(archive).items()}
+    taken = {*DIMS, "velocity"}
+    return {"model": ("model", models)} | {n: v for n, v in fields.items() if n not in taken}
+
+
+def _attributes(archive: Archive) -> dict[str, str]:
+    """What holds for the whole archive, left out where it says nothing."""
+    header = archive.header
+    found = {
+        "decoder": header.decoder_name,
+        "decoder_hash": header.decoder_hash.hex(),
+        "source_sha256": (header.source.sha256 or b"").hex(),
+        "provenance": header.provenance,
+        "licence": header.licence,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _is_path(source: object) -> bool:
+    return isinstance(source, (str, os.PathLike))

@@ -1,0 +1,104 @@
+"""A PyTorch data set whose models stay in an archive and are decoded batch by batch.
+
+    from velcodec.torch import VelocityDataset
+
+It opens the archive once in every process that reads it, and never keeps what it decoded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch  # PyTorch: imports are absolute, this module is velcodec.torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from velcodec.device import pick_device
+from velcodec.formats.errors import OptionError
+from velcodec.interop.shared import SharedArchive, one_grid, x_first
+from velcodec.resolution import Resolution
+
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+
+class VelocityDataset(Dataset[Any]):
+    """The models of an archive as tensors (1, nz, nx), depth down, in the archive's units.
+
+    `res` is N or (nz, nx), without it the models' own grid. With `value_range` (low, high) values
+    are scaled so that these become -1 and 1; those outside stay outside. `transform` is called with
+    each tensor last. `device`, `decoder` and `interpolate` are as for `velcodec.open` and
+    `Archive.decode`; tensors stay on `device`, so that with worker processes it is the CPU.
+
+    A DataLoader fetches each batch as one: it is decoded together. Raises what `velcodec.open`
+    raises, MixedShapesError where models of different shapes are opened without `res`,
+    ResolutionError (one model of more than 100 million samples without `allow_large`) and
+    OptionError at once; MissingDecoderError and NoLatentError when a model is asked for.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        res: Resolution | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        transform: Callable[[Tensor], Any] | None = None,
+        interpolate: bool = False,
+        decoder: str | Path | Decoder | None = None,
+        *,
+        value_range: tuple[float, float] | None = None,
+        allow_large: bool = False,
+    ) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise OptionError(f"path: expected that of an archive, found {type(path).__name__}")
+        if not dtype.is_floating_point:
+            raise OptionError(f"dtype: expected a floating-point type, found {dtype}")
+        self.value_range = None if value_range is None else _checked_range(value_range)
+        self.device, self.dtype, self.transform = pick_device(device), dtype, transform
+        self._interpolate = interpolate
+        self._shared = SharedArchive(path, decoder, str(self.device))
+        with self._shared.reading() as archive:
+            grid = one_grid(archive, res, allow_large)
+            self.shape = (1, *grid)
+            self._res = None if res is None else grid
+            self._models = len(archive)
+            self._x_first = x_first(archive.header.layouts[0])
+
+    def __len__(self) -> int:
+        return self._models
+
+    def __getitem__(self, number: int) -> Any:
+        """One model, from the end where negative. Raises ModelNumberError, an IndexError."""
+        return self.__getitems__([number])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> list[Any]:
+        """Several models, decoded together: what a DataLoader calls for a batch."""
+        with self._shared.reading() as archive:
+            models = archive.decode(
+                list(numbers),
+                self._res,
+                self.device,
+                interpolate=self._interpolate,
+                allow_large=True,
+            )
+        models = (models.mT if self._x_first else models).to(self.dtype).contiguous()
+        if self.value_range is not None:
+            low, high = self.value_range
+            models = (models - low).mul_(2 / (high - low)).sub_(1)
+        tensors = list(models.unsqueeze(1))
+        return tensors if self.transform is None else [self.transform(one) for one in tensors]
+
+    def close(self) -> None:
+        """Close the archive; it is opened again when a model is asked for."""
+        self._shared.close()
+
+
+def _checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = (float(value) for value in value_range)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise OptionError(f"value_range: expected (low, high), found ({low:g}, {high:g})")
+    return low, high
