@@ -303,6 +303,7 @@ def make_batch(
     """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
     from velcodec.codec.groups import Batch
 
+    _check_geometry(about)
     views, layouts, layout_of = _gather(models, about)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
