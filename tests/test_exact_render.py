@@ -127,7 +127,7 @@ def test_samples_beside_a_latent_are_coded_against_its_rendering() -> None:
         assert b.header.exact is not None
         assert b.header.exact.guided == 2
         for number in range(2):
-            streams = [read_record(archive._reader, number).exact for archive in (a, b)]
+            streams = [read_record(archive._reader, number)[1].exact for archive in (a, b)]
             assert streams[0] is not None
             assert streams[1] is not None
             assert len(streams[1].data) < len(streams[0].data)
