@@ -30,10 +30,11 @@ from velcodec.resolution import Resolution
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Encoded
-    from velcodec.codec.fitting import Fitter, Progress
+    from velcodec.codec.fitting import Fitter
     from velcodec.codec.groups import Batch, GroupEncoder
     from velcodec.decoder import Decoder
     from velcodec.fit import Method
+    from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -324,10 +325,11 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
     Raises OptionError, MissingDecoderError.
     """
-    from velcodec.codec.fitting import Fitter, no_progress
+    from velcodec.codec.fitting import Fitter
     from velcodec.codec.output import place_decoder
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.device import pick_device
+    from velcodec.progress import no_progress
 
     place = str(pick_device(how.device))
     if isinstance(how.decoder, Decoder):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
-from velcodec.codec.fitting import Progress
 from velcodec.codec.tones import toned, without_specks
 from velcodec.codec.values import to_m_s, unit_scale
 from velcodec.coordinates import Float64
@@ -43,6 +42,7 @@ from velcodec.formats.exact.stream import (
     encode_exact,
     encode_raw,
 )
+from velcodec.progress import Progress
 from velcodec.stored import NO_TILES
 from velcodec.tiling import Axis, Int64, Tiling
 
