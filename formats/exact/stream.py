@@ -18,7 +18,7 @@ from ..errors import CorruptError
 from ..packed import integer, sequence
 from .domain import RAW, Domain, Int64, Samples
 
-NEWEST_NETWORKS = (1, 2)
+NEWEST_NETWORKS = (3, 4)
 """Numbers of the context networks that encoders use: alone, and beside a latent's rendering."""
 
 CODERS = 4
