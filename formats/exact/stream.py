@@ -107,10 +107,11 @@ class Made:
 
 def encode_exact(
     allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None = None
-) -> Made:
-    """The shortest stream of labels or numbers of a model, within `allowed` (nz, nx, 3) of domain
-    `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are the
-    domain's integers about the latent's rendering, if there is one; it serves where it helps.
+) -> list[Made]:
+    """Streams of labels, where they serve, and of numbers of a model, within `allowed` (nz, nx, 3)
+    of domain `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are
+    the domain's integers about the latent's rendering, if there is one; each comes with and without
+    it.
     """
     from .numbers import encode_numbers
 
@@ -121,7 +122,7 @@ def encode_exact(
         found += [] if labels is None else [labels]
         data = encode_numbers(preferred, span, own)
         found.append(Made(ExactStream(number, NUMBERS, data, own is not None), preferred))
-    return min(found, key=lambda made: len(made.stream.data))
+    return found
 
 
 def encode_as_labels(
