@@ -101,12 +101,13 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
     class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64, guide: Int64,
-    mixture: Mixture, coder: Coder, trace: Int64,
+    mixture: Mixture, coder: Coder, faithful: bool, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
 
     An encoder takes of what `allowed` (nx, nz, 3) lets it (least, preferred, greatest value) what
-    seems cheapest. Returns 0, or -1 - (place) where the labels run out.
+    seems cheapest; new values are the preferred ones where it is `faithful`. Returns 0, or
+    -1 - (place) where the labels run out.
     `trace` (samples, TRACED), if not empty, gets features, possible classes and class; features,
     guesses and room of a new value, and the value.
     """
@@ -164,6 +165,8 @@ def _code_samples(
                         continue
                     base, size = _room(kind, low, high, span)
                     first, end = max(least, base), min(greatest, base + size - 1)
+                    if faithful:
+                        first, end = max(first, preferred), min(end, preferred)
                     if first > end:
                         continue
                     own = min(max(preferred, first), end)
@@ -359,13 +362,14 @@ def _use(label: int, labels: int, recent: Int64) -> None:
 
 def encode_labels(
     allowed: Int64, span: int, bound: int, network: Network, guide: Int64 | None = None,
-    trace: Int64 | None = None,
+    trace: Int64 | None = None, faithful: bool = False,
 ) -> tuple[bytes, Int64] | None:  # fmt: skip
     """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
     `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
     more than MAX_LABELS values.
 
-    `guide` (nz, nx) is a rendering in the same integers that a reader has too.
+    `guide` (nz, nx) is a rendering in the same integers that a reader has too. Where `faithful`,
+    for errors that count in the mean, new values are the preferred ones, not any that are allowed.
     `trace` (samples, TRACED) gets what the network saw and what came, to learn from.
     """
     height, width = allowed.shape[:2]
@@ -376,7 +380,7 @@ def encode_labels(
     learned = np.zeros((0, 0), dtype=np.int64) if trace is None else trace
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, learned,
+        powers_of_two(), by_columns(guide), new_mixture(), coder, faithful, learned,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
@@ -391,7 +395,7 @@ def decode_labels(
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, nothing[..., 0],
+        powers_of_two(), by_columns(guide), new_mixture(), coder, False, nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

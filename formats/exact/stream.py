@@ -126,9 +126,11 @@ def encode_exact(
 
 
 def encode_as_labels(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None, faithful: bool = False
 ) -> Made | None:
-    """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples."""
+    """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples.
+    `faithful` where errors count in the mean.
+    """
     from .labels import encode_labels
     from .network import network_of
 
@@ -137,7 +139,7 @@ def encode_as_labels(
         return None
     domain = coding.domains[number]
     network = network_of(coding.network if guide is None else coding.guided)
-    labels = encode_labels(allowed, domain.span, domain.bound, network, guide)
+    labels = encode_labels(allowed, domain.span, domain.bound, network, guide, faithful=faithful)
     if labels is None:
         return None
     return Made(ExactStream(number, LABELS, labels[0], guide is not None), labels[1])

@@ -109,6 +109,21 @@ def test_a_bound_makes_layers_with_noise_cheap(network: Network) -> None:
     assert 4 * len(within[0]) < len(exact[0])
 
 
+def test_new_values_are_the_preferred_ones_where_errors_count_in_the_mean(
+    network: Network,
+) -> None:
+    codes = layers() + np.random.default_rng(1).integers(-5, 6, layers().shape)
+    loose = np.stack([np.maximum(codes - 10, 0), codes, codes + 10], -1)
+    coded = encode_labels(loose, SPAN, 2, network, faithful=True)
+    assert coded is not None
+    found = decode_labels(coded[0], codes.shape, SPAN, 2, network)
+    assert np.array_equal(found, coded[1])
+    assert (np.abs(found - codes) <= 10).all()
+    # Each value in the image stands first, in the order of coding, where it is the preferred one.
+    _, first = np.unique(found.T, return_index=True)
+    assert np.array_equal(found.T.ravel()[first], codes.T.ravel()[first])
+
+
 def test_more_values_than_labels_are_left_to_numbers(network: Network) -> None:
     codes = np.random.default_rng(0).permutation(MAX_LABELS + 200).reshape(-1, 8)
     assert encode_labels(only(codes), 1 << 20, 0, network) is None

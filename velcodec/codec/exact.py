@@ -227,7 +227,7 @@ class SampleCoder:
         least = np.minimum(np.maximum(codes - reach, 0), wanted)
         greatest = np.maximum(np.minimum(codes + reach, span - 1), wanted)
         loose = np.stack([least, wanted, greatest], axis=2)
-        return encode_as_labels(loose, number, self._coding(), guide)
+        return encode_as_labels(loose, number, self._coding(), guide, faithful=True)
 
     def _as_waves(
         self, model: NDArray[np.generic], number: int, step: int, guide: Int64 | None
