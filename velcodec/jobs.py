@@ -22,6 +22,7 @@ import msgpack
 import numpy as np
 
 from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
+from velcodec.formats.append import append_to
 from velcodec.formats.atomic import atomic_write, check_target
 from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import (
@@ -228,6 +229,31 @@ def compress_job(
             size = out.tell()
         part.unlink()
     return replace(summary, bytes=size)
+
+
+def append_job(job: Job, target: Path, *, on_progress: Progress = no_progress) -> Summary:
+    """Add the models of `job` to an archive that is there, without rewriting it.
+
+    Whatever interrupts it leaves the archive as it was. Raises what `compress_job` does.
+    """
+    from velcodec.writing import decoder_to_embed
+
+    with append_to(target) as writer:
+        encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
+        embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
+        if embedded is not None:
+            writer.embed(embedded)
+        try:
+            for block in Rate(job.blocks(), len(job), 0, encoder, on_progress):
+                encoder.add(job.batch(*block))
+        except KeyboardInterrupt as stop:
+            raise InterruptedJobError(f"interrupted: {target} is as it was") from stop
+    assert encoder.summary is not None
+    return encoder.summary
+
+
+def _no_beginning(header: Header) -> VlatWriter:
+    raise AssertionError("the archive is there already")
 
 
 def _to_stream(job: Job, stream: BinaryIO, on_progress: Progress) -> Summary:
