@@ -38,10 +38,13 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
+    from velcodec.api import check_geometry
     from velcodec.device import set_threads
     from velcodec.formats.files import Ground, open_models
     from velcodec.jobs import Job
 
+    about = description_of(settings)
+    check_geometry(about)
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
     models = open_models(
@@ -54,7 +57,6 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         shape=settings["shape"],
         dtype=settings["dtype"],
     )
-    about = description_of(settings)
     if len({part.path for part in models.parts}) == 1:
         about = replace(about, source_sha256=models.sha256())
     keys = chosen_keys(settings["keys"], settings["key_prefix"], len(models))

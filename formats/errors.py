@@ -174,4 +174,4 @@ class LockedError(VelcodecError):
 class InterruptedJobError(VelcodecError):
     """Work was interrupted; what was done is kept and can be gone on with."""
 
-    exit_code = 130
+    exit_code = 63

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -108,7 +108,8 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
 def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]:
     """The unfinished archive at `path`, locked: from its safe end on, or emptied.
 
-    Raises LockedError while another process writes it, OutputPathError where it cannot be written.
+    One that is empty in the end is removed. Raises LockedError while another process writes it,
+    OutputPathError where it cannot be written.
     """
     try:
         stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
@@ -123,6 +124,11 @@ def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]
         if resume and stream.seek(0, os.SEEK_END):
             stream.seek(0)
             journal = read_journal(stream, str(path))
-        stream.truncate(journal.end)
-        stream.seek(journal.end)
-        yield stream, journal
+        try:
+            stream.truncate(journal.end)
+            stream.seek(journal.end)
+            yield stream, journal
+        finally:
+            with suppress(FileNotFoundError):  # finished, and gone already
+                if not path.stat().st_size:
+                    path.unlink()

@@ -269,7 +269,7 @@ def group_encoder(
     from velcodec.codec.promise import Promise
     from velcodec.codec.write import RANGE_STEP_M_S
 
-    _check_geometry(about)
+    check_geometry(about)
     promise = Promise(
         how.psnr,
         how.max_error,
@@ -304,7 +304,7 @@ def make_batch(
     """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
     from velcodec.codec.groups import Batch
 
-    _check_geometry(about)
+    check_geometry(about)
     views, layouts, layout_of = _gather(models, about)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
@@ -395,7 +395,7 @@ def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str
         )
 
 
-def _check_geometry(about: Description) -> None:
+def check_geometry(about: Description) -> None:
     """OptionError unless spacing is positive and every length is finite and sane."""
     for name, metres in (("dx", about.dx), ("dz", about.dz)):
         if not 0 < metres < MOST_METRES:

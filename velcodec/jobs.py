@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -30,10 +32,11 @@ from velcodec.formats.errors import (
     InterruptedJobError,
     OptionError,
     OutputExistsError,
+    VelcodecError,
 )
 from velcodec.formats.files import Form, Models, Part
 from velcodec.formats.header import Header
-from velcodec.formats.journal import Journal, open_part, part_of
+from velcodec.formats.journal import Journal, open_part, part_of, read_journal
 from velcodec.formats.npy import ModelArray
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.writer import VlatWriter
@@ -42,6 +45,8 @@ from velcodec.progress import Progress, no_progress
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
     from velcodec.codec.groups import Batch, GroupEncoder
+
+log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 500
 """Models read, encoded and made safe together; the most that an interruption costs."""
@@ -191,12 +196,10 @@ def compress_job(
     `velcodec.compress` does, OutputExistsError for an unfinished archive without `resume` or
     `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
     """
-    from velcodec.codec.encode import Summary
-
     if not isinstance(target, Path):
         return _to_stream(job, target, on_progress)
     sources = [part.path for part in job.models.parts]
-    check_target(target, force=force or resume, source=sources[0] if len(sources) == 1 else None)
+    check_target(target, force=force, source=sources[0] if len(sources) == 1 else None)
     part = part_of(target)
     if part.exists() and not (resume or force):
         raise OutputExistsError(
@@ -208,27 +211,68 @@ def compress_job(
         start = sum(page.count for page in journal.pages)
         encoder = _encoder(job, stream, journal.writer(stream) if journal.end else None)
         encoder.summary = before
+        safe = journal.end
         try:
             for block in Rate(job.blocks(start), len(job), start, encoder, on_progress):
-                encoder.add(job.batch(*block))
-                writer, summary = encoder.writer, encoder.summary
-                assert writer is not None
-                assert isinstance(summary, Summary)
-                writer.note(SUMMARY, msgpack.packb(asdict(summary)))
-                writer.end_page()
+                batch = job.batch(*block)
+                with _naming(part):
+                    encoder.add(batch)
+                    _make_safe(encoder)
+                safe = stream.tell()
         except KeyboardInterrupt as stop:
-            raise InterruptedJobError(_keep(encoder, part, len(job))) from stop
-        writer, summary = encoder.writer, encoder.summary
-        assert writer is not None
-        assert isinstance(summary, Summary)
-        writer.close()
-        with VlatReader(part) as reader, atomic_write(target, force=force or resume) as out:
+            raise InterruptedJobError(f"interrupted: {_keep(stream, part, safe, job)}") from stop
+        except BaseException:
+            kept = _keep(stream, part, safe, job)
+            if safe:
+                log.warning("%s", kept)
+            raise
+        assert encoder.writer is not None
+        assert encoder.summary is not None
+        encoder.writer.close()
+        with VlatReader(part) as reader, atomic_write(target, force=force) as out, _naming(target):
             final = VlatWriter(out, reader.header)
             copy_records(reader, final)
             final.close()
             size = out.tell()
         part.unlink()
-    return replace(summary, bytes=size)
+    return replace(encoder.summary, bytes=size)
+
+
+def _make_safe(encoder: GroupEncoder) -> None:
+    """What was added will be gone on from."""
+    writer, summary = encoder.writer, encoder.summary
+    assert writer is not None
+    assert summary is not None
+    writer.note(SUMMARY, msgpack.packb(asdict(summary)))
+    writer.end_page()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Tell a full disk with the file that did not fit."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, VelcodecError) or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
+    """Make what is safe, up to this byte, an archive; what to tell of it."""
+    with suppress(OSError):  # on a full disk, the file can still be gone on with
+        stream.truncate(safe)
+        stream.seek(0)
+        if safe:
+            journal = read_journal(stream, str(part))
+            stream.seek(journal.end)
+            writer = journal.writer(stream)
+            writer.close()
+            return (
+                f"{part} is an archive of the first {len(writer)} of {len(job)} models; the same "
+                "command with --resume goes on"
+            )
+    return f"none of {len(job)} models was finished"
 
 
 def append_job(job: Job, target: Path, *, on_progress: Progress = no_progress) -> Summary:
@@ -294,18 +338,6 @@ def _gone_on(job: Job, part: Path, journal: Journal) -> Summary | None:
         return Summary(**msgpack.unpackb(journal.notes[SUMMARY]))
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptError(f"{part}: summary: {error}") from error
-
-
-def _keep(encoder: GroupEncoder, part: Path, count: int) -> str:
-    """Make what is finished a whole archive; what to tell of it."""
-    if encoder.writer is None:
-        part.unlink()
-        return f"interrupted before the first of {count} models was written"
-    encoder.writer.close()
-    return (
-        f"interrupted: {part} is an archive of the first {len(encoder.writer)} of {count} models; "
-        "the same command with --resume goes on"
-    )
 
 
 class Rate:
