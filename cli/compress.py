@@ -20,6 +20,8 @@ from .report import count, show_json
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
+    from velcodec.distributed import Sharded
+    from velcodec.jobs import Job
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,6 +72,21 @@ def what_goes_in(command: Command) -> Command:
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @what_goes_in
 @click.option("--resume", is_flag=True, help="Go on with what was interrupted.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS|local",
+    help="Compress on the workers of this dask scheduler, or on all cores or GPUs here, to a "
+    "folder of shards.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="With --dask local: processes."
+)
+@click.option(
+    "--models-per-shard",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dask: models of one shard.  [default: 5000]",
+)
 @options.force
 def compress(
     sources: tuple[Path, ...],
@@ -77,6 +94,9 @@ def compress(
     force: bool,
     resume: bool,
     as_json: bool,
+    dask: str | None,
+    workers: int | None,
+    models_per_shard: int | None,
     **settings: Any,
 ) -> None:
     """Compress the velocity models of IN to the archive OUT.VLAT (- is the standard output).
@@ -95,17 +115,63 @@ def compress(
       velcodec compress models.npy same.vlat --lossless
       velcodec compress FlatFault_A/ faults.vlat --family flatfault_a
       velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
+      velcodec compress FlatVel_A/ flatvel/ --dask local
     """
+    if dask is None and (workers or models_per_shard):
+        raise click.UsageError("--workers and --models-per-shard go with --dask")
     from velcodec.jobs import compress_job
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as queues end a job
     started = time.perf_counter()
     with about(*sources, target), progress(sources[0].name) as update:
         job = job_of(sources, settings)
+        if dask is not None:
+            shards = (models_per_shard, workers, settings["threads"])
+            made = compress_on(dask, job, target, shards, force, resume, update)
+            seconds = time.perf_counter() - started
+            tell_shards(sources, target, made, seconds, as_json)
+            return
         into = sys.stdout.buffer if str(target) == "-" else target
         summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
     seconds = time.perf_counter() - started
     tell(sources, target, summary, seconds, as_json)
+
+
+def compress_on(
+    address: str,
+    job: Job,
+    target: Path,
+    shards: tuple[int | None, int | None, int | None],
+    force: bool,
+    resume: bool,
+    update: Callable[[int, int, str], None],
+) -> Sharded:
+    """Compress on dask's workers; `shards` are models of each, processes, threads of each."""
+    from velcodec.distributed import MODELS_PER_SHARD, compress_shards, connected
+
+    models, workers, threads = shards
+    with connected(address, workers) as client:
+        return compress_shards(
+            job,
+            target,
+            client=client,
+            models_per_shard=models or MODELS_PER_SHARD,
+            force=force,
+            resume=resume,
+            threads=threads,
+            on_progress=update,
+        )
+
+
+def tell_shards(
+    sources: tuple[Path, ...], target: Path, made: Sharded, seconds: float, as_json: bool
+) -> None:
+    """Print what was written to a folder of shards."""
+    kept = f", {made.kept} of them from before" if made.kept else ""
+    if not as_json:
+        click.echo(f"{target}: {count(len(made.shards), 'shard')}{kept}")
+    if made.summary is not None:
+        tell(sources, target, made.summary, seconds, as_json)
 
 
 @click.command(short_help="Add models to an archive.")

@@ -168,6 +168,25 @@ class Job:
         ends = accumulate(len(part) for part in self.models.parts)
         return {id(p): end - len(p) for p, end in zip(self.models.parts, ends, strict=True)}
 
+    def slice(self, start: int, stop: int) -> Job:
+        """The same for models `start` to `stop` alone."""
+        fields = {
+            name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
+            for name, value in self.fields.items()
+        }
+        if len(self.models.parts) > 1:
+            fields.setdefault(FILE_FIELD, self._files(start, stop))
+        return replace(
+            self,
+            models=self.models.slice(start, stop),
+            keys=None if self.keys is None else self.keys[start:stop],
+            fields=fields,
+        )
+
+    def _files(self, start: int, stop: int) -> list[str]:
+        parts = self.models.slice(start, stop).parts
+        return [part.file for part in parts for _ in range(len(part))]
+
     def plan(self) -> bytes:
         """What must be the same for an unfinished archive to be gone on with."""
         decoder = self.coding.decoder

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate
 from math import isfinite
@@ -199,6 +199,30 @@ class Part(ABC):
 
 
 @dataclass(frozen=True)
+class Slice(Part):
+    """Models `first` to `first` + count of another part, under the same name."""
+
+    whole: Part
+    first: int
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        return self.whole.read(self.first + start, self.first + stop)
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        return self.whole._load(self.first + start, self.first + stop)
+
+
+def slice_part(part: Part, start: int, stop: int) -> Part:
+    """Models `start` to `stop` of a part as a part."""
+    form = part.form
+    if (start, stop) == (0, form.count):
+        return part
+    keys = None if form.keys is None else form.keys[start:stop]
+    some = replace(form, count=stop - start, keys=keys)
+    return Slice(part.path, part.file, part.array, some, part, start)
+
+
+@dataclass(frozen=True)
 class Models:
     """Models of one or many files, in order, numbered through."""
 
@@ -224,6 +248,16 @@ class Models:
             first = end - len(part)
             yield part, part.read(start - first, min(stop, end) - first)
             start, number = end, number + 1
+
+    def slice(self, start: int, stop: int) -> Models:
+        """Models `start` to `stop` alone; nothing is read."""
+        found, first = [], 0
+        for part in self.parts:
+            a, b = max(start - first, 0), min(stop - first, len(part))
+            if a < b:
+                found.append(slice_part(part, a, b))
+            first += len(part)
+        return Models(tuple(found))
 
     def sha256(self) -> bytes:
         """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""
