@@ -1,46 +1,111 @@
-"""`velcodec compress`: an `.npy` file goes in, a `.vlat` archive comes out."""
+"""`velcodec compress` and `append`: files of models go in, a `.vlat` archive comes out."""
 
 from __future__ import annotations
 
+import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from . import options
-from .encoding import encode_file
+from .encoding import job_of
 from .failures import about
 from .info import stored_text
 from .progress import progress
 from .report import count, show_json
 
+if TYPE_CHECKING:
+    from velcodec.codec.encode import Summary
+    from velcodec.distributed import Sharded
+    from velcodec.jobs import Job
 
-@click.command(short_help="Compress models from an .npy file.")
-@click.argument("source", metavar="IN.NPY", type=options.PATH)
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def what_goes_in(command: Command) -> Command:
+    """Add all that says what is compressed and how."""
+    for option in (
+        options.as_json,
+        options.device,
+        click.option(
+            "--embed-decoder",
+            is_flag=True,
+            help="Put the decoder (about 1 MB) into the archive, so that a reader is all it needs.",
+        ),
+        click.option("--licence", default="", metavar="TEXT", help="Licence of the models."),
+        click.option(
+            "--provenance", default="", metavar="TEXT", help="Where the models come from."
+        ),
+        click.option(
+            "--field",
+            multiple=True,
+            callback=options.assignments,
+            metavar="NAME=VALUE",
+            help="What else to keep of every model; may be repeated.",
+        ),
+        click.option("--crs", metavar="TEXT", help="Coordinate system, such as EPSG:32631."),
+        click.option("--family", metavar="TEXT", help="What kind of models they are."),
+        click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ..."),
+        click.option(
+            "--keys",
+            type=options.PATH,
+            metavar="FILE",
+            help="Text file with a name for each model, one a line.  [default: those of the "
+            "files, or numbers]",
+        ),
+        options.decoder,
+        options.coding,
+        options.geometry,
+        options.files,
+        options.source,
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Compress files of models.")
+@click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
-@options.source
-@options.geometry
-@options.coding
-@options.decoder
+@what_goes_in
+@click.option("--resume", is_flag=True, help="Go on with what was interrupted.")
 @click.option(
-    "--keys",
-    type=options.PATH,
-    metavar="FILE",
-    help="Text file with a name for each model, one a line.  [default: their numbers]",
+    "--dask",
+    metavar="ADDRESS|local",
+    help="Compress on the workers of this dask scheduler, or on all cores or GPUs here, to a "
+    "folder of shards.",
 )
-@click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ...")
-@click.option("--provenance", default="", metavar="TEXT", help="Where the models come from.")
-@click.option("--licence", default="", metavar="TEXT", help="Licence of the models.")
-@options.device
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="With --dask local: processes."
+)
+@click.option(
+    "--models-per-shard",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dask: models of one shard.  [default: 5000]",
+)
 @options.force
-@options.as_json
-def compress(source: Path, target: Path, force: bool, as_json: bool, **settings: Any) -> None:
-    """Compress the velocity models of IN.NPY to the archive OUT.VLAT.
+def compress(
+    sources: tuple[Path, ...],
+    target: Path,
+    force: bool,
+    resume: bool,
+    as_json: bool,
+    dask: str | None,
+    workers: int | None,
+    models_per_shard: int | None,
+    **settings: Any,
+) -> None:
+    """Compress the velocity models of IN to the archive OUT.VLAT (- is the standard output).
 
-    IN.NPY holds an array (nz,nx), (n,nz,nx) or (n,1,nz,nx) of float32, float64 or integers.
-    Each model takes the bytes that it needs for what is promised: a PSNR (35 dB where nothing is
-    asked for), an error bound, every bit, or a size. Every model is read back and measured.
+    IN is a file, a folder of files or a pattern, or several of these: .npy, .npz, HDF5, NetCDF,
+    Zarr, SEG-Y, RSF or raw. Arrays are (nz,nx), (n,nz,nx) or (n,1,nz,nx) of float32, float64 or
+    integers. Each model takes the bytes that it needs for what is promised: a PSNR (35 dB where
+    nothing is asked for), an error bound, every bit, or a size. Every model is read back and
+    measured. Models are written as they come; after an interruption, --resume goes on.
 
     \b
     Example:
@@ -48,36 +113,118 @@ def compress(source: Path, target: Path, force: bool, as_json: bool, **settings:
       velcodec compress models.npy better.vlat --psnr 40
       velcodec compress models.npy small.vlat --bytes-per-model 64
       velcodec compress models.npy same.vlat --lossless
+      velcodec compress FlatFault_A/ faults.vlat --family flatfault_a
       velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
+      velcodec compress FlatVel_A/ flatvel/ --dask local
     """
-    from velcodec.formats.atomic import atomic_write
+    if dask is None and (workers or models_per_shard):
+        raise click.UsageError("--workers and --models-per-shard go with --dask")
+    from velcodec.jobs import compress_job
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as queues end a job
     started = time.perf_counter()
-    with (
-        about(source, target),
-        progress(source.name) as update,
-        atomic_write(target, force=force, source=source) as stream,
-    ):
-        encoded = encode_file(source, settings, update)
-        with about(target):
-            encoded.write(stream)
+    with about(*sources, target), progress(sources[0].name) as update:
+        job = job_of(sources, settings)
+        if dask is not None:
+            shards = (models_per_shard, workers, settings["threads"])
+            made = compress_on(dask, job, target, shards, force, resume, update)
+            seconds = time.perf_counter() - started
+            tell_shards(sources, target, made, seconds, as_json)
+            return
+        into = sys.stdout.buffer if str(target) == "-" else target
+        summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
     seconds = time.perf_counter() - started
-    summary = encoded.summary
+    tell(sources, target, summary, seconds, as_json)
+
+
+def compress_on(
+    address: str,
+    job: Job,
+    target: Path,
+    shards: tuple[int | None, int | None, int | None],
+    force: bool,
+    resume: bool,
+    update: Callable[[int, int, str], None],
+) -> Sharded:
+    """Compress on dask's workers; `shards` are models of each, processes, threads of each."""
+    from velcodec.distributed import MODELS_PER_SHARD, compress_shards, connected
+
+    models, workers, threads = shards
+    with connected(address, workers) as client:
+        return compress_shards(
+            job,
+            target,
+            client=client,
+            models_per_shard=models or MODELS_PER_SHARD,
+            force=force,
+            resume=resume,
+            threads=threads,
+            on_progress=update,
+        )
+
+
+def tell_shards(
+    sources: tuple[Path, ...], target: Path, made: Sharded, seconds: float, as_json: bool
+) -> None:
+    """Print what was written to a folder of shards."""
+    kept = f", {made.kept} of them from before" if made.kept else ""
+    if not as_json:
+        click.echo(f"{target}: {count(len(made.shards), 'shard')}{kept}")
+    if made.summary is not None:
+        tell(sources, target, made.summary, seconds, as_json)
+
+
+@click.command(short_help="Add models to an archive.")
+@click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
+@click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH)
+@what_goes_in
+def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: Any) -> None:
+    """Add the models of IN to the end of ARCHIVE.VLAT, without rewriting it.
+
+    Options are those of compress. Whatever interrupts it leaves the archive as it was.
+
+    \b
+    Example:
+      velcodec append more.npy models.vlat
+      velcodec append FlatFault_A/ models.vlat --family flatfault_a --psnr 40
+    """
+    from velcodec.jobs import append_job
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started = time.perf_counter()
+    with about(*sources, target), progress(sources[0].name) as update:
+        summary = append_job(job_of(sources, settings), target, on_progress=update)
+    tell(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
+
+
+def tell(
+    sources: tuple[Path, ...],
+    target: Path,
+    summary: Summary,
+    seconds: float,
+    as_json: bool,
+    before: str = "",
+) -> None:
+    """Print what was written and what it delivers; on stderr where the archive is on stdout."""
+    aside = str(target) == "-"
     if as_json:
+        source = sources[0] if len(sources) == 1 else list(map(str, sources))
         figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
-        show_json(figures)
+        show_json(figures, err=aside)
         return
     click.echo(
-        f"{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
+        f"{before}{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
         f"{summary.bytes_per_model:,.1f} per model, "
-        f"{size_text(summary.input_bytes, summary.bytes)}"
+        f"{size_text(summary.input_bytes, summary.bytes)}",
+        err=aside,
     )
     ways = stored_text(summary.to_dict()["representations"])
-    click.echo(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}")
+    click.echo(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
     click.echo(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
-        f"what was read back; {seconds:.1f} s"
+        f"what was read back; {seconds:.1f} s",
+        err=aside,
     )
 
 

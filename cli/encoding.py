@@ -1,4 +1,4 @@
-"""From a command's options to the library's: reading an `.npy` file and encoding it."""
+"""From a command's options to the library's: which models, and how they are to be coded."""
 
 from __future__ import annotations
 
@@ -13,45 +13,69 @@ if TYPE_CHECKING:
     from velcodec.api import Coding, Description
     from velcodec.codec.encode import Encoded
     from velcodec.formats.npy import ModelArray
-
-
-def encode_file(
-    path: Path, settings: Mapping[str, Any], update: Callable[[int, int, str], None]
-) -> Encoded:
-    """Read the models of `path` and encode them as the options say."""
-    from velcodec.formats.npy import read_models
-
-    models = read_models(path, order=settings["order"], units=settings["units"])
-    return encode_models(models, settings, update)
+    from velcodec.jobs import Job
 
 
 def encode_models(
     models: ModelArray, settings: Mapping[str, Any], update: Callable[[int, int, str], None]
 ) -> Encoded:
     """Encode models that were read. Options that a command does not have keep their defaults."""
-    keys = chosen_keys(settings.get("keys"), settings.get("key_prefix"), len(models.models))
-
     from velcodec.api import encode
     from velcodec.device import set_threads
 
     set_threads(settings["threads"])
-    description = replace(description_of(settings), keys=keys, source_sha256=models.sha256)
+    description = replace(description_of(settings), source_sha256=models.sha256)
     return encode(models, description, coding_of(settings), update)
 
 
+def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
+    """The models of an `.npy` file, with the order and units that the options say."""
+    from velcodec.formats.npy import read_models
+
+    order, units = settings["order"] or "zx", settings["units"] or "m/s"
+    return read_models(path, order=order, units=units)
+
+
+def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
+    """The models of these files, and what the options want done with them."""
+    from velcodec.api import check_geometry
+    from velcodec.device import set_threads
+    from velcodec.formats.files import Ground, open_models
+    from velcodec.jobs import Job
+
+    about = description_of(settings)
+    check_geometry(about)
+    set_threads(settings["threads"])
+    x, z = settings["origin"] or (None, None)
+    models = open_models(
+        sources[0] if len(sources) == 1 else sources,
+        format=settings["file_format"],
+        order=settings["order"],
+        units=settings["units"],
+        ground=Ground(settings["dx"], settings["dz"], x, z),
+        array=settings["array"],
+        shape=settings["shape"],
+        dtype=settings["dtype"],
+    )
+    if len({part.path for part in models.parts}) == 1:
+        about = replace(about, source_sha256=models.sha256())
+    keys = chosen_keys(settings["keys"], settings["key_prefix"], len(models))
+    return Job(models, about, coding_of(settings), keys, fields_of(settings))
+
+
+def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns with one value for all models."""
+    fields = {name: settings[name] for name in ("family", "crs") if settings[name] is not None}
+    return {**fields, **settings["field"]}
+
+
 def description_of(settings: Mapping[str, Any]) -> Description:
-    """What the options say of the models beside their values."""
+    """What the options say of the models beside their values; defaults where they say nothing."""
     from velcodec.api import Description
 
-    return Description(
-        dx=settings["dx"],
-        dz=settings["dz"],
-        origin=settings["origin"],
-        units=settings["units"],
-        order=settings["order"],
-        provenance=settings.get("provenance", ""),
-        licence=settings.get("licence", ""),
-    )
+    names = ("dx", "dz", "origin", "units", "order", "provenance", "licence")
+    given = {name: settings.get(name) for name in names}
+    return Description(**{name: value for name, value in given.items() if value is not None})
 
 
 def coding_of(settings: Mapping[str, Any]) -> Coding:
@@ -68,6 +92,7 @@ def coding_of(settings: Mapping[str, Any]) -> Coding:
         keep_latent=settings.get("keep_latent", False),
         latent_only=settings.get("latent_only", False),
         psnr=settings.get("psnr"),
+        embed_decoder=settings.get("embed_decoder", False),
     )
 
 

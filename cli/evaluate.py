@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .encoding import coding_of, description_of, encode_models
+from .encoding import coding_of, description_of, encode_models, read_npy
 from .failures import about
 from .figures import HEADS, Comparison, compare, merge
 from .picture import need_matplotlib
@@ -153,10 +153,9 @@ def show(
 def evaluate_file(path: Path, settings: dict[str, Any]) -> tuple[Comparison, tuple[float, float]]:
     """Figures of one file, and the seconds that encoding and decoding with comparing took."""
     import velcodec
-    from velcodec.formats.npy import read_models
 
     with progress(path.name) as update:
-        models = read_models(path, order=settings["order"], units=settings["units"])
+        models = read_npy(path, settings)
         started = time.perf_counter()
         data = encode_models(models, settings, update).data
         encoded = time.perf_counter()
@@ -236,7 +235,6 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
 
 def read_families(sources: Sequence[Path], settings: dict[str, Any]) -> list[Family]:
     """Each file as a family with the file's stem for a name, or its path where stems repeat."""
-    from velcodec.formats.npy import read_models
     from velcodec.report.data import Family
 
     stems = [path.stem for path in sources]
@@ -244,7 +242,7 @@ def read_families(sources: Sequence[Path], settings: dict[str, Any]) -> list[Fam
     for path in dict.fromkeys(sources):
         name = path.stem if stems.count(path.stem) == 1 else str(path)
         with about(path):
-            models = read_models(path, order=settings["order"], units=settings["units"])
+            models = read_npy(path, settings)
         found.append(Family(name, models))
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .compress import compress
+from .compress import append, compress
 from .decoders import decoder
 from .decompress import decompress
 from .demo import demo
@@ -32,6 +32,7 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS: tuple[click.Command, ...] = (
     compress,
+    append,
     decompress,
     preview,
     info,

@@ -26,8 +26,24 @@ def resolution(
     return int(found[1]), int(found[2] or found[1])
 
 
-def origin(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float]:
+def shape(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    """`70x100` or `500x70x100` as sizes."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,12}([xX]\d{1,12}){1,3}", text) is None:
+        expected = "expected sizes such as 70x100 or 500x70x100"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option)
+    return tuple(int(size) for size in re.split("[xX]", text))
+
+
+def origin(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[float, float] | None:
     """`X,Z` in metres as (x, z)."""
+    if text is None:
+        return None
     try:
         x, z = (float(part) for part in text.split(","))
     except ValueError:
@@ -96,49 +112,64 @@ def force(command: Command) -> Command:
 
 
 def source(command: Command) -> Command:
-    """Add what an .npy file does not say of itself: `--units`, `--order`."""
+    """Add what a file may not say of itself: `--units`, `--order`; None where not given."""
     command = click.option(
         "--order",
         type=click.Choice(["zx", "xz"]),
-        default="zx",
-        show_default=True,
-        help="Order of the last two axes; zx: rows are depths.",
+        help="Order of the last two axes; zx: rows are depths.  [default: as the file says, or zx]",
     )(command)
     return click.option(
         "--units",
         type=click.Choice(["m/s", "km/s"]),
-        default="m/s",
-        show_default=True,
-        help="Units of the velocities in the file.",
+        help="Units of the velocities.  [default: as the file says, or m/s]",
     )(command)
 
 
+def files(command: Command) -> Command:
+    """Add how files are to be read: `--format`, `--array`, `--shape`, `--dtype`."""
+    for option in (
+        click.option(
+            "--dtype", metavar="TYPE", help="Raw files: NumPy's name of the samples' type, as <f4."
+        ),
+        click.option(
+            "--shape",
+            callback=shape,
+            metavar="[Nx]NZxNX",
+            help="Raw files: sizes of the array, slowest axis first.",
+        ),
+        click.option("--array", metavar="NAME", help="Which array, of a file that has several."),
+        click.option(
+            "--format",
+            "file_format",
+            metavar="NAME",
+            help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
+            "told by their names]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def geometry(command: Command) -> Command:
-    """Add `--dx`, `--dz` and `--origin`: where the samples lie, in metres."""
+    """Add `--dx`, `--dz` and `--origin`: where the samples lie, in metres; None where not given."""
     for option in (
         click.option(
             "--origin",
             callback=origin,
             metavar="X,Z",
-            default="0,0",
-            show_default=True,
-            help="Position of the first sample in metres.",
+            help="Position of the first sample in metres.  [default: as the file says, or 0,0]",
         ),
         click.option(
             "--dz",
             type=float,
-            default=10.0,
-            show_default=True,
             metavar="METRES",
-            help="Spacing of the samples in depth.",
+            help="Spacing of the samples in depth.  [default: as the file says, or 10]",
         ),
         click.option(
             "--dx",
             type=float,
-            default=10.0,
-            show_default=True,
             metavar="METRES",
-            help="Spacing of the samples along x.",
+            help="Spacing of the samples along x.  [default: as the file says, or 10]",
         ),
     ):
         command = option(command)

@@ -32,9 +32,9 @@ def json_text(figures: Mapping[str, Any]) -> str:
     return json.dumps(plain(figures), indent=2, ensure_ascii=False)
 
 
-def show_json(figures: Mapping[str, Any]) -> None:
-    """Print one JSON object."""
-    click.echo(json_text(figures))
+def show_json(figures: Mapping[str, Any], *, err: bool = False) -> None:
+    """Print one JSON object, with `err` on stderr."""
+    click.echo(json_text(figures), err=err)
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,7 +81,7 @@ def atomic_write(
 
 def _create(target: Path) -> tuple[Path, BinaryIO]:
     """A new file beside the target, with the permissions that a plain open would give it."""
-    temporary = target.with_name(f".velcodec-{secrets.token_hex(8)}.partial")
+    temporary = _beside(target)
     try:
         return temporary, temporary.open("xb")
     except OSError as error:
@@ -101,11 +102,11 @@ def _publish(temporary: Path, target: Path, force: bool) -> None:
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
     with suppress(OSError):  # the file is in place; not every file system can sync a folder
-        _sync_folder(target.parent)
+        _sync(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -122,3 +123,61 @@ def _link_or_rename(temporary: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         os.replace(temporary, target)
+
+
+@contextmanager
+def atomic_path(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """A path that is not there yet, for libraries that make files themselves; what the block wrote
+    there becomes `target` when it ends without an exception.
+
+    Raises what `atomic_write` does.
+    """
+    target = Path(target)
+    check_target(target, force=force)
+    temporary = _beside(target)
+    try:
+        yield temporary
+        try:
+            _sync(temporary)
+        except OSError as error:
+            raise OutputPathError(f"{target}: {error.strerror}") from error
+        _publish(temporary, target, force)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """An empty folder that becomes `target` when the block ends without an exception.
+
+    A folder that holds anything is never replaced: what else lies in it is nobody's to delete.
+    Raises OutputExistsError, OutputPathError.
+    """
+    target = Path(target)
+    temporary = _beside(target)
+    try:
+        if target.is_dir() and any(target.iterdir()):
+            raise OutputExistsError(f"{target}: folder is not empty, and folders are not replaced")
+        if target.exists() and not target.is_dir():
+            raise OutputExistsError(f"{target}: is a file, expected a new folder")
+        make_folder(target.parent)
+        temporary.mkdir()
+    except OSError as error:
+        raise OutputPathError(f"{target}: {error.strerror}") from error
+    try:
+        yield temporary
+        try:
+            for path in temporary.rglob("*"):
+                _sync(path)
+            os.replace(temporary, target)  # an empty folder gives way, any other does not
+        except OSError as error:
+            raise OutputPathError(f"{target}: {error.strerror}") from error
+        with suppress(OSError):
+            _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".velcodec-{secrets.token_hex(8)}.partial")

@@ -169,3 +169,15 @@ class LockedError(VelcodecError):
     """Somebody else is adding to the archive."""
 
     exit_code = 62
+
+
+class InterruptedJobError(VelcodecError):
+    """Work was interrupted; what was done is kept and can be gone on with."""
+
+    exit_code = 63
+
+
+class WorkerError(VelcodecError):
+    """A shard could not be finished on any worker."""
+
+    exit_code = 64

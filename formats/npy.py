@@ -55,24 +55,12 @@ def as_models(
 
     Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError.
     """
-    _check_option("order", order, ORDERS)
-    _check_option("units", units, UNITS)
-    _check_dtype(array.dtype, name)
-    if array.ndim not in AXES_OF_NDIM:
-        raise InputShapeError(
-            f"{name}: shape: found {array.shape}, expected (nz, nx), (n, nz, nx) or "
-            "(n, 1, nz, nx); 3-D models are not supported"
-        )
-    if array.ndim == 4 and array.shape[1] != 1:
-        raise InputShapeError(
-            f"{name}: shape: found {array.shape}, expected a second axis of 1 in (n, 1, nz, nx); "
-            "3-D models are not supported"
-        )
-    if array.size == 0:
-        raise EmptyInputError(f"{name}: shape: found {array.shape}, expected at least one sample")
+    check_option("order", order, ORDERS)
+    check_option("units", units, UNITS)
+    check_dtype(array.dtype, name)
+    axes = check_shape(array.shape, name)
     _check_finite(array, name)
     models = array.reshape(-1, *array.shape[-2:])
-    axes = AXES_OF_NDIM[array.ndim]
     if order == "xz":
         models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
     return ModelArray(models, axes, array.dtype, units, sha256, name)
@@ -92,13 +80,17 @@ def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> M
                 raise InputFileError(f"{path}: found {kind}, expected a .npy file")
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").digest()
-        array = _load(path)
+        array = load_mapped(path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(array, order=order, units=units, name=str(path), sha256=digest)
 
 
-def _load(path: Path) -> NDArray[Any]:
+def load_mapped(path: Path) -> NDArray[Any]:
+    """The array of a `.npy` file, memory-mapped.
+
+    Raises InputFileError, InputDtypeError, OSError.
+    """
     try:
         with np.errstate(all="raise"):  # a shape whose product overflows
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -123,7 +115,7 @@ class NpyWriter:
         self, stream: BinaryIO, shape: tuple[int, ...], dtype: str | np.dtype[Any]
     ) -> None:
         self.shape, self.dtype = tuple(shape), np.dtype(dtype)
-        _check_dtype(self.dtype, "array")
+        check_dtype(self.dtype, "array")
         self._stream, self._left = stream, int(np.prod(self.shape, dtype=object))
         about = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
         np.lib.format.write_array_header_1_0(stream, about)
@@ -151,12 +143,34 @@ def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
     writer.close()
 
 
-def _check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises OptionError for a value that is not known."""
     if value not in known:
         raise OptionError(f"{name}: found {value!r}, expected one of {known}")
 
 
-def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
+def check_shape(shape: tuple[int, ...], name: str) -> str:
+    """The axes of an array of models of this shape, depth before distance.
+
+    Raises InputShapeError, EmptyInputError.
+    """
+    if len(shape) not in AXES_OF_NDIM:
+        raise InputShapeError(
+            f"{name}: shape: found {shape}, expected (nz, nx), (n, nz, nx) or "
+            "(n, 1, nz, nx); 3-D models are not supported"
+        )
+    if len(shape) == 4 and shape[1] != 1:
+        raise InputShapeError(
+            f"{name}: shape: found {shape}, expected a second axis of 1 in (n, 1, nz, nx); "
+            "3-D models are not supported"
+        )
+    if 0 in shape:
+        raise EmptyInputError(f"{name}: shape: found {shape}, expected at least one sample")
+    return AXES_OF_NDIM[len(shape)]
+
+
+def check_dtype(dtype: np.dtype[Any], name: str) -> None:
+    """Raises InputDtypeError for a dtype that models cannot have."""
     floating = dtype.kind == "f" and dtype.itemsize in (4, 8)
     if not (floating or dtype.kind in "iu"):
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")

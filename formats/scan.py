@@ -44,7 +44,7 @@ class FoundRecord:
 
 @dataclass(frozen=True)
 class FoundSection:
-    """A section that is neither a header nor a change of it: an embedded decoder, a page, ..."""
+    """A section: its type and body, and where it begins and ends."""
 
     kind: bytes
     body: bytes
@@ -52,12 +52,26 @@ class FoundSection:
     end: int
 
 
+@dataclass(frozen=True)
+class FoundHeader(FoundSection):
+    """A section that holds a header."""
+
+    header: Header
+
+
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
-    """Every record in order, and the sections between them, all checksums verified.
+    """Every record in order, and the sections that are no headers, all checksums verified.
 
     Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end
     elsewhere than behind a tail: within a record or a section, or before the index.
     """
+    for found in walk(stream, name):
+        if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):
+            yield found
+
+
+def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
+    """As `scan`, with headers and changes of the header too."""
     ahead = _Ahead(stream, name)
     check_start(ahead.take(len(START), "signature", short=True), name)
     headers: list[Header] = []
@@ -67,17 +81,17 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Foun
         if ahead.peek(1) == MARKER:
             section = _section(ahead)
             if section.kind == HEADER:
-                if len(section.body) > MAX_HEADER_BYTES:
-                    raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
-                current = Header.from_bytes(section.body, headers[0] if headers else None)
+                current = _header(section, headers, name)
                 headers.append(current)
-            elif section.kind == USE:
+                closed = False
+                yield FoundHeader(section.kind, section.body, section.at, section.end, current)
+                continue
+            if section.kind == USE:
                 which, end = decode_varint(section.body, 0, f"{name}: header number")
                 if which >= len(headers) or end != len(section.body):
                     raise CorruptError(f"{name}: found header number {which} of {len(headers)}")
                 current = headers[which]
-            else:
-                yield section
+            yield section
             closed = section.kind == DIRECTORY
             if closed:
                 _check_tail(ahead, section)
@@ -91,6 +105,15 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Foun
         raise TruncatedError(
             f"{name}: found the end at byte {ahead.at} behind {number} records, expected an index"
         )
+
+
+def _header(section: FoundSection, known: list[Header], name: str) -> Header:
+    if len(section.body) > MAX_HEADER_BYTES:
+        raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
+    try:
+        return Header.from_bytes(section.body, known[0] if known else None)
+    except CorruptError as error:
+        raise CorruptError(f"{name}: {error}") from error
 
 
 def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
@@ -167,4 +190,4 @@ class _Ahead:
         return data
 
 
-__all__ = ["DECODER", "PAGE", "FoundRecord", "FoundSection", "scan"]
+__all__ = ["DECODER", "PAGE", "FoundHeader", "FoundRecord", "FoundSection", "scan", "walk"]

@@ -27,7 +27,7 @@ from .page import (
     entry_bytes,
 )
 from .quality import UNKNOWN_ROW, Quality, quality_codes
-from .sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Place, pack_section
+from .sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Place, is_critical, pack_section
 from .varint import encode_varint
 from .vlat import START, pack_entry, pack_tail
 
@@ -81,10 +81,12 @@ class VlatWriter:
         directory: Directory,
         keys: Sequence[str] | None,
         decoders: Sequence[bytes],
+        *,
+        journal: bool = False,
     ) -> VlatWriter:
-        """A writer of more records from byte `at` on, behind an archive's tail."""
+        """A writer of more records from byte `at` on, where an archive's tail or a page ends."""
         writer = cls.__new__(cls)
-        writer._begin(stream, at, journal=False)
+        writer._begin(stream, at, journal)
         writer._headers = list(headers)
         writer._numbers = {_identity(headers, head): i for i, head in enumerate(headers)}
         writer._places = list(directory.headers)
@@ -144,6 +146,13 @@ class VlatWriter:
             self._after_run()
             self._decoders.append(self._section(DECODER, decoder))
             self._embedded.add(digest)
+
+    def note(self, kind: bytes, body: bytes) -> None:
+        """A section that readers pass over; copies of the archive do not have it."""
+        if is_critical(kind):
+            raise OptionError(f"note: found type {kind!r}, expected a small letter")
+        self._after_run()
+        self._section(kind, body)
 
     def add(
         self,

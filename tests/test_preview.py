@@ -29,7 +29,7 @@ def data(tiny: Decoder) -> bytes:
 def span(data: bytes) -> tuple[int, int]:
     """The least bytes of a preview, and those of the longest stream."""
     with velcodec.open(data) as archive:
-        records = [read_record(archive._reader, number) for number in range(len(archive))]
+        records = [read_record(archive._reader, number)[1] for number in range(len(archive))]
         streams = [stream for record in records for stream in record.streams]
         _, needed = decode_measured(streams, tables_of(archive.decoder()), archive.header.coding)
     return int(needed[:, 0].max()), max(map(len, streams))

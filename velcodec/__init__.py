@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
+    from velcodec.writing import ArchiveWriter, append, create
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Archive": "velcodec.archive",
+    "ArchiveWriter": "velcodec.writing",
     "Decoder": "velcodec.decoder",
     "VelcodecError": "velcodec.formats.errors",
+    "append": "velcodec.writing",
     "compress": "velcodec.api",
+    "create": "velcodec.writing",
     "decompress": "velcodec.api",
     "fit_latents": "velcodec.fit",
     "load_decoder": "velcodec.decoder",
@@ -30,12 +34,18 @@ _HOMES = {
     "preview": "velcodec.api",
 }
 
+MODULES = ("distributed", "torch")
+"""Parts that are imported when they are first used, like the names."""
+
 __all__ = [
     "Archive",
+    "ArchiveWriter",
     "Decoder",
     "VelcodecError",
     "__version__",
+    "append",
     "compress",
+    "create",
     "decompress",
     "fit_latents",
     "load_decoder",
@@ -46,6 +56,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        return import_module(f"velcodec.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,10 +30,11 @@ from velcodec.resolution import Resolution
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Encoded
-    from velcodec.codec.fitting import Fitter, Progress
+    from velcodec.codec.fitting import Fitter
     from velcodec.codec.groups import Batch, GroupEncoder
     from velcodec.decoder import Decoder
     from velcodec.fit import Method
+    from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -268,7 +269,7 @@ def group_encoder(
     from velcodec.codec.promise import Promise
     from velcodec.codec.write import RANGE_STEP_M_S
 
-    _check_geometry(about)
+    check_geometry(about)
     promise = Promise(
         how.psnr,
         how.max_error,
@@ -303,6 +304,7 @@ def make_batch(
     """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
     from velcodec.codec.groups import Batch
 
+    check_geometry(about)
     views, layouts, layout_of = _gather(models, about)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
@@ -338,10 +340,11 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
     Raises OptionError, MissingDecoderError.
     """
-    from velcodec.codec.fitting import Fitter, no_progress
+    from velcodec.codec.fitting import Fitter
     from velcodec.codec.output import place_decoder
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.device import pick_device
+    from velcodec.progress import no_progress
 
     place = str(pick_device(how.device))
     if isinstance(how.decoder, Decoder):
@@ -407,7 +410,7 @@ def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str
         )
 
 
-def _check_geometry(about: Description) -> None:
+def check_geometry(about: Description) -> None:
     """OptionError unless spacing is positive and every length is finite and sane."""
     for name, metres in (("dx", about.dx), ("dz", about.dz)):
         if not 0 < metres < MOST_METRES:

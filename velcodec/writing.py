@@ -24,8 +24,8 @@ from velcodec.formats.writer import VlatWriter
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
-    from velcodec.codec.fitting import Progress
     from velcodec.codec.groups import Batch
+    from velcodec.progress import Progress
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
 
@@ -107,10 +107,10 @@ def create(
 
     def into(stream: BinaryIO) -> ArchiveWriter:
         def begin(header: Any) -> VlatWriter:
-            return VlatWriter(stream, header, decoder=embedded(writer, how))
+            embedded = decoder_to_embed(header.decoder_hash, how)
+            return VlatWriter(stream, header, decoder=embedded)
 
-        writer = ArchiveWriter(about, how, begin, None, on_progress)
-        return writer
+        return ArchiveWriter(about, how, begin, None, on_progress)
 
     if not isinstance(target, str | os.PathLike):
         writer = into(target)
@@ -143,19 +143,22 @@ def append(
 
     with append_to(target) as archive:
         writer = ArchiveWriter(about, how, begin, archive, on_progress)
-        if how.embed_decoder:
-            archive.embed(embedded(writer, how) or b"")
+        embedded = decoder_to_embed(writer.decoder_hash, how)
+        if embedded is not None:
+            archive.embed(embedded)
         yield writer
 
 
-def embedded(writer: ArchiveWriter, how: Coding) -> bytes | None:
-    """The bytes of the decoder file to embed, where that is asked for."""
+def decoder_to_embed(identity: bytes, how: Coding) -> bytes | None:
+    """The bytes of the file of the decoder with this hash, where it is to be embedded.
+
+    Raises MissingDecoderError.
+    """
     if not how.embed_decoder:
         return None
     from velcodec.decoder.registry import file_bytes
 
-    wanted = how.decoder if isinstance(how.decoder, str | Path) else None
-    return file_bytes(writer.decoder_hash, wanted)
+    return file_bytes(identity, how.decoder if isinstance(how.decoder, str | Path) else None)
 
 
 def coding_of(settings: Mapping[str, Any]) -> Coding:

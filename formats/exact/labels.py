@@ -12,8 +12,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from .around import FRESH_FEATURES, GUESSES, NONE, look_around, unseen_bits
+from .fresh import (
+    CODES,
+    ENDS,
+    GUESSED,
+    SEEN,
+    Mixture,
+    cheapest,
+    code_fresh,
+    new_mixture,
+    prepare,
+)
 from .misses import OTHER_SYMBOLS, code_miss, energy_class, first_models
-from .neighbours import FEATURES, NONE, advance, features
+from .neighbours import FEATURES, RUN_TOP, advance, features
 from .network import (
     ABOVE,
     AFTER,
@@ -26,6 +38,7 @@ from .network import (
     PRECISION,
     Network,
     class_frequencies,
+    powers_of_two,
 )
 from .symbols import (
     DECODING,
@@ -46,8 +59,12 @@ MOST_RECENT = 1024
 """Known labels that an encoder looks at before it takes a value for new."""
 
 LEAST, PREFERRED, GREATEST = range(3)
+TRACED = FEATURES + 2 + FRESH_FEATURES + GUESSES + 3
 SYMBOLS_PER_SAMPLE, SYMBOLS_PER_LABEL = 5, 6 + OTHER_SYMBOLS
 """At most, of a sample: class, rank; of a new value: five, or a miss without its number of bits."""
+
+CANDIDATES, FIRST_RANKED = 5, 3
+"""Labels looked at first, and which of them is the first that has a rank."""
 
 FURTHER = 2
 """Samples further down, where the guide is nearer to a new layer's value than at its top."""
@@ -83,13 +100,16 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 @njit(cache=True)
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
-    network: tuple[Int64, ...], guide: Int64, coder: Coder, trace: Int64,
+    class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64, guide: Int64,
+    mixture: Mixture, coder: Coder, faithful: bool, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
 
     An encoder takes of what `allowed` (nx, nz, 3) lets it (least, preferred, greatest value) what
-    seems cheapest. Returns 0, or -1 - (place) where the labels run out.
-    `trace` (samples, FEATURES + 2), if not empty, gets features, possible classes and class.
+    seems cheapest; new values are the preferred ones where it is `faithful`. Returns 0, or
+    -1 - (place) where the labels run out.
+    `trace` (samples, TRACED), if not empty, gets features, possible classes and class; features,
+    guesses and room of a new value, and the value.
     """
     width, height = columns.shape
     capacity = len(values)
@@ -106,6 +126,9 @@ def _code_samples(
     guided = len(guide) > 0
     care = span >> 6
     surprise = care
+    newest = np.zeros(2, dtype=np.int64)
+    candidates = np.zeros(CANDIDATES, dtype=np.int64)
+    shift = unseen_bits(span)
     decoding = coder[DECODING]
     labels = 0
     for x in range(width):
@@ -114,10 +137,12 @@ def _code_samples(
                 columns, x, z, scan, thickness, values, counts, bound, guide, span, care, codes
             )
             label, rank = NONE, 0
-            low = high = -1
-            if above != NONE and after != NONE:
-                low = min(values[above], values[after])
-                high = max(values[above], values[after])
+            _fill_candidates(columns, x, z, above, after, left, candidates)
+            low = high = NONE
+            if above != NONE:
+                low = high = values[above]
+                if after != NONE:
+                    low, high = min(low, values[after]), max(high, values[after])
             others = labels - int(above != NONE) - int(after != NONE)
             others -= int(left != NONE and left != above and left != after)
             possible[ABOVE] = int(above != NONE)
@@ -125,21 +150,51 @@ def _code_samples(
             possible[LEFT] = int(left != NONE and left != above and left != after)
             possible[KNOWN] = int(others > 0)
             possible[BETWEEN] = int(high - low > 1)
-            possible[GREATER] = int(above == NONE or values[above] < span - 1)
-            possible[LESS] = int(above != NONE and values[above] > 0)
-            class_frequencies(codes, possible, network, frequencies)
-            found = 0
+            possible[GREATER] = int(high < span - 1)
+            possible[LESS] = int(low > 0)
+            class_frequencies(codes, possible, class_maps, powers, frequencies)
+            looked = False
+            found, value = 0, 0
             if not decoding:
-                hint = guide[x, min(z + FURTHER, height - 1)] if guided else NONE
-                found, label, rank = _choose(
-                    allowed[x, z], frequencies, above, after, left, low, high, labels, values,
-                    recent, span, hint,
-                )  # fmt: skip
+                least, preferred, greatest = allowed[x, z]
+                found, label, rank, cost = _choose_known(
+                    allowed[x, z], frequencies, candidates, labels, values, recent
+                )
+                for kind in (BETWEEN, GREATER, LESS):
+                    if frequencies[kind] == 0 or -np.log2(frequencies[kind]) >= cost:
+                        continue
+                    base, size = _room(kind, low, high, span)
+                    first, end = max(least, base), min(greatest, base + size - 1)
+                    if faithful:
+                        first, end = max(first, preferred), min(end, preferred)
+                    if first > end:
+                        continue
+                    own = min(max(preferred, first), end)
+                    if above == NONE:
+                        bits = np.log2(size)
+                    elif guided and size >> WORTH_A_HINT > surprise:
+                        miss = abs(own - guide[x, min(z + FURTHER, height - 1)])
+                        bits = 2.0 + np.log2(1.0 + miss)
+                    else:
+                        if not looked:
+                            look_around(
+                                columns, values, x, z, after, scan[RUN_TOP], newest, shift,
+                                mixture[CODES], mixture[SEEN],
+                            )  # fmt: skip
+                            looked = True
+                        prepare(
+                            kind - BETWEEN, bound, base, size, shift, value_maps, powers, mixture
+                        )
+                        own, bits = cheapest(first, own, end, shift, mixture, powers)
+                    bits -= np.log2(frequencies[kind])
+                    if bits < cost:
+                        found, value, cost = kind, own, bits
             found = code_among(found, frequencies, coder)
             if len(trace):
-                trace[x * height + z, :FEATURES] = codes
-                trace[x * height + z, FEATURES] = _as_bits(possible)
-                trace[x * height + z, FEATURES + 1] = found
+                row = trace[x * height + z]
+                row[:FEATURES] = codes
+                row[FEATURES] = _as_bits(possible)
+                row[FEATURES + 1] = found
             if found == ABOVE:
                 label = above
             elif found == AFTER:
@@ -157,19 +212,14 @@ def _code_samples(
                 size = min(1 << group, others - first)
                 rank = first + code_even(rank - first, size, coder)
                 if decoding:
-                    label = _label_at(rank, recent, above, after, left)
+                    label = _label_at(rank, recent, candidates)
             else:
-                base, size = 0, span
-                if found == BETWEEN:
-                    base, size = low + 1, high - low - 1
-                elif found == LESS:
-                    size = values[above]
-                elif above != NONE:
-                    base, size = values[above] + 1, span - 1 - values[above]
+                base, size = _room(found, low, high, span)
                 if labels == capacity:
                     return -1 - (x * height + z)
-                value = 0 if decoding else allowed[x, z, PREFERRED]
-                if guided and size >> WORTH_A_HINT > surprise:
+                if above == NONE:
+                    value = base + code_even(value - base, size, coder)
+                elif guided and size >> WORTH_A_HINT > surprise:
                     hint = guide[x, min(z + FURTHER, height - 1)]
                     hint = min(max(hint, base), base + size - 1)
                     miss = code_miss(
@@ -177,10 +227,24 @@ def _code_samples(
                     )
                     surprise = (3 * surprise + abs(miss)) // 4
                     value = hint + miss
-                    if not base <= value < base + size:
-                        return -1 - (x * height + z)
                 else:
-                    value = base + code_even(value - base, size, coder)
+                    if not looked:
+                        look_around(
+                            columns, values, x, z, after, scan[RUN_TOP], newest, shift,
+                            mixture[CODES], mixture[SEEN],
+                        )  # fmt: skip
+                    prepare(found - BETWEEN, bound, base, size, shift, value_maps, powers, mixture)
+                    value = code_fresh(value, shift, mixture, powers, coder)
+                    if len(trace):
+                        row = trace[x * height + z, FEATURES + 2 :]
+                        row[:FRESH_FEATURES] = mixture[CODES]
+                        row[FRESH_FEATURES : FRESH_FEATURES + GUESSES] = mixture[GUESSED]
+                        row[-3:-1] = mixture[ENDS][:2]
+                        row[-1] = value >> shift
+                if not base <= value < base + size:
+                    return -1 - (x * height + z)
+                newest[0] = value >> shift
+                newest[1] = newest[0] - (values[left] >> shift) if left != NONE else 0
                 label = labels
                 values[label] = value
                 recent[labels] = label
@@ -196,6 +260,18 @@ def _code_samples(
 
 
 @njit(cache=True)
+def _room(kind: int, low: int, high: int, span: int) -> tuple[int, int]:
+    """The least value that a new label of this kind may have, and how many there are. `low` and
+    `high` are the values above and after, or NONE.
+    """
+    if kind == BETWEEN:
+        return low + 1, high - low - 1
+    if kind == LESS:
+        return 0, low
+    return high + 1, span - 1 - high
+
+
+@njit(cache=True)
 def _as_bits(flags: Int64) -> int:
     bits = 0
     for k in range(len(flags)):
@@ -204,57 +280,69 @@ def _as_bits(flags: Int64) -> int:
 
 
 @njit(cache=True)
-def _choose(
-    allowed: Int64, frequencies: Int64, above: int, after: int, left: int, low: int, high: int,
-    labels: int, values: Int64, recent: Int64, span: int, hint: int,
-) -> tuple[int, int, int]:  # fmt: skip
-    """The class that codes an allowed value in the fewest bits; its label and rank. `hint` is about
-    a new layer's value, or NONE.
+def _fill_candidates(
+    columns: Int64, x: int, z: int, above: int, after: int, left: int, out: Int64
+) -> None:
+    """Fill `out` (CANDIDATES,) with the labels that classes stand for, and those that come first
+    among the others: below and above the one to the left; NONE where there is none, or it is a
+    candidate already.
     """
-    least, preferred, greatest = allowed
+    out[0], out[1], out[2] = above, after, left
+    out[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < columns.shape[1] else NONE
+    out[4] = columns[x - 1, z - 1] if x > 0 and z > 0 else NONE
+    for k in range(1, CANDIDATES):
+        for earlier in range(k):
+            if out[k] == out[earlier]:
+                out[k] = NONE
+
+
+@njit(cache=True)
+def _choose_known(
+    allowed: Int64, frequencies: Int64, candidates: Int64, labels: int, values: Int64,
+    recent: Int64,
+) -> tuple[int, int, int, float]:  # fmt: skip
+    """The class that codes an allowed value in the fewest bits, but for new ones; its label and
+    rank, and its bits, 16 less. NONE where there is none.
+    """
+    least, greatest = allowed[LEAST], allowed[GREATEST]
     best, label, rank = NONE, NONE, 0
     cost = np.inf
-    for found, other in ((ABOVE, above), (AFTER, after), (LEFT, left)):
+    for found in (ABOVE, AFTER, LEFT):
+        other = candidates[found]
         if frequencies[found] > 0 and least <= values[other] <= greatest:
             bits = -np.log2(frequencies[found])
             if bits < cost:
                 best, label, cost = found, other, bits
-    if best == ABOVE and frequencies[ABOVE] > (1 << PRECISION) // 2:
-        return best, label, rank
-    if frequencies[KNOWN] > 0:
-        behind = 0
-        for place in range(min(labels, MOST_RECENT)):
-            other = recent[place]
-            if other in (above, after, left):
-                continue
-            if least <= values[other] <= greatest:
-                bits = 1.0 + 2.0 * np.log2(behind + 1.0) - np.log2(frequencies[KNOWN])
-                if bits < cost:
-                    best, label, rank, cost = KNOWN, other, behind, bits
-                break
-            behind += 1
-    found, size = GREATER, span
-    if low < preferred < high:
-        found, size = BETWEEN, high - low - 1
-    elif above != NONE and preferred < values[above]:
-        found, size = LESS, values[above]
-    elif above != NONE:
-        size = span - 1 - values[above]
-    # A value that is known all the same, by a label that is not the best, is not new.
-    fresh = above == NONE or preferred != values[above]
-    length = np.log2(size)
-    if hint != NONE:
-        length = min(length, 2.0 + np.log2(1.0 + abs(preferred - hint)))
-    if fresh and length - np.log2(frequencies[found]) < cost:
-        best, label, rank = found, NONE, 0
-    return best, label, rank
+    if frequencies[KNOWN] == 0 or 1.0 - np.log2(frequencies[KNOWN]) >= cost:
+        return best, label, rank, cost
+    behind = 0
+    for place in range(FIRST_RANKED - CANDIDATES, min(labels, MOST_RECENT)):
+        other = _ranked(place, recent, candidates)
+        if other == NONE:
+            continue
+        if least <= values[other] <= greatest:
+            bits = 1.0 + 2.0 * np.log2(behind + 1.0) - np.log2(frequencies[KNOWN])
+            if bits < cost:
+                best, label, rank, cost = KNOWN, other, behind, bits
+            break
+        behind += 1
+    return best, label, rank, cost
 
 
 @njit(cache=True)
-def _label_at(rank: int, recent: Int64, above: int, after: int, left: int) -> int:
-    """The inverse of `_rank_of`."""
-    for label in recent:
-        if label not in (above, after, left):
+def _ranked(place: int, recent: Int64, candidates: Int64) -> int:
+    """The label at a place of the ranking, or NONE; places before 0 are those of candidates."""
+    if place < 0:
+        return int(candidates[CANDIDATES + place])
+    return NONE if recent[place] in candidates else int(recent[place])
+
+
+@njit(cache=True)
+def _label_at(rank: int, recent: Int64, candidates: Int64) -> int:
+    """The label of a rank."""
+    for place in range(FIRST_RANKED - CANDIDATES, len(recent)):
+        label = _ranked(place, recent, candidates)
+        if label != NONE:
             if rank == 0:
                 return label
             rank -= 1
@@ -274,14 +362,15 @@ def _use(label: int, labels: int, recent: Int64) -> None:
 
 def encode_labels(
     allowed: Int64, span: int, bound: int, network: Network, guide: Int64 | None = None,
-    trace: Int64 | None = None,
+    trace: Int64 | None = None, faithful: bool = False,
 ) -> tuple[bytes, Int64] | None:  # fmt: skip
     """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
     `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
     more than MAX_LABELS values.
 
-    `guide` (nz, nx) is a rendering in the same integers that a reader has too.
-    `trace` (samples, FEATURES + 2) gets what the network saw and what came, to learn from.
+    `guide` (nz, nx) is a rendering in the same integers that a reader has too. Where `faithful`,
+    for errors that count in the mean, new values are the preferred ones, not any that are allowed.
+    `trace` (samples, TRACED) gets what the network saw and what came, to learn from.
     """
     height, width = allowed.shape[:2]
     columns, values = _blank(height, width)
@@ -290,8 +379,9 @@ def encode_labels(
     inputs = np.ascontiguousarray(allowed.transpose(1, 0, 2))
     learned = np.zeros((0, 0), dtype=np.int64) if trace is None else trace
     done = _code_samples(
-        columns, values, inputs, span, bound, network.arrays(), by_columns(guide), coder, learned
-    )
+        columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
+        powers_of_two(), by_columns(guide), new_mixture(), coder, faithful, learned,
+    )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
 
@@ -304,8 +394,8 @@ def decode_labels(
     coder = new_decoder(stream)
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
-        columns, values, nothing, span, bound, network.arrays(), by_columns(guide), coder,
-        nothing[..., 0],
+        columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
+        powers_of_two(), by_columns(guide), new_mixture(), coder, False, nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

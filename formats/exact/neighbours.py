@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from .around import NONE
+
 Int64 = NDArray[np.int64]
 
-NONE = -1
 FAR = 10
 """Distances in samples are clamped to this."""
 

@@ -17,6 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import ContextNetworkError, CorruptError
+from .around import FRESH_ROWS, PARTS
 from .neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, ROWS
 from .stream import NEWEST_NETWORKS
 
@@ -37,10 +38,9 @@ _POWER_BITS = 20
 
 
 @dataclass(frozen=True)
-class Network:
-    """Weights: `first` (ROWS, WIDTH), or (PLAIN_ROWS, WIDTH) of a network that looks at no guide,
-    with `first_bias`, `second` (WIDTH, NARROW), `second_bias`, `third` (NARROW, CLASSES),
-    `third_bias`, all int64.
+class Maps:
+    """Weights of three maps: `first` (rows, WIDTH), `second` (WIDTH, NARROW), `third` (NARROW,
+    logits), each with its bias, all int64.
     """
 
     first: Int64
@@ -50,43 +50,62 @@ class Network:
     third: Int64
     third_bias: Int64
 
-    @property
-    def guided(self) -> bool:
-        """Whether it looks at a guide."""
-        return len(self.first) == ROWS
-
     def arrays(self) -> tuple[Int64, ...]:
-        """In the order that `class_frequencies` takes them, with the table of powers."""
+        """In the order that `find_logits` takes them."""
         return (
-            self.first, self.first_bias, self.second, self.second_bias, self.third,
-            self.third_bias, powers_of_two(),
+            self.first, self.first_bias, self.second, self.second_bias, self.third, self.third_bias
         )  # fmt: skip
 
 
-def shapes(rows: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights of a network with so many rows in its first map."""
+@dataclass(frozen=True)
+class Network:
+    """What finds the `classes` of samples, and what finds the `values` of labels that are new.
+
+    The first has ROWS rows, or PLAIN_ROWS where it looks at no guide.
+    """
+
+    classes: Maps
+    values: Maps
+
+    @property
+    def guided(self) -> bool:
+        """Whether it looks at a guide."""
+        return len(self.classes.first) == ROWS
+
+
+def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of maps with so many rows in the first, and so many logits."""
     return {
         "first": (rows, WIDTH),
         "first_bias": (WIDTH,),
         "second": (WIDTH, NARROW),
         "second_bias": (NARROW,),
-        "third": (NARROW, CLASSES),
-        "third_bias": (CLASSES,),
+        "third": (NARROW, logits),
+        "third_bias": (logits,),
     }
 
 
 def network_from(tensors: dict[str, NDArray[np.generic]]) -> Network:
     """The network of these tensors. Raises CorruptError where one is missing or misshapen."""
-    rows = tensors["first"].shape[0] if "first" in tensors else 0
+    rows = tensors["classes.first"].shape[0] if "classes.first" in tensors else 0
     if rows not in (PLAIN_ROWS, ROWS):
         raise CorruptError(
-            f"context network: first: found {rows} rows, expected {PLAIN_ROWS} or {ROWS}"
+            f"context network: classes.first: found {rows} rows, expected {PLAIN_ROWS} or {ROWS}"
         )
-    for name, shape in shapes(rows).items():
-        found = tensors[name].shape if name in tensors else None
+    return Network(
+        _maps_from(tensors, "classes", shapes(rows, CLASSES)),
+        _maps_from(tensors, "values", shapes(FRESH_ROWS, PARTS)),
+    )
+
+
+def _maps_from(
+    tensors: dict[str, NDArray[np.generic]], part: str, wanted: dict[str, tuple[int, ...]]
+) -> Maps:
+    for name, shape in wanted.items():
+        found = tensors[f"{part}.{name}"].shape if f"{part}.{name}" in tensors else None
         if found != shape:
-            raise CorruptError(f"context network: {name}: found {found}, expected {shape}")
-    return Network(**{name: tensors[name].astype(np.int64) for name in shapes(rows)})
+            raise CorruptError(f"context network: {part}.{name}: found {found}, expected {shape}")
+    return Maps(**{name: tensors[f"{part}.{name}"].astype(np.int64) for name in wanted})
 
 
 @cache
@@ -99,8 +118,8 @@ def network_of(number: int) -> Network:
         return network_from(load(file.read_bytes()))
     except FileNotFoundError:
         raise ContextNetworkError(
-            f"context network: found number {number}, expected 1 to {max(NEWEST_NETWORKS)}: "
-            "the archive is newer than this velcodec"
+            f"context network: found number {number}, expected {NEWEST_NETWORKS[0]} or "
+            f"{NEWEST_NETWORKS[1]}: the archive was made by another version"
         ) from None
 
 
@@ -117,34 +136,42 @@ def powers_of_two() -> Int64:
 
 
 @njit(cache=True)
+def find_logits(codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], logits: Int64) -> None:
+    """Fill `logits`, in 1/256 bit, from the features' `codes`; `first_rows` are those of code 0."""
+    first, first_bias, second, second_bias, third, third_bias = maps
+    hidden = first_bias.copy()
+    for k in range(len(codes)):
+        row = first[first_rows[k] + codes[k]]
+        for i in range(len(hidden)):
+            hidden[i] += row[i]
+    narrow = second_bias.copy()
+    for i in range(len(hidden)):
+        if hidden[i] > 0:
+            for j in range(len(narrow)):
+                narrow[j] += hidden[i] * second[i, j]
+    logits[:] = third_bias
+    for i in range(len(narrow)):
+        value = narrow[i] // SECOND_SCALE
+        if value > 0:
+            for j in range(len(logits)):
+                logits[j] += value * third[i, j]
+    for j in range(len(logits)):
+        logits[j] //= FIRST_SCALE
+
+
+@njit(cache=True)
 def class_frequencies(
-    codes: Int64, possible: Int64, network: tuple[Int64, ...], out: Int64
+    codes: Int64, possible: Int64, maps: tuple[Int64, ...], powers: Int64, out: Int64
 ) -> None:
     """Fill `out` (CLASSES,) with frequencies that sum to 2^16, from the features' `codes`.
 
     Classes that are not `possible` (0 or 1 each) get 0, all others at least 1.
     """
-    first, first_bias, second, second_bias, third, third_bias, powers = network
-    hidden = first_bias.copy()
-    features = len(codes) if len(first) == ROWS else PLAIN_FEATURES
-    for k in range(features):
-        row = first[FIRST[k] + codes[k]]
-        for i in range(WIDTH):
-            hidden[i] += row[i]
-    narrow = second_bias.copy()
-    for i in range(WIDTH):
-        if hidden[i] > 0:
-            for j in range(NARROW):
-                narrow[j] += hidden[i] * second[i, j]
-    logits = third_bias.copy()
-    for i in range(NARROW):
-        value = narrow[i] // SECOND_SCALE
-        if value > 0:
-            for j in range(CLASSES):
-                logits[j] += value * third[i, j]
+    features = len(codes) if len(maps[0]) == ROWS else PLAIN_FEATURES
+    logits = np.zeros(CLASSES, dtype=np.int64)
+    find_logits(codes[:features], FIRST, maps, logits)
     greatest, best, count = np.int64(-(1 << 60)), 0, 0
     for j in range(CLASSES):
-        logits[j] //= FIRST_SCALE
         if possible[j]:
             count += 1
             if logits[j] > greatest:

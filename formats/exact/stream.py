@@ -18,7 +18,7 @@ from ..errors import CorruptError
 from ..packed import integer, sequence
 from .domain import RAW, Domain, Int64, Samples
 
-NEWEST_NETWORKS = (1, 2)
+NEWEST_NETWORKS = (3, 4)
 """Numbers of the context networks that encoders use: alone, and beside a latent's rendering."""
 
 CODERS = 4
@@ -107,10 +107,11 @@ class Made:
 
 def encode_exact(
     allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None = None
-) -> Made:
-    """The shortest stream of labels or numbers of a model, within `allowed` (nz, nx, 3) of domain
-    `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are the
-    domain's integers about the latent's rendering, if there is one; it serves where it helps.
+) -> list[Made]:
+    """Streams of labels, where they serve, and of numbers of a model, within `allowed` (nz, nx, 3)
+    of domain `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are
+    the domain's integers about the latent's rendering, if there is one; each comes with and without
+    it.
     """
     from .numbers import encode_numbers
 
@@ -121,13 +122,15 @@ def encode_exact(
         found += [] if labels is None else [labels]
         data = encode_numbers(preferred, span, own)
         found.append(Made(ExactStream(number, NUMBERS, data, own is not None), preferred))
-    return min(found, key=lambda made: len(made.stream.data))
+    return found
 
 
 def encode_as_labels(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None, faithful: bool = False
 ) -> Made | None:
-    """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples."""
+    """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples.
+    `faithful` where errors count in the mean.
+    """
     from .labels import encode_labels
     from .network import network_of
 
@@ -136,7 +139,7 @@ def encode_as_labels(
         return None
     domain = coding.domains[number]
     network = network_of(coding.network if guide is None else coding.guided)
-    labels = encode_labels(allowed, domain.span, domain.bound, network, guide)
+    labels = encode_labels(allowed, domain.span, domain.bound, network, guide, faithful=faithful)
     if labels is None:
         return None
     return Made(ExactStream(number, LABELS, labels[0], guide is not None), labels[1])

@@ -61,7 +61,8 @@ def finish_decoder(coder: Coder) -> None:
 
 
 @njit(cache=True)
-def _code(start: int, frequency: int, precision: int, coder: Coder) -> None:
+def code_interval(start: int, frequency: int, precision: int, coder: Coder) -> None:
+    """The interval from `start` on, `frequency` of 2^precision slots."""
     decoding, state, words, symbols, count = coder
     if decoding:
         pop(state, words, start, frequency, precision)
@@ -85,7 +86,7 @@ def code_even(value: int, size: int, coder: Coder) -> int:
         head = peek(state, PRECISION) * head_size // total
     start = (head * total + head_size - 1) // head_size
     end = ((head + 1) * total + head_size - 1) // head_size
-    _code(start, end - start, PRECISION, coder)
+    code_interval(start, end - start, PRECISION, coder)
     return code_bits(value, head, tail, coder)
 
 
@@ -100,7 +101,7 @@ def code_bits(value: int, head: int, bits: int, coder: Coder) -> int:
         chunk = (value >> bits) & ((1 << width) - 1)
         if decoding:
             chunk = peek(state, width)
-        _code(chunk, 1, width, coder)
+        code_interval(chunk, 1, width, coder)
         found = (found << width) | chunk
     return found
 
@@ -118,7 +119,7 @@ def code_among(value: int, frequencies: Int64, coder: Coder) -> int:
     else:
         for k in range(value):
             start += frequencies[k]
-    _code(start, frequencies[value], PRECISION, coder)
+    code_interval(start, frequencies[value], PRECISION, coder)
     return value
 
 
@@ -129,9 +130,9 @@ def code_bit(bit: int, model: Int64, coder: Coder) -> int:
     if coder[0]:
         bit = int(peek(coder[1], PRECISION) >= zero)
     if bit:
-        _code(zero, (1 << PRECISION) - zero, PRECISION, coder)
+        code_interval(zero, (1 << PRECISION) - zero, PRECISION, coder)
     else:
-        _code(0, zero, PRECISION, coder)
+        code_interval(0, zero, PRECISION, coder)
     target = 0 if bit else 1 << PRECISION
     seen = model[1]
     model[0] += (target - model[0]) * 2 // (2 * seen + 3)

@@ -302,8 +302,8 @@ def test_a_fault_while_writing_leaves_no_file(
         raise OSError(28, "No space left on device")
 
     np.save("in.npy", GRID)
-    monkeypatch.setattr("velcodec.codec.encode.Encoded.write", fail)
+    monkeypatch.setattr("velcodec.formats.writer.VlatWriter.end_page", fail)
     result = compress("in.npy", "out.vlat")
     assert result.exit_code == 3
-    assert result.stderr == "velcodec: error: out.vlat: No space left on device\n"
+    assert result.stderr == "velcodec: error: out.vlat.part: No space left on device\n"
     assert files() == {"in.npy"}

@@ -74,7 +74,7 @@ def test_usage_errors_are_one_line_and_exit_2() -> None:
 def test_a_missing_argument_is_named() -> None:
     result = CliRunner().invoke(main, ["compress"])
     assert result.exit_code == 2
-    assert "IN.NPY" in result.stderr
+    assert "IN..." in result.stderr
 
 
 def test_an_unknown_command_is_named() -> None:

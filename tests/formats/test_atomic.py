@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from velcodec.formats.atomic import atomic_write, check_target
+from velcodec.formats.atomic import atomic_folder, atomic_path, atomic_write, check_target
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError
 
 
@@ -143,3 +143,62 @@ def test_permissions_are_those_of_a_plain_file_or_of_the_one_replaced(tmp_path: 
     (tmp_path / "out").chmod(0o640)
     write(tmp_path / "out", force=True)
     assert mode("out") == 0o640
+
+
+# --- paths and folders ----------------------------------------------------------------------------
+
+
+def test_a_path_is_free_and_becomes_the_target(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with atomic_path(target) as path:
+        assert not path.exists()
+        path.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    with pytest.raises(OutputExistsError), atomic_path(target):
+        pass
+    with atomic_path(target, force=True) as path:
+        path.write_bytes(b"newer")
+    assert target.read_bytes() == b"newer"
+    assert only(tmp_path) == {"out"}
+
+
+def test_a_path_that_nothing_was_written_to_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputPathError, match="out: No such file"), atomic_path(tmp_path / "out"):
+        pass
+    assert only(tmp_path) == set()
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
+def test_a_folder_is_there_when_the_block_ends(tmp_path: Path, there: bool) -> None:
+    target = tmp_path / "above" / "out"
+    if there:
+        target.mkdir(parents=True)
+    with atomic_folder(target) as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "file").write_bytes(b"new")
+        assert not target.exists() or not any(target.iterdir())
+    assert (target / "sub" / "file").read_bytes() == b"new"
+    assert only(target.parent) == {"out"}
+
+
+def test_a_folder_that_failed_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "out") as folder:  # noqa: PT012
+        (folder / "file").write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert only(tmp_path) == set()
+
+
+def test_a_folder_with_anything_in_it_and_a_file_are_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    for target, match in ((tmp_path, "not empty"), (tmp_path / "file", "is a file")):
+        with pytest.raises(OutputExistsError, match=match), atomic_folder(target):
+            pass
+    (tmp_path / "late").mkdir()
+    with (
+        pytest.raises(OutputPathError, match="late: Directory not empty"),
+        atomic_folder(tmp_path / "late"),
+    ):
+        (tmp_path / "late" / "file").write_bytes(b"another's")
+    assert only(tmp_path) == {"file", "late"}
+    assert only(tmp_path / "late") == {"file"}

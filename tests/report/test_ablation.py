@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from velcodec.codec.fitting import no_progress
+from velcodec.progress import no_progress
 from velcodec.report.ablation import AblationRecipe, ablation_table, normalised_models, train
 
 RECIPE = AblationRecipe(steps=20, width=16, hidden_layers=1, models=1, points=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from velcodec.codec.fitting import no_progress
+from velcodec.progress import no_progress
 from velcodec.report.coding import CodedFamily
 from velcodec.report.storage import Collection, split_cost, storage_table
 

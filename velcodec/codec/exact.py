@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
-from velcodec.codec.fitting import Progress
 from velcodec.codec.tones import toned, without_specks
 from velcodec.codec.values import to_m_s, unit_scale
 from velcodec.coordinates import Float64
@@ -43,6 +42,7 @@ from velcodec.formats.exact.stream import (
     encode_exact,
     encode_raw,
 )
+from velcodec.progress import Progress
 from velcodec.stored import NO_TILES
 from velcodec.tiling import Axis, Int64, Tiling
 
@@ -59,6 +59,9 @@ SEARCHED, HALVINGS = (0.5, 12.0), 6
 """Root mean square errors that are asked for, over the one wanted, and how often their interval is
 halved.
 """
+
+LAYERED = 2.0
+"""Models of which numbers take so many times as many bytes as labels are not tried as waves."""
 
 SPECKS = 4
 """A speck may be so many times further off than other samples."""
@@ -224,7 +227,7 @@ class SampleCoder:
         least = np.minimum(np.maximum(codes - reach, 0), wanted)
         greatest = np.maximum(np.minimum(codes + reach, span - 1), wanted)
         loose = np.stack([least, wanted, greatest], axis=2)
-        return encode_as_labels(loose, number, self._coding(), guide)
+        return encode_as_labels(loose, number, self._coding(), guide, faithful=True)
 
     def _as_waves(
         self, model: NDArray[np.generic], number: int, step: int, guide: Int64 | None
@@ -257,11 +260,12 @@ class SampleCoder:
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
                 guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
-                found.append(encode_exact(allowed, number, self._coding(), guide))
-        made = min(found, key=lambda one: len(one.stream.data))
-        if made.stream.coder == NUMBERS:
-            waves = self._waves_within(i, made.stream.domain, max_error, rendering)
-            made = min([made, *waves], key=lambda one: len(one.stream.data))
+                found += encode_exact(allowed, number, self._coding(), guide)
+        made = min(found, key=_length)
+        numbers = min((one for one in found if one.stream.coder == NUMBERS), key=_length)
+        if _length(numbers) < LAYERED * _length(made):
+            waves = self._waves_within(i, numbers.stream.domain, max_error, rendering)
+            made = min([made, *waves], key=_length)
         return self._measured(i, made)
 
     def _waves_within(
@@ -331,6 +335,10 @@ class SampleCoder:
         for i in range(len(self.source)) if members is None else members:
             groups.setdefault(kind(self.source.models[i]), []).append(i)
         return groups
+
+
+def _length(made: Made) -> int:
+    return len(made.stream.data)
 
 
 def _plain_kind(model: NDArray[np.generic]) -> int:

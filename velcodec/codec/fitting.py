@@ -6,7 +6,6 @@ m/s; nothing here knows about bytes beyond the ideal code length of the coeffici
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +20,10 @@ from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
+from velcodec.progress import Progress, no_progress
 from velcodec.quantise import DESCENT_PASSES, dequantise, quantise
 from velcodec.stored import tables_of
 from velcodec.tiling import Int64
-
-Progress = Callable[[int, int, str], None]
-"""Called as (done, total, stage) while a stage goes on."""
-
-
-def no_progress(done: int, total: int, stage: str) -> None:
-    """Report to nobody."""
 
 
 @dataclass(frozen=True)

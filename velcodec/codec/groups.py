@@ -16,7 +16,7 @@ from velcodec.codec.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_g
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.promise import Promise
 from velcodec.codec.write import RANGE_STEP_M_S, Contents
-from velcodec.formats.columns import Column, take_fields
+from velcodec.formats.columns import Column, joined, take_fields
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.sections import HEADER, pack_section
 from velcodec.formats.vlat import START
@@ -50,6 +50,28 @@ class Batch:
             None if self.keys is None else self.keys[some],
             take_fields(self.fields, some),
         )
+
+
+def joined_batches(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one; all have keys or none has, and all have the same fields."""
+    if len(batches) == 1:
+        return batches[0]
+    layouts = list(dict.fromkeys(layout for batch in batches for layout in batch.layouts))
+    numbers = [
+        np.array([layouts.index(layout) for layout in batch.layouts])[batch.layout_of]
+        for batch in batches
+    ]
+    keyed = all(batch.keys is not None for batch in batches)
+    return Batch(
+        [model for batch in batches for model in batch.models],
+        tuple(layouts),
+        np.concatenate(numbers).astype(np.int64),
+        [key for batch in batches for key in batch.keys or ()] if keyed else None,
+        {
+            name: joined([(len(batch), batch.fields.get(name)) for batch in batches])
+            for name in dict.fromkeys(name for batch in batches for name in batch.fields)
+        },
+    )
 
 
 def group_ends(sizes: Sequence[int], most_samples: int = GROUP_SAMPLES) -> list[int]:

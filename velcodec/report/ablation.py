@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.codec.fitting import Progress
 from velcodec.coordinates import grid_points
 from velcodec.decoder import NATIVE_SAMPLES, ConcatConfig, SirenConcat
 from velcodec.decoder.siren_concat import ACTIVATIONS
 from velcodec.metrics import DATA_RANGE, psnr_of_mse
+from velcodec.progress import Progress
 
 LOWEST = 1500.0
 """m/s; with DATA_RANGE the span of OpenFWI's labels, which the paper scales to [-1, 1]."""

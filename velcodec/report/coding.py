@@ -11,7 +11,7 @@ import numpy as np
 
 from velcodec.api import Coding, Description, encode
 from velcodec.codec.cut import cut_models
-from velcodec.codec.fitting import Fitted, Fitter, Progress
+from velcodec.codec.fitting import Fitted, Fitter
 from velcodec.codec.output import render_models
 from velcodec.codec.render import render_grid, render_tiles
 from velcodec.coordinates import Float64
@@ -19,6 +19,7 @@ from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.fit import LMOptions
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import VlatReader
+from velcodec.progress import Progress
 from velcodec.stored import StoredModel, read_models, tables_of
 
 from .data import Family

@@ -11,8 +11,9 @@ from typing import Any
 
 from velcodec import __version__
 from velcodec.api import Coding, Description, make_fitter
-from velcodec.codec.fitting import Fitter, Progress, no_progress
+from velcodec.codec.fitting import Fitter
 from velcodec.decoder import Decoder, registry
+from velcodec.progress import Progress, no_progress
 
 from .ablation import AblationRecipe, ablation_table
 from .coding import CodedFamily, code_family

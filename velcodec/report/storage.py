@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from velcodec.codec.coded import CodedModel
-from velcodec.codec.fitting import Progress
 from velcodec.codec.write import RANGE_STEP_M_S, Contents, archive_bytes
 from velcodec.decoder import LATENT_SIZE
 from velcodec.formats.header import Header
 from velcodec.formats.tile_stream import TileCoding
+from velcodec.progress import Progress
 from velcodec.stored import StoredModel, tables_of
 
 from .coding import CodedFamily

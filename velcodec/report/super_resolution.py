@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from velcodec.codec.fitting import Progress
 from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES
+from velcodec.progress import Progress
 
 from .coding import CodedFamily
 from .data import generated_truth

@@ -11,7 +11,7 @@ guided network sees a rendering of each model's latent too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 from velcodec import synth
 from velcodec.coordinates import Float64
 from velcodec.decoder import load_decoder
 from velcodec.formats.atomic import atomic_write
+from velcodec.formats.exact.around import (
+    FRESH_FEATURES,
+    FRESH_FIRST,
+    FRESH_ROWS,
+    GUESSES,
+    PARTS,
+    WIDTHS,
+)
 from velcodec.formats.exact.domain import allowed_codes, bounded_domains, exact_domain
-from velcodec.formats.exact.labels import encode_labels
+from velcodec.formats.exact.fresh import NARROWEST, WIDER
+from velcodec.formats.exact.labels import TRACED, encode_labels
 from velcodec.formats.exact.neighbours import (
     FEATURES,
     FIRST,
@@ -42,9 +52,12 @@ from velcodec.formats.exact.network import (
     FIRST_SCALE,
     LOGIT_SCALE,
     NARROW,
+    PRECISION,
     SECOND_SCALE,
     WIDTH,
+    Maps,
     Network,
+    network_from,
     shapes,
 )
 
@@ -71,6 +84,12 @@ BATCH = 4096
 SPECKLED_SHARE = 0.6
 """Of the models with faults, how many get specks."""
 
+RESAMPLED_SHARE = {"fault": 0.35, "geology": 0.3, "vel": 0.1}
+"""By what the family's name has in it, how many are resampled.
+"""
+
+GREY_SHARE, GREY_LEVELS = 0.08, 255
+
 BOUNDS_OF_GUIDED = 3
 """Ways to code each guided model, because its latent takes longest."""
 
@@ -80,27 +99,27 @@ STEPS_OF_GUIDES = (-10, 6)
 Int64 = NDArray[np.int64]
 
 
-class Contexts(nn.Module):
-    """The network in floating point; `integer` rounds it to what the codec uses."""
+class Learned(nn.Module):
+    """Three maps in floating point; `integer` rounds them to what the codec uses."""
 
-    def __init__(self, guided: bool) -> None:
+    def __init__(self, first_rows: Int64, rows: int, logits: int) -> None:
         super().__init__()
-        self.features = FEATURES if guided else PLAIN_FEATURES
-        self.first = nn.EmbeddingBag(ROWS if guided else PLAIN_ROWS, WIDTH, mode="sum")
+        self.first_rows = torch.as_tensor(first_rows)
+        self.first = nn.EmbeddingBag(rows, WIDTH, mode="sum")
         self.first_bias = nn.Parameter(torch.zeros(WIDTH))
         self.second = nn.Linear(WIDTH, NARROW)
-        self.third = nn.Linear(NARROW, CLASSES)
+        self.third = nn.Linear(NARROW, logits)
         nn.init.normal_(self.first.weight, std=0.2)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits (n, CLASSES), natural, from features' codes (n, FEATURES)."""
-        rows = (codes + torch.as_tensor(FIRST))[:, : self.features]
+        """Logits, natural, from features' codes (n, features or more)."""
+        rows = codes[:, : len(self.first_rows)] + self.first_rows
         hidden = torch.relu(self.first(rows) + self.first_bias)
         logits: Tensor = self.third(torch.relu(self.second(hidden)))
         return logits
 
     @torch.no_grad()
-    def integer(self) -> Network:
+    def integer(self) -> Maps:
         """Weights as the codec takes them."""
 
         def rounded(weights: Tensor, scale: float) -> Int64:
@@ -108,7 +127,7 @@ class Contexts(nn.Module):
             return whole
 
         bits = LOGIT_SCALE / np.log(2.0)
-        return Network(
+        return Maps(
             rounded(self.first.weight, FIRST_SCALE),
             rounded(self.first_bias, FIRST_SCALE),
             rounded(self.second.weight.T, SECOND_SCALE),
@@ -119,9 +138,13 @@ class Contexts(nn.Module):
 
 
 def indifferent_network() -> Network:
-    """All classes alike."""
-    zeros = {name: np.zeros(shape, dtype=np.int64) for name, shape in shapes(PLAIN_ROWS).items()}
-    return Network(**zeros)
+    """All classes alike, and all parts of a mixture."""
+
+    def zeros(rows: int, logits: int) -> Maps:
+        sizes = shapes(rows, logits).items()
+        return Maps(**{name: np.zeros(shape, dtype=np.int64) for name, shape in sizes})
+
+    return Network(zeros(PLAIN_ROWS, CLASSES), zeros(FRESH_ROWS, PARTS))
 
 
 @dataclass(frozen=True)
@@ -142,12 +165,17 @@ def draw_models(count: int, seed: int) -> list[Drawn]:
     found = []
     shares = np.array(list(FAMILIES.values()))
     for family, share in zip(FAMILIES, shares / shares.sum(), strict=True):
+        resampled_share = next(RESAMPLED_SHARE[part] for part in RESAMPLED_SHARE if part in family)
         for shape in SHAPES_OF_MODELS:
             some = max(1, round(count * share / len(SHAPES_OF_MODELS)))
             drawn = synth.draw(family, seed, int(rng.integers(1 << 30)), some)
-            for clean in drawn.render(*shape).numpy():
-                speckled = "fault" in family and rng.random() < SPECKLED_SHARE
-                model = with_specks(clean, rng) if speckled else clean
+            for model in drawn.render(*shape).numpy():
+                if rng.random() < resampled_share:
+                    model = resampled(model, rng)
+                if "fault" in family and rng.random() < SPECKLED_SHARE:
+                    model = with_specks(model, rng)
+                if rng.random() < GREY_SHARE:
+                    model = with_grey_levels(model)
                 found.append(_with_bound(model.astype(np.float32), rng))
     return found
 
@@ -195,6 +223,38 @@ def with_renderings(drawn: list[Drawn], seed: int) -> Iterator[Drawn]:
                     yield _with_bound(drawn[int(number)].model, rng, rendering)
 
 
+def resampled(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The model as a tool leaves it that moved a block of it by a part of a sample, or that scaled
+    it up and down again: interfaces become mixtures of the samples on either side.
+    """
+    nz, nx = model.shape
+    image = torch.as_tensor(model)[None, None]
+    if rng.random() < 0.4:
+        mode = str(rng.choice(["bilinear", "bicubic"]))
+        scale = float(rng.uniform(0.6, 6.0))
+        large = F.interpolate(image, scale_factor=scale, mode=mode)
+        image = F.interpolate(large, size=(nz, nx), mode=mode, antialias=bool(rng.random() < 0.5))
+    for _ in range(int(rng.integers(0, 3))):
+        z, x = np.mgrid[:nz, :nx].astype(np.float64)
+        angle, width = rng.uniform(-0.6, 0.6), 10.0 ** rng.uniform(-0.7, 0.8)
+        across = (x - rng.uniform(0, nx)) * np.cos(angle) + (z - nz / 2) * np.sin(angle)
+        moved = np.clip(across / width + 0.5, 0.0, 1.0)
+        slip = rng.uniform(-8, 8)
+        z, x = z + slip * moved * np.cos(angle), x - slip * moved * np.sin(angle)
+        grid = np.stack([(2 * x + 1) / nx - 1, (2 * z + 1) / nz - 1], -1)
+        where = torch.as_tensor(grid[None], dtype=torch.float32)
+        image = F.grid_sample(image, where, padding_mode="border", align_corners=False)
+    found: NDArray[np.float32] = image[0, 0].numpy()
+    return np.clip(found, model.min(), model.max())
+
+
+def with_grey_levels(model: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The model as read off a picture of so many levels."""
+    low, step = model.min(), max(float(np.ptp(model)) / GREY_LEVELS, 1e-3)
+    found: NDArray[np.float32] = (low + step * np.rint((model - low) / step)).astype(np.float32)
+    return found
+
+
 def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """The model with faint specks along a few steep lines, as a resampling tool leaves them.
 
@@ -216,55 +276,114 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
     return np.clip(found, model.min(), model.max())
 
 
-def examples(
-    models: list[Drawn], network: Network, seed: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Codes (n, FEATURES), possible classes (n, CLASSES), class (n,) and weight (n,)."""
+@dataclass(frozen=True)
+class Examples:
+    """Of samples: codes (n, FEATURES), possible classes (n, CLASSES), class and weight (n,). Of new
+    values: codes (m, FRESH_FEATURES), guesses (m, GUESSES), least head, number of heads and head
+    (m,).
+    """
+
+    codes: Tensor
+    possible: Tensor
+    classes: Tensor
+    weights: Tensor
+    fresh_codes: Tensor
+    guesses: Tensor
+    low: Tensor
+    heads: Tensor
+    head: Tensor
+
+
+def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
+    """What came where, as `network` has these models coded."""
     rng = np.random.default_rng(seed)
-    rows, weights = [], []
+    rows, weights, fresh = [], [], []
     for one in models:
         model, bound = one.model, one.bound
         domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
         allowed = allowed_codes(model, domain, bound)
         assert allowed is not None
         guide = None if one.rendering is None else domain.codes_near(one.rendering, model.dtype)
-        trace = np.zeros((model.size, FEATURES + 2), dtype=np.int64)
+        trace = np.zeros((model.size, TRACED), dtype=np.int64)
         if encode_labels(allowed, domain.span, domain.bound, network, guide, trace) is None:
             continue
-        plain = (trace[:, -1] == ABOVE) & (trace[:, ENDS_BELOW] > CLOSE)
+        own = trace[:, : FEATURES + 2]
+        plain = (own[:, -1] == ABOVE) & (own[:, ENDS_BELOW] > CLOSE)
         kept = ~plain | (rng.random(len(trace)) < 1 / KEPT_OF_CERTAIN)
-        rows.append(trace[kept].astype(np.int16))
+        rows.append(own[kept].astype(np.int16))
         weights.append(np.where(plain[kept], KEPT_OF_CERTAIN, 1).astype(np.float32))
+        values = trace[trace[:, HEADS] > 0, FEATURES + 2 :]
+        some = rng.permutation(len(values))[:MOST_FRESH]
+        fresh.append(values[some].astype(np.int32))
     table = torch.as_tensor(np.concatenate(rows))
-    possible = (table[:, FEATURES, None] >> torch.arange(CLASSES)) & 1
-    return (
+    new = torch.as_tensor(np.concatenate(fresh))
+    return Examples(
         table[:, :FEATURES],
-        possible.bool(),
+        ((table[:, FEATURES, None] >> torch.arange(CLASSES)) & 1).bool(),
         table[:, FEATURES + 1].long(),
         torch.as_tensor(np.concatenate(weights)),
+        new[:, :FRESH_FEATURES],
+        new[:, FRESH_FEATURES : FRESH_FEATURES + GUESSES].float(),
+        *new[:, -3:].float().unbind(1),
     )
 
+
+HEADS = -2
+"""Column of a trace: how many heads a new value may have, 0 where there is none."""
+
+MOST_FRESH = 400
+"""So many new values of a model are examples."""
 
 ENDS_BELOW, CLOSE = 0, 14
 """First feature (where the layer ended one column before), and the code from which it is far."""
 
 
+Loss = Callable[[Learned, Examples, Tensor], Tensor]
+
+
+def class_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
+    """Mean code length of these examples' classes, in nats, weighted."""
+    logits = maps(data.codes[some].long()).masked_fill(~data.possible[some], -1e4)
+    nats = F.cross_entropy(logits, data.classes[some], reduction="none")
+    return (data.weights[some] * nats).mean()
+
+
+def value_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
+    """Mean code length of these examples' new values, in nats."""
+    shares = torch.softmax(maps(data.fresh_codes[some].long()), 1)
+    guesses, low, heads = data.guesses[some], data.low[some], data.heads[some]
+    head = data.head[some]
+    alike = shares[:, -1]
+
+    def between(first: Tensor, last: Tensor) -> Tensor:
+        parts = _parts_until(last, guesses) - _parts_until(first - 1, guesses)
+        return (shares[:, :-1] * parts).sum(1)
+
+    mass = between(head, head) + alike / heads
+    whole = between(low, low + heads - 1) + alike
+    floor = 2.0**-PRECISION
+    return -torch.log(mass / whole * (1 - heads * floor) + floor).mean()
+
+
+def _parts_until(head: Tensor, guesses: Tensor) -> Tensor:
+    """(n, GUESSES WIDTHS): of each part but the last, how much lies up to and with `head`."""
+    twice = (2 * (head[:, None] - guesses) + 1)[..., None]
+    rates = torch.exp2(-(NARROWEST + WIDER * torch.arange(WIDTHS)).float())
+    tail = 0.5 * torch.exp2(-(twice.abs() * rates).clamp(max=60))
+    return torch.where(twice < 0, tail, 1 - tail).flatten(1)
+
+
 def train(
-    contexts: Contexts, data: tuple[Tensor, Tensor, Tensor, Tensor], steps: int, seed: int
+    maps: Learned, loss_of: Loss, count: int, data: Examples, steps: int, batch: int, seed: int
 ) -> float:
-    """Adam on the code length; the mean of the last steps, in bits per example."""
-    codes, possible, classes, weights = data
-    optimiser = torch.optim.Adam(contexts.parameters())
+    """Adam on the code length of `count` examples; the mean of the last steps, in bits."""
+    optimiser = torch.optim.Adam(maps.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
     recent = 0.0
-    with click.progressbar(range(steps), label=f"{len(codes)} examples") as progress:
+    with click.progressbar(range(steps), label=f"{count} examples") as progress:
         for _ in progress:
-            some = torch.randint(len(codes), (BATCH,), generator=generator)
-            logits = contexts(codes[some].long())
-            logits = logits.masked_fill(~possible[some], -1e4)
-            nats = F.cross_entropy(logits, classes[some], reduction="none")
-            loss = (weights[some] * nats).mean()
+            loss = loss_of(maps, data, torch.randint(count, (batch,), generator=generator))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -275,13 +394,13 @@ def train(
 
 def save_network(network: Network, path: Path) -> None:
     """Write the weights as safetensors, int16 where they fit."""
-    from safetensors.numpy import save
-
     tensors: dict[str, NDArray[Any]] = {}
-    for name in shapes(len(network.first)):
-        weights = getattr(network, name)
-        fits = abs(weights).max() < 1 << 15
-        tensors[name] = np.ascontiguousarray(weights, dtype=np.int16 if fits else np.int32)
+    for part, maps in (("classes", network.classes), ("values", network.values)):
+        for name in shapes(0, 0):
+            weights = getattr(maps, name)
+            fits = abs(weights).max() < 1 << 15
+            kept = np.ascontiguousarray(weights, dtype=np.int16 if fits else np.int32)
+            tensors[f"{part}.{name}"] = kept
     with atomic_write(path, force=True) as stream:
         stream.write(save(tensors))
 
@@ -291,22 +410,40 @@ def save_network(network: Network, path: Path) -> None:
 @click.option("--models", default=6000, show_default=True)
 @click.option("--steps", default=6000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path, exists=True),
+    help="Keep the classes of this network and learn values alone.",
+)
 @click.option("--guided", is_flag=True, help="Learn from models beside their latents' renderings.")
-def main(target: Path, models: int, steps: int, seed: int, guided: bool) -> None:
+def main(
+    target: Path, models: int, steps: int, seed: int, classes: Path | None, guided: bool
+) -> None:
     """Learn the network and write it to TARGET."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    contexts, network = Contexts(guided), indifferent_network()
+    rows = ROWS if guided else PLAIN_ROWS
+    features = FIRST if guided else FIRST[:PLAIN_FEATURES]
+    learned, values = Learned(features, rows, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
+    network = indifferent_network()
+    kept = None if classes is None else network_from(load(classes.read_bytes())).classes
+    if kept is not None:
+        network = Network(kept, network.values)
     drawn = draw_models(models, seed)
     if guided:
         drawn = list(with_renderings(drawn, seed))
     for share, length in ((0.2, 0.3), (1.0, 1.0)):
         some = drawn[:: round(1 / share)]
         data = examples(some, network, seed)
-        bits = train(contexts, data, round(steps * length), seed)
-        network = contexts.integer()
+        count = round(steps * length)
+        if kept is None:
+            bits = train(learned, class_loss, len(data.codes), data, count, BATCH, seed)
+            click.echo(f"{bits:.4f} bits per example")
+        fresh = len(data.fresh_codes)
+        more = train(values, value_loss, fresh, data, count // 3, BATCH // 2, seed)
+        click.echo(f"{more:.3f} bits per new value")
+        network = Network(learned.integer() if kept is None else kept, values.integer())
         save_network(network, target)
-        click.echo(f"{bits:.4f} bits per example")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,24 @@
+"""Files of models in other formats than velcodec's own: one way in, one way out, for all of them.
+
+`open_models` reads a file, a folder or a pattern, a few models at a time; `open_sink` and
+`open_folder_sink` write, block by block. Each format has a module; `table` names them all.
+"""
+
+from .base import Form, Ground, Models, Part
+from .opened import open_models
+from .sinks import Sink
+from .table import FORMATS
+from .writing import open_folder_sink, open_sink, split_files
+
+__all__ = [
+    "FORMATS",
+    "Form",
+    "Ground",
+    "Models",
+    "Part",
+    "Sink",
+    "open_folder_sink",
+    "open_models",
+    "open_sink",
+    "split_files",
+]

@@ -1,0 +1,316 @@
+"""What every reader gives and every writer takes, whatever the format of the file.
+
+A `Part` is an array of models in one file; it holds no open file, so that parts can be counted in
+the thousands and sent to other processes. Nothing here knows any format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from itertools import accumulate
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
+from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
+from ..npy import ORDERS, check_dtype, check_option, check_shape
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Spacing and position of the first sample, in metres; None where nothing says it."""
+
+    dx_m: float | None = None
+    dz_m: float | None = None
+    origin_x_m: float | None = None
+    origin_z_m: float | None = None
+
+    def or_else(self, other: Ground) -> Ground:
+        """These figures, and those of `other` where there are none."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Ground(*(mine if mine is not None else theirs for mine, theirs in pairs))
+
+    def checked(self, name: str) -> Ground:
+        """Raises InputFileError for a spacing or a position that cannot be."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            spacing = field.name in ("dx_m", "dz_m")
+            if not (isfinite(value) and abs(value) < 1e12 and (value > 0 or not spacing)):
+                what = "a spacing above zero" if spacing else "a position"
+                raise InputFileError(f"{name}: {field.name[:-2]}: found {value} m, expected {what}")
+        return self
+
+
+@dataclass(frozen=True)
+class Form:
+    """How models lie in a file: enough to write them, and all that a reader tells of them.
+
+    `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
+    name with byte order. What a file does not say is None.
+    """
+
+    count: int
+    nz: int
+    nx: int
+    axes: str = "nzx"
+    dtype: str = "<f4"
+    units: str | None = None
+    ground: Ground = Ground()
+    keys: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_option("axes", self.axes, AXES)
+        check_option("dtype", self.dtype, DTYPES)
+        if self.units is not None:
+            check_option("units", self.units, UNITS)
+        if min(self.count, self.nz, self.nx) < 1 or self.nz * self.nx > MAX_SAMPLES:
+            raise OptionError(
+                f"models: found {self.count} of {self.nz} x {self.nx}, expected at least one and "
+                f"at most {MAX_SAMPLES} samples each"
+            )
+        if self.count != 1 and "n" not in self.axes:
+            raise OptionError(f"axes: found {self.axes!r} for {self.count} models")
+        if self.keys is not None and len(self.keys) != self.count:
+            raise OptionError(f"keys: found {len(self.keys)} for {self.count} models")
+
+    @property
+    def order(self) -> str:
+        """The order of the two spatial axes: zx or xz."""
+        return self.axes[-2:]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array with its own axes."""
+        sizes = {"n": self.count, "1": 1, "z": self.nz, "x": self.nx}
+        return tuple(sizes[axis] for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class Hints:
+    """What the caller says of the files; it goes before what they say themselves.
+
+    `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files.
+    """
+
+    order: str | None = None
+    units: str | None = None
+    ground: Ground = Ground()
+    array: str | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.order is not None:
+            check_option("order", self.order, ORDERS)
+        if self.units is not None:
+            check_option("units", self.units, UNITS)
+
+
+def form_of(
+    shape: tuple[int, ...], dtype: np.dtype[Any], name: str, hints: Hints, *,
+    order: str = "zx", units: str | None = None, ground: Ground = Ground(),
+    keys: tuple[str, ...] | None = None,
+) -> Form:  # fmt: skip
+    """The form of a file's array, with what the file says and the caller's hints before it.
+
+    Raises InputShapeError, InputDtypeError, EmptyInputError, InputFileError.
+    """
+    check_dtype(dtype, name)
+    axes = check_shape(shape, name)[:-2] + (hints.order or order)
+    count = shape[0] if "n" in axes else 1
+    nz, nx = shape[-2:] if axes.endswith("zx") else shape[:-3:-1]
+    if nz * nx > MAX_SAMPLES:
+        raise InputShapeError(f"{name}: shape: found {shape}, expected at most 2**32 samples each")
+    if keys is not None and len(keys) != count:
+        raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
+    ground = hints.ground.or_else(ground).checked(name)
+    units = hints.units or units
+    return Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys)
+
+
+@dataclass(frozen=True)
+class Part(ABC):
+    """Models of one shape and dtype: an array of a file.
+
+    `path` is where the samples are; `file` the path as the user would know it, relative to the
+    folder that was opened.
+    """
+
+    path: Path
+    file: str
+    array: str | None
+    form: Form
+
+    @property
+    def name(self) -> str:
+        """The file, and the array in it where there may be several."""
+        return self.file if self.array is None else f"{self.file}:{self.array}"
+
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        return str(self.path) if self.array is None else f"{self.path}:{self.array}"
+
+    def __len__(self) -> int:
+        return self.form.count
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Models `start` to `stop`, (stop - start, nz, nx), depth first, in the file's dtype.
+
+        Reads no other model where the format allows it. Raises OptionError for models that are not
+        there, InputFileError, NonFiniteError.
+        """
+        if not 0 <= start < stop <= len(self):
+            raise OptionError(
+                f"{self.place}: models: found {start} to {stop}, expected some of {len(self)}"
+            )
+        with reading(self.place):
+            array = np.asarray(self._load(start, stop))
+        models = depth_first(array, self.form.axes)
+        if models.shape != (stop - start, self.form.nz, self.form.nx):
+            raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
+        models = np.array(models, dtype=self.form.dtype, order="C")
+        check_finite(models, self.place, start, self.form.axes)
+        return models
+
+    @abstractmethod
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        """These models with the array's own axes; all of it where there is no axis of models.
+
+        May raise anything that a broken file makes a library raise.
+        """
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the file, read for it. Raises InputFileError."""
+        with reading(self.place), self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").digest()
+
+
+@dataclass(frozen=True)
+class Slice(Part):
+    """Models `first` to `first` + count of another part, under the same name."""
+
+    whole: Part
+    first: int
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        return self.whole.read(self.first + start, self.first + stop)
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        return self.whole._load(self.first + start, self.first + stop)
+
+
+def slice_part(part: Part, start: int, stop: int) -> Part:
+    """Models `start` to `stop` of a part as a part."""
+    form = part.form
+    if (start, stop) == (0, form.count):
+        return part
+    keys = None if form.keys is None else form.keys[start:stop]
+    some = replace(form, count=stop - start, keys=keys)
+    return Slice(part.path, part.file, part.array, some, part, start)
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models of one or many files, in order, numbered through."""
+
+    parts: tuple[Part, ...]
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self.parts else 0
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(part) for part in self.parts))
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[Part, NDArray[Any]]]:
+        """Models `start` to `stop`, piece by piece: each with the part that it is of.
+
+        Raises what `Part.read` does, when the piece is reached.
+        """
+        if not 0 <= start < stop <= len(self):
+            raise OptionError(f"models: found {start} to {stop}, expected some of {len(self)}")
+        number = bisect_right(self._ends, start)
+        while start < stop:
+            part, end = self.parts[number], self._ends[number]
+            first = end - len(part)
+            yield part, part.read(start - first, min(stop, end) - first)
+            start, number = end, number + 1
+
+    def slice(self, start: int, stop: int) -> Models:
+        """Models `start` to `stop` alone; nothing is read."""
+        found, first = [], 0
+        for part in self.parts:
+            a, b = max(start - first, 0), min(stop - first, len(part))
+            if a < b:
+                found.append(slice_part(part, a, b))
+            first += len(part)
+        return Models(tuple(found))
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""
+        files = {part.path: part for part in self.parts}
+        hashes = [part.sha256() for part in files.values()]
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256(b"".join(hashes)).digest()
+
+
+def depth_first(array: NDArray[Any], axes: str) -> NDArray[Any]:
+    """A view (n, nz, nx) of an array with these axes."""
+    models = {2: array[None], 3: array}.get(array.ndim)
+    if models is None:
+        models = array[:, 0]
+    return models.swapaxes(1, 2) if axes.endswith("xz") else models
+
+
+def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
+    """The inverse of `depth_first`."""
+    array = models.swapaxes(1, 2) if axes.endswith("xz") else models
+    if "1" in axes:
+        return array[:, None]
+    return array if "n" in axes else array[0]
+
+
+def check_finite(models: NDArray[Any], name: str, start: int, axes: str) -> None:
+    """Raises NonFiniteError with the place of the first value, in the file's array."""
+    if models.dtype.kind != "f":
+        return
+    finite = np.isfinite(models)
+    if finite.all():
+        return
+    number, z, x = (int(i) for i in np.argwhere(~finite)[0])
+    index = {"n": start + number, "1": 0, "z": z, "x": x}
+    place = tuple(index[axis] for axis in axes)
+    raise NonFiniteError(
+        f"{name}: found {models[number, z, x]} at index {place}, expected finite velocities"
+    )
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Whatever a library raises on a file becomes one InputFileError that names it."""
+    try:
+        yield
+    except VelcodecError:
+        raise
+    except OSError as error:
+        raise InputFileError(f"{name}: {error.strerror or first_line(error)}") from error
+    except Exception as error:
+        raise InputFileError(f"{name}: cannot be read: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,194 @@
+"""`.npz` archives: several `.npy` arrays in a zip file. Nothing is ever unpickled.
+
+Arrays that are not compressed are memory-mapped; compressed ones are inflated in passing, and go on
+from where the last read ended.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputFileError
+from ..npy import NpyWriter
+from .base import Form, Hints, Part, form_of, reading
+from .choose import chosen
+from .sinks import FileSink
+from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
+
+ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
+LOCAL_HEADER = struct.Struct("<4s22xHH")
+MAX_SMALL_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Member:
+    """An array in a zip file, and where its samples begin within the member."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    start: int
+
+
+class Inflater:
+    """Reads a compressed member forwards; going back starts it again. Copies start afresh.
+
+    It remembers where it is, so that only one thread may read from it.
+    """
+
+    def __init__(self) -> None:
+        self._stream: zipfile.ZipExtFile | None = None
+        self._at = 0
+
+    def read(self, path: Path, member: str, first: int, size: int) -> bytes:
+        """Bytes of the member. The file is closed when its last one was read."""
+        if self._stream is None or first < self._at:
+            with zipfile.ZipFile(path) as archive:  # the member keeps the file open
+                stream = archive.open(member)
+            assert isinstance(stream, zipfile.ZipExtFile)
+            self._stream, self._at = stream, 0
+        self._stream.seek(first)
+        data = self._stream.read(size)
+        self._at = first + len(data)
+        if not self._stream.peek(1):
+            self._stream.close()
+            self._stream = None
+        return data
+
+    def __reduce__(self) -> tuple[type[Inflater], tuple[()]]:
+        return Inflater, ()
+
+
+@dataclass(frozen=True)
+class NpzPart(Part):
+    """One array of a `.npz` archive; `offset` is where it lies in the file, if uncompressed."""
+
+    member: Member
+    offset: int | None
+    _inflater: Inflater = field(default_factory=Inflater, compare=False, repr=False)
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        member, many = self.member, "n" in self.form.axes
+        shape, order = member.shape, ORDERS[member.fortran]
+        if self.offset is not None:
+            array: NDArray[Any] = np.memmap(self.path, member.dtype, "r", self.offset, shape, order)
+            return array[start:stop] if many else array
+        if many and not member.fortran:
+            shape = (stop - start, *shape[1:])
+        size = prod(shape[1:] if many else shape) * member.dtype.itemsize
+        first = member.start + (start * size if many and not member.fortran else 0)
+        length = prod(shape) * member.dtype.itemsize
+        data = self._inflater.read(self.path, member.name, first, length)
+        array = np.frombuffer(data, member.dtype).reshape(shape, order=order)
+        return array[start:stop] if many and member.fortran else array
+
+
+def read_npz(path: Path, hints: Hints) -> list[Part]:
+    """Every array of models in the archive, or the one that is named.
+
+    Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say.
+    """
+    file = str(path)
+    with reading(file), zipfile.ZipFile(path) as archive:
+        members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
+        found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
+        names = chosen(found, hints.array, file, several=True)
+        small = _small(archive, members) if len(names) == 1 else {}
+        parts: list[Part] = []
+        for name in names:
+            member, place = members[name], f"{file}:{name}"
+            assert member is not None
+            form = form_of(
+                member.shape, member.dtype, place, hints,
+                units=velocity_units(small.get("units"), place, hints),
+                ground=ground_of(small, place),
+                keys=tuple(map(str, small[KEYS])) if KEYS in small else None,
+            )  # fmt: skip
+            offset = _offset(path, archive.getinfo(member.name), member, place)
+            parts.append(NpzPart(path, file, name, form, member, offset))
+    return parts
+
+
+def _bare(member: str) -> str:
+    return member.removesuffix(".npy")
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
+    """What a member's header says; None for what is no plain array."""
+    if not info.filename.endswith(".npy"):
+        return None
+    with archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            return None
+        read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        shape, fortran, dtype = read(stream)
+        start = stream.tell()
+    if dtype.hasobject:
+        return None
+    if info.file_size != start + prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
+        raise InputFileError(
+            f"{info.filename}: found {info.file_size} bytes, expected those of shape {shape}"
+        )
+    return Member(info.filename, tuple(shape), dtype, fortran, start)
+
+
+def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int | None:
+    """Where the samples lie in the zip file; None if they are compressed."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    with path.open("rb") as stream:
+        stream.seek(info.header_offset)
+        signature, names, extra = LOCAL_HEADER.unpack(stream.read(LOCAL_HEADER.size))
+        start: int = info.header_offset + LOCAL_HEADER.size + names + extra + member.start
+    if signature != b"PK\x03\x04" or start + prod(member.shape) * member.dtype.itemsize > (
+        path.stat().st_size
+    ):
+        raise InputFileError(f"{name}: the samples lie beyond the end of the file")
+    return start
+
+
+def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
+    """The arrays that say something about the models."""
+    values = {}
+    for name in (KEYS, *SAID):
+        member = members.get(name)
+        if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
+            continue
+        with archive.open(member.name) as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+        if array.ndim <= 1:
+            values[name] = array if name in (KEYS, "origin") else array.item()
+    return values
+
+
+class NpzSink(FileSink):
+    """Writes one array of models, uncompressed, and what is known of them beside it."""
+
+    def __init__(self, path: Path, form: Form, array: str) -> None:
+        super().__init__(form)
+        self._archive = zipfile.ZipFile(path, "x", zipfile.ZIP_STORED)
+        self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
+        self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
+
+    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
+        self._writer.add([array])
+
+    def _close(self) -> None:
+        self._stream.close()
+        values: dict[str, Any] = attributes_of(self.form.ground, self.form.units)
+        if self.form.keys is not None:
+            values[KEYS] = np.array(self.form.keys)
+        for name, value in values.items():
+            with self._archive.open(f"{name}.npy", "w") as stream:
+                np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
+        self._archive.close()

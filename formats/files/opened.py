@@ -1,0 +1,56 @@
+"""Opening models wherever they lie: the one way in to all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import OptionError
+from .base import Ground, Hints, Models, Part
+from .find import find
+from .table import FORMATS, FileFormat, format_by_suffix, format_of, named_format
+from .zarr_store import is_zarr
+
+
+def open_models(
+    where: str | Path | Sequence[str | Path], *, format: str | None = None,
+    order: str | None = None, units: str | None = None,
+    ground: Ground = Ground(),  # noqa: B008
+    array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
+) -> Models:  # fmt: skip
+    """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
+
+    `format` is told by names and first bytes unless given; `order` (zx, xz: the array's last two
+    axes), `units` and `ground` go before what the files say; `array` names one of a file's arrays;
+    `shape` and `dtype` are those of raw files. No sample is read here, except in text headers.
+
+    Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
+    MissingExtraError.
+    """
+    forced = named_format(format) if format is not None else None
+    sizes = None if shape is None else tuple(shape)
+    if sizes is not None and (min(sizes, default=0) < 1 or not 2 <= len(sizes) <= 4):
+        raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
+    hints = Hints(order, units, ground, array, sizes, dtype)
+    raw = sizes is not None or dtype is not None
+
+    def fits(path: Path) -> bool:
+        # Raw samples tell nothing of themselves, so that their suffixes count on request alone.
+        told = FORMATS["zarr"] if is_zarr(path) else format_by_suffix(path)
+        wanted = forced or (FORMATS["raw"] if raw else None)
+        return told is wanted if wanted else told is not None and told is not FORMATS["raw"]
+
+    parts: list[Part] = []
+    for found in find(where, fits):
+        form = forced or (FORMATS["raw"] if raw else format_of(found.path))
+        _check_hints(form, found.path, hints)
+        parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
+    return Models(tuple(parts))
+
+
+def _check_hints(form: FileFormat, file: Path, hints: Hints) -> None:
+    if hints.array is not None and not form.named_arrays:
+        raise OptionError(f"{file}: array: a file of format {form.name} holds one without a name")
+    if (hints.shape, hints.dtype) != (None, None) and form.name != "raw":
+        raise OptionError(f"{file}: shape and dtype are for raw files, found {form.name}")

@@ -1,0 +1,78 @@
+"""Raw binary files: nothing but samples, of a shape and a dtype that the caller states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EmptyInputError, InputFileError, OptionError
+from .base import Form, Hints, Part, form_of, reading
+from .sinks import FileSink
+
+DEFAULT_DTYPE = "<f4"
+
+
+@dataclass(frozen=True)
+class RawPart(Part):
+    """Samples in a binary file, the last axis fastest, from byte `offset` on."""
+
+    offset: int = 0
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        form, many = self.form, "n" in self.form.axes
+        shape = (stop - start, *form.shape[1:]) if many else form.shape
+        first = start * form.nz * form.nx * np.dtype(form.dtype).itemsize
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset + first)
+            return np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
+
+
+def read_raw(path: Path, hints: Hints) -> list[Part]:
+    """The samples of a file, `hints.shape` each time round.
+
+    A shape of one model stands for as many as the file holds. Raises OptionError without a shape
+    and InputFileError where the file's size is not that of whole models.
+    """
+    file = str(path)
+    if hints.shape is None:
+        raise OptionError(f"{file}: raw samples need a shape, such as --shape 70x100")
+    dtype = _dtype(hints.dtype or DEFAULT_DTYPE)
+    with reading(file):
+        size = path.stat().st_size
+    if size == 0:
+        raise EmptyInputError(f"{file}: found no byte, expected samples")
+    shape, once = hints.shape, max(1, prod(hints.shape)) * dtype.itemsize
+    if len(shape) == 2 and size != once and size % once == 0:
+        shape = (size // once, *shape)
+    elif size != once:
+        raise InputFileError(
+            f"{file}: found {size} bytes, expected {once} for {dtype} of shape "
+            + "x".join(map(str, shape))
+        )
+    return [RawPart(path, file, None, form_of(shape, dtype, file, hints))]
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    try:
+        return np.dtype(name)
+    except TypeError as error:
+        raise OptionError(f"dtype: found {name!r}, expected one such as float32") from error
+
+
+class RawSink(FileSink):
+    """Writes samples alone."""
+
+    def __init__(self, path: Path, form: Form, array: str) -> None:
+        super().__init__(form)
+        self._stream = path.open("xb")
+
+    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
+        self._stream.write(np.ascontiguousarray(array).data)
+
+    def _close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,173 @@
+"""Madagascar's RSF: a text header, and samples after it or in a file beside it.
+
+`n1` is the fast axis, depth by convention. No file outside the header's own folder is ever opened,
+whatever the header says.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputFileError, InputShapeError, OptionError
+from .base import Form, Ground, Hints, Part, form_of, reading
+from .raw import RawPart
+from .sinks import FileSink
+from .words import metres, order_of, velocity_units
+
+END_OF_HEADER = b"\x0c\x0c\x04"
+MAX_HEADER_BYTES = 1 << 20
+WORD = re.compile(r"""(?:^|\s)([A-Za-z_]\w*)=("[^"]*"|'[^']*'|\S*)""")
+MAX_AXES = 9
+KINDS = {
+    ("float", 4): "f4", ("double", 8): "f8", ("int", 4): "i4", ("short", 2): "i2",
+    ("long", 8): "i8", ("uchar", 1): "u1", ("char", 1): "i1",
+}  # fmt: skip
+SIZES = dict(KINDS.keys())
+FORMATS = {"native": "<", "xdr": ">"}
+STDIN = ("stdin", "-")
+
+
+def read_rsf(path: Path, hints: Hints) -> list[Part]:
+    """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models).
+
+    Labels that say otherwise are believed. Raises InputFileError for a data file that lies outside
+    the header's folder, with what it can be read by.
+    """
+    file = str(path)
+    with reading(file):
+        with path.open("rb") as stream:
+            head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
+        said = _said(head, file)
+        shape, dtype = _shape(said, file), _dtype(said, file)
+        order = hints.order or order_of([said.get("label2"), said.get("label1")]) or "xz"
+        (dx, x), (dz, z) = (_axis(said, order, axis, file, hints) for axis in "xz")
+        units = velocity_units(said.get("unit"), file, hints)
+        form = form_of(
+            shape, dtype, file, hints, order=order, units=units, ground=Ground(dx, dz, x, z)
+        )
+        packed = said.get("in") in STDIN
+        if packed and not end:
+            raise InputFileError(f"{file}: in: found stdin, but no samples after the header")
+        data = path if packed else _beside(path, said.get("in", ""), form, file)
+        offset = len(head) + len(end) if packed else 0
+        size, expected = data.stat().st_size - offset, prod(shape) * dtype.itemsize
+        if size != expected:
+            raise InputFileError(f"{file}: found {size} bytes of samples, expected {expected}")
+    return [RawPart(data, file, None, form, offset)]
+
+
+def _said(head: bytes, file: str) -> dict[str, str]:
+    """The header's last word on each of its keys."""
+    if b"\0" in head:
+        raise InputFileError(f"{file}: found binary data, expected the header of an RSF file")
+    words = WORD.findall(head.decode("utf-8", "replace"))
+    return {key: value.strip("\"'") for key, value in words}
+
+
+def _shape(said: dict[str, str], file: str) -> tuple[int, ...]:
+    """The array's shape, slowest axis first: (n3, n2, n1), or (n2, n1) without an n3."""
+    if "n1" not in said:
+        raise InputFileError(f"{file}: n1: found none, expected the header of an RSF file")
+    sizes = [int(_number(said, f"n{i}", 1, file)) for i in range(1, MAX_AXES + 1)]
+    if min(sizes) < 1 or max(sizes[3:]) > 1:
+        raise InputShapeError(
+            f"{file}: n1 to n9: found {sizes}, expected depth, distance and models alone"
+        )
+    return tuple(sizes[2::-1]) if "n3" in said else tuple(sizes[1::-1])
+
+
+def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
+    form, _, kind = said.get("data_format", "native_float").partition("_")
+    size = int(_number(said, "esize", SIZES.get(kind, 0), file))
+    if form not in FORMATS or (kind, size) not in KINDS:
+        raise InputFileError(
+            f"{file}: data_format: found {form}_{kind} of {size} bytes, expected native or xdr of "
+            f"{', '.join(SIZES)}"
+        )
+    return np.dtype(FORMATS[form] + KINDS[kind, size])
+
+
+def _axis(
+    said: dict[str, str], order: str, axis: str, file: str, hints: Hints
+) -> tuple[float | None, float | None]:
+    """Spacing and origin in metres of the axis, which is n1 if it is the faster one."""
+    stated = getattr(hints.ground, f"d{axis}_m"), getattr(hints.ground, f"origin_{axis}_m")
+    number = 2 - order.index(axis)
+    names = f"d{number}", f"o{number}"
+    if None not in stated or not any(name in said for name in names):
+        return None, None
+    scale = metres(said.get(f"unit{number}"), f"{file}: unit{number}")
+    step, origin = (_number(said, n, 0, file) * scale if n in said else None for n in names)
+    return step, origin
+
+
+def _number(said: dict[str, str], key: str, default: float, file: str) -> float:
+    try:
+        return float(said.get(key, default))
+    except ValueError as error:
+        raise InputFileError(f"{file}: {key}: found {said[key]!r}, expected a number") from error
+
+
+def _beside(header: Path, named: str, form: Form, file: str) -> Path:
+    """The file of samples, which must lie in the header's folder or below."""
+    folder = header.parent.resolve()
+    data = (folder / named).resolve()
+    if not named or not data.is_relative_to(folder) or Path(named).is_absolute():
+        shape = "x".join(map(str, form.shape))
+        raise InputFileError(
+            f"{file}: in: found {named!r}, expected a file in the header's own folder, as no other "
+            f"is opened; give that file instead, with --format raw --shape {shape} "
+            f"--dtype '{form.dtype}' --order {form.order}"
+        )
+    if not data.is_file():
+        raise InputFileError(f"{file}: in: found {named!r}, which is no file")
+    return data
+
+
+class RsfSink(FileSink):
+    """Writes header and samples into one file, n1 down, n2 across, n3 the models."""
+
+    def __init__(self, path: Path, form: Form, array: str) -> None:
+        names = {form_: name for name, form_ in FORMATS.items()}
+        kinds = {code: kind for (kind, _), code in KINDS.items()}
+        end, code = form.dtype[0].replace("|", "<"), form.dtype[1:]
+        if code not in kinds:
+            raise OptionError(
+                f"dtype: found {form.dtype}, expected one that RSF has: {', '.join(kinds)}"
+            )
+        super().__init__(replace(form, axes="nxz" if "n" in form.axes else "xz"))
+        data_format = f"{names[end]}_{kinds[code]}"
+        self._stream = path.open("xb")
+        self._stream.write(_header(self.form, data_format).encode() + END_OF_HEADER)
+
+    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
+        self._stream.write(np.ascontiguousarray(array).data)
+
+    def _close(self) -> None:
+        self._stream.close()
+
+
+def _header(form: Form, data_format: str) -> str:
+    ground = form.ground
+    axes = (
+        ("Depth", form.nz, ground.dz_m, ground.origin_z_m),
+        ("Distance", form.nx, ground.dx_m, ground.origin_x_m),
+    )
+    lines = []
+    for number, (label, size, step, origin) in enumerate(axes, 1):
+        lines.append(f'n{number}={size} label{number}="{label}" unit{number}="m"')
+        lines += [f"d{number}={step!r}"] if step is not None else []
+        lines += [f"o{number}={origin!r}"] if origin is not None else []
+    if "n" in form.axes:
+        lines.append(f'n3={form.count} d3=1 o3=0 label3="Model"')
+    if form.units is not None:
+        lines.append(f'label="Velocity" unit="{form.units}"')
+    lines.append(f'esize={np.dtype(form.dtype).itemsize} data_format="{data_format}" in="stdin"')
+    return "".join(f"\t{line}\n" for line in lines)

@@ -1,0 +1,84 @@
+"""The formats: their names, the suffixes that tell them, and who reads and writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputFileError, OptionError
+from .base import Form, Hints, Part, reading
+from .hdf5 import Hdf5Sink, read_hdf5
+from .netcdf import NetcdfSink, read_netcdf
+from .npy_file import NpySink, read_npy
+from .npz import NpzSink, read_npz
+from .raw import RawSink, read_raw
+from .rsf import RsfSink, read_rsf
+from .segy import SegySink, read_segy
+from .sinks import FileSink
+from .zarr_store import ZarrSink, is_zarr, read_zarr
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format: `read` takes (path, hints), `write` (path, form, array).
+
+    `named_arrays` tells whether a file may hold several arrays, `folder` whether it is one.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path, Hints], list[Part]]
+    write: Callable[[Path, Form, str], FileSink]
+    named_arrays: bool = False
+    folder: bool = False
+
+
+FORMATS = {
+    form.name: form
+    for form in (
+        FileFormat("npy", (".npy",), read_npy, NpySink),
+        FileFormat("npz", (".npz",), read_npz, NpzSink, named_arrays=True),
+        FileFormat("hdf5", (".h5", ".hdf5", ".hdf"), read_hdf5, Hdf5Sink, named_arrays=True),
+        FileFormat("netcdf", (".nc", ".nc4", ".cdf"), read_netcdf, NetcdfSink, named_arrays=True),
+        FileFormat("zarr", (".zarr",), read_zarr, ZarrSink, named_arrays=True, folder=True),
+        FileFormat("segy", (".sgy", ".segy"), read_segy, SegySink),
+        FileFormat("rsf", (".rsf",), read_rsf, RsfSink),
+        FileFormat("raw", (".bin", ".raw", ".dat"), read_raw, RawSink),
+    )
+}
+MAGIC = {b"\x93NUMPY": "npy", b"PK\x03\x04": "npz", b"\x89HDF\r\n\x1a\n": "hdf5", b"CDF": "netcdf"}
+
+
+def named_format(name: str) -> FileFormat:
+    """The format of this name. Raises OptionError."""
+    if name not in FORMATS:
+        raise OptionError(f"format: found {name!r}, expected one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def format_by_suffix(path: Path) -> FileFormat | None:
+    """The format that a file's name tells, if it does."""
+    suffix = path.suffix.lower()
+    return next((form for form in FORMATS.values() if suffix in form.suffixes), None)
+
+
+def format_of(path: Path) -> FileFormat:
+    """The format of a file that is there, by its name, or by its first bytes.
+
+    Raises InputFileError.
+    """
+    if is_zarr(path):
+        return FORMATS["zarr"]
+    found = format_by_suffix(path)
+    if found is not None:
+        return found
+    with reading(str(path)), path.open("rb") as stream:
+        start = stream.read(8)
+    for magic, name in MAGIC.items():
+        if start.startswith(magic):
+            return FORMATS[name]
+    raise InputFileError(
+        f"{path}: neither its name nor its first bytes tell the format; name it with --format, "
+        f"one of {', '.join(FORMATS)}"
+    )

@@ -1,0 +1,144 @@
+"""Writing models: a file, or a folder of files, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..atomic import atomic_folder, atomic_path
+from ..errors import InputShapeError, OptionError, OutputPathError
+from .base import Form
+from .sinks import FileSink, Sink
+from .table import FileFormat, format_by_suffix, named_format
+from .words import AXIS_NAMES, KEYS, SAID
+
+OPENFWI_PER_FILE = 500
+ARRAY = "velocity"
+TAKEN = {*AXIS_NAMES.values(), *SAID, KEYS}
+
+
+@contextmanager
+def open_sink(
+    target: str | Path, form: Form, *, format: str | None = None, array: str = ARRAY,
+    force: bool = False,
+) -> Iterator[Sink]:  # fmt: skip
+    """A file for models of one form, there when the block ends without an exception.
+
+    The name tells the format unless it is given; `array` is the models' name in formats that have
+    names. Raises OptionError, OutputExistsError, OutputPathError, MissingExtraError;
+    InputShapeError where fewer or more models were added than the form says.
+    """
+    target = Path(target)
+    file_format = _format(target, format)
+    _check_array(array)
+    whole = atomic_folder(target) if file_format.folder else atomic_path(target, force=force)
+    with whole as path, file_format.write(path, form, array) as sink:
+        yield sink
+
+
+@contextmanager
+def open_folder_sink(
+    target: str | Path, files: Sequence[tuple[str, Form]], *, format: str | None = None,
+    array: str = ARRAY,
+) -> Iterator[Sink]:  # fmt: skip
+    """A new folder of files, filled in their order, there when the block ends without an exception.
+
+    Files are (path in the folder, form), such as `split_files` gives or an archive remembers; no
+    path may leave the folder. Raises what `open_sink` does.
+    """
+    target = Path(target)
+    _check_array(array)
+    _check_paths([file for file, _ in files])
+    formats = [_format(Path(file), format) for file, _ in files]
+    with atomic_folder(target) as folder, _FolderSink(folder, files, formats, array) as sink:
+        yield sink
+
+
+def split_files(
+    form: Form, *, per_file: int = OPENFWI_PER_FILE, name: str = "model{}.npy", first: int = 1
+) -> list[tuple[str, Form]]:
+    """Files of `per_file` models, the last one with what is left; `{}` is the file's number.
+
+    With a form of axes n1zx the defaults are OpenFWI's own layout.
+    """
+    if per_file < 1 or name.count("{}") != 1:
+        raise OptionError(f"files: found {per_file} models each, named {name!r}, expected a {{}}")
+    files = []
+    for number, start in enumerate(range(0, form.count, per_file), first):
+        count = min(per_file, form.count - start)
+        keys = None if form.keys is None else form.keys[start : start + count]
+        files.append((name.replace("{}", str(number)), replace(form, count=count, keys=keys)))
+    return files
+
+
+class _FolderSink:
+    """Hands models on to one file after the other."""
+
+    def __init__(
+        self, folder: Path, files: Sequence[tuple[str, Form]], formats: Sequence[FileFormat],
+        array: str,
+    ) -> None:  # fmt: skip
+        self._folder, self._array, self._formats = folder, array, formats
+        self._files, self._next = files, 0
+        self._sink: FileSink | None = None
+
+    def add(self, models: NDArray[Any]) -> None:
+        while len(models):
+            sink = self._sink or self._open()
+            left = sink.form.count - sink.written
+            sink.add(models[:left])
+            models = models[left:]
+            if sink.full:
+                sink.__exit__(None, None, None)
+                self._sink = None
+
+    def _open(self) -> FileSink:
+        if self._next == len(self._files):
+            raise InputShapeError(f"models: found more than {len(self._files)} files hold")
+        file, form = self._files[self._next]
+        path = self._folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._sink = self._formats[self._next].write(path, form, self._array)
+        self._next += 1
+        return self._sink
+
+    def __enter__(self) -> _FolderSink:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._sink is not None:
+            self._sink.__exit__(*error)
+        if error[0] is None and self._next < len(self._files):
+            raise InputShapeError(
+                f"models: found those of {self._next} files, expected {len(self._files)}"
+            )
+
+
+def _format(path: Path, name: str | None) -> FileFormat:
+    found = named_format(name) if name is not None else format_by_suffix(path)
+    if found is None:
+        raise OptionError(f"{path}: the name tells no format; name it with --format")
+    return found
+
+
+def _check_array(array: str) -> None:
+    """Names go into paths of zip files and stores, beside those of what is known of the models."""
+    if not array or not all(c.isalnum() or c in "_-" for c in array):
+        raise OptionError(f"array: found {array!r}, expected letters, digits, _ and -")
+    if array in TAKEN:
+        raise OptionError(f"array: found {array!r}, a name that means something else")
+
+
+def _check_paths(files: Sequence[str]) -> None:
+    """Raises OutputPathError for a path that would leave the folder or comes twice."""
+    for file in files:
+        pieces = PurePosixPath(file).parts
+        if not pieces or pieces[0] == "/" or ".." in pieces or "\\" in file or "\0" in file:
+            raise OutputPathError(f"{file!r}: expected a path within the folder")
+    if len({PurePosixPath(file) for file in files}) < len(files):
+        raise OutputPathError("files: found a name twice, expected different ones")

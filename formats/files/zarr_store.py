@@ -1,0 +1,180 @@
+"""Zarr arrays and groups in a folder, of version 2 or 3, read in slices. Needs zarr.
+
+Only codecs that compute are let in: a store may name others, one of which unpickles what it reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputFileError
+from .base import Form, Hints, Part, form_of, reading
+from .choose import chosen
+from .extras import needed
+from .sinks import FileSink
+from .words import (
+    AXIS_NAMES,
+    KEYS,
+    attributes_of,
+    check_unpacked,
+    coordinates_of,
+    ground_of,
+    ground_of_axes,
+    order_of,
+    velocity_units,
+)
+
+MARKS = ("zarr.json", ".zarray", ".zgroup")
+CODECS = frozenset({
+    "bytes", "transpose", "sharding_indexed", "blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4",
+    "delta", "shuffle", "bitround", "packbits", "quantize", "fixedscaleoffset", "astype",
+    "adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec",
+})  # fmt: skip
+CHUNK_BYTES = 1 << 22
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store."""
+    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
+
+
+@dataclass(frozen=True)
+class ZarrPart(Part):
+    """An array of a Zarr store."""
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        source = _opened(self.path)
+        array = source[self.array] if self.array is not None else source
+        check_codecs(array, self.place)
+        return np.asarray(array[start:stop] if "n" in self.form.axes else array[...])
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
+        digest = hashlib.sha256()
+        with reading(self.place):
+            for path in sorted(p for p in self.path.rglob("*") if p.is_file()):
+                name = path.relative_to(self.path).as_posix()
+                digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+                with path.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.digest()
+
+
+def read_zarr(path: Path, hints: Hints) -> list[Part]:
+    """The array, or the group's only array of models, or the one that is named.
+
+    Names of dimensions, coordinates and attributes are heeded as in NetCDF files.
+    """
+    file = str(path)
+    zarr = needed("zarr", "zarr")
+    with reading(file):
+        source = _opened(path)
+        arrays = dict(_arrays(source)) if isinstance(source, zarr.Group) else {"": source}
+        found = {name: (a.shape, np.dtype(a.dtype)) for name, a in arrays.items()}
+        (name,) = chosen(found, hints.array, file)
+        array, place = arrays[name], f"{file}:{name}" if name else file
+        check_codecs(array, place)
+        check_unpacked(array.attrs, place)
+        attributes = {**source.attrs, **array.attrs}
+        dims = _dimensions(array)
+        order = hints.order or order_of(dims) or "zx"
+        folder = name.rpartition("/")[0]
+        coordinates = {
+            axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), size, place)
+            for axis, dim, size in zip(order, dims[-2:], array.shape[-2:], strict=False)
+        }
+        form = form_of(
+            *found[name], place, hints,
+            order=order,
+            units=velocity_units(attributes.get("units"), place, hints),
+            ground=ground_of_axes(coordinates, place, hints, ground_of(attributes, place)),
+            keys=_keys(attributes.get(KEYS)),
+        )  # fmt: skip
+    return [ZarrPart(path, file, name or None, form)]
+
+
+def check_codecs(array: Any, name: str) -> None:
+    """Raises InputFileError for a codec that is not one of those let in."""
+    for codec in _codecs(array.metadata.to_dict()):
+        if codec.removeprefix("numcodecs.") not in CODECS:
+            raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+
+
+def _codecs(metadata: Mapping[str, Any]) -> Iterator[str]:
+    """The names of all codecs, of version 2 and 3, those within shards too."""
+    listed = [metadata.get("compressor"), *(metadata.get("filters") or ())]
+    listed += [*(metadata.get("codecs") or ()), *(metadata.get("index_codecs") or ())]
+    for codec in listed:
+        if codec is None:
+            continue
+        about = codec if isinstance(codec, Mapping) else codec.to_dict()
+        yield str(about.get("name") or about.get("id"))
+        yield from _codecs(about.get("configuration") or {})
+
+
+def _opened(path: Path) -> Any:
+    zarr = needed("zarr", "zarr")
+    return zarr.open(store=zarr.storage.LocalStore(path, read_only=True), mode="r")
+
+
+def _arrays(group: Any) -> Iterator[tuple[str, Any]]:
+    for name, array in group.arrays():
+        yield name, array
+    for name, inner in group.groups():
+        for below, array in _arrays(inner):
+            yield f"{name}/{below}", array
+
+
+def _dimensions(array: Any) -> list[str | None]:
+    names = getattr(array.metadata, "dimension_names", None)
+    return list(names or array.attrs.get("_ARRAY_DIMENSIONS") or [])
+
+
+def _axis(array: Any, size: int, name: str) -> tuple[NDArray[Any], Any] | None:
+    if array is None or array.shape != (size,) or np.dtype(array.dtype).kind not in "iuf":
+        return None
+    check_codecs(array, name)
+    return np.asarray(array[...]), array.attrs.get("units")
+
+
+def _keys(values: Any) -> tuple[str, ...] | None:
+    return tuple(map(str, values)) if isinstance(values, list) else None
+
+
+class ZarrSink(FileSink):
+    """Writes a group with one array, some megabytes a chunk, and coordinates in metres."""
+
+    def __init__(self, path: Path, form: Form, array: str) -> None:
+        super().__init__(form)
+        zarr = needed("zarr", "zarr")
+        group = zarr.create_group(store=zarr.storage.LocalStore(path))
+        chunks = list(form.shape)
+        if "n" in form.axes:
+            size = form.nz * form.nx * np.dtype(form.dtype).itemsize
+            chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
+        attributes: dict[str, Any] = attributes_of(form.ground, form.units)
+        if form.keys is not None:
+            attributes[KEYS] = list(form.keys)
+        self._data = group.create_array(
+            name=array,
+            shape=form.shape,
+            chunks=tuple(chunks),
+            dtype=form.dtype,
+            dimension_names=[AXIS_NAMES[axis] for axis in form.axes],
+            attributes=attributes,
+        )
+        for axis, (values, about) in coordinates_of(form).items():
+            group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)
+
+    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
+        self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+
+    def _close(self) -> None:
+        pass  # every chunk is a file that is written at once

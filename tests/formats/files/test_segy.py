@@ -1,0 +1,133 @@
+"""SEG-Y files: traces across, samples down, and what their headers say of the ground."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import segyio
+from round_trips import all_of, asymmetric, check_round_trip, written
+
+from velcodec.formats import errors
+from velcodec.formats.files import Ground, open_models
+
+FIELD = segyio.TraceField
+
+
+def saved(
+    path: Path, *, format: int = 5, interval: int = 0, feet: bool = False, **traces: Any
+) -> Path:
+    spec = segyio.spec()
+    spec.format, spec.samples, spec.tracecount = format, range(5), 7
+    with segyio.create(str(path), spec) as out:
+        out.bin[segyio.BinField.Interval] = interval
+        out.bin[segyio.BinField.MeasurementSystem] = 2 if feet else 1
+        for number in range(7):
+            fields = {getattr(FIELD, name): values for name, values in traces.items()}
+            out.header[number] = {
+                field: int(values[number]) if np.ndim(values) else values
+                for field, values in fields.items()
+            }
+            out.trace[number] = asymmetric(1)[0, :, number].astype(out.dtype)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"), [(1, "<f4"), (2, "<i4"), (3, "<i2"), (5, "<f4"), (6, "<f8"), (11, "<u2")]
+)
+def test_sample_formats_are_read(tmp_path: Path, format: int, dtype: str) -> None:
+    found = open_models(saved(tmp_path / "in.sgy", format=format))
+    assert np.array_equal(all_of(found), asymmetric(1))
+    assert (found.parts[0].form.dtype, found.parts[0].form.axes) == (dtype, "xz")
+
+
+def test_a_sample_format_that_is_unknown_is_refused_and_not_guessed(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.sgy")
+    data = bytearray(path.read_bytes())
+    data[3224:3226] = (112).to_bytes(2, "big")
+    path.write_bytes(data)
+    with pytest.raises(errors.InputFileError, match="sample format: found 112, expected one of"):
+        open_models(path)
+
+
+def test_a_file_that_says_nothing_of_the_ground_is_taken_so(tmp_path: Path) -> None:
+    assert open_models(saved(tmp_path / "in.sgy")).parts[0].form.ground == Ground()
+
+
+@pytest.mark.parametrize("name", ["CDP_X", "GroupX", "SourceX"])
+@pytest.mark.parametrize(("scalar", "scale"), [(0, 1), (1, 1), (10, 10), (-100, 0.01)])
+def test_coordinates_give_the_spacing_across(
+    tmp_path: Path, name: str, scalar: int, scale: float
+) -> None:
+    traces = {name: 1000 + 25 * np.arange(7), "SourceGroupScalar": scalar}
+    ground = open_models(saved(tmp_path / "in.sgy", **traces)).parts[0].form.ground
+    assert ground.dx_m == pytest.approx(25 * scale)
+    assert ground.origin_x_m == pytest.approx(1000 * scale)
+
+
+def test_a_line_at_an_angle_has_a_spacing_and_no_origin(tmp_path: Path) -> None:
+    traces = {"CDP_X": 500 + 30 * np.arange(7), "CDP_Y": 800 - 40 * np.arange(7)}
+    ground = open_models(saved(tmp_path / "in.sgy", **traces)).parts[0].form.ground
+    assert ground == Ground(dx_m=50.0)
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [
+        {"CDP_X": [0, 10, 20, 40, 50, 60, 70]},
+        {"CDP_X": 25 * np.arange(7), "CoordinateUnits": 2},  # seconds of arc
+        {"CDP_X": 7},
+    ],
+)
+def test_coordinates_that_are_no_even_line_say_nothing(
+    tmp_path: Path, traces: dict[str, Any]
+) -> None:
+    ground = open_models(saved(tmp_path / "in.sgy", **traces)).parts[0].form.ground
+    assert ground == Ground()
+
+
+def test_the_interval_is_millimetres_and_the_delay_metres(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.sgy", interval=50000 - 65536, DelayRecordingTime=20)
+    assert open_models(path).parts[0].form.ground == Ground(dz_m=50.0, origin_z_m=20.0)
+    path = saved(tmp_path / "traces.sgy", TRACE_SAMPLE_INTERVAL=12500)
+    assert open_models(path).parts[0].form.ground == Ground(dz_m=12.5)
+
+
+def test_feet_become_metres(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.sgy", interval=10000, feet=True, CDP_X=100 * np.arange(7))
+    ground = open_models(path).parts[0].form.ground
+    assert (ground.dx_m, ground.dz_m) == (pytest.approx(30.48), pytest.approx(3.048))
+
+
+@pytest.mark.parametrize(
+    "ground",
+    [
+        Ground(0.001, 0.001, 0.0, 0.5),
+        Ground(33.3333, 65.535, -123456.5, -12.75),
+        Ground(100_000.0, 10.0, 1e9, 30_000.0),
+    ],
+)
+def test_spacings_and_origins_come_back(tmp_path: Path, ground: Ground) -> None:
+    found = check_round_trip(tmp_path, "segy", asymmetric(1), "zx", ground=ground).ground
+    for name in ("dx_m", "dz_m", "origin_x_m", "origin_z_m"):
+        assert getattr(found, name) == pytest.approx(getattr(ground, name), rel=1e-6)
+
+
+def test_what_does_not_fit_is_left_unsaid(tmp_path: Path) -> None:
+    ground = Ground(1e9, 100.0, 1e11, 1e6)
+    found = check_round_trip(tmp_path, "segy", asymmetric(1), "zx", ground=ground).ground
+    assert found == Ground()
+
+
+def test_several_models_are_several_files(tmp_path: Path) -> None:
+    with pytest.raises(errors.OptionError, match="one for each SEG-Y file: write a folder"):
+        written(tmp_path, "segy", asymmetric(2))
+
+
+def test_traces_are_positions_always(tmp_path: Path) -> None:
+    path = saved(tmp_path / "in.sgy")
+    assert len(open_models(path, order="xz")) == 1
+    with pytest.raises(errors.OptionError, match="traces are positions"):
+        open_models(path, order="zx")

@@ -1,0 +1,71 @@
+"""Words of files: units and names of axes are understood in their usual spellings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.base import Ground, Hints
+from velcodec.formats.files.words import (
+    attributes_of,
+    ground_of,
+    order_of,
+    steps_of,
+    velocity_units,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("m/s", "m/s"), ("M/S", "m/s"), ("m s-1", "m/s"), ("m  s**-1", "m/s"), (b"m/s", "m/s"),
+        ("meters/second", "m/s"), ("km/s", "km/s"), ("km s-1", "km/s"), (np.str_("km/s"), "km/s"),
+        ("kilometres per second", "km/s"), ("", None), (None, None),
+    ],
+)  # fmt: skip
+def test_units_of_velocity(text: object, units: str | None) -> None:
+    assert velocity_units(text, "in.h5", Hints()) == units
+
+
+@pytest.mark.parametrize("text", ["ft/s", "m", "slowness", "s/km"])
+def test_other_units_are_refused(text: str) -> None:
+    with pytest.raises(InputFileError, match=r"in\.h5: units: found"):
+        velocity_units(text, "in.h5", Hints())
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["z", "x"], "zx"), (["n", "x", "z"], "xz"), (["Depth (m)", "u"], "zx"), (["u", "x"], "zx"),
+        (["u", "depth"], "xz"), (["u", "v"], None), (["z", "z"], None), (["", ""], None),
+        ([None, "z"], "xz"), (["z"], None), ([], None),
+    ],
+)  # fmt: skip
+def test_names_of_axes(names: list[str | None], order: str | None) -> None:
+    assert order_of(names) == order
+
+
+NUMBERS = st.none() | st.floats(-1e6, 1e6)
+
+
+@given(st.builds(Ground, NUMBERS, NUMBERS, NUMBERS, NUMBERS))
+def test_attributes_say_what_they_were_told(ground: Ground) -> None:
+    assert ground_of(attributes_of(ground, "m/s"), "in.h5") == ground
+
+
+@given(
+    step=st.floats(1e-3, 1e5),
+    origin=st.floats(-1e5, 1e5),
+    size=st.integers(2, 300),
+)
+def test_coordinates_give_back_their_step_and_origin(step: float, origin: float, size: int) -> None:
+    found, first = steps_of(origin + step * np.arange(size), "m", "x")
+    assert found == pytest.approx(step, rel=1e-5)
+    assert first == origin
+
+
+def test_one_sample_has_an_origin_alone() -> None:
+    assert steps_of(np.array([3.0]), "km", "x") == (None, 3000.0)

@@ -1,0 +1,152 @@
+"""Many processes write one archive, and it is whole whatever becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkers import layered
+
+import velcodec
+import velcodec.distributed
+from velcodec.decoder import Decoder
+from velcodec.distributed import compress, connected
+from velcodec.formats.errors import (
+    CorruptError,
+    MissingExtraError,
+    NonFiniteError,
+    OptionError,
+    OutputExistsError,
+    WorkerError,
+)
+from velcodec.formats.sharded import MANIFEST
+
+EXACT: dict[str, Any] = {"lossless": True, "decoder": "tiny", "device": "cpu"}
+
+
+@pytest.fixture
+def models() -> np.ndarray:
+    return layered(26, 12, 17)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, models: np.ndarray) -> Path:
+    """The models in three files of 10, 10 and 6."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for i in range(3):
+        np.save(folder / f"model{i + 1}.npy", models[10 * i : 10 * i + 10, None])
+    return folder
+
+
+@pytest.fixture
+def client(tiny: Decoder) -> Iterator[Any]:
+    """Two processes on this machine, which find the small decoder as this one does."""
+    with connected("local", 2) as client:
+        yield client
+
+
+def check_whole(path: Path, models: np.ndarray) -> None:
+    with velcodec.open(path) as archive:
+        assert len(archive) == len(models)
+        assert all(np.array_equal(a, b) for a, b in zip(archive, models, strict=True))
+        names = [f"model{i // 10 + 1}.npy" for i in range(len(models))]
+        assert archive.fields["file"].tolist() == names
+
+
+def test_shards_of_many_processes_are_one_archive(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int, str]] = []
+    made = compress(
+        folder, tmp_path / "out", client=client, models_per_shard=7,
+        on_progress=lambda *told: seen.append(told), **EXACT,
+    )  # fmt: skip
+    assert [shard.models for shard in made.shards] == [7, 7, 7, 5]
+    assert made.summary is not None
+    assert (made.summary.models, made.kept) == (26, 0)
+    assert made.summary.bytes == sum(
+        path.stat().st_size for path in (tmp_path / "out").glob("*.vlat")
+    )
+    assert seen[-1] == (26, 26, "4 of 4 shards")
+    check_whole(tmp_path / "out", models)
+    assert not list((tmp_path / "out").glob("*.part"))
+    with pytest.raises(OutputExistsError, match="holds an archive already"):
+        compress(folder, tmp_path / "out", client=client, **EXACT)
+
+
+def test_a_worker_that_is_killed_costs_nothing_but_time(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    victims = list(client.run(os.getpid).values())
+    killed = threading.Event()
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*.part")) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        os.kill(victims[0], signal.SIGKILL)
+        killed.set()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    compress(folder, tmp_path / "out", client=client, models_per_shard=5, **EXACT)
+    thread.join()
+    assert killed.is_set()
+    check_whole(tmp_path / "out", models)
+
+
+def test_a_shard_that_cannot_be_made_is_an_error_and_the_others_are_kept(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    bad = models[10:20, None].copy()
+    bad[4, 0, 2, 3] = np.nan
+    np.save(folder / "model2.npy", bad)
+    with pytest.raises(NonFiniteError, match=r"model2\.npy: found nan at index \(4, 0, 2, 3\)"):
+        compress(folder, tmp_path / "out", client=client, models_per_shard=10, retries=0, **EXACT)
+    assert not (tmp_path / "out" / MANIFEST).exists()
+    np.save(folder / "model2.npy", models[10:20, None])
+    with pytest.raises(OutputExistsError, match="--resume"):
+        compress(folder, tmp_path / "out", client=client, models_per_shard=10, **EXACT)
+    made = compress(
+        folder, tmp_path / "out", client=client, models_per_shard=10, resume=True, **EXACT
+    )
+    assert made.kept == 2
+    check_whole(tmp_path / "out", models)
+
+
+def test_shards_of_another_size_are_not_taken_for_these(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    compress(folder, tmp_path / "out", client=client, models_per_shard=9, **EXACT)
+    (tmp_path / "out" / MANIFEST).unlink()
+    with pytest.raises(OptionError, match="found 9 models, expected 13"):
+        compress(folder, tmp_path / "out", client=client, models_per_shard=13, resume=True, **EXACT)
+    compress(folder, tmp_path / "out", client=client, models_per_shard=13, force=True, **EXACT)
+    check_whole(tmp_path / "out", models)
+    assert len(list((tmp_path / "out").glob("*.vlat"))) == 2
+
+
+def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(
+    client: Any, folder: Path, tmp_path: Path
+) -> None:
+    compress(folder, tmp_path / "out", client=client, models_per_shard=20, **EXACT)
+    os.replace(tmp_path / "out" / "shard-00001.vlat", tmp_path / "out" / "shard-00000.vlat")
+    with pytest.raises(CorruptError, match=r"shard-00000\.vlat: found 6 models, expected 20"):
+        velcodec.open(tmp_path / "out")
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(WorkerError, match="no scheduler answers"), connected("not an address"):
+        pass
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"velcodec\[dask\]"), connected("local"):
+        pass

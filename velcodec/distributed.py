@@ -1,0 +1,269 @@
+"""Compressing on many processes or machines: a folder of shards, one at a time on each worker.
+
+Workers are those of a dask client; each needs velcodec, and sees the files and the folder under the
+same paths. A worker that dies costs its unfinished shard's last block: another one goes on with it.
+The manifest, which makes the folder an archive, is written last.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from velcodec.formats.atomic import make_folder
+from velcodec.formats.errors import (
+    InterruptedJobError,
+    LockedError,
+    MissingExtraError,
+    OptionError,
+    OutputExistsError,
+    VelcodecError,
+    WorkerError,
+)
+from velcodec.formats.files import Models, open_models
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.sharded import MANIFEST, Shard, shard_name, write_manifest
+from velcodec.jobs import Job, compress_job
+from velcodec.progress import Progress, no_progress
+from velcodec.writing import coding_of
+
+if TYPE_CHECKING:
+    from velcodec.api import Description
+    from velcodec.codec.encode import Summary
+
+MODELS_PER_SHARD = 5000
+RETRIES = 3
+LOCK_TRIALS = 30
+
+
+@dataclass(frozen=True)
+class Sharded:
+    """What a distributed compression made: its shards, those that were there already, and the
+    summary of the others.
+    """
+
+    shards: tuple[Shard, ...]
+    kept: int
+    summary: Summary | None
+
+
+def compress(
+    source: Any,
+    target: str | Path,
+    *,
+    client: Any,
+    models_per_shard: int = MODELS_PER_SHARD,
+    force: bool = False,
+    resume: bool = False,
+    retries: int = RETRIES,
+    description: Description | None = None,
+    on_progress: Progress = no_progress,
+    **coding: Any,
+) -> Sharded:
+    """Compress files of models on the workers of a `dask.distributed.Client`.
+
+    `source` is what `velcodec.formats.files.open_models` takes, or gives; `target` a folder;
+    `coding` as for `velcodec.create`. A shard that fails is tried again, `retries` times; where it
+    fails for good the others are finished and kept before its error is raised. After that or an
+    interruption `resume` keeps the shards that are finished. Raises what `velcodec.compress` does,
+    WorkerError, OutputExistsError, InterruptedJobError.
+    """
+    from velcodec.api import Description
+
+    models = source if isinstance(source, Models) else open_models(source)
+    job = Job(models, description or Description(), coding_of(coding))
+    return compress_shards(
+        job,
+        Path(target),
+        client=client,
+        models_per_shard=models_per_shard,
+        force=force,
+        resume=resume,
+        retries=retries,
+        on_progress=on_progress,
+    )
+
+
+def compress_shards(
+    job: Job,
+    target: Path,
+    *,
+    client: Any,
+    models_per_shard: int = MODELS_PER_SHARD,
+    force: bool = False,
+    resume: bool = False,
+    retries: int = RETRIES,
+    threads: int | None = None,
+    on_progress: Progress = no_progress,
+) -> Sharded:
+    """As `compress`, for a job; `threads` are those of each worker."""
+    if models_per_shard < 1:
+        raise OptionError(f"models per shard: found {models_per_shard}, expected 1 or more")
+    if job.keys is not None and len(set(job.keys)) < len(job):
+        raise OptionError("keys: found one twice, expected each once")
+    _check_folder(target, force=force, resume=resume)
+    job = replace(job, models=_absolute(job.models))
+    ends = [*range(models_per_shard, len(job), models_per_shard), len(job)]
+    ranges = list(zip([0, *ends[:-1]], ends, strict=True))
+    paths = [target.absolute() / shard_name(number) for number in range(len(ranges))]
+    done: dict[int, tuple[Shard, Summary | None]] = {}
+    for number, (path, (a, b)) in enumerate(zip(paths, ranges, strict=True)):
+        if resume and path.exists():
+            done[number] = _finished(path, b - a), None
+    kept = len(done)
+    futures = {
+        client.submit(
+            write_shard, job.slice(*ranges[number]), paths[number], threads,
+            pure=False, retries=retries, key=f"velcodec-{paths[number]}-{id(job)}",
+        ): number
+        for number in range(len(ranges)) if number not in done
+    }  # fmt: skip
+    failed: list[VelcodecError] = []
+    finished = sum(b - a for number, (a, b) in enumerate(ranges) if number in done)
+    try:
+        for number, result in _results(futures):
+            if isinstance(result, VelcodecError):
+                failed.append(result)
+                continue
+            done[number] = result
+            finished += result[0].models
+            on_progress(finished, len(job), f"{len(done):,} of {len(ranges):,} shards")
+    except KeyboardInterrupt as stop:
+        raise InterruptedJobError(
+            f"interrupted: {len(done)} of {len(ranges)} shards are in {target}; the same command "
+            "with --resume goes on"
+        ) from stop
+    finally:
+        client.cancel(list(futures), force=True)
+    if failed:
+        failed[0].add_note(f"{len(failed)} of {len(ranges)} shards failed; the others are kept")
+        raise failed[0]
+    shards = tuple(done[number][0] for number in range(len(ranges)))
+    write_manifest(target, shards, force=force or resume)
+    return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
+
+
+def _joined(summaries: list[Summary | None]) -> Summary | None:
+    whole: Summary | None = None
+    for summary in summaries:
+        if summary is not None:
+            whole = summary if whole is None else whole.joined(summary)
+    return whole
+
+
+def _results(
+    futures: dict[Any, int],
+) -> Iterator[tuple[int, tuple[Shard, Summary] | VelcodecError]]:
+    """Each shard's result as it comes, or why no worker could finish it."""
+    for future in _dask().as_completed(list(futures)):
+        number = futures[future]
+        try:
+            yield number, future.result()
+        except VelcodecError as error:
+            yield number, error
+        except Exception as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            yield number, WorkerError(f"{shard_name(number)}: {first}")
+
+
+def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summary]:
+    """Runs on a worker: one shard, gone on with where another worker left it."""
+    from velcodec.device import set_threads
+
+    set_threads(threads or 1)
+    coding = replace(job.coding, device=device_here(job.coding.device))
+    job = replace(job, coding=coding)
+    for trial in range(LOCK_TRIALS):
+        try:
+            summary = compress_job(job, path, force=True, resume=True)
+            return Shard(path.name, summary.models, summary.bytes), summary
+        except LockedError:  # a worker that was given up is still at it
+            if trial == LOCK_TRIALS - 1:
+                raise
+            time.sleep(1.0)
+    raise AssertionError("no trial")
+
+
+def device_here(device: str) -> str:
+    """With `auto` and several GPUs, the one whose number is in this worker's name."""
+    if device != "auto":
+        return device
+    import torch
+    from distributed import get_worker
+
+    count = torch.cuda.device_count()
+    if count < 2:
+        return device
+    digits = re.findall(r"\d+", str(get_worker().name))
+    return f"cuda:{int(digits[-1]) % count if digits else 0}"
+
+
+def _finished(path: Path, models: int) -> Shard:
+    with VlatReader(path) as reader:
+        if len(reader) != models:
+            raise OptionError(
+                f"{path}: found {len(reader)} models, expected {models}: was it begun with other "
+                "models or another --models-per-shard?"
+            )
+        return Shard(path.name, models, reader.size)
+
+
+def _check_folder(target: Path, *, force: bool, resume: bool) -> None:
+    if (target / MANIFEST).exists() and not force:
+        raise OutputExistsError(f"{target}: holds an archive already; replace it with --force")
+    if target.is_dir() and any(target.iterdir()) and not (force or resume):
+        raise OutputExistsError(
+            f"{target}: holds files already; go on with --resume, or replace them with --force"
+        )
+    make_folder(target)
+    if force and not resume:
+        (target / MANIFEST).unlink(missing_ok=True)
+        for old in target.glob("shard-*.vlat*"):
+            old.unlink()
+
+
+def _absolute(models: Models) -> Models:
+    return Models(tuple(replace(part, path=part.path.absolute()) for part in models.parts))
+
+
+def _dask() -> Any:
+    """The package `distributed`."""
+    try:
+        return importlib.import_module("distributed")
+    except ImportError as error:
+        raise MissingExtraError(
+            "dask.distributed is not installed: pip install 'velcodec[dask]'"
+        ) from error
+
+
+@contextmanager
+def connected(address: str, workers: int | None = None) -> Iterator[Any]:
+    """A client of the scheduler at `address`; for `local`, of as many processes as there are GPUs,
+    or cores, or `workers`, each with one thread. Raises MissingExtraError, WorkerError.
+    """
+    distributed = _dask()
+    if address != "local":
+        try:
+            client = distributed.Client(address, timeout=20)
+        except (OSError, ValueError) as error:
+            raise WorkerError(f"{address}: no scheduler answers: {error}") from error
+        with client:
+            yield client
+        return
+    import torch
+
+    count = workers or torch.cuda.device_count() or distributed.system.CPU_COUNT
+    with (
+        distributed.LocalCluster(
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            silence_logs=40,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):  # fmt: skip
+        yield client
