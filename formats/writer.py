@@ -260,7 +260,7 @@ class VlatWriter:
         except UnsupportedOperation:  # bytes in memory
             return
         except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a pipe, a device
+            if error.errno not in (None, errno.EINVAL, errno.ENOTSUP):  # a pipe, a device
                 raise
 
     def _after_run(self) -> None:
