@@ -1,8 +1,9 @@
 """How long it takes to open an archive and to read one record, and what the index costs.
 
 `python benchmarks/archive.py [--json]`. Archives hold random payloads of about 60 bytes with keys,
-measured quality and fields (one of them random numbers, most of the index). Bytes read are counted beneath the reader; times are the best of
-several runs, each with a reader of its own, and leave out the import of the package.
+measured quality and fields, one of them of random numbers, which are most of the index. Bytes read
+are counted beneath the reader; times are the best of several runs, each with a reader of its own, and
+leave out the import of the package.
 """
 
 from __future__ import annotations
