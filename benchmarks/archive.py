@@ -2,7 +2,7 @@
 
 `python benchmarks/archive.py [--json]`. Archives hold random payloads of about 60 bytes with keys,
 measured quality and fields, one of them of random numbers, which are most of the index. Bytes read
-are counted beneath the reader; times are the best of several runs, each with a reader of its own, and
+are counted beneath the reader; times are the best of several runs, each with its own reader, and
 leave out the import of the package.
 """
 
