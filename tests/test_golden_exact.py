@@ -37,3 +37,13 @@ def test_golden_archives_show_every_coder_with_and_without_a_latent() -> None:
     assert found >= {
         (LABELS, False), (NUMBERS, False), (WAVES, False), (LABELS, True), (WAVES, True),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(HASHES))
+def test_what_was_measured_of_a_golden_archive_can_be_read(name: str) -> None:
+    with velcodec.open(FOLDER / name) as archive:
+        if "lossless" in name:
+            assert archive.quality is None or min(q.psnr_db for q in archive.quality) == 100.0
+        else:
+            assert archive.quality is not None
+            assert len(archive.quality) == len(archive)
