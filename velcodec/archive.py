@@ -120,6 +120,11 @@ class Archive:
         keys = self._reader.keys
         return [str(i) for i in range(len(self))] if keys is None else keys
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether models have keys other than their numbers."""
+        return self._reader.has_keys
+
     def index(self, which: Number) -> int:
         """Number in [0, len) of a model given by number (negative from the end) or key.
 

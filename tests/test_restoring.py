@@ -1,0 +1,118 @@
+"""Files come back: in any format, and a folder as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkers import layered
+
+import velcodec
+from velcodec.api import Coding, Description
+from velcodec.decoder import Decoder
+from velcodec.formats.errors import MixedShapesError, OutputExistsError
+from velcodec.formats.files import Ground, open_models
+from velcodec.jobs import Job, compress_job
+from velcodec.restoring import Restoring, restore_file, restore_folder
+
+EXACT = Coding(lossless=True, decoder="tiny")
+
+
+@pytest.fixture(autouse=True)
+def decoder(tiny: Decoder) -> Decoder:
+    return tiny
+
+
+def archive_of(source: Path, tmp_path: Path, **about: object) -> velcodec.Archive:
+    path = tmp_path / "a.vlat"
+    job = Job(open_models(source), Description(**about), EXACT)  # type: ignore[arg-type]
+    compress_job(job, path, force=True)
+    return velcodec.open(path)
+
+
+@pytest.fixture
+def openfwi(tmp_path: Path) -> Path:
+    """A folder in OpenFWI's layout, of files of 3, 3 and 2 models; model10 comes last."""
+    folder = tmp_path / "FlatVel_A" / "model"
+    folder.mkdir(parents=True)
+    models = layered(8, 9, 14)
+    for name, first, last in (("model1", 0, 3), ("model2", 3, 6), ("model10", 6, 8)):
+        np.save(folder / f"{name}.npy", models[first:last, None])
+    return tmp_path / "FlatVel_A"
+
+
+def test_a_folder_comes_back_byte_for_byte(openfwi: Path, tmp_path: Path) -> None:
+    archive = archive_of(openfwi, tmp_path)
+    assert restore_folder(archive, tmp_path / "back") == 3
+    for path in openfwi.rglob("*.npy"):
+        assert (tmp_path / "back" / path.relative_to(openfwi)).read_bytes() == path.read_bytes()
+    with pytest.raises(OutputExistsError):
+        restore_folder(archive, tmp_path / "back")
+
+
+def test_openfwis_layout_can_be_had_of_any_archive(tmp_path: Path) -> None:
+    models = layered(7, 9, 14)
+    np.save(tmp_path / "m.npy", models[:, None])
+    archive = archive_of(tmp_path / "m.npy", tmp_path)
+    assert restore_folder(archive, tmp_path / "out", Restoring(per_file=3)) == 3
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["model1.npy", "model2.npy", "model3.npy"]
+    assert np.load(tmp_path / "out" / "model2.npy").shape == (3, 1, 9, 14)
+    assert np.array_equal(np.load(tmp_path / "out" / "model3.npy")[:, 0], models[6:])
+
+
+@pytest.mark.parametrize("name", ["m.npy", "m.npz", "m.h5", "m.nc", "m.zarr", "m.rsf"])
+def test_models_come_back_in_every_format_with_their_ground(name: str, tmp_path: Path) -> None:
+    models = layered(3, 9, 14)
+    np.save(tmp_path / "in.npy", models)
+    archive = archive_of(tmp_path / "in.npy", tmp_path, dx=20.0, dz=5.0, origin=(100.0, 50.0))
+    assert restore_file(archive, tmp_path / name) == (3, 9, 14)
+    (part,) = open_models(tmp_path / name).parts
+    assert np.array_equal(part.read(0, 3), models)
+    if name not in ("m.npy",):
+        assert part.form.ground == Ground(20.0, 5.0, 100.0, 50.0)
+
+
+def test_axes_are_those_that_came(tmp_path: Path) -> None:
+    models = layered(2, 9, 14)
+    np.save(tmp_path / "in.npy", models.swapaxes(1, 2))
+    job = Job(open_models(tmp_path / "in.npy", order="xz"), Description(), EXACT)
+    compress_job(job, tmp_path / "a.vlat")
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        assert restore_file(archive, tmp_path / "out.npy") == (2, 14, 9)
+    assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "in.npy").read_bytes()
+
+
+def test_another_grid_has_its_own_spacing_and_origin(tmp_path: Path, tiny: Decoder) -> None:
+    np.save(tmp_path / "in.npy", layered(2, 10, 20))
+    coding = Coding(psnr=15.0, latent_only=True, decoder="tiny")
+    job = Job(open_models(tmp_path / "in.npy"), Description(dx=20.0, dz=5.0), coding)
+    compress_job(job, tmp_path / "a.vlat")
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        assert restore_file(archive, tmp_path / "out.h5", Restoring(res=(20, 40))) == (2, 20, 40)
+        expected = archive.decode([0, 1], (20, 40))
+    (part,) = open_models(tmp_path / "out.h5").parts
+    assert np.array_equal(part.read(0, 2), expected)
+    assert part.form.ground == Ground(10.0, 2.5, -5.0, -1.25)
+
+
+def test_files_of_different_shapes_come_back_as_a_folder_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    np.save(folder / "a.npy", layered(3, 9, 14))
+    np.save(folder / "b.npy", layered(1, 12, 8)[0])
+    archive = archive_of(folder, tmp_path)
+    with pytest.raises(MixedShapesError):
+        restore_file(archive, tmp_path / "out.npy")
+    assert restore_folder(archive, tmp_path / "out") == 2
+    for name in ("a.npy", "b.npy"):
+        assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_keys_go_with_the_models(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", vp=layered(2, 9, 14), keys=["north", "south"])
+    archive = archive_of(tmp_path / "in.npz", tmp_path)
+    restore_file(archive, tmp_path / "out.h5", Restoring(array="vp"))
+    (part,) = open_models(tmp_path / "out.h5", array="vp").parts
+    assert part.form.keys == ("north", "south")
