@@ -140,8 +140,11 @@ def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(
 ) -> None:
     compress(folder, tmp_path / "out", client=client, models_per_shard=20, **EXACT)
     os.replace(tmp_path / "out" / "shard-00001.vlat", tmp_path / "out" / "shard-00000.vlat")
-    with pytest.raises(CorruptError, match=r"shard-00000\.vlat: found 6 models, expected 20"):
-        velcodec.open(tmp_path / "out")
+    with (
+        velcodec.open(tmp_path / "out") as archive,
+        pytest.raises(CorruptError, match=r"shard-00000\.vlat: found 6 models, expected 20"),
+    ):
+        archive[0]
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

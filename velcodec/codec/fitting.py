@@ -18,10 +18,11 @@ from velcodec.codec.render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
+from velcodec.fit.lm import squared_error
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.progress import Progress, no_progress
-from velcodec.quantise import DESCENT_PASSES, dequantise, quantise
+from velcodec.quantise import DESCENT_PASSES, dequantise, quantise, round_alone
 from velcodec.stored import tables_of
 from velcodec.tiling import Int64
 
@@ -131,9 +132,7 @@ def _strangeness(fitter: Fitter, latents: Tensor, target: Tensor, points: Tensor
     """What the fit minimises, at the decoder's default step, over the prior's weight and size."""
     decoder = fitter.decoder
     default = torch.full((1,), fitter.base_step, device=target.device)
-    missed = (decoder(points, latents) - target).square().mean(dim=1) / decoder.prior_weight(
-        default
-    )
+    missed = squared_error(decoder, points, latents, target) / decoder.prior_weight(default)
     spread = (decoder.prior_precision * latents.square()).sum(dim=1)
     found: Float64 = ((missed + spread) / decoder.latent_size).double().cpu().numpy()
     return found
@@ -162,7 +161,7 @@ def quantise_tiles(
     passes: int = DESCENT_PASSES,
 ) -> Quantised:
     """Quantise `tiles` (default all) at base step index `base`, one per tile of the cut, with at
-    most so many passes of integer descent.
+    most so many passes of integer descent; amortised latents are rounded without any rendering.
     """
     cut, decoder = fitted.cut, fitter.decoder
     chosen = np.arange(len(cut)) if tiles is None else tiles
@@ -176,7 +175,10 @@ def quantise_tiles(
         target, points, _ = _targets(fitter, cut, group)
         index = torch.as_tensor(step[group], device=target.device)
         latents = fitted.latents[torch.as_tensor(group)].to(target)
-        integers = quantise(decoder, latents, target, points, index, passes=passes)
+        if fitter.method == "amortised":
+            integers = round_alone(decoder, latents, index)
+        else:
+            integers = quantise(decoder, latents, target, points, index, passes=passes)
         values = tile_values(
             decoder,
             render_tiles(

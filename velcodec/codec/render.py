@@ -56,7 +56,16 @@ def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
     """m/s (B, P) float64 of tiles at points (P, 2) or (B, P, 2) of their own domains."""
     varied = tiles.high > tiles.low
     if bool(varied.all()):
-        return _scaled(decoder(points, tiles.latent), tiles)
+        at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
+        if len(tiles) <= at_once:
+            return _scaled(decoder(points, tiles.latent), tiles)
+        parts = (slice(first, first + at_once) for first in range(0, len(tiles), at_once))
+        return torch.cat(
+            [
+                tile_values(decoder, tiles[p], points if points.ndim == 2 else points[p])
+                for p in parts
+            ]
+        )
     values = tiles.low[:, None].repeat(1, points.shape[-2])
     if bool(varied.any()):
         own = points if points.ndim == 2 else points[varied]

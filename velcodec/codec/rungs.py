@@ -268,8 +268,11 @@ class _StepSearch:
 
     def polish(self) -> None:
         """Put integer descent, which takes long, to the models that reached the error without it:
-        one step coarser, where that is enough with it, or else at their own.
+        one step coarser, where that is enough with it, or else at their own. Amortised latents are
+        not worth it.
         """
+        if self.fitter.method == "amortised":
+            return
         waiting = np.array(sorted(self.coded), dtype=np.int64)
         for coarser in (1, 0):
             waiting = waiting[self.reached[waiting] >= coarser]

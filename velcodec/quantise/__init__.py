@@ -83,4 +83,21 @@ def quantise(
     return integer_descent(decoder, result, target, points, step_index, costs, passes)
 
 
-__all__ = ["DESCENT_PASSES", "BitCosts", "dequantise", "integer_descent", "quantise"]
+@torch.no_grad()
+def round_alone(decoder: Decoder, latent: Tensor, step_index: Tensor) -> Tensor:
+    """As `quantise`, each coefficient for itself and nothing rendered: by its own error, as the
+    latent's basis has it, plus the price of its bits. For latents that were not fitted.
+    """
+    step = decoder.steps[step_index][:, None]
+    nearest = torch.round(latent / step)
+    if decoder.tables is None:
+        return nearest.int()
+    costs = BitCosts(decoder.tables, latent.device)
+    rows = costs.best_rows(nearest.int(), step_index)
+    candidates = torch.stack([nearest, nearest - torch.sign(nearest), torch.zeros_like(nearest)])
+    bits = costs.of(candidates.int(), rows.expand(3, -1, -1))
+    loss = (candidates * step - latent).square() + decoder.bit_price(step_index)[:, None] * bits
+    return candidates.gather(0, loss.argmin(0, keepdim=True))[0].int()
+
+
+__all__ = ["DESCENT_PASSES", "BitCosts", "dequantise", "integer_descent", "quantise", "round_alone"]

@@ -1,0 +1,111 @@
+"""Time, memory and bytes of many models: do they grow with their number, and how?
+
+    python benchmarks/scale.py --models 1000,10000 --threads 1
+    python benchmarks/scale.py --models 100000 --workers 2          # by dask, to a folder of shards
+
+Generated models of several families are written to an .npy file, compressed by `velcodec compress`
+in a process of its own, and checked against the file by `velcodec verify`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from velcodec import synth
+from velcodec.formats.npy import NpyWriter
+
+FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
+AT_ONCE = 500
+COMMAND = [sys.executable, "-c", "from velcodec.cli import main; main()"]
+
+
+def write_models(path: Path, count: int) -> None:
+    """`count` models of all families in turn, some hundred at a time."""
+    with path.open("wb") as stream:
+        writer = NpyWriter(stream, (count, 1, 70, 70), np.float32)
+        for first in range(0, count, AT_ONCE):
+            family = FAMILIES[first // AT_ONCE % len(FAMILIES)]
+            models = synth.draw(family, 11, first, min(AT_ONCE, count - first)).render(70, 70)
+            writer.add([models.numpy()])
+        writer.close()
+
+
+def run(*arguments: object) -> tuple[dict[str, Any], float, float]:
+    """A command's figures, its seconds, and the peak memory of its processes in MB."""
+    started = time.perf_counter()
+    words = [*COMMAND, *map(str, arguments), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        text = child.stdout.read()
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(child.returncode)
+    return json.loads(text), time.perf_counter() - started, usage.ru_maxrss / 1024
+
+
+@click.command()
+@click.option("--models", default="1000,10000", help="Numbers of models, with commas.")
+@click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Options.")
+@click.option("--fit", default="amortised", help="How latents are found.")
+@click.option("--workers", type=int, help="Compress by so many processes of dask.")
+@click.option("--threads", default=1, help="CPU threads of a process.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where files go.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each number.")
+def main(
+    models: str,
+    promise: str,
+    fit: str,
+    workers: int | None,
+    threads: int,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Compress and verify generated models; one row for each number."""
+    click.echo(
+        f"{'models':>8} {'generate s':>11} {'compress s':>11} {'models/s':>9} {'peak MB':>8} "
+        f"{'bytes/model':>12} {'PSNR':>6} {'verify s':>9} {'peak MB':>8}"
+    )
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        for count in map(int, models.split(",")):
+            source, target = Path(name) / f"{count}.npy", Path(name) / f"{count}.vlat"
+            started = time.perf_counter()
+            write_models(source, count)
+            generated = time.perf_counter() - started
+            spread = ["--dask", "local", "--workers", workers] if workers else []
+            options = [*promise.split(), "--fit", fit, "--threads", threads, *spread]
+            made, seconds, peak = run("compress", source, target, *options)
+            check, checked, peak_check = run("verify", target, "--against", source)
+            row = {
+                "models": count,
+                "generate_s": generated,
+                "compress_s": seconds,
+                "compress_peak_mb": peak,
+                "bytes_per_model": made["bytes_per_model"],
+                "psnr_db": check["psnr_db"],
+                "verify_s": checked,
+                "verify_peak_mb": peak_check,
+            }
+            if as_json:
+                click.echo(json.dumps(row))
+                continue
+            click.echo(
+                f"{count:8,} {generated:11.1f} {seconds:11.1f} {count / seconds:9.1f} {peak:8.0f} "
+                f"{row['bytes_per_model']:12.1f} {row['psnr_db']:6.2f} {checked:9.1f} "
+                f"{peak_check:8.0f}"
+            )
+            source.unlink()
+
+
+if __name__ == "__main__":
+    main()
