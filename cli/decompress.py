@@ -1,7 +1,9 @@
-"""`velcodec decompress`: an archive goes in, an `.npy` file comes out, at any resolution."""
+"""`velcodec decompress`: an archive goes in, files of models come out, at any resolution."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +14,12 @@ import click
 from . import options
 from .failures import about
 from .progress import progress
-from .report import show_json
+from .report import count, show_json
+from .sources import Source, check_output, default_target, short_name
 
 if TYPE_CHECKING:
     from velcodec import Archive
-
-SAMPLES_AT_ONCE = 4_000_000
-
+    from velcodec.restoring import Restoring
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,13 +33,34 @@ def rendering(command: Command) -> Command:
         options.decoder,
         click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
         click.option(
+            "--per-file",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Write a folder of files of N models, model1.npy, model2.npy, ...  [default for a "
+            "folder: the files that models came from, or 500 models each]",
+        ),
+        click.option(
+            "--array",
+            default="velocity",
+            show_default=True,
+            metavar="NAME",
+            help="Name of the array, in formats that have names.",
+        ),
+        click.option(
+            "--format",
+            "file_format",
+            metavar="NAME",
+            help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
+            "told by their names, or npy]",
+        ),
+        click.option(
             "--res",
             callback=options.resolution,
             metavar="N|NZxNX",
             help="Samples along z and x.  [default: the grid that was compressed]",
         ),
-        click.argument("target", metavar="[OUT.NPY]", type=options.PATH, required=False),
-        click.argument("source", metavar="IN.VLAT", type=options.PATH),
+        click.argument("target", metavar="[OUT]", required=False),
+        click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
     ):
         command = option(command)
     return command
@@ -51,82 +73,131 @@ def rendering(command: Command) -> Command:
     is_flag=True,
     help="Where a model has samples and no latent, interpolate them (linearly) for other grids.",
 )
+@click.option(
+    "--count",
+    "models",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="From pipe to pipe: how many models come, so that they can be written as they come.",
+)
 def decompress(
-    source: Path,
-    target: Path | None,
-    res: tuple[int, int] | None,
-    allow_large: bool,
+    source: Source,
+    target: str | None,
     decoder: str | None,
     device: str,
     threads: int | None,
     force: bool,
     as_json: bool,
-    interpolate: bool,
+    models: int | None,
+    **settings: Any,
 ) -> None:
-    """Render the models of IN.VLAT as an array like the one they came from.
+    """Render the models of IN.VLAT as files like those they came from.
 
-    Shape, dtype, units and axis order are the original's; --res changes the two spatial sizes.
-    OUT.NPY defaults to the archive's name with .npy.
+    IN.VLAT is a file, a folder of shards, a URL, or - for an archive from the standard input, which
+    is decoded as it comes. OUT is a file, whose name tells the format, or a folder (one that is
+    there, or a name that ends with /), or - for the standard output; it defaults to the archive's
+    name with .npy. Shape, dtype, units and axis order are the original's; --res changes the two
+    spatial sizes.
 
     \b
     Example:
       velcodec decompress models.vlat
       velcodec decompress models.vlat fine.npy --res 280
-      velcodec decompress models.vlat wide.npy --res 140x280
+      velcodec decompress models.vlat wide.nc --res 140x280
+      velcodec decompress FlatVel_A.vlat FlatVel_A/
+      velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
     """
     import velcodec
     from velcodec.device import set_threads
+    from velcodec.restoring import open_pipe
 
-    target = target or source.with_suffix(".npy")
+    piped = str(source) == "-"
+    if models is not None and not (piped and target == "-"):
+        raise click.UsageError("--count goes with - -, from standard input to standard output")
+    if piped and target is None:
+        raise click.UsageError("expected a target for an archive from the standard input")
+    where, how = place_of(source, target, ".npy"), restoring(settings)
     started = time.perf_counter()
-    with about(source, target), velcodec.open(source, decoder=decoder, device=device) as archive:
+    with about("standard input" if piped else source, where):
         set_threads(threads)
-        shape = write_all(archive, source, target, res, allow_large, force, interpolate)
-    tell(source, target, shape, time.perf_counter() - started, as_json)
+        if piped:
+            folder, place = is_folder(target, how), None if target == "-" else where
+            opened = open_pipe(
+                sys.stdin.buffer, place, how, folder=folder, count=models, decoder=decoder,
+                device=device,
+            )  # fmt: skip
+        else:
+            opened = velcodec.open(source, decoder=decoder, device=device)
+        with opened as archive:
+            figures = write_all(archive, source, target, where, how, force, models)
+    tell(source, where, figures, time.perf_counter() - started, as_json)
 
 
-def tell(source: Path, target: Path, shape: tuple[int, ...], seconds: float, as_json: bool) -> None:
-    """Print what has been written."""
-    if as_json:
-        show_json({"archive": source, "target": target, "shape": shape, "seconds": seconds})
-    else:
-        click.echo(f"{target}: {' x '.join(map(str, shape))}; {seconds:.1f} s")
+def restoring(settings: dict[str, Any]) -> Restoring:
+    """How models are to come back, by the options of `rendering`."""
+    from velcodec.restoring import Restoring
+
+    how = Restoring(
+        res=settings["res"],
+        format=settings["file_format"],
+        array=settings["array"],
+        per_file=settings["per_file"],
+        interpolate=settings.get("interpolate", False),
+        allow_large=settings["allow_large"],
+    )
+    how.format_of(None)  # refuses a name that is no format's
+    return how
+
+
+def place_of(source: Source, target: str | None, suffix: str) -> Path:
+    """Where models go: the target, or the archive's name with this suffix."""
+    where = default_target(source, suffix) if target is None else Path(target)
+    check_output(where)
+    return where
+
+
+def is_folder(target: str | None, how: Restoring) -> bool:
+    """Whether a folder of files is meant: by --per-file, or by the target."""
+    if target in (None, "-"):
+        return how.per_file is not None
+    one = how.format_of(Path(target)) == "zarr" and not target.endswith(os.sep)
+    return (
+        how.per_file is not None or target.endswith(os.sep) or (Path(target).is_dir() and not one)
+    )
 
 
 def write_all(
     archive: Archive,
-    source: Path,
-    target: Path,
-    res: tuple[int, int] | None,
-    allow_large: bool,
+    source: Source,
+    target: str | None,
+    where: Path,
+    how: Restoring,
     force: bool,
-    interpolate: bool = False,
-) -> tuple[int, ...]:
-    """Render every model to `target`, some at a time; the shape of the array."""
-    from velcodec.formats.atomic import atomic_write
-    from velcodec.formats.npy import NpyWriter
-    from velcodec.resolution import check_resolution
+    models: int | None = None,
+) -> dict[str, Any]:
+    """Render every model to where it was asked for; what has been written."""
+    from velcodec.formats.atomic import check_target
+    from velcodec.restoring import restore_file, restore_folder, restore_stream
 
-    check_resolution(res, len(archive), allow_large)
-    layout = archive.layout(0)
-    nz, nx = res or (layout.nz, layout.nx)
-    at_once = max(1, SAMPLES_AT_ONCE // (nz * nx))
-    with (
-        progress(source.name) as update,
-        atomic_write(target, force=force, source=source) as stream,
-    ):
-        writer = NpyWriter(stream, array_shape(layout.axes, len(archive), nz, nx), layout.dtype)
-        for first in range(0, len(archive), at_once):
-            numbers = range(first, min(first + at_once, len(archive)))
-            rendered = archive.decode(numbers, res, interpolate=interpolate, allow_large=True)
-            with about(target):
-                writer.add(rendered)
-            update(numbers.stop, len(archive), "render")
-        writer.close()
-    return writer.shape
+    with progress(short_name(source)) as update:
+        if is_folder(target, how):
+            return {"files": restore_folder(archive, where, how, on_progress=update)}
+        if target == "-":
+            out = sys.stdout.buffer
+            return {"shape": restore_stream(archive, out, how, models, update)}
+        if isinstance(source, Path) and not where.is_dir():
+            check_target(where, force=force, source=source)
+        return {"shape": restore_file(archive, where, how, force=force, on_progress=update)}
 
 
-def array_shape(axes: str, models: int, nz: int, nx: int) -> tuple[int, ...]:
-    """Shape of the array with the axes that an archive tells, such as `n1zx`."""
-    sizes = {"n": models, "1": 1, "z": nz, "x": nx}
-    return tuple(sizes[axis] for axis in axes)
+def tell(
+    source: Source, target: Path, figures: dict[str, Any], seconds: float, as_json: bool
+) -> None:
+    """Print what has been written; on stderr where the models are on stdout."""
+    aside = str(target) == "-"
+    if as_json:
+        show_json({"archive": source, "target": target, **figures, "seconds": seconds}, err=aside)
+        return
+    shape, files = figures.get("shape"), figures.get("files")
+    what = " x ".join(map(str, shape)) if shape else count(files or 0, "file")
+    click.echo(f"{target}: {what}; {seconds:.1f} s", err=aside)

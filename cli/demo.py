@@ -10,7 +10,7 @@ import click
 
 from . import options
 from .encoding import encode_models
-from .figures import HEADS, Comparison, compare
+from .figures import HEADS, Comparison, compare, in_memory
 from .progress import progress
 from .report import count, show_json, show_table
 
@@ -72,7 +72,7 @@ def demo(
         encoded = encode_models(models, settings, update)
         encoded.write(stream)
     with velcodec.open(archive_path, device=device) as archive, progress("demo") as update:
-        comparison = compare(archive, models, len(encoded.data), update)
+        comparison = compare(archive, in_memory(models), len(encoded.data), update)
         if not no_picture:
             draw(archive, models, comparison, picture_path, force)
     if as_json:

@@ -15,7 +15,7 @@ import click
 from . import options
 from .encoding import coding_of, description_of, encode_models, read_npy
 from .failures import about
-from .figures import HEADS, Comparison, compare, merge
+from .figures import HEADS, Comparison, compare, in_memory, merge
 from .picture import need_matplotlib
 from .progress import progress
 from .report import json_text, show_json, show_table
@@ -160,7 +160,7 @@ def evaluate_file(path: Path, settings: dict[str, Any]) -> tuple[Comparison, tup
         data = encode_models(models, settings, update).data
         encoded = time.perf_counter()
         with velcodec.open(data, decoder=settings["decoder"], device=settings["device"]) as archive:
-            comparison = compare(archive, models, len(data), update)
+            comparison = compare(archive, in_memory(models), len(data), update)
     return comparison, (encoded - started, time.perf_counter() - encoded)
 
 

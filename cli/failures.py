@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def about(path: Path, *others: Path) -> Iterator[None]:
+def about(path: str | Path, *others: str | Path) -> Iterator[None]:
     """Note `path` on whatever error is raised inside, for a message that names no file.
 
     A message that names one of `others` needs no `path` before it.

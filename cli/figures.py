@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,23 +86,41 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+Read = Callable[[range], Iterable[tuple[Any, str | None]]]
+"""Gives some original models [z, x], and their units where these are known."""
+
+
 def compare(
-    archive: Archive,
-    original: ModelArray,
-    size: int,
-    update: Callable[[int, int, str], None],
+    archive: Archive, read: Read, size: int, update: Callable[[int, int, str], None]
 ) -> Comparison:
-    """Decode every model as `decompress` would and compare with the original, both in m/s."""
+    """Decode every model as `decompress` would and compare with the original, both in m/s.
+
+    Raises InputShapeError for an original of another shape.
+    """
     from velcodec.codec.values import to_m_s
+    from velcodec.formats.errors import InputShapeError
     from velcodec.metrics import quality
 
-    qualities = []
-    for number, (before, after) in enumerate(zip(original.models, archive, strict=True)):
-        layout = archive.layout(number)
-        after = after.T if layout.axes.endswith("xz") else after
-        qualities.append(quality(to_m_s(before, layout.units), to_m_s(after, layout.units)))
-        update(number + 1, len(archive), "compare")
+    qualities: list[Quality] = []
+    for block in archive.blocks():
+        decoded = archive.decode(block)
+        layout = archive.layout(block[0])
+        for after, (before, units) in zip(decoded, read(block), strict=True):
+            after = after.T if layout.axes.endswith("xz") else after
+            if before.shape != after.shape:
+                raise InputShapeError(
+                    f"model {len(qualities)}: found {before.shape}, expected {after.shape}"
+                )
+            qualities.append(
+                quality(to_m_s(before, units or layout.units), to_m_s(after, layout.units))
+            )
+            update(len(qualities), len(archive), "compare")
     return Comparison(tuple(qualities), size)
+
+
+def in_memory(models: ModelArray) -> Read:
+    """What reads models that were read already."""
+    return lambda block: ((m, models.units) for m in models.models[block.start : block.stop])
 
 
 def merge(comparisons: Sequence[Comparison]) -> Comparison:

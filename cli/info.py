@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
 from .failures import about
-from .report import show_json, show_pairs
+from .report import count, show_json, show_pairs
+from .sources import Source
 
 if TYPE_CHECKING:
     from velcodec.formats.header import Layout
 
 
 @click.command(short_help="Show what an archive holds.")
-@click.argument("source", metavar="IN.VLAT", type=options.PATH)
+@click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @click.option("--keys", is_flag=True, help="List the name of every model too.")
 @options.as_json
-def info(source: Path, keys: bool, as_json: bool) -> None:
-    """Show what IN.VLAT holds: models, grid, spacing, decoder, origin and licence.
+def info(source: Source, keys: bool, as_json: bool) -> None:
+    """Show what IN.VLAT holds: models, grid, spacing, decoder, fields, origin and licence.
+
+    IN.VLAT is a file, a folder of shards or a URL.
 
     \b
     Example:
       velcodec info models.vlat
       velcodec info models.vlat --keys --json
+      velcodec info shards/
     """
     import velcodec
 
@@ -43,6 +47,8 @@ def info(source: Path, keys: bool, as_json: bool) -> None:
         pairs[f"{head}: array"] = array_text(layout)
         pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m"
         pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m"
+    for name, column in figures["columns"].items():
+        pairs[f"field: {name}"] = column_text(column)
     show_pairs(pairs)
     for number, name in enumerate(names):
         click.echo(f"{number}\t{name}")
@@ -55,6 +61,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "archive": figures["archive"],
         "models": f"{figures['models']:,}",
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
+        **shards_text(figures["shards"]),
         "decoder": decoder["name"],
         "decoder hash": decoder["hash"],
         "stored as": stored_text(figures["representations"]),
@@ -68,6 +75,36 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs
+
+
+def shards_text(shards: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """How many there are, and of how many models; nothing for a file."""
+    if not shards:
+        return {}
+    models = [shard["models"] for shard in shards]
+    least, most = min(models), max(models)
+    each = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+    return {"shards": f"{len(shards):,}, of {each} models each"}
+
+
+def column_text(column: dict[str, Any]) -> str:
+    """`number, 0 to 12.5`, `text: north, south`, `text, 940 different; 3 models have none`."""
+    kind = column["kind"]
+    if kind == "truth":
+        text = f"true or false, true for {column['true']:,}"
+    elif kind == "text":
+        values = column["values"]
+        text = "text, " + (
+            ": ".join((f"{column['distinct']:,} different", ", ".join(values)))
+            if values
+            else f"{column['distinct']:,} different"
+        )
+    elif column["least"] is None:
+        text = "number"
+    else:
+        text = f"number, {column['least']:g} to {column['greatest']:g}"
+    missing = column["missing"]
+    return text + (f"; {count(missing, 'model')} without" if missing else "")
 
 
 def measured_text(quality: dict[str, float] | None) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
+from .cat import cat
 from .compress import append, compress
 from .decoders import decoder
 from .decompress import decompress
@@ -21,7 +22,10 @@ from .demo import demo
 from .evaluate import evaluate
 from .failures import message_of
 from .info import info
+from .ls import ls
 from .preview import preview
+from .split import split
+from .subset import subset
 from .synth import synth
 from .train import train
 from .verify import verify
@@ -36,7 +40,11 @@ COMMANDS: tuple[click.Command, ...] = (
     decompress,
     preview,
     info,
+    ls,
     verify,
+    cat,
+    subset,
+    split,
     evaluate,
     demo,
     decoder,

@@ -69,8 +69,39 @@ def assignments(
     return found
 
 
+class Source(click.ParamType[Any]):
+    """What is read: a path, or a URL such as `s3://bucket/models.vlat`, which stays a text."""
+
+    name = "source"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | Path:
+        """A path unless it is a URL."""
+        from velcodec.formats.source import is_url
+
+        return value if is_url(value) else Path(value)
+
+
+def numbers(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> list[int | slice]:
+    """`0:100,205,300:400:2` as numbers and slices."""
+    found: list[int | slice] = []
+    for text in (part.strip() for whole in texts for part in whole.split(",")):
+        if re.fullmatch(r"-?\d{1,18}", text):
+            found.append(int(text))
+        elif re.fullmatch(r"(-?\d{0,18}:){1,2}-?\d{0,18}", text) and not text.endswith("-"):
+            found.append(slice(*(int(part) if part else None for part in text.split(":"))))
+        else:
+            expected = "expected numbers and slices such as 5 or 0:100 or ::2"
+            raise click.BadParameter(f"{expected}, found {text!r}", context, option)
+    return found
+
+
 # A file may be named before it exists, and the library says more about a bad one than click does.
 PATH = click.Path(path_type=Path)
+SOURCE = Source()
 
 
 def device(command: Command) -> Command:
@@ -219,6 +250,45 @@ def coding(command: Command) -> Command:
             type=float,
             metavar="DB",
             help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def selection(command: Command) -> Command:
+    """Add `--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which models are meant."""
+    for option in (
+        click.option(
+            "--mask",
+            type=PATH,
+            metavar="FILE.NPY",
+            help="Those that are true in this array of booleans, one for each model.",
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="FIELD=VALUE",
+            help="Those whose field says so; also !=, <, <=, >, >= for numbers. May be repeated: "
+            "then all must hold.",
+        ),
+        click.option("--family", metavar="NAME", help="The same as --where family=NAME."),
+        click.option(
+            "--keys",
+            "keys_file",
+            type=PATH,
+            metavar="FILE",
+            help="The models with these names, one a line of a text file.",
+        ),
+        click.option(
+            "--key", multiple=True, metavar="NAME", help="The model of this name; may be repeated."
+        ),
+        click.option(
+            "--models",
+            multiple=True,
+            callback=numbers,
+            metavar="A:B,...",
+            help="Numbers and slices, such as 0:100,205 or ::10 or -5:.",
         ),
     ):
         command = option(command)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import Any
 
 import click
 
-from .decompress import rendering, tell, write_all
+from .decompress import place_of, rendering, restoring, tell, write_all
 from .failures import about
+from .sources import Source
 
 
 @click.command(short_help="Render an archive from the first bytes of its latents.")
@@ -27,10 +28,8 @@ from .failures import about
     help="Use the first K coefficients of every tile.",
 )
 def preview(
-    source: Path,
-    target: Path | None,
-    res: tuple[int, int] | None,
-    allow_large: bool,
+    source: Source,
+    target: str | None,
     decoder: str | None,
     device: str,
     threads: int | None,
@@ -38,11 +37,12 @@ def preview(
     as_json: bool,
     size: int | None,
     coefficients: int | None,
+    **settings: Any,
 ) -> None:
     """Render the models of IN.VLAT from a prefix of each latent, as `decompress` renders them all.
 
-    One of --bytes and --coefficients is needed; coefficients beyond count as zero. OUT.NPY defaults
-    to the archive's name with .preview.npy.
+    One of --bytes and --coefficients is needed; coefficients beyond count as zero. OUT is
+    as for `decompress` and defaults to the archive's name with .preview.npy.
 
     \b
     Example:
@@ -55,13 +55,13 @@ def preview(
     from velcodec.device import set_threads
     from velcodec.formats.prefix import Prefix
 
-    target = target or source.with_suffix(".preview.npy")
+    where, how = place_of(source, target, ".preview.npy"), restoring(settings)
     prefix = Prefix(size, coefficients)
     started = time.perf_counter()
     with (
-        about(source, target),
+        about(source, where),
         PreviewArchive(source, prefix, decoder=decoder, device=device) as archive,
     ):
         set_threads(threads)
-        shape = write_all(archive, source, target, res, allow_large, force)
-    tell(source, target, shape, time.perf_counter() - started, as_json)
+        figures = write_all(archive, source, target, where, how, force)
+    tell(source, where, figures, time.perf_counter() - started, as_json)

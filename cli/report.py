@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import click
+
+ROWS_MEASURED = 1000
 
 
 def plain(value: Any) -> Any:
@@ -44,10 +47,15 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
         click.echo(f"{name:<{width}}  {value}")
 
 
-def show_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column flush left, figures flush right."""
-    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    for row in (heads, *rows):
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table: the first column flush left, figures flush right.
+
+    Rows are printed as they come; the first ones tell how wide the columns are.
+    """
+    left = iter(rows)
+    first = [heads, *islice(left, ROWS_MEASURED)]
+    widths = [max(len(row[column]) for row in first) for column in range(len(heads))]
+    for row in chain(first, left):
         cells = (
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

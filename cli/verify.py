@@ -13,63 +13,72 @@ from .failures import about
 from .figures import HEADS, Comparison, compare
 from .progress import progress
 from .report import count, show_json, show_table
+from .sources import Source, short_name
 
 if TYPE_CHECKING:
     import velcodec
-    from velcodec.formats.npy import ModelArray
 
 
 @click.command(short_help="Check an archive; compare it with the original.")
-@click.argument("source", metavar="IN.VLAT", type=options.PATH)
+@click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @click.option(
     "--against",
     type=options.PATH,
-    metavar="IN.NPY",
-    help="The original, to compare with: prints PSNR, SSIM, MAE and the largest error.",
+    multiple=True,
+    metavar="IN",
+    help="The original, to compare with: a file, a folder or a pattern, as for compress; may be "
+    "repeated. Prints PSNR, SSIM, MAE and the largest error.",
 )
 @click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
+@options.source
+@options.files
 @options.decoder
 @options.device
 @options.as_json
 def verify(
-    source: Path,
-    against: Path | None,
+    source: Source,
+    against: tuple[Path, ...],
     per_model: bool,
     decoder: str | None,
     device: str,
     threads: int | None,
     as_json: bool,
+    **reading: Any,
 ) -> None:
     """Check that IN.VLAT is whole: every checksum holds and every model decodes.
 
-    With --against, the archive's units and axis order are used to read the original; an original
-    of another shape is an error.
+    IN.VLAT is a file, a folder of shards or a URL. With --against the originals are read slice by
+    slice, with the archive's axis order and units where neither they nor the options say others;
+    originals of another shape are an error.
 
     \b
     Example:
       velcodec verify models.vlat
       velcodec verify models.vlat --against models.npy --per-model
+      velcodec verify shards/ --against FlatVel_A/
     """
     import velcodec
     from velcodec.device import set_threads
+    from velcodec.originals import open_originals
 
     set_threads(threads)
     with (
-        about(source, against or source),
+        about(source, *against),
         velcodec.open(source, decoder=decoder, device=device) as archive,
-        progress(source.name) as update,
+        progress(short_name(source)) as update,
     ):
         figures: dict[str, Any] = {"archive": source, "models": len(archive), "whole": True}
-        if against is None:
+        comparison = None
+        if not against:
             decode_all(archive, update)
-            comparison = None
         else:
-            original = read_original(archive, against)
-            comparison = compare(archive, original, source.stat().st_size, update)
-            stored = archive.header.source.sha256
+            where = against[0] if len(against) == 1 else against
+            reading["format"] = reading.pop("file_format")
+            originals = open_originals(archive, where, **reading)
+            comparison = compare(archive, originals.read, archive.reader.size, update)
             figures |= {
-                "against": against,
-                "source_sha256_matches": None if stored is None else stored == original.sha256,
+                "against": where,
+                "source_sha256_matches": originals.matches(archive),
                 **comparison.to_dict(per_model),
             }
     if as_json:
@@ -84,34 +93,6 @@ def decode_all(archive: velcodec.Archive, update: Callable[[int, int, str], None
     """Decode every model once; a fault raises."""
     for number, _ in enumerate(archive):
         update(number + 1, len(archive), "decode")
-
-
-def read_original(archive: velcodec.Archive, path: Path) -> ModelArray:
-    """The original as the archive says that it lay; an error if it is of another shape."""
-    from velcodec.formats.errors import InputShapeError, MixedShapesError
-    from velcodec.formats.npy import read_models
-
-    layouts = archive.layouts
-    if len(layouts) != 1:
-        raise MixedShapesError(
-            f"models of {len(layouts)} kinds cannot be compared with one array; "
-            "take them from velcodec.open in Python"
-        )
-    layout = layouts[0]
-    order = "xz" if layout.axes.endswith("xz") else "zx"
-    original = read_models(path, order=order, units=layout.units)
-    expected = (len(archive), layout.nz, layout.nx)
-    if original.models.shape != expected:
-        raise InputShapeError(
-            f"{path}: expected {text(expected)} models like those in the archive, "
-            f"found {text(original.models.shape)}"
-        )
-    return original
-
-
-def text(shape: tuple[int, ...]) -> str:
-    """`400 x 70 x 70`."""
-    return " x ".join(map(str, shape))
 
 
 def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: bool) -> None:

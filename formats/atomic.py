@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OptionError, OutputExistsError, OutputPathError
+from .errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
 
 
 def check_target(target: Path, *, force: bool = False, source: Path | None = None) -> None:
@@ -177,6 +177,17 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Tell a failure of the system, such as a full disk, with the file that was written."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, VelcodecError) or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
 
 
 def _beside(target: Path) -> Path:

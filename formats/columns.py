@@ -185,6 +185,27 @@ def _as_texts(column: Column) -> Column:
     return np.array([str(value) for value in column.tolist()], dtype=object)
 
 
+LISTED_VALUES = 8
+
+
+def column_figures(column: Column) -> dict[str, Any]:
+    """What a column holds, in short and JSON-able: its kind, how many records have no value, and
+    the range of numbers, or how many distinct texts there are, and those where they are few.
+    """
+    if column.dtype == object:
+        texts = [text for text in column.tolist() if text != ""]
+        distinct = dict.fromkeys(texts)
+        values = list(distinct) if len(distinct) <= LISTED_VALUES else None
+        missing = len(column) - len(texts)
+        return {"kind": "text", "missing": missing, "distinct": len(distinct), "values": values}
+    if column.dtype == bool:
+        return {"kind": "truth", "missing": 0, "true": int(column.sum())}
+    known = column[column == column]
+    least, greatest = (known.min().item(), known.max().item()) if len(known) else (None, None)
+    missing = len(column) - len(known)
+    return {"kind": "number", "missing": missing, "least": least, "greatest": greatest}
+
+
 def take_fields(fields: Mapping[str, Column], rows: Any) -> dict[str, Column]:
     """Some rows of every column."""
     return {name: column[rows] for name, column in fields.items()}

@@ -6,6 +6,7 @@ It also holds the checks that any array of models must pass, from a file or from
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,27 +107,45 @@ def load_mapped(path: Path) -> NDArray[Any]:
 
 
 class NpyWriter:
-    """Writes one `.npy` array, version 1.0, part by part along its first axis, without seeking.
+    """Writes one `.npy` array, version 1.0, part by part along its first axis.
 
-    Raises InputDtypeError for what is no model's dtype; objects above all, which would be pickled.
+    The first size of `shape` may be None: it is put right at the end, for which the stream must be
+    one that can be written to at any place. Otherwise nothing seeks. Raises InputDtypeError for
+    what is no model's dtype; objects above all, which would be pickled.
     """
 
     def __init__(
-        self, stream: BinaryIO, shape: tuple[int, ...], dtype: str | np.dtype[Any]
+        self, stream: BinaryIO, shape: tuple[int | None, ...], dtype: str | np.dtype[Any]
     ) -> None:
-        self.shape, self.dtype = tuple(shape), np.dtype(dtype)
+        self.dtype = np.dtype(dtype)
         check_dtype(self.dtype, "array")
-        self._stream, self._left = stream, int(np.prod(self.shape, dtype=object))
+        self._stream, self._sizes, self._written = stream, shape, 0
+        self._open = bool(shape) and shape[0] is None
+        self._start = stream.tell() if self._open else 0
+        self._put_head()
+
+    def _put_head(self) -> None:
         about = {"descr": self.dtype.str, "fortran_order": False, "shape": self.shape}
-        np.lib.format.write_array_header_1_0(stream, about)
+        # NumPy leaves room for the digits of any first size.
+        np.lib.format.write_array_header_1_0(self._stream, about)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array; where its first size is not known yet, of what was written."""
+        rest = tuple(size for size in self._sizes if size is not None)
+        return (self._written // math.prod(rest), *rest) if self._open else rest
 
     def add(self, parts: Iterable[NDArray[Any]]) -> None:
         """Append arrays in order. Raises InputShapeError for more samples than the shape has."""
         for part in parts:
-            self._left -= part.size
-            if self._left < 0:
+            self._written += part.size
+            if not self._open and self._left < 0:
                 raise InputShapeError(f"array: found more samples than shape {self.shape} has")
             self._stream.write(np.ascontiguousarray(part, dtype=self.dtype).tobytes())
+
+    @property
+    def _left(self) -> int:
+        return math.prod(self.shape) - self._written
 
     def close(self) -> None:
         """Raises InputShapeError unless all samples of the shape were written."""
@@ -134,6 +153,11 @@ class NpyWriter:
             raise InputShapeError(
                 f"array: found {self._left} samples fewer than shape {self.shape} has"
             )
+        if self._open:
+            end = self._stream.tell()
+            self._stream.seek(self._start)
+            self._put_head()
+            self._stream.seek(end)
 
 
 def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:

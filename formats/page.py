@@ -84,6 +84,15 @@ class Page:
         """Bytes from the first record's beginning to the last one's end."""
         return int(self.entry_bytes.sum()) + sum(run.gap for run in self.runs)
 
+    def stretches(self) -> list[tuple[int, int]]:
+        """Where each run begins and ends, counted from where the page's records begin."""
+        ends = np.cumsum([run.count for run in self.runs])
+        after = self.places + self.entry_bytes
+        return [
+            (int(self.places[end - run.count]), int(after[end - 1]))
+            for run, end in zip(self.runs, ends.tolist(), strict=True)
+        ]
+
     def to_bytes(self) -> bytes:
         """Msgpack with short keys; byte columns compressed where that is shorter.
 
@@ -183,6 +192,10 @@ class StoredPage:
     def span(self) -> int:
         """As `Page.span`."""
         return self._skeleton.span
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """As `Page.stretches`."""
+        return self._skeleton.stretches()
 
     @property
     def has_keys(self) -> bool:

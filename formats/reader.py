@@ -30,13 +30,20 @@ from .header import MAX_HEADER_BYTES, Header
 from .page import MIN_RECORD_BYTES, RECORD_CHECKSUM_BYTES, QualityCodes, StoredPage
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
+    CHECKSUM_BYTES,
     DECODER,
     DIRECTORY,
     HEADER,
+    LONGEST_HEAD,
+    MARKER,
     PAGE,
+    TYPE_BYTES,
+    WORKING_NOTES,
     Place,
     Section,
+    is_critical,
     read_section,
+    section_size,
 )
 from .source import ByteSource
 from .varint import encode_varint
@@ -49,13 +56,18 @@ MAX_TAILS_TRIED = 256
 """By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
 
 
+Note = tuple[bytes, bytes]
+"""Type and body of a section that this version passes over."""
+
+
 @dataclass(frozen=True)
 class Columns:
-    """What the index says of some records: keys, quality codes (4, n), fields."""
+    """What the index says of some records: keys, quality codes (4, n), fields, payload bytes."""
 
     keys: Sequence[str] | None
     quality: QualityCodes | None
     fields: Mapping[str, Column]
+    lengths: NDArray[np.int64]
 
 
 class RecordReader(Protocol):
@@ -71,6 +83,7 @@ class RecordReader(Protocol):
     def header_of(self, number: int) -> Header: ...
     def header_number(self, number: int) -> int: ...
     def embedded_decoders(self) -> list[bytes]: ...
+    def notes(self) -> list[Note]: ...
     def columns_of(self, numbers: Sequence[int]) -> Columns: ...
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]: ...
     def key_index(self, key: str) -> int: ...
@@ -247,6 +260,34 @@ class VlatReader:
             for place in self.directory.decoders
         ]
 
+    def notes(self) -> list[Note]:
+        """Sections that this version does not know and may pass over, in order.
+
+        Reads the index and what stands between the records.
+        """
+        found: list[Note] = []
+        at = len(START)
+        stretches = [
+            (entry.records_at + begin, entry.records_at + end)
+            for page, entry in zip(self._every_page(), self.directory.pages, strict=True)
+            for begin, end in page.stretches()
+        ]
+        for begin, end in [*sorted(stretches), (self.end, self.end)]:
+            found += self._notes_between(at, begin)
+            at = max(at, end)
+        return found
+
+    def _notes_between(self, at: int, end: int) -> Iterator[Note]:
+        while at < end:
+            head = self._source.read_at(at, min(LONGEST_HEAD, end - at), "section")
+            kind = head[len(MARKER) : len(MARKER) + TYPE_BYTES]
+            _, size = section_size(kind, head, f"{self.name}: section at byte {at}")
+            if not (is_critical(kind) or kind in WORKING_NOTES):
+                yield kind, read_section(self._source, at, kind, f"section {kind!r}").body
+            at += size + CHECKSUM_BYTES
+            if kind == DIRECTORY:
+                at += TAIL_BYTES
+
     # Records
 
     def __len__(self) -> int:
@@ -395,7 +436,8 @@ class VlatReader:
             name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
             for name in names
         }
-        return Columns(keys if self.has_keys else None, quality, fields)
+        lengths = [page.lengths[rows] for page, rows in parts] or [np.zeros(0, np.int64)]
+        return Columns(keys if self.has_keys else None, quality, fields, np.concatenate(lengths))
 
     def _by_page(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Pages, and the rows in them, of records in order."""

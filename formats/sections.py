@@ -23,6 +23,10 @@ LONGEST_HEAD = len(MARKER) + TYPE_BYTES + MAX_BYTES
 HEADER, USE, DECODER, PAGE, DIRECTORY = b"H", b"U", b"D", b"P", b"L"
 KNOWN = (HEADER, USE, DECODER, PAGE, DIRECTORY)
 
+PLAN, SUMMARY = b"p", b"s"
+WORKING_NOTES = (PLAN, SUMMARY)
+"""Notes of a writer to itself: what is being done, and what was measured so far."""
+
 MAX_SECTION_BYTES = 1 << 28
 
 

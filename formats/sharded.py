@@ -26,7 +26,7 @@ from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
 from .page import QualityCodes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
-from .reader import ORDINAL, Columns, VlatReader, numbers_of_keys
+from .reader import ORDINAL, Columns, Note, VlatReader, numbers_of_keys
 from .source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
@@ -173,6 +173,10 @@ class ShardedReader:
         """The bytes of every decoder file that is embedded somewhere, each once."""
         found = (decoder for reader in self._all() for decoder in reader.embedded_decoders())
         return list(dict.fromkeys(found))
+
+    def notes(self) -> list[Note]:
+        """As `VlatReader.notes`, of all shards, each once."""
+        return list(dict.fromkeys(note for reader in self._all() for note in reader.notes()))
 
     @property
     def size(self) -> int:

@@ -109,6 +109,11 @@ class VlatWriter:
         return self._count
 
     @property
+    def size(self) -> int:
+        """Bytes of the archive so far."""
+        return self._at
+
+    @property
     def changed(self) -> bool:
         """Whether records or decoders were added that the index does not have yet."""
         return (self._count, len(self._decoders)) != self._closed_with

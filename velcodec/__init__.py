@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from velcodec.api import compress, decompress, preview
     from velcodec.archive import Archive, open
     from velcodec.decoder import Decoder, load_decoder, load_encoder
+    from velcodec.editing import cat, split, subset
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
+    from velcodec.streaming import stream
     from velcodec.writing import ArchiveWriter, append, create
 
 __version__ = "0.1.0"
@@ -24,6 +26,7 @@ _HOMES = {
     "Decoder": "velcodec.decoder",
     "VelcodecError": "velcodec.formats.errors",
     "append": "velcodec.writing",
+    "cat": "velcodec.editing",
     "compress": "velcodec.api",
     "create": "velcodec.writing",
     "decompress": "velcodec.api",
@@ -32,6 +35,9 @@ _HOMES = {
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive",
     "preview": "velcodec.api",
+    "split": "velcodec.editing",
+    "stream": "velcodec.streaming",
+    "subset": "velcodec.editing",
 }
 
 MODULES = ("distributed", "torch")
@@ -44,6 +50,7 @@ __all__ = [
     "VelcodecError",
     "__version__",
     "append",
+    "cat",
     "compress",
     "create",
     "decompress",
@@ -52,6 +59,9 @@ __all__ = [
     "load_encoder",
     "open",
     "preview",
+    "split",
+    "stream",
+    "subset",
 ]
 
 

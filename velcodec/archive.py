@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from velcodec.codec.values import unit_scale
 from velcodec.coordinates import Float64, Geometry
+from velcodec.formats.columns import column_figures
 from velcodec.formats.errors import (
     CorruptError,
     KeyNotFoundError,
@@ -31,7 +32,17 @@ from velcodec.formats.quality import Quality, quality_figures
 from velcodec.formats.reader import RecordReader
 from velcodec.formats.sharded import open_reader
 from velcodec.resolution import Resolution, check_resolution
-from velcodec.stored import StoredModel, check_stackable, read_models, read_record, tables_of
+from velcodec.stored import (
+    BOTH,
+    EXACT,
+    LATENT,
+    StoredModel,
+    check_stackable,
+    read_models,
+    read_record,
+    stored_as,
+    tables_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -45,12 +56,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 256
+SAMPLES_AT_ONCE = 4_000_000
 COUNTED_MODELS = 10_000
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
-
-LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
-"""How a model may be stored."""
 
 Number = int | str
 Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]
@@ -86,7 +95,7 @@ class Archive:
         decoder: str | Path | Decoder | None = None,
         device: str = "cpu",
     ) -> None:
-        self._reader: RecordReader = open_reader(source)
+        self._reader: RecordReader = self._open(source)
         self._wanted = decoder
         self._device = device
         self._decoders: dict[tuple[bytes, str], Decoder] = {}
@@ -99,6 +108,9 @@ class Archive:
                 self._reader.unfinished,
                 len(self._reader),
             )
+
+    def _open(self, source: Any) -> RecordReader:
+        return open_reader(source)
 
     # What it holds
 
@@ -113,6 +125,11 @@ class Archive:
 
     def __len__(self) -> int:
         return len(self._reader)
+
+    @property
+    def reader(self) -> RecordReader:
+        """What reads its records, not decoded: for tools that copy or list them."""
+        return self._reader
 
     @property
     def keys(self) -> Sequence[str]:
@@ -229,6 +246,8 @@ class Archive:
             "user": header.user,
             "has_keys": self._reader.has_keys,
             "fields": sorted(self._reader.fields),
+            "columns": {name: column_figures(c) for name, c in sorted(self.fields.items())},
+            "shards": [asdict(shard) for shard in getattr(self._reader, "shards", ())],
             "unfinished_bytes": self._reader.unfinished,
             "quality": self._quality_figures(),
         }
@@ -270,8 +289,7 @@ class Archive:
         for number in range(len(self)):
             _, record = read_record(self._reader, number)
             tiles += len(record.streams)
-            kind = LATENT if record.exact is None else BOTH if record.streams else EXACT
-            found[kind] += 1
+            found[stored_as(record)] += 1
         return tiles, found
 
     # The models
@@ -308,6 +326,23 @@ class Archive:
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         """Every model at its native grid, in order."""
         return self._arrays(range(len(self)))
+
+    def blocks(self, res: Resolution | None = None) -> Iterator[range]:
+        """All models in order, as blocks of neighbours that stack: a bounded number of samples
+        each, at `res` (N or (nz, nx)) or at the native grid; for `decode`, one after the other.
+        """
+        grid = check_resolution(res, 0, True)
+        mixed = len(self.layouts) > 1
+        alone = None if mixed else self.layouts[0]
+        first, last = 0, None
+        for number in range(len(self)):
+            layout = alone or self.layout(number)
+            if last is not None and (layout != last or number - first >= block_size(layout, grid)):
+                yield range(first, number)
+                first = number
+            last = layout
+        if last is not None:
+            yield range(first, len(self))
 
     @overload
     def decode(
@@ -502,6 +537,12 @@ class Archive:
 
     def __repr__(self) -> str:
         return f"<velcodec archive of {len(self)} models, decoder {self.header.decoder_name!r}>"
+
+
+def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:
+    """How many models of a layout are decoded together, to take a bounded memory."""
+    nz, nx = grid or (layout.nz, layout.nx)
+    return max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // (nz * nx)))
 
 
 def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:

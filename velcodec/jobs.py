@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
@@ -25,7 +25,7 @@ import numpy as np
 
 from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
 from velcodec.formats.append import append_to
-from velcodec.formats.atomic import atomic_write, check_target
+from velcodec.formats.atomic import atomic_write, check_target, naming
 from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import (
     CorruptError,
@@ -33,13 +33,13 @@ from velcodec.formats.errors import (
     OptionError,
     OutputExistsError,
     OutputPathError,
-    VelcodecError,
 )
 from velcodec.formats.files import Form, Models, Part
 from velcodec.formats.header import Header
 from velcodec.formats.journal import Journal, open_part, part_of, read_journal
 from velcodec.formats.npy import ModelArray
 from velcodec.formats.reader import VlatReader
+from velcodec.formats.sections import PLAN, SUMMARY
 from velcodec.formats.writer import VlatWriter
 from velcodec.progress import Progress, no_progress
 
@@ -56,9 +56,6 @@ MODELS_OF_BUDGET = 1000
 """The same where they keep to a size together."""
 
 SAMPLES_AT_ONCE = 1 << 25
-
-PLAN, SUMMARY = b"p", b"s"
-"""Notes in an unfinished archive: what is being done, and what was measured so far."""
 
 FILE_FIELD = "file"
 
@@ -250,7 +247,7 @@ def compress_job(
         try:
             for block in Rate(job.blocks(start), len(job), start, encoder, on_progress):
                 batch = job.batch(*block)
-                with _naming(part):
+                with naming(part):
                     encoder.add(batch)
                     _make_safe(encoder)
                 safe = stream.tell()
@@ -264,7 +261,7 @@ def compress_job(
         assert encoder.writer is not None
         assert encoder.summary is not None
         encoder.writer.close()
-        with VlatReader(part) as reader, atomic_write(target, force=force) as out, _naming(target):
+        with VlatReader(part) as reader, atomic_write(target, force=force) as out, naming(target):
             final = VlatWriter(out, reader.header)
             copy_records(reader, final)
             final.close()
@@ -280,17 +277,6 @@ def _make_safe(encoder: GroupEncoder) -> None:
     assert summary is not None
     writer.note(SUMMARY, msgpack.packb(asdict(summary)))
     writer.end_page()
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Tell a full disk with the file that did not fit."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, VelcodecError) or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:

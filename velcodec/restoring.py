@@ -1,41 +1,55 @@
-"""From an archive back to files: one in any format that is written, or a folder like the one that
-models came from.
+"""From an archive back to files: one in any format that is written, a folder like the one that
+models came from, or a stream.
 
 Models are decoded a bounded number of samples at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
+from velcodec.formats.atomic import atomic_write, naming
 from velcodec.formats.errors import OptionError
-from velcodec.formats.files import Form, Ground, Sink, open_folder_sink, open_sink, split_files
+from velcodec.formats.files import (
+    FORMATS,
+    Form,
+    Ground,
+    Sink,
+    open_folder_sink,
+    open_sink,
+    split_files,
+    told_format,
+)
 from velcodec.formats.header import Layout
+from velcodec.formats.npy import NpyWriter
 from velcodec.jobs import FILE_FIELD
 from velcodec.progress import Progress, no_progress
 from velcodec.resolution import Resolution, check_resolution
 from velcodec.stored import check_stackable
+from velcodec.streaming import StreamedArchive, spooled, stream
 
-SAMPLES_AT_ONCE = 4_000_000
-MODELS_AT_ONCE = 256
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+DEFAULT_FORMAT = "npy"
+STREAMED_FORMATS = ("npy", "raw")
 
 
 @dataclass(frozen=True)
 class Restoring:
     """How models are to come back.
 
-    `res` as for `decompress`; `format` of the files, else their names tell it; `array` is the
-    models' name in formats that have names; `per_file` models in each file of a folder, else the
-    files that they came from, or OpenFWI's 500.
+    `res` as for `decompress`; `format` of the files, else their names tell it, or it is `.npy`;
+    `array` is the models' name in formats that have names; `per_file` models in each file of a
+    folder, else the files that they came from, or OpenFWI's 500.
     """
 
     res: Resolution | None = None
@@ -44,6 +58,18 @@ class Restoring:
     per_file: int | None = None
     interpolate: bool = False
     allow_large: bool = False
+
+    def format_of(self, target: Path | None) -> str:
+        """The format of a file of this name, or of a stream. Raises OptionError."""
+        if self.format is not None and self.format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise OptionError(f"format: found {self.format!r}, expected one of {known}")
+        told = None if target is None else told_format(target)
+        return self.format or told or DEFAULT_FORMAT
+
+    def fits_stream(self, target: Path | None) -> bool:
+        """Whether such a file can be written while the number of its models is not known."""
+        return self.format_of(target) in STREAMED_FORMATS
 
 
 def restore_file(
@@ -60,11 +86,16 @@ def restore_file(
     `velcodec.formats.files.open_sink` raise.
     """
     how = how or Restoring()
+    if isinstance(archive, StreamedArchive):
+        how = replace(how, format=how.format_of(target))
+        with atomic_write(target, force=force) as out, naming(target):
+            return restore_stream(archive, out, how, on_progress=on_progress)
     grid = check_resolution(how.res, len(archive), how.allow_large)
     check_stackable(archive.layouts, grid is None)
     form = form_of(archive, range(len(archive)), grid)
-    sink = open_sink(target, form, format=how.format, array=how.array, force=force)
-    _fill(archive, sink, grid, how, on_progress)
+    name = how.format_of(target)
+    with open_sink(target, form, format=name, array=how.array, force=force) as sink:
+        _fill(archive, sink, target, grid, how, on_progress)
     return form.shape
 
 
@@ -83,29 +114,111 @@ def restore_folder(
     how = how or Restoring()
     grid = check_resolution(how.res, len(archive), how.allow_large)
     files = _files(archive, grid, how)
-    sink = open_folder_sink(target, files, format=how.format, array=how.array)
-    _fill(archive, sink, grid, how, on_progress)
+    with open_folder_sink(target, files, format=how.format, array=how.array) as sink:
+        _fill(archive, sink, target, grid, how, on_progress)
     return len(files)
+
+
+def restore_stream(
+    archive: Archive,
+    target: BinaryIO,
+    how: Restoring | None = None,
+    count: int | None = None,
+    on_progress: Progress = no_progress,
+) -> tuple[int, ...]:
+    """Write every model to a binary stream, as `.npy` or as raw samples; the shape of the array.
+
+    Of an archive that is itself a stream, `.npy` needs the `count` of models, or a target that can
+    be written to at any place: its head is put right at the end. Raises as `restore_file`, and
+    OptionError for another format or a count that is not kept.
+    """
+    how = how or Restoring()
+    name = how.format_of(None)
+    if name not in STREAMED_FORMATS:
+        raise OptionError(f"format {name}: cannot be written to a stream, expected npy or raw")
+    streamed = isinstance(archive, StreamedArchive)
+    count = count if streamed else len(archive)
+    grid = check_resolution(how.res, len(archive), how.allow_large)
+    if not streamed:
+        check_stackable(archive.layouts, grid is None)
+    writer: NpyWriter | _RawWriter | None = None
+    first: Layout | None = None
+    done = 0
+    for block in archive.blocks(grid):
+        check_resolution(how.res, len(archive), how.allow_large)
+        layout = archive.layout(block[0])
+        first = first or layout
+        check_stackable([first, layout], grid is None)
+        if writer is None:
+            shape = _shape(layout, count, len(archive) > 1, grid)
+            writer = (
+                _RawWriter(target, shape, layout.dtype)
+                if name == "raw"
+                else NpyWriter(target, shape, layout.dtype)
+            )
+        done = block.stop
+        if count is not None and done > count:
+            raise OptionError(f"count: found more than the {count} models that were announced")
+        models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+        writer.add(models)
+        on_progress(done, count or len(archive), "render")
+    if writer is None:
+        raise OptionError("models: found none in the archive, expected one at least")
+    if count not in (None, done):
+        raise OptionError(f"count: found {done} models, {count} were announced")
+    writer.close()
+    return writer.shape
+
+
+def _shape(
+    layout: Layout, count: int | None, several: bool, grid: tuple[int, int] | None
+) -> tuple[int | None, ...]:
+    """Shape of the array, axes as they came; None stands for a count that is not known."""
+    axes = layout.axes if "n" in layout.axes or not several else f"n{layout.axes}"
+    nz, nx = grid or (layout.nz, layout.nx)
+    sizes = {"n": count, "1": 1, "z": nz, "x": nx}
+    return tuple(sizes[axis] for axis in axes)
+
+
+class _RawWriter:
+    """Samples and nothing else, as `NpyWriter` writes them."""
+
+    def __init__(self, stream: BinaryIO, shape: tuple[int | None, ...], dtype: str) -> None:
+        self._stream, self._shape, self._dtype = stream, shape, np.dtype(dtype)
+        self._models = 0
+
+    def add(self, models: NDArray[Any]) -> None:
+        self._models += len(models)
+        self._stream.write(np.ascontiguousarray(models, dtype=self._dtype).tobytes())
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self._models if size is None else size for size in self._shape)
 
 
 def _files(
     archive: Archive, grid: tuple[int, int] | None, how: Restoring
 ) -> list[tuple[str, Form]]:
+    suffix = FORMATS[how.format_of(None)].suffixes[0]
     names = archive.fields.get(FILE_FIELD)
     if names is None or how.per_file is not None:
         check_stackable(archive.layouts, grid is None)
         form = form_of(archive, range(len(archive)), grid)
         if "n" not in form.axes:
             form = replace(form, axes=f"n1{form.order}")
-        suffix = f"model{{}}.{how.format}" if how.format else "model{}.npy"
         per_file = {} if how.per_file is None else {"per_file": how.per_file}
-        return split_files(form, name=suffix, **per_file)
+        return split_files(form, name=f"model{{}}{suffix}", **per_file)
     found, first = [], 0
     for name, group in groupby(names.tolist()):
         numbers = range(first, first + len(list(group)))
         first = numbers.stop
         if not name:
             raise OptionError(f"model {numbers.start}: no file is known; give the models per file")
+        if how.format is not None and told_format(Path(name)) != how.format:
+            name = str(PurePosixPath(name).with_suffix(suffix))
         found.append((name, form_of(archive, numbers, grid)))
     return found
 
@@ -127,37 +240,41 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
 
 def _fill(
     archive: Archive,
-    opened: AbstractContextManager[Sink],
+    sink: Sink,
+    target: Path,
     grid: tuple[int, int] | None,
     how: Restoring,
     on_progress: Progress,
 ) -> None:
-    with opened as sink:
-        done = 0
-        for block in _blocks(archive, grid):
-            models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+    for block in archive.blocks(grid):
+        models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+        with naming(target):
             sink.add(_depth_first(models, archive.layout(block[0])))
-            done += len(block)
-            on_progress(done, len(archive), "render")
-
-
-def _blocks(archive: Archive, grid: tuple[int, int] | None) -> Iterator[range]:
-    """Neighbouring models of one layout, a bounded number of samples together."""
-    mixed = len(archive.layouts) > 1
-    first, last = 0, None
-    for number in range(len(archive) + 1):
-        layout = None
-        if number < len(archive):
-            layout = archive.layout(number) if mixed else archive.layouts[0]
-        if last is not None and number > first:
-            nz, nx = grid or (last.nz, last.nx)
-            most = max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // (nz * nx)))
-            if layout != last or number - first >= most:
-                yield range(first, number)
-                first = number
-        last = layout
+        on_progress(block.stop, len(archive), "render")
 
 
 def _depth_first(models: NDArray[Any], layout: Layout) -> NDArray[Any]:
     found: NDArray[Any] = models.swapaxes(1, 2) if layout.axes.endswith("xz") else models
     return np.ascontiguousarray(found)
+
+
+def open_pipe(
+    source: BinaryIO,
+    target: Path | None,
+    how: Restoring,
+    *,
+    folder: bool = False,
+    count: int | None = None,
+    decoder: str | Path | Decoder | None = None,
+    device: str = "cpu",
+) -> Archive:
+    """The archive that a pipe brings, to restore it to a file or a `folder`, or without a target to
+    a stream.
+
+    It is decoded as it comes where that can be; where the number of models must be known first and
+    is not, or their files and keys, the archive is kept in a temporary file.
+    """
+    fits = how.fits_stream(target) and not folder
+    if fits and (target or count is not None or how.format_of(None) == "raw"):
+        return stream(source, decoder=decoder, device=device)
+    return Archive(spooled(source), decoder=decoder, device=device)

@@ -33,6 +33,9 @@ Render = Callable[[Header, Tiles, Tiling], NDArray[np.float64]]
 Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
 """How tile streams are decoded."""
 
+LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
+"""How a model may be stored."""
+
 NO_TILES = Tiles(
     np.zeros((0, 0), dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
 )
@@ -76,6 +79,11 @@ def read_record(reader: RecordReader, number: int) -> tuple[Header, Record]:
     """Record `number`, its checksum and structure checked, and the header that it comes under."""
     place, header = f"{reader.name}: record {number}", reader.header_of(number)
     return header, unpack_record(reader.payload(number), header, place)
+
+
+def stored_as(record: Record) -> str:
+    """LATENT, EXACT or BOTH."""
+    return LATENT if record.exact is None else BOTH if record.streams else EXACT
 
 
 def read_models(

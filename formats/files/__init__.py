@@ -7,7 +7,7 @@
 from .base import Form, Ground, Models, Part
 from .opened import open_models
 from .sinks import Sink
-from .table import FORMATS
+from .table import FORMATS, told_format
 from .writing import open_folder_sink, open_sink, split_files
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "open_models",
     "open_sink",
     "split_files",
+    "told_format",
 ]

@@ -63,6 +63,12 @@ def format_by_suffix(path: Path) -> FileFormat | None:
     return next((form for form in FORMATS.values() if suffix in form.suffixes), None)
 
 
+def told_format(path: Path) -> str | None:
+    """The name of the format that a file's name tells, if it does."""
+    found = format_by_suffix(path)
+    return None if found is None else found.name
+
+
 def format_of(path: Path) -> FileFormat:
     """The format of a file that is there, by its name, or by its first bytes.
 

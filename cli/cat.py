@@ -1,0 +1,50 @@
+"""`velcodec cat`: archives become one, without decoding."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from . import options
+from .edited import tell
+from .failures import about
+from .progress import progress
+from .sources import Source, check_output, short_name
+
+
+@click.command(short_help="Merge archives into one.")
+@click.argument("sources", metavar="IN.VLAT...", type=options.SOURCE, nargs=-1, required=True)
+@click.argument("target", metavar="OUT.VLAT", type=options.PATH)
+@click.option(
+    "--keys",
+    type=click.Choice(["keep", "first", "prefix", "drop"]),
+    default="keep",
+    show_default=True,
+    help="keep: each must be there once; first: of models with the same key take the first; "
+    "prefix: put the archive's name before it; drop: numbers are the keys.",
+)
+@options.force
+@options.as_json
+def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_json: bool) -> None:
+    """Merge the archives IN.VLAT into OUT.VLAT (- is the standard output), in this order.
+
+    Each is a file, a folder of shards or a URL. Nothing is decoded; archives of other grids, other
+    promises and other decoders may come together, and embedded decoders go with them, each once.
+
+    \b
+    Example:
+      velcodec cat flat.vlat curved.vlat all.vlat
+      velcodec cat shards/ one.vlat
+      velcodec cat a.vlat b.vlat both.vlat --keys prefix
+    """
+    import velcodec
+
+    check_output(target)
+    started = time.perf_counter()
+    with about(sources[0], *sources[1:], target), progress(short_name(sources[0])) as update:
+        into = sys.stdout.buffer if str(target) == "-" else target
+        made = velcodec.cat(sources, into, keys=keys, force=force, on_progress=update)
+    tell(sources, target, made, time.perf_counter() - started, as_json)

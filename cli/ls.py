@@ -1,0 +1,110 @@
+"""`velcodec ls`: a line for each model of an archive. It decodes nothing, and imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options
+from .failures import about
+from .report import show_json, show_table
+from .sources import Source, choice_of
+
+if TYPE_CHECKING:
+    from velcodec.listing import Row
+
+HEADS = ("number", "key", "grid", "stored as", "bytes", "PSNR dB")
+
+
+@click.command(short_help="List the models of an archive.")
+@click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
+@options.selection
+@click.option(
+    "--field", "fields", multiple=True, metavar="NAME", help="Show this field; may be repeated."
+)
+@click.option(
+    "--head",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Show the first N models alone.",
+)
+@click.option("--all", "everything", is_flag=True, help="Show all models, however many.")
+@options.as_json
+def ls(
+    source: Source,
+    fields: tuple[str, ...],
+    head: int,
+    everything: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """List the models of IN.VLAT: number, key, grid, how stored, bytes, PSNR, and chosen fields.
+
+    IN.VLAT is a file, a folder of shards or a URL. PSNR is what was measured when the model was
+    stored.
+
+    \b
+    Example:
+      velcodec ls models.vlat
+      velcodec ls shards/ --models 1000:1100 --field family
+      velcodec ls https://example.org/models.vlat --where depth>=2 --json
+    """
+    import velcodec
+    from velcodec.listing import check_fields, rows_of
+
+    with about(source), velcodec.open(source) as archive:
+        check_fields(archive, fields)
+        numbers = choice_of(settings).numbers(archive)
+        shown = numbers if everything else numbers[:head]
+        rows = rows_of(archive, shown)
+        if as_json:
+            listed = [row.to_dict() for row in rows]
+            show_json(
+                {
+                    "archive": source,
+                    "models": len(archive),
+                    "chosen": len(numbers),
+                    "rows": [chosen_fields(row, fields) for row in listed],
+                }
+            )
+            return
+        if shown:
+            show_table([*HEADS, *fields], (cells(row, fields) for row in rows))
+        if len(shown) < len(numbers):
+            click.echo(f"{len(numbers) - len(shown):,} more: --all shows them")
+        elif not numbers:
+            click.echo("no model")
+
+
+def chosen_fields(row: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The row with these fields alone; with all where none is chosen."""
+    if not fields:
+        return row
+    return {**row, "fields": {name: row["fields"].get(name) for name in fields}}
+
+
+def cells(row: Row, fields: Sequence[str]) -> list[str]:
+    """A model as the cells of a table."""
+    return [
+        str(row.number),
+        row.key,
+        f"{row.nz} x {row.nx}",
+        row.stored,
+        f"{row.bytes:,}",
+        "-" if row.quality is None else f"{row.quality.psnr_db:.1f}",
+        *(value_text(row.fields.get(name)) for name in fields),
+    ]
+
+
+def value_text(value: Any) -> str:
+    """A text as it stands, a number in short, a dash for nothing."""
+    if value is None or value == "" or value != value:
+        return "-"
+    if isinstance(value, str):
+        return value
+    plain = value.item() if hasattr(value, "item") else value
+    return f"{plain:g}" if isinstance(plain, float) else str(plain).lower()

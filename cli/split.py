@@ -1,0 +1,55 @@
+"""`velcodec split`: an archive becomes a folder of shards, without decoding."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from . import options
+from .failures import about
+from .progress import progress
+from .report import count, show_json
+from .sources import Source, short_name
+
+
+@click.command(short_help="Make a folder of shards of an archive.")
+@click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
+@click.argument("target", metavar="FOLDER", type=options.PATH)
+@click.option(
+    "--models-per-shard",
+    type=click.IntRange(min=1),
+    default=5000,
+    show_default=True,
+    metavar="N",
+    help="Models of each shard; the last one has what is left.",
+)
+@options.as_json
+def split(source: Source, target: Path, models_per_shard: int, as_json: bool) -> None:
+    """Split IN.VLAT into archives of N models in a new FOLDER, which opens as one.
+
+    IN.VLAT is a file, a folder of shards or a URL. Nothing is decoded. `velcodec cat FOLDER
+    OUT.VLAT` is the way back.
+
+    \b
+    Example:
+      velcodec split models.vlat shards/ --models-per-shard 10000
+    """
+    import velcodec
+
+    started = time.perf_counter()
+    with about(source, target), progress(short_name(source)) as update:
+        shards = velcodec.split(
+            source, target, models_per_shard=models_per_shard, on_progress=update
+        )
+    seconds = time.perf_counter() - started
+    models, size = sum(one.models for one in shards), sum(one.bytes for one in shards)
+    if as_json:
+        figures = {"archive": source, "folder": target, "shards": len(shards), "models": models}
+        show_json({**figures, "bytes": size, "seconds": seconds})
+        return
+    click.echo(
+        f"{target}: {count(models, 'model')} in {count(len(shards), 'shard')} and {size:,} bytes; "
+        f"{seconds:.1f} s"
+    )

@@ -1,0 +1,129 @@
+"""Which models of an archive are meant: by number, by key, by what its fields say, by a mask."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.archive import Archive
+from velcodec.formats.errors import InputFileError, OptionError
+from velcodec.formats.npy import load_mapped
+from velcodec.listing import check_fields
+
+RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_CONDITION = re.compile(r"([^=<>!]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a field must say: `site = north`, `depth >= 2`. A model without a value has none."""
+
+    field: str
+    relation: str
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """`FIELD=VALUE`, or another of RELATIONS. Raises OptionError."""
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            raise OptionError(f"condition: found {text!r}, expected one such as family=flatvel_a")
+        return cls(*found.groups())
+
+    def holds(self, archive: Archive) -> NDArray[np.bool_]:
+        """Whether it holds, (n,), for each model. Raises OptionError where it cannot be asked."""
+        check_fields(archive, [self.field])
+        column = archive.fields[self.field]
+        compare = RELATIONS[self.relation]
+        if column.dtype == object:
+            if self.relation not in ("=", "!="):
+                raise OptionError(f"field {self.field!r}: holds texts, which are = or != others")
+            return compare(column, self.value).astype(bool)
+        value = self._number(column.dtype == bool)
+        found: NDArray[np.bool_] = compare(column, value) & (column == column)
+        return found
+
+    def _number(self, truth: bool) -> float | bool:
+        try:
+            return _TRUTH[self.value.lower()] if truth else float(self.value)
+        except (KeyError, ValueError):
+            what = "true or false" if truth else "a number"
+            raise OptionError(
+                f"field {self.field!r}: found {self.value!r}, expected {what}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Models by numbers and slices or by keys, in this order, or all of them; of these, those for
+    which every condition holds and the mask is true.
+    """
+
+    models: Sequence[int | slice] = ()
+    keys: Sequence[str] = ()
+    where: Sequence[Condition] = ()
+    mask: NDArray[Any] | None = None
+
+    def numbers(self, archive: Archive) -> Sequence[int]:
+        """Their numbers.
+
+        Raises OptionError for a model that is named twice, a field that is not there or a mask of
+        another length; ModelNumberError, KeyNotFoundError.
+        """
+        named = self._named(archive)
+        conditions: list[NDArray[Any]] = [condition.holds(archive) for condition in self.where]
+        if self.mask is not None:
+            conditions.append(_checked_mask(self.mask, archive))
+        if not conditions:
+            return named
+        kept = np.logical_and.reduce(conditions)
+        return [number for number in named if kept[number]]
+
+    def _named(self, archive: Archive) -> Sequence[int]:
+        parts: list[Iterable[int]] = []
+        for which in self.models:
+            parts.append(archive.select(which) if isinstance(which, slice) else [which])
+        if not self.models and not self.keys:
+            return range(len(archive))
+        if len(parts) == 1 and isinstance(parts[0], range) and not self.keys:
+            return parts[0]
+        found = [archive.index(number) for part in parts for number in part]
+        found += [archive.index(key) for key in self.keys]
+        seen: set[int] = set()
+        for number in found:
+            if number in seen:
+                raise OptionError(f"model {number}: found it twice, expected each model once")
+            seen.add(number)
+        return found
+
+
+def _checked_mask(mask: NDArray[Any], archive: Archive) -> NDArray[np.bool_]:
+    if mask.dtype != bool or mask.shape != (len(archive),):
+        raise OptionError(
+            f"mask: found {mask.dtype} of shape {mask.shape}, expected bool of ({len(archive)},), "
+            "one for each model"
+        )
+    return mask
+
+
+def read_mask(path: Path) -> NDArray[Any]:
+    """The array of a `.npy` file. Raises InputFileError."""
+    try:
+        return np.asarray(load_mapped(path))
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror or error}") from error
