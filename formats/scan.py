@@ -62,8 +62,8 @@ class FoundHeader(FoundSection):
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
     """Every record in order, and the sections that are no headers, all checksums verified.
 
-    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where the bytes end
-    elsewhere than behind a tail: within a record or a section, or before the index.
+    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
+    the bytes end elsewhere than behind a tail: within a record or a section, or before the index.
     """
     for found in walk(stream, name):
         if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):

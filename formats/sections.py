@@ -3,7 +3,8 @@
     00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here
 
 A small type may be passed over by a reader; any other must be understood. Small ones that the
-directory lists are kept on copy. A record never begins with 00. This module knows where a section ends, not what it says.
+directory lists are kept on copy. A record never begins with 00. This module knows where a section
+ends, not what it says.
 """
 
 from __future__ import annotations
