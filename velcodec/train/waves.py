@@ -2,8 +2,8 @@
 
     python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
 
-writes tensors as those of `velcodec/data/waves-1.safetensors`, which `formats/exact/wave_weights.py`
-reads. No published model is read.
+writes tensors as those of `velcodec/data/waves-1.safetensors`, which
+`formats/exact/wave_weights.py` reads. No published model is read.
 """
 
 from __future__ import annotations
@@ -73,11 +73,10 @@ def main() -> None:
     arguments = parser.parse_args()
     models = learn(arguments.models, arguments.seed)
     rounding = 1 << (KEPT_SHIFT - 1)
+    learned = (models.weights, models.which[0], models.side[0])
     tensors = {
         name: np.clip((array + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)
-        for name, array in zip(
-            NAMES, (models.weights, models.which[0], models.side[0]), strict=True
-        )
+        for name, array in zip(NAMES, learned, strict=True)
     }
     arguments.out.write_bytes(save(tensors | {"more": models.more[:, 0].astype(np.int32)}))
 
