@@ -96,7 +96,7 @@ class Archive:
         check(data[8] == 1, f"version {data[8]}")
         pages, later, decoders, *others = find_directory(data)
         check(len(others) <= 1, "a directory of a later version")
-        self.others = []
+        self.others, self.measured = [], False
         for kind, at in zip(others[0][::3], running(others[0][1::3]), strict=True) if others else ():
             check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
             self.others.append((chr(kind), section(data, at, bytes([kind]))))
@@ -134,7 +134,8 @@ class Archive:
         numbers = range(len(self.keys), len(self.payloads))
         keys = msgpack.unpackb(squeezed(page["k"])) if "k" in page else map(str, numbers)
         self.keys += keys
-        self.quality += quality(page["q"]) if "q" in page else [None] * count
+        self.measured |= "q" in page
+        self.quality += quality(page["q"]) if "q" in page else [(0.0, None, None, None)] * count
         columns = {name: column(c, count) for name, c in page.get("f", {}).items()}
         self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
 

@@ -68,7 +68,8 @@ class Decoder:
     """A decoder file: tensors, and `value` at points (P, 2) of a tile, in floating point."""
 
     def __init__(self, tensors, metadata):
-        self.tensors, self.config = tensors, json.loads(metadata["config"])
+        self.tensors, self.metadata = tensors, metadata
+        self.config = json.loads(metadata["config"])
         self.name = self.config["architecture"]
         check(self.name in ("siren-concat", "siren-mixture"), f"unknown decoder {self.name}")
 
