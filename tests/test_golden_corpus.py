@@ -18,7 +18,7 @@ from velcodec.stored import read_record
 
 sys.path.insert(0, str(Path(__file__).parent / "golden"))
 
-from corpus import (  # noqa: E402
+from corpus import (
     GOLDEN,
     LATENTS,
     METADATA,
@@ -117,4 +117,6 @@ def test_the_corpus_has_every_column_and_layout() -> None:
             "zx", "nzx", "n1zx", "xz", "nxz", "n1xz"
         }  # fmt: skip
         assert {layout.units for layout in archive.layouts} == {"m/s", "km/s"}
-        assert np.isin(["<f4", ">f4", "<f8", ">f8", "<i2"], [lay.dtype for lay in archive.layouts]).all()
+        assert np.isin(
+            ["<f4", ">f4", "<f8", ">f8", "<i2"], [lay.dtype for lay in archive.layouts]
+        ).all()

@@ -243,7 +243,7 @@ def fields_archive() -> bytes:
         "source": Source(hashlib.sha256(b"source").digest()),
         "provenance": "drawn",
         "licence": "CC0-1.0",
-        "user": {"crew": 7, "notes": ["α", None, 2.5, {"deep": True}], "blob": b"\x00\xff"},
+        "user": {"crew": 7, "notes": ["\u03b1", None, 2.5, {"deep": True}], "blob": b"\x00\xff"},
     }
     head, payloads = plain(**about)
     stream = io.BytesIO()

@@ -1,6 +1,6 @@
-"""A reader of `.vlat` archives written from the specification alone: docs/format.md and
-docs/format-exact.md. Plain Python and NumPy, with zstandard and msgpack; slow, and nobody's
-dependency. It is what shows that the specification is whole.
+"""A reader of `.vlat` archives that follows docs/format.md and docs/format-exact.md step by step
+and shares no code with velcodec. Plain Python and NumPy, with zstandard and msgpack; slow, and
+nobody's dependency. What it cannot find in those pages is missing there.
 """
 
 import hashlib

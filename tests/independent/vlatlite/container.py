@@ -97,7 +97,9 @@ class Archive:
         pages, later, decoders, *others = find_directory(data)
         check(len(others) <= 1, "a directory of a later version")
         self.others, self.measured = [], False
-        for kind, at in zip(others[0][::3], running(others[0][1::3]), strict=True) if others else ():
+        for kind, at in (
+            zip(others[0][::3], running(others[0][1::3]), strict=True) if others else ()
+        ):
             check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
             self.others.append((chr(kind), section(data, at, bytes([kind]))))
         first = msgpack.unpackb(section(data, 9, b"H"))

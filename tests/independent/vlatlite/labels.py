@@ -28,7 +28,9 @@ POWERS = powers_of_two()
 
 def logits(rows, network, part):
     weights = [network[f"{part}.{name}"].astype(np.int64) for name in ("first", "second", "third")]
-    biases = [network[f"{part}.{name}_bias"].astype(np.int64) for name in ("first", "second", "third")]
+    biases = [
+        network[f"{part}.{name}_bias"].astype(np.int64) for name in ("first", "second", "third")
+    ]
     h = np.maximum(biases[0] + weights[0][rows].sum(axis=0), 0)
     h = np.maximum((biases[1] + h @ weights[1]) // 256, 0)
     return (biases[2] + h @ weights[2]) // 256
@@ -115,7 +117,7 @@ class Labels:
         return np.array(self.values, dtype=np.int64)[np.array(self.columns)].T
 
     def at(self, x, z):
-        return self.columns[x][z] if 0 <= x and 0 <= z < self.nz else NONE
+        return self.columns[x][z] if x >= 0 and 0 <= z < self.nz else NONE
 
     def _sample(self, x, z):
         above = self.at(x, z - 1) if z else self.at(x - 1, 0)
@@ -136,7 +138,7 @@ class Labels:
             label = (above, after, left)[kind]
         elif kind == 3:
             first = [self.at(x - 1, z + 1) if x else NONE, self.at(x - 1, z - 1) if x else NONE]
-            ranked = [label for label in dict.fromkeys(first + self.recent)]
+            ranked = list(dict.fromkeys(first + self.recent))
             ranked = [label for label in ranked if label not in (NONE, above, after, left)]
             label = ranked[self._rank(others)]
         else:
@@ -169,7 +171,9 @@ class Labels:
         for k, column in enumerate(columns):
             distance, follower = layer_end(column, z, above) if column else (0, NONE)
             after = follower if k == 0 else after
-            codes.append(22 if not column else 21 if distance > 40 else clamp(distance, -10, 10) + 10)
+            codes.append(
+                22 if not column else 21 if distance > 40 else clamp(distance, -10, 10) + 10
+            )
         row = begun
         for column in columns[:4]:
             if not column or begun == 0 or row == NONE:
@@ -182,7 +186,9 @@ class Labels:
         codes.append((0 if left == above else 1 if left == after else 2) + 3 * (after == NONE))
         upper = 11
         if self.upper_top > 0 and x > 0:
-            upper = shift_code(self.upper_top, layer_top(columns[0], self.upper_top, self.upper_label))
+            upper = shift_code(
+                self.upper_top, layer_top(columns[0], self.upper_top, self.upper_label)
+            )
         codes.append(upper)
         codes += [self._thickness(column, begun, run, above) for column in columns[:6]]
         least, most = self.thickness[above] if above != NONE else (0, 0)
@@ -237,9 +243,14 @@ class Labels:
         found = logits(FIRST[:count] + codes[:count], self.network, "classes").tolist()
         greatest = max(v for v, p in zip(found, possible, strict=True) if p)
         below = [min(greatest - v, 256 * 20) for v in found]
-        shares = [int(POWERS[b % 256]) >> b // 256 if p else 0 for b, p in zip(below, possible)]
+        shares = [
+            int(POWERS[b % 256]) >> b // 256 if p else 0
+            for b, p in zip(below, possible, strict=True)
+        ]
         spare = (1 << 16) - sum(possible)
-        out = [1 + s * spare // sum(shares) if p else 0 for s, p in zip(shares, possible)]
+        out = [
+            1 + s * spare // sum(shares) if p else 0 for s, p in zip(shares, possible, strict=True)
+        ]
         best = next(j for j in range(7) if possible[j] and found[j] == greatest)
         out[best] += (1 << 16) - sum(out)
         return out
@@ -323,7 +334,13 @@ class Labels:
             down = int(z + 1 < self.nz and column[z + 1] == column[z])
             run = min(1 + min(up, 2) + 3 * down, 5)
         codes.append(run + 6 * clamp(z - self.run_top - 1, 0, 3))
-        alike = (beside == a, corner == a, below == beside, farther == beside, farther_above == corner)
+        alike = (
+            beside == a,
+            corner == a,
+            below == beside,
+            farther == beside,
+            farther_above == corner,
+        )
         codes.append(sum(same << k for k, same in enumerate(alike)))
         return guesses, codes
 
@@ -334,7 +351,9 @@ class Labels:
         codes = [6 * kind + self.bound, *codes, min(bits(n - 1), 12)]
         found = logits(FRESH_FIRST + codes, self.network, "values")
         below = found.max() - found
-        shares = np.where(below >> 8 < 12, POWERS[below & 255] >> (8 + np.minimum(below >> 8, 12)), 0)
+        shares = np.where(
+            below >> 8 < 12, POWERS[below & 255] >> (8 + np.minimum(below >> 8, 12)), 0
+        )
         shares[91] += 1
         about = np.array([clamp(g, low, low + n - 1) for g in guesses])[:, None]
 

@@ -3,7 +3,6 @@
 """
 
 import json
-from functools import cache
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class Axis:
     """n samples under t tiles of T samples."""
 
     def __init__(self, n, t, T):
-        check((t == 1 and T == n) or (t >= 2 and 1 <= T < n and t * T >= n >= t), "tiling")
+        check((t == 1 and n == T) or (t >= 2 and 1 <= T < n and t * T >= n >= t), "tiling")
         k = np.arange(t)
         self.n, self.T = n, T
         self.o = (2 * k * (n - T) + t - 1) // (2 * (t - 1)) if t > 1 else np.zeros(1, int)
@@ -93,7 +92,9 @@ class Decoder:
         h = np.sin(p @ e["first"].T + e["first_bias"])
         for i in range(c["hidden_layers"]):
             driven = (t[f"gate_out.{i}"] * m["gate"][i]) @ t[f"gate_in.{i}"].astype(float)
-            h = np.sin(h @ (t[f"hidden.{i}"] + driven).T + t[f"hidden_bias.{i}"] + m["hidden_bias"][i])
+            h = np.sin(
+                h @ (t[f"hidden.{i}"] + driven).T + t[f"hidden_bias.{i}"] + m["hidden_bias"][i]
+            )
         share = h @ e["logit"].T + e["logit_bias"]
         share = np.exp(share - share.max(axis=1, keepdims=True))
         f = share @ e["level"] / share.sum(axis=1) + h @ e["ramp"]
@@ -179,62 +180,18 @@ def held(values):
     return np.clip(values, -(2.0**24), 2.0**24)
 
 
-ONE = 1 << 96
-"""1.0 while tables are made."""
-
-
-def exponential(x):
-    """e^x, x in units of 1 / ONE."""
-    total, term, k = 0, ONE, 0
-    while term:
-        total, k = total + term, k + 1
-        term = term * x // (ONE * k) if x >= 0 else -(term * -x // (ONE * k))
-    return total
-
-
-def nearest(value, unit):
-    return (2 * value + unit) // (2 * unit)
-
-
-@cache
-def tables():
-    """2^15 sin(2 pi k / 2^14), 2^15 tanh((k - 2^13) / 2^10), 2^20 2^(k / 2^12): nearest integers."""
-
-    def arctangent(n):
-        return sum((-1) ** k * (ONE // ((2 * k + 1) * n ** (2 * k + 1))) for k in range(90))
-
-    turn = 8 * (4 * arctangent(5) - arctangent(239))
-    quarter = []
-    for k in range(4097):
-        x = turn * k >> 14
-        total, term, n = 0, x, 1
-        while term:
-            total += term
-            term = -term * x // ONE * x // (ONE * (n + 1) * (n + 2))
-            n += 2
-        quarter.append(nearest(total * 2**15, ONE))
-    half = quarter + quarter[-2::-1]
-    sines = half[:-1] + [-v for v in half[:-1]]
-    factor, decay, sides = ONE * ONE // exponential(ONE // 512), ONE, []
-    for _ in range(8193):
-        sides.append(nearest((ONE - decay) * 2**15, ONE + decay))
-        decay = decay * factor // ONE
-    sides = [-v for v in sides[:0:-1]] + sides[:-1]
-    ln2 = sum(ONE // (k << k) for k in range(1, 110))
-    step, value, powers = exponential(ln2 >> 12), ONE, []
-    for _ in range(4096):
-        powers.append(nearest(value * 2**20, ONE))
-        value = value * step // ONE
-    return tuple(np.array(table, dtype=np.float64) for table in (sines, sides, powers))
+SINES = np.rint(2**15 * np.sin(np.arange(2**14) * (2 * np.pi / 2**14)))
+SIDES = np.rint(2**15 * np.tanh((np.arange(2**14) - 2**13) / 2**10))
+POWERS = np.rint(2**20 * 2 ** (np.arange(2**12) / 2**12))
 
 
 def sine(turns, unit):
-    return tables()[0][np.floor(turns * (2.0**14 / unit)).astype(np.int64) % 2**14]
+    return SINES[np.floor(turns * (2.0**14 / unit)).astype(np.int64) % 2**14]
 
 
 def tanh(argument, unit):
     place = np.floor(argument * (2.0**10 / unit)).astype(np.int64) + 2**13
-    return tables()[1][np.clip(place, 0, 2**14 - 1)]
+    return SIDES[np.clip(place, 0, 2**14 - 1)]
 
 
 def power(exponent):
@@ -242,4 +199,4 @@ def power(exponent):
     exponent = np.clip(exponent, -40 * 2.0**16, 10 * 2.0**16)
     whole = np.floor(exponent / 2.0**16)
     place = np.floor((exponent - whole * 2.0**16) / 16).astype(np.int64)
-    return np.floor(tables()[2][place] * 2.0**whole)
+    return np.floor(POWERS[place] * 2.0**whole)

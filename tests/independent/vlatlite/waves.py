@@ -111,30 +111,12 @@ FAR = ((SQUARES > 2) & (SQUARES <= 8)).astype(int)
 
 
 def cosines(n):
-    """Rows of the transform's table, in 2^-20: integers of 96 bits all the way."""
-
-    def inverse_tangent(of):
-        term, total, k = (1 << 112) // of, 0, 1
-        while term:
-            total += term // k if k % 4 == 1 else -(term // k)
-            term //= of * of
-            k += 2
-        return total
-
-    angle = (4 * (4 * inverse_tangent(5) - inverse_tangent(239)) >> 16) // (2 * n)
-    square, term, step, k = angle * angle >> 96, 1 << 96, 0, 0
-    while term:
-        step += term if k % 4 == 0 else -term
-        k += 2
-        term = (term * square >> 96) // (k * (k - 1))
-    cosine = [1 << 96, step]
-    while len(cosine) < 4 * n:
-        cosine.append((2 * step * cosine[-1] >> 96) - cosine[-2])
-    norms = [isqrt((m << 192) // n) for m in (1, 2)]
-    rows = [[((2 * i + 1) * k) % (4 * n) for i in range(n)] for k in range(n)]
-    return np.array(
-        [[(cosine[m] * norms[k > 0] + (1 << 171)) >> 172 for m in row] for k, row in enumerate(rows)]
+    """Rows of the transform's table, in 2^-20."""
+    k, i = np.mgrid[:n, :n]
+    table = np.where(k, np.sqrt(2 / n), np.sqrt(1 / n)) * np.cos(
+        (2 * i + 1) * k % (4 * n) * (np.pi / 2 / n)
     )
+    return np.rint(table * 2**20).astype(np.int64)
 
 
 def synthesise(coefficients):
@@ -174,7 +156,10 @@ def coefficients(stream, shape, most, start):
     weights = [[w << 12 for w in row] for row in start["weights"].tolist()]
     mores = [[frequency, 8] for frequency in start["more"].tolist()]
     signs, tails = [[1 << 15, 2] for _ in range(7)], [[1 << 15, 1] for _ in range(49)]
-    q, known = np.zeros((nz + 6, nx + 6), dtype=np.int64), np.zeros((nz + 6, nx + 6), dtype=np.int64)
+    q, known = (
+        np.zeros((nz + 6, nx + 6), dtype=np.int64),
+        np.zeros((nz + 6, nx + 6), dtype=np.int64),
+    )
     recent, chunk = 1 << 12, 0
     for k, (i, j) in enumerate(order):
         if k and k % 32 == 0:
