@@ -10,7 +10,7 @@ import msgpack
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
-from .packed import integer, number, sequence, short_number, unpack_mapping
+from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
 MAX_HEADER_BYTES = 1 << 22
@@ -18,6 +18,8 @@ MAX_LAYOUTS = 1 << 16
 MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
+KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -74,8 +76,9 @@ class Layout:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layout:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+        """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
+            check_keys(data, LAYOUT_KEYS, "layout")
             nz, nx = (integer(v) for v in sequence(data["s"]))
             dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
             x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
@@ -98,7 +101,8 @@ class Header:
 
     `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
     records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
-    `exact` is there where records may have exact streams.
+    `exact` is there where records may have exact streams; `extra` holds keys that a later version
+    has and that may be passed over: they are kept.
     """
 
     decoder_hash: bytes
@@ -111,6 +115,7 @@ class Header:
     licence: str = ""
     user: Mapping[str, Any] = field(default_factory=dict)
     exact: ExactCoding | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         hashes = [("decoder hash", self.decoder_hash)]
@@ -153,11 +158,14 @@ class Header:
         ):
             if value:
                 data[key] = value
-        return data
+        return data | dict(self.extra)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Header:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+        """The inverse of `to_dict`. Raises CorruptError, and UnknownFeatureError for a key that is
+        not known and may not be passed over.
+        """
+        check_keys(values, KEYS, "header")
         try:
             layouts = tuple(Layout.from_dict(layout) for layout in sequence(values["l"]))
             return cls(
@@ -171,6 +179,7 @@ class Header:
                 values.get("r", ""),
                 values.get("m", {}),
                 ExactCoding.from_dict(values["e"]) if "e" in values else None,
+                {key: value for key, value in values.items() if key not in KEYS},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
@@ -199,7 +208,7 @@ class Header:
 
     @classmethod
     def from_bytes(cls, data: bytes, first: Header | None = None) -> Header:
-        """The inverse of `to_bytes`. Raises `CorruptError`."""
+        """The inverse of `to_bytes`. Raises CorruptError, UnknownFeatureError."""
         values = unpack_mapping(data, "header")
         if first is not None:
             merged = first.to_dict() | values

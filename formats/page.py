@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from .columns import Column, expand, pack_column, squeeze, take_fields, unpack_column
 from .errors import CorruptError, OptionError
-from .packed import integer, sequence, unpack_mapping, unpack_texts
+from .packed import check_keys, integer, sequence, unpack_mapping, unpack_texts
 from .quality import COLUMNS
 
+KEYS = ("x", "w", "r", "k", "q", "f")
 RECORD_CHECKSUM_BYTES = 2
 MIN_RECORD_BYTES = 3
 MAX_KEY_BYTES = 1024
@@ -132,13 +133,15 @@ def entry_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 class StoredPage:
     """A page as it stands in a file; parts are unpacked when asked for.
 
-    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most;
-    the other parts raise it when they are asked for.
+    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most,
+    and UnknownFeatureError for a part that must be known; the other parts raise CorruptError when
+    they are asked for.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
         self._place = place
         self._data = unpack_mapping(body, place)
+        check_keys(self._data, KEYS, place)
         self._columns: dict[str, Column] = {}
         try:
             self.lengths, runs = self._read_lengths(most)

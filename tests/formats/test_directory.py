@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from velcodec.formats.directory import Directory, PageEntry
 from velcodec.formats.errors import CorruptError
-from velcodec.formats.sections import Place
+from velcodec.formats.sections import KNOWN, Place
 
 END = 1 << 40
+OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda k: k not in KNOWN)
 PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
 PAGES = st.builds(PageEntry, PLACES, st.integers(0, END), st.integers(1, 1 << 20))
+
+OTHERS = st.tuples(OTHER_KINDS, PLACES)
 
 
 def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -24,7 +27,7 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 
 @settings(deadline=None)
-@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES)))
+@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES), some(OTHERS)))
 def test_any_directory_comes_back(own: Directory) -> None:
     found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
     assert found == own
@@ -47,7 +50,10 @@ REFUSED: dict[str, bytes] = {
     "no compression that is known": b"\x05\x93\x90\x90\x90",
     "a mapping": b"\x00\x80",
     "two arrays": packed([], []),
-    "four arrays": packed([], [], [], []),
+    "two numbers for another section": packed([], [], [], [120, 9]),
+    "a page among other sections": packed([], [], [], [ord("P"), 9, 9]),
+    "another section of no letter": packed([], [], [], [256, 9, 9]),
+    "another section beyond the end": packed([], [], [], [ord("x"), 990, 11]),
     "numbers for arrays": packed(1, 2, 3),
     "texts in arrays": packed(["9"] * 4, [], []),
     "fractions": packed([9.0] * 4, [], []),
