@@ -33,8 +33,10 @@ def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
 
 def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) -> None:
     """Raise UnknownFeatureError for a key that is not known and may not be passed over: one that
-    begins with anything but a small letter of ASCII.
+    begins with anything but a small letter of ASCII. Raises TypeError for what is no mapping.
     """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"found {type(values).__name__}, expected a mapping")
     for key in values:
         if key not in known and not "a" <= key[:1] <= "z":
             raise UnknownFeatureError(

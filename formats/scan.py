@@ -127,14 +127,15 @@ def _section(ahead: _Ahead) -> FoundSection:
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
     place = f"{ahead.name}: section {kind!r} at byte {at}"
-    if kind and is_critical(kind) and kind not in KNOWN:
+    body, end = section_size(kind, start, place)
+    data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
+    check_section(data, place)
+    # Only now: a type that was altered is damage, not a feature.
+    if is_critical(kind) and kind not in KNOWN:
         raise UnknownFeatureError(
             f"{place}: found a type that this reader does not know and must: a later version may "
             "read it"
         )
-    body, end = section_size(kind, start, place)
-    data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
-    check_section(data, place)
     return FoundSection(kind, data[body:end], at, ahead.at)
 
 

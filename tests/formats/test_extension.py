@@ -14,6 +14,7 @@ import pytest
 from builders import archive, header
 
 from velcodec.formats.append import append_to
+from velcodec.formats.columns import unpack_column
 from velcodec.formats.copying import copy_records
 from velcodec.formats.directory import Directory
 from velcodec.formats.errors import OptionError, UnknownFeatureError, VersionError
@@ -240,3 +241,24 @@ def test_an_unknown_coder_is_refused() -> None:
     coding = ExactCoding.from_dict(EXACT)
     with pytest.raises(UnknownFeatureError, match="coder: found 3, expected 0 to 2"):
         decode_exact(ExactStream(0, 3, b""), coding, (3, 4), np.dtype("<f4"))
+
+
+@pytest.mark.parametrize("packed", [["<f2", b"\x00abcd"], ["|O", b"\x00ab"], ["z", 2, b"\x00"]])
+def test_an_unknown_form_of_a_column_is_refused_when_it_is_asked_for(packed: list[Any]) -> None:
+    body = msgpack.packb({"x": b"\x00\x05\x05", "f": {"a": packed, "b": ["|u1", b"\x00\x01\x02"]}})
+    page = StoredPage(body, 9, "page")
+    column = page.field("b")
+    assert column is not None
+    assert column.tolist() == [1, 2]
+    with pytest.raises(UnknownFeatureError, match=r"page: field 'a': found dtype '.*', expected"):
+        page.field("a")
+
+
+def test_an_unknown_compression_is_refused() -> None:
+    for read in (
+        lambda: StoredPage(msgpack.packb({"x": b"\x02\x05\x05"}), 9, "page"),
+        lambda: unpack_column(["|u1", b"\x07ab"], 2, "page"),
+        lambda: Directory.from_bytes(b"\x05\x93\x90\x90\x90", 1000, "page"),
+    ):
+        with pytest.raises(UnknownFeatureError, match=r"page.*: column: found compression \d"):
+            read()
