@@ -64,4 +64,3 @@ def _close(writer: VlatWriter, path: Path) -> None:
         writer.close()
     except OSError as error:
         raise OutputPathError(f"{path}: {error.strerror}") from error
-

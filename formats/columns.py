@@ -120,7 +120,10 @@ def pack_column(column: Column) -> list[Any]:
 
 
 def unpack_column(data: Any, count: int, place: str) -> Column:
-    """The inverse of `pack_column` for `count` records. Raises CorruptError, UnknownFeatureError."""
+    """The inverse of `pack_column` for `count` records.
+
+    Raises CorruptError, UnknownFeatureError.
+    """
     try:
         kind, *parts = sequence(data)
         if kind == TEXT:

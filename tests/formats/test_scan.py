@@ -18,6 +18,7 @@ from velcodec.formats.errors import (
     CorruptError,
     NotVlatError,
     TruncatedError,
+    UnknownFeatureError,
     VelcodecError,
     VersionError,
 )
