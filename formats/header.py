@@ -175,8 +175,9 @@ class Header:
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
 
-    def to_bytes(self, first: Header | None = None) -> bytes:
-        """Msgpack; where the archive's `first` header is given, only what differs from it.
+    def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:
+        """Msgpack; where the archive's `first` header is given, only what differs from it, and the
+        header's own `number`.
 
         Raises `OptionError` for what msgpack cannot hold or a reader would not take.
         """
@@ -186,8 +187,8 @@ class Header:
             gone = {key: None for key in before if key not in data}
             data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
         try:
-            packed: bytes = msgpack.packb(data)
-            if Header.from_bytes(packed, first) != self and first is not None:
+            packed: bytes = msgpack.packb(data | {"b": number} if number else data)
+            if Header.from_bytes(packed, first, number) != self and first is not None:
                 raise ValueError("expected values that come back as they were")
         except (TypeError, ValueError, OverflowError, CorruptError) as error:
             raise OptionError(f"metadata: {error}") from error
@@ -198,9 +199,14 @@ class Header:
         return packed
 
     @classmethod
-    def from_bytes(cls, data: bytes, first: Header | None = None) -> Header:
-        """The inverse of `to_bytes`. Raises `CorruptError`."""
+    def from_bytes(cls, data: bytes, first: Header | None = None, number: int = 0) -> Header:
+        """The inverse of `to_bytes`. Raises `CorruptError`, also for the header of another number:
+        records under it would be decoded wrongly.
+        """
         values = unpack_mapping(data, "header")
+        found = values.pop("b", 0)
+        if found != number or isinstance(found, bool):
+            raise CorruptError(f"header: found the one of number {found!r}, expected {number}")
         if first is not None:
             merged = first.to_dict() | values
             values = {key: value for key, value in merged.items() if value is not None}

@@ -27,7 +27,7 @@ from .errors import (
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
-from .page import MIN_RECORD_BYTES, RECORD_CHECKSUM_BYTES, QualityCodes, StoredPage
+from .page import MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
     DECODER,
@@ -197,7 +197,7 @@ class VlatReader:
                 )
             try:
                 first = None if number == 0 else self.header
-                found = Header.from_bytes(section.body, first)
+                found = Header.from_bytes(section.body, first, number)
             except CorruptError as error:
                 raise CorruptError(f"{self.name}: {error}") from error
             self._headers[number] = found
@@ -210,19 +210,21 @@ class VlatReader:
                 self._pages.move_to_end(number)
                 return page
         entry = self.directory.pages[number]
-        page = self._read_page(entry)
+        page = self._read_page(entry, self._ends[number] - entry.count)
         with self._lock:
             self._pages[number] = page
             if len(self._pages) > PAGES_KEPT:
                 self._pages.popitem(last=False)
         return page
 
-    def _read_page(self, entry: PageEntry) -> StoredPage:
+    def _read_page(self, entry: PageEntry, first: int) -> StoredPage:
         section = self._section(entry.place, PAGE, "index")
         room = self.end - entry.records_at
         page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
         if len(page) != entry.count:
             raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
+        if page.first != first:
+            raise self._fail("index", f"found the page of record {page.first}, not of {first}")
         if page.span > room:
             raise self._fail("index", f"found records of {page.span} bytes in {room}")
         return page
@@ -277,12 +279,12 @@ class VlatReader:
         length = int(page.lengths[row])
         prefix = encode_varint(length + 1)
         at = entry.records_at + int(page.places[row])
-        size = len(prefix) + length + RECORD_CHECKSUM_BYTES
+        size = len(prefix) + length + checksum_bytes(length)
         data = self._source.read_at(at, size, f"record {number}")
-        payload = data[len(prefix) : -RECORD_CHECKSUM_BYTES]
+        payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+        if data[len(prefix) + length :] != record_checksum(number, payload):
             raise self._fail(f"record {number}", "checksum does not match: the file was altered")
         return payload
 
