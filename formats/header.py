@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgpack
@@ -135,6 +136,11 @@ class Header:
         if not isinstance(self.user, Mapping):
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
 
+    @cached_property
+    def most_samples(self) -> int:
+        """Samples of the largest layout."""
+        return max(layout.nz * layout.nx for layout in self.layouts)
+
     def to_dict(self) -> dict[str, Any]:
         """Short keys; what is empty is left out."""
         data: dict[str, Any] = {
@@ -156,21 +162,43 @@ class Header:
         return data
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Header:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+    def from_dict(cls, values: Mapping[str, Any], first: Header | None = None) -> Header:
+        """The inverse of `to_dict`, of what differs from `first` where that is given: a key with
+        the value None is absent. Raises `CorruptError`.
+        """
+        own = values
+        if first is not None:
+            own = {key: value for key, value in values.items() if value is not None}
+        gone = values.keys() - own.keys()
+
+        def part(key: str, make: Callable[[Any], Any], otherwise: Callable[[Header], Any]) -> Any:
+            # What a later header shares with the first is not made again: thousands may.
+            if first is None or key in values:
+                return make(own[key])
+            return otherwise(first)
+
+        def option(key: str, default: Any, otherwise: Callable[[Header], Any]) -> Any:
+            if key in own:
+                return own[key]
+            return default if first is None or key in gone else otherwise(first)
+
         try:
-            layouts = tuple(Layout.from_dict(layout) for layout in sequence(values["l"]))
+            exact = option("e", None, lambda header: header.exact)
             return cls(
-                values["h"],
-                values["n"],
-                layouts,
-                TileCoding.from_list(values["c"]),
-                values.get("i", False),
-                Source(values.get("f")),
-                values.get("p", ""),
-                values.get("r", ""),
-                values.get("m", {}),
-                ExactCoding.from_dict(values["e"]) if "e" in values else None,
+                part("h", lambda value: value, lambda header: header.decoder_hash),
+                part("n", lambda value: value, lambda header: header.decoder_name),
+                part(
+                    "l",
+                    lambda value: tuple(Layout.from_dict(layout) for layout in sequence(value)),
+                    lambda header: header.layouts,
+                ),
+                part("c", TileCoding.from_list, lambda header: header.coding),
+                option("i", False, lambda header: header.tiled),
+                Source(option("f", None, lambda header: header.source.sha256)),
+                option("p", "", lambda header: header.provenance),
+                option("r", "", lambda header: header.licence),
+                option("m", {}, lambda header: header.user),
+                ExactCoding.from_dict(exact) if "e" in own else exact,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
@@ -207,7 +235,4 @@ class Header:
         found = values.pop("b", 0)
         if found != number or isinstance(found, bool):
             raise CorruptError(f"header: found the one of number {found!r}, expected {number}")
-        if first is not None:
-            merged = first.to_dict() | values
-            values = {key: value for key, value in merged.items() if value is not None}
-        return cls.from_dict(values)
+        return cls.from_dict(values, first)

@@ -29,10 +29,12 @@ single bits.
 MIN_RECORD_BYTES = 3
 MAX_KEY_BYTES = 1024
 MAX_RECORD_BYTES = 1 << 31
-MAX_KEYS_BYTES = 1 << 28
+MAX_KEYS_BYTES = 1 << 26
 MAX_FIELDS = 256
 MAX_FIELD_NAME_BYTES = 256
-MAX_PAGE_RECORDS = 1 << 20
+MAX_PAGE_RECORDS = 1 << 16
+MAX_PAGE_VALUES = 3 * MAX_PAGE_RECORDS + (1 << 14)
+"""Values in a page's mapping: three for each of its runs, some for each of its fields."""
 
 QualityCodes = NDArray[np.uint8]
 """Codes of measured quality, (4, records); see `quality`."""
@@ -152,7 +154,7 @@ class StoredPage:
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
         self._place = place
-        self._data = unpack_mapping(body, place)
+        self._data = unpack_mapping(body, place, MAX_PAGE_VALUES)
         self._columns: dict[str, Column] = {}
         try:
             self.first = integer(self._data.get("b", 0))
@@ -243,6 +245,10 @@ class StoredPage:
         found = self._data.get("f", {})
         if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             raise CorruptError(f"{self._place}: fields: expected a mapping with text keys")
+        if len(found) > MAX_FIELDS:
+            raise CorruptError(
+                f"{self._place}: fields: found {len(found)}, expected at most {MAX_FIELDS}"
+            )
         return tuple(found)
 
     def field(self, name: str) -> Column | None:

@@ -26,6 +26,9 @@ LABELS, NUMBERS, WAVES = range(3)
 """Coders known, of as many as a record can tell apart."""
 
 MAX_DOMAINS = 1 << 10
+MAX_VALUES = 1 << 16
+"""Values of all palettes together."""
+
 MAX_NETWORK = 1 << 16
 
 MOST_LABELLED = 0.9
@@ -48,6 +51,11 @@ class ExactCoding:
         if not 1 <= len(self.domains) <= MAX_DOMAINS:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
+            )
+        values = sum(len(domain.values) for domain in self.domains)
+        if values > MAX_VALUES:
+            raise CorruptError(
+                f"exact coding: found {values} values in palettes, expected at most {MAX_VALUES}"
             )
 
     def to_dict(self) -> dict[str, Any]:

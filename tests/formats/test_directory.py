@@ -16,7 +16,17 @@ from velcodec.formats.sections import Place
 
 END = 1 << 40
 PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
-PAGES = st.builds(PageEntry, PLACES, st.integers(0, END), st.integers(1, 1 << 20))
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> tuple[PageEntry, ...]:
+    """Pages anywhere, of records that follow each other."""
+    found, behind = [], 0
+    for _ in range(draw(st.integers(0, 12))):
+        at, count = behind + draw(st.integers(0, END // 32)), draw(st.integers(1, 1 << 20))
+        found.append(PageEntry(draw(PLACES), at, count))
+        behind = at + 3 * count
+    return tuple(found)
 
 
 def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -24,7 +34,7 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 
 @settings(deadline=None)
-@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES)))
+@given(st.builds(Directory, some(PLACES), pages(), some(PLACES)))
 def test_any_directory_comes_back(own: Directory) -> None:
     found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
     assert found == own
@@ -60,6 +70,10 @@ REFUSED: dict[str, bytes] = {
     "a page of no record": packed([9, 9, 9, 0], [], []),
     "a page of more records than bytes": packed([9, 9, 9, 1001], [], []),
     "records beyond the end": packed([9, 9, 1001, 1], [], []),
+    "more records than there is room for": packed([9, 9, 9, 331], [], []),
+    "records twice": packed([9, 20, 5, 5, 9, 0, 9, 9], [], []),
+    "records one within the others": packed([9, 20, 5, 5, 9, 26, 9, 9], [], []),
+    "texts of its own type": b"\x00\x93\xd4\x01\x00\x90\x90",
     "a header beyond the end": packed([], [1 << 63, 9], []),
     "a decoder beyond the end": packed([], [], [9, 1 << 63]),
     "and more": packed([], [], []) + b"\xc0",
