@@ -11,7 +11,7 @@ import msgpack
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
-from .packed import integer, number, sequence, short_number, unpack_mapping
+from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
 MAX_HEADER_BYTES = 1 << 22
@@ -19,6 +19,8 @@ MAX_LAYOUTS = 1 << 16
 MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
+KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -75,8 +77,9 @@ class Layout:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layout:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+        """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
+            check_keys(data, LAYOUT_KEYS, "layout")
             nz, nx = (integer(v) for v in sequence(data["s"]))
             dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
             x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
@@ -99,7 +102,8 @@ class Header:
 
     `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
     records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
-    `exact` is there where records may have exact streams.
+    `exact` is there where records may have exact streams; `extra` holds keys that a later version
+    has and that may be passed over: they are kept.
     """
 
     decoder_hash: bytes
@@ -112,6 +116,7 @@ class Header:
     licence: str = ""
     user: Mapping[str, Any] = field(default_factory=dict)
     exact: ExactCoding | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         hashes = [("decoder hash", self.decoder_hash)]
@@ -159,13 +164,15 @@ class Header:
         ):
             if value:
                 data[key] = value
-        return data
+        return data | dict(self.extra)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], first: Header | None = None) -> Header:
         """The inverse of `to_dict`, of what differs from `first` where that is given: a key with
-        the value None is absent. Raises `CorruptError`.
+        the value None is absent. Raises CorruptError, and UnknownFeatureError for a key that is not
+        known and may not be passed over.
         """
+        check_keys(values, KEYS, "header")
         own = values
         if first is not None:
             own = {key: value for key, value in values.items() if value is not None}
@@ -184,6 +191,10 @@ class Header:
 
         try:
             exact = option("e", None, lambda header: header.exact)
+            extra = {key: value for key, value in own.items() if key not in KEYS}
+            if first is not None:
+                kept = {key: value for key, value in first.extra.items() if key not in gone}
+                extra = kept | extra
             return cls(
                 part("h", lambda value: value, lambda header: header.decoder_hash),
                 part("n", lambda value: value, lambda header: header.decoder_name),
@@ -199,6 +210,7 @@ class Header:
                 option("r", "", lambda header: header.licence),
                 option("m", {}, lambda header: header.user),
                 ExactCoding.from_dict(exact) if "e" in own else exact,
+                extra,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
@@ -228,8 +240,8 @@ class Header:
 
     @classmethod
     def from_bytes(cls, data: bytes, first: Header | None = None, number: int = 0) -> Header:
-        """The inverse of `to_bytes`. Raises `CorruptError`, also for the header of another number:
-        records under it would be decoded wrongly.
+        """The inverse of `to_bytes`. Raises CorruptError, also for the header of another number:
+        records under it would be decoded wrongly; and UnknownFeatureError.
         """
         values = unpack_mapping(data, "header")
         found = values.pop("b", 0)

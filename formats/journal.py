@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .directory import Directory, PageEntry
-from .errors import CorruptError, LockedError, OutputPathError, TruncatedError
+from .errors import CorruptError, LockedError, TruncatedError
 from .header import Header
 from .page import StoredPage
 from .scan import FoundHeader, FoundRecord, walk
 from .sections import DECODER, DIRECTORY, PAGE, Place, is_critical
+from .unbuffered import Unbuffered
 from .vlat import START, pack_entry
 from .writer import VlatWriter
 
@@ -115,11 +116,7 @@ def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]
     One that is empty in the end is removed. Raises LockedError while another process writes it,
     OutputPathError where it cannot be written.
     """
-    try:
-        stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-    except OSError as error:
-        raise OutputPathError(f"{path}: {error.strerror}") from error
-    with stream:
+    with Unbuffered(path, create=True) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -6,11 +6,12 @@ the promise; `unpack_mapping` looks first. It knows nothing of what the fields m
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgpack
 
-from .errors import CorruptError
+from .errors import CorruptError, UnknownFeatureError
 
 # Lead bytes whose length or count stands in the next 1, 2 or 4 bytes (big-endian).
 _BYTES_FOLLOW = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
@@ -30,6 +31,20 @@ def unpack_mapping(data: bytes, place: str, most: int = MAX_VALUES) -> dict[str,
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
     return values
+
+
+def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """Raise UnknownFeatureError for a key that is not known and may not be passed over: one that
+    begins with anything but a small letter of ASCII. Raises TypeError for what is no mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"found {type(values).__name__}, expected a mapping")
+    for key in values:
+        if key not in known and not "a" <= key[:1] <= "z":
+            raise UnknownFeatureError(
+                f"{place}: found the key {key!r}, which this reader does not know and must: "
+                "a later version may read it"
+            )
 
 
 def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from .columns import Column, expand, pack_column, squeeze, take_fields, unpack_column
 from .errors import CorruptError, OptionError
-from .packed import integer, sequence, unpack_mapping, unpack_texts
+from .packed import check_keys, integer, sequence, unpack_mapping, unpack_texts
 from .quality import COLUMNS
 
+KEYS = ("b", "x", "w", "r", "k", "q", "f")
 SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES = 2, 4
 LONG_RECORD_BYTES = 1 << 10
 """Payloads from here on have a checksum of four bytes: of a longer one, two bytes would miss some
@@ -148,13 +149,15 @@ def checksum_bytes(length: int) -> int:
 class StoredPage:
     """A page as it stands in a file; parts are unpacked when asked for.
 
-    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most;
-    the other parts raise it when they are asked for.
+    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most,
+    and UnknownFeatureError for a part that must be known; the other parts raise CorruptError when
+    they are asked for.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
         self._place = place
         self._data = unpack_mapping(body, place, MAX_PAGE_VALUES)
+        check_keys(self._data, KEYS, place)
         self._columns: dict[str, Column] = {}
         try:
             self.first = integer(self._data.get("b", 0))

@@ -24,6 +24,7 @@ from .errors import (
     KeyNotFoundError,
     NotVlatError,
     TruncatedError,
+    UnknownFeatureError,
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
@@ -36,6 +37,7 @@ from .sections import (
     PAGE,
     Place,
     Section,
+    is_critical,
     read_section,
 )
 from .source import ByteSource
@@ -71,6 +73,7 @@ class RecordReader(Protocol):
     def header_of(self, number: int) -> Header: ...
     def header_number(self, number: int) -> int: ...
     def embedded_decoders(self) -> list[bytes]: ...
+    def ancillary(self) -> list[tuple[bytes, bytes]]: ...
     def columns_of(self, numbers: Sequence[int]) -> Columns: ...
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]: ...
     def key_index(self, key: str) -> int: ...
@@ -97,8 +100,8 @@ class VlatReader:
     """One archive. Opening it reads the signature, the first header and the directory.
 
     Where the end of the file is no tail, the last one before it counts: what follows is an
-    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError, TruncatedError,
-    CorruptError, InputFileError.
+    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError,
+    UnknownFeatureError, TruncatedError, CorruptError, InputFileError.
     """
 
     def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
@@ -110,6 +113,7 @@ class VlatReader:
         try:
             self._check_start()
             self.directory, self.end = self._find_directory()
+            self._check_others()
             self.header = self._header(0)
         except BaseException:
             self._source.close()
@@ -158,6 +162,15 @@ class VlatReader:
         section = self._section(Place(where, size), DIRECTORY, "directory")
         return Directory.from_bytes(section.body, where, source.name)
 
+    def _check_others(self) -> None:
+        """Raise UnknownFeatureError for a section that must be understood and is not known."""
+        for kind, place in self.directory.others:
+            if is_critical(kind):
+                raise UnknownFeatureError(
+                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that this "
+                    "reader does not know and must: a later version may read it"
+                )
+
     def _tails_before(self, end: int) -> Iterator[int]:
         """Ends of what looks like a tail, from the last on."""
         overlap = len(END_SIGNATURE) - 1
@@ -195,8 +208,8 @@ class VlatReader:
             try:
                 first = None if number == 0 else self.header
                 found = Header.from_bytes(section.body, first, number)
-            except CorruptError as error:
-                raise CorruptError(f"{self.name}: {error}") from error
+            except (CorruptError, UnknownFeatureError) as error:
+                raise type(error)(f"{self.name}: {error}") from error
             self._headers[number] = found
         return found
 
@@ -247,6 +260,13 @@ class VlatReader:
         return [
             self._section(place, DECODER, "embedded decoder").body
             for place in self.directory.decoders
+        ]
+
+    def ancillary(self) -> list[tuple[bytes, bytes]]:
+        """Type and body of every ancillary section that the directory lists: copies keep them."""
+        return [
+            (kind, self._section(place, kind, f"section {kind!r}").body)
+            for kind, place in self.directory.others
         ]
 
     # Records
@@ -466,6 +486,11 @@ def check_start(start: bytes, name: str) -> None:
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
         raise TruncatedError(f"{name}: version: found the end of the file")
+    if start[-1] == 0:
+        raise VersionError(
+            f"{name}: format version: found 0, expected {VERSION}: written before the format was "
+            "settled, which no later version reads"
+        )
     if start[-1] != VERSION:
         raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .errors import CorruptError, TruncatedError
+from .errors import CorruptError, TruncatedError, UnknownFeatureError
 from .header import MAX_HEADER_BYTES, Header
 from .page import MAX_RECORD_BYTES, checksum_bytes
 from .reader import check_start
@@ -62,8 +62,8 @@ class FoundHeader(FoundSection):
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
     """Every record in order, and the sections that are no headers, all checksums verified.
 
-    Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end
-    elsewhere than behind a tail: within a record or a section, or before the index.
+    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
+    the bytes end elsewhere than behind a tail: within a record or a section, or before the index.
     """
     for found in walk(stream, name):
         if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):
@@ -112,8 +112,8 @@ def _header(section: FoundSection, known: list[Header], name: str) -> Header:
         raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
     try:
         return Header.from_bytes(section.body, known[0] if known else None, len(known))
-    except CorruptError as error:
-        raise CorruptError(f"{name}: {error}") from error
+    except (CorruptError, UnknownFeatureError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
@@ -127,11 +127,15 @@ def _section(ahead: _Ahead) -> FoundSection:
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
     place = f"{ahead.name}: section {kind!r} at byte {at}"
-    if kind and is_critical(kind) and kind not in KNOWN:
-        raise CorruptError(f"{place}: found a type that this reader does not know")
     body, end = section_size(kind, start, place)
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
     check_section(data, place)
+    # Only now: a type that was altered is damage, not a feature.
+    if is_critical(kind) and kind not in KNOWN:
+        raise UnknownFeatureError(
+            f"{place}: found a type that this reader does not know and must: a later version may "
+            "read it"
+        )
     return FoundSection(kind, data[body:end], at, ahead.at)
 
 

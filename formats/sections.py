@@ -2,8 +2,9 @@
 
     00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here
 
-A small type may be passed over by a reader; any other must be understood. A record never begins
-with 00. This module knows where a section ends, not what it says.
+A small type may be passed over by a reader; any other must be understood. Small ones that the
+directory lists are kept on copy. A record never begins with 00. This module knows where a section
+ends, not what it says.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def pack_section(kind: bytes, body: bytes) -> bytes:
 
 def is_critical(kind: bytes) -> bool:
     """Whether a reader that does not know this type cannot go on."""
-    return not kind.islower()
+    return not b"a" <= kind <= b"z"
 
 
 def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from .page import LONG_CHECKSUM_BYTES, checksum_bytes
 from .varint import encode_varint
 
 SIGNATURE = b"\x89VLT\r\n\x1a\n"
-VERSION = 0
+VERSION = 1
 START = SIGNATURE + bytes([VERSION])
 END_SIGNATURE = b"vlt\n"
 TAIL_BYTES = 4 + len(END_SIGNATURE)

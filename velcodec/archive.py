@@ -352,8 +352,8 @@ class Archive:
         samples without a latent has its native grid alone; with `interpolate` other resolutions are
         linear between its samples. Raises ResolutionError (below 1, or more than 100 million
         samples in all, or in one model, without `allow_large`), MixedShapesError (native grids,
-        dtypes, units or orders that differ), NoLatentError, MissingDecoderError, CorruptError, ModelNumberError,
-        KeyNotFoundError, OptionError (neither number nor key).
+        dtypes, units or orders that differ), NoLatentError, MissingDecoderError, CorruptError,
+        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)

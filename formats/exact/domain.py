@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from ..errors import CorruptError
+from ..errors import CorruptError, UnknownFeatureError
 from ..packed import integer, number, sequence, short_number
 
 Int64 = NDArray[np.int64]
@@ -52,7 +52,7 @@ class Domain:
 
     def __post_init__(self) -> None:
         if self.kind not in (EVEN, ORDERED, RAW, PALETTE):
-            raise CorruptError(f"domain: kind: found {self.kind}, expected 0 to 3")
+            raise UnknownFeatureError(f"domain: kind: found {self.kind}, expected 0 to 3")
         if len(self.values) != (self.span if self.kind == PALETTE else 0):
             raise CorruptError(f"domain: found {len(self.values)} values, expected {self.span}")
         rising = all(a < b for a, b in pairwise(self.values))
@@ -105,7 +105,7 @@ class Domain:
 
     @classmethod
     def from_list(cls, data: Any) -> Domain:
-        """The inverse of `to_list`. Raises CorruptError."""
+        """The inverse of `to_list`. Raises CorruptError, UnknownFeatureError."""
         try:
             kind, base, step, span, bound = sequence(data)
             if kind == PALETTE:

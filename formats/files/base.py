@@ -281,6 +281,11 @@ class Models:
             first += len(part)
         return Models(tuple(found))
 
+    def without_keys(self) -> Models:
+        """The same models, of which no file says what they are called."""
+        forms = ((part, replace(part.form, keys=None)) for part in self.parts)
+        return Models(tuple(replace(part, form=form) for part, form in forms))
+
     def sha256(self) -> bytes:
         """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""
         files = {part.path: part for part in self.parts}
