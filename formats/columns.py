@@ -19,7 +19,7 @@ from .packed import integer, sequence, unpack_texts
 
 COMPRESSION_LEVEL = 19
 MAX_TEXT_BYTES = 4096
-MAX_TEXTS_BYTES = 1 << 27
+MAX_TEXTS_BYTES = 1 << 26
 NUMBERS = ("<f8", "<f4", "<i8", "<i4", "<i2", "<u8", "<u4", "<u2", "|i1", "|u1", "|b1")
 TEXT = "t"
 

@@ -10,6 +10,7 @@ import msgpack
 from .columns import expand, squeeze
 from .errors import CorruptError, UnknownFeatureError
 from .packed import integer, sequence, unpack_array
+from .page import MIN_RECORD_BYTES
 from .sections import KNOWN, MAX_SECTION_BYTES, Place
 
 BYTES_OF_SPAN = 4
@@ -65,7 +66,7 @@ class Directory:
         place = f"{name}: directory"
         packed = expand(body, min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * max(0, end)), place)
         try:
-            lists = unpack_array(packed, place)
+            lists = unpack_array(packed, place, 5 + max(0, end))
             if len(lists) > 4:
                 raise UnknownFeatureError(
                     f"{place}: found {len(lists)} arrays, expected 3 or 4: a later version may "
@@ -83,8 +84,13 @@ class Directory:
         for where in places:
             if where.at < 0 or where.size < 0 or where.at + where.size > end:
                 raise CorruptError(f"{place}: found {where}, expected it before byte {end}")
+        # Records follow each other, so that nothing is counted, or read, twice.
+        behind = 0
         for page in pages:
-            if not (0 <= page.records_at <= end and 1 <= page.count <= end):
+            if not (page.count >= 1 and behind <= page.records_at <= end):
+                raise CorruptError(f"{place}: found {page}, expected it from byte {behind} on")
+            behind = page.records_at + page.count * MIN_RECORD_BYTES
+            if behind > end:
                 raise CorruptError(f"{place}: found {page}, expected its records before {end}")
         return found
 

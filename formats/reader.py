@@ -28,7 +28,7 @@ from .errors import (
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
-from .page import MIN_RECORD_BYTES, RECORD_CHECKSUM_BYTES, QualityCodes, StoredPage
+from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
     DECODER,
@@ -188,10 +188,7 @@ class VlatReader:
     # Headers, pages and what else the directory leads to
 
     def _section(self, place: Place, kind: bytes, what: str) -> Section:
-        section = read_section(self._source, place.at, kind, what)
-        if section.end - section.at != place.size:
-            raise self._fail(what, f"found {section.end - section.at} bytes, expected {place.size}")
-        return section
+        return read_section(self._source, place.at, kind, what, place.size)
 
     def _header(self, number: int) -> Header:
         found = self._headers.get(number)
@@ -210,7 +207,7 @@ class VlatReader:
                 )
             try:
                 first = None if number == 0 else self.header
-                found = Header.from_bytes(section.body, first)
+                found = Header.from_bytes(section.body, first, number)
             except (CorruptError, UnknownFeatureError) as error:
                 raise type(error)(f"{self.name}: {error}") from error
             self._headers[number] = found
@@ -223,19 +220,24 @@ class VlatReader:
                 self._pages.move_to_end(number)
                 return page
         entry = self.directory.pages[number]
-        page = self._read_page(entry)
+        behind = self.directory.pages[number + 1 : number + 2]
+        end = behind[0].records_at if behind else self.end
+        page = self._read_page(entry, self._ends[number] - entry.count, end)
         with self._lock:
             self._pages[number] = page
             if len(self._pages) > PAGES_KEPT:
                 self._pages.popitem(last=False)
         return page
 
-    def _read_page(self, entry: PageEntry) -> StoredPage:
+    def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
+        """The page of records from number `first` on, which end before byte `end`."""
         section = self._section(entry.place, PAGE, "index")
-        room = self.end - entry.records_at
+        room = end - entry.records_at
         page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
         if len(page) != entry.count:
             raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
+        if page.first != first:
+            raise self._fail("index", f"found the page of record {page.first}, not of {first}")
         if page.span > room:
             raise self._fail("index", f"found records of {page.span} bytes in {room}")
         return page
@@ -297,12 +299,12 @@ class VlatReader:
         length = int(page.lengths[row])
         prefix = encode_varint(length + 1)
         at = entry.records_at + int(page.places[row])
-        size = len(prefix) + length + RECORD_CHECKSUM_BYTES
+        size = len(prefix) + length + checksum_bytes(length)
         data = self._source.read_at(at, size, f"record {number}")
-        payload = data[len(prefix) : -RECORD_CHECKSUM_BYTES]
+        payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+        if data[len(prefix) + length :] != record_checksum(number, payload):
             raise self._fail(f"record {number}", "checksum does not match: the file was altered")
         return payload
 
@@ -384,8 +386,17 @@ class VlatReader:
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
         pages = self._every_page()
+        return {
+            name: joined([(len(page), page.field(name)) for page in pages])
+            for name in self._names(pages)
+        }
+
+    def _names(self, pages: Sequence[StoredPage]) -> list[str]:
+        """Names of the fields of pages: few, since each is a column of all of them."""
         names = dict.fromkeys(name for page in pages for name in page.field_names)
-        return {name: joined([(len(page), page.field(name)) for page in pages]) for name in names}
+        if len(names) > MAX_FIELDS:
+            raise self._fail("fields", f"found {len(names)}, expected at most {MAX_FIELDS}")
+        return list(names)
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The fields of some records, reading their pages alone."""
@@ -410,10 +421,9 @@ class VlatReader:
                 ],
                 axis=1,
             )
-        names = dict.fromkeys(name for page, _ in parts for name in page.field_names)
         fields = {
             name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
-            for name in names
+            for name in self._names([page for page, _ in parts])
         }
         return Columns(keys if self.has_keys else None, quality, fields)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from .errors import CorruptError, TruncatedError, UnknownFeatureError
 from .header import MAX_HEADER_BYTES, Header
-from .page import MAX_RECORD_BYTES, RECORD_CHECKSUM_BYTES
+from .page import MAX_RECORD_BYTES, checksum_bytes
 from .reader import check_start
 from .sections import (
     CHECKSUM_BYTES,
@@ -111,7 +111,7 @@ def _header(section: FoundSection, known: list[Header], name: str) -> Header:
     if len(section.body) > MAX_HEADER_BYTES:
         raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
     try:
-        return Header.from_bytes(section.body, known[0] if known else None)
+        return Header.from_bytes(section.body, known[0] if known else None, len(known))
     except (CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{name}: {error}") from error
 
@@ -145,9 +145,9 @@ def _payload(ahead: _Ahead, number: int) -> bytes:
     length = more - 1
     if length >= MAX_RECORD_BYTES:
         raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
-    data = ahead.take(at + length + RECORD_CHECKSUM_BYTES, f"record {number}")
-    payload = data[at:-RECORD_CHECKSUM_BYTES]
-    if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+    data = ahead.take(at + length + checksum_bytes(length), f"record {number}")
+    payload = data[at : at + length]
+    if data[at + length :] != record_checksum(number, payload):
         raise CorruptError(f"{place}: checksum does not match: the file was altered")
     return payload
 

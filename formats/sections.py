@@ -82,8 +82,11 @@ def check_section(data: bytes, place: str) -> None:
         raise CorruptError(f"{place}: checksum does not match: the file was altered")
 
 
-def read_section(source: ByteSource, at: int, kind: bytes, what: str) -> Section:
-    """The section of this type at offset `at`; `what` names it in errors.
+def read_section(
+    source: ByteSource, at: int, kind: bytes, what: str, size: int | None = None
+) -> Section:
+    """The section of this type, and of this size if it is known, at offset `at`; `what` names it in
+    errors.
 
     Raises CorruptError, TruncatedError.
     """
@@ -92,6 +95,8 @@ def read_section(source: ByteSource, at: int, kind: bytes, what: str) -> Section
         raise TruncatedError(f"{place}: found byte {at} named as its place, beyond the end")
     start = source.read_at(at, min(LONGEST_HEAD, source.size - at), what)
     body, end = section_size(kind, start, place)
+    if size is not None and end + CHECKSUM_BYTES != size:
+        raise CorruptError(f"{place}: found {end + CHECKSUM_BYTES} bytes, expected {size}")
     data = source.read_at(at, end + CHECKSUM_BYTES, what)
     check_section(data, place)
     return Section(kind, data[body:end], at, at + len(data))

@@ -33,7 +33,7 @@ from .source import ByteSource, is_url
 MANIFEST = "manifest.json"
 FORMAT = "velcodec-shards-1"
 KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes")
-MAX_MANIFEST_BYTES = 1 << 28
+MAX_MANIFEST_BYTES = 1 << 24
 SHARDS_OPEN = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
 

@@ -136,7 +136,8 @@ class VlatWriter:
             known = len(self._headers)
             self._numbers[identity] = known
             self._headers.append(header)
-            place = self._section(HEADER, identity)
+            body = header.to_bytes(self._headers[0], known) if known else identity
+            place = self._section(HEADER, body)
             if known:
                 self._places.append(place)
         else:
@@ -239,8 +240,10 @@ class VlatWriter:
     ) -> None:
         if self._page.count + len(payloads) > RECORDS_OF_PAGE:
             self._close_page()
-        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
         first = self._count
+        if not self._page.count:
+            self._page.first = first
+        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
         self._put(b"".join(pack_entry(first + i, payload) for i, payload in enumerate(payloads)))
         self._count += len(payloads)
 
@@ -323,6 +326,7 @@ class _OpenPage:
 
     def __init__(self) -> None:
         self.records_at = 0
+        self.first = 0
         self.count = 0
         self._end = 0
         self._run: tuple[int, int] | None = None
@@ -373,7 +377,9 @@ class _OpenPage:
             for name in names
         }
         keys = tuple(self._keys) if self._keys else None
-        return Page(np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields)
+        return Page(
+            np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields, self.first
+        )
 
 
 def _check_ancillary(kind: bytes) -> None:

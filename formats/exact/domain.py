@@ -24,6 +24,7 @@ Samples = NDArray[np.generic]
 
 EVEN, ORDERED, RAW, PALETTE = range(4)
 MAX_SPAN = 1 << 60
+MOST_ORDERED = 1 << 63
 FINEST_STEP = 2.0**-20
 MOST_VALUES = 1 << 12
 """Values that a palette has at most."""
@@ -59,6 +60,8 @@ class Domain:
             raise CorruptError("domain: palette: expected finite values that rise")
         if not 1 <= self.span <= MAX_SPAN:
             raise CorruptError(f"domain: span: found {self.span}, expected 1 to {MAX_SPAN}")
+        if self.kind == ORDERED and not -MOST_ORDERED <= self.base <= MOST_ORDERED - self.span:
+            raise CorruptError(f"domain: base: found {self.base}, expected one of 64 bits")
         if not 0 <= self.bound < BOUND_CLASSES:
             raise CorruptError(
                 f"domain: bound: found {self.bound}, expected less than {BOUND_CLASSES}"

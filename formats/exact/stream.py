@@ -27,6 +27,9 @@ LABELS, NUMBERS, WAVES = range(3)
 
 KEYS = ("n", "d", "g")
 MAX_DOMAINS = 1 << 10
+MAX_VALUES = 1 << 16
+"""Values of all palettes together."""
+
 MAX_NETWORK = 1 << 16
 
 MOST_LABELLED = 0.9
@@ -49,6 +52,11 @@ class ExactCoding:
         if not 1 <= len(self.domains) <= MAX_DOMAINS:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
+            )
+        values = sum(len(domain.values) for domain in self.domains)
+        if values > MAX_VALUES:
+            raise CorruptError(
+                f"exact coding: found {values} values in palettes, expected at most {MAX_VALUES}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,7 +17,18 @@ from velcodec.formats.sections import KNOWN, Place
 END = 1 << 40
 OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda k: k not in KNOWN)
 PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
-PAGES = st.builds(PageEntry, PLACES, st.integers(0, END), st.integers(1, 1 << 20))
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> tuple[PageEntry, ...]:
+    """Pages anywhere, of records that follow each other."""
+    found, behind = [], 0
+    for _ in range(draw(st.integers(0, 12))):
+        at, count = behind + draw(st.integers(0, END // 32)), draw(st.integers(1, 1 << 20))
+        found.append(PageEntry(draw(PLACES), at, count))
+        behind = at + 3 * count
+    return tuple(found)
+
 
 OTHERS = st.tuples(OTHER_KINDS, PLACES)
 
@@ -27,7 +38,7 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 
 @settings(deadline=None)
-@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES), some(OTHERS)))
+@given(st.builds(Directory, some(PLACES), pages(), some(PLACES), some(OTHERS)))
 def test_any_directory_comes_back(own: Directory) -> None:
     found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
     assert found == own
@@ -65,6 +76,10 @@ REFUSED: dict[str, bytes] = {
     "a page of no record": packed([9, 9, 9, 0], [], []),
     "a page of more records than bytes": packed([9, 9, 9, 1001], [], []),
     "records beyond the end": packed([9, 9, 1001, 1], [], []),
+    "more records than there is room for": packed([9, 9, 9, 331], [], []),
+    "records twice": packed([9, 20, 5, 5, 9, 0, 9, 9], [], []),
+    "records one within the others": packed([9, 20, 5, 5, 9, 26, 9, 9], [], []),
+    "texts of its own type": b"\x00\x93\xd4\x01\x00\x90\x90",
     "a header beyond the end": packed([], [1 << 63, 9], []),
     "a decoder beyond the end": packed([], [], [9, 1 << 63]),
     "and more": packed([], [], []) + b"\xc0",

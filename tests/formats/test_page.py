@@ -16,6 +16,7 @@ from velcodec.formats.columns import as_column
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.page import Page, Run, StoredPage
 from velcodec.formats.varint import encode_varint
+from velcodec.formats.vlat import pack_entry
 
 LENGTHS = st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 200), min_size=1, max_size=20)
 
@@ -66,7 +67,13 @@ def test_keys_of_every_count_come_back(n: int) -> None:
 @given(LENGTHS)
 def test_entries_are_as_long_as_their_parts(lengths: list[int]) -> None:
     found = page(lengths).entry_bytes
-    assert found.tolist() == [len(encode_varint(n + 1)) + n + 2 for n in lengths]
+    expected = [len(encode_varint(n + 1)) + n + (2 if n < 1024 else 4) for n in lengths]
+    assert found.tolist() == expected
+
+
+@pytest.mark.parametrize("n", [0, 126, 127, 1023, 1024, 20_000])
+def test_entries_are_packed_as_long_as_pages_say(n: int) -> None:
+    assert page([n]).entry_bytes.tolist() == [len(pack_entry(7, bytes(n)))]
 
 
 def test_records_stand_behind_the_sections_between_them() -> None:

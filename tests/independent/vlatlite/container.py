@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("xwrkqf")
+HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("bxwrkqf")
 
 
 def check(holds, what):
@@ -103,9 +103,11 @@ class Archive:
             check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
             self.others.append((chr(kind), section(data, at, bytes([kind]))))
         first = msgpack.unpackb(section(data, 9, b"H"))
+        check(first.pop("b", 0) == 0, "a header of another number")
         self.headers = [first]
-        for at in running(later[::2]):
+        for number, at in enumerate(running(later[::2]), 1):
             merged = first | msgpack.unpackb(section(data, at, b"H"))
+            check(merged.pop("b", 0) == number, "a header of another number")
             self.headers.append({k: v for k, v in merged.items() if v is not None})
         for header in self.headers:
             check_keys(header, HEADER_KEYS)
@@ -118,6 +120,7 @@ class Archive:
 
     def _page(self, data, page, at, count):
         check_keys(page, PAGE_KEYS)
+        check(page.get("b", 0) == len(self.payloads), "a page of other numbers")
         lengths = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
         check(len(lengths) == count, "a page of other records")
         runs, rows = page.get("r", [0, count, 0]), iter(lengths)
@@ -126,11 +129,12 @@ class Archive:
             for _ in range(some):
                 number, length = len(self.payloads), next(rows)
                 more, body = varint(data, at)
-                at = body + length + 2
-                payload = data[body : body + length]
-                total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little"))) & 0xFFFF
+                payload, width = data[body : body + length], 2 if length < 1024 else 4
+                at = body + length + width
+                total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
+                found = int.from_bytes(data[at - width : at], "little")
                 check(more == length + 1, "length of a record")
-                check(total == int.from_bytes(data[at - 2 : at], "little"), "sum of a record")
+                check(total % (1 << 8 * width) == found, "sum of a record")
                 self.payloads.append(payload)
                 self.header_of.append(header)
         numbers = range(len(self.keys), len(self.payloads))
