@@ -257,7 +257,7 @@ def coding(command: Command) -> Command:
 
 
 def selection(command: Command) -> Command:
-    """Add `--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which models are meant."""
+    """Add `--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which are meant."""
     for option in (
         click.option(
             "--mask",

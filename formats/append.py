@@ -41,6 +41,7 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
                 reader.directory,
                 reader.keys,
                 reader.embedded_decoders(),
+                reader.ancillary(),
             )
         stream.truncate(end)
         stream.seek(end)

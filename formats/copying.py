@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .decoder_file import read_decoder_file
 from .reader import RecordReader
 from .writer import VlatWriter
 
@@ -24,13 +23,16 @@ def copy_records(
 ) -> int:
     """Copy some records (all by default) in the order given; how many.
 
-    Decoders that are embedded and needed by them are too. `on_copied` is told how many were copied,
-    block by block. Every record's checksum is verified. Raises CorruptError, KeyNotFoundError for a
-    number that is not there, OptionError for a key that is there already.
+    Decoders that are embedded are too, and ancillary sections, known here or not. `on_copied` is
+    told how many were copied, block by block. Every record's checksum is verified. Raises
+    CorruptError, KeyNotFoundError for a number that is not there, OptionError for a key that is
+    there already.
     """
     wanted = range(len(reader)) if numbers is None else numbers
-    for decoder in _needed_decoders(reader, wanted):
+    for decoder in reader.embedded_decoders():
         writer.embed(decoder)
+    for kind, body in reader.ancillary():
+        writer.attach(kind, body)
     for block in runs_of_headers(reader, wanted):
         writer.use(reader.header_of(block[0]))
         columns = reader.columns_of(block)
@@ -40,21 +42,6 @@ def copy_records(
         if on_copied is not None:
             on_copied(len(block))
     return len(wanted)
-
-
-def copy_notes(reader: RecordReader, writer: VlatWriter) -> None:
-    """Copy what a later version may have put into an archive for its readers; see `Note`."""
-    for kind, body in reader.notes():
-        writer.note(kind, body)
-
-
-def _needed_decoders(reader: RecordReader, numbers: Sequence[int]) -> list[bytes]:
-    """The embedded decoders of some records' headers; all of them for all records."""
-    embedded = reader.embedded_decoders()
-    if not embedded or len(numbers) == len(reader):
-        return embedded
-    needed = {reader.header_of(block[0]).decoder_hash for block in runs_of_headers(reader, numbers)}
-    return [data for data in embedded if read_decoder_file(data).identity() in needed]
 
 
 def runs_of_headers(reader: RecordReader, numbers: Sequence[int]) -> Iterator[list[int]]:

@@ -64,7 +64,7 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
     What follows the last whole page may be anything. Raises NotVlatError, VersionError.
     """
     safe, ahead = Journal(), Journal()
-    records_at, count, before = len(START), 0, len(START)
+    records_at, count, known, before = len(START), 0, 0, len(START)
     try:
         for found in walk(stream, name):
             if isinstance(found, FoundRecord):
@@ -83,8 +83,12 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
                 break
             elif found.kind == PAGE:
                 page = StoredPage(found.body, count, f"{name}: index")
-                if len(page) != count:
-                    raise CorruptError(f"{name}: index: found {len(page)} records, not {count}")
+                if len(page) != count or page.first != known:
+                    raise CorruptError(
+                        f"{name}: index: found records {page.first} and {len(page) - 1} more, "
+                        f"expected {known} and {count - 1} more"
+                    )
+                known += count
                 ahead.pages.append(PageEntry(place, records_at, count))
                 if page.keys is not None:
                     ahead.keys = [*(ahead.keys or ()), *page.keys]

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 
 from velcodec.archive import Archive, Selection
 from velcodec.formats.atomic import atomic_folder, atomic_write, check_target
-from velcodec.formats.copying import Rename, copy_notes, copy_records, runs_of_headers
+from velcodec.formats.copying import Rename, copy_records, runs_of_headers
 from velcodec.formats.errors import OptionError
 from velcodec.formats.npy import check_option
-from velcodec.formats.reader import Note, RecordReader
+from velcodec.formats.reader import RecordReader
 from velcodec.formats.sharded import Shard, open_reader, shard_name, write_manifest
 from velcodec.formats.writer import VlatWriter
 from velcodec.progress import Progress, no_progress
@@ -68,17 +68,12 @@ def cat(
     labels = _labels(inputs)
     told = _Told(on_progress, sum(one.models for one in inputs))
     known: set[str] = set()
-    notes: set[Note] = set()
     writer: VlatWriter | None = None
     left_out = 0
     with _new_archive(target, force, sources) as begin:
         for one, label in zip(inputs, labels, strict=True):
             with closing(open_reader(one.source)) as reader:
                 writer = writer or begin(reader.header_of(0) if len(reader) else reader.header)
-                for note in reader.notes():
-                    if note not in notes:
-                        notes.add(note)
-                        writer.note(*note)
                 numbers: Sequence[int] = range(len(reader))
                 if keys == FIRST and one.has_keys:
                     numbers = _new_ones(reader, known)
@@ -111,7 +106,6 @@ def subset(
             raise OptionError(f"{reader.name}: models: found none that is meant, expected some")
         with _new_archive(target, force, [source]) as begin:
             writer = begin(reader.header_of(numbers[0]))
-            copy_notes(reader, writer)
             told = _Told(on_progress, len(numbers))
             copy_records(reader, writer, numbers, on_copied=told)
             writer.close()
@@ -144,7 +138,6 @@ def split(
             name = shard_name(number)
             with (folder / name).open("xb") as stream:
                 writer = VlatWriter(stream, reader.header_of(first))
-                copy_notes(reader, writer)
                 copy_records(reader, writer, numbers, on_copied=told)
                 writer.close()
             shards.append(Shard(name, len(writer), writer.size))

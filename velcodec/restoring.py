@@ -159,7 +159,9 @@ def restore_stream(
         done = block.stop
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
-        models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+        models = archive.decode(
+            block, grid, interpolate=how.interpolate, allow_large=how.allow_large
+        )
         writer.add(models)
         on_progress(done, count or len(archive), "render")
     if writer is None:
@@ -247,7 +249,9 @@ def _fill(
     on_progress: Progress,
 ) -> None:
     for block in archive.blocks(grid):
-        models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+        models = archive.decode(
+            block, grid, interpolate=how.interpolate, allow_large=how.allow_large
+        )
         with naming(target):
             sink.add(_depth_first(models, archive.layout(block[0])))
         on_progress(block.stop, len(archive), "render")

@@ -22,7 +22,7 @@ from velcodec.formats.errors import KeyNotFoundError, OptionError, TruncatedErro
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import Quality
-from velcodec.formats.reader import Columns, Note
+from velcodec.formats.reader import Columns
 from velcodec.formats.scan import DECODER, FoundHeader, FoundRecord, walk
 from velcodec.resolution import Resolution, check_resolution
 
@@ -178,7 +178,7 @@ class _Window:
             "in a file and open that"
         )
 
-    def notes(self) -> list[Note]:
+    def ancillary(self) -> list[tuple[bytes, bytes]]:
         self._unknown()
 
     def columns_of(self, numbers: Sequence[int]) -> Columns:
