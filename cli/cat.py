@@ -12,7 +12,7 @@ from . import options
 from .edited import tell
 from .failures import about
 from .progress import progress
-from .sources import Source, check_output, short_name
+from .sources import Source, check_output, is_piped, named, readable, short_name
 
 
 @click.command(short_help="Merge archives into one.")
@@ -31,8 +31,9 @@ from .sources import Source, check_output, short_name
 def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_json: bool) -> None:
     """Merge the archives IN.VLAT into OUT.VLAT (- is the standard output), in this order.
 
-    Each is a file, a folder of shards or a URL. Nothing is decoded; archives of other grids, other
-    promises and other decoders may come together, and embedded decoders go with them, each once.
+    Each is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded; archives
+    of other grids, promises and decoders may come together. Embedded decoders go with them, each
+    once.
 
     \b
     Example:
@@ -43,8 +44,11 @@ def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_js
     import velcodec
 
     check_output(target)
+    if sum(map(is_piped, sources)) > 1:
+        raise click.UsageError("-, the standard input, is there once")
     started = time.perf_counter()
-    with about(sources[0], *sources[1:], target), progress(short_name(sources[0])) as update:
+    with about(*map(named, sources), target), progress(short_name(sources[0])) as update:
+        archives = [readable(source) for source in sources]
         into = sys.stdout.buffer if str(target) == "-" else target
-        made = velcodec.cat(sources, into, keys=keys, force=force, on_progress=update)
+        made = velcodec.cat(archives, into, keys=keys, force=force, on_progress=update)
     tell(sources, target, made, time.perf_counter() - started, as_json)

@@ -17,6 +17,7 @@ from .failures import about
 from .info import stored_text
 from .progress import progress
 from .report import count, show_json
+from .sources import check_output, is_piped, named, on_disk, short_name
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
@@ -102,10 +103,11 @@ def compress(
     """Compress the velocity models of IN to the archive OUT.VLAT (- is the standard output).
 
     IN is a file, a folder of files or a pattern, or several of these: .npy, .npz, HDF5, NetCDF,
-    Zarr, SEG-Y, RSF or raw. Arrays are (nz,nx), (n,nz,nx) or (n,1,nz,nx) of float32, float64 or
-    integers. Each model takes the bytes that it needs for what is promised: a PSNR (35 dB where
-    nothing is asked for), an error bound, every bit, or a size. Every model is read back and
-    measured. Models are written as they come; after an interruption, --resume goes on.
+    Zarr, SEG-Y, RSF or raw; - is one file from the standard input. Arrays are (nz,nx), (n,nz,nx) or
+    (n,1,nz,nx) of float32, float64 or integers. Each model takes the bytes that it needs for what
+    is promised: a PSNR (35 dB where nothing is asked for), an error bound, every bit, or a size.
+    Every model is read back and measured. Models are written as they come; after an interruption,
+    --resume goes on.
 
     \b
     Example:
@@ -119,12 +121,19 @@ def compress(
     """
     if dask is None and (workers or models_per_shard):
         raise click.UsageError("--workers and --models-per-shard go with --dask")
+    if dask is not None and any(map(is_piped, sources)):
+        raise click.UsageError("--dask reads files, not the standard input")
+    check_output(target)
     from velcodec.jobs import compress_job
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as queues end a job
     started = time.perf_counter()
-    with about(*sources, target), progress(sources[0].name) as update:
-        job = job_of(sources, settings)
+    with (
+        about(*map(named, sources), target),
+        on_disk(sources) as files,
+        progress(short_name(sources[0])) as update,
+    ):
+        job = job_of(files, settings)
         if dask is not None:
             shards = (models_per_shard, workers, settings["threads"])
             made = compress_on(dask, job, target, shards, force, resume, update)
@@ -192,8 +201,12 @@ def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: A
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.perf_counter()
-    with about(*sources, target), progress(sources[0].name) as update:
-        summary = append_job(job_of(sources, settings), target, on_progress=update)
+    with (
+        about(*map(named, sources), target),
+        on_disk(sources) as files,
+        progress(short_name(sources[0])) as update,
+    ):
+        summary = append_job(job_of(files, settings), target, on_progress=update)
     tell(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
 
 

@@ -15,7 +15,7 @@ from . import options
 from .failures import about
 from .progress import progress
 from .report import count, show_json
-from .sources import Source, check_output, default_target, short_name
+from .sources import Source, check_output, default_target, is_piped, named, short_name
 
 if TYPE_CHECKING:
     from velcodec import Archive
@@ -111,14 +111,13 @@ def decompress(
     from velcodec.device import set_threads
     from velcodec.restoring import open_pipe
 
-    piped = str(source) == "-"
+    piped = is_piped(source)
     if models is not None and not (piped and target == "-"):
         raise click.UsageError("--count goes with - -, from standard input to standard output")
-    if piped and target is None:
-        raise click.UsageError("expected a target for an archive from the standard input")
-    where, how = place_of(source, target, ".npy"), restoring(settings)
+    how = restoring(settings)
+    where = place_of(source, target, how)
     started = time.perf_counter()
-    with about("standard input" if piped else source, where):
+    with about(named(source), where):
         set_threads(threads)
         if piped:
             folder, place = is_folder(target, how), None if target == "-" else where
@@ -149,8 +148,11 @@ def restoring(settings: dict[str, Any]) -> Restoring:
     return how
 
 
-def place_of(source: Source, target: str | None, suffix: str) -> Path:
-    """Where models go: the target, or the archive's name with this suffix."""
+def place_of(source: Source, target: str | None, how: Restoring, kind: str = "") -> Path:
+    """Where models go: the target, or the archive's name with `kind` and the format's suffix, with
+    none for a folder.
+    """
+    suffix = kind + ("" if how.per_file else how.suffix)
     where = default_target(source, suffix) if target is None else Path(target)
     check_output(where)
     return where

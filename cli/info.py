@@ -10,7 +10,7 @@ import click
 from . import options
 from .failures import about
 from .report import count, show_json, show_pairs
-from .sources import Source
+from .sources import Source, named, readable
 
 if TYPE_CHECKING:
     from velcodec.formats.header import Layout
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def info(source: Source, keys: bool, as_json: bool) -> None:
     """Show what IN.VLAT holds: models, grid, spacing, decoder, fields, origin and licence.
 
-    IN.VLAT is a file, a folder of shards or a URL.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input).
 
     \b
     Example:
@@ -33,7 +33,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
     """
     import velcodec
 
-    with about(source), velcodec.open(source) as archive:
+    with about(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
         layouts = archive.layouts

@@ -10,19 +10,25 @@ import click
 from . import options
 from .failures import about
 from .report import show_json, show_table
-from .sources import Source, choice_of
+from .sources import Source, choice_of, named, readable
 
 if TYPE_CHECKING:
+    from velcodec import Archive
     from velcodec.listing import Row
 
 HEADS = ("number", "key", "grid", "stored as", "bytes", "PSNR dB")
+USUAL = ("family",)
 
 
 @click.command(short_help="List the models of an archive.")
 @click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @options.selection
 @click.option(
-    "--field", "fields", multiple=True, metavar="NAME", help="Show this field; may be repeated."
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME",
+    help="Show this field; may be repeated.  [default: family; with --json all]",
 )
 @click.option(
     "--head",
@@ -42,10 +48,10 @@ def ls(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """List the models of IN.VLAT: number, key, grid, how stored, bytes, PSNR, and chosen fields.
+    """List the models of IN.VLAT: number, key, grid, how stored, bytes, PSNR, fields.
 
-    IN.VLAT is a file, a folder of shards or a URL. PSNR is what was measured when the model was
-    stored.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). PSNR is what was measured
+    when the model was stored. Nothing is decoded.
 
     \b
     Example:
@@ -56,10 +62,11 @@ def ls(
     import velcodec
     from velcodec.listing import check_fields, rows_of
 
-    with about(source), velcodec.open(source) as archive:
+    with about(named(source)), velcodec.open(readable(source)) as archive:
         check_fields(archive, fields)
         numbers = choice_of(settings).numbers(archive)
         shown = numbers if everything else numbers[:head]
+        columns = fields or usual_fields(archive, shown)
         rows = rows_of(archive, shown)
         if as_json:
             listed = [row.to_dict() for row in rows]
@@ -73,11 +80,17 @@ def ls(
             )
             return
         if shown:
-            show_table([*HEADS, *fields], (cells(row, fields) for row in rows))
+            show_table([*HEADS, *columns], (cells(row, columns) for row in rows))
         if len(shown) < len(numbers):
             click.echo(f"{len(numbers) - len(shown):,} more: --all shows them")
         elif not numbers:
             click.echo("no model")
+
+
+def usual_fields(archive: Archive, numbers: Sequence[int]) -> Sequence[str]:
+    """What is shown where no field is chosen: the family, if models have one."""
+    first = archive.metadata(numbers[0]) if numbers else {}
+    return tuple(name for name in USUAL if name in first)
 
 
 def chosen_fields(row: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:

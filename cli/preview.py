@@ -9,7 +9,7 @@ import click
 
 from .decompress import place_of, rendering, restoring, tell, write_all
 from .failures import about
-from .sources import Source
+from .sources import Source, named, readable
 
 
 @click.command(short_help="Render an archive from the first bytes of its latents.")
@@ -55,12 +55,13 @@ def preview(
     from velcodec.device import set_threads
     from velcodec.formats.prefix import Prefix
 
-    where, how = place_of(source, target, ".preview.npy"), restoring(settings)
+    how = restoring(settings)
+    where = place_of(source, target, how, ".preview")
     prefix = Prefix(size, coefficients)
     started = time.perf_counter()
     with (
-        about(source, where),
-        PreviewArchive(source, prefix, decoder=decoder, device=device) as archive,
+        about(named(source), where),
+        PreviewArchive(readable(source), prefix, decoder=decoder, device=device) as archive,
     ):
         set_threads(threads)
         figures = write_all(archive, source, target, where, how, force)

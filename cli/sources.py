@@ -1,8 +1,12 @@
-"""Archives as commands name them: a file, a folder of shards, or a URL."""
+"""Archives as commands name them: a file, a folder of shards, a URL, or - (a pipe)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +20,48 @@ Source = str | Path
 
 def short_name(source: Source) -> str:
     """The last part of a path or URL."""
-    return Path(source).name
+    return "standard input" if is_piped(source) else Path(source).name
 
 
 def default_target(source: Source, suffix: str) -> Path:
     """The archive's name with another suffix: beside it, or here where it is somewhere else."""
+    if is_piped(source):
+        raise click.UsageError("expected a target for an archive from the standard input")
     if isinstance(source, Path):
         return source.with_suffix(suffix)
     return Path(short_name(source)).with_suffix(suffix)
+
+
+def named(source: Source) -> str:
+    """What errors call it."""
+    return short_name(source) if is_piped(source) else str(source)
+
+
+def readable(source: Source) -> Any:
+    """What to open; for - the standard input, kept in a temporary file."""
+    if not is_piped(source):
+        return source
+    from velcodec.streaming import spooled
+
+    return spooled(sys.stdin.buffer)
+
+
+@contextmanager
+def on_disk(sources: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    """The files to read; where one is -, the standard input in a file that goes away again."""
+    if sum(map(is_piped, sources)) > 1:
+        raise click.UsageError("-, the standard input, is there once")
+    with tempfile.TemporaryDirectory(prefix="velcodec-") as folder:
+        kept = Path(folder) / "stdin"
+        if any(map(is_piped, sources)):
+            with kept.open("wb") as stream:
+                shutil.copyfileobj(sys.stdin.buffer, stream)
+        yield tuple(kept if is_piped(source) else source for source in sources)
+
+
+def is_piped(source: Source) -> bool:
+    """Whether the standard input is meant."""
+    return str(source) == "-"
 
 
 def choice_of(settings: Mapping[str, Any]) -> Choice:
@@ -42,7 +80,5 @@ def choice_of(settings: Mapping[str, Any]) -> Choice:
 
 def check_output(target: Path) -> None:
     """Refuse binary data on a terminal."""
-    import sys
-
     if str(target) == "-" and sys.stdout.isatty():
         raise click.UsageError("binary data is not written to a terminal: redirect it")

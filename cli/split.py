@@ -11,7 +11,7 @@ from . import options
 from .failures import about
 from .progress import progress
 from .report import count, show_json
-from .sources import Source, short_name
+from .sources import Source, named, readable, short_name
 
 
 @click.command(short_help="Make a folder of shards of an archive.")
@@ -29,8 +29,8 @@ from .sources import Source, short_name
 def split(source: Source, target: Path, models_per_shard: int, as_json: bool) -> None:
     """Split IN.VLAT into archives of N models in a new FOLDER, which opens as one.
 
-    IN.VLAT is a file, a folder of shards or a URL. Nothing is decoded. `velcodec cat FOLDER
-    OUT.VLAT` is the way back.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded.
+    `velcodec cat FOLDER OUT.VLAT` is the way back.
 
     \b
     Example:
@@ -39,9 +39,9 @@ def split(source: Source, target: Path, models_per_shard: int, as_json: bool) ->
     import velcodec
 
     started = time.perf_counter()
-    with about(source, target), progress(short_name(source)) as update:
+    with about(named(source), target), progress(short_name(source)) as update:
         shards = velcodec.split(
-            source, target, models_per_shard=models_per_shard, on_progress=update
+            readable(source), target, models_per_shard=models_per_shard, on_progress=update
         )
     seconds = time.perf_counter() - started
     models, size = sum(one.models for one in shards), sum(one.bytes for one in shards)

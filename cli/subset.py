@@ -13,7 +13,7 @@ from . import options
 from .edited import tell
 from .failures import about
 from .progress import progress
-from .sources import Source, check_output, choice_of, short_name
+from .sources import Source, check_output, choice_of, named, readable, short_name
 
 
 @click.command(short_help="Copy some models of an archive to a new one.")
@@ -25,9 +25,9 @@ from .sources import Source, check_output, choice_of, short_name
 def subset(source: Source, target: Path, force: bool, as_json: bool, **settings: Any) -> None:
     """Copy the models of IN.VLAT that are meant to OUT.VLAT (- is the standard output).
 
-    IN.VLAT is a file, a folder of shards or a URL. Models come in the order in which --models and
-    --key name them; of all or of these, those for which --where, --family and --mask hold are
-    copied. Nothing is decoded.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Models come in the order in
+    which --models and --key name them; of all or of these, those for which --where, --family and
+    --mask hold are copied. Nothing is decoded.
 
     \b
     Example:
@@ -45,8 +45,8 @@ def subset(source: Source, target: Path, force: bool, as_json: bool, **settings:
         )
     started = time.perf_counter()
     with (
-        about(source, target),
-        velcodec.open(source) as archive,
+        about(named(source), target),
+        velcodec.open(readable(source)) as archive,
         progress(short_name(source)) as update,
     ):
         numbers = choice_of(settings).numbers(archive)

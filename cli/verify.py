@@ -13,7 +13,7 @@ from .failures import about
 from .figures import HEADS, Comparison, compare
 from .progress import progress
 from .report import count, show_json, show_table
-from .sources import Source, short_name
+from .sources import Source, named, readable, short_name
 
 if TYPE_CHECKING:
     import velcodec
@@ -47,9 +47,9 @@ def verify(
 ) -> None:
     """Check that IN.VLAT is whole: every checksum holds and every model decodes.
 
-    IN.VLAT is a file, a folder of shards or a URL. With --against the originals are read slice by
-    slice, with the archive's axis order and units where neither they nor the options say others;
-    originals of another shape are an error.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). With --against the
+    originals are read some models at a time, with the archive's axis order and units where neither
+    they nor the options say others; originals of another shape are an error.
 
     \b
     Example:
@@ -63,8 +63,8 @@ def verify(
 
     set_threads(threads)
     with (
-        about(source, *against),
-        velcodec.open(source, decoder=decoder, device=device) as archive,
+        about(named(source), *against),
+        velcodec.open(readable(source), decoder=decoder, device=device) as archive,
         progress(short_name(source)) as update,
     ):
         figures: dict[str, Any] = {"archive": source, "models": len(archive), "whole": True}

@@ -44,6 +44,12 @@ def is_url(source: object) -> bool:
     return isinstance(source, str) and _URL.match(source) is not None
 
 
+def stream_name(stream: object) -> str:
+    """What errors call a stream: its own name, unless that is a number or it has none."""
+    name = getattr(stream, "name", None)
+    return name if isinstance(name, str) else "archive"
+
+
 class ByteSource:
     """Reads ranges of an archive; safe to share between threads.
 
@@ -64,7 +70,7 @@ class ByteSource:
                 f"archive: found {type(source).__name__}, expected a path, bytes or a binary file"
             )
         else:
-            self.name = str(getattr(source, "name", "archive"))
+            self.name = stream_name(source)
             self._bytes = _Stream(self.name, source)
         self.size = self._bytes.size
 

@@ -31,7 +31,11 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class Condition:
-    """What a field must say: `site = north`, `depth >= 2`. A model without a value has none."""
+    """What a field must say: `site = north`, `depth >= 2`.
+
+    Of a model without a value nothing holds, but a condition without one: `site =` is true of
+    those, and `site !=` of all others.
+    """
 
     field: str
     relation: str
@@ -50,13 +54,16 @@ class Condition:
         check_fields(archive, [self.field])
         column = archive.fields[self.field]
         compare = RELATIONS[self.relation]
-        if column.dtype == object:
-            if self.relation not in ("=", "!="):
-                raise OptionError(f"field {self.field!r}: holds texts, which are = or != others")
-            return compare(column, self.value).astype(bool)
-        value = self._number(column.dtype == bool)
-        found: NDArray[np.bool_] = compare(column, value) & (column == column)
-        return found
+        texts = column.dtype == object
+        known: NDArray[np.bool_] = (column != "") if texts else (column == column)
+        if (texts or not self.value) and self.relation not in ("=", "!="):
+            what = "holds texts" if texts else "no value is given"
+            raise OptionError(f"field {self.field!r}: {what}, expected = or !=")
+        if not self.value:
+            return ~known.astype(bool) if self.relation == "=" else known.astype(bool)
+        value = self.value if texts else self._number(column.dtype == bool)
+        found: NDArray[np.bool_] = compare(column, value) & known
+        return found.astype(bool)
 
     def _number(self, truth: bool) -> float | bool:
         try:

@@ -11,7 +11,7 @@ from velcodec.formats.copying import runs_of_headers
 from velcodec.formats.errors import OptionError
 from velcodec.formats.page import entry_bytes
 from velcodec.formats.quality import Quality, quality_rows
-from velcodec.stored import read_record, stored_as
+from velcodec.stored import layout_and_way
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,13 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
         sizes = entry_bytes(columns.lengths).tolist()
         measured = None if columns.quality is None else quality_rows(columns.quality)
         for row, number in enumerate(block):
-            header, record = read_record(reader, number)
-            layout = header.layouts[record.layout]
+            layout, stored = layout_and_way(reader, number)
             yield Row(
                 number,
                 str(number) if columns.keys is None else columns.keys[row],
                 layout.nz,
                 layout.nx,
-                stored_as(record),
+                stored,
                 sizes[row],
                 None if measured is None else measured[row],
                 {name: column[row] for name, column in columns.fields.items()},

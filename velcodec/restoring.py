@@ -67,6 +67,11 @@ class Restoring:
         told = None if target is None else told_format(target)
         return self.format or told or DEFAULT_FORMAT
 
+    @property
+    def suffix(self) -> str:
+        """What names of files end with that tell no format themselves."""
+        return FORMATS[self.format_of(None)].suffixes[0]
+
     def fits_stream(self, target: Path | None) -> bool:
         """Whether such a file can be written while the number of its models is not known."""
         return self.format_of(target) in STREAMED_FORMATS
@@ -204,7 +209,7 @@ class _RawWriter:
 def _files(
     archive: Archive, grid: tuple[int, int] | None, how: Restoring
 ) -> list[tuple[str, Form]]:
-    suffix = FORMATS[how.format_of(None)].suffixes[0]
+    suffix = how.suffix
     names = archive.fields.get(FILE_FIELD)
     if names is None or how.per_file is not None:
         check_stackable(archive.layouts, grid is None)

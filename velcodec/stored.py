@@ -91,6 +91,17 @@ def stored_as(record: Record) -> str:
     return LATENT if record.exact is None else BOTH if record.streams else EXACT
 
 
+def layout_and_way(reader: RecordReader, number: int) -> tuple[Layout, str]:
+    """The layout of record `number`, and how it is stored; it is read only where its header leaves
+    that open.
+    """
+    header = reader.header_of(number)
+    if len(header.layouts) == 1 and not header.exact:
+        return header.layouts[0], LATENT
+    _, record = read_record(reader, number)
+    return header.layouts[record.layout], stored_as(record)
+
+
 def read_models(
     reader: RecordReader,
     tables: Tables,

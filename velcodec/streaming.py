@@ -24,6 +24,7 @@ from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import Columns
 from velcodec.formats.scan import DECODER, FoundHeader, FoundRecord, walk
+from velcodec.formats.source import stream_name
 from velcodec.resolution import Resolution, check_resolution
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class StreamedArchive(Archive):
         super().__init__(source, decoder=decoder, device=device)
 
     def _open(self, source: Any) -> _Window:
-        return _Window(source, str(getattr(source, "name", "archive")))
+        return _Window(source, stream_name(source))
 
     def blocks(self, res: Resolution | None = None) -> Iterator[range]:
         """As `Archive.blocks`; one model beyond the block has been read, if there is one."""
