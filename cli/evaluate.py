@@ -5,26 +5,39 @@ With `--report` every table of the paper, as markdown, JSON and pictures in a fo
 
 from __future__ import annotations
 
+import io
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
-from .encoding import coding_of, description_of, encode_models, read_npy
+from .encoding import coding_of, description_of, job_of, read_npy
 from .failures import about
-from .figures import HEADS, Comparison, compare, in_memory, merge
+from .figures import HEADS, Comparison, compare, merge
 from .picture import need_matplotlib
 from .progress import progress
 from .report import json_text, show_json, show_table
+from .sources import Source, is_archive, named, on_disk, readable, short_name
 
 if TYPE_CHECKING:
     from velcodec.report.data import Family
     from velcodec.report.run import Plan
 
 DEFAULT_MODELS = 32
+NOT_ASKED: dict[str, Any] = {
+    "keys": None,
+    "key_prefix": None,
+    "family": None,
+    "crs": None,
+    "field": {},
+}
+"""What `compress` asks for and `evaluate` does not."""
+
 REPORT_ONLY = {
     "models": "--models",
     "families": "--family",
@@ -35,14 +48,15 @@ REPORT_ONLY = {
 
 
 @click.command(short_help="Compress, decode and compare, in memory.")
-@click.argument("sources", metavar="[IN.NPY...]", type=options.PATH, nargs=-1)
+@click.argument("sources", metavar="[IN...]", type=options.SOURCE, nargs=-1)
 @click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
 @click.option(
     "--report",
     "folder",
     type=options.PATH,
     metavar="FOLDER",
-    help="Write report.md, report.json and pictures there; without IN.NPY, on generated models.",
+    help="Write report.md, report.json and pictures there; of .npy files or, without IN, of "
+    "generated models.",
 )
 @click.option(
     "--models",
@@ -65,6 +79,7 @@ REPORT_ONLY = {
 )
 @click.option("--no-picture", is_flag=True, help="Report: no pictures (needs no matplotlib).")
 @options.source
+@options.files
 @options.geometry
 @options.coding
 @options.decoder
@@ -72,18 +87,19 @@ REPORT_ONLY = {
 @options.force
 @options.as_json
 def evaluate(
-    sources: tuple[Path, ...],
+    sources: tuple[Source, ...],
     per_model: bool,
     folder: Path | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Compress, decode and compare: bytes, PSNR, SSIM and MAE per file and in total.
+    """Compress, decode and compare: bytes, PSNR, SSIM and MAE per IN and in total.
 
-    Bytes are those of the archives that `compress` would write. PSNR and SSIM take a fixed range
-    of 3000 m/s; means are over models, max is the largest error of all. Check seconds
-    are those of decoding and comparing. With --report, every table of the paper goes to a folder
-    instead.
+    IN is what compress takes, or an archive (a .vlat file, a folder of shards, a URL), whose models
+    are decoded first. Bytes are those of the archives that `compress` would write. PSNR and SSIM
+    take a fixed range of 3000 m/s; means are over models, max is the largest error of all. Check
+    seconds are those of decoding and comparing. With --report, every table of the paper goes to a
+    folder instead.
 
     \b
     Example:
@@ -92,20 +108,20 @@ def evaluate(
       velcodec evaluate --report report
     """
     if folder is not None:
-        write_report(folder, sources, settings, as_json)
+        write_report(folder, [Path(source) for source in sources], settings, as_json)
         return
     if not sources:
-        raise click.UsageError("Missing argument 'IN.NPY...': only --report goes without.")
+        raise click.UsageError("Missing argument 'IN...': only --report goes without.")
     for name, option in REPORT_ONLY.items():
         if settings[name] is not None and settings[name] is not False and settings[name] != ():
             raise click.UsageError(f"{option} needs --report FOLDER")
     results: dict[str, Comparison] = {}
     seconds: dict[str, tuple[float, float]] = {}
     failure: Exception | None = None
-    for path in sources:
+    for source in sources:
         try:
-            with about(path):
-                results[str(path)], seconds[str(path)] = evaluate_file(path, settings)
+            with about(named(source)):
+                results[named(source)], seconds[named(source)] = evaluate_one(source, settings)
         except Exception as error:
             failure = error
             break
@@ -150,18 +166,48 @@ def show(
     show_table(["file", "models", *HEADS, "compress s", "check s"], rows)
 
 
-def evaluate_file(path: Path, settings: dict[str, Any]) -> tuple[Comparison, tuple[float, float]]:
-    """Figures of one file, and the seconds that encoding and decoding with comparing took."""
+def evaluate_one(
+    source: Source, settings: dict[str, Any]
+) -> tuple[Comparison, tuple[float, float]]:
+    """Figures of one IN, and the seconds that encoding and decoding with comparing took."""
     import velcodec
+    from velcodec.jobs import compress_job
+    from velcodec.originals import Originals
 
-    with progress(path.name) as update:
-        models = read_npy(path, settings)
+    with progress(short_name(source)) as update, files_of(source, settings) as (files, told):
+        job = job_of(files, {**NOT_ASKED, **settings, **told})
         started = time.perf_counter()
-        data = encode_models(models, settings, update).data
+        stream = io.BytesIO()
+        compress_job(job, stream, on_progress=update)
         encoded = time.perf_counter()
+        data = stream.getvalue()
         with velcodec.open(data, decoder=settings["decoder"], device=settings["device"]) as archive:
-            comparison = compare(archive, in_memory(models), len(data), update)
+            read = Originals(job.models, settings["units"]).read
+            comparison = compare(archive, read, len(data), update)
     return comparison, (encoded - started, time.perf_counter() - encoded)
+
+
+@contextmanager
+def files_of(
+    source: Source, settings: dict[str, Any]
+) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
+    """Files to compress: those that are meant, or one of the models of an archive, with what it
+    cannot say itself.
+    """
+    if not is_archive(source):
+        with on_disk([Path(source)]) as files:
+            yield files, {}
+        return
+    import velcodec
+    from velcodec.restoring import restore_file
+
+    with (
+        tempfile.TemporaryDirectory(prefix="velcodec-") as folder,
+        velcodec.open(readable(source), device=settings["device"]) as archive,
+    ):
+        decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
+        restore_file(archive, decoded)
+        yield (decoded,), {"order": archive.layouts[0].axes[-2:]}
 
 
 def write_report(

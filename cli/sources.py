@@ -59,6 +59,14 @@ def on_disk(sources: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
         yield tuple(kept if is_piped(source) else source for source in sources)
 
 
+def is_archive(source: Source) -> bool:
+    """Whether an archive is meant where a file of models may be too: by its name, or a manifest."""
+    from velcodec.formats.sharded import is_sharded
+    from velcodec.formats.source import is_url
+
+    return is_url(source) or Path(source).suffix.lower() == ".vlat" or is_sharded(source)
+
+
 def is_piped(source: Source) -> bool:
     """Whether the standard input is meant."""
     return str(source) == "-"

@@ -12,7 +12,7 @@ import velcodec
 from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import MixedShapesError, OutputExistsError
-from velcodec.formats.files import Ground, open_models
+from velcodec.formats.files import FORMATS, Ground, open_models
 from velcodec.jobs import Job, compress_job
 from velcodec.restoring import Restoring, restore_file, restore_folder
 
@@ -82,6 +82,28 @@ def test_axes_are_those_that_came(tmp_path: Path) -> None:
     with velcodec.open(tmp_path / "a.vlat") as archive:
         assert restore_file(archive, tmp_path / "out.npy") == (2, 14, 9)
     assert (tmp_path / "out.npy").read_bytes() == (tmp_path / "in.npy").read_bytes()
+
+
+@pytest.mark.parametrize("order", ["zx", "xz"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_asymmetric_model_keeps_its_axes_out_to_every_format_and_in_again(
+    name: str, order: str, tmp_path: Path
+) -> None:
+    model = (1500 + 10 * np.arange(9)[:, None] + 300 * np.arange(14)).astype(np.float32)
+    np.save(tmp_path / "in.npy", model if order == "zx" else model.T)
+    there = Job(open_models(tmp_path / "in.npy", order=order), Description(), EXACT)
+    compress_job(there, tmp_path / "a.vlat")
+    path = tmp_path / f"m{FORMATS[name].suffixes[0]}"
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        restore_file(archive, path)
+    hints = {"shape": (9, 14) if order == "zx" else (14, 9)} if name == "raw" else {}
+    models = open_models(path, unstated_order=order, **hints)  # type: ignore[arg-type]
+    assert np.array_equal(models.parts[0].read(0, 1)[0], model)
+    compress_job(Job(models, Description(), EXACT), tmp_path / "b.vlat")
+    with velcodec.open(tmp_path / "b.vlat") as back:
+        layout = back.layout(0)
+        assert (layout.nz, layout.nx) == (9, 14)
+        assert np.array_equal(back[0] if layout.axes.endswith("zx") else back[0].T, model)
 
 
 def test_another_grid_has_its_own_spacing_and_origin(tmp_path: Path, tiny: Decoder) -> None:

@@ -42,21 +42,20 @@ def open_originals(
     archive: Archive,
     where: str | Path | Sequence[str | Path],
     *,
-    order: str | None = None,
     units: str | None = None,
     **hints: Any,
 ) -> Originals:
     """The models of files, a folder or a pattern, as `open_models` finds them.
 
-    Their axes are in the archive's order unless `order` is given; `hints` are those of
-    `open_models`. Raises InputShapeError for other models than the archive's, and what
+    Their axes are in the archive's order where neither they nor `order` among `hints`, those of
+    `open_models`, say another. Raises InputShapeError for other models than the archive's, and what
     `open_models` does.
     """
     layouts = archive.layouts
     orders = {layout.axes[-2:] for layout in layouts}
-    if order is None and len(orders) == 1:
-        (order,) = orders
-    models = open_models(where, order=order, **hints)
+    if len(orders) == 1:
+        hints = {"unstated_order": next(iter(orders)), **hints}
+    models = open_models(where, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {(layout.nz, layout.nx) for layout in layouts})
     found = _text(len(models), {(part.form.nz, part.form.nx) for part in models.parts})

@@ -101,7 +101,8 @@ class Form:
 class Hints:
     """What the caller says of the files; it goes before what they say themselves.
 
-    `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files.
+    `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files;
+    `unstated_order` is that of arrays of which the file, or its format, says none.
     """
 
     order: str | None = None
@@ -110,8 +111,10 @@ class Hints:
     array: str | None = None
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
+    unstated_order: str = "zx"
 
     def __post_init__(self) -> None:
+        check_option("order", self.unstated_order, ORDERS)
         if self.order is not None:
             check_option("order", self.order, ORDERS)
         if self.units is not None:
@@ -120,7 +123,7 @@ class Hints:
 
 def form_of(
     shape: tuple[int, ...], dtype: np.dtype[Any], name: str, hints: Hints, *,
-    order: str = "zx", units: str | None = None, ground: Ground = Ground(),
+    order: str | None = None, units: str | None = None, ground: Ground = Ground(),
     keys: tuple[str, ...] | None = None,
 ) -> Form:  # fmt: skip
     """The form of a file's array, with what the file says and the caller's hints before it.
@@ -128,7 +131,7 @@ def form_of(
     Raises InputShapeError, InputDtypeError, EmptyInputError, InputFileError.
     """
     check_dtype(dtype, name)
-    axes = check_shape(shape, name)[:-2] + (hints.order or order)
+    axes = check_shape(shape, name)[:-2] + (hints.order or order or hints.unstated_order)
     count = shape[0] if "n" in axes else 1
     nz, nx = shape[-2:] if axes.endswith("zx") else shape[:-3:-1]
     if nz * nx > MAX_SAMPLES:

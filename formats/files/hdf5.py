@@ -67,7 +67,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         }
         form = form_of(
             *found[name], place, hints,
-            order=order_of(_dimensions(dataset.attrs)) or "zx",
+            order=order_of(_dimensions(dataset.attrs)),
             units=velocity_units(attributes.get("units"), place, hints),
             ground=ground_of(attributes, place),
             keys=_keys(datasets.get(f"{name.rpartition('/')[0]}/{KEYS}".lstrip("/")), place, shape),

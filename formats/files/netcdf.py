@@ -64,7 +64,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             assert isinstance(variable, xarray.DataArray)
             check_packed(variable.shape, variable.encoding.get("chunksizes"), variable.dtype, place)
             dims = [str(dim) for dim in variable.dims]
-            order = hints.order or order_of(dims) or "zx"
+            order = hints.order or order_of(dims) or hints.unstated_order
             attributes = {**source.attrs, **variable.attrs}
             form = form_of(
                 *found[name], place, hints,

@@ -15,15 +15,16 @@ from .zarr_store import is_zarr
 
 def open_models(
     where: str | Path | Sequence[str | Path], *, format: str | None = None,
-    order: str | None = None, units: str | None = None,
+    order: str | None = None, unstated_order: str = "zx", units: str | None = None,
     ground: Ground = Ground(),  # noqa: B008
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
     `format` is told by names and first bytes unless given; `order` (zx, xz: the array's last two
-    axes), `units` and `ground` go before what the files say; `array` names one of a file's arrays;
-    `shape` and `dtype` are those of raw files. No sample is read here, except in text headers.
+    axes), `units` and `ground` go before what the files say, `unstated_order` is for files that say
+    none; `array` names one of a file's arrays; `shape` and `dtype` are those of raw files. No
+    sample is read here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -32,7 +33,7 @@ def open_models(
     sizes = None if shape is None else tuple(shape)
     if sizes is not None and (min(sizes, default=0) < 1 or not 2 <= len(sizes) <= 4):
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
-    hints = Hints(order, units, ground, array, sizes, dtype)
+    hints = Hints(order, units, ground, array, sizes, dtype, unstated_order)
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:

@@ -85,7 +85,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         check_unpacked(array.attrs, place)
         attributes = {**source.attrs, **array.attrs}
         dims = _dimensions(array)
-        order = hints.order or order_of(dims) or "zx"
+        order = hints.order or order_of(dims) or hints.unstated_order
         folder = name.rpartition("/")[0]
         coordinates = {
             axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), size, place)

@@ -21,8 +21,8 @@ def run(tiny_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
     monkeypatch.setenv(HOME_VARIABLE, str(tiny_home))
     monkeypatch.chdir(tmp_path)
 
-    def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    def invoke(*arguments: object, input: bytes | None = None) -> Result:
+        return CliRunner().invoke(main, [str(argument) for argument in arguments], input=input)
 
     return invoke
 
@@ -30,7 +30,8 @@ def run(tiny_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run
 @pytest.fixture
 def compress(run: Run) -> Run:
     """Run `velcodec compress` with the small decoder."""
-    return lambda *arguments: run("compress", "--decoder", "tiny", "--device", "cpu", *arguments)
+    options = ("--decoder", "tiny", "--device", "cpu")
+    return lambda *arguments, **more: run("compress", *options, *arguments, **more)
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,7 @@ def test_options_of_the_report_need_it(option: list[str], evaluate: Any) -> None
 def test_without_files_and_report_there_is_nothing_to_do(evaluate: Any) -> None:
     result = evaluate()
     assert result.exit_code == 2
-    assert "Missing argument 'IN.NPY...'" in result.stderr
+    assert "Missing argument 'IN...'" in result.stderr
 
 
 def test_a_budget_that_cannot_be_kept_names_the_file(evaluate: Any) -> None:
