@@ -11,7 +11,7 @@ from checkers import layered
 import velcodec
 from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder
-from velcodec.formats.errors import MixedShapesError, OutputExistsError
+from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsError
 from velcodec.formats.files import FORMATS, Ground, open_models
 from velcodec.jobs import Job, compress_job
 from velcodec.restoring import Restoring, restore_file, restore_folder
@@ -130,6 +130,15 @@ def test_files_of_different_shapes_come_back_as_a_folder_alone(tmp_path: Path) -
     assert restore_folder(archive, tmp_path / "out") == 2
     for name in ("a.npy", "b.npy"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_files_of_two_folders_that_have_one_name_are_told(openfwi: Path, tmp_path: Path) -> None:
+    twice = Job(open_models([openfwi, openfwi]), Description(), EXACT)
+    compress_job(twice, tmp_path / "a.vlat")
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        with pytest.raises(OptionError, match=r"model 8: file model/model1\.npy.*--per-file"):
+            restore_folder(archive, tmp_path / "out")
+        assert restore_folder(archive, tmp_path / "out", Restoring(per_file=4)) == 4
 
 
 def test_keys_go_with_the_models(tmp_path: Path) -> None:

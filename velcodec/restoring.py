@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORMAT = "npy"
 STREAMED_FORMATS = ("npy", "raw")
+OTHERWISE = "say how many models each file is to have (--per-file)"
 
 
 @dataclass(frozen=True)
@@ -218,14 +219,21 @@ def _files(
             form = replace(form, axes=f"n1{form.order}")
         per_file = {} if how.per_file is None else {"per_file": how.per_file}
         return split_files(form, name=f"model{{}}{suffix}", **per_file)
-    found, first = [], 0
+    found: list[tuple[str, Form]] = []
+    seen: set[str] = set()
+    first = 0
     for name, group in groupby(names.tolist()):
         numbers = range(first, first + len(list(group)))
         first = numbers.stop
         if not name:
-            raise OptionError(f"model {numbers.start}: no file is known; give the models per file")
+            raise OptionError(f"model {numbers.start}: no file is known; {OTHERWISE}")
         if how.format is not None and told_format(Path(name)) != how.format:
             name = str(PurePosixPath(name).with_suffix(suffix))
+        if name in seen:
+            raise OptionError(
+                f"model {numbers.start}: file {name}: another had that name; {OTHERWISE}"
+            )
+        seen.add(name)
         found.append((name, form_of(archive, numbers, grid)))
     return found
 

@@ -1,0 +1,92 @@
+"""docs/cli.md tells of every command and of every option, and of none that is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from velcodec.cli import main
+
+PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+COMMON = "options-that-mean-the-same-everywhere"
+
+
+def anchor(head: str) -> str:
+    return re.sub(r"[^a-z0-9-]", "", head.lower().replace(" ", "-"))
+
+
+def sections() -> dict[str, str]:
+    found = {}
+    for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+        head, _, text = part.partition("\n")
+        found[anchor(head)] = text
+    return found
+
+
+SECTIONS = sections()
+
+
+def commands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Every command under the name of its section: that of the group it is in, if it is in one."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((name, child) for child in command.commands.values())
+        else:
+            yield name, command
+
+
+COMMANDS = list(commands(main))
+NAMES = sorted({name for name, _ in COMMANDS})
+
+
+def told(name: str) -> set[str]:
+    """The options that a command's section tells of, or one that it leads to."""
+    text, seen = SECTIONS[name], {name}
+    led = re.findall(r"\(#([a-z-]+)\)", text)
+    while led:
+        other = led.pop()
+        if other not in seen:
+            seen.add(other)
+            text += SECTIONS[other]
+            led += re.findall(r"\(#([a-z-]+)\)", SECTIONS[other])
+    return set(OPTION.findall(text)) | set(OPTION.findall(SECTIONS[COMMON]))
+
+
+def options(name: str) -> set[str]:
+    return {
+        text
+        for own, command in COMMANDS
+        if own == name
+        for parameter in command.params
+        if isinstance(parameter, click.Option)
+        for text in parameter.opts
+        if text.startswith("--")
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_a_section_and_a_line_in_the_table(name: str) -> None:
+    assert name in SECTIONS
+    assert f"| `velcodec {name}" in PAGE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_of_a_command_is_told(name: str) -> None:
+    assert options(name) <= told(name)
+
+
+def test_no_option_is_told_that_no_command_has() -> None:
+    everything = {text for name in NAMES for text in options(name)} | {"--help", "--version"}
+    assert set(OPTION.findall(PAGE)) <= everything
+
+
+@pytest.mark.parametrize("head", SECTIONS)
+def test_tables_of_a_commands_section_tell_its_own_options(head: str) -> None:
+    if head in NAMES:
+        rows = re.findall(r"^\| (`--[^|]*)\|", SECTIONS[head], flags=re.MULTILINE)
+        assert set(OPTION.findall(" ".join(rows))) <= options(head)
