@@ -57,7 +57,7 @@ def ls(
     Example:
       velcodec ls models.vlat
       velcodec ls shards/ --models 1000:1100 --field family
-      velcodec ls https://example.org/models.vlat --where depth>=2 --json
+      velcodec ls https://example.org/models.vlat --where 'depth>=2' --json
     """
     import velcodec
     from velcodec.listing import check_fields, rows_of

@@ -33,7 +33,7 @@ def subset(source: Source, target: Path, force: bool, as_json: bool, **settings:
     Example:
       velcodec subset models.vlat some.vlat --models 0:100,205
       velcodec subset models.vlat salt.vlat --family salt
-      velcodec subset models.vlat deep.vlat --where depth>=2 --where site=north
+      velcodec subset models.vlat deep.vlat --where 'depth>=2' --where site=north
       velcodec subset models.vlat train.vlat --mask train.npy
     """
     import velcodec

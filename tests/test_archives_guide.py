@@ -24,9 +24,13 @@ def shell(line: str) -> None:
     """Run a line: commands with pipes between them, the first one's input from a file."""
     data = b""
     for command in line.split(" | "):
-        command, _, file = command.partition(" < ")
-        data = Path(file.strip()).read_bytes() if file else data
-        words = shlex.split(command, comments=True)
+        lexer = shlex.shlex(command, posix=True, punctuation_chars="<>")
+        lexer.whitespace_split = True
+        words = list(lexer)
+        if "<" in words:
+            *words, _, file = words
+            data = Path(file).read_bytes()
+        assert ">" not in words
         assert words[0] == "velcodec"
         result = CliRunner().invoke(main, words[1:], input=data)
         assert result.exit_code == 0, (line, result.stderr)
