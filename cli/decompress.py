@@ -15,7 +15,16 @@ from . import options
 from .failures import about
 from .progress import progress
 from .report import count, show_json
-from .sources import Source, check_output, default_target, is_piped, named, short_name
+from .sources import (
+    Source,
+    are_chosen,
+    check_output,
+    chosen_part,
+    default_target,
+    is_piped,
+    named,
+    short_name,
+)
 
 if TYPE_CHECKING:
     from velcodec import Archive
@@ -29,6 +38,7 @@ def rendering(command: Command) -> Command:
     for option in (
         options.as_json,
         options.force,
+        options.selection,
         options.device,
         options.decoder,
         click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
@@ -75,7 +85,7 @@ def rendering(command: Command) -> Command:
 )
 @click.option(
     "--count",
-    "models",
+    "announced",
     type=click.IntRange(min=1),
     metavar="N",
     help="From pipe to pipe: how many models come, so that they can be written as they come.",
@@ -88,7 +98,7 @@ def decompress(
     threads: int | None,
     force: bool,
     as_json: bool,
-    models: int | None,
+    announced: int | None,
     **settings: Any,
 ) -> None:
     """Render the models of IN.VLAT as files like those they came from.
@@ -96,7 +106,8 @@ def decompress(
     IN.VLAT is a file, a folder of shards, a URL, or - for an archive from the standard input, which
     is decoded as it comes. OUT is a file, whose name tells the format, or a folder (one that is
     there, or a name that ends with /), or - for the standard output; it defaults to the archive's
-    name with .npy. Shape, dtype, units and axis order are the original's; --res changes the two
+    name with .npy. --models, --key, --keys, --family, --where and --mask take some models alone, as
+    for subset. Shape, dtype, units and axis order are the original's; --res changes the two
     spatial sizes.
 
     \b
@@ -104,6 +115,7 @@ def decompress(
       velcodec decompress models.vlat
       velcodec decompress models.vlat fine.npy --res 280
       velcodec decompress models.vlat wide.nc --res 140x280
+      velcodec decompress models.vlat salt.h5 --models 0:100 --family salt
       velcodec decompress FlatVel_A.vlat FlatVel_A/
       velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
     """
@@ -112,23 +124,23 @@ def decompress(
     from velcodec.restoring import open_pipe
 
     piped = is_piped(source)
-    if models is not None and not (piped and target == "-"):
+    if announced is not None and not (piped and target == "-"):
         raise click.UsageError("--count goes with - -, from standard input to standard output")
     how = restoring(settings)
     where = place_of(source, target, how)
     started = time.perf_counter()
     with about(named(source), where):
         set_threads(threads)
-        if piped:
+        if piped and not are_chosen(settings):
             folder, place = is_folder(target, how), None if target == "-" else where
             opened = open_pipe(
-                sys.stdin.buffer, place, how, folder=folder, count=models, decoder=decoder,
+                sys.stdin.buffer, place, how, folder=folder, count=announced, decoder=decoder,
                 device=device,
             )  # fmt: skip
         else:
-            opened = velcodec.open(source, decoder=decoder, device=device)
+            opened = velcodec.open(chosen_part(source, settings), decoder=decoder, device=device)
         with opened as archive:
-            figures = write_all(archive, source, target, where, how, force, models)
+            figures = write_all(archive, source, target, where, how, force, announced)
     tell(source, where, figures, time.perf_counter() - started, as_json)
 
 

@@ -9,7 +9,7 @@ import click
 
 from .decompress import place_of, rendering, restoring, tell, write_all
 from .failures import about
-from .sources import Source, named, readable
+from .sources import Source, chosen_part, named
 
 
 @click.command(short_help="Render an archive from the first bytes of its latents.")
@@ -61,7 +61,9 @@ def preview(
     started = time.perf_counter()
     with (
         about(named(source), where),
-        PreviewArchive(readable(source), prefix, decoder=decoder, device=device) as archive,
+        PreviewArchive(
+            chosen_part(source, settings), prefix, decoder=decoder, device=device
+        ) as archive,
     ):
         set_threads(threads)
         figures = write_all(archive, source, target, where, how, force)

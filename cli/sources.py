@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Source = str | Path
 
+SELECTION = ("models", "key", "keys_file", "family", "where", "mask")
+"""What the options of `options.selection` are called."""
+
 
 def short_name(source: Source) -> str:
     """The last part of a path or URL."""
@@ -70,6 +73,23 @@ def is_archive(source: Source) -> bool:
 def is_piped(source: Source) -> bool:
     """Whether the standard input is meant."""
     return str(source) == "-"
+
+
+def are_chosen(settings: Mapping[str, Any]) -> bool:
+    """Whether some of the options of `options.selection` were given."""
+    return any(settings[name] for name in SELECTION)
+
+
+def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
+    """What to open: the source, or an archive of the models that are chosen, copied undecoded."""
+    if not are_chosen(settings):
+        return readable(source)
+    import velcodec
+
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+    with velcodec.open(readable(source)) as archive:
+        velcodec.subset(archive, kept, choice_of(settings).numbers(archive))
+    return kept
 
 
 def choice_of(settings: Mapping[str, Any]) -> Choice:

@@ -13,7 +13,7 @@ from . import options
 from .edited import tell
 from .failures import about
 from .progress import progress
-from .sources import Source, check_output, choice_of, named, readable, short_name
+from .sources import Source, are_chosen, check_output, choice_of, named, readable, short_name
 
 
 @click.command(short_help="Copy some models of an archive to a new one.")
@@ -39,7 +39,7 @@ def subset(source: Source, target: Path, force: bool, as_json: bool, **settings:
     import velcodec
 
     check_output(target)
-    if not any(settings.values()):
+    if not are_chosen(settings):
         raise click.UsageError(
             "expected which models: --models, --key, --keys, --family, --where or --mask"
         )

@@ -318,6 +318,26 @@ def test_decompress_restores_the_folder_that_was_compressed(run: Run, compress: 
     assert run("decompress", "in.vlat", "out/", "--force").exit_code == 60
 
 
+def test_some_models_alone_are_decompressed_and_previewed(run: Run, data: bytes) -> None:
+    with velcodec.open(data) as archive:
+        expected = archive.decode(["m5", "m7"])
+    options = ("--models", "4:8", "--family", "salt")
+    for source, piped in (("a.vlat", None), ("-", data)):
+        result = run("decompress", source, "some.h5", *options, "--force", input=piped)
+        assert result.exit_code == 0, result.stderr
+        (part,) = open_models("some.h5").parts
+        assert part.form.keys == ("m5", "m7")
+        assert np.allclose(part.read(0, 2), expected)
+        coarse = ("preview", source, "coarse.npy", "--bytes", "30", *options, "--force")
+        assert run(*coarse, input=piped).exit_code == 0
+        assert np.load("coarse.npy").shape == (2, 9, 14)
+    assert run("decompress", "a.vlat", "one.sgy", "--key", "m3").exit_code == 0
+    gone = run("decompress", "a.vlat", "none.npy", "--family", "sand")
+    assert gone.exit_code == 2
+    assert "found none" in gone.stderr
+    assert not Path("none.npy").exists()
+
+
 def test_verify_compares_with_files_of_any_format(run: Run, exact: np.ndarray) -> None:
     for name in ("m.npy", "m.h5", "m.nc", "m.npz", "m.zarr", "m.rsf"):
         assert run("decompress", "exact.vlat", name).exit_code == 0
