@@ -22,6 +22,7 @@ from .evaluate import evaluate
 from .failures import message_of
 from .info import info
 from .preview import preview
+from .repair import repair
 from .synth import synth
 from .train import train
 from .verify import verify
@@ -37,6 +38,7 @@ COMMANDS: tuple[click.Command, ...] = (
     preview,
     info,
     verify,
+    repair,
     evaluate,
     demo,
     decoder,

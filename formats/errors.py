@@ -159,6 +159,12 @@ class VerificationError(VelcodecError):
     exit_code = 51
 
 
+class RepairError(VelcodecError):
+    """Nothing can be saved of a damaged archive."""
+
+    exit_code = 53
+
+
 class OutputExistsError(VelcodecError):
     """The output is there already and was not to be replaced."""
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
+    from velcodec.mending import repair
     from velcodec.writing import ArchiveWriter, append, create
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ _HOMES = {
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive",
     "preview": "velcodec.api",
+    "repair": "velcodec.mending",
 }
 
 MODULES = ("distributed", "torch")
@@ -52,6 +54,7 @@ __all__ = [
     "load_encoder",
     "open",
     "preview",
+    "repair",
 ]
 
 
