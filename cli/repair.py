@@ -22,9 +22,12 @@ LISTED = 8
 @click.command(short_help="Get every intact model out of a damaged archive.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
+@click.option(
+    "--any-version", is_flag=True, help="Take the byte of the format's version for damaged."
+)
 @options.force
 @options.as_json
-def repair(source: Path, target: Path, force: bool, as_json: bool) -> None:
+def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: bool) -> None:
     """Write every model of IN.VLAT that is intact to OUT.VLAT; IN.VLAT is not changed.
 
     IN.VLAT may be cut off, altered anywhere, a `.part` that was never finished, or a folder of
@@ -38,7 +41,7 @@ def repair(source: Path, target: Path, force: bool, as_json: bool) -> None:
     from velcodec.mending import repair as mend
 
     with about(source, target):
-        mended = mend(source, target, force=force)
+        mended = mend(source, target, force=force, any_version=any_version)
     if as_json:
         about_it = asdict(mended) | {"lost_models": mended.lost_models, "whole": mended.whole}
         show_json({"archive": source, "target": target} | about_it)

@@ -14,16 +14,18 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from mmap import mmap
 from typing import Any
 
 import numpy as np
 
 from .directory import Directory
-from .errors import CorruptError, RepairError, TruncatedError
+from .errors import CorruptError, RepairError, TruncatedError, UnknownFeatureError
 from .header import MAX_HEADER_BYTES, Header
 from .packed import unpack_mapping
 from .page import MAX_PAGE_RECORDS, MAX_RECORD_BYTES, StoredPage, checksum_bytes
+from .reader import check_start
 from .sections import (
     CHECKSUM_BYTES,
     DECODER,
@@ -35,10 +37,12 @@ from .sections import (
     USE,
     Section,
     check_section,
+    is_critical,
     section_size,
 )
 from .varint import MAX_BYTES, decode_varint, encode_varint
-from .vlat import END_SIGNATURE, START, TAIL_BYTES, record_checksum
+from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, record_checksum
+from .writer import MAX_DECODER_BYTES
 
 Bytes = bytes | mmap
 
@@ -83,7 +87,8 @@ class Found:
 class Salvage:
     """What is intact of an archive: headers by number, records in order of their numbers, decoders.
 
-    `expected` is how many records there were, as far as anything says; `gaps` are the bytes (begin,
+    `expected` is how many records there were, as far as anything says; `ancillary` are the sections
+    that copies keep, where the directory that lists them is there; `gaps` are the bytes (begin,
     end) that tell nothing.
     """
 
@@ -92,6 +97,7 @@ class Salvage:
     records: list[Found]
     decoders: list[bytes]
     expected: int
+    ancillary: list[tuple[bytes, bytes]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
 
     def payload(self, found: Found) -> bytes:
@@ -111,10 +117,15 @@ class Salvage:
         return any(record.page is not None and record.page.has_keys for record in self.records)
 
 
-def salvage(data: Bytes, name: str) -> Salvage:
-    """Everything intact in an archive's bytes. Raises RepairError where no model can be had: no
-    header, or no record, is intact.
+def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
+    """Everything intact in an archive's bytes.
+
+    Raises RepairError where no model can be had: no header, or no record, is intact;
+    UnknownFeatureError for what must be understood and is not known; VersionError for another
+    version behind an intact signature, unless `any_version` says that this byte is damaged.
     """
+    if bytes(data[: len(SIGNATURE)]) == SIGNATURE and not any_version:
+        check_start(bytes(data[: len(START)]).ljust(len(START), b"\1"), name)
     sections = list(find_sections(data))
     headers = _headers(sections, name)
     if 0 not in headers:
@@ -130,14 +141,26 @@ def salvage(data: Bytes, name: str) -> Salvage:
     for record in _walk(data, sections, found, headers, alone):
         found.setdefault(record.number, record)
     records = [found[number] for number in sorted(found) if found[number].header in headers]
-    if not records:
+    if not records and (directory is None or directory.models):
         raise RepairError(f"{name}: found no intact record")
     told = [page.first + len(page) for page, _ in pages]
-    expected = max([records[-1].number + 1, *told, directory.models if directory else 0])
-    decoders = [section.body for section in sections if section.kind == DECODER]
-    salvaged = Salvage(data, headers, records, list(dict.fromkeys(decoders)), expected)
-    salvaged.gaps = list(_gaps(data, sections, found.values()))
-    return salvaged
+    last = [record.number + 1 for record in records[-1:]]
+    expected = max([*last, *told, directory.models if directory else 0])
+    others = _others(data, directory, name)
+    decoders = dict.fromkeys(
+        section.body
+        for section in sections
+        if section.kind == DECODER and len(section.body) <= MAX_DECODER_BYTES
+    )
+    return Salvage(
+        data,
+        headers,
+        records,
+        list(decoders),
+        expected,
+        [(section.kind, section.body) for section in others],
+        list(_gaps(data, [*sections, *others], found.values())),
+    )
 
 
 # --- sections -------------------------------------------------------------------------------------
@@ -207,6 +230,21 @@ def _directory(sections: list[Section], name: str) -> Directory | None:
     return None
 
 
+def _others(data: Bytes, directory: Directory | None, name: str) -> list[Section]:
+    """The intact ones of the ancillary sections that the directory lists."""
+    found = []
+    for kind, place in directory.others if directory is not None else ():
+        if is_critical(kind):
+            raise UnknownFeatureError(
+                f"{name}: section {kind!r} at byte {place.at}: found a type that this reader does "
+                "not know and must: a later version may read it"
+            )
+        section = _section_at(data, place.at, kind)
+        if isinstance(section, Section) and section.end == place.at + place.size:
+            found.append(section)
+    return found
+
+
 def _pages(sections: list[Section], name: str) -> list[tuple[StoredPage, Section]]:
     """Pages in order of their records, each once."""
     found: dict[int, tuple[StoredPage, Section]] = {}
@@ -234,22 +272,39 @@ def _take_pages(
     told = {}
     if directory is not None:
         told = {entry.place.at: entry.records_at for entry in directory.pages}
-    behind, work = len(START), WORK * len(data)
+    ends = {section.at: section.end for section in sections}
+    behind = before = len(START)
+    bases: dict[int, int] = {}
+    work = WORK * len(data)
+
+    def take(page: StoredPage, rows: list[int], base: int) -> int:
+        """Take in what is intact of a page, should it begin at `base`; where that ends."""
+        records = [r for row in rows if (r := _record_of(data, page, base, row)) is not None]
+        found.update((record.number, record) for record in records)
+        if records:
+            bases[page.first] = base
+        return max((record.stop for record in records), default=0)
+
     for page, section in pages:
-        near = told.get(section.at, _past_sections(data, sections, behind))
-        for base in (near, *[None] * MOVES):
+        # Where the directory says, behind what was found last, where the page before should end,
+        # or, in a journal, before the page itself.
+        near = [_past_sections(data, ends, at) for at in (behind, before)]
+        likely = dict.fromkeys([told.get(section.at, near[0]), *near, section.at - page.span])
+        for base in (*likely, *[None] * MOVES):
             rows = [row for row in range(len(page)) if page.first + row not in found]
             if base is None and rows and work > 0:
                 # Bytes were put in or taken out before, or within, the page's records.
                 work -= min(LOOKED_AT, len(data))
                 base = _sought(data, page, rows, behind)
-            if base is None:
+            if base is None or not rows:
                 break
-            for row in rows:
-                record = _record_of(data, page, base, row)
-                if record is not None:
-                    found[record.number] = record
-                    behind = max(behind, record.stop)
+            behind = max(behind, take(page, rows, base))
+        before = bases.get(page.first, before) + page.span
+    # What is left may tell its place by the page behind it.
+    for (page, _), (after, _) in reversed(list(pairwise(pages))):
+        rows = [row for row in range(len(page)) if page.first + row not in found]
+        if rows and after.first in bases:
+            take(page, rows, _before_sections(sections, bases[after.first]) - page.span)
 
 
 def _record_of(data: Bytes, page: StoredPage, base: int, row: int) -> Found | None:
@@ -287,9 +342,10 @@ def _sought(data: Bytes, page: StoredPage, rows: list[int], lowest: int) -> int 
     return None
 
 
-def _past_sections(data: Bytes, sections: list[Section], at: int) -> int:
-    """Where the sections that stand at `at`, one behind the other, and tails, end."""
-    ends = {section.at: section.end for section in sections}
+def _past_sections(data: Bytes, ends: Mapping[int, int], at: int) -> int:
+    """Where the sections that stand at `at`, one behind the other, and tails, end; `ends` tells it
+    of each section by its beginning.
+    """
     while True:
         if at in ends:
             at = ends[at]
@@ -297,6 +353,14 @@ def _past_sections(data: Bytes, sections: list[Section], at: int) -> int:
             at += TAIL_BYTES
         else:
             return at
+
+
+def _before_sections(sections: list[Section], at: int) -> int:
+    """Where the sections that end at `at`, one behind the other, begin."""
+    begins = {section.end: section.at for section in sections}
+    while at in begins:
+        at = begins[at]
+    return at
 
 
 # --- records that nothing leads to ----------------------------------------------------------------
@@ -368,7 +432,6 @@ def _walk_gap(
 
     `most` is a number that they do not reach.
     """
-    sure = True  # nothing is lost between here and what was read before
     while at < end:
         if bytes(data[at + 4 : at + TAIL_BYTES]) == END_SIGNATURE:
             at += TAIL_BYTES
@@ -379,17 +442,12 @@ def _walk_gap(
                 at = section.end
                 continue
         span = _entry(data, at, end)
-        if (
-            span is not None
-            and _checksum_holds(data, *span, state.number)
-            and (sure or _is_sure(data, at, end, state.number))
-        ):
+        if span is not None and _checksum_holds(data, *span, state.number):
             yield Found(state.number, *span, state.header, state.presumed)
             state.number += 1
-            at, sure = span[1] + checksum_bytes(span[1] - span[0]), True
+            at = span[1] + checksum_bytes(span[1] - span[0])
             continue
         state.presumed = state.presumed or not alone
-        sure = False
         place = _resume(data, at, end, state, most)
         if place is None:
             return
@@ -400,13 +458,20 @@ def _resume(
     data: Bytes, at: int, end: int, state: _Walker, most: int | None
 ) -> tuple[int, int] | None:
     """The next byte from a damage at `at` on where records follow again, and the number there."""
-    claimed = _entry(data, at, end)
-    if claimed is not None:  # a record whose payload alone is damaged
-        behind = claimed[1] + checksum_bytes(claimed[1] - claimed[0])
-        if behind < end and _is_sure(data, behind, end, state.number + 1):
-            return behind, state.number + 1
-    highest = state.number + NUMBERS_TRIED
-    numbers = range(state.number, highest if most is None else min(highest, most))
+    # Records whose payloads alone are damaged still say where the next one begins.
+    place, last = at, state.number + NUMBERS_TRIED
+    for number in range(state.number + 1, last if most is None else min(last, most)):
+        claimed = _entry(data, place, end)
+        if claimed is None:
+            break
+        place = claimed[1] + checksum_bytes(claimed[1] - claimed[0])
+        span = _entry(data, place, end)
+        next_one = number == state.number + 1  # as sure as what a reader reads: one place tried
+        if span is not None and next_one and _checksum_holds(data, *span, number):
+            return place, number
+        if place < end and _is_sure(data, place, end, number):
+            return place, number
+    numbers = range(state.number, last if most is None else min(last, most))
     heads = [zlib.crc32(number.to_bytes(8, "little")) for number in numbers]
     for place in range(at, end):
         state.tries -= 1

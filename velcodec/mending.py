@@ -22,6 +22,7 @@ from velcodec.formats.errors import (
     CorruptError,
     InputFileError,
     RepairError,
+    UnknownFeatureError,
     VelcodecError,
     VersionError,
 )
@@ -33,6 +34,7 @@ from velcodec.formats.source import ByteSource
 from velcodec.formats.writer import VlatWriter
 
 RECORDS_AT_ONCE = 4096
+PRESUMED, PRESUMED_TEXT = "repair", "header presumed"
 T = TypeVar("T")
 
 
@@ -65,27 +67,32 @@ class Mended:
         return not (self.lost or self.without_index or self.presumed or self.lost_files)
 
 
-def repair(source: str | Path, target: str | Path, *, force: bool = False) -> Mended:
+def repair(
+    source: str | Path, target: str | Path, *, force: bool = False, any_version: bool = False
+) -> Mended:
     """Write what is intact of an archive, or of a folder of shards, to a new archive.
 
     Keys, measured quality and fields come along where the page of the index that has them is
     intact. A model without a key gets its number with `#` before it in an archive of keys; in one
     without keys models keep their numbers, as keys where some are lost. Additions and archives that
-    were never finished (`.part`) are read as far as they go.
+    were never finished (`.part`) are read as far as they go. Models that are `presumed` to be of
+    a header have the text "header presumed" in a field `repair`.
 
     Raises RepairError where not one model can be had, VersionError for an archive of another
-    version, InputFileError, OutputExistsError unless `force`, OutputPathError, OptionError.
+    version, unless `any_version` says that this byte is damaged, UnknownFeatureError for what a
+    later version wrote, InputFileError, OutputExistsError unless `force`, OutputPathError,
+    OptionError.
     """
     source, target = Path(source), Path(target)
     with atomic_write(target, force=force, source=source) as stream:
-        mender = _Mender(lambda header: VlatWriter(stream, header))
+        mender = _Mender(lambda header: VlatWriter(stream, header), any_version)
         lost_files: list[str] = []
         if source.is_dir():
             for path, models in _shards(source):
                 try:
                     mender.add_file(path)
                 except (VelcodecError, OSError) as error:
-                    if isinstance(error, VersionError):
+                    if isinstance(error, VersionError | UnknownFeatureError):
                         raise
                     lost_files.append(path.name)
                     mender.miss(models)
@@ -113,8 +120,8 @@ def _shards(folder: Path) -> list[tuple[Path, int]]:
 class _Mender:
     """Collects what is intact, file after file, and writes it in the end."""
 
-    def __init__(self, begin: Callable[[Header], VlatWriter]) -> None:
-        self._begin = begin
+    def __init__(self, begin: Callable[[Header], VlatWriter], any_version: bool) -> None:
+        self._begin, self._any_version = begin, any_version
         self._files: list[tuple[Path, int, Salvage]] = []
         self._lost: list[tuple[int, int]] = []
         self._models = 0
@@ -123,7 +130,7 @@ class _Mender:
     def add_file(self, path: Path) -> None:
         """Look at one archive. Raises as `repair`."""
         with _opened(path) as data:
-            found = salvage(data, str(path))
+            found = salvage(data, str(path), any_version=self._any_version)
             first = self._models
             self._lost += [(first + a, first + b) for a, b in found.lost]
             self._files.append((path, first, found))
@@ -148,10 +155,12 @@ class _Mender:
             with _opened(path) as data:
                 found.data = data
                 if writer is None:
-                    writer = self._begin(found.headers[found.records[0].header])
+                    writer = self._begin(found.headers[0])
                 for decoder in found.decoders:
                     writer.embed(decoder)
                 decoders.update(found.decoders)
+                for kind, body in found.ancillary:
+                    writer.attach(kind, body)
                 _write(found, writer, keys, first)
                 counts += (
                     len(found.records),
@@ -179,7 +188,8 @@ class _Keys:
         """The key of a record whose number among all files is `number`."""
         if not self.keyed:
             return str(number) if self.some_lost else None
-        own = record.page.keys if record.page is not None else None
+        page = record.page
+        own = None if page is None else _intact(lambda: page.keys)
         key = own[record.row] if own is not None else f"#{number}"
         while key in self._given:
             key += "'"
@@ -203,7 +213,7 @@ def _write(found: Salvage, writer: VlatWriter, keys: _Keys, first: int) -> None:
 
 def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
     """Neighbouring records of one header and one page, some at a time."""
-    for _, group in groupby(records, key=lambda record: (record.header, id(record.page))):
+    for _, group in groupby(records, key=lambda r: (r.header, r.presumed, id(r.page))):
         block = list(group)
         for begin in range(0, len(block), RECORDS_AT_ONCE):
             yield block[begin : begin + RECORDS_AT_ONCE]
@@ -211,9 +221,10 @@ def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
 
 def _columns(block: Sequence[Found]) -> tuple[QualityCodes | None, dict[str, Column]]:
     """What the page of some records says of them."""
-    page, rows = block[0].page, np.array([record.row for record in block])
+    page, told = block[0].page, block[0].presumed
+    rows = np.array([record.row for record in block])
     if page is None:
-        return None, {}
+        return None, {PRESUMED: np.full(len(block), PRESUMED_TEXT, object)} if told else {}
     quality = _intact(lambda: page.quality)
     fields = {}
     for name in _intact(lambda: page.field_names) or ():

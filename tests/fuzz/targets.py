@@ -65,7 +65,11 @@ def tried(read: Callable[[], object]) -> None:
     except VelcodecError as error:
         if isinstance(error, OptionError):  # that is for what a caller asks, not for what a file is
             raise AssertionError(f"refused as an option: {error}") from error
-        assert "\n" not in str(error), error
+        _check_one_line(error)
+
+
+def _check_one_line(error: VelcodecError) -> None:
+    assert "\n" not in str(error), error
 
 
 def read_archive(data: bytes) -> None:
@@ -265,7 +269,7 @@ def _read_file(data: bytes, suffixes: tuple[str, ...]) -> None:
     try:
         read()
     except VelcodecError as error:
-        assert "\n" not in str(error), error
+        _check_one_line(error)
 
 
 @cache
