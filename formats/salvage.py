@@ -13,7 +13,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from mmap import mmap
 from typing import Any
@@ -472,7 +472,7 @@ def _resume(
         if place < end and _is_sure(data, place, end, number):
             return place, number
     numbers = range(state.number, last if most is None else min(last, most))
-    heads = [zlib.crc32(number.to_bytes(8, "little")) for number in numbers]
+    window = state.number // NUMBERS_TRIED
     for place in range(at, end):
         state.tries -= 1
         if state.tries < 0:
@@ -480,14 +480,29 @@ def _resume(
         span = _entry(data, place, end)
         if span is None or span[1] - span[0] > LONGEST_SOUGHT:
             continue
-        payload = bytes(data[slice(*span)])
-        size = checksum_bytes(len(payload))
-        stored = int.from_bytes(data[span[1] : span[1] + size], "little")
-        mask = (1 << 8 * size) - 1
-        for number, head in zip(numbers, heads, strict=True):
-            if zlib.crc32(payload, head) & mask == stored and _is_sure(data, place, end, number):
+        length = span[1] - span[0]
+        stored = bytes(data[span[1] : span[1] + checksum_bytes(length)])
+        total = zlib.crc32(bytes(data[slice(*span)])).to_bytes(4, "little")[: len(stored)]
+        difference = int.from_bytes(total, "little") ^ int.from_bytes(stored, "little")
+        for number in _differences(length, window).get(difference, ()):
+            if number in numbers and _is_sure(data, place, end, number):
                 return place, number
     return None
+
+
+@lru_cache(maxsize=1024)
+def _differences(length: int, window: int) -> dict[int, list[int]]:
+    """Numbers of records, NUMBERS_TRIED times the window and twice so many, by how their checksums
+    differ from a plain CRC-32 of the payload: that depends on nothing but its length.
+    """
+    nothing = bytes(length)
+    plain = zlib.crc32(nothing).to_bytes(4, "little")[: checksum_bytes(length)]
+    found: dict[int, list[int]] = {}
+    first = window * NUMBERS_TRIED
+    for number in range(first, first + 2 * NUMBERS_TRIED):
+        own = int.from_bytes(record_checksum(number, nothing), "little")
+        found.setdefault(own ^ int.from_bytes(plain, "little"), []).append(number)
+    return found
 
 
 def _entry(data: Bytes, at: int, end: int) -> tuple[int, int] | None:

@@ -6,6 +6,7 @@ from where the last read ended.
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAX_SMALL_BYTES = 1 << 24
+MAX_HEADER_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -132,8 +134,16 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
         version = np.lib.format.read_magic(stream)
         if version not in ((1, 0), (2, 0)):
             return None
+        size = 2 * version[0]
+        head = stream.read(size)
+        length = int.from_bytes(head, "little")
+        if length > MAX_HEADER_BYTES:  # NumPy would read it first
+            raise InputFileError(
+                f"{info.filename}: found a header of {length} bytes, expected at most "
+                f"{MAX_HEADER_BYTES}"
+            )
         read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-        shape, fortran, dtype = read(stream)
+        shape, fortran, dtype = read(io.BytesIO(head + stream.read(length)))
         start = stream.tell()
     if dtype.hasobject:
         return None

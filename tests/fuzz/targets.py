@@ -46,7 +46,7 @@ MODELS_READ = 8
 def container(data: bytes) -> None:
     """Archives: as they are, and with every checksum put right, so that what is behind is reached.
 
-    An odd first byte asks for that.
+    An odd first byte asks for that; some others are for salvage too.
     """
     mode, data = data[:1], data[1 : MOST_BYTES + 1]
     if mode and mode[0] & 1:
@@ -54,8 +54,8 @@ def container(data: bytes) -> None:
     tried(lambda: read_archive(data))
     tried(lambda: sum(1 for _ in scan(io.BytesIO(data))))
     tried(lambda: read_journal(io.BytesIO(data), "archive"))
-    if mode and mode[0] & 2:
-        tried(lambda: salvage(data, "archive"))
+    if mode and mode[0] & 6 == 2:
+        tried(lambda: salvage(data, "archive", any_version=True))
 
 
 def tried(read: Callable[[], object]) -> None:
