@@ -14,25 +14,39 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXECUTIONS = 1_000_000
-SHARES = {"parts": 0.3, "entropy": 0.3, "files": 0.25, "container": 0.15}
+EXECUTIONS, ROUND = 1_000_000, 100_000
+SHARES = {"container": 0.15, "entropy": 0.35, "parts": 0.3, "files": 0.2}
 LIMITS = (
     "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=512", "-max_len=8192",
-    "-len_control=0", "-print_final_stats=1", "-seed=1",
+    "-len_control=0", "-print_final_stats=1", "-keep_seed=1", "-reduce_inputs=0",
 )  # fmt: skip
 
 
 def run(target: str, executions: int, folder: Path) -> tuple[int, int, str]:
-    """Executions that were done, the exit code, and the last line about coverage."""
+    """Executions that were done, the exit code, and what was covered.
+
+    In rounds, each a process of its own: the fuzzer's own memory grows with its executions.
+    """
+    total, code, about = 0, 0, ""
+    for number in range(-(-executions // ROUND)):
+        done, code, about = run_once(target, min(ROUND, executions - total), folder, number)
+        total += done
+        if code:
+            break
+    return total, code, about
+
+
+def run_once(target: str, executions: int, folder: Path, number: int) -> tuple[int, int, str]:
+    """One round."""
     corpus = folder / target
     corpus.mkdir(parents=True, exist_ok=True)
     regressions = HERE / "regressions" / target
     folders = [corpus, folder / "seeds" / target, *([regressions] if regressions.is_dir() else [])]
     command = [
         sys.executable, str(HERE / "fuzz.py"), target, *map(str, folders), f"-runs={executions}",
-        f"-artifact_prefix={folder}/{target}-", *LIMITS,
+        f"-artifact_prefix={folder}/{target}-", f"-seed={number + 1}", *LIMITS,
     ]  # fmt: skip
-    log = folder / f"{target}.log"
+    log = folder / f"{target}-{number}.log"
     with log.open("wb") as stream:
         code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
     text = log.read_text(errors="replace")
