@@ -11,6 +11,11 @@ class VelcodecError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line that can be printed, whatever a file's own names and texts put into it."""
+        text = str(self.args[0]) if self.args else ""
+        return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
 
 class OptionError(VelcodecError):
     """An option or argument has a value that is not allowed."""
@@ -130,9 +135,6 @@ class KeyNotFoundError(VelcodecError, KeyError):
     """No model has this key or number."""
 
     exit_code = 43
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class ModelNumberError(VelcodecError, IndexError):

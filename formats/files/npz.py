@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
-from ..npy import NpyWriter
+from ..npy import MAGIC, NpyWriter, check_header_length
 from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .sinks import FileSink
@@ -27,7 +27,6 @@ from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAX_SMALL_BYTES = 1 << 24
-MAX_HEADER_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -131,19 +130,15 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
     if not info.filename.endswith(".npy"):
         return None
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
+        head = check_header_length(stream, info.filename)
+        version = np.lib.format.read_magic(io.BytesIO(head))
         if version not in ((1, 0), (2, 0)):
             return None
-        size = 2 * version[0]
-        head = stream.read(size)
-        length = int.from_bytes(head, "little")
-        if length > MAX_HEADER_BYTES:  # NumPy would read it first
-            raise InputFileError(
-                f"{info.filename}: found a header of {length} bytes, expected at most "
-                f"{MAX_HEADER_BYTES}"
-            )
         read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-        shape, fortran, dtype = read(io.BytesIO(head + stream.read(length)))
+        length = head[len(MAGIC) + 2 :]
+        shape, fortran, dtype = read(
+            io.BytesIO(length + stream.read(int.from_bytes(length, "little")))
+        )
         start = stream.tell()
     if dtype.hasobject:
         return None

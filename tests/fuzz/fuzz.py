@@ -31,6 +31,10 @@ with atheris.instrument_imports(include=PARSERS):
 def main() -> None:
     """Fuzz the target that is named first."""
     name, *rest = sys.argv[1:]
+    # Loops are compiled before anything is timed.
+    for folder in filter(Path.is_dir, map(Path, rest)):
+        for path in folder.iterdir():
+            TARGETS[name](path.read_bytes())
     atheris.Setup([sys.argv[0], *rest], TARGETS[name])
     atheris.Fuzz()
 
