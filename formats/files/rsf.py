@@ -88,7 +88,7 @@ def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
     size = int(_number(said, "esize", SIZES.get(kind, 0), file))
     if form not in FORMATS or (kind, size) not in KINDS:
         raise InputFileError(
-            f"{file}: data_format: found {form + '_' + kind!r} of {size} bytes, expected native or xdr of "
+            f"{file}: data_format: found {form}_{kind} of {size} bytes, expected native or xdr of "
             f"{', '.join(SIZES)}"
         )
     return np.dtype(FORMATS[form] + KINDS[kind, size])

@@ -1,4 +1,4 @@
-"""What a file claims costs nothing: shapes, headers and keys are bounded before they take memory."""
+"""What a file claims costs nothing: shapes, headers, keys are bounded before they take memory."""
 
 from __future__ import annotations
 
