@@ -4,20 +4,22 @@
 #   make demo    compress a bundled sample, render it at 280 x 280, print figures, write a picture
 #   make test    the fast tests
 #   make test-all, lint, typecheck, bench, clean
+#   make fuzz    a campaign of EXECUTIONS executions (docs/trust.md)
 #
 # PYTHON chooses the interpreter (3.11 or later), PIP_FLAGS is handed to pip, TEST_FLAGS to pytest.
 
 PYTHON ?= python3
 PIP_FLAGS ?=
 TEST_FLAGS ?=
+EXECUTIONS ?= 1000000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.velcodec-installed
 
 # The tests' models are so small that more threads only wait for each other.
-test test-all: export OMP_NUM_THREADS ?= 1
+test test-all fuzz: export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all lint typecheck bench clean
+.PHONY: setup demo test test-all fuzz lint typecheck bench clean
 
 setup: $(STAMP)
 
@@ -35,6 +37,12 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+# Corpora, and what was found, are kept in build/fuzz.
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[fuzz,io]'
+	$(BIN)/python tests/fuzz/campaign.py build/fuzz $(EXECUTIONS)
 
 lint: setup
 	$(BIN)/ruff check .

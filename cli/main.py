@@ -24,6 +24,7 @@ from .failures import message_of
 from .info import info
 from .ls import ls
 from .preview import preview
+from .repair import repair
 from .split import split
 from .subset import subset
 from .synth import synth
@@ -45,6 +46,7 @@ COMMANDS: tuple[click.Command, ...] = (
     cat,
     subset,
     split,
+    repair,
     evaluate,
     demo,
     decoder,

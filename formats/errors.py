@@ -11,6 +11,11 @@ class VelcodecError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """One line that can be printed, whatever a file's own names and texts put into it."""
+        text = str(self.args[0]) if self.args else ""
+        return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
 
 class OptionError(VelcodecError):
     """An option or argument has a value that is not allowed."""
@@ -131,9 +136,6 @@ class KeyNotFoundError(VelcodecError, KeyError):
 
     exit_code = 43
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
 
 class ModelNumberError(VelcodecError, IndexError):
     """No model has this number."""
@@ -157,6 +159,12 @@ class VerificationError(VelcodecError):
     """The models of an archive are not what they should be."""
 
     exit_code = 51
+
+
+class RepairError(VelcodecError):
+    """Nothing can be saved of a damaged archive."""
+
+    exit_code = 53
 
 
 class OutputExistsError(VelcodecError):

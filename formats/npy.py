@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ ACCEPTED = "float32, float64 or integers of at most 64 bits"
 AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
 MODELS_AT_ONCE = 256
 MAGIC = b"\x93NUMPY"
+MAX_HEADER_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def load_mapped(path: Path) -> NDArray[Any]:
 
     Raises InputFileError, InputDtypeError, OSError.
     """
+    with path.open("rb") as stream:
+        check_header_length(stream, str(path))
     try:
         with np.errstate(all="raise"):  # a shape whose product overflows
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -104,6 +107,20 @@ def load_mapped(path: Path) -> NDArray[Any]:
             raise InputDtypeError(f"{path}: dtype: found objects, expected {ACCEPTED}") from error
         raise InputFileError(f"{path}: not a whole .npy file: {first}") from error
     return array
+
+
+def check_header_length(stream: IO[bytes], name: str) -> bytes:
+    """What stands before the header of a `.npy` file: magic, version, length. Raises
+    InputFileError for a header longer than NumPy would take, which it reads before it looks.
+    """
+    start = stream.read(len(MAGIC) + 2)
+    start += stream.read(2 if start[len(MAGIC) :][:1] == b"\x01" else 4)
+    length = int.from_bytes(start[len(MAGIC) + 2 :], "little")
+    if start.startswith(MAGIC) and length > MAX_HEADER_BYTES:
+        raise InputFileError(
+            f"{name}: found a header of {length} bytes, expected at most {MAX_HEADER_BYTES}"
+        )
+    return start
 
 
 class NpyWriter:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .errors import OptionError
 from .tile_coding import TileCoding
-from .tile_stream import LatentTables, Tiles, decode_measured
+from .tile_stream import LatentTables, Tiles, decode_measured, joined_tiles
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,17 @@ def decode_prefixes(
     Raises `CorruptError` where a whole stream is not what was written, and `OptionError` where a
     prefix has too few bytes for step and record class.
     """
-    tiles, needed = decode_measured(streams, tables, coding)
-    if prefix.bytes is not None:
-        least = int(needed[:, 0].max(initial=0))
-        if prefix.bytes < least:
-            raise OptionError(
-                f"bytes: found {prefix.bytes}, expected at least {least} "
-                "for the step and record class of every tile"
-            )
-        known = needed[:, 1:] <= prefix.bytes
-    else:
-        known = np.arange(tables.latent_size) < (prefix.coefficients or 0)
-    return replace(tiles, coefficients=tiles.coefficients * known)
+    least, parts = 0, []
+    for tiles, needed in decode_measured(streams, tables, coding):
+        least = max(least, int(needed[:, 0].max(initial=0)))
+        if prefix.bytes is not None:
+            known = needed[:, 1:] <= prefix.bytes
+        else:
+            known = np.arange(tables.latent_size) < (prefix.coefficients or 0)
+        parts.append(replace(tiles, coefficients=tiles.coefficients * known))
+    if prefix.bytes is not None and prefix.bytes < least:
+        raise OptionError(
+            f"bytes: found {prefix.bytes}, expected at least {least} "
+            "for the step and record class of every tile"
+        )
+    return joined_tiles(parts)

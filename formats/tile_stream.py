@@ -5,7 +5,7 @@ Batches of tiles are coded side by side, one rANS lane each (docs/format.md, "Ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from .tile_coding import (
 from .value_range import FINE, FINE_BITS, grid_index, inward_range, on_grid
 
 MAX_COEFFICIENT = 2**31 - 1
+TILES_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,35 @@ def _push_ranges(
 
 def decode_tiles(streams: Sequence[bytes], tables: LatentTables, coding: TileCoding) -> Tiles:
     """The tiles of some streams. Raises `CorruptError` where a stream is not what was written."""
-    return decode_measured(streams, tables, coding)[0]
+    return joined_tiles([tiles for tiles, _ in decode_measured(streams, tables, coding)])
+
+
+def joined_tiles(parts: Sequence[Tiles]) -> Tiles:
+    """Tiles one behind the other as one batch."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = ("coefficients", "step", "low", "high")
+    return Tiles(*(np.concatenate([getattr(p, name) for p in parts]) for name in columns))
 
 
 def decode_measured(
     streams: Sequence[bytes], tables: LatentTables, coding: TileCoding
-) -> tuple[Tiles, NDArray[np.int64]]:
-    """The tiles of some streams, and how many bytes of a stream tell what is in it, (n, 1 + D).
+) -> Iterator[tuple[Tiles, NDArray[np.int64]]]:
+    """The tiles of some streams, and how many bytes of a stream tell what is in it, (n, 1 + D); as
+    many as TILES_AT_ONCE at a time, so that a bad one is found before memory is taken for all.
 
     Column 0 is for kind of range, step and record class, column d + 1 for coefficient d, all at
     least as many as those before; the ends of the range need the whole stream. Raises
     `CorruptError` as `decode_tiles`.
     """
+    for first in range(0, max(1, len(streams)), TILES_AT_ONCE):
+        yield _decode_some(streams[first : first + TILES_AT_ONCE], tables, coding, first)
+
+
+def _decode_some(
+    streams: Sequence[bytes], tables: LatentTables, coding: TileCoding, first: int
+) -> tuple[Tiles, NDArray[np.int64]]:
+    """Tiles from number `first` on."""
     decoder = RansDecoder(streams)
     starts = starts_of(RANGE_KIND_FREQUENCIES)
     kind = np.searchsorted(starts, decoder.peek(PRECISION), side="right") - 1
@@ -198,7 +216,7 @@ def decode_measured(
     decoder.pop(start[record_class], shares[record_class], PRECISION, active)
     rows = tables.classes[record_class, step]
     coefficients, needed = _pop_coefficients(decoder, tables, rows, varied)
-    low, high = _pop_ranges(decoder, coding, kind)
+    low, high = _pop_ranges(decoder, coding, kind, first)
     decoder.finish()
     needed = np.where(varied[:, None], needed, fixed[:, None])
     return Tiles(coefficients, step, low, high), np.column_stack([fixed, needed])
@@ -222,7 +240,7 @@ def _pop_coefficients(
 
 
 def _pop_ranges(
-    decoder: RansDecoder, coding: TileCoding, kind: NDArray[np.int64]
+    decoder: RansDecoder, coding: TileCoding, kind: NDArray[np.int64], first: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     low, high = np.zeros(len(kind)), np.zeros(len(kind))
     for k, grid, width in coding.range_kinds:
@@ -238,7 +256,7 @@ def _pop_ranges(
         bad |= (low == high) & ~np.isin(kind, CONSTANT_KINDS)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
-        raise CorruptError(f"value range of tile {i}: found {low[i]} to {high[i]} m/s")
+        raise CorruptError(f"value range of tile {first + i}: found {low[i]} to {high[i]} m/s")
     return low, high
 
 

@@ -31,7 +31,8 @@ def span(data: bytes) -> tuple[int, int]:
     with velcodec.open(data) as archive:
         records = [read_record(archive._reader, number)[1] for number in range(len(archive))]
         streams = [stream for record in records for stream in record.streams]
-        _, needed = decode_measured(streams, tables_of(archive.decoder()), archive.header.coding)
+        measured = decode_measured(streams, tables_of(archive.decoder()), archive.header.coding)
+        ((_, needed),) = measured
     return int(needed[:, 0].max()), max(map(len, streams))
 
 

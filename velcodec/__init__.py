@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from velcodec.editing import cat, split, subset
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
+    from velcodec.mending import repair
     from velcodec.streaming import stream
     from velcodec.writing import ArchiveWriter, append, create
 
@@ -35,6 +36,7 @@ _HOMES = {
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive",
     "preview": "velcodec.api",
+    "repair": "velcodec.mending",
     "split": "velcodec.editing",
     "stream": "velcodec.streaming",
     "subset": "velcodec.editing",
@@ -59,6 +61,7 @@ __all__ = [
     "load_encoder",
     "open",
     "preview",
+    "repair",
     "split",
     "stream",
     "subset",

@@ -75,7 +75,7 @@ class Domain:
             return _from_ordered(codes + int(self.base), dtype)
         if self.kind == PALETTE:
             return np.array(self.values)[codes].astype(dtype)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
 
     def codes_near(self, values: NDArray[np.float64], dtype: np.dtype[np.generic]) -> Int64:

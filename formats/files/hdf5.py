@@ -21,6 +21,7 @@ from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
     KEYS,
+    MAX_KEYS_BYTES,
     SAID,
     attributes_of,
     check_keys,
@@ -29,6 +30,8 @@ from .words import (
     order_of,
     velocity_units,
 )
+
+KEYS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,19 @@ def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
 def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | None:
     if dataset is None or dataset.ndim != 1 or dataset.dtype.kind not in "OS":
         return None
-    check_keys(dataset.shape, name, shape)
-    return tuple(dataset.asstr()[:])
+    check_keys(dataset.shape, dataset.dtype.itemsize, name, shape)
+    keys: list[str] = []
+    size, texts = 0, dataset.asstr()
+    for first in range(0, len(dataset), KEYS_AT_ONCE):
+        # Texts of any length lie in a heap, where all of them may be the same large one.
+        some = texts[first : first + KEYS_AT_ONCE]
+        size += sum(map(len, some))
+        if size > MAX_KEYS_BYTES:
+            raise InputFileError(
+                f"{name}: keys: found {size:,} bytes and more, expected at most {MAX_KEYS_BYTES:,}"
+            )
+        keys.extend(some)
+    return tuple(keys)
 
 
 class Hdf5Sink(FileSink):

@@ -116,7 +116,7 @@ def _keys(
         if word in source.variables:
             variable = source[word]
             if variable.ndim == 1 and variable.dtype.kind in "OUT":
-                check_keys(variable.shape, name, shape)
+                check_keys(variable.shape, variable.dtype.itemsize, name, shape)
                 return tuple(map(str, variable.values))
     return None
 

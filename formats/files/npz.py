@@ -6,6 +6,7 @@ from where the last read ended.
 
 from __future__ import annotations
 
+import io
 import struct
 import zipfile
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
-from ..npy import NpyWriter
+from ..npy import MAGIC, NpyWriter, check_header_length
 from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .sinks import FileSink
@@ -129,11 +130,15 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
     if not info.filename.endswith(".npy"):
         return None
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
+        head = check_header_length(stream, info.filename)
+        version = np.lib.format.read_magic(io.BytesIO(head))
         if version not in ((1, 0), (2, 0)):
             return None
         read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-        shape, fortran, dtype = read(stream)
+        length = head[len(MAGIC) + 2 :]
+        shape, fortran, dtype = read(
+            io.BytesIO(length + stream.read(int.from_bytes(length, "little")))
+        )
         start = stream.tell()
     if dtype.hasobject:
         return None

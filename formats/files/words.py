@@ -33,6 +33,7 @@ SPEEDS = {
 }
 KEYS = "keys"
 MAX_KEYS = 1 << 22
+MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
 SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z")
 PACKED = ("scale_factor", "add_offset")
@@ -149,11 +150,17 @@ def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]
     return axes
 
 
-def check_keys(found: tuple[int, ...], name: str, shape: tuple[int, ...]) -> None:
-    """Raises InputFileError for other than one key for each model, before they are read."""
+def check_keys(found: tuple[int, ...], width: int, name: str, shape: tuple[int, ...]) -> None:
+    """Raises InputFileError for other than one key for each model, of `width` bytes each, or for
+    too many, before they are read.
+    """
     count = shape[0] if len(shape) > 2 else 1
     if count > MAX_KEYS:
         raise InputFileError(f"{name}: keys: found {count}, expected at most {MAX_KEYS}")
+    if count * width > MAX_KEYS_BYTES:
+        raise InputFileError(
+            f"{name}: keys: found {count * width:,} bytes, expected at most {MAX_KEYS_BYTES:,}"
+        )
     if found != (count,):
         raise InputFileError(f"{name}: keys: found shape {found} for {count} models")
 

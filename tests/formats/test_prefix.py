@@ -140,7 +140,7 @@ def test_bytes_needed_never_fall_and_never_pass_the_stream() -> None:
     batch = batch_of(20, 3)
     coding = coding_for(batch)
     streams = encode_tiles(batch, TABLES, coding)
-    _, needed = decode_measured(streams, TABLES, coding)
+    ((_, needed),) = decode_measured(streams, TABLES, coding)
     assert (np.diff(needed, axis=1) >= 0).all()
     assert (needed[:, -1] <= [len(stream) for stream in streams]).all()
 

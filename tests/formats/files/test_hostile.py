@@ -1,0 +1,169 @@
+"""What a file claims costs nothing: shapes, headers, keys are bounded before they take memory."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tracemalloc
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from velcodec.formats.errors import VelcodecError
+from velcodec.formats.files import open_models
+
+h5py = pytest.importorskip("h5py")
+pytest.importorskip("segyio")
+zarr = pytest.importorskip("zarr")
+
+MOST_MEMORY = 8 << 20
+MANY, SIDE = 1 << 40, 60_000
+
+
+def npy(shape: tuple[int, ...], dtype: str = "<f4", samples: int = 100) -> bytes:
+    """A `.npy` file of this shape, whatever lies behind its header."""
+    head = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + bytes(samples)
+
+
+def long_header(size: int) -> bytes:
+    """A `.npy` file that says its header has so many bytes."""
+    return b"\x93NUMPY\x02\x00" + struct.pack("<I", size)
+
+
+def npz(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(f"{name}.npy", data)
+    return stream.getvalue()
+
+
+def segy(samples: int) -> bytes:
+    """600 bytes of traces that are said to have so many samples each."""
+    data = bytearray(3600 + 600)
+    data[3220:3222] = data[3600 + 114 : 3600 + 116] = struct.pack(">H", samples)
+    data[3224:3226] = struct.pack(">H", 5)
+    return bytes(data)
+
+
+def rsf(words: str) -> bytes:
+    return f'{words} esize=4 data_format="native_float" in="stdin"\n'.encode() + (
+        b"\x0c\x0c\x04" + bytes(24)
+    )
+
+
+FILES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "npy: many models": (".npy", lambda: npy((MANY, 70, 70))),
+    "npy: a shape that overflows": (".npy", lambda: npy((1 << 62, 1 << 62))),
+    "npy: a large model": (".npy", lambda: npy((1, SIDE, SIDE))),
+    "npy: a negative size": (".npy", lambda: npy((2, -1, 3))),
+    "npy: objects": (".npy", lambda: npy((3, 3), "|O")),
+    "npy: a long header": (".npy", lambda: long_header(1 << 31) + b" " * 999),
+    "npz: many models": (".npz", lambda: npz(velocity=npy((MANY, 70, 70)))),
+    "npz: a header that inflates": (
+        ".npz",
+        lambda: npz(velocity=long_header(1 << 25) + b" " * (1 << 25)),
+    ),
+    "npz: samples that inflate": (
+        ".npz",
+        lambda: npz(velocity=npy((1, 1 << 20, 1 << 20), samples=1 << 25)),
+    ),
+    "segy: long traces": (".sgy", lambda: segy(65_535)),
+    "segy: no samples": (".sgy", lambda: segy(0)),
+    "rsf: a long axis": (".rsf", lambda: rsf("n1=1e18 n2=2")),
+    "rsf: an axis beyond numbers": (".rsf", lambda: rsf("n1=inf n2=2")),
+    "rsf: an axis of no number": (".rsf", lambda: rsf("n1=nan n2=2")),
+    "rsf: a large model": (".rsf", lambda: rsf("n1=65536 n2=65536")),
+    "rsf: many models": (".rsf", lambda: rsf("n1=3 n2=2 n3=1e15")),
+}
+
+
+def h5_keys(source: Any) -> None:
+    source.create_dataset("v", (1 << 20, 2, 2), "f4", chunks=(1024, 2, 2))
+    wide = h5py.string_dtype("utf-8", 1000)
+    source.create_dataset("keys", (1 << 20,), wide, chunks=(1024,))
+
+
+STORES: dict[str, tuple[str, Callable[[Any], object]]] = {
+    "hdf5: a large model": ("h5", lambda f: f.create_dataset("v", (1, SIDE, SIDE), "f4")),
+    "hdf5: a large model in chunks": (
+        "h5",
+        lambda f: f.create_dataset(
+            "v", (1, SIDE, SIDE), "f4", chunks=(1, 100, 100), compression="gzip"
+        ),
+    ),
+    "hdf5: a large chunk": (
+        "h5",
+        lambda f: f.create_dataset(
+            "v", (1 << 20, 100, 100), "f4", chunks=(1 << 15, 100, 100), compression="gzip"
+        ),
+    ),
+    "hdf5: many long keys": ("h5", h5_keys),
+    "zarr: a large model": (
+        "zarr",
+        lambda path: zarr.create_array(
+            store=path, shape=(1, SIDE, SIDE), chunks=(1, 100, 100), dtype="f4"
+        ),
+    ),
+    "zarr: a large chunk": (
+        "zarr",
+        lambda path: zarr.create_array(
+            store=path, shape=(1, 10, 10), chunks=(1, 30_000, 30_000), dtype="f4"
+        ),
+    ),
+}
+
+
+def check(path: Path) -> None:
+    """Refused on purpose, in one line, in little memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tracemalloc.start()
+        try:
+            with pytest.raises(VelcodecError) as caught:
+                next(open_models(path).read(0, 1))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+    assert peak < MOST_MEMORY
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_claims_what_it_has_not_is_refused_in_little_memory(
+    case: str, tmp_path: Path
+) -> None:
+    suffix, made = FILES[case]
+    path = tmp_path / f"models{suffix}"
+    path.write_bytes(made())
+    check(path)
+
+
+@pytest.mark.parametrize("case", STORES)
+def test_a_store_that_claims_what_it_has_not_is_refused_in_little_memory(
+    case: str, tmp_path: Path
+) -> None:
+    kind, fill = STORES[case]
+    path = tmp_path / f"models.{kind}"
+    if kind == "zarr":
+        fill(str(path))
+    else:
+        with h5py.File(path, "w") as source:
+            fill(source)
+    check(path)
+
+
+def test_keys_that_are_all_one_large_text_are_refused(tmp_path: Path) -> None:
+    """In HDF5 many texts may be one in the file."""
+    path = tmp_path / "models.h5"
+    with h5py.File(path, "w") as source:
+        source.create_dataset("v", data=np.ones((200, 2, 2), np.float32))
+        source.create_dataset("keys", data=["k" * (1 << 19)] * 200, dtype=h5py.string_dtype())
+    with pytest.raises(VelcodecError, match="bytes and more"):
+        open_models(path)

@@ -1,0 +1,293 @@
+"""What is fuzzed: each function takes any bytes, reads all that they could hold, and returns.
+
+A VelcodecError is what bad bytes should raise; whatever else is raised is a fault. No torch.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from velcodec.formats.decoder_file import read_decoder_file
+from velcodec.formats.directory import Directory
+from velcodec.formats.errors import OptionError, VelcodecError
+from velcodec.formats.exact.domain import Domain
+from velcodec.formats.exact.stream import ExactCoding, ExactStream, decode_exact
+from velcodec.formats.files import open_models
+from velcodec.formats.header import Header, Layout
+from velcodec.formats.journal import read_journal
+from velcodec.formats.page import StoredPage
+from velcodec.formats.prefix import Prefix, decode_prefixes
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.record import unpack_record
+from velcodec.formats.salvage import salvage
+from velcodec.formats.scan import scan
+from velcodec.formats.sections import CHECKSUM_BYTES, DIRECTORY, section_size
+from velcodec.formats.sharded import read_manifest
+from velcodec.formats.source import ByteSource
+from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
+from velcodec.formats.tile_coding import TileCoding
+from velcodec.formats.tile_stream import decode_tiles
+from velcodec.formats.varint import MAX_BYTES, decode_varint
+from velcodec.formats.vlat import START, pack_tail, record_checksum
+
+Target = Callable[[bytes], None]
+MOST_BYTES = 1 << 14
+SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11))
+MODELS_READ = 8
+
+
+def container(data: bytes) -> None:
+    """Archives: as they are, and with every checksum put right, so that what is behind is reached.
+
+    An odd first byte asks for that; some others are for salvage too.
+    """
+    mode, data = data[:1], data[1 : MOST_BYTES + 1]
+    if mode and mode[0] & 1:
+        data = with_checksums(START + data)
+    tried(lambda: read_archive(data))
+    tried(lambda: sum(1 for _ in scan(io.BytesIO(data))))
+    tried(lambda: read_journal(io.BytesIO(data), "archive"))
+    if mode and mode[0] & 6 == 2:
+        tried(lambda: salvage(data, "archive", any_version=True))
+
+
+def tried(read: Callable[[], object]) -> None:
+    """Read; what velcodec refuses on purpose is well."""
+    try:
+        read()
+    except VelcodecError as error:
+        if isinstance(error, OptionError):  # that is for what a caller asks, not for what a file is
+            raise AssertionError(f"refused as an option: {error}") from error
+        _check_one_line(error)
+
+
+def _check_one_line(error: VelcodecError) -> None:
+    assert "\n" not in str(error), error
+
+
+def read_archive(data: bytes) -> None:
+    """Everything that a reader can be asked."""
+    with VlatReader(data) as reader:
+        reader.headers()
+        for ask in (
+            lambda: reader.keys,
+            lambda: reader.quality_codes,
+            lambda: reader.fields,
+            lambda: reader.lengths,
+            lambda: reader.embedded_decoders(),
+            lambda: reader.columns_of(range(min(len(reader), MODELS_READ))),
+        ):
+            tried(ask)
+        for number in range(min(len(reader), MODELS_READ)):
+            tried(lambda n=number: unpack_record(reader.payload(n), reader.header_of(n)))
+
+
+def with_checksums(data: bytes) -> bytes:
+    """An archive's bytes with the checksums of sections and records put right, as far as a walk
+    from the front understands them, and a tail for the last directory.
+    """
+    out = bytearray(data)
+    at, number = len(START), 0
+    while at < len(data):
+        try:
+            if data[at] == 0:
+                kind = data[at + 1 : at + 2]
+                start = data[at : at + 2 + MAX_BYTES]
+                _, end = section_size(kind, start, "") if kind else (0, 0)
+                end += at
+                if not kind or end + CHECKSUM_BYTES > len(data):
+                    break
+                total = zlib.crc32(data[at + 1 : end])
+                out[end : end + CHECKSUM_BYTES] = total.to_bytes(CHECKSUM_BYTES, "little")
+                end += CHECKSUM_BYTES
+                if kind == DIRECTORY:
+                    tail = pack_tail(end - at)
+                    out[end : end + len(tail)] = tail
+                    end += len(tail)
+            else:
+                more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
+                payload = data[at + start : at + start + more - 1]
+                sums = record_checksum(number, payload)
+                end = at + start + more - 1 + len(sums)
+                if end > len(data):
+                    break
+                out[end - len(sums) : end] = sums
+                number += 1
+            at = end
+        except VelcodecError:
+            break
+    return bytes(out)
+
+
+def parts(data: bytes) -> None:
+    """What sections and files hold, by itself: the first byte chooses."""
+    which, data = data[:1], data[1 : MOST_BYTES + 1]
+    if which:
+        read = PARTS[which[0] % len(PARTS)]
+        tried(lambda: read(data))
+
+
+def _read_page(data: bytes) -> None:
+    page = StoredPage(data, 1 << 16, "page")
+    assert len(page.places) == len(page.headers) == len(page)
+    page.whole()
+
+
+def _read_header(data: bytes) -> None:
+    first = Header.from_bytes(data)
+    again = Header.from_bytes(first.to_bytes())
+    assert again == first or "nan" in repr(first)
+
+
+def _read_later_header(data: bytes) -> None:
+    Header.from_bytes(data, _headers()[1], 1)
+
+
+def _read_record(data: bytes) -> None:
+    for header in _headers():
+        tried(lambda h=header: unpack_record(data, h))
+
+
+PARTS: tuple[Callable[[bytes], object], ...] = (
+    _read_header,
+    _read_later_header,
+    _read_page,
+    lambda data: Directory.from_bytes(data, 1 << 20, "archive"),
+    _read_record,
+    read_decoder_file,
+    lambda data: read_manifest(ByteSource(data)),
+)
+
+
+@cache
+def _headers() -> tuple[Header, ...]:
+    coding = TileCoding(1500.0, 1.0, 12, {0: TOTAL})
+    one, two = (Layout(70, 70),), (Layout(70, 70), Layout(300, 200))
+    exact = ExactCoding(3, (Domain(0, 0.0, 1.0, 100),))
+    return (
+        Header(bytes(32), "tiny", one, coding),
+        Header(bytes(32), "tiny", two, coding, tiled=True),
+        Header(bytes(32), "tiny", two, coding, tiled=True, exact=exact),
+    )
+
+
+def entropy(data: bytes) -> None:
+    """Exact streams of every coder and domain, and tile streams; the first bytes choose."""
+    if len(data) < 4:
+        return
+    way, shape, domain, dtype = data[:4]
+    stream = data[4:MOST_BYTES]
+    if way % 8 == 7:
+        half = len(stream) // 2
+        streams = [stream[:half], stream[half:], b""][: 1 + shape % 3]
+        tried(lambda: decode_tiles(streams, _tables(), _coding()))
+        tried(lambda: decode_prefixes(streams, _tables(), _coding(), Prefix(coefficients=3)))
+        return
+    size = SHAPES[shape % len(SHAPES)]
+    kinds = (np.dtype(name) for name in ("<f4", ">f8", "<i2", "|u1"))
+    kind = list(kinds)[dtype % 4]
+    coding = _exact()
+    guide = None
+    if way & 4:
+        guide = np.linspace(1400.0, 4600.0, size[0] * size[1]).reshape(size)
+    coded = ExactStream(domain % len(coding.domains), way % 4, stream, guide is not None)
+
+    def read() -> None:
+        found = decode_exact(coded, coding, size, kind, guide)
+        assert found.shape == size
+        assert found.dtype == kind
+
+    tried(read)
+
+
+@cache
+def _exact() -> ExactCoding:
+    palette = tuple(float(v) for v in np.cumsum(np.arange(1, 40)) + 1500)
+    return ExactCoding(
+        3,
+        (
+            Domain(0, 1500.0, 1.0, 3001),
+            Domain(0, 1500.0, 0.5, 1, 3),
+            Domain(0, -1e300, 1e290, 1 << 26, 5),
+            Domain(0, 0.0, 2.0**-20, 1 << 60),
+            Domain(1, -(1 << 63), 1.0, 1 << 60),
+            Domain(2, 0, 1.0, 1),
+            Domain(3, 0.0, 1.0, len(palette), 0, palette),
+            Domain(0, 1500.0, 25.0, 120, 2),
+        ),
+        4,
+    )
+
+
+@cache
+def _tables() -> LatentTables:
+    symbols, classes, steps = 8, 2, 3
+    peak = np.arange(1, 7)[:, None] * 40 // (1 + np.abs(np.arange(symbols) - 3)) ** 2
+    rows = np.stack([integer_frequencies(row) for row in peak]).astype(np.uint16)
+    which = np.arange(6, dtype=np.uint8).reshape(classes, steps, 1).repeat(6, axis=2)
+    return LatentTables(rows, which, np.full(classes, TOTAL // classes, dtype=np.uint16))
+
+
+@cache
+def _coding() -> TileCoding:
+    return TileCoding(1500.0, 1.0, 12, {0: TOTAL // 2, 2: TOTAL // 4, 7: TOTAL // 4})
+
+
+SUFFIXES = (".npy", ".npz", ".rsf", ".sgy", ".raw")
+HDF5_SUFFIXES = (".h5", ".nc")
+
+
+def files(data: bytes) -> None:
+    """Files of models in the formats that velcodec or NumPy reads; the first byte chooses."""
+    _read_file(data, SUFFIXES)
+
+
+def hdf5(data: bytes) -> None:
+    """HDF5 and NetCDF files, whose library reads them."""
+    _read_file(data, HDF5_SUFFIXES)
+
+
+def _read_file(data: bytes, suffixes: tuple[str, ...]) -> None:
+    if not data:
+        return
+    path = _folder() / f"models{suffixes[data[0] % len(suffixes)]}"
+    path.write_bytes(data[1 : MOST_BYTES + 1])
+    shape = (2, 3) if path.suffix == ".raw" else None
+
+    def read() -> None:
+        models = open_models(path, shape=shape)
+        for _, array in models.read(0, min(len(models), 2)):
+            assert np.isfinite(array).all()
+
+    try:
+        read()
+    except VelcodecError as error:
+        _check_one_line(error)
+
+
+@cache
+def _folder() -> Path:
+    shared = Path("/dev/shm")
+    made = tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None)
+    _FOLDERS.append(made)
+    return Path(made.name)
+
+
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+TARGETS: dict[str, Target] = {
+    "container": container,
+    "parts": parts,
+    "entropy": entropy,
+    "files": files,
+    "hdf5": hdf5,
+}
+
+__all__ = ["TARGETS", "with_checksums"]
