@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from velcodec.formats.tile_stream import LatentTables
 
-LATENT_SIZE = 256
-NATIVE_SAMPLES = 70
+from .layout import LATENT_SIZE
 
 PRICE_OF_A_BIT = 0.1155
 """Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""

@@ -17,9 +17,11 @@ from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.tile_stream import LatentTables
 
-from .base import NATIVE_SAMPLES, Decoder
+from .base import Decoder
+from .frozen import check_shapes, is_mixture, mixture_config
+from .layout import NATIVE_SAMPLES
 from .siren_concat import ConcatConfig, SirenConcat
-from .siren_mixture import MixtureConfig, SirenMixture
+from .siren_mixture import SirenMixture
 
 HALF_PRECISION = ("modulation",)
 """Tensors kept as float16: they are most of the file, and everything is learned after rounding."""
@@ -27,11 +29,11 @@ HALF_PRECISION = ("modulation",)
 
 def build_decoder(config: dict[str, Any]) -> Decoder:
     """A decoder with fresh weights for a stored configuration."""
+    if is_mixture(config):
+        return SirenMixture(mixture_config(config))
     settings = {k: v for k, v in config.items() if k not in ("architecture", "latent")}
     architecture = config.get("architecture")
     try:
-        if architecture == SirenMixture.architecture:
-            return SirenMixture(MixtureConfig(**settings))
         if architecture == SirenConcat.architecture:
             return SirenConcat(ConcatConfig(**settings))
     except (TypeError, ValueError) as error:
@@ -63,14 +65,7 @@ def unpack(file: DecoderFile) -> Decoder:
     """The frozen decoder of a file. Raises `DecoderFileError` where a tensor is missing or odd."""
     decoder = build_decoder(file.config)
     own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
-    expected = {k: tuple(v.shape) for k, v in decoder.state_dict().items()}
-    found = {k: v.shape for k, v in own.items()}
-    if found != expected:
-        odd = sorted(k for k in expected | found if expected.get(k) != found.get(k))
-        raise DecoderFileError(
-            f"decoder tensor {odd[0]}: found shape {found.get(odd[0])}, "
-            f"expected {expected.get(odd[0])}"
-        )
+    check_shapes(own, {k: tuple(v.shape) for k, v in decoder.state_dict().items()})
     decoder.load_state_dict({k: _tensor(v).float() for k, v in own.items()})
     tables = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
     try:
