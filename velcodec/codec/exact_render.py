@@ -45,8 +45,6 @@ class ExactRenderer:
     def __init__(
         self, decoder: Decoder | FrozenMixture, points_at_once: int = POINTS_AT_ONCE
     ) -> None:
-        if not can_render_exactly(decoder):
-            raise TypeError(f"exact rendering: found {type(decoder).__name__}")
         frozen = decoder if isinstance(decoder, FrozenMixture) else freeze(decoder)
         self.points_at_once = points_at_once
         self.mixture = frozen.integer
@@ -75,10 +73,10 @@ class ExactRenderer:
         in sixteenths of m/s.
         """
         shape = len(numbers), z.shape[1], x.shape[1]
-        points = np.empty((len(numbers), 2, *shape[1:]), np.int32)
-        points[:, 0] = np.rint(x * POINT)[:, None]
-        points[:, 1] = np.rint(z * POINT)[:, :, None]
-        points = points.reshape(len(numbers), 2, -1)
+        grid = np.empty((len(numbers), 2, *shape[1:]), np.int32)
+        grid[:, 0] = np.rint(x * POINT)[:, None]
+        grid[:, 1] = np.rint(z * POINT)[:, :, None]
+        points = grid.reshape(len(numbers), 2, -1)
         weights = self.mixture.weights(tiles.coefficients[numbers], tiles.step[numbers])
         at_once = max(1, self.points_at_once // len(numbers))
         values = [

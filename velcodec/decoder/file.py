@@ -15,10 +15,9 @@ from torch import Tensor
 
 from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_decoder_file
 from velcodec.formats.errors import DecoderFileError
-from velcodec.formats.tile_stream import LatentTables
 
 from .base import Decoder
-from .frozen import check_shapes, is_mixture, mixture_config
+from .frozen import check_latent, checked_settings, is_mixture, mixture_config, own_weights
 from .layout import NATIVE_SAMPLES
 from .siren_concat import ConcatConfig, SirenConcat
 from .siren_mixture import SirenMixture
@@ -29,15 +28,16 @@ HALF_PRECISION = ("modulation",)
 
 def build_decoder(config: dict[str, Any]) -> Decoder:
     """A decoder with fresh weights for a stored configuration."""
-    if is_mixture(config):
-        return SirenMixture(mixture_config(config))
-    settings = {k: v for k, v in config.items() if k not in ("architecture", "latent")}
+    settings = checked_settings(config)
     architecture = config.get("architecture")
     try:
+        if is_mixture(config):
+            return SirenMixture(mixture_config(config))
         if architecture == SirenConcat.architecture:
             return SirenConcat(ConcatConfig(**settings))
-    except (TypeError, ValueError) as error:
-        raise DecoderFileError(f"decoder configuration: {error}") from error
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DecoderFileError(f"decoder configuration: {said}") from error
     known = (SirenMixture.architecture, SirenConcat.architecture)
     raise DecoderFileError(f"decoder architecture: found {architecture!r}, expected one of {known}")
 
@@ -63,18 +63,14 @@ def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
 
 def unpack(file: DecoderFile) -> Decoder:
     """The frozen decoder of a file. Raises `DecoderFileError` where a tensor is missing or odd."""
+    with torch.device("meta"):  # its shapes alone: the file's own tensors bound what is allocated
+        shapes = build_decoder(file.config).state_dict()
+    own = own_weights(file, {k: tuple(v.shape) for k, v in shapes.items()})
     decoder = build_decoder(file.config)
-    own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
-    check_shapes(own, {k: tuple(v.shape) for k, v in decoder.state_dict().items()})
-    decoder.load_state_dict({k: _tensor(v).float() for k, v in own.items()})
-    tables = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
-    try:
-        decoder.steps = _tensor(tables.pop("steps"))
-        decoder.prior_precision = _tensor(tables.pop("prior_precision"))
-        decoder.default_step = int(file.config["latent"]["default_step"])
-    except KeyError as error:
-        raise DecoderFileError(f"decoder file: latent entry {error} is missing") from error
-    decoder.tables = LatentTables.from_tensors(tables)
+    decoder.load_state_dict({k: _tensor(v) for k, v in own.items()})
+    decoder.tables, decoder.default_step = check_latent(file)
+    decoder.steps = _tensor(file.tensors["latent.steps"])
+    decoder.prior_precision = _tensor(file.tensors["latent.prior_precision"])
     decoder.identity = file.identity()
     decoder.name = str(file.info.get("name", "unnamed"))
     return decoder.freeze_()

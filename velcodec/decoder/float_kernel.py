@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .product import BLOCK, FLOATS, product
+from .padding import BLOCK
+from .product import FLOATS, product
 
 _F = np.float32
 _ROUNDING = _F(1.5 * 2.0**23)

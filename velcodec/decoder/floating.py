@@ -2,7 +2,8 @@
 
 The latent's linear maps run once per model and yield the trunk's effective weights; the trunk runs
 in compiled loops over blocks of points (`velcodec.decoder.float_kernel`). Torch's rendering
-(`SirenMixture`) is there for gradients and other devices; the two differ by rounding, some 1e-3 m/s.
+(`SirenMixture`) is there for gradients and other devices; the two differ by
+rounding, some hundredths of m/s.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from velcodec.coordinates import Float64
 from velcodec.threads import in_parallel, share_out
 
 from .frozen import Float32, FrozenMixture
-from .padding import LEAST_POINTS, filled, filled_up
+from .padding import LEAST_POINTS, filled, filled_up, in_blocks
 
 MODELS_AT_ONCE = 32
 """Models whose effective weights, 40 kB each, are there together in a thread."""
@@ -70,12 +71,14 @@ class FloatMixture:
         scale = np.concatenate(
             [np.full(size, SCALES.get(part, 1.0)) for part, size in c.part_sizes.items()]
         )
-        self.map = np.ascontiguousarray((frozen.weights["modulation"] * scale[:, None]).T, "f4")
+        modulation = frozen.weights["modulation"] * scale[:, None]
+        self.map = in_blocks(modulation.T.astype(np.float32))
         self.base = {
             name: (value * SCALES.get(name.partition(".")[0], 1.0)).astype(np.float32)
             for name, value in frozen.weights.items()
             if name != "modulation"
         }
+        self.gate_in = [in_blocks(self.base[f"gate_in.{i}"]) for i in range(c.hidden_layers)]
 
     def latents(self, coefficients: NDArray[np.integer], step: NDArray[np.integer]) -> Float32:
         """Latents (B, D) that coefficients (B, D) stand for, at step indices (B,)."""
@@ -85,7 +88,10 @@ class FloatMixture:
         """Effective weights of each model, from latents (B, D)."""
         c, base, batch = self.settings, self.base, len(latents)
         sizes = c.part_sizes
-        parts = np.split(latents @ self.map, np.cumsum(list(sizes.values()))[:-1], axis=1)
+        wanted = filled(latents[None], filled_up(batch), latents.shape[1])
+        modulations = _products(wanted, self.map)[0, :batch]
+        ends = np.cumsum(list(sizes.values()))
+        parts = np.split(modulations[:, : ends[-1]], ends[:-1], axis=1)
         m = dict(zip(sizes, parts, strict=True))
         w, k = c.width, c.components
         wide, deep = filled_up(w), filled_up(k)
@@ -93,12 +99,14 @@ class FloatMixture:
         hidden_bias = np.zeros((batch, c.hidden_layers, wide), np.float32)
         for i in range(c.hidden_layers):
             gate = m["gate"][:, i * c.gates : (i + 1) * c.gates]
-            driven = base[f"gate_out.{i}"] * gate[:, None]
-            shift = driven.reshape(batch * w, c.gates) @ base[f"gate_in.{i}"]
-            hidden[:, i, :w, :w] = base[f"hidden.{i}"] + shift.reshape(batch, w, w)
-            hidden_bias[:, i, :w] = base[f"hidden_bias.{i}"] + m["hidden_bias"][:, i * w : i * w + w]
-        rate = m["log_rate"]
+            driven = filled(base[f"gate_out.{i}"] * gate[:, None], wide, filled_up(c.gates))
+            shift = _products(driven, self.gate_in[i])
+            hidden[:, i, :w, :w] = base[f"hidden.{i}"] + shift[:, :w, :w]
+            moved = m["hidden_bias"][:, i * w : (i + 1) * w]
+            hidden_bias[:, i, :w] = base[f"hidden_bias.{i}"] + moved
+        jump, depth, rate = m["jump"], m["depth"], m["log_rate"]
         if c.strata:
+            jump, depth = base["jump"] + jump, base["depth"] + depth
             rate = np.exp2(np.minimum(base["log_rate"] + rate, 126)) * np.float32(2 * _POWERS)
         plane = base["fault_plane"] + m["fault_plane"].reshape(batch, c.faults, 3)
         found = FloatWeights(
@@ -113,7 +121,8 @@ class FloatMixture:
             filled(base["logit_bias"] + m["logit_bias"], deep, value=NOWHERE),
             filled(base["level"] + m["level"], deep),
             filled(base["ramp"] + m["ramp"], wide),
-            *((base[n] + m[n]) if c.strata else m[n] for n in ("jump", "depth")),
+            jump,
+            depth,
             rate,
         )
         return FloatWeights(*(np.ascontiguousarray(each, np.float32) for each in found))
@@ -137,3 +146,12 @@ class FloatMixture:
 
         in_parallel(work, share_out(*values.shape, MODELS_AT_ONCE, LEAST_POINTS))
         return values
+
+
+def _products(weights: Float32, inputs: Float32) -> Float32:
+    """As `velcodec.decoder.product.products`: not the system's, whose sums hang on the batch."""
+    from .product import products
+
+    out = np.empty((*weights.shape[:2], len(inputs) * inputs.shape[2]), np.float32)
+    products(np.ascontiguousarray(weights, np.float32), inputs, out)
+    return out

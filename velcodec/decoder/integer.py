@@ -10,6 +10,7 @@ in compiled loops (`velcodec.decoder.integer_kernel`): the streams are decoded t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import NamedTuple
 
@@ -225,13 +226,12 @@ class IntegerMixture:
 
         values = np.empty((len(points), points.shape[-1]))
         lookup = compiled_tables()
+        run: Callable[..., None] = evaluate
 
         def work(rows: slice, columns: slice) -> None:
-            own = (each[rows] for each in weights)
-            warp = self.warp_first, self.warp_bias
-            evaluate(
-                *lookup, points[rows], *warp, *own, columns.start, columns.stop, values[rows]
-            )
+            own = [each[rows] for each in weights]
+            given = *lookup, points[rows], self.warp_first, self.warp_bias, *own
+            run(*given, columns.start, columns.stop, values[rows])
 
         in_parallel(work, share_out(*values.shape, len(values), LEAST_POINTS))
         return values

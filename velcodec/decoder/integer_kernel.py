@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .product import BLOCK, FLOATS, product
+from .padding import BLOCK
+from .product import FLOATS, product
 
 _I, _D = np.int32, np.float64
 _ROUNDING = 1.5 * 2.0**52

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 UNIT = 4
 """Rows and columns of a layer are a multiple of this."""
 
+BLOCK = 128
+"""Points evaluated together."""
+
 LEAST_POINTS = 2048
 """Points that are worth a thread of their own."""
 
@@ -28,3 +31,12 @@ def filled(array: NDArray[Scalar], *sizes: int, value: Any = 0) -> NDArray[Scala
     out = np.full((len(array), *sizes), value, dtype=array.dtype)
     out[tuple(slice(size) for size in array.shape)] = array
     return out
+
+
+def in_blocks(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
+    """A matrix (M, N) filled up and cut into blocks of columns, (T, M, BLOCK)."""
+    rows, columns = matrix.shape
+    blocks = -(-columns // BLOCK)
+    whole = np.zeros((filled_up(rows), blocks * BLOCK), matrix.dtype)
+    whole[:rows, :columns] = matrix
+    return np.ascontiguousarray(whole.reshape(-1, blocks, BLOCK).swapaxes(0, 1))

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 
-from .padding import UNIT
-
-BLOCK = 128
-"""Points evaluated together."""
+from .padding import BLOCK, UNIT
 
 FLOATS = {"contract", "nsz"}
 """What the compiler may do with floating point: fuse a product and a sum, forget a zero's sign.
@@ -49,3 +47,17 @@ def product(weight: Any, bias: Any, inputs: Any, outputs: Any) -> None:
                 outputs[o + 1, p] = b3 * x3 + (b2 * x2 + (b1 * x1 + (b0 * x0 + outputs[o + 1, p])))
                 outputs[o + 2, p] = c3 * x3 + (c2 * x2 + (c1 * x1 + (c0 * x0 + outputs[o + 2, p])))
                 outputs[o + 3, p] = d3 * x3 + (d2 * x2 + (d1 * x1 + (d0 * x0 + outputs[o + 3, p])))
+
+
+@njit(nogil=True, cache=True, fastmath=FLOATS)
+def products(weights: Any, inputs: Any, outputs: Any) -> None:
+    """`outputs` (B, N, T * BLOCK) = `weights` (B, N, M) @ `inputs` (T, M, BLOCK), whose columns are
+    cut into T blocks. A row's sums are the same whatever the other rows.
+    """
+    rows = weights.shape[1]
+    nothing = np.zeros(rows, outputs.dtype)
+    part = np.empty((rows, BLOCK), outputs.dtype)
+    for t in range(len(inputs)):
+        for b in range(len(weights)):
+            product(weights[b], nothing, inputs[t], part)
+            outputs[b, :, t * BLOCK : (t + 1) * BLOCK] = part

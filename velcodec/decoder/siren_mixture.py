@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from .base import Decoder, as_batched
 from .layout import MIXTURE, MixtureConfig
 
+if TYPE_CHECKING:
+    from .floating import FloatMixture
 
 FIRST_JUMPS = 0.8
 """Sum of all jumps before training, in normalised velocity."""
@@ -94,6 +96,7 @@ class SirenMixture(Decoder):
             self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
         self.part_sizes = c.part_sizes
         self.modulation = nn.Parameter(self._initial_modulation())
+        self._compiled: tuple[object, FloatMixture] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -162,6 +165,21 @@ class SirenMixture(Decoder):
             below = torch.tanh((points[..., 1:] - w.depth[:, None]) * w.rate[:, None])
             value = value + (below @ w.jump[..., None])[..., 0]
         return value
+
+    def compiled(self) -> FloatMixture | None:
+        """The frozen network in compiled loops; None off the CPU, in float64 and in training."""
+        from .frozen import freeze
+
+        own = list(self.parameters())
+        like = self.modulation
+        if like.device.type != "cpu" or like.dtype != torch.float32:
+            return None
+        if any(each.requires_grad for each in own):
+            return None
+        state = [(each.data_ptr(), each._version) for each in own]
+        if self._compiled is None or self._compiled[0] != state:
+            self._compiled = state, freeze(self).floating
+        return self._compiled[1]
 
     @torch.no_grad()
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
