@@ -1,22 +1,26 @@
 """A model's native grid rendered exactly from its latents: what exact streams are coded against.
 
-Whatever the machine, the number of threads, the batch or the device, the samples are the same:
-integers from `velcodec.decoder.integer`, blended with integer weights.
+Whatever the machine, the number of threads and the batch, the samples are the same: integers from
+`velcodec.decoder.integer`, blended with integer weights. They are made on the CPU, where the
+streams are decoded, wherever the decoder is.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
 
 from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder, SirenMixture
-from velcodec.decoder.integer import OUTPUT, POINT, IntegerMixture
+from velcodec.decoder.frozen import FrozenMixture, freeze
+from velcodec.decoder.integer import OUTPUT, POINT
 from velcodec.formats.tile_stream import Tiles
 from velcodec.tiling import Int64, Tiling
 
-POINTS_AT_ONCE = 1 << 14
+if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
+
+POINTS_AT_ONCE = 1 << 16
 """Points of all tiles rendered together: bounds memory, never changes a sample."""
 
 WEIGHT = 2.0**14
@@ -26,22 +30,25 @@ PER_M_S = 16.0
 """Velocities are whole sixteenths of m/s."""
 
 
-def can_render_exactly(decoder: Decoder) -> bool:
+def can_render_exactly(decoder: Decoder | FrozenMixture) -> bool:
     """Whether the decoder's architecture has an exact form."""
+    if isinstance(decoder, FrozenMixture):
+        return True
+    from velcodec.decoder import SirenMixture
+
     return isinstance(decoder, SirenMixture)
 
 
 class ExactRenderer:
-    """Renders native grids by a decoder that has an exact form, on the decoder's device."""
+    """Renders native grids by a decoder that has an exact form."""
 
-    def __init__(self, decoder: Decoder, points_at_once: int = POINTS_AT_ONCE) -> None:
-        if not isinstance(decoder, SirenMixture):
-            raise TypeError(f"exact rendering: found {type(decoder).__name__}")
-        self.device = decoder.device
+    def __init__(
+        self, decoder: Decoder | FrozenMixture, points_at_once: int = POINTS_AT_ONCE
+    ) -> None:
+        frozen = decoder if isinstance(decoder, FrozenMixture) else freeze(decoder)
         self.points_at_once = points_at_once
-        self.mixture = IntegerMixture(decoder)
+        self.mixture = frozen.integer
 
-    @torch.no_grad()
     def render(self, tiles: Tiles, tiling: Tiling) -> Float64:
         """One model at its native grid, (nz, nx) in m/s, float64, multiples of 1/16."""
         nz, nx = tiling.z.samples, tiling.x.samples
@@ -66,19 +73,17 @@ class ExactRenderer:
         in sixteenths of m/s.
         """
         shape = len(numbers), z.shape[1], x.shape[1]
-        grid = np.stack(
-            [np.broadcast_to(x[:, None], shape), np.broadcast_to(z[:, :, None], shape)], axis=-1
-        )
-        points = torch.as_tensor(np.rint(grid * POINT), device=self.device).flatten(1, 2)
-        weights = self.mixture.weights(
-            self._on_device(tiles.coefficients[numbers]), self._on_device(tiles.step[numbers])
-        )
+        grid = np.empty((len(numbers), 2, *shape[1:]), np.int32)
+        grid[:, 0] = np.rint(x * POINT)[:, None]
+        grid[:, 1] = np.rint(z * POINT)[:, :, None]
+        points = grid.reshape(len(numbers), 2, -1)
+        weights = self.mixture.weights(tiles.coefficients[numbers], tiles.step[numbers])
         at_once = max(1, self.points_at_once // len(numbers))
-        values = [self.mixture.render(some, weights) for some in points.split(at_once, dim=1)]
-        share = (torch.cat(values, dim=1).cpu().numpy().reshape(shape) + OUTPUT) / (2 * OUTPUT)
+        values = [
+            self.mixture.render(points[..., first : first + at_once].copy(), weights)
+            for first in range(0, points.shape[-1], at_once)
+        ]
+        share = (np.concatenate(values, axis=1).reshape(shape) + OUTPUT) / (2 * OUTPUT)
         low, high = (np.asarray(end)[numbers, None, None] for end in (tiles.low, tiles.high))
         found: Float64 = np.rint((share * (high - low) + low) * PER_M_S)
         return found
-
-    def _on_device(self, integers: object) -> Tensor:
-        return torch.as_tensor(np.asarray(integers, dtype=np.int64), device=self.device)

@@ -18,7 +18,6 @@ from velcodec.codec.render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
-from velcodec.fit.lm import squared_error
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.progress import Progress, no_progress
@@ -129,10 +128,13 @@ class Fitted:
 
 @torch.no_grad()
 def _strangeness(fitter: Fitter, latents: Tensor, target: Tensor, points: Tensor) -> Float64:
-    """What the fit minimises, at the decoder's default step, over the prior's weight and size."""
-    decoder = fitter.decoder
+    """About what the fit minimises, at the decoder's default step, over the prior's weight and
+    size; misfits are those of values held within the target's ends, as they are delivered.
+    """
+    decoder, end = fitter.decoder, np.ones(len(latents))
+    values = tile_values(decoder, render_tiles(latents, -end, end, decoder), points)
     default = torch.full((1,), fitter.base_step, device=target.device)
-    missed = squared_error(decoder, points, latents, target) / decoder.prior_weight(default)
+    missed = (values - target).square().mean(dim=1) / decoder.prior_weight(default)
     spread = (decoder.prior_precision * latents.square()).sum(dim=1)
     found: Float64 = ((missed + spread) / decoder.latent_size).double().cpu().numpy()
     return found

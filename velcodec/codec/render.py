@@ -21,6 +21,9 @@ from velcodec.tiling import Int64, Tiling
 POINTS_AT_ONCE = 16_384
 """Points given to the decoder together, over all tiles of a batch: bounds memory, fills caches."""
 
+COMPILED_POINTS_AT_ONCE = 1 << 18
+"""The same for compiled loops, which keep to the caches by themselves: enough for all threads."""
+
 
 @dataclass(frozen=True)
 class RenderTiles:
@@ -56,21 +59,27 @@ def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
     """m/s (B, P) float64 of tiles at points (P, 2) or (B, P, 2) of their own domains."""
     varied = tiles.high > tiles.low
     if bool(varied.all()):
-        at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
-        if len(tiles) <= at_once:
-            return _scaled(decoder(points, tiles.latent), tiles)
-        parts = (slice(first, first + at_once) for first in range(0, len(tiles), at_once))
-        return torch.cat(
-            [
-                tile_values(decoder, tiles[p], points if points.ndim == 2 else points[p])
-                for p in parts
-            ]
-        )
+        return _varied_values(decoder, tiles, points)
     values = tiles.low[:, None].repeat(1, points.shape[-2])
     if bool(varied.any()):
         own = points if points.ndim == 2 else points[varied]
-        values[varied] = _scaled(decoder(own, tiles.latent[varied]), tiles[varied])
+        values[varied] = _varied_values(decoder, tiles[varied], own)
     return values
+
+
+def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
+    """As `tile_values`, of tiles that are not constant."""
+    compiled = decoder.compiled()
+    if compiled is not None:
+        own = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
+        return torch.from_numpy(compiled.velocities(*own, points.mT.numpy()))
+    at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
+    parts = [slice(first, first + at_once) for first in range(0, len(tiles), at_once)]
+    values = [
+        _scaled(decoder(points if points.ndim == 2 else points[p], tiles.latent[p]), tiles[p])
+        for p in parts
+    ]
+    return torch.cat(values)
 
 
 @torch.no_grad()
@@ -88,8 +97,9 @@ def render_grid(decoder: Decoder, tiles: RenderTiles, tiling: Tiling, nz: int, n
         for a in (window_z.local, window_z.weight, window_x.local, window_x.weight)
     )
     height, width = z.shape[1], x.shape[1]
-    rows_at_once = max(1, min(height, POINTS_AT_ONCE // width))
-    batch = max(1, POINTS_AT_ONCE // (rows_at_once * width))
+    at_once = POINTS_AT_ONCE if decoder.compiled() is None else COMPILED_POINTS_AT_ONCE
+    rows_at_once = max(1, min(height, at_once // width))
+    batch = max(1, at_once // (rows_at_once * width))
     for row in range(0, height, rows_at_once):
         rows = slice(row, min(row + rows_at_once, height))
         for first in range(0, len(tiles), batch):

@@ -9,18 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .base import LATENT_SIZE, NATIVE_SAMPLES, Decoder
+    from .base import Decoder
     from .file import read_decoder, save_decoder
+    from .layout import LATENT_SIZE, NATIVE_SAMPLES, MixtureConfig
     from .load import load_decoder, load_encoder
     from .siren_concat import ConcatConfig, SirenConcat
-    from .siren_mixture import MixtureConfig, SirenMixture
+    from .siren_mixture import SirenMixture
 
 _HOMES = {
-    "LATENT_SIZE": "base",
-    "NATIVE_SAMPLES": "base",
+    "LATENT_SIZE": "layout",
+    "NATIVE_SAMPLES": "layout",
     "ConcatConfig": "siren_concat",
     "Decoder": "base",
-    "MixtureConfig": "siren_mixture",
+    "MixtureConfig": "layout",
     "SirenConcat": "siren_concat",
     "SirenMixture": "siren_mixture",
     "load_decoder": "load",

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from velcodec.formats.tile_stream import LatentTables
 
-LATENT_SIZE = 256
-NATIVE_SAMPLES = 70
+from .layout import LATENT_SIZE
+
+if TYPE_CHECKING:
+    from .floating import FloatMixture
 
 PRICE_OF_A_BIT = 0.1155
 """Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""
@@ -90,6 +92,10 @@ class Decoder(nn.Module, ABC):
     def prior_weight(self, step_index: Tensor) -> Tensor:
         """Weight (B,) of the Gaussian prior that stands for the rate at step indices (B,)."""
         return PRIOR_PER_BIT * self.bit_price(step_index)
+
+    def compiled(self) -> FloatMixture | None:
+        """What evaluates this decoder on the CPU faster than torch, where there is such a thing."""
+        return None
 
     def freeze_(self) -> Decoder:
         """Evaluation mode, no parameter takes a gradient."""

@@ -1,23 +1,29 @@
 """`siren-mixture` in exact arithmetic: the same integers on every machine, batch and device.
 
-Sums of products run over integers small enough that float64 holds every partial sum (2^53), so
-their order does not matter; what is left is elementwise and correctly rounded by IEEE 754. Sine,
-hyperbolic tangent and powers of two are tables. The result is within about 1 m/s of the float
-rendering, and is what correction streams are coded against.
+Sums of products run over integers, either modulo 2^32 or so small that float64 holds every partial
+sum (2^53), so their order does not matter; what is left is elementwise and correctly rounded by
+IEEE 754. Sine, hyperbolic tangent and powers of two are tables. The result is within about 1 m/s of
+the float rendering, and is what correction streams are coded against. It is always made on the CPU,
+in compiled loops (`velcodec.decoder.integer_kernel`): the streams are decoded there too.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from .siren_mixture import SirenMixture
+from velcodec.coordinates import Float64
+from velcodec.threads import in_parallel, share_out
+
+from .frozen import FrozenMixture
+from .padding import LEAST_POINTS, filled, filled_up
+
+Int32 = NDArray[np.int32]
 
 POINT, WEIGHT, ACTIVATION, MAP = 2.0**16, 2.0**16, 2.0**15, 2.0**20
 """What 1.0 is in coordinates, weights, activations, and the map from the latent."""
@@ -30,12 +36,15 @@ LARGEST = 2.0**24
 """Weights and modulations are held within this, so that no sum leaves float64."""
 
 LEAST_POWER, MOST_POWER = -40, 10
+NOWHERE = -(2.0**50)
+"""Logit of a component that fills up."""
+
 _FINE = 1 << 96
 """What 1.0 is while the tables are made."""
 
 
 @cache
-def tables() -> dict[str, NDArray[np.float64]]:
+def tables() -> dict[str, Float64]:
     """Sine of a turn, tanh over its reach, 2^x for x in [0, 1), each rounded to whole numbers, and
     powers of two. Made in integers, since machines' own functions differ in the last bit.
     """
@@ -101,166 +110,144 @@ def _tanh_over(steps: int) -> list[int]:
     return found
 
 
-def _rounded(values: Tensor, scale: float) -> Tensor:
-    return torch.round(values.double() * scale).clamp(-LARGEST, LARGEST)
+def _rounded(values: NDArray[np.floating], scale: float) -> Float64:
+    return _held(np.rint(values.astype(np.float64) * scale))
 
 
-@dataclass(frozen=True)
-class IntegerWeights:
-    """Effective weights of B models as integers in float64; shapes as in `SirenMixture`."""
+def _held(values: Float64, largest: float = LARGEST) -> Float64:
+    return np.clip(values, -largest, largest)
 
-    plane: Tensor
-    throw: Tensor
-    warp: Tensor
-    first: Tensor
-    first_bias: Tensor
-    hidden: list[Tensor]
-    hidden_bias: list[Tensor]
-    logit: Tensor
-    logit_bias: Tensor
-    level: Tensor
-    ramp: Tensor
-    jump: Tensor
-    depth: Tensor
-    rate: Tensor
+
+def _wrapped(values: Float64) -> Int32:
+    """Whole numbers modulo 2^32."""
+    return np.ascontiguousarray(values).astype(np.int64).astype(np.int32)
+
+
+class IntegerWeights(NamedTuple):
+    """Effective weights of B models as `integer_kernel.evaluate` takes them: whole numbers, int32
+    where they are arguments of sines, else float64.
+    """
+
+    plane: Float64  # (B, F, 3)
+    throw: Float64  # (B, F, 2)
+    warp: Float64  # (B, 2, N)
+    first: Int32  # (B, W, 2)
+    first_bias: Int32  # (B, W)
+    hidden: Int32  # (B, L, W, W)
+    hidden_bias: Int32  # (B, L, W)
+    logit: Float64  # (B, K, W)
+    logit_bias: Float64  # (B, K)
+    level: Float64  # (B, K)
+    ramp: Float64  # (B, W)
+    jump: Float64  # (B, S)
+    depth: Float64  # (B, S)
+    rate: Float64  # (B, S)
 
 
 class IntegerMixture:
-    """A frozen `siren-mixture`, ready to render exactly on its device."""
+    """A frozen `siren-mixture`, ready to render exactly."""
 
-    def __init__(self, decoder: SirenMixture) -> None:
-        self.settings = decoder.settings
-        self.sizes = decoder.part_sizes
-        device = decoder.device
-        self.tables = {
-            name: torch.as_tensor(table, device=device) for name, table in tables().items()
-        }
-        turns = 1.0 / (2.0 * math.pi)
+    def __init__(self, frozen: FrozenMixture) -> None:
+        self.settings = c = frozen.settings
+        turns, powers = 1.0 / (2.0 * math.pi), 1 / math.log(2)
         # Arguments of sines count turns, so that a sine's period is a power of two.
-        self.units = {"warp_phase": turns, "first": turns, "first_bias": turns}
-        self.units |= {
-            "hidden_bias": turns,
-            "logit": 1 / math.log(2),
-            "logit_bias": 1 / math.log(2),
-        }
-        self.units |= {"log_rate": 1 / math.log(2)}
-        self.steps = decoder.steps.double()
-        scale = torch.cat(
-            [
-                torch.full((size,), self.units.get(name, 1.0), dtype=torch.float64)
-                for name, size in self.sizes.items()
-            ]
-        ).to(device)
-        self.map = _rounded(decoder.modulation.double() * scale[:, None], MAP)
-        self.base = {
-            name: _rounded(getattr(decoder, name).double() * self.units.get(name, 1.0), WEIGHT)
-            for name in (
-                "fault_plane",
-                "first",
-                "first_bias",
-                "logit",
-                "logit_bias",
-                "level",
-                "ramp",
-            )
-        }
-        if self.settings.strata:
-            for name in ("jump", "depth", "log_rate"):
-                unit = self.units.get(name, 1.0)
-                self.base[name] = _rounded(getattr(decoder, name).double() * unit, WEIGHT)
-        self.warp_first = _rounded(decoder.warp_first.double() * turns, WEIGHT)
-        self.warp_bias = _rounded(decoder.warp_bias.double() * turns, WEIGHT)
-        self.hidden = [_rounded(w.double() * turns, WEIGHT) for w in decoder.hidden]
-        self.hidden_bias = [_rounded(b.double() * turns, WEIGHT) for b in decoder.hidden_bias]
-        self.gate_in = [_rounded(g, ACTIVATION) for g in decoder.gate_in]
-        self.gate_out = [_rounded(g.double() * turns, ACTIVATION) for g in decoder.gate_out]
+        units = {"first": turns, "first_bias": turns, "hidden_bias": turns}
+        units |= {"logit": powers, "logit_bias": powers, "log_rate": powers}
+        self.steps = frozen.steps.astype(np.float64)
+        scale = np.concatenate(
+            [np.full(size, units.get(name, 1.0)) for name, size in c.part_sizes.items()]
+        )
+        given = {name: value.astype(np.float64) for name, value in frozen.weights.items()}
+        self.map = _rounded(given["modulation"] * scale[:, None], MAP).T.copy()
+        names = ["fault_plane", "first", "first_bias", "logit", "logit_bias", "level", "ramp"]
+        names += ["jump", "depth", "log_rate"] if c.strata else []
+        self.base = {name: _rounded(given[name] * units.get(name, 1.0), WEIGHT) for name in names}
+        self.warp_first = _wrapped(_rounded(given["warp_first"] * turns, WEIGHT))
+        self.warp_bias = _wrapped(_rounded(given["warp_bias"] * turns, WEIGHT) * POINT)
 
-    def weights(self, coefficients: Tensor, step: Tensor) -> IntegerWeights:
+        def layers(name: str, unit: float, one: float) -> list[Float64]:
+            return [_rounded(given[f"{name}.{i}"] * unit, one) for i in range(c.hidden_layers)]
+
+        self.hidden = layers("hidden", turns, WEIGHT)
+        self.hidden_bias = layers("hidden_bias", turns, WEIGHT)
+        self.gate_in = layers("gate_in", 1.0, ACTIVATION)
+        self.gate_out = layers("gate_out", turns, ACTIVATION)
+
+    def weights(
+        self, coefficients: NDArray[np.integer], step: NDArray[np.integer]
+    ) -> IntegerWeights:
         """Effective weights from integers (B, latent_size) and step indices (B,)."""
-        c, batch = self.settings, len(step)
-        sums = coefficients.double().clamp(-LARGEST / 16, LARGEST / 16) @ self.map.T
-        scaled = torch.round(sums * (self.steps[step] * (WEIGHT / MAP))[:, None])
-        split = scaled.clamp(-LARGEST, LARGEST).split(list(self.sizes.values()), dim=1)
-        m = dict(zip(self.sizes, split, strict=True))
-        base = self.base
+        c, batch, base = self.settings, len(step), self.base
+        sums = _held(coefficients.astype(np.float64), LARGEST / 16) @ self.map
+        scaled = _held(np.rint(sums * (self.steps[step] * (WEIGHT / MAP))[:, None]))
+        sizes = c.part_sizes
+        parts = np.split(scaled, np.cumsum(list(sizes.values()))[:-1], axis=1)
+        m = dict(zip(sizes, parts, strict=True))
+        w, k = c.width, c.components
+        wide, deep = filled_up(w), filled_up(k)
 
-        def shifted(name: str, *shape: int) -> Tensor:
-            return (base[name] + m[name].view(batch, *shape)).clamp(-LARGEST, LARGEST)
+        def shifted(name: str, *shape: int) -> Float64:
+            return _held(base[name] + m[name].reshape(batch, *shape))
 
-        hidden = []
-        for w, out, into, g in zip(
-            self.hidden, self.gate_out, self.gate_in, m["gate"].chunk(c.hidden_layers, 1),
-            strict=True,
-        ):  # fmt: skip
-            driven = torch.round(out * g[:, None, :] / WEIGHT).clamp(-LARGEST / 4, LARGEST / 4)
-            shift = torch.round((driven @ into) * (WEIGHT / (ACTIVATION * ACTIVATION)))
-            hidden.append((w + shift).clamp(-LARGEST, LARGEST))
-        shifts = m["hidden_bias"].chunk(c.hidden_layers, dim=1)
-        strata = [m["jump"], m["depth"], m["log_rate"]]
+        hidden = np.zeros((batch, c.hidden_layers, wide, wide), np.int32)
+        hidden_bias = np.zeros((batch, c.hidden_layers, wide), np.int32)
+        for i in range(c.hidden_layers):
+            gate = m["gate"][:, i * c.gates : (i + 1) * c.gates]
+            driven = _held(np.rint(self.gate_out[i] * gate[:, None] / WEIGHT), LARGEST / 4)
+            moved = driven.reshape(batch * w, c.gates) @ self.gate_in[i]
+            shift = np.rint(moved.reshape(batch, w, w) * (WEIGHT / (ACTIVATION * ACTIVATION)))
+            hidden[:, i, :w, :w] = _held(self.hidden[i] + shift)
+            bias = self.hidden_bias[i] + m["hidden_bias"][:, i * w : (i + 1) * w]
+            hidden_bias[:, i, :w] = _wrapped(bias * ACTIVATION)
+        jump, depth, rate = m["jump"], m["depth"], m["log_rate"]
         if c.strata:
-            strata = [
-                shifted("jump", -1),
-                shifted("depth", -1),
-                self._power(shifted("log_rate", -1)),
-            ]
+            jump, depth = shifted("jump", c.strata), shifted("depth", c.strata)
+            rate = _power(shifted("log_rate", c.strata))
         return IntegerWeights(
             shifted("fault_plane", c.faults, 3),
-            m["fault_throw"].view(batch, c.faults, 2),
-            m["warp"].view(batch, 2, c.warp_features),
-            shifted("first", c.width, 2),
-            shifted("first_bias", -1),
+            np.ascontiguousarray(m["fault_throw"]).reshape(batch, c.faults, 2),
+            np.ascontiguousarray(m["warp"]).reshape(batch, 2, c.warp_features),
+            _wrapped(filled(shifted("first", w, 2), wide, 2)),
+            _wrapped(filled(shifted("first_bias", w) * POINT, wide)),
             hidden,
-            [b + s for b, s in zip(self.hidden_bias, shifts, strict=True)],
-            shifted("logit", c.components, c.width),
-            shifted("logit_bias", -1),
-            shifted("level", -1),
-            shifted("ramp", -1),
-            *strata,
+            hidden_bias,
+            filled(shifted("logit", k, w), deep, wide),
+            filled(shifted("logit_bias", k) * ACTIVATION, deep, value=NOWHERE),
+            filled(shifted("level", k), deep),
+            filled(shifted("ramp", w), wide),
+            *(np.ascontiguousarray(each) for each in (jump, depth, rate)),
         )
 
-    def _power(self, exponent: Tensor) -> Tensor:
-        """2^x as an integer in units of 1 / MAP, from x in units of 1 / WEIGHT, at most 2^4."""
-        exponent = exponent.clamp(LEAST_POWER * WEIGHT, MOST_POWER * WEIGHT)
-        whole = torch.floor(exponent / WEIGHT)
-        place = torch.floor((exponent - whole * WEIGHT) * ((1 << POWER_BITS) / WEIGHT))
-        scale = self.tables["scale"][(whole - LEAST_POWER).long()]
-        return torch.floor(self.tables["power"][place.long()] * scale)
-
-    def _sine(self, turns: Tensor, unit: float) -> Tensor:
-        """Sine of `turns` / `unit` turns, in units of 1 / ACTIVATION."""
-        place = torch.floor(turns * ((1 << SINE_BITS) / unit))
-        return self.tables["sine"][torch.remainder(place, 1 << SINE_BITS).long()]
-
-    def _tanh(self, argument: Tensor, unit: float) -> Tensor:
-        place = torch.floor(argument * ((1 << TANH_BITS) / (2 * TANH_REACH * unit)))
-        place = (place + (1 << (TANH_BITS - 1))).clamp(0, (1 << TANH_BITS) - 1)
-        return self.tables["tanh"][place.long()]
-
-    def render(self, points: Tensor, w: IntegerWeights) -> Tensor:
-        """Values (B, P), integers in units of 1 / OUTPUT held within [-1, 1], at points (B, P, 2)
-        given as integers in units of 1 / POINT.
+    def render(self, points: Int32, weights: IntegerWeights) -> Float64:
+        """Values (B, P), whole numbers in units of 1 / OUTPUT held within [-1, 1], at points (x, z)
+        (B, 2, P) in units of 1 / POINT.
         """
-        c = self.settings
-        if c.faults:
-            place = points @ w.plane[..., :2].mT + w.plane[..., None, :, 2] * POINT
-            moved = self._tanh(place, POINT * WEIGHT) @ w.throw
-            points = points + torch.round(moved * (POINT / (ACTIVATION * WEIGHT)))
-        points = points.clamp(-4 * POINT, 4 * POINT)
-        if c.warp_features:
-            phase = points @ self.warp_first.T + self.warp_bias * POINT
-            moved = self._sine(phase, POINT * WEIGHT) @ w.warp.mT
-            points = points + torch.round(moved * (POINT / (ACTIVATION * WEIGHT)))
-        points = points.clamp(-4 * POINT, 4 * POINT)
-        h = self._sine(points @ w.first.mT + w.first_bias[:, None] * POINT, POINT * WEIGHT)
-        for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
-            h = self._sine(h @ weight.mT + bias[:, None] * ACTIVATION, ACTIVATION * WEIGHT)
-        logit = h @ w.logit.mT + w.logit_bias[:, None] * ACTIVATION
-        logit = torch.floor(logit * (1 / ACTIVATION))
-        share = self._power(logit - logit.amax(-1, keepdim=True))
-        share = torch.floor(share * ACTIVATION / share.sum(-1, keepdim=True))
-        value = (share @ w.level[..., None] + h @ w.ramp[..., None])[..., 0]
-        if c.strata:
-            below = points[..., 1:] - torch.round(w.depth * (POINT / WEIGHT))[:, None]
-            side = self._tanh(below * w.rate[:, None], POINT * MAP)
-            value = value + (side @ w.jump[..., None])[..., 0]
-        return torch.round(value * (OUTPUT / (ACTIVATION * WEIGHT))).clamp(-OUTPUT, OUTPUT)
+        from .integer_kernel import evaluate
+
+        values = np.empty((len(points), points.shape[-1]))
+        lookup = compiled_tables()
+        run: Callable[..., None] = evaluate
+
+        def work(rows: slice, columns: slice) -> None:
+            own = [each[rows] for each in weights]
+            given = *lookup, points[rows], self.warp_first, self.warp_bias, *own
+            run(*given, columns.start, columns.stop, values[rows])
+
+        in_parallel(work, share_out(*values.shape, len(values), LEAST_POINTS))
+        return values
+
+
+@cache
+def compiled_tables() -> tuple[Int32, Int32, Int32]:
+    """Sine, hyperbolic tangent and powers of two as the compiled loops look them up."""
+    sine, tanh, power = (tables()[name].astype(np.int32) for name in ("sine", "tanh", "power"))
+    return sine, tanh, power
+
+
+def _power(exponent: Float64) -> Float64:
+    """2^x as an integer in units of 1 / MAP, from x in units of 1 / WEIGHT, at most 2^10."""
+    exponent = np.clip(exponent, LEAST_POWER * WEIGHT, MOST_POWER * WEIGHT)
+    whole = np.floor(exponent / WEIGHT)
+    place = np.floor((exponent - whole * WEIGHT) * ((1 << POWER_BITS) / WEIGHT))
+    scale = tables()["scale"][(whole - LEAST_POWER).astype(np.int64)]
+    return np.floor(tables()["power"][place.astype(np.int64)] * scale)

@@ -78,6 +78,12 @@ def _read_checked(path: Path, changed_ns: int, size: int) -> tuple[DecoderFile, 
     return file, file.identity()
 
 
+def read_file(path: Path) -> DecoderFile:
+    """The decoder file at `path`, checked; as `read_entry`."""
+    stat = path.stat()
+    return _read_checked(path, stat.st_mtime_ns, stat.st_size)[0]
+
+
 def read_entry(path: Path, place: str = "path") -> Entry:
     """The decoder file at `path`.
 

@@ -9,28 +9,17 @@ trunk.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from .base import Decoder, as_batched
+from .layout import MIXTURE, MixtureConfig
 
-
-@dataclass(frozen=True)
-class MixtureConfig:
-    """Hyper-parameters of `SirenMixture`; `omega_0` in rad per unit of the decoder domain."""
-
-    width: int = 64
-    hidden_layers: int = 2
-    gates: int = 64
-    components: int = 16
-    faults: int = 2
-    warp_features: int = 32
-    strata: int = 0
-    omega_0: float = 30.0
-
+if TYPE_CHECKING:
+    from .floating import FloatMixture
 
 FIRST_JUMPS = 0.8
 """Sum of all jumps before training, in normalised velocity."""
@@ -65,7 +54,7 @@ def _uniform(*shape: int, bound: float) -> nn.Parameter:
 class SirenMixture(Decoder):
     """Sine trunk with latent-modulated layers, domain warp and mixture-of-constants head."""
 
-    architecture = "siren-mixture"
+    architecture = MIXTURE
 
     def __init__(self, config: MixtureConfig | None = None) -> None:
         super().__init__()
@@ -105,33 +94,13 @@ class SirenMixture(Decoder):
             self.jump = nn.Parameter(torch.full((c.strata,), FIRST_JUMPS / c.strata))
             self.depth = nn.Parameter(torch.linspace(-0.9, 0.9, c.strata))
             self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
-        self.part_sizes = self._all_part_sizes()
+        self.part_sizes = c.part_sizes
         self.modulation = nn.Parameter(self._initial_modulation())
+        self._compiled: tuple[object, FloatMixture] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
         return {"architecture": self.architecture, **asdict(self.settings)}
-
-    def _all_part_sizes(self) -> dict[str, int]:
-        """Rows of `modulation` that drive each part, in order."""
-        c = self.settings
-        w, k = c.width, c.components
-        return {
-            "fault_plane": 3 * c.faults,
-            "fault_throw": 2 * c.faults,
-            "warp": 2 * c.warp_features,
-            "first": 2 * w,
-            "first_bias": w,
-            "hidden_bias": c.hidden_layers * w,
-            "gate": c.hidden_layers * c.gates,
-            "logit": k * w,
-            "logit_bias": k,
-            "level": k,
-            "ramp": w,
-            "jump": c.strata,
-            "depth": c.strata,
-            "log_rate": c.strata,
-        }
 
     def _initial_modulation(self) -> Tensor:
         gain = {"fault_plane": 0.5, "fault_throw": 0.02, "warp": 0.02, "first": 0.1}
@@ -196,6 +165,21 @@ class SirenMixture(Decoder):
             below = torch.tanh((points[..., 1:] - w.depth[:, None]) * w.rate[:, None])
             value = value + (below @ w.jump[..., None])[..., 0]
         return value
+
+    def compiled(self) -> FloatMixture | None:
+        """The frozen network in compiled loops; None off the CPU, in float64 and in training."""
+        from .frozen import freeze
+
+        own = list(self.parameters())
+        like = self.modulation
+        if like.device.type != "cpu" or like.dtype != torch.float32:
+            return None
+        if any(each.requires_grad for each in own):
+            return None
+        state = [(each.data_ptr(), each._version) for each in own]
+        if self._compiled is None or self._compiled[0] != state:
+            self._compiled = state, freeze(self).floating
+        return self._compiled[1]
 
     @torch.no_grad()
     def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:

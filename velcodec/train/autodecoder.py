@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velcodec.decoder.siren_mixture import MixtureConfig
+from velcodec.decoder.layout import MixtureConfig
 
 from .joint import BETAS, CONTRAST_RANGE, SIZES, JointRecipe, JointTrainer, psnr_of
 from .latent_pool import ModelQueue, Slots

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from velcodec.coordinates import grid_points
-from velcodec.decoder.base import NATIVE_SAMPLES, PRIOR_PER_BIT, Decoder
+from velcodec.decoder.base import PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
+from velcodec.decoder.layout import NATIVE_SAMPLES
 from velcodec.fit import Encoder, fit_latents
 from velcodec.fit.lm import hessian_of
 from velcodec.fit.views import some_points

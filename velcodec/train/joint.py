@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from velcodec.decoder.base import Decoder
-from velcodec.decoder.siren_mixture import MixtureConfig, SirenMixture
+from velcodec.decoder.layout import MixtureConfig
+from velcodec.decoder.siren_mixture import SirenMixture
 from velcodec.fit.encoder import Encoder
 from velcodec.formats.errors import OptionError
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from velcodec.codec.values import to_m_s
 from velcodec.coordinates import grid_points
-from velcodec.decoder.base import NATIVE_SAMPLES
+from velcodec.decoder.layout import NATIVE_SAMPLES
 from velcodec.formats.errors import OptionError
 from velcodec.formats.npy import ModelArray, read_models
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from velcodec import synth
 from velcodec.coordinates import grid_points
-from velcodec.decoder.base import NATIVE_SAMPLES
+from velcodec.decoder.layout import NATIVE_SAMPLES
 from velcodec.decoder.siren_concat import ConcatConfig, SirenConcat
 from velcodec.fit.lm import LMOptions, descend
 from velcodec.metrics import DATA_RANGE, psnr, ssim

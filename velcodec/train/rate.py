@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from velcodec.decoder.base import LATENT_SIZE, PRICE_OF_A_BIT
+from velcodec.decoder.base import PRICE_OF_A_BIT
+from velcodec.decoder.layout import LATENT_SIZE
 
 CLASS_GAINS = (0.25, 0.5, 1.0, 2.0)
 
