@@ -9,7 +9,8 @@ argument: both take a sixth of the time of `torch.sin` and `torch.cos`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -35,14 +36,19 @@ _E4, _E5, _E6 = (_f(math.log(2) ** n / math.factorial(n)) for n in (4, 5, 6))
 _PER_LN_2 = _f(1 / math.log(2))
 _LEAST = _f(-126)
 
-# Reassociation would undo the careful reduction of arguments, so only sums may have it.
-_exactly: dict[str, Any] = {
-    "cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}
-}  # fmt: skip
-_summing: dict[str, Any] = _exactly | {"fastmath": {"contract", "reassoc", "nsz"}}
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
-@njit(**_exactly)
+def _compiled(*, sums: bool = False) -> Callable[[_Loop], _Loop]:
+    """Compile a function; reassociation would undo the careful reduction of arguments, so only
+    loops that do nothing but `sums` may have it.
+    """
+    freedom = {"contract", "reassoc", "nsz"} if sums else {"contract"}
+    with_options = njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)
+    return cast(Callable[[_Loop], _Loop], with_options)
+
+
+@_compiled()
 def _turned(value: Any) -> Any:
     """What is left of an argument after whole half turns, and (-1)^(half turns)."""
     turns = np.rint(value * _PER_PI)
@@ -50,21 +56,21 @@ def _turned(value: Any) -> Any:
     return rest, _ONE - _TWO * (turns - _TWO * np.floor(turns * _HALF))
 
 
-@njit(**_exactly)
+@_compiled()
 def _sine_of(rest: Any, sign: Any) -> Any:
     square = rest * rest
     odd = square * (_S1 + square * (_S2 + square * (_S3 + square * _S4)))
     return sign * (rest + rest * odd)
 
 
-@njit(**_exactly)
+@_compiled()
 def _cosine_of(rest: Any, sign: Any) -> Any:
     square = rest * rest
     even = square * (_C2 + square * (_C3 + square * (_C4 + square * _C5))) - _HALF
     return sign * (_ONE + square * even)
 
 
-@njit(**_exactly)
+@_compiled()
 def _power_of_two(x: Any) -> Any:
     """2^x for x <= 0; below 2^-126 it stays there."""
     x = max(x, _LEAST)
@@ -75,13 +81,13 @@ def _power_of_two(x: Any) -> Any:
     return scale + scale * (r * tail)
 
 
-@njit(**_exactly)
+@_compiled()
 def _tanh(x: Any) -> Any:
     e = _power_of_two(-abs(x) * _TWO * _PER_LN_2)
     return math.copysign((_ONE - e) / (_ONE + e), x)
 
 
-@njit(**_exactly)
+@_compiled()
 def sine_(argument: Array, bias: Array) -> None:
     """Sine of argument (B, C, P) + bias (B, C), in place."""
     for b in range(argument.shape[0]):
@@ -92,7 +98,7 @@ def sine_(argument: Array, bias: Array) -> None:
                 row[p] = _sine_of(rest, sign)
 
 
-@njit(**_exactly)
+@_compiled()
 def sine_and_cosine_(argument: Array, bias: Array, cosine: Array) -> None:
     """As `sine_`, and the cosine."""
     for b in range(argument.shape[0]):
@@ -104,10 +110,10 @@ def sine_and_cosine_(argument: Array, bias: Array, cosine: Array) -> None:
                 other[p] = _cosine_of(rest, sign)
 
 
-@njit(**_exactly)
+@_compiled()
 def enter(
-    points: Array, plane: Array, throw: Array, warp_first: Array, warp_bias: Array, warp: Array,
-    first: Array, first_bias: Array, keep: bool,
+    keep: bool, points: Array, plane: Array, throw: Array, warp_first: Array, warp_bias: Array,
+    warp: Array, first: Array, first_bias: Array,
     side: Array, unfaulted: Array, feature: Array, feature_cosine: Array,
     warped: Array, sine: Array, cosine: Array,
 ) -> None:  # fmt: skip
@@ -164,7 +170,7 @@ def enter(
                     row[p] = _sine_of(rest, sign)
 
 
-@njit(**_exactly)
+@_compiled()
 def head_(
     logit: Array, bias: Array, level: Array, warped: Array, jump: Array, depth: Array, rate: Array,
     mixed: Array, below: Array, value: Array,
@@ -207,7 +213,7 @@ def head_(
                 found[p] += row[p] * height
 
 
-@njit(**_summing)
+@_compiled(sums=True)
 def head_reverse(
     share: Array, level: Array, mixed: Array, warped: Array, below: Array, jump: Array,
     depth: Array, rate: Array, seed: Array,
@@ -233,7 +239,7 @@ def head_reverse(
                 total[p] += to[p]
 
 
-@njit(**_summing)
+@_compiled(sums=True)
 def leave(
     points: Array, plane: Array, throw: Array, warp_first: Array, warp: Array, first: Array,
     side: Array, feature_cosine: Array, layer: Array, down: Array,

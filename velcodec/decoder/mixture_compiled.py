@@ -67,9 +67,9 @@ def forward(decoder: SirenMixture, points: Tensor, w: Weights, keep: bool) -> La
     feature, feature_cosine = room(c.warp_features, keep), room(c.warp_features, keep)
     sine, cosine = [room(c.width)], [room(c.width, keep)]
     loops.enter(
+        keep,
         *_arrays(points, w.fault_plane, w.fault_throw, decoder.warp_first, decoder.warp_bias),
         *_arrays(w.warp, w.first, w.first_bias),
-        keep,
         *_arrays(side, unfaulted, feature, feature_cosine, warped, sine[0], cosine[0]),
     )
     for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):

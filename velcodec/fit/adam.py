@@ -15,9 +15,6 @@ from velcodec.decoder.base import Decoder
 
 from .views import some_points
 
-TILES_AT_ONCE = 8
-"""Tiles that descend together: few enough for the cache."""
-
 BETAS = 0.9, 0.99
 
 
@@ -38,22 +35,6 @@ def adam(
     to the deviation that each coefficient would have were the Hessian the identity, which is what
     the frozen basis makes it on average.
     """
-    parts = [
-        _descend(decoder, z, y, points, weight, steps, view, learning_rate)
-        for z, y, weight in zip(
-            latent.split(TILES_AT_ONCE),
-            target.split(TILES_AT_ONCE),
-            precision.expand_as(latent).split(TILES_AT_ONCE),
-            strict=True,
-        )
-    ]
-    return torch.cat(parts)
-
-
-def _descend(
-    decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor, precision: Tensor,
-    steps: int, view: int, learning_rate: float,
-) -> Tensor:  # fmt: skip
     deviation = (precision + 1).rsqrt()
     unit, first, second = latent / deviation, torch.zeros_like(latent), torch.zeros_like(latent)
     for number in range(steps):

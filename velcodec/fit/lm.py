@@ -155,6 +155,12 @@ class Descent:
         """Take the Hessian of tiles `who` anew, at `points`, where their latents are now."""
         self.hessian[who] = hessian_of(self.decoder, points, self.latent[who], self.leading)
 
+    def whole_hessian(self) -> Tensor:
+        """Hessians (B, D, D) of all coefficients, the mean curvature standing for those held."""
+        whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
+        whole[:, : self.leading, : self.leading] = self.hessian
+        return whole
+
     def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
