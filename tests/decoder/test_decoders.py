@@ -16,6 +16,7 @@ from velcodec.formats.errors import DecoderFileError
 SMALL = {
     "mixture": lambda: SirenMixture(MixtureConfig(width=16, gates=8, components=4)),
     "mixture-without-warp": lambda: SirenMixture(MixtureConfig(16, 2, 8, 4, 0, 0)),
+    "mixture-with-strata": lambda: SirenMixture(MixtureConfig(16, 1, 8, 4, 1, 8, strata=5)),
     "concat": lambda: SirenConcat(ConcatConfig(width=32, hidden_layers=2)),
     "concat-relu": lambda: SirenConcat(ConcatConfig(32, 2, activation="relu")),
 }
@@ -83,6 +84,8 @@ def test_points_are_x_first(decoder: Decoder, latent: Tensor) -> None:
     if isinstance(decoder, SirenMixture):
         with torch.no_grad():
             decoder.modulation.zero_()
+            if decoder.settings.strata:
+                decoder.jump.zero_()  # strata see z alone
     with torch.no_grad():
         first[:, 1] = 0  # the decoder no longer sees z ...
     reference = decoder(torch.zeros(1, 2).double(), latent)

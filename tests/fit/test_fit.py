@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from velcodec.coordinates import grid_points
-from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
+from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.encoder import read_encoder, save_encoder
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
+from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import (
     DecoderFileError,
     InputDtypeError,
@@ -101,6 +102,69 @@ def test_the_same_call_gives_the_same_latents(
 ) -> None:
     first = fit_latents(decoder, target, points)
     assert torch.equal(first, fit_latents(decoder, target, points))
+
+
+@pytest.fixture(params=["mixture", "concat"])
+def any_decoder(request: pytest.FixtureRequest, decoder: Decoder) -> Decoder:
+    if request.param == "mixture":
+        return decoder
+    torch.manual_seed(11)
+    other = SirenConcat(ConcatConfig(width=32, hidden_layers=1)).freeze_()
+    other.steps = decoder.steps
+    return other
+
+
+@pytest.mark.parametrize("method", ["lm", "amortised"])
+def test_the_number_of_threads_changes_no_bit(
+    any_decoder: Decoder, points: Tensor, target: Tensor, method: Any
+) -> None:
+    torch.manual_seed(1)
+    encoder, many = Encoder(channels=4).eval(), target.repeat(4, 1)
+    brief = LMOptions(((200, 2),), 2, adam_steps=10)
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            latents = fit_latents(
+                any_decoder, many, points, method=method, encoder=encoder, grid=GRID, options=brief
+            )
+            found.append(latents)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_an_error_in_a_thread_arrives_and_leaves_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+
+    def work(part: slice) -> Tensor:
+        if part.start == 4:
+            raise ValueError("here")
+        return torch.zeros(part.stop - part.start)
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ValueError, match="here"):
+            by_parts(work, 9, 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_every_decoder_can_be_fitted(any_decoder: Decoder, points: Tensor) -> None:
+    latent = 0.5 * torch.randn(3, 256, generator=torch.Generator().manual_seed(2))
+    goal = any_decoder(points, latent)
+    start = squared_error(any_decoder, points, torch.zeros(3, 256), goal)
+    brief = LMOptions((), 8, adam_steps=10)
+    weight = torch.full((3,), 1e-9)
+    found = fit_latents(any_decoder, goal, points, precision=weight, options=brief)
+    assert (squared_error(any_decoder, points, found, goal) < 0.1 * start).all()
+
+
+def test_no_tiles_give_no_latents(decoder: Decoder, points: Tensor) -> None:
+    assert fit_latents(decoder, torch.zeros(0, 400), points).shape == (0, 256)
 
 
 def test_gradient_and_hessian_are_those_of_the_error(

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
-from velcodec.fit import fit_latents
-from velcodec.fit.lm import hessian_of, squared_error
+from velcodec.fit import LMOptions, fit_latents
+from velcodec.fit.lm import Descent, hessian_of, squared_error
 from velcodec.formats.tile_stream import LatentTables
 from velcodec.quantise import BitCosts, dequantise, quantise
 from velcodec.train.finish import class_rows, laplace_rows, step_ladder
@@ -98,3 +98,20 @@ def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
     rows = torch.zeros(1, dtype=torch.int64)
     big = torch.tensor([costs.limit + 1]), torch.tensor([costs.limit + 9])
     assert costs.of(big[1], rows) > costs.of(big[0], rows) > costs.of(torch.tensor([0]), rows)
+
+
+def test_coefficients_that_the_prior_holds_do_not_keep_others_from_being_rounded_well(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fit leaves them out of its Hessian; rounding puts the mean curvature in their place."""
+    stiff = decoder.prior_precision.clone()
+    stiff[100:] = 1e9
+    monkeypatch.setattr(decoder, "prior_precision", stiff)
+    _, target = fitted
+    index = torch.full((6,), 12)
+    descent = Descent(decoder, fitted[0], decoder.prior_weight(index)[:, None] * stiff, LMOptions())
+    assert descent.leading == 100
+    latent = fit_latents(decoder, target, points, precision=decoder.prior_weight(index))
+    found = quantise(decoder, latent, target, points, index)
+    error = squared_error(decoder, points, dequantise(decoder, found, index), target)
+    assert (error < 0.5 * squared_error(decoder, points, torch.zeros_like(latent), target)).all()

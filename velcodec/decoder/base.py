@@ -26,6 +26,9 @@ PRICE_OF_A_BIT = 0.1155
 PRIOR_PER_BIT = 0.72
 """Bits of a squared coefficient under a Gaussian prior, per prior precision: 1 / (2 ln 2)."""
 
+CURVATURE_LATENTS, CURVATURE_POINTS = 8, 256
+"""What the mean curvature is taken of."""
+
 
 class Decoder(nn.Module, ABC):
     """Maps (x, z) in [-1, 1]^2 and a latent to normalised velocity (paper section 3.2).
@@ -42,6 +45,7 @@ class Decoder(nn.Module, ABC):
     name: str = "unnamed"
     tables: LatentTables | None = None
     default_step: int = 0
+    _curvature: Tensor | None = None
     encoder_path: Path | None = None
     steps: Tensor
     prior_precision: Tensor
@@ -65,8 +69,12 @@ class Decoder(nn.Module, ABC):
         """
 
     @abstractmethod
-    def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (B, P) and their derivatives by the latent (B, P, latent_size), no autograd."""
+    def jacobian(
+        self, points: Tensor, latent: Tensor, leading: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Values (B, P) and their derivatives by the latent (B, P, latent_size), no autograd; with
+        `leading` only those by so many coefficients, the first ones.
+        """
 
     @abstractmethod
     def reparametrise_(self, basis: Tensor) -> None:
@@ -75,6 +83,35 @@ class Decoder(nn.Module, ABC):
         `basis` is (latent_size, latent_size). Every architecture reads the latent through linear
         maps, so the change is absorbed in them exactly.
         """
+
+    @torch.no_grad()
+    def values(self, points: Tensor, latent: Tensor) -> Tensor:
+        """As `forward`, where no one will ask for a derivative."""
+        return self(points, latent)
+
+    def error_and_gradient(
+        self, points: Tensor, latent: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error (B,) against target (B, P), and half its derivative by the latent."""
+        latent = latent.detach().clone().requires_grad_(True)
+        with torch.enable_grad():
+            error = (self(points, latent) - target).square().mean(1)
+            (gradient,) = torch.autograd.grad(error.sum(), latent)
+        return error.detach(), gradient / 2
+
+    @torch.no_grad()
+    def mean_curvature(self) -> Tensor:
+        """Diagonal (D,) of the Gauss-Newton Hessian of the mean squared error, averaged over
+        latents drawn from the prior; always the same. About 1 in the basis of a trained decoder.
+        """
+        if self._curvature is None or self._curvature.device != self.device:
+            random = torch.Generator().manual_seed(0)
+            latent = torch.randn(CURVATURE_LATENTS, self.latent_size, generator=random)
+            points = 2 * torch.rand(CURVATURE_POINTS, 2, generator=random) - 1
+            latent = latent.to(self.prior_precision) * self.prior_precision.rsqrt()
+            slope = self.jacobian(points.to(latent), latent)[1]
+            self._curvature = slope.square().mean((0, 1))
+        return self._curvature
 
     def point_gradient(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Values (B, P) and their derivatives by (x, z) of the decoder domain (B, P, 2)."""

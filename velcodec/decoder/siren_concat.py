@@ -93,7 +93,9 @@ class SirenConcat(Decoder):
         return self.output(last)[..., 0]
 
     @torch.no_grad()
-    def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+    def jacobian(
+        self, points: Tensor, latent: Tensor, leading: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         omega = self.omega
         pre = self._pre_activations(points, latent)
         values = self.output(self.activate(pre[-1]))[..., 0]
@@ -101,9 +103,10 @@ class SirenConcat(Decoder):
         for layer, before in zip(reversed(list(self.hidden)), reversed(pre[:-1]), strict=True):
             assert isinstance(layer, nn.Linear)
             d = omega * (d @ layer.weight) * self.slope(before)
-        return values, omega * (d @ self.first.weight[:, 2:])
+        return values, omega * (d @ self.first.weight[:, 2:][:, :leading])
 
     @torch.no_grad()
     def reparametrise_(self, basis: Tensor) -> None:
         of_latent = self.first.weight[:, 2:].double() @ basis.double()
         self.first.weight[:, 2:] = of_latent.to(self.first.weight)
+        self._curvature = None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import mixture_compiled, mixture_sweep
 from .base import Decoder, as_batched
 from .layout import MIXTURE, MixtureConfig
 
@@ -182,79 +183,43 @@ class SirenMixture(Decoder):
         return self._compiled[1]
 
     @torch.no_grad()
-    def jacobian(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        values, slope = self.modulation_slopes(points, latent)
-        return values, slope @ self.modulation
+    def values(self, points: Tensor, latent: Tensor) -> Tensor:
+        if not mixture_compiled.serves(latent):
+            return self(points, latent)
+        at, w = mixture_compiled.in_channels(points), self.weights(latent)
+        return mixture_compiled.forward(self, at, w, keep=False).value
 
     @torch.no_grad()
-    def modulation_slopes(self, points: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (B, P) and each point's derivative by the M modulations (B, P, M).
+    def error_and_gradient(
+        self, points: Tensor, latent: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        w, count = self.weights(latent), target.shape[1]
+        if mixture_compiled.serves(latent):
+            f = mixture_compiled.forward(self, mixture_compiled.in_channels(points), w, keep=True)
+            residual = f.value - target
+            r = mixture_compiled.reverse(self, f, w, residual / count)
+            slope = mixture_compiled.summed(self, f, r, w)
+        else:
+            g = mixture_sweep.forward(self, as_batched(points, len(latent)), w)
+            residual = g.values - target
+            a = mixture_sweep.reverse(self, g, w, residual[..., None] / count)
+            slope = mixture_sweep.summed(self, g, a)
+        return residual.square().mean(1), slope @ self.modulation
 
-        Forward pass and reverse sweep by hand, into one buffer; one product with the modulation map
-        (M, D) turns it into the derivative by the latent.
-        """
-        c, w = self.settings, self.weights(latent)
-        start = as_batched(points, latent.shape[0])
-        batch, count = start.shape[:2]
-        slope = start.new_empty(batch, count, self.modulation.shape[0])
-        names = list(self.part_sizes)
-        part = dict(zip(names, slope.split(list(self.part_sizes.values()), dim=2), strict=True))
-
-        side = torch.tanh(start @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
-        unfaulted = start + side @ w.fault_throw
-        phase = unfaulted @ self.warp_first.T + self.warp_bias
-        feature = torch.sin(phase)
-        warped = unfaulted + feature @ w.warp.mT
-        pre = [warped @ w.first.mT + w.first_bias[:, None]]
-        h = [torch.sin(pre[0])]
-        for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
-            pre.append(torch.baddbmm(bias[:, None], h[-1], weight.mT))
-            h.append(torch.sin(pre[-1]))
-        share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], h[-1], w.logit.mT), dim=-1)
-        mixed = share @ w.level[..., None]
-        values = (mixed + h[-1] @ w.ramp[..., None])[..., 0]
-        if c.strata:
-            below = warped[..., 1:] - w.depth[:, None]
-            side_of = torch.tanh(below * w.rate[:, None])
-            values = values + (side_of @ w.jump[..., None])[..., 0]
-
-        pull = share * (w.level[:, None] - mixed)
-        part["level"].copy_(share)
-        part["logit_bias"].copy_(pull)
-        logit = part["logit"].unflatten(-1, (c.components, c.width))
-        torch.mul(pull[..., None], h[-1][..., None, :], out=logit)
-        part["ramp"].copy_(h[-1])
-        d = pull @ w.logit + w.ramp[:, None]
-        shifts = part["hidden_bias"].chunk(c.hidden_layers, dim=2)
-        gates = part["gate"].chunk(c.hidden_layers, dim=2)
-        for i in reversed(range(c.hidden_layers)):
-            d = d * torch.cos(pre[i + 1])
-            shifts[i].copy_(d)
-            torch.mul(d @ self.gate_out[i], h[i] @ self.gate_in[i].T, out=gates[i])
-            d = d @ w.hidden[i]
-        d = d * torch.cos(pre[0])
-        part["first_bias"].copy_(d)
-        torch.mul(d[..., None], warped[..., None, :], out=part["first"].unflatten(-1, (-1, 2)))
-        d = d @ w.first
-        if c.strata:
-            steep = w.jump[:, None] * (1 - side_of.square()) * w.rate[:, None]
-            part["jump"].copy_(side_of)
-            torch.neg(steep, out=part["depth"])
-            torch.mul(steep, below, out=part["log_rate"])
-            d[..., 1] += steep.sum(-1)
-        if c.warp_features:
-            warp = part["warp"].unflatten(-1, (2, c.warp_features))
-            torch.mul(d[..., None], feature[..., None, :], out=warp)
-            d = d + ((d @ w.warp) * torch.cos(phase)) @ self.warp_first
-        if c.faults:
-            throw = part["fault_throw"].unflatten(-1, (c.faults, 2))
-            torch.mul(side[..., None], d[..., None, :], out=throw)
-            across = (d @ w.fault_throw.mT) * (1 - side.square())
-            homogeneous = torch.cat([start, torch.ones_like(start[..., :1])], dim=-1)
-            plane = part["fault_plane"].unflatten(-1, (c.faults, 3))
-            torch.mul(across[..., None], homogeneous[..., None, :], out=plane)
-        return values, slope
+    @torch.no_grad()
+    def jacobian(
+        self, points: Tensor, latent: Tensor, leading: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        w, of_latent = self.weights(latent), self.modulation[:, :leading]
+        if mixture_compiled.serves(latent):
+            f = mixture_compiled.forward(self, mixture_compiled.in_channels(points), w, keep=True)
+            r = mixture_compiled.reverse(self, f, w, torch.ones_like(f.value))
+            return f.value, (of_latent.T @ mixture_compiled.by_point(self, f, r, w)).mT
+        g = mixture_sweep.forward(self, as_batched(points, len(latent)), w)
+        slope = mixture_sweep.by_point(self, g, mixture_sweep.reverse(self, g, w))
+        return g.values, slope @ of_latent
 
     @torch.no_grad()
     def reparametrise_(self, basis: Tensor) -> None:
         self.modulation.copy_((self.modulation.double() @ basis.double()).to(self.modulation))
+        self._curvature = None

@@ -12,7 +12,8 @@ from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionErro
 
 from .adam import adam
 from .encoder import Encoder
-from .lm import LMOptions, descend
+from .lm import LMOptions, block_sizes, descend
+from .parallel import by_parts
 
 Method = Literal["lm", "adam", "amortised"]
 
@@ -94,18 +95,22 @@ def fit_latents(
         absent = "encoder" if encoder is None else "grid"
         raise OptionError(f"fit method amortised: found no {absent}, expected encoder and grid")
     _check_tensors(decoder, target, points, grid, precision)
-    start = amortised_latents(decoder, encoder, target, grid)
-    if method == "amortised":
-        return start
     if precision is None:
         default = torch.full((len(target),), decoder.default_step, device=target.device)
         precision = decoder.prior_weight(default)
     weight = precision[:, None] * decoder.prior_precision
-    if method == "adam":
-        return adam(decoder, start, target, points, weight)
-    options = options or LMOptions()
-    near = adam(decoder, start, target, points, weight, options.adam_steps)
-    return descend(decoder, near, target, points, weight, options)
+
+    def fitted(tiles: slice) -> Tensor:
+        start = amortised_latents(decoder, encoder, target[tiles], grid)
+        if method == "amortised":
+            return start
+        aim = target[tiles], points, weight[tiles]
+        if method == "adam":
+            return adam(decoder, start, *aim)
+        lm = options or LMOptions()
+        return descend(decoder, adam(decoder, start, *aim, lm.adam_steps), *aim, lm)
+
+    return by_parts(fitted, len(target), block_sizes(points)[0])
 
 
 __all__ = ["Encoder", "LMOptions", "Method", "amortised_latents", "fit_latents"]

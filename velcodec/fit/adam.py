@@ -6,6 +6,8 @@ make; Levenberg-Marquardt is far quicker at the bottom. The default fit takes on
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -13,10 +15,10 @@ from velcodec.decoder.base import Decoder
 
 from .views import some_points
 
-TILES_AT_ONCE = 8
-"""Tiles that descend together: few enough for the cache."""
+BETAS = 0.9, 0.99
 
 
+@torch.no_grad()
 def adam(
     decoder: Decoder,
     latent: Tensor,
@@ -33,34 +35,16 @@ def adam(
     to the deviation that each coefficient would have were the Hessian the identity, which is what
     the frozen basis makes it on average.
     """
-    parts = [
-        _descend(decoder, z, y, points, weight, steps, view, learning_rate)
-        for z, y, weight in zip(
-            latent.split(TILES_AT_ONCE),
-            target.split(TILES_AT_ONCE),
-            precision.expand_as(latent).split(TILES_AT_ONCE),
-            strict=True,
-        )
-    ]
-    return torch.cat(parts)
-
-
-def _descend(
-    decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor, precision: Tensor,
-    steps: int, view: int, learning_rate: float,
-) -> Tensor:  # fmt: skip
     deviation = (precision + 1).rsqrt()
-    unit = (latent / deviation).detach().clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([unit], lr=learning_rate, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    with torch.enable_grad():
-        for number in range(steps):
-            some = some_points(len(points), view, number, points.device)
-            current = unit * deviation
-            error = (decoder(points[some], current) - target[:, some]).square().mean(1)
-            loss = (error + (precision * current.square()).sum(1)).sum()
-            optimiser.zero_grad(set_to_none=True)
-            (unit.grad,) = torch.autograd.grad(loss, unit)
-            optimiser.step()
-            schedule.step()
-    return (unit * deviation).detach()
+    unit, first, second = latent / deviation, torch.zeros_like(latent), torch.zeros_like(latent)
+    for number in range(steps):
+        some = some_points(len(points), view, number, points.device)
+        current = unit * deviation
+        gradient = decoder.error_and_gradient(points[some], current, target[:, some])[1]
+        gradient = 2 * deviation * (gradient + precision * current)
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.lerp_(gradient.square(), 1 - BETAS[1])
+        rate = learning_rate * (1 + math.cos(math.pi * number / steps)) / 2
+        bias = [1 - beta ** (number + 1) for beta in BETAS]
+        unit -= rate / bias[0] * first / ((second / bias[1]).sqrt() + 1e-8)
+    return unit * deviation

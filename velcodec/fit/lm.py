@@ -16,9 +16,11 @@ from velcodec.decoder.base import Decoder
 
 from .views import some_points
 
-POINTS_PER_BLOCK = 2048
-TILES_PER_BLOCK = 4
-"""Points and tiles that one Jacobian block holds at a time; bounds memory."""
+ON_CPU, ON_GPU = (8, 700), (256, 4900)
+"""Tiles and points that are looked at together: what a CPU's caches hold, what fills a GPU."""
+
+HELD = 10.0
+"""A coefficient whose prior is so many times as stiff as the mean curvature hardly moves."""
 
 RELATIVE_FLOOR = 1e-6
 """Added to a Hessian's diagonal, relative to its mean: keeps float32 factors positive definite."""
@@ -51,51 +53,72 @@ STEPS_PER_PASS = 2
 """Steps that share a Hessian."""
 
 
+def block_sizes(points: Tensor) -> tuple[int, int]:
+    """Tiles and points of a block, where `points` are."""
+    return ON_CPU if points.device.type == "cpu" else ON_GPU
+
+
 @torch.no_grad()
-def hessian_of(decoder: Decoder, points: Tensor, latent: Tensor) -> Tensor:
-    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2)."""
-    batch, size = latent.shape
-    hessian = latent.new_zeros(batch, size, size)
-    for model in torch.arange(batch, device=latent.device).split(TILES_PER_BLOCK):
-        for some in points.split(POINTS_PER_BLOCK):
-            slope = decoder.jacobian(some, latent[model])[1]
+def hessian_of(
+    decoder: Decoder, points: Tensor, latent: Tensor, leading: int | None = None
+) -> Tensor:
+    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2); with `leading`, that of so
+    many first coefficients.
+    """
+    size = latent.shape[1] if leading is None else leading
+    tiles, count = block_sizes(points)
+    hessian = latent.new_zeros(len(latent), size, size)
+    # On a CPU a tile at a time: its slopes alone fill the cache.
+    for model in torch.arange(len(latent), device=latent.device).split(tiles // ON_CPU[0]):
+        for some in points.split(count):
+            slope = decoder.jacobian(some, latent[model], leading)[1]
             hessian[model] += slope.mT @ slope
     return hessian / len(points)
 
 
+@torch.no_grad()
 def error_and_gradient(
     decoder: Decoder, points: Tensor, latent: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean squared error (B,) and half its derivative by the latent (B, D)."""
-    errors, gradients = [], []
-    for z, y in zip(latent.split(TILES_PER_BLOCK), target.split(TILES_PER_BLOCK), strict=True):
-        z = z.detach().clone().requires_grad_(True)
-        with torch.enable_grad():
-            error = (decoder(points, z) - y).square().mean(1)
-            (gradient,) = torch.autograd.grad(error.sum(), z)
-        errors.append(error.detach())
-        gradients.append(gradient / 2)
-    return torch.cat(errors), torch.cat(gradients)
+    tiles, count = block_sizes(points)
+    error, gradient = torch.zeros_like(latent[:, 0]), torch.zeros_like(latent)
+    for first in range(0, len(latent), tiles):
+        model = slice(first, first + tiles)
+        for some, y in zip(points.split(count), target[model].split(count, 1), strict=True):
+            part, slope = decoder.error_and_gradient(some, latent[model], y)
+            error[model] += part * len(some)
+            gradient[model] += slope * len(some)
+    return error / len(points), gradient / len(points)
 
 
 @torch.no_grad()
 def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tensor) -> Tensor:
     """Mean squared error (B,) of renderings at `points` (P, 2)."""
-    parts = []
-    for z, y in zip(latent.split(TILES_PER_BLOCK), target.split(TILES_PER_BLOCK), strict=True):
-        parts.append((decoder(points, z) - y).square().mean(1))
-    return torch.cat(parts)
+    tiles, count = block_sizes(points)
+    error = torch.zeros_like(latent[:, 0])
+    for first in range(0, len(latent), tiles):
+        model = slice(first, first + tiles)
+        for some, y in zip(points.split(count), target[model].split(count, 1), strict=True):
+            error[model] += (decoder.values(some, latent[model]) - y).square().sum(1)
+    return error / len(points)
 
 
 class Descent:
-    """Latents on their way down; tiles that gain too little leave the batch."""
+    """Latents on their way down; tiles that gain too little leave the batch.
+
+    The Hessian (B, L, L) is that of the first L coefficients: the rest is held by its prior.
+    """
 
     def __init__(self, decoder: Decoder, latent: Tensor, precision: Tensor, options: LMOptions):
         self.decoder, self.options = decoder, options
         self.latent = latent.clone()
-        self.precision = precision
+        self.precision = precision.expand_as(latent)
+        self.curvature = decoder.mean_curvature()
+        moving = (self.precision < HELD * self.curvature).any(0).nonzero()
+        self.leading = int(moving.max()) + 1 if len(moving) else latent.shape[1]
         self.damping = torch.full_like(latent[:, 0], options.first_damping)
-        self.hessian = latent.new_zeros(*latent.shape, latent.shape[1])
+        self.hessian = latent.new_zeros(len(latent), self.leading, self.leading)
         self.error = torch.full_like(self.damping, torch.inf)
         relative = precision / decoder.prior_precision
         self.scale = relative.mean(1)
@@ -130,33 +153,39 @@ class Descent:
 
     def renew_hessian(self, who: Tensor, points: Tensor) -> None:
         """Take the Hessian of tiles `who` anew, at `points`, where their latents are now."""
-        self.hessian[who] = hessian_of(self.decoder, points, self.latent[who])
+        self.hessian[who] = hessian_of(self.decoder, points, self.latent[who], self.leading)
+
+    def whole_hessian(self) -> Tensor:
+        """Hessians (B, D, D) of all coefficients, the mean curvature standing for those held."""
+        whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
+        whole[:, : self.leading, : self.leading] = self.hessian
+        return whole
 
     def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
         self.error[who] = error
-        hessian, weight = self.hessian[who], prior
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
-        if free is not None:
-            gradient, weight = gradient[:, free], prior[:, free]
-            hessian = hessian[:, free][:, :, free]
+        if free is None:
+            free = torch.arange(latent.shape[1], device=latent.device)
+        led, held = free[free < self.leading], free[free >= self.leading]
+        hessian = self.hessian[who][:, led][:, :, led]
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         floor = RELATIVE_FLOOR * diagonal.mean(1, keepdim=True)
         best, cost = latent.clone(), before.clone()
         todo = torch.arange(len(who), device=who.device)
         for _ in range(self.options.attempts):
-            extra = weight[todo] + self.damping[who[todo], None] * (diagonal[todo] + 1e-8)
+            damping = self.damping[who[todo], None]
+            extra = prior[todo][:, led] + damping * (diagonal[todo] + 1e-8)
             system = hessian[todo] + torch.diag_embed(extra + floor[todo])
             factor, failed = torch.linalg.cholesky_ex(system)
-            move = torch.cholesky_solve(gradient[todo, :, None], factor).nan_to_num()
+            move = torch.cholesky_solve(gradient[todo][:, led, None], factor).nan_to_num()
             trial = latent[todo].clone()
-            if free is None:
-                trial -= move[..., 0]
-            else:
-                trial[:, free] -= move[..., 0]
+            trial[:, led] -= move[..., 0]
+            stiff = prior[todo][:, held] + (1 + damping) * self.curvature[held]
+            trial[:, held] -= gradient[todo][:, held] / stiff
             after = squared_error(self.decoder, points, trial, target[todo])
             after = after + (prior[todo] * trial.square()).sum(1)
             good = (after < before[todo]) & (failed == 0)

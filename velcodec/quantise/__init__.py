@@ -66,7 +66,7 @@ def quantise(
         descent.renew_hessian(everyone, seen[: REFIT.hessian_points])
         if start:
             descent.step(everyone, seen, wanted, free)
-        hessian = descent.hessian
+        hessian = descent.whole_hessian()
         floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
         hessian = hessian + torch.diag_embed(weight + 10 * floor)
         guess = result.clone()
