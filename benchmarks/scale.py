@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ COMMAND = [sys.executable, "-c", "from velcodec.cli import main; main()"]
 def write_models(path: Path, count: int) -> None:
     """`count` models of all families in turn, some hundred at a time."""
     with path.open("wb") as stream:
-        writer = NpyWriter(stream, (count, 1, 70, 70), np.float32)
+        writer = NpyWriter(stream, (count, 1, 70, 70), np.dtype(np.float32))
         for first in range(0, count, AT_ONCE):
             family = FAMILIES[first // AT_ONCE % len(FAMILIES)]
             models = synth.draw(family, 11, first, min(AT_ONCE, count - first)).render(70, 70)
@@ -54,6 +55,30 @@ def run(*arguments: object) -> tuple[dict[str, Any], float, float]:
     return json.loads(text), time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
+def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Seconds and peak memory over the number of models, with the line of proportional growth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    models = [row["models"] for row in rows]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    last = rows[-1]
+    for what, label in (("compress_s", "compress"), ("verify_s", "verify")):
+        (line,) = left.loglog(models, [row[what] for row in rows], "o-", label=label)
+        proportional = [last[what] * count / last["models"] for count in models]
+        left.loglog(models, proportional, ":", color=line.get_color())
+    left.set(xlabel="models", ylabel="seconds", title="Time (dotted: in proportion to the last)")
+    left.legend()
+    for what, label in (("compress_peak_mb", "compress"), ("verify_peak_mb", "verify")):
+        right.semilogx(models, [row[what] for row in rows], "o-", label=label)
+    right.axhline(2048, color="grey", linestyle="--", label="2 GB")
+    right.set(xlabel="models", ylabel="MB", title="Peak memory of a process", ylim=(0, 2200))
+    right.legend()
+    figure.savefig(path, dpi=110)
+
+
 @click.command()
 @click.option("--models", default="1000,10000", help="Numbers of models, with commas.")
 @click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Options.")
@@ -62,6 +87,7 @@ def run(*arguments: object) -> tuple[dict[str, Any], float, float]:
 @click.option("--threads", default=1, help="CPU threads of a process.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where files go.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each number.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw time and memory as a PNG.")
 def main(
     models: str,
     promise: str,
@@ -70,12 +96,14 @@ def main(
     threads: int,
     folder: Path | None,
     as_json: bool,
+    picture: Path | None,
 ) -> None:
     """Compress and verify generated models; one row for each number."""
     click.echo(
         f"{'models':>8} {'generate s':>11} {'compress s':>11} {'models/s':>9} {'peak MB':>8} "
         f"{'bytes/model':>12} {'PSNR':>6} {'verify s':>9} {'peak MB':>8}"
     )
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         for count in map(int, models.split(",")):
             source, target = Path(name) / f"{count}.npy", Path(name) / f"{count}.vlat"
@@ -96,6 +124,8 @@ def main(
                 "verify_s": checked,
                 "verify_peak_mb": peak_check,
             }
+            rows.append(row)
+            source.unlink()
             if as_json:
                 click.echo(json.dumps(row))
                 continue
@@ -104,7 +134,8 @@ def main(
                 f"{row['bytes_per_model']:12.1f} {row['psnr_db']:6.2f} {checked:9.1f} "
                 f"{peak_check:8.0f}"
             )
-            source.unlink()
+    if picture is not None:
+        draw(rows, picture)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,9 @@ def write_all(
         writer = NpyWriter(stream, array_shape(layout.axes, len(archive), nz, nx), layout.dtype)
         for first in range(0, len(archive), at_once):
             numbers = range(first, min(first + at_once, len(archive)))
-            rendered = archive.decode(numbers, res, interpolate=interpolate, allow_large=True)
+            rendered = archive.decode(
+                numbers, res, interpolate=interpolate, allow_large=allow_large
+            )
             with about(target):
                 writer.add(rendered)
             update(numbers.stop, len(archive), "render")

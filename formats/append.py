@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 from .errors import LockedError, OutputPathError
 from .reader import VlatReader
+from .unbuffered import Unbuffered
 from .writer import VlatWriter
 
 
@@ -27,24 +27,21 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
     OutputPathError where the file cannot be written, and what `VlatReader` raises.
     """
     path = Path(path)
-    try:
-        stream = path.open("r+b", buffering=0)
-    except OSError as error:
-        raise OutputPathError(f"{path}: {error.strerror}") from error
-    with stream:
+    with Unbuffered(path) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise LockedError(f"{path}: another process is adding to it") from error
-        with VlatReader(cast(BinaryIO, stream)) as reader:
+        with VlatReader(stream) as reader:
             end = reader.end
             writer = VlatWriter.continuing(
-                cast(BinaryIO, _Unbuffered(stream, path)),
+                stream,
                 end,
                 reader.headers(),
                 reader.directory,
                 reader.keys,
                 reader.embedded_decoders(),
+                reader.ancillary(),
             )
         stream.truncate(end)
         stream.seek(end)
@@ -67,25 +64,3 @@ def _close(writer: VlatWriter, path: Path) -> None:
         writer.close()
     except OSError as error:
         raise OutputPathError(f"{path}: {error.strerror}") from error
-
-
-class _Unbuffered:
-    """Writes at once and all of it, so that nothing waits to be written when an addition fails."""
-
-    def __init__(self, stream: Any, path: Path) -> None:
-        self._stream, self._path = stream, path
-
-    def write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[self._stream.write(rest) :]
-        except OSError as error:
-            raise OutputPathError(f"{self._path}: {error.strerror}") from error
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-    def fileno(self) -> int:
-        found: int = self._stream.fileno()
-        return found

@@ -14,12 +14,12 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from .errors import CorruptError, OptionError
+from .errors import CorruptError, OptionError, UnknownFeatureError
 from .packed import integer, sequence, unpack_texts
 
 COMPRESSION_LEVEL = 19
 MAX_TEXT_BYTES = 4096
-MAX_TEXTS_BYTES = 1 << 27
+MAX_TEXTS_BYTES = 1 << 26
 NUMBERS = ("<f8", "<f4", "<i8", "<i4", "<i2", "<u8", "<u4", "<u2", "|i1", "|u1", "|b1")
 TEXT = "t"
 
@@ -36,10 +36,12 @@ def squeeze(data: bytes) -> bytes:
 def expand(data: Any, most: int, place: str) -> bytes:
     """The inverse of `squeeze`; refuses more than `most` bytes before it allocates them.
 
-    Raises CorruptError.
+    Raises CorruptError, UnknownFeatureError.
     """
-    if not isinstance(data, bytes) or data[:1] not in (b"\x00", b"\x01"):
-        raise CorruptError(f"{place}: column: found no known compression")
+    if not isinstance(data, bytes) or not data:
+        raise CorruptError(f"{place}: column: found {type(data).__name__}, expected some bytes")
+    if data[0] > 1:
+        raise UnknownFeatureError(f"{place}: column: found compression {data[0]}, expected 0 or 1")
     if data[:1] == b"\x00":
         raw = data[1:]
     else:
@@ -118,14 +120,19 @@ def pack_column(column: Column) -> list[Any]:
 
 
 def unpack_column(data: Any, count: int, place: str) -> Column:
-    """The inverse of `pack_column` for `count` records. Raises CorruptError."""
+    """The inverse of `pack_column` for `count` records.
+
+    Raises CorruptError, UnknownFeatureError.
+    """
     try:
         kind, *parts = sequence(data)
         if kind == TEXT:
             distinct, texts, codes = parts
             return _texts(integer(distinct), texts, codes, count, place)
+        if not isinstance(kind, str):
+            raise TypeError(f"found {kind!r}, expected a dtype")
         if kind not in NUMBERS:
-            raise CorruptError(f"{place}: found dtype {kind!r}, expected one of {NUMBERS}")
+            raise UnknownFeatureError(f"{place}: found dtype {kind!r}, expected one of {NUMBERS}")
         (planes,) = parts
     except (TypeError, ValueError) as error:
         raise CorruptError(f"{place}: {error}") from error

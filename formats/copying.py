@@ -15,12 +15,15 @@ def copy_records(
 ) -> int:
     """Copy some records (all by default) in the order given; how many.
 
-    Decoders that are embedded are too. Every record's checksum is verified. Raises CorruptError,
-    KeyNotFoundError for a number that is not there, OptionError for a key that is there already.
+    Decoders that are embedded are too, and ancillary sections, known here or not. Every record's
+    checksum is verified. Raises CorruptError, KeyNotFoundError for a number that is not there,
+    OptionError for a key that is there already.
     """
     wanted = range(len(reader)) if numbers is None else numbers
     for decoder in reader.embedded_decoders():
         writer.embed(decoder)
+    for kind, body in reader.ancillary():
+        writer.attach(kind, body)
     for block in runs_of_headers(reader, wanted):
         writer.use(reader.header_of(block[0]))
         columns = reader.columns_of(block)

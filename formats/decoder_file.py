@@ -20,6 +20,8 @@ from safetensors.numpy import save
 from .errors import DecoderFileError
 
 MAX_FILE_BYTES = 16 * 2**20
+MAX_HEADER_BYTES = 1 << 20
+MAX_TENSORS = 1 << 12
 FORMAT_NAME = "velcodec-decoder-0"
 DTYPES = {
     "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "u1", "U16": "<u2", "I32": "<i4", "I64": "<i8",
@@ -108,6 +110,10 @@ def read_decoder_file(source: Path | bytes) -> DecoderFile:
         raise DecoderFileError(f"{place}: metadata: expected objects for config and info")
     if not canonical:
         raise DecoderFileError(f"{place}: config: expected canonical JSON: sorted keys, no spaces")
+    if len(header) > MAX_TENSORS:
+        raise DecoderFileError(
+            f"{place}: found {len(header)} tensors, expected at most {MAX_TENSORS}"
+        )
     tensors = {name: _tensor(place, name, entry, data, start) for name, entry in header.items()}
     file = DecoderFile(config, tensors, info)
     found, expected = file.identity().hex(), about.get("identity")
@@ -139,9 +145,14 @@ def _header(place: str, data: bytes) -> tuple[dict[str, Any], int]:
     """The safetensors header, checked by that library first (layout, bounds, no gaps)."""
     from safetensors import deserialize
 
+    length = int.from_bytes(data[:8], "little")
+    if length > MAX_HEADER_BYTES:
+        raise DecoderFileError(
+            f"{place}: not a decoder file: found a header of {length} bytes, "
+            f"expected at most {MAX_HEADER_BYTES}"
+        )
     try:
         deserialize(data)
-        length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length])
     except (SafetensorError, ValueError, RecursionError) as error:
         raise DecoderFileError(f"{place}: not a decoder file: {error}") from error
@@ -156,4 +167,7 @@ def _tensor(place: str, name: str, entry: dict[str, Any], data: bytes, start: in
         )
     first, last = entry["data_offsets"]
     flat = np.frombuffer(data[start + first : start + last], dtype=dtype)
-    return flat.reshape(entry["shape"])
+    try:
+        return flat.reshape(entry["shape"])
+    except (ValueError, OverflowError) as error:  # more axes, or longer ones, than NumPy has
+        raise DecoderFileError(f"{place}: tensor {name}: {error}") from error

@@ -8,9 +8,10 @@ from itertools import accumulate, pairwise
 import msgpack
 
 from .columns import expand, squeeze
-from .errors import CorruptError
+from .errors import CorruptError, UnknownFeatureError
 from .packed import integer, sequence, unpack_array
-from .sections import MAX_SECTION_BYTES, Place
+from .page import MIN_RECORD_BYTES
+from .sections import KNOWN, MAX_SECTION_BYTES, Place
 
 BYTES_OF_SPAN = 4
 """A section of any kind takes more bytes than a quarter of what a directory says of it."""
@@ -28,12 +29,14 @@ class PageEntry:
 @dataclass(frozen=True)
 class Directory:
     """Places of everything but the records themselves and the first header, whose place is known;
-    later headers stand in the order of their numbers, from 1 on.
+    later headers stand in the order of their numbers, from 1 on. `others` are sections of further
+    types, each with its type.
     """
 
     headers: tuple[Place, ...] = ()
     pages: tuple[PageEntry, ...] = ()
     decoders: tuple[Place, ...] = ()
+    others: tuple[tuple[bytes, Place], ...] = ()
 
     @property
     def models(self) -> int:
@@ -46,26 +49,48 @@ class Directory:
         records = _distances([page.records_at for page in self.pages])
         counts = [page.count for page in self.pages]
         pages = [*places[::2], *places[1::2], *records, *counts]
-        return squeeze(msgpack.packb([pages, _flat(self.headers), _flat(self.decoders)]))
+        parts = [pages, _flat(self.headers), _flat(self.decoders)]
+        if self.others:
+            distances = _flat([place for _, place in self.others])
+            kinds = [kind[0] for kind, _ in self.others]
+            rows = zip(kinds, distances[::2], distances[1::2], strict=True)
+            parts.append([value for row in rows for value in row])
+        return squeeze(msgpack.packb(parts))
 
     @classmethod
     def from_bytes(cls, body: bytes, end: int, name: str) -> Directory:
-        """The inverse of `to_bytes`; everything stands before byte `end`. Raises `CorruptError`."""
+        """The inverse of `to_bytes`; everything stands before byte `end`.
+
+        Raises CorruptError, and UnknownFeatureError for more than it can hold.
+        """
         place = f"{name}: directory"
         packed = expand(body, min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * max(0, end)), place)
         try:
-            parts = (sequence(part) for part in unpack_array(packed, place))
-            numbers, headers, decoders = ([integer(v) for v in part] for part in parts)
+            lists = unpack_array(packed, place, 5 + max(0, end))
+            if len(lists) > 4:
+                raise UnknownFeatureError(
+                    f"{place}: found {len(lists)} arrays, expected 3 or 4: a later version may "
+                    "read it"
+                )
+            parts = [[integer(v) for v in sequence(part)] for part in lists]
+            numbers, headers, decoders, *rest = parts
             pages = _pages(numbers)
-            found = cls(tuple(_places(headers)), pages, tuple(_places(decoders)))
+            others = tuple(_others(rest[0])) if rest else ()
+            found = cls(tuple(_places(headers)), pages, tuple(_places(decoders)), others)
         except (TypeError, ValueError) as error:
             raise CorruptError(f"{place}: {error}") from error
         places = [*found.headers, *(page.place for page in pages), *found.decoders]
+        places += [place for _, place in others]
         for where in places:
             if where.at < 0 or where.size < 0 or where.at + where.size > end:
                 raise CorruptError(f"{place}: found {where}, expected it before byte {end}")
+        # Records follow each other, so that nothing is counted, or read, twice.
+        behind = 0
         for page in pages:
-            if not (0 <= page.records_at <= end and 1 <= page.count <= end):
+            if not (page.count >= 1 and behind <= page.records_at <= end):
+                raise CorruptError(f"{place}: found {page}, expected it from byte {behind} on")
+            behind = page.records_at + page.count * MIN_RECORD_BYTES
+            if behind > end:
                 raise CorruptError(f"{place}: found {page}, expected its records before {end}")
         return found
 
@@ -78,6 +103,16 @@ def _pages(numbers: list[int]) -> tuple[PageEntry, ...]:
     at, size, records, counts = (numbers[k * n : (k + 1) * n] for k in range(4))
     rows = zip(accumulate(at), size, accumulate(records), counts, strict=True)
     return tuple(PageEntry(Place(a, s), r, c) for a, s, r, c in rows)
+
+
+def _others(flat: list[int]) -> list[tuple[bytes, Place]]:
+    """Sections of further types: type, distance from the one before, size, by turns."""
+    if len(flat) % 3:
+        raise ValueError(f"found {len(flat)} numbers for other sections, expected three for each")
+    if not all(0 < kind < 256 and bytes([kind]) not in KNOWN for kind in flat[::3]):
+        raise ValueError(f"found the types {flat[::3]} of other sections")
+    rows = zip(flat[::3], accumulate(flat[1::3]), flat[2::3], strict=True)
+    return [(bytes([kind]), Place(at, size)) for kind, at, size in rows]
 
 
 def _distances(values: list[int]) -> list[int]:

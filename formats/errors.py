@@ -72,6 +72,12 @@ class VersionError(VelcodecError):
     exit_code = 23
 
 
+class UnknownFeatureError(VelcodecError):
+    """The archive uses something that must be understood and that this reader does not know."""
+
+    exit_code = 25
+
+
 class MissingDecoderError(VelcodecError):
     """The decoder that the archive needs is not here."""
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import msgpack
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
-from .packed import integer, number, sequence, short_number, unpack_mapping
+from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
 MAX_HEADER_BYTES = 1 << 22
@@ -18,6 +19,8 @@ MAX_LAYOUTS = 1 << 16
 MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
+KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -74,8 +77,9 @@ class Layout:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Layout:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+        """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
+            check_keys(data, LAYOUT_KEYS, "layout")
             nz, nx = (integer(v) for v in sequence(data["s"]))
             dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
             x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
@@ -98,7 +102,8 @@ class Header:
 
     `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
     records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
-    `exact` is there where records may have exact streams.
+    `exact` is there where records may have exact streams; `extra` holds keys that a later version
+    has and that may be passed over: they are kept.
     """
 
     decoder_hash: bytes
@@ -111,6 +116,7 @@ class Header:
     licence: str = ""
     user: Mapping[str, Any] = field(default_factory=dict)
     exact: ExactCoding | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         hashes = [("decoder hash", self.decoder_hash)]
@@ -135,6 +141,11 @@ class Header:
         if not isinstance(self.user, Mapping):
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
 
+    @cached_property
+    def most_samples(self) -> int:
+        """Samples of the largest layout."""
+        return max(layout.nz * layout.nx for layout in self.layouts)
+
     def to_dict(self) -> dict[str, Any]:
         """Short keys; what is empty is left out."""
         data: dict[str, Any] = {
@@ -153,30 +164,60 @@ class Header:
         ):
             if value:
                 data[key] = value
-        return data
+        return data | dict(self.extra)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Header:
-        """The inverse of `to_dict`. Raises `CorruptError`."""
+    def from_dict(cls, values: Mapping[str, Any], first: Header | None = None) -> Header:
+        """The inverse of `to_dict`, of what differs from `first` where that is given: a key with
+        the value None is absent. Raises CorruptError, and UnknownFeatureError for a key that is not
+        known and may not be passed over.
+        """
+        check_keys(values, KEYS, "header")
+        own = values
+        if first is not None:
+            own = {key: value for key, value in values.items() if value is not None}
+        gone = values.keys() - own.keys()
+
+        def part(key: str, make: Callable[[Any], Any], otherwise: Callable[[Header], Any]) -> Any:
+            # What a later header shares with the first is not made again: thousands may.
+            if first is None or key in values:
+                return make(own[key])
+            return otherwise(first)
+
+        def option(key: str, default: Any, otherwise: Callable[[Header], Any]) -> Any:
+            if key in own:
+                return own[key]
+            return default if first is None or key in gone else otherwise(first)
+
         try:
-            layouts = tuple(Layout.from_dict(layout) for layout in sequence(values["l"]))
+            exact = option("e", None, lambda header: header.exact)
+            extra = {key: value for key, value in own.items() if key not in KEYS}
+            if first is not None:
+                kept = {key: value for key, value in first.extra.items() if key not in gone}
+                extra = kept | extra
             return cls(
-                values["h"],
-                values["n"],
-                layouts,
-                TileCoding.from_list(values["c"]),
-                values.get("i", False),
-                Source(values.get("f")),
-                values.get("p", ""),
-                values.get("r", ""),
-                values.get("m", {}),
-                ExactCoding.from_dict(values["e"]) if "e" in values else None,
+                part("h", lambda value: value, lambda header: header.decoder_hash),
+                part("n", lambda value: value, lambda header: header.decoder_name),
+                part(
+                    "l",
+                    lambda value: tuple(Layout.from_dict(layout) for layout in sequence(value)),
+                    lambda header: header.layouts,
+                ),
+                part("c", TileCoding.from_list, lambda header: header.coding),
+                option("i", False, lambda header: header.tiled),
+                Source(option("f", None, lambda header: header.source.sha256)),
+                option("p", "", lambda header: header.provenance),
+                option("r", "", lambda header: header.licence),
+                option("m", {}, lambda header: header.user),
+                ExactCoding.from_dict(exact) if "e" in own else exact,
+                extra,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
 
-    def to_bytes(self, first: Header | None = None) -> bytes:
-        """Msgpack; where the archive's `first` header is given, only what differs from it.
+    def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:
+        """Msgpack; where the archive's `first` header is given, only what differs from it, and the
+        header's own `number`.
 
         Raises `OptionError` for what msgpack cannot hold or a reader would not take.
         """
@@ -186,8 +227,8 @@ class Header:
             gone = {key: None for key in before if key not in data}
             data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
         try:
-            packed: bytes = msgpack.packb(data)
-            if Header.from_bytes(packed, first) != self and first is not None:
+            packed: bytes = msgpack.packb(data | {"b": number} if number else data)
+            if Header.from_bytes(packed, first, number) != self and first is not None:
                 raise ValueError("expected values that come back as they were")
         except (TypeError, ValueError, OverflowError, CorruptError) as error:
             raise OptionError(f"metadata: {error}") from error
@@ -198,10 +239,12 @@ class Header:
         return packed
 
     @classmethod
-    def from_bytes(cls, data: bytes, first: Header | None = None) -> Header:
-        """The inverse of `to_bytes`. Raises `CorruptError`."""
+    def from_bytes(cls, data: bytes, first: Header | None = None, number: int = 0) -> Header:
+        """The inverse of `to_bytes`. Raises CorruptError, also for the header of another number:
+        records under it would be decoded wrongly; and UnknownFeatureError.
+        """
         values = unpack_mapping(data, "header")
-        if first is not None:
-            merged = first.to_dict() | values
-            values = {key: value for key, value in merged.items() if value is not None}
-        return cls.from_dict(values)
+        found = values.pop("b", 0)
+        if found != number or isinstance(found, bool):
+            raise CorruptError(f"header: found the one of number {found!r}, expected {number}")
+        return cls.from_dict(values, first)

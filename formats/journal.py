@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .directory import Directory, PageEntry
-from .errors import CorruptError, LockedError, OutputPathError, TruncatedError
+from .errors import CorruptError, LockedError, TruncatedError
 from .header import Header
 from .page import StoredPage
 from .scan import FoundHeader, FoundRecord, walk
 from .sections import DECODER, DIRECTORY, PAGE, Place, is_critical
+from .unbuffered import Unbuffered
 from .vlat import START, pack_entry
 from .writer import VlatWriter
 
@@ -63,7 +64,7 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
     What follows the last whole page may be anything. Raises NotVlatError, VersionError.
     """
     safe, ahead = Journal(), Journal()
-    records_at, count, before = len(START), 0, len(START)
+    records_at, count, known, before = len(START), 0, 0, len(START)
     try:
         for found in walk(stream, name):
             if isinstance(found, FoundRecord):
@@ -82,8 +83,12 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
                 break
             elif found.kind == PAGE:
                 page = StoredPage(found.body, count, f"{name}: index")
-                if len(page) != count:
-                    raise CorruptError(f"{name}: index: found {len(page)} records, not {count}")
+                if len(page) != count or page.first != known:
+                    raise CorruptError(
+                        f"{name}: index: found records {page.first} and {len(page) - 1} more, "
+                        f"expected {known} and {count - 1} more"
+                    )
+                known += count
                 ahead.pages.append(PageEntry(place, records_at, count))
                 if page.keys is not None:
                     ahead.keys = [*(ahead.keys or ()), *page.keys]
@@ -111,11 +116,7 @@ def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]
     One that is empty in the end is removed. Raises LockedError while another process writes it,
     OutputPathError where it cannot be written.
     """
-    try:
-        stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-    except OSError as error:
-        raise OutputPathError(f"{path}: {error.strerror}") from error
-    with stream:
+    with Unbuffered(path, create=True) as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

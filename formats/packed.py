@@ -6,40 +6,61 @@ the promise; `unpack_mapping` looks first. It knows nothing of what the fields m
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgpack
 
-from .errors import CorruptError
+from .errors import CorruptError, UnknownFeatureError
 
 # Lead bytes whose length or count stands in the next 1, 2 or 4 bytes (big-endian).
 _BYTES_FOLLOW = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _ARRAYS, _MAPS = {0xDC: 2, 0xDD: 4}, {0xDE: 2, 0xDF: 4}
 _FIXED = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
+MAX_DEPTH = 64
+MAX_VALUES = 1 << 20
+"""Values in all, those that hold others counted too: each may take some 70 bytes when unpacked."""
 
-def unpack_mapping(data: bytes, place: str) -> dict[str, Any]:
-    """A msgpack mapping with text keys. Raises `CorruptError`; never allocates beyond its bytes."""
-    _check_counts(data, place)
-    try:
-        values = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
-        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+
+def unpack_mapping(data: bytes, place: str, most: int = MAX_VALUES) -> dict[str, Any]:
+    """A msgpack mapping with text keys, of at most `most` values in all. Raises `CorruptError`
+    before anything is allocated for more than its bytes hold.
+    """
+    values = _unpack(data, place, most)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
     return values
 
 
-def unpack_array(data: bytes, place: str) -> list[Any]:
-    """A msgpack array. Raises `CorruptError`; never allocates beyond its bytes."""
-    _check_counts(data, place)
-    try:
-        values = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
-        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """Raise UnknownFeatureError for a key that is not known and may not be passed over: one that
+    begins with anything but a small letter of ASCII. Raises TypeError for what is no mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"found {type(values).__name__}, expected a mapping")
+    for key in values:
+        if key not in known and not "a" <= key[:1] <= "z":
+            raise UnknownFeatureError(
+                f"{place}: found the key {key!r}, which this reader does not know and must: "
+                "a later version may read it"
+            )
+
+
+def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:
+    """A msgpack array, as `unpack_mapping`. Raises `CorruptError`."""
+    values = _unpack(data, place, most)
     if not isinstance(values, list):
         raise CorruptError(f"{place}: found {type(values).__name__}, expected an array")
     return values
+
+
+def _unpack(data: bytes, place: str, most: int) -> Any:
+    _check_counts(data, place, most)
+    try:
+        return msgpack.unpackb(data, strict_map_key=True)
+    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
 
 
 def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[str, ...]:
@@ -99,18 +120,32 @@ def _array_head(count: int) -> bytes:
     )
 
 
-def _check_counts(data: bytes, place: str) -> None:
-    """Refuse data whose counts promise more elements than it has bytes left."""
-    at, wanted = 0, 1
+def _check_counts(data: bytes, place: str, most: int) -> None:
+    """Refuse data whose counts promise more elements than it has bytes left, or than `most`, that
+    is nested deeper than MAX_DEPTH, or holds types of its own.
+    """
+    at, wanted, seen = 0, 1, 0
+    open_ends: list[int] = []
     while wanted:
         if wanted > len(data) - at:
             room = max(0, len(data) - at)
             raise CorruptError(f"{place}: found {wanted} more elements in {room} bytes")
-        step, inside = _element(data, at)
+        seen += 1
+        step, inside = _element(data, at, place)
         at, wanted = at + step, wanted - 1 + inside
+        if seen + wanted > most:
+            raise CorruptError(f"{place}: found {seen + wanted} values, expected at most {most}")
+        if inside:
+            # A container ends where no more is wanted than there was before it.
+            open_ends.append(wanted - inside)
+            if len(open_ends) > MAX_DEPTH:
+                raise CorruptError(f"{place}: found values nested more than {MAX_DEPTH} deep")
+        else:
+            while open_ends and open_ends[-1] >= wanted:
+                open_ends.pop()
 
 
-def _element(data: bytes, at: int) -> tuple[int, int]:
+def _element(data: bytes, at: int, place: str) -> tuple[int, int]:
     """Bytes of the element at `at`, those inside it left out, and how many are inside it."""
     lead = data[at]
 
@@ -132,7 +167,4 @@ def _element(data: bytes, at: int) -> tuple[int, int]:
         return 1 + _MAPS[lead], 2 * length(_MAPS[lead])
     if lead in _FIXED:
         return 1 + _FIXED[lead], 0
-    if 0xC7 <= lead <= 0xC9:  # extensions: length, type, bytes
-        width = 1 << (lead - 0xC7)
-        return 2 + width + length(width), 0
-    return 2 + (1 << (lead - 0xD4)), 0  # extensions of 1, 2, 4, 8, 16 bytes
+    raise CorruptError(f"{place}: found a msgpack type of {lead:#x}, which is not let in")

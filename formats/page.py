@@ -17,17 +17,25 @@ from numpy.typing import NDArray
 
 from .columns import Column, expand, pack_column, squeeze, take_fields, unpack_column
 from .errors import CorruptError, OptionError
-from .packed import integer, sequence, unpack_mapping, unpack_texts
+from .packed import check_keys, integer, sequence, unpack_mapping, unpack_texts
 from .quality import COLUMNS
 
-RECORD_CHECKSUM_BYTES = 2
+KEYS = ("b", "x", "w", "r", "k", "q", "f")
+SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES = 2, 4
+LONG_RECORD_BYTES = 1 << 10
+"""Payloads from here on have a checksum of four bytes: of a longer one, two bytes would miss some
+single bits.
+"""
+
 MIN_RECORD_BYTES = 3
 MAX_KEY_BYTES = 1024
 MAX_RECORD_BYTES = 1 << 31
-MAX_KEYS_BYTES = 1 << 28
+MAX_KEYS_BYTES = 1 << 26
 MAX_FIELDS = 256
 MAX_FIELD_NAME_BYTES = 256
-MAX_PAGE_RECORDS = 1 << 20
+MAX_PAGE_RECORDS = 1 << 16
+MAX_PAGE_VALUES = 3 * MAX_PAGE_RECORDS + (1 << 14)
+"""Values in a page's mapping: three for each of its runs, some for each of its fields."""
 
 QualityCodes = NDArray[np.uint8]
 """Codes of measured quality, (4, records); see `quality`."""
@@ -47,7 +55,7 @@ class Run:
 @dataclass(frozen=True)
 class Page:
     """Payload lengths of all records of a page, (n,) int64, in runs; keys, quality codes and fields
-    for all of them or for none.
+    for all of them or for none. `first` is the number of its first record.
     """
 
     lengths: NDArray[np.int64]
@@ -55,6 +63,7 @@ class Page:
     keys: tuple[str, ...] | None = None
     quality: QualityCodes | None = None
     fields: Mapping[str, Column] = field(default_factory=dict)
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -95,6 +104,8 @@ class Page:
         data: dict[str, Any] = {"x": squeeze(column.tobytes())}
         if width > 1:
             data["w"] = width
+        if self.first:
+            data["b"] = self.first
         if self.runs != (Run(0, len(self), 0),):
             data["r"] = [value for run in self.runs for value in (run.gap, run.count, run.header)]
         if self.keys is not None:
@@ -126,21 +137,32 @@ def entry_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     prefix = np.ones_like(lengths)
     for k in range(1, 5):
         prefix += lengths + 1 >= 1 << (7 * k)
-    return prefix + lengths + RECORD_CHECKSUM_BYTES
+    checksum = np.where(lengths < LONG_RECORD_BYTES, SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES)
+    return prefix + lengths + checksum
+
+
+def checksum_bytes(length: int) -> int:
+    """Bytes of the checksum of a record whose payload has this length."""
+    return SHORT_CHECKSUM_BYTES if length < LONG_RECORD_BYTES else LONG_CHECKSUM_BYTES
 
 
 class StoredPage:
     """A page as it stands in a file; parts are unpacked when asked for.
 
-    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most;
-    the other parts raise it when they are asked for.
+    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most,
+    and UnknownFeatureError for a part that must be known; the other parts raise CorruptError when
+    they are asked for.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
         self._place = place
-        self._data = unpack_mapping(body, place)
+        self._data = unpack_mapping(body, place, MAX_PAGE_VALUES)
+        check_keys(self._data, KEYS, place)
         self._columns: dict[str, Column] = {}
         try:
+            self.first = integer(self._data.get("b", 0))
+            if not 0 <= self.first < 1 << 62:
+                raise ValueError(f"found {self.first} as the number of the first record")
             self.lengths, runs = self._read_lengths(most)
             self._skeleton = Page(self.lengths, runs)
         except (KeyError, TypeError, ValueError) as error:
@@ -168,6 +190,11 @@ class StoredPage:
         if sum(run.count for run in runs) != count:
             raise CorruptError(f"{place}: found runs of other than {count} records")
         return lengths, runs
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """As of `Page`."""
+        return self._skeleton.runs
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -221,6 +248,10 @@ class StoredPage:
         found = self._data.get("f", {})
         if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             raise CorruptError(f"{self._place}: fields: expected a mapping with text keys")
+        if len(found) > MAX_FIELDS:
+            raise CorruptError(
+                f"{self._place}: fields: found {len(found)}, expected at most {MAX_FIELDS}"
+            )
         return tuple(found)
 
     def field(self, name: str) -> Column | None:
@@ -236,4 +267,4 @@ class StoredPage:
         """Everything unpacked."""
         columns = {name: self.field(name) for name in self.field_names}
         fields = {name: column for name, column in columns.items() if column is not None}
-        return Page(self.lengths, self._skeleton.runs, self.keys, self.quality, fields)
+        return Page(self.lengths, self._skeleton.runs, self.keys, self.quality, fields, self.first)

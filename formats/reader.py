@@ -24,10 +24,11 @@ from .errors import (
     KeyNotFoundError,
     NotVlatError,
     TruncatedError,
+    UnknownFeatureError,
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
-from .page import MIN_RECORD_BYTES, RECORD_CHECKSUM_BYTES, QualityCodes, StoredPage
+from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
     DECODER,
@@ -36,6 +37,7 @@ from .sections import (
     PAGE,
     Place,
     Section,
+    is_critical,
     read_section,
 )
 from .source import ByteSource
@@ -71,6 +73,7 @@ class RecordReader(Protocol):
     def header_of(self, number: int) -> Header: ...
     def header_number(self, number: int) -> int: ...
     def embedded_decoders(self) -> list[bytes]: ...
+    def ancillary(self) -> list[tuple[bytes, bytes]]: ...
     def columns_of(self, numbers: Sequence[int]) -> Columns: ...
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]: ...
     def key_index(self, key: str) -> int: ...
@@ -97,8 +100,8 @@ class VlatReader:
     """One archive. Opening it reads the signature, the first header and the directory.
 
     Where the end of the file is no tail, the last one before it counts: what follows is an
-    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError, TruncatedError,
-    CorruptError, InputFileError.
+    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError,
+    UnknownFeatureError, TruncatedError, CorruptError, InputFileError.
     """
 
     def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
@@ -110,6 +113,7 @@ class VlatReader:
         try:
             self._check_start()
             self.directory, self.end = self._find_directory()
+            self._check_others()
             self.header = self._header(0)
         except BaseException:
             self._source.close()
@@ -158,6 +162,15 @@ class VlatReader:
         section = self._section(Place(where, size), DIRECTORY, "directory")
         return Directory.from_bytes(section.body, where, source.name)
 
+    def _check_others(self) -> None:
+        """Raise UnknownFeatureError for a section that must be understood and is not known."""
+        for kind, place in self.directory.others:
+            if is_critical(kind):
+                raise UnknownFeatureError(
+                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that this "
+                    "reader does not know and must: a later version may read it"
+                )
+
     def _tails_before(self, end: int) -> Iterator[int]:
         """Ends of what looks like a tail, from the last on."""
         overlap = len(END_SIGNATURE) - 1
@@ -175,10 +188,7 @@ class VlatReader:
     # Headers, pages and what else the directory leads to
 
     def _section(self, place: Place, kind: bytes, what: str) -> Section:
-        section = read_section(self._source, place.at, kind, what)
-        if section.end - section.at != place.size:
-            raise self._fail(what, f"found {section.end - section.at} bytes, expected {place.size}")
-        return section
+        return read_section(self._source, place.at, kind, what, place.size)
 
     def _header(self, number: int) -> Header:
         found = self._headers.get(number)
@@ -197,9 +207,9 @@ class VlatReader:
                 )
             try:
                 first = None if number == 0 else self.header
-                found = Header.from_bytes(section.body, first)
-            except CorruptError as error:
-                raise CorruptError(f"{self.name}: {error}") from error
+                found = Header.from_bytes(section.body, first, number)
+            except (CorruptError, UnknownFeatureError) as error:
+                raise type(error)(f"{self.name}: {error}") from error
             self._headers[number] = found
         return found
 
@@ -210,19 +220,24 @@ class VlatReader:
                 self._pages.move_to_end(number)
                 return page
         entry = self.directory.pages[number]
-        page = self._read_page(entry)
+        behind = self.directory.pages[number + 1 : number + 2]
+        end = behind[0].records_at if behind else self.end
+        page = self._read_page(entry, self._ends[number] - entry.count, end)
         with self._lock:
             self._pages[number] = page
             if len(self._pages) > PAGES_KEPT:
                 self._pages.popitem(last=False)
         return page
 
-    def _read_page(self, entry: PageEntry) -> StoredPage:
+    def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
+        """The page of records from number `first` on, which end before byte `end`."""
         section = self._section(entry.place, PAGE, "index")
-        room = self.end - entry.records_at
+        room = end - entry.records_at
         page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
         if len(page) != entry.count:
             raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
+        if page.first != first:
+            raise self._fail("index", f"found the page of record {page.first}, not of {first}")
         if page.span > room:
             raise self._fail("index", f"found records of {page.span} bytes in {room}")
         return page
@@ -245,6 +260,13 @@ class VlatReader:
         return [
             self._section(place, DECODER, "embedded decoder").body
             for place in self.directory.decoders
+        ]
+
+    def ancillary(self) -> list[tuple[bytes, bytes]]:
+        """Type and body of every ancillary section that the directory lists: copies keep them."""
+        return [
+            (kind, self._section(place, kind, f"section {kind!r}").body)
+            for kind, place in self.directory.others
         ]
 
     # Records
@@ -277,12 +299,12 @@ class VlatReader:
         length = int(page.lengths[row])
         prefix = encode_varint(length + 1)
         at = entry.records_at + int(page.places[row])
-        size = len(prefix) + length + RECORD_CHECKSUM_BYTES
+        size = len(prefix) + length + checksum_bytes(length)
         data = self._source.read_at(at, size, f"record {number}")
-        payload = data[len(prefix) : -RECORD_CHECKSUM_BYTES]
+        payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+        if data[len(prefix) + length :] != record_checksum(number, payload):
             raise self._fail(f"record {number}", "checksum does not match: the file was altered")
         return payload
 
@@ -364,8 +386,17 @@ class VlatReader:
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
         pages = self._every_page()
+        return {
+            name: joined([(len(page), page.field(name)) for page in pages])
+            for name in self._names(pages)
+        }
+
+    def _names(self, pages: Sequence[StoredPage]) -> list[str]:
+        """Names of the fields of pages: few, since each is a column of all of them."""
         names = dict.fromkeys(name for page in pages for name in page.field_names)
-        return {name: joined([(len(page), page.field(name)) for page in pages]) for name in names}
+        if len(names) > MAX_FIELDS:
+            raise self._fail("fields", f"found {len(names)}, expected at most {MAX_FIELDS}")
+        return list(names)
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """The fields of some records, reading their pages alone."""
@@ -390,10 +421,9 @@ class VlatReader:
                 ],
                 axis=1,
             )
-        names = dict.fromkeys(name for page, _ in parts for name in page.field_names)
         fields = {
             name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
-            for name in names
+            for name in self._names([page for page, _ in parts])
         }
         return Columns(keys if self.has_keys else None, quality, fields)
 
@@ -456,6 +486,11 @@ def check_start(start: bytes, name: str) -> None:
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
         raise TruncatedError(f"{name}: version: found the end of the file")
+    if start[-1] == 0:
+        raise VersionError(
+            f"{name}: format version: found 0, expected {VERSION}: written before the format was "
+            "settled, which no later version reads"
+        )
     if start[-1] != VERSION:
         raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
 

@@ -14,7 +14,11 @@ from .exact.stream import CODERS, ExactStream
 from .header import Header
 from .varint import decode_varint, encode_varint
 
-MAX_TILES = 1 << 22
+MAX_TILES = 1 << 18
+FREE_TILES, SAMPLES_OF_TILE = 64, 32
+"""A model has no more tiles than FREE_TILES and one for each SAMPLES_OF_TILE samples: a tile takes
+a byte of the file, and kilobytes when it is decoded.
+"""
 
 
 @dataclass(frozen=True)
@@ -141,10 +145,10 @@ def _check_tiles(
 ) -> None:
     """Tiles must exist, fit the model and have at least a length byte each."""
     count = tiles[0] * tiles[1]
-    if not 1 <= count <= min(MAX_TILES, room + 1):
+    most = min(MAX_TILES, room + 1, FREE_TILES + model[0] * model[1] // SAMPLES_OF_TILE)
+    if not 1 <= count <= most:
         raise CorruptError(
-            f"{place}: tiles: found {tiles[0]} x {tiles[1]}, "
-            f"expected 1 to {min(MAX_TILES, room + 1)}"
+            f"{place}: tiles: found {tiles[0]} x {tiles[1]}, expected 1 to {most} in all"
         )
     for name, n, t, whole in zip("zx", tiles, size, model, strict=True):
         if not 1 <= t <= whole or n > whole:

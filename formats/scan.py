@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .errors import CorruptError, TruncatedError
+from .errors import CorruptError, TruncatedError, UnknownFeatureError
 from .header import MAX_HEADER_BYTES, Header
-from .page import MAX_RECORD_BYTES, RECORD_CHECKSUM_BYTES
+from .page import MAX_RECORD_BYTES, checksum_bytes
 from .reader import check_start
 from .sections import (
     CHECKSUM_BYTES,
@@ -62,8 +62,8 @@ class FoundHeader(FoundSection):
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
     """Every record in order, and the sections that are no headers, all checksums verified.
 
-    Raises NotVlatError, VersionError, CorruptError, and TruncatedError where the bytes end
-    elsewhere than behind a tail: within a record or a section, or before the index.
+    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
+    the bytes end elsewhere than behind a tail: within a record or a section, or before the index.
     """
     for found in walk(stream, name):
         if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):
@@ -111,9 +111,9 @@ def _header(section: FoundSection, known: list[Header], name: str) -> Header:
     if len(section.body) > MAX_HEADER_BYTES:
         raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
     try:
-        return Header.from_bytes(section.body, known[0] if known else None)
-    except CorruptError as error:
-        raise CorruptError(f"{name}: {error}") from error
+        return Header.from_bytes(section.body, known[0] if known else None, len(known))
+    except (CorruptError, UnknownFeatureError) as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
@@ -127,11 +127,15 @@ def _section(ahead: _Ahead) -> FoundSection:
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
     place = f"{ahead.name}: section {kind!r} at byte {at}"
-    if kind and is_critical(kind) and kind not in KNOWN:
-        raise CorruptError(f"{place}: found a type that this reader does not know")
     body, end = section_size(kind, start, place)
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
     check_section(data, place)
+    # Only now: a type that was altered is damage, not a feature.
+    if is_critical(kind) and kind not in KNOWN:
+        raise UnknownFeatureError(
+            f"{place}: found a type that this reader does not know and must: a later version may "
+            "read it"
+        )
     return FoundSection(kind, data[body:end], at, ahead.at)
 
 
@@ -141,9 +145,9 @@ def _payload(ahead: _Ahead, number: int) -> bytes:
     length = more - 1
     if length >= MAX_RECORD_BYTES:
         raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
-    data = ahead.take(at + length + RECORD_CHECKSUM_BYTES, f"record {number}")
-    payload = data[at:-RECORD_CHECKSUM_BYTES]
-    if data[-RECORD_CHECKSUM_BYTES:] != record_checksum(number, payload):
+    data = ahead.take(at + length + checksum_bytes(length), f"record {number}")
+    payload = data[at : at + length]
+    if data[at + length :] != record_checksum(number, payload):
         raise CorruptError(f"{place}: checksum does not match: the file was altered")
     return payload
 

@@ -2,8 +2,9 @@
 
     00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here
 
-A small type may be passed over by a reader; any other must be understood. A record never begins
-with 00. This module knows where a section ends, not what it says.
+A small type may be passed over by a reader; any other must be understood. Small ones that the
+directory lists are kept on copy. A record never begins with 00. This module knows where a section
+ends, not what it says.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def pack_section(kind: bytes, body: bytes) -> bytes:
 
 def is_critical(kind: bytes) -> bool:
     """Whether a reader that does not know this type cannot go on."""
-    return not kind.islower()
+    return not b"a" <= kind <= b"z"
 
 
 def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
@@ -81,8 +82,11 @@ def check_section(data: bytes, place: str) -> None:
         raise CorruptError(f"{place}: checksum does not match: the file was altered")
 
 
-def read_section(source: ByteSource, at: int, kind: bytes, what: str) -> Section:
-    """The section of this type at offset `at`; `what` names it in errors.
+def read_section(
+    source: ByteSource, at: int, kind: bytes, what: str, size: int | None = None
+) -> Section:
+    """The section of this type, and of this size if it is known, at offset `at`; `what` names it in
+    errors.
 
     Raises CorruptError, TruncatedError.
     """
@@ -91,6 +95,8 @@ def read_section(source: ByteSource, at: int, kind: bytes, what: str) -> Section
         raise TruncatedError(f"{place}: found byte {at} named as its place, beyond the end")
     start = source.read_at(at, min(LONGEST_HEAD, source.size - at), what)
     body, end = section_size(kind, start, place)
+    if size is not None and end + CHECKSUM_BYTES != size:
+        raise CorruptError(f"{place}: found {end + CHECKSUM_BYTES} bytes, expected {size}")
     data = source.read_at(at, end + CHECKSUM_BYTES, what)
     check_section(data, place)
     return Section(kind, data[body:end], at, at + len(data))

@@ -24,14 +24,16 @@ from .atomic import atomic_write
 from .columns import Column, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
+from .packed import check_keys
 from .page import QualityCodes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .reader import ORDINAL, Columns, VlatReader, numbers_of_keys
 from .source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
-FORMAT = "velcodec-shards-0"
-MAX_MANIFEST_BYTES = 1 << 28
+FORMAT = "velcodec-shards-1"
+KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes")
+MAX_MANIFEST_BYTES = 1 << 24
 SHARDS_OPEN = 64
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
 
@@ -71,11 +73,14 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
             raise VersionError(
                 f"{source.name}: format: found {data['format']!r}, expected {FORMAT!r}"
             )
+        check_keys(data, KEYS, source.name)
+        for item in data["shards"]:
+            check_keys(item, SHARD_KEYS, f"{source.name}: shard")
         shards = tuple(
             Shard(item["name"], item["models"], item["bytes"]) for item in data["shards"]
         )
         models = data["models"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptError(f"{source.name}: manifest: {error}") from error
     for shard in shards:
         if not isinstance(shard.name, str) or not _NAME.fullmatch(shard.name):
@@ -172,6 +177,11 @@ class ShardedReader:
     def embedded_decoders(self) -> list[bytes]:
         """The bytes of every decoder file that is embedded somewhere, each once."""
         found = (decoder for reader in self._all() for decoder in reader.embedded_decoders())
+        return list(dict.fromkeys(found))
+
+    def ancillary(self) -> list[tuple[bytes, bytes]]:
+        """Type and body of every ancillary section that copies keep, each once."""
+        found = (section for reader in self._all() for section in reader.ancillary())
         return list(dict.fromkeys(found))
 
     @property

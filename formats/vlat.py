@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import zlib
 
-from .page import RECORD_CHECKSUM_BYTES
+from .page import LONG_CHECKSUM_BYTES, checksum_bytes
 from .varint import encode_varint
 
 SIGNATURE = b"\x89VLT\r\n\x1a\n"
-VERSION = 0
+VERSION = 1
 START = SIGNATURE + bytes([VERSION])
 END_SIGNATURE = b"vlt\n"
 TAIL_BYTES = 4 + len(END_SIGNATURE)
@@ -20,9 +20,11 @@ TAIL_BYTES = 4 + len(END_SIGNATURE)
 
 
 def record_checksum(number: int, payload: bytes) -> bytes:
-    """Low 16 bits of the CRC-32 of the record's number (8 bytes, little-endian) and its payload."""
+    """CRC-32 of the record's number (8 bytes, little-endian) and its payload; its low 16 bits where
+    the payload is short.
+    """
     total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
-    return (total & 0xFFFF).to_bytes(RECORD_CHECKSUM_BYTES, "little")
+    return total.to_bytes(LONG_CHECKSUM_BYTES, "little")[: checksum_bytes(len(payload))]
 
 
 def pack_tail(directory_bytes: int) -> bytes:

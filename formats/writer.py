@@ -59,12 +59,14 @@ class VlatWriter:
 
     def _begin(self, stream: BinaryIO, at: int, journal: bool) -> None:
         self._stream, self._at, self._journal = stream, at, journal
-        self._closed_with = 0, 0
+        self._closed_with = 0, 0, 0
         self._headers: list[Header] = []
         self._numbers: dict[bytes, int] = {}
         self._places: list[Place] = []
         self._decoders: list[Place] = []
         self._embedded: set[bytes] = set()
+        self._others: list[tuple[bytes, Place]] = []
+        self._attached: set[bytes] = set()
         self._entries: list[PageEntry] = []
         self._pages: list[tuple[bytes, int, int]] = []
         self._keys: set[int] | None = None
@@ -81,6 +83,7 @@ class VlatWriter:
         directory: Directory,
         keys: Sequence[str] | None,
         decoders: Sequence[bytes],
+        ancillary: Sequence[tuple[bytes, bytes]] = (),
         *,
         journal: bool = False,
     ) -> VlatWriter:
@@ -93,8 +96,10 @@ class VlatWriter:
         writer._entries = list(directory.pages)
         writer._decoders = list(directory.decoders)
         writer._embedded = {sha256(decoder).digest() for decoder in decoders}
+        writer._others = list(directory.others)
+        writer._attached = {sha256(kind + body).digest() for kind, body in ancillary}
         writer._count = directory.models
-        writer._closed_with = writer._count, len(writer._decoders)
+        writer._closed_with = writer._state
         if keys is not None:
             writer._keys = {hash(key) for key in keys}
         return writer
@@ -110,8 +115,12 @@ class VlatWriter:
 
     @property
     def changed(self) -> bool:
-        """Whether records or decoders were added that the index does not have yet."""
-        return (self._count, len(self._decoders)) != self._closed_with
+        """Whether something was added that the index does not have yet."""
+        return self._state != self._closed_with
+
+    @property
+    def _state(self) -> tuple[int, int, int]:
+        return self._count, len(self._decoders), len(self._others)
 
     def use(self, header: Header) -> None:
         """Let the records that follow come under this header; free where it is the same one.
@@ -127,7 +136,8 @@ class VlatWriter:
             known = len(self._headers)
             self._numbers[identity] = known
             self._headers.append(header)
-            place = self._section(HEADER, identity)
+            body = header.to_bytes(self._headers[0], known) if known else identity
+            place = self._section(HEADER, body)
             if known:
                 self._places.append(place)
         else:
@@ -147,10 +157,21 @@ class VlatWriter:
             self._decoders.append(self._section(DECODER, decoder))
             self._embedded.add(digest)
 
+    def attach(self, kind: bytes, body: bytes) -> None:
+        """A section that readers pass over and copies of the archive keep, the same one once.
+
+        Raises `OptionError` for a type that is no small letter.
+        """
+        _check_ancillary(kind)
+        digest = sha256(kind + body).digest()
+        if digest not in self._attached:
+            self._after_run()
+            self._others.append((kind, self._section(kind, body)))
+            self._attached.add(digest)
+
     def note(self, kind: bytes, body: bytes) -> None:
         """A section that readers pass over; copies of the archive do not have it."""
-        if is_critical(kind):
-            raise OptionError(f"note: found type {kind!r}, expected a small letter")
+        _check_ancillary(kind)
         self._after_run()
         self._section(kind, body)
 
@@ -219,8 +240,10 @@ class VlatWriter:
     ) -> None:
         if self._page.count + len(payloads) > RECORDS_OF_PAGE:
             self._close_page()
-        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
         first = self._count
+        if not self._page.count:
+            self._page.first = first
+        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
         self._put(b"".join(pack_entry(first + i, payload) for i, payload in enumerate(payloads)))
         self._count += len(payloads)
 
@@ -237,11 +260,13 @@ class VlatWriter:
         self._pages = []
         # The tail must not reach the disk before what it leads to.
         self._flush()
-        directory = Directory(tuple(self._places), tuple(self._entries), tuple(self._decoders))
+        directory = Directory(
+            tuple(self._places), tuple(self._entries), tuple(self._decoders), tuple(self._others)
+        )
         place = self._section(DIRECTORY, directory.to_bytes())
         self._put(pack_tail(place.size))
         self._flush()
-        self._closed_with = self._count, len(self._decoders)
+        self._closed_with = self._state
 
     def _put(self, data: bytes) -> None:
         self._stream.write(data)
@@ -301,6 +326,7 @@ class _OpenPage:
 
     def __init__(self) -> None:
         self.records_at = 0
+        self.first = 0
         self.count = 0
         self._end = 0
         self._run: tuple[int, int] | None = None
@@ -351,7 +377,14 @@ class _OpenPage:
             for name in names
         }
         keys = tuple(self._keys) if self._keys else None
-        return Page(np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields)
+        return Page(
+            np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields, self.first
+        )
+
+
+def _check_ancillary(kind: bytes) -> None:
+    if len(kind) != 1 or is_critical(kind):
+        raise OptionError(f"section: found type {kind!r}, expected a small letter")
 
 
 def _updated(known: set[int], new: set[int]) -> set[int]:

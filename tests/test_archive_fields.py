@@ -119,7 +119,7 @@ def test_a_mask_of_another_length_is_refused(archive: Archive) -> None:
         {"depth": [1, "a", 3, 4, 5, 6]},
         {"depth": b"text"},
     ],
-    ids=repr,
+    ids=lambda fields: ", ".join(fields) or "no name",
 )
 def test_fields_that_do_not_fit_are_refused(
     models: np.ndarray, tiny: Decoder, fields: dict[str, Any]

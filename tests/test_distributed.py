@@ -153,3 +153,35 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"velcodec\[dask\]"), connected("local"):
         pass
+
+
+def named(folder: Path, models: np.ndarray, *keys: list[str] | None) -> Path:
+    """Files of three models each, with these keys."""
+    folder.mkdir()
+    for i, own in enumerate(keys):
+        some = {} if own is None else {"keys": own}
+        np.savez(folder / f"m{i}.npz", vp=models[3 * i : 3 * i + 3], **some)
+    return folder
+
+
+def test_a_key_that_two_files_have_is_refused_before_any_work(
+    client: Any, models: np.ndarray, tmp_path: Path
+) -> None:
+    folder = named(tmp_path / "in", models, ["a", "b", "c"], ["d", "b", "e"])
+    with pytest.raises(OptionError, match=r"m1\.npz:vp: key 'b': found it twice"):
+        compress(folder, tmp_path / "out", client=client, models_per_shard=3, **EXACT)
+    assert not (tmp_path / "out").exists()
+
+
+def test_shards_have_keys_where_all_files_have(
+    client: Any, models: np.ndarray, tmp_path: Path
+) -> None:
+    folder = named(tmp_path / "in", models, ["a", "b", "c"], ["d", "e", "f"])
+    compress(folder, tmp_path / "out", client=client, models_per_shard=3, **EXACT)
+    with velcodec.open(tmp_path / "out") as archive:
+        assert list(archive.keys) == ["a", "b", "c", "d", "e", "f"]
+    folder = named(tmp_path / "in2", models, ["a", "b", "c"], None)
+    compress(folder, tmp_path / "out2", client=client, models_per_shard=3, **EXACT)
+    with velcodec.open(tmp_path / "out2") as archive:
+        assert list(archive.keys) == ["0", "1", "2", "3", "4", "5"]
+        assert np.array_equal(archive["4"], models[4])

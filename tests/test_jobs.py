@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from velcodec.formats.errors import (
     LockedError,
     OptionError,
     OutputExistsError,
+    OutputPathError,
 )
 from velcodec.formats.files import open_models
 from velcodec.formats.journal import open_part, part_of
@@ -262,3 +264,26 @@ def test_every_block_keeps_to_the_budget(
     coding = Coding(bytes_per_model=150, decoder="tiny")
     summary = compress_job(Job(open_models(folder), coding=coding), tmp_path / "m.vlat")
     assert summary.bytes <= 150 * 11
+
+
+def test_a_full_disk_is_told_at_once_and_can_be_gone_on_from(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    """A file may have only so many bytes: then as from a disk that is full."""
+    target = tmp_path / "out.vlat"
+    compress_job(job_of(folder), target)
+    whole = target.read_bytes()
+    target.unlink()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most in range(40, len(whole), len(whole) // 7):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+        try:
+            with pytest.raises(OutputPathError, match=r"out\.vlat\.part: File too large"):
+                compress_job(job_of(folder), target, force=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        if part_of(target).exists():
+            assert part_of(target).stat().st_size <= most
+    compress_job(job_of(folder), target, resume=True)
+    assert target.read_bytes() == whole
+    check_whole(target, models)

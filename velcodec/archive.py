@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
 from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
@@ -30,7 +29,7 @@ from velcodec.formats.page import entry_bytes
 from velcodec.formats.quality import Quality, quality_figures
 from velcodec.formats.reader import RecordReader
 from velcodec.formats.sharded import open_reader
-from velcodec.resolution import Resolution, check_resolution
+from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
 from velcodec.stored import StoredModel, check_stackable, read_models, read_record, tables_of
 
 if TYPE_CHECKING:
@@ -45,9 +44,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 256
+SAMPLES_AT_ONCE = 1 << 22
+"""Models are decoded together up to so many samples, whatever an archive says of their sizes."""
+
 COUNTED_MODELS = 10_000
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
+
+NO_GRID = 1, 1
+"""A resolution for which samples need not be decoded where there is a latent."""
 
 LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
 """How a model may be stored."""
@@ -346,9 +351,9 @@ class Archive:
         With `device` the result is a tensor computed and kept there. A model that is stored as
         samples without a latent has its native grid alone; with `interpolate` other resolutions are
         linear between its samples. Raises ResolutionError (below 1, or more than 100 million
-        samples in all without `allow_large`), MixedShapesError (native grids, dtypes, units or
-        orders that differ), NoLatentError, MissingDecoderError, CorruptError, ModelNumberError,
-        KeyNotFoundError, OptionError (neither number nor key).
+        samples in all, or in one model, without `allow_large`), MixedShapesError (native grids,
+        dtypes, units or orders that differ), NoLatentError, MissingDecoderError, CorruptError,
+        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
@@ -359,7 +364,7 @@ class Archive:
         if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
-            arrays = list(self._arrays(numbers, grid, interpolate))
+            arrays = list(self._arrays(numbers, grid, interpolate, allow_large))
             return arrays[0] if one else _stacked(arrays)
         import torch
 
@@ -369,7 +374,7 @@ class Archive:
             array_to_tensor(values, device)
             if isinstance(values, np.ndarray)
             else to_tensor(values, layout)
-            for layout, values in self._restored(numbers, grid, device, interpolate)
+            for layout, values in self._restored(numbers, grid, device, interpolate, allow_large)
         ]
         return tensors[0] if one else torch.stack(tensors)
 
@@ -447,7 +452,9 @@ class Archive:
         from velcodec.codec.output import check_latent
 
         number = self.index(which)
-        model = self._models([number])[0]
+        if read_record(self._reader, number)[1].exact is not None:
+            self._check_size(number, False)
+        model = self._models([number], NO_GRID)[0]
         check_latent(model, f"{self._reader.name}: model {number}")
         return model
 
@@ -457,11 +464,14 @@ class Archive:
         res: tuple[int, int] | None,
         device: str | torch.device,
         interpolate: bool,
+        allow_large: bool = False,
     ) -> Iterator[tuple[Layout, NDArray[np.generic] | Tensor]]:
         """Stored samples, as the user's arrays, or renderings in m/s."""
         from velcodec.codec.output import exact_samples, render_models
 
-        for block in _blocks(numbers):
+        for block in self._blocks(numbers):
+            for number in block:
+                self._check_size(number, allow_large)
             models = self._models(block, res)
             exact = [
                 exact_samples(model, res, f"{self._reader.name}: model {number}", interpolate)
@@ -484,11 +494,31 @@ class Archive:
         numbers: Iterable[int],
         res: tuple[int, int] | None = None,
         interpolate: bool = False,
+        allow_large: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        for layout, values in self._restored(numbers, res, self._device, interpolate):
+        for layout, values in self._restored(numbers, res, self._device, interpolate, allow_large):
             yield values if isinstance(values, np.ndarray) else to_array(values, layout)
+
+    def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
+        """Numbers in order, as many together as are not too large."""
+        block: list[int] = []
+        samples = 0
+        for number in numbers:
+            own = self._reader.header_of(number).most_samples
+            if block and (len(block) == MODELS_AT_ONCE or samples + own > SAMPLES_AT_ONCE):
+                yield block
+                block, samples = [], 0
+            block.append(number)
+            samples += own
+        if block:
+            yield block
+
+    def _check_size(self, number: int, allow_large: bool) -> None:
+        if self._reader.header_of(number).most_samples > LARGE_CELLS:
+            layout = self.layout(number)
+            check_native(layout.nz, layout.nx, f"{self._reader.name}: model {number}", allow_large)
 
     def close(self) -> None:
         """Close the file; what was decoded stays valid."""
@@ -502,12 +532,6 @@ class Archive:
 
     def __repr__(self) -> str:
         return f"<velcodec archive of {len(self)} models, decoder {self.header.decoder_name!r}>"
-
-
-def _blocks(numbers: Iterable[int]) -> Iterator[list[int]]:
-    left = iter(numbers)
-    while block := list(islice(left, MODELS_AT_ONCE)):
-        yield block
 
 
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:

@@ -105,8 +105,7 @@ def compress_shards(
     """As `compress`, for a job; `threads` are those of each worker."""
     if models_per_shard < 1:
         raise OptionError(f"models per shard: found {models_per_shard}, expected 1 or more")
-    if job.keys is not None and len(set(job.keys)) < len(job):
-        raise OptionError("keys: found one twice, expected each once")
+    _check_keys(job)
     _check_folder(target, force=force, resume=resume)
     job = replace(job, models=_absolute(job.models))
     ends = [*range(models_per_shard, len(job), models_per_shard), len(job)]
@@ -147,6 +146,17 @@ def compress_shards(
     shards = tuple(done[number][0] for number in range(len(ranges)))
     write_manifest(target, shards, force=force or resume)
     return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
+
+
+def _check_keys(job: Job) -> None:
+    """Raise OptionError where a key would be in two shards, or in one twice."""
+    known: set[str] = set()  # of the texts that the job holds already
+    for file, keys in job.keys_by_file():
+        for key in keys:
+            if key in known:
+                where = f"{file}: " if file else ""
+                raise OptionError(f"{where}key {key!r}: found it twice, expected each key once")
+            known.add(key)
 
 
 def _joined(summaries: list[Summary | None]) -> Summary | None:

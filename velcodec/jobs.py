@@ -32,6 +32,7 @@ from velcodec.formats.errors import (
     InterruptedJobError,
     OptionError,
     OutputExistsError,
+    OutputPathError,
     VelcodecError,
 )
 from velcodec.formats.files import Form, Models, Part
@@ -150,7 +151,7 @@ class Job:
 
     def _columns(self, part: Part, rows: slice) -> tuple[Sequence[str] | None, dict[str, Any]]:
         keys = self.keys[rows] if self.keys is not None else None
-        if self.keys is None and all(each.form.keys is not None for each in self.models.parts):
+        if self._has_own_keys:
             first = self._firsts[id(part)]
             own = part.form.keys or ()
             keys = own[rows.start - first : rows.stop - first]
@@ -161,6 +162,20 @@ class Job:
         if len(self.models.parts) > 1:
             fields.setdefault(FILE_FIELD, part.file)
         return keys, fields
+
+    @cached_property
+    def _has_own_keys(self) -> bool:
+        """Whether models are called as their files say; all of them must say it."""
+        parts = self.models.parts
+        return self.keys is None and all(part.form.keys is not None for part in parts)
+
+    def keys_by_file(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The keys that models will have, file by file; those that were given have no file."""
+        if self.keys is not None:
+            yield "", self.keys
+        elif self._has_own_keys:
+            for part in self.models.parts:
+                yield part.place, part.form.keys or ()
 
     @cached_property
     def _firsts(self) -> dict[int, int]:
@@ -176,9 +191,10 @@ class Job:
         }
         if len(self.models.parts) > 1:
             fields.setdefault(FILE_FIELD, self._files(start, stop))
+        models = self.models.slice(start, stop)
         return replace(
             self,
-            models=self.models.slice(start, stop),
+            models=models if self._has_own_keys else models.without_keys(),
             keys=None if self.keys is None else self.keys[start:stop],
             fields=fields,
         )
@@ -279,7 +295,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
     """Make what is safe, up to this byte, an archive; what to tell of it."""
-    with suppress(OSError):  # on a full disk, the file can still be gone on with
+    with suppress(OSError, OutputPathError):  # on a full disk, it can still be gone on with
         stream.truncate(safe)
         stream.seek(0)
         if safe:

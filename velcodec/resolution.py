@@ -32,3 +32,14 @@ def check_resolution(
             f"{LARGE_CELLS:,}: confirm with --allow-large (allow_large=True)"
         )
     return nz, nx
+
+
+def check_native(nz: int, nx: int, place: str, allow_large: bool) -> None:
+    """ResolutionError for a model of more samples than are decoded unasked: a few bytes may stand
+    for any number of equal ones.
+    """
+    if nz * nx > LARGE_CELLS and not allow_large:
+        raise ResolutionError(
+            f"{place}: has {nz} x {nx} samples, above {LARGE_CELLS:,}: confirm with --allow-large "
+            "(allow_large=True)"
+        )

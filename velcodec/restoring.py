@@ -135,7 +135,9 @@ def _fill(
     with opened as sink:
         done = 0
         for block in _blocks(archive, grid):
-            models = archive.decode(block, grid, interpolate=how.interpolate, allow_large=True)
+            models = archive.decode(
+                block, grid, interpolate=how.interpolate, allow_large=how.allow_large
+            )
             sink.add(_depth_first(models, archive.layout(block[0])))
             done += len(block)
             on_progress(done, len(archive), "render")

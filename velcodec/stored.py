@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.codec.values import unit_scale
-from velcodec.formats.errors import CorruptError, DecoderFileError, MixedShapesError
+from velcodec.formats.errors import (
+    CorruptError,
+    DecoderFileError,
+    MixedShapesError,
+    UnknownFeatureError,
+)
 from velcodec.formats.exact.stream import decode_exact
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.reader import RecordReader
@@ -162,8 +167,8 @@ def _samples(
     dtype = np.dtype(layout.dtype)
     try:
         return decode_exact(record.exact, header.exact, shape, dtype, rendering)
-    except CorruptError as error:
-        raise CorruptError(f"{place}: {error}") from error
+    except (CorruptError, UnknownFeatureError) as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 def _tiling(place: str, record: Record, layout: Layout) -> Tiling:

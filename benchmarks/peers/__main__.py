@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for path in asked.files:
         models = load(path, asked.models)
         _note(f"{path.stem}: {len(models)} models of {models.shape[1]} x {models.shape[2]}")
-        points, kept = _measure_all(codecs, path.stem, models, asked.budgets)
+        points, kept = _measure_all(codecs, path.stem, models, asked.budgets, asked.lossy_only)
         found = [
             one
             for codec in codecs
@@ -70,6 +70,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="codecs whose names hold one of these (A,B)")
     parser.add_argument("--skip", default="", help="codecs to leave out, likewise")
     parser.add_argument("--budgets", type=_numbers, default=BUDGETS, help="bytes per model (A,B)")
+    parser.add_argument("--lossy-only", action="store_true", help="no bounds, no lossless")
     return parser.parse_args(arguments)
 
 
@@ -96,7 +97,11 @@ def _names(name: str, parts: str) -> bool:
 
 
 def _measure_all(
-    codecs: Sequence[Peer], file: str, models: Models, budgets: Sequence[float]
+    codecs: Sequence[Peer],
+    file: str,
+    models: Models,
+    budgets: Sequence[float],
+    lossy_only: bool,
 ) -> tuple[list[Point], list[Point]]:
     points: list[Point] = []
     kept: list[Point] = []
@@ -107,7 +112,8 @@ def _measure_all(
         started = time.perf_counter()
         warm_up(codec, models)
         points += curve(codec, file, models, budgets, _note)
-        kept += promises(codec, file, models, BOUNDS, _note)
+        if not lossy_only:
+            kept += promises(codec, file, models, BOUNDS, _note)
         _note(f"  {codec.name}: {time.perf_counter() - started:.0f} s")
     return points, kept
 

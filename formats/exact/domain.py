@@ -16,7 +16,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from ..errors import CorruptError
+from ..errors import CorruptError, UnknownFeatureError
 from ..packed import integer, number, sequence, short_number
 
 Int64 = NDArray[np.int64]
@@ -24,6 +24,7 @@ Samples = NDArray[np.generic]
 
 EVEN, ORDERED, RAW, PALETTE = range(4)
 MAX_SPAN = 1 << 60
+MOST_ORDERED = 1 << 63
 FINEST_STEP = 2.0**-20
 MOST_VALUES = 1 << 12
 """Values that a palette has at most."""
@@ -51,7 +52,7 @@ class Domain:
 
     def __post_init__(self) -> None:
         if self.kind not in (EVEN, ORDERED, RAW, PALETTE):
-            raise CorruptError(f"domain: kind: found {self.kind}, expected 0 to 3")
+            raise UnknownFeatureError(f"domain: kind: found {self.kind}, expected 0 to 3")
         if len(self.values) != (self.span if self.kind == PALETTE else 0):
             raise CorruptError(f"domain: found {len(self.values)} values, expected {self.span}")
         rising = all(a < b for a, b in pairwise(self.values))
@@ -59,6 +60,8 @@ class Domain:
             raise CorruptError("domain: palette: expected finite values that rise")
         if not 1 <= self.span <= MAX_SPAN:
             raise CorruptError(f"domain: span: found {self.span}, expected 1 to {MAX_SPAN}")
+        if self.kind == ORDERED and not -MOST_ORDERED <= self.base <= MOST_ORDERED - self.span:
+            raise CorruptError(f"domain: base: found {self.base}, expected one of 64 bits")
         if not 0 <= self.bound < BOUND_CLASSES:
             raise CorruptError(
                 f"domain: bound: found {self.bound}, expected less than {BOUND_CLASSES}"
@@ -102,7 +105,7 @@ class Domain:
 
     @classmethod
     def from_list(cls, data: Any) -> Domain:
-        """The inverse of `to_list`. Raises CorruptError."""
+        """The inverse of `to_list`. Raises CorruptError, UnknownFeatureError."""
         try:
             kind, base, step, span, bound = sequence(data)
             if kind == PALETTE:

@@ -62,6 +62,11 @@ FIRST = np.cumsum(SIZES) - SIZES
 FEATURES, ROWS = len(SIZES), int(SIZES.sum())
 PLAIN_ROWS = int(SIZES[:PLAIN_FEATURES].sum())
 
+LEAST_RUN = -int(FIRST[ENDS + TOPS])
+"""In a column's first sample the present run is still that of the column before, and the length of
+it negative: its row in the first map is one of the features before, of which none is before 0.
+"""
+
 RUN_TOP, RUN_BEFORE, UPPER_TOP, UPPER_LABEL = range(4)
 """What the (4,) int64 `scan` keeps of the present column: first sample of the present run, length
 of the run before, first sample of that, its label."""
@@ -218,7 +223,7 @@ def features(
         out[at + k] = _shift_code(row, top)
         row = top
     at += TOPS
-    out[at] = min(run, LONG_RUN)
+    out[at] = min(max(run, LEAST_RUN), LONG_RUN)
     out[at + 1] = min(scan[RUN_BEFORE], LONG_RUN)
     out[at + 2] = (0 if left == above else 1 if left == after else 2) + (3 if after == NONE else 0)
     if scan[UPPER_TOP] > 0 and x > 0:

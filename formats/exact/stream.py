@@ -14,8 +14,8 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from ..errors import CorruptError
-from ..packed import integer, sequence
+from ..errors import CorruptError, UnknownFeatureError
+from ..packed import check_keys, integer, sequence
 from .domain import RAW, Domain, Int64, Samples
 
 NEWEST_NETWORKS = (3, 4)
@@ -25,7 +25,11 @@ CODERS = 4
 LABELS, NUMBERS, WAVES = range(3)
 """Coders known, of as many as a record can tell apart."""
 
+KEYS = ("n", "d", "g")
 MAX_DOMAINS = 1 << 10
+MAX_VALUES = 1 << 16
+"""Values of all palettes together."""
+
 MAX_NETWORK = 1 << 16
 
 MOST_LABELLED = 0.9
@@ -49,6 +53,11 @@ class ExactCoding:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
             )
+        values = sum(len(domain.values) for domain in self.domains)
+        if values > MAX_VALUES:
+            raise CorruptError(
+                f"exact coding: found {values} values in palettes, expected at most {MAX_VALUES}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As the header keeps it."""
@@ -57,8 +66,9 @@ class ExactCoding:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExactCoding:
-        """The inverse of `to_dict`. Raises CorruptError."""
+        """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
+            check_keys(data, KEYS, "exact coding")
             domains = tuple(Domain.from_list(item) for item in sequence(data["d"]))
             return cls(integer(data["n"]), domains, integer(data.get("g", 0)))
         except (KeyError, TypeError, AttributeError) as error:
@@ -168,7 +178,7 @@ def decode_exact(
     """The samples (nz, nx) of a stream, in `dtype`. `rendering` (nz, nx) is that of the latent, in
     the samples' units, where the stream was coded against it.
 
-    Raises CorruptError, ContextNetworkError.
+    Raises CorruptError, ContextNetworkError, UnknownFeatureError.
     """
     from .labels import decode_labels
     from .network import network_of
@@ -191,5 +201,5 @@ def decode_exact(
     elif stream.coder == WAVES:
         codes = decode_waves(stream.data, shape, domain.span, guide)
     else:
-        raise CorruptError(f"exact stream: coder: found {stream.coder}, expected 0 to 2")
+        raise UnknownFeatureError(f"exact stream: coder: found {stream.coder}, expected 0 to 2")
     return domain.samples(codes, dtype)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import accumulate
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,28 @@ def form_of(
     return Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys)
 
 
+MAX_PACKED_SAMPLES = 1 << 27
+MAX_CHUNK_BYTES = 1 << 30
+
+
+def check_packed(
+    shape: tuple[int, ...], chunk: tuple[int, ...] | None, dtype: np.dtype[Any], name: str
+) -> None:
+    """Raises InputFileError for an array whose model, or chunk, would take more memory than a small
+    file should: where samples are compressed or left out, a shape costs nothing to claim.
+    """
+    if prod(shape[-2:]) > MAX_PACKED_SAMPLES:
+        raise InputFileError(
+            f"{name}: found models of {shape[-2:]} samples, expected at most "
+            f"{MAX_PACKED_SAMPLES:,} in a file that is compressed or has chunks"
+        )
+    size = prod(chunk or ()) * dtype.itemsize
+    if size > MAX_CHUNK_BYTES:
+        raise InputFileError(
+            f"{name}: found chunks of {size:,} bytes, expected at most {MAX_CHUNK_BYTES:,}"
+        )
+
+
 @dataclass(frozen=True)
 class Part(ABC):
     """Models of one shape and dtype: an array of a file.
@@ -258,6 +280,11 @@ class Models:
                 found.append(slice_part(part, a, b))
             first += len(part)
         return Models(tuple(found))
+
+    def without_keys(self) -> Models:
+        """The same models, of which no file says what they are called."""
+        forms = ((part, replace(part.form, keys=None)) for part in self.parts)
+        return Models(tuple(replace(part, form=form) for part, form in forms))
 
     def sha256(self) -> bytes:
         """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""

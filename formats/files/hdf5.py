@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
-from .base import Form, Hints, Part, form_of, reading
+from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .extras import needed
 from .sinks import FileSink
@@ -57,6 +57,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         (name,) = chosen(found, hints.array, file)
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
+        check_packed(shape, dataset.chunks, dataset.dtype, place)
         check_unpacked(dataset.attrs, place)
         attributes = {
             key: attrs[key]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
-from .base import Form, Hints, Part, form_of, reading
+from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .extras import needed
 from .hdf5 import inner_datasets
@@ -62,6 +62,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             (name,) = chosen(found, hints.array, file)
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
+            check_packed(variable.shape, variable.encoding.get("chunksizes"), variable.dtype, place)
             dims = [str(dim) for dim in variable.dims]
             order = hints.order or order_of(dims) or "zx"
             attributes = {**source.attrs, **variable.attrs}

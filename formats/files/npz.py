@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import NpyWriter
-from .base import Form, Hints, Part, form_of, reading
+from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .sinks import FileSink
 from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
-MAX_SMALL_BYTES = 1 << 26
+MAX_SMALL_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
                 ground=ground_of(small, place),
                 keys=tuple(map(str, small[KEYS])) if KEYS in small else None,
             )  # fmt: skip
+            if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
+                check_packed(member.shape, None, member.dtype, place)
             offset = _offset(path, archive.getinfo(member.name), member, place)
             parts.append(NpzPart(path, file, name, form, member, offset))
     return parts

@@ -32,6 +32,7 @@ SPEEDS = {
     for second in ("/s", "/sec", "/second", " s-1", " s^-1", " s**-1", ".s-1", " per second")
 }
 KEYS = "keys"
+MAX_KEYS = 1 << 22
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
 SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z")
 PACKED = ("scale_factor", "add_offset")
@@ -151,6 +152,8 @@ def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]
 def check_keys(found: tuple[int, ...], name: str, shape: tuple[int, ...]) -> None:
     """Raises InputFileError for other than one key for each model, before they are read."""
     count = shape[0] if len(shape) > 2 else 1
+    if count > MAX_KEYS:
+        raise InputFileError(f"{name}: keys: found {count}, expected at most {MAX_KEYS}")
     if found != (count,):
         raise InputFileError(f"{name}: keys: found shape {found} for {count} models")
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
-from .base import Form, Hints, Part, form_of, reading
+from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .extras import needed
 from .sinks import FileSink
@@ -81,6 +81,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         (name,) = chosen(found, hints.array, file)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
+        check_packed(array.shape, array.shards or array.chunks, found[name][1], place)
         check_unpacked(array.attrs, place)
         attributes = {**source.attrs, **array.attrs}
         dims = _dimensions(array)

@@ -11,12 +11,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.directory import Directory, PageEntry
-from velcodec.formats.errors import CorruptError
-from velcodec.formats.sections import Place
+from velcodec.formats.errors import CorruptError, UnknownFeatureError
+from velcodec.formats.sections import KNOWN, Place
 
 END = 1 << 40
+OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda k: k not in KNOWN)
 PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
-PAGES = st.builds(PageEntry, PLACES, st.integers(0, END), st.integers(1, 1 << 20))
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> tuple[PageEntry, ...]:
+    """Pages anywhere, of records that follow each other."""
+    found, behind = [], 0
+    for _ in range(draw(st.integers(0, 12))):
+        at, count = behind + draw(st.integers(0, END // 32)), draw(st.integers(1, 1 << 20))
+        found.append(PageEntry(draw(PLACES), at, count))
+        behind = at + 3 * count
+    return tuple(found)
+
+
+OTHERS = st.tuples(OTHER_KINDS, PLACES)
 
 
 def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
@@ -24,7 +38,7 @@ def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 
 
 @settings(deadline=None)
-@given(st.builds(Directory, some(PLACES), some(PAGES), some(PLACES)))
+@given(st.builds(Directory, some(PLACES), pages(), some(PLACES), some(OTHERS)))
 def test_any_directory_comes_back(own: Directory) -> None:
     found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
     assert found == own
@@ -44,10 +58,12 @@ def packed(*parts: object) -> bytes:
 
 REFUSED: dict[str, bytes] = {
     "nothing": b"",
-    "no compression that is known": b"\x05\x93\x90\x90\x90",
     "a mapping": b"\x00\x80",
     "two arrays": packed([], []),
-    "four arrays": packed([], [], [], []),
+    "two numbers for another section": packed([], [], [], [120, 9]),
+    "a page among other sections": packed([], [], [], [ord("P"), 9, 9]),
+    "another section of no letter": packed([], [], [], [256, 9, 9]),
+    "another section beyond the end": packed([], [], [], [ord("x"), 990, 11]),
     "numbers for arrays": packed(1, 2, 3),
     "texts in arrays": packed(["9"] * 4, [], []),
     "fractions": packed([9.0] * 4, [], []),
@@ -60,6 +76,10 @@ REFUSED: dict[str, bytes] = {
     "a page of no record": packed([9, 9, 9, 0], [], []),
     "a page of more records than bytes": packed([9, 9, 9, 1001], [], []),
     "records beyond the end": packed([9, 9, 1001, 1], [], []),
+    "more records than there is room for": packed([9, 9, 9, 331], [], []),
+    "records twice": packed([9, 20, 5, 5, 9, 0, 9, 9], [], []),
+    "records one within the others": packed([9, 20, 5, 5, 9, 26, 9, 9], [], []),
+    "texts of its own type": b"\x00\x93\xd4\x01\x00\x90\x90",
     "a header beyond the end": packed([], [1 << 63, 9], []),
     "a decoder beyond the end": packed([], [], [9, 1 << 63]),
     "and more": packed([], [], []) + b"\xc0",
@@ -87,6 +107,6 @@ def test_a_directory_that_cannot_be_is_refused_in_little_memory(case: str) -> No
 def test_arbitrary_bytes_are_refused_or_a_directory(body: bytes) -> None:
     try:
         found = Directory.from_bytes(body, 1000, "a.vlat")
-    except CorruptError:
+    except (CorruptError, UnknownFeatureError):
         return
     assert found.models <= 1000 * len(found.pages)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from velcodec.formats.errors import ContextNetworkError, CorruptError
-from velcodec.formats.exact.labels import MAX_LABELS, decode_labels, encode_labels
-from velcodec.formats.exact.neighbours import SIZES
+from velcodec.formats.exact.labels import MAX_LABELS, TRACED, decode_labels, encode_labels
+from velcodec.formats.exact.neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, SIZES
 from velcodec.formats.exact.network import (
     CLASSES,
     Network,
@@ -90,6 +90,19 @@ def test_any_image_of_numbers_comes_back(codes: np.ndarray) -> None:
 def test_numbers_as_wide_as_a_domain_come_back(codes: np.ndarray) -> None:
     stream = encode_numbers(codes, 2**60)
     assert np.array_equal(decode_numbers(stream, codes.shape, 2**60), codes)
+
+
+@pytest.mark.parametrize("top", [150, 209, 210, 1500])
+def test_a_tall_model_looks_at_no_row_outside_the_network(network: Network, top: int) -> None:
+    codes = np.full((top + 30, 5), 900)
+    codes[top:] = 1300
+    seen = np.zeros((codes.size, TRACED), dtype=np.int64)
+    coded = encode_labels(only(codes), SPAN, 0, network, trace=seen)
+    assert coded is not None
+    rows = seen[:, :PLAIN_FEATURES] + FIRST[:PLAIN_FEATURES]
+    assert rows.min() >= 0
+    assert rows.max() < PLAIN_ROWS
+    assert np.array_equal(decode_labels(coded[0], codes.shape, SPAN, 0, network), codes)
 
 
 def test_layers_take_a_small_part_of_what_numbers_take(network: Network) -> None:

@@ -18,6 +18,7 @@ from velcodec.formats.errors import (
     CorruptError,
     NotVlatError,
     TruncatedError,
+    UnknownFeatureError,
     VelcodecError,
     VersionError,
 )
@@ -172,8 +173,11 @@ def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
 
 @pytest.mark.parametrize("kind", [b"Z", b"A"])
 def test_a_section_of_an_unknown_capital_type_is_refused(kind: bytes) -> None:
-    with pytest.raises(CorruptError, match=r"section b'[ZA]' at byte .* does not know"):
-        records(START_OF_ONE + pack_section(kind, b"whatever"))
+    data = START_OF_ONE + pack_section(kind, b"whatever")
+    with pytest.raises(UnknownFeatureError, match=r"section b'[ZA]' at byte .* does not know"):
+        records(data)
+    with pytest.raises(CorruptError, match="checksum does not match"):
+        records(data[:-1] + bytes([data[-1] ^ 1]))
 
 
 def long_section(kind: bytes, length: int) -> bytes:
@@ -181,7 +185,6 @@ def long_section(kind: bytes, length: int) -> bytes:
 
 
 ODD: dict[str, tuple[bytes, str]] = {
-    "a type that is no letter": (START_OF_ONE + pack_section(b"\x07", b""), "section"),
     "a record before any header": (START + pack_entry(0, b"abc"), "before any header"),
     "a use before any header": (START + pack_section(USE, b"\x00"), "header number 0 of 0"),
     "a header that is not there": (START_OF_ONE + pack_section(USE, b"\x01"), "number 1 of 1"),

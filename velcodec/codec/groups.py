@@ -24,6 +24,9 @@ from velcodec.formats.writer import VlatWriter
 from velcodec.stored import tables_of
 from velcodec.tiling import Int64
 
+LARGEST_NUMBER = 1 << 32
+"""No header's number takes more bytes than this one."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -143,4 +146,5 @@ class GroupEncoder:
 def _saved(header: Header, first: Header) -> int:
     """Bytes that an archive of one group has and a later group of an archive has not, at least."""
     whole = len(pack_section(HEADER, header.to_bytes()))
-    return len(START) + whole - len(pack_section(HEADER, header.to_bytes(first)))
+    later = header.to_bytes(first, LARGEST_NUMBER)
+    return len(START) + whole - len(pack_section(HEADER, later))

@@ -17,12 +17,15 @@ from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.tile_stream import LatentTables
 
-from .base import NATIVE_SAMPLES, Decoder
+from .base import LATENT_SIZE, NATIVE_SAMPLES, Decoder
 from .siren_concat import ConcatConfig, SirenConcat
 from .siren_mixture import MixtureConfig, SirenMixture
 
 HALF_PRECISION = ("modulation",)
 """Tensors kept as float16: they are most of the file, and everything is learned after rounding."""
+
+MAX_SIZE, MAX_LAYERS = 1 << 12, 64
+"""Numbers of a configuration, and layers, are at most so many; a file's tensors must match."""
 
 
 def build_decoder(config: dict[str, Any]) -> Decoder:
@@ -30,12 +33,17 @@ def build_decoder(config: dict[str, Any]) -> Decoder:
     settings = {k: v for k, v in config.items() if k not in ("architecture", "latent")}
     architecture = config.get("architecture")
     try:
+        for name, value in settings.items():
+            most = MAX_LAYERS if name == "hidden_layers" else MAX_SIZE
+            if not isinstance(value, str) and not 0 <= value <= most:
+                raise ValueError(f"{name}: found {value!r}, expected 0 to {most}")
         if architecture == SirenMixture.architecture:
             return SirenMixture(MixtureConfig(**settings))
         if architecture == SirenConcat.architecture:
             return SirenConcat(ConcatConfig(**settings))
-    except (TypeError, ValueError) as error:
-        raise DecoderFileError(f"decoder configuration: {error}") from error
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DecoderFileError(f"decoder configuration: {said}") from error
     known = (SirenMixture.architecture, SirenConcat.architecture)
     raise DecoderFileError(f"decoder architecture: found {architecture!r}, expected one of {known}")
 
@@ -61,9 +69,10 @@ def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
 
 def unpack(file: DecoderFile) -> Decoder:
     """The frozen decoder of a file. Raises `DecoderFileError` where a tensor is missing or odd."""
-    decoder = build_decoder(file.config)
+    with torch.device("meta"):  # its shapes alone: the file's own tensors bound what is allocated
+        shapes = build_decoder(file.config).state_dict()
     own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
-    expected = {k: tuple(v.shape) for k, v in decoder.state_dict().items()}
+    expected = {k: tuple(v.shape) for k, v in shapes.items()}
     found = {k: v.shape for k, v in own.items()}
     if found != expected:
         odd = sorted(k for k in expected | found if expected.get(k) != found.get(k))
@@ -71,18 +80,41 @@ def unpack(file: DecoderFile) -> Decoder:
             f"decoder tensor {odd[0]}: found shape {found.get(odd[0])}, "
             f"expected {expected.get(odd[0])}"
         )
+    decoder = build_decoder(file.config)
     decoder.load_state_dict({k: _tensor(v).float() for k, v in own.items()})
     tables = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
     try:
         decoder.steps = _tensor(tables.pop("steps"))
         decoder.prior_precision = _tensor(tables.pop("prior_precision"))
-        decoder.default_step = int(file.config["latent"]["default_step"])
-    except KeyError as error:
+        default_step = file.config["latent"]["default_step"]
+    except (KeyError, TypeError) as error:
         raise DecoderFileError(f"decoder file: latent entry {error} is missing") from error
-    decoder.tables = LatentTables.from_tensors(tables)
+    found_tables = LatentTables.from_tensors(tables)
+    steps, size = found_tables.step_count, found_tables.latent_size
+    _check_latent(file, size, steps, default_step)
+    decoder.tables, decoder.default_step = found_tables, int(default_step)
     decoder.identity = file.identity()
     decoder.name = str(file.info.get("name", "unnamed"))
     return decoder.freeze_()
+
+
+def _check_latent(file: DecoderFile, size: int, steps: int, default_step: Any) -> None:
+    """DecoderFileError unless what a file says of latents fits its tables and its weights."""
+    for name, length in (("latent.steps", steps), ("latent.prior_precision", size)):
+        found = file.tensors[name]
+        if found.shape != (length,) or found.dtype != np.float32:
+            raise DecoderFileError(
+                f"decoder tensor {name}: found {found.dtype} of shape {found.shape}, "
+                f"expected float32 of shape ({length},)"
+            )
+    if size != LATENT_SIZE:
+        raise DecoderFileError(
+            f"decoder tensor latent.classes: found latents of {size}, expected {LATENT_SIZE}"
+        )
+    if isinstance(default_step, bool) or default_step not in range(steps):
+        raise DecoderFileError(
+            f"decoder configuration: default_step: found {default_step!r}, expected one of {steps}"
+        )
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import velcodec
 from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.formats.header import Layout
-from velcodec.resolution import Resolution, check_resolution
+from velcodec.resolution import Resolution, check_native, check_resolution
 from velcodec.stored import check_stackable
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ def one_grid(archive: Archive, res: Resolution | None, allow_large: bool) -> tup
     layouts = archive.layouts
     grid = check_resolution(res, 1, allow_large)
     check_stackable(layouts, grid is None)
+    for layout in layouts:
+        check_native(layout.nz, layout.nx, str(archive), allow_large)
     return grid or (layouts[0].nz, layouts[0].nx)
 
 

@@ -1,20 +1,21 @@
 """Learn what streams of waves begin with: encode generated models, and let the models learn on.
 
-    python -m velcodec.train.waves --models 300 --seed 11
+    python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
 
-prints the constants of `formats/exact/wave_weights.py`. No published model is read.
+writes tensors as those of `velcodec/data/waves-1.safetensors`, which
+`formats/exact/wave_weights.py` reads. No published model is read.
 """
 
 from __future__ import annotations
 
 import argparse
-import zlib
-from base64 import b85encode
+from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import save
 
 from velcodec.formats.exact.cosine import analyse
-from velcodec.formats.exact.wave_weights import KEPT_SHIFT, Models, untrained
+from velcodec.formats.exact.wave_weights import KEPT_SHIFT, NAMES, Models, untrained
 from velcodec.formats.exact.waves import FRACTION, Int64, quantise, short_integer, write
 from velcodec.synth import draw
 
@@ -33,7 +34,6 @@ RATES = (24, 16, 10, 6, 4, 2, 1)
 """How fast models learn, sweep by sweep."""
 
 SPAN = 1 << 20
-LINE = 90
 
 
 def _models(count: int, seed: int) -> list[Int64]:
@@ -65,21 +65,20 @@ def learn(count: int, seed: int) -> Models:
 
 
 def main() -> None:
-    """Print the constants."""
+    """Write the tensors."""
     parser = argparse.ArgumentParser(description="learn what streams of waves begin with")
+    parser.add_argument("out", type=Path)
     parser.add_argument("--models", type=int, default=300)
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
     models = learn(arguments.models, arguments.seed)
-    kept = [
-        np.clip((array + (1 << (KEPT_SHIFT - 1))) >> KEPT_SHIFT, -127, 127).astype(np.int8).ravel()
-        for array in (models.weights, models.which, models.side)
-    ]
-    text = b85encode(zlib.compress(np.concatenate(kept).tobytes(), 9)).decode()
-    print(f"MORE = {tuple(models.more[:, 0].tolist())}\nWEIGHTS = (")
-    for start in range(0, len(text), LINE):
-        print(f'    "{text[start : start + LINE]}"')
-    print(")")
+    rounding = 1 << (KEPT_SHIFT - 1)
+    learned = (models.weights, models.which[0], models.side[0])
+    tensors = {
+        name: np.clip((array + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)
+        for name, array in zip(NAMES, learned, strict=True)
+    }
+    arguments.out.write_bytes(save(tensors | {"more": models.more[:, 0].astype(np.int32)}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,140 @@
+"""A reader of `.vlat` archives that follows docs/format.md and docs/format-exact.md step by step
+and shares no code with velcodec. Plain Python and NumPy, with zstandard and msgpack; slow, and
+nobody's dependency. What it cannot find in those pages is missing there.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import zstandard
+
+from .coder import Stream, tile
+from .container import Archive, check, open_archives, record, safetensors
+from .labels import Labels
+from .rendering import Decoder
+from .waves import numbers, waves
+
+__all__ = ["Archive", "Reader", "identity", "open_archives"]
+
+KINDS = {"f2": "F16", "f4": "F32", "f8": "F64", "u1": "U8", "u2": "U16", "i4": "I32", "i8": "I64"}
+
+
+def canonical(value):
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def identity(data):
+    """SHA-256 of a decoder file's content."""
+    tensors, metadata = safetensors(data)
+    digest = hashlib.sha256(b"velcodec-decoder-0\n" + metadata["config"].encode() + b"\n")
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        head = [name, KINDS[tensor.dtype.str[1:]], list(tensor.shape)]
+        digest.update(canonical(head) + b"\n" + tensor.tobytes())
+    return digest.digest()
+
+
+class Reader:
+    """Models of archives; `decoders` are decoder files' bytes, `data` the folder of the released
+    networks and weights.
+    """
+
+    def __init__(self, decoders, data):
+        self.data = Path(data)
+        self.decoders = {identity(file): Decoder(*safetensors(file)) for file in decoders}
+        self.networks = {}
+
+    def network(self, name):
+        if name not in self.networks:
+            path = self.data / f"{name}.safetensors"
+            self.networks[name] = safetensors(path.read_bytes())[0]
+        return self.networks[name]
+
+    def decoder(self, archive, header):
+        for file in archive.decoders:
+            if identity(file) == header["h"] and header["h"] not in self.decoders:
+                self.decoders[header["h"]] = Decoder(*safetensors(file))
+        check(header["h"] in self.decoders, "a decoder that is not here")
+        return self.decoders[header["h"]]
+
+    def layout(self, archive, number):
+        """The layout of a model, with the fields that go before it."""
+        header = archive.headers[archive.header_of[number]]
+        own = header["l"][record(archive.payloads[number], header)[0]]
+        own = {"a": "nzx", "t": "<f4", "u": "m/s", "d": [10, 10], "o": [0, 0]} | own
+        for key, names in (("d", ("dx_m", "dz_m")), ("o", ("origin_x_m", "origin_z_m"))):
+            fields = [archive.fields[number].get(name, "") for name in names]
+            there = [value not in ("", None) and value == value for value in fields]
+            own[key] = [f if t else v for f, t, v in zip(fields, there, own[key], strict=True)]
+        return own
+
+    def model(self, archive, number, grid=None):
+        """A model as the user's array, at its native grid or at another."""
+        header = archive.headers[archive.header_of[number]]
+        layout, exact, tiling, streams = record(archive.payloads[number], header)
+        layout = header["l"][layout]
+        shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
+        unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
+        tiles = []
+        if streams:
+            decoder = self.decoder(archive, header)
+            tiles = [tile(stream, header, decoder.tensors) for stream in streams]
+        if exact and grid in (None, shape):
+            rendering = None
+            if exact[1]:
+                check(header["e"].get("g", 0) and streams, "a guide that is not there")
+                rendering = decoder.render_exactly(tiles, tiling, shape) / unit
+            out = self.samples(exact, header["e"], shape, dtype, rendering)
+        else:
+            check(streams, "a model without a latent")
+            values = decoder.render(tiles, tiling, shape, grid or shape) / unit
+            out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+        return out.T if layout.get("a", "nzx").endswith("xz") else out
+
+    def samples(self, exact, coding, shape, dtype, rendering):
+        number, _, coder, data = exact
+        kind, base, step, span, bound = coding["d"][number]
+        check(kind < 4, "an unknown domain")
+        if kind == 2:
+            plain = zstandard.ZstdDecompressor().decompress(data)
+            return np.frombuffer(plain, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
+        if kind == 3:
+            planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
+            palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
+        mask = (1 << (8 * dtype.itemsize - 1)) - 1
+        signed = np.dtype(f"i{dtype.itemsize}")
+        guide = None
+        if rendering is not None:
+            if kind == 0:
+                guide = np.clip(np.rint((rendering - base) / step), 0, span - 1)
+            elif kind == 1:
+                native = rendering.astype(dtype.newbyteorder("="))
+                if dtype.kind == "f":
+                    native = native.view(signed)
+                guide = native.astype(np.int64)
+                if dtype.kind == "f":
+                    guide = np.where(guide < 0, guide ^ mask, guide)
+                guide = guide - base
+            else:
+                guide = np.searchsorted((palette[1:] + palette[:-1]) / 2, rendering)
+            guide = np.clip(guide, 0, span - 1).astype(np.int64)
+        stream = Stream(data)
+        if coder == 0:
+            network = self.network(f"contexts-{coding['n' if guide is None else 'g']}")
+            codes = Labels(stream, shape, span, bound, network, guide).decode()
+        elif coder == 1:
+            codes = numbers(stream, shape, span, guide)
+        else:
+            check(coder == 2, "an unknown coder")
+            codes = waves(stream, shape, span, guide, self.network("waves-1"))
+        if kind == 0:
+            return (base + step * codes.astype(np.float64)).astype(dtype)
+        if kind == 3:
+            return palette[codes].astype(dtype)
+        codes = codes + base
+        if dtype.kind == "f":
+            codes = np.where(codes < 0, codes ^ mask, codes).astype(signed)
+            return codes.view(dtype.newbyteorder("=")).astype(dtype)
+        return codes.astype(dtype)

@@ -1,0 +1,208 @@
+"""The file: sections, directory, headers, pages, records (docs/format.md)."""
+
+import json
+import zlib
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import zstandard
+
+HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("bxwrkqf")
+
+
+def check(holds, what):
+    if not holds:
+        raise ValueError(what)
+
+
+def check_keys(mapping, known):
+    for key in mapping:
+        check(key in known or "a" <= key[:1] <= "z", f"unknown feature {key!r}")
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+
+
+def squeezed(data):
+    if data[0] == 0:
+        return data[1:]
+    check(data[0] == 1, "unknown compression")
+    return zstandard.ZstdDecompressor().decompress(data[1:])
+
+
+def section(data, at, kind):
+    check(data[at] == 0 and data[at + 1 : at + 2] == kind, f"no section {kind} at {at}")
+    length, body = varint(data, at + 2)
+    end = body + length
+    check(zlib.crc32(data[at + 1 : end]) == int.from_bytes(data[end : end + 4], "little"), "sum")
+    return data[body:end]
+
+
+def running(distances):
+    return np.cumsum(np.array(distances, dtype=object)).tolist()
+
+
+def find_directory(data):
+    """The directory that the last good tail leads to, as its arrays."""
+    end = len(data)
+    while end > 9:
+        at = end - 8
+        if data[at + 4 : end] == b"vlt\n":
+            try:
+                body = section(data, at - int.from_bytes(data[at : at + 4], "little"), b"L")
+                return msgpack.unpackb(squeezed(body))
+            except (ValueError, IndexError):
+                pass
+        end = data.rfind(b"vlt\n", 0, end - 1) + 4
+        check(end > 3, "no directory")
+    raise ValueError("no directory")
+
+
+def column(packed, count):
+    if packed[0] == "t":
+        _, distinct, texts, codes = packed
+        texts = msgpack.unpackb(squeezed(texts))
+        width = 1 if distinct <= 256 else 2 if distinct <= 65536 else 4
+        return [texts[code] for code in np.frombuffer(squeezed(codes), f"<u{width}")]
+    dtype = np.dtype(packed[0])
+    planes = np.frombuffer(squeezed(packed[1]), np.uint8).reshape(dtype.itemsize, count)
+    return np.frombuffer(planes.T.tobytes(), dtype).tolist()
+
+
+def quality(columns):
+    """PSNR in dB, MAE and greatest error in m/s, distance; None where nothing is known."""
+    figures = []
+    for psnr, mae, most, distance in zip(*(squeezed(c) for c in columns), strict=True):
+        errors = [
+            0.0 if b == 0 else None if b == 255 else 2.0 ** ((b - 1) / 4 - 10) for b in (mae, most)
+        ]
+        figures.append((psnr / 2, *errors, None if distance == 255 else distance / 8))
+    return figures
+
+
+class Archive:
+    """One file: `headers`, and for every record its payload, header, key, figures and fields."""
+
+    def __init__(self, data):
+        check(data[:8] == b"\x89VLT\r\n\x1a\n", "no archive")
+        check(data[8] == 1, f"version {data[8]}")
+        pages, later, decoders, *others = find_directory(data)
+        check(len(others) <= 1, "a directory of a later version")
+        self.others, self.measured = [], False
+        for kind, at in (
+            zip(others[0][::3], running(others[0][1::3]), strict=True) if others else ()
+        ):
+            check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
+            self.others.append((chr(kind), section(data, at, bytes([kind]))))
+        first = msgpack.unpackb(section(data, 9, b"H"))
+        check(first.pop("b", 0) == 0, "a header of another number")
+        self.headers = [first]
+        for number, at in enumerate(running(later[::2]), 1):
+            merged = first | msgpack.unpackb(section(data, at, b"H"))
+            check(merged.pop("b", 0) == number, "a header of another number")
+            self.headers.append({k: v for k, v in merged.items() if v is not None})
+        for header in self.headers:
+            check_keys(header, HEADER_KEYS)
+        self.decoders = [section(data, at, b"D") for at in running(decoders[::2])]
+        self.payloads, self.header_of, self.keys, self.quality, self.fields = [], [], [], [], []
+        n = len(pages) // 4
+        starts = running(pages[2 * n : 3 * n])
+        for at, start, count in zip(running(pages[:n]), starts, pages[3 * n :], strict=True):
+            self._page(data, msgpack.unpackb(section(data, at, b"P")), start, count)
+
+    def _page(self, data, page, at, count):
+        check_keys(page, PAGE_KEYS)
+        check(page.get("b", 0) == len(self.payloads), "a page of other numbers")
+        lengths = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
+        check(len(lengths) == count, "a page of other records")
+        runs, rows = page.get("r", [0, count, 0]), iter(lengths)
+        for gap, some, header in zip(runs[::3], runs[1::3], runs[2::3], strict=True):
+            at += gap
+            for _ in range(some):
+                number, length = len(self.payloads), next(rows)
+                more, body = varint(data, at)
+                payload, width = data[body : body + length], 2 if length < 1024 else 4
+                at = body + length + width
+                total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
+                found = int.from_bytes(data[at - width : at], "little")
+                check(more == length + 1, "length of a record")
+                check(total % (1 << 8 * width) == found, "sum of a record")
+                self.payloads.append(payload)
+                self.header_of.append(header)
+        numbers = range(len(self.keys), len(self.payloads))
+        keys = msgpack.unpackb(squeezed(page["k"])) if "k" in page else map(str, numbers)
+        self.keys += keys
+        self.measured |= "q" in page
+        self.quality += quality(page["q"]) if "q" in page else [(0.0, None, None, None)] * count
+        columns = {name: column(c, count) for name, c in page.get("f", {}).items()}
+        self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
+
+
+def record(payload, header):
+    """Layout, the exact stream as (domain, guided, coder, bytes), tiling and tile streams."""
+    at = layout = 0
+    if len(header["l"]) > 1:
+        layout, at = varint(payload, at)
+    nz, nx = header["l"][layout]["s"]
+    tiling, exact = (1, 1, nz, nx), None
+    if "e" in header:
+        r, at = varint(payload, at)
+        if r:
+            (domain, way), kept = divmod((r - 1) // 2, 8), (r - 1) % 2
+            length, at = varint(payload, at) if kept else (len(payload) - at, at)
+            exact = domain, way // 4, way % 4, payload[at : at + length]
+            at += length
+            if not kept:
+                return layout, exact, tiling, []
+    if header.get("i"):
+        tiles_z, at = varint(payload, at)
+        tiles_x, at = varint(payload, at)
+        if tiles_z * tiles_x > 1:
+            tile_nz, at = varint(payload, at)
+            tile_nx, at = varint(payload, at)
+            tiling = tiles_z, tiles_x, tile_nz, tile_nx
+    lengths = []
+    for _ in range(tiling[0] * tiling[1] - 1):
+        length, at = varint(payload, at)
+        lengths.append(length)
+    streams = []
+    for length in [*lengths, len(payload) - at - sum(lengths)]:
+        streams.append(payload[at : at + length])
+        at += length
+    return layout, exact, tiling, streams
+
+
+def open_archives(path):
+    """The archives of a file, or of a folder with a manifest."""
+    path = Path(path)
+    if path.is_file():
+        return [Archive(path.read_bytes())]
+    manifest = json.loads((path / "manifest.json").read_text())
+    check(manifest["format"] == "velcodec-shards-1", "unknown manifest")
+    check_keys(manifest, {"format", "models", "shards"})
+    found = [Archive((path / shard["name"]).read_bytes()) for shard in manifest["shards"]]
+    for archive, shard in zip(found, manifest["shards"], strict=True):
+        check(len(archive.payloads) == shard["models"], "a shard of other models")
+    return found
+
+
+def safetensors(data):
+    """Tensors by name, and the metadata."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    about = json.loads(data[8:start])
+    metadata = about.pop("__metadata__", {})
+    kinds = {"F": "<f", "I": "<i", "U": "<u"}
+    tensors = {}
+    for name, entry in about.items():
+        dtype = kinds[entry["dtype"][0]] + str(int(entry["dtype"][1:]) // 8)
+        first, last = (start + offset for offset in entry["data_offsets"])
+        tensors[name] = np.frombuffer(data[first:last], dtype).reshape(entry["shape"])
+    return tensors, metadata

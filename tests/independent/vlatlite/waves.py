@@ -1,0 +1,233 @@
+"""Exact streams of numbers and of waves (docs/format-exact.md)."""
+
+from math import isqrt
+
+import numpy as np
+
+from .coder import Misses, bits, clamp
+from .container import check
+
+
+def sign(value):
+    return int(value > 0) - int(value < 0)
+
+
+def numbers(stream, shape, span, guide):
+    nz, nx = shape
+    c = [[0] * nz for _ in range(nx)]
+    g = None if guide is None else guide.T.tolist()
+    misses, count = Misses(), 8 if g is None else 11
+    errors = [[0] * count for _ in range(nz)]
+    missed = [0] * nz
+    for x in range(nx):
+        before, missed_before = errors, missed
+        errors, missed = [], []
+        for z in range(nz):
+            above = c[x][z - 1] if z else c[x - 1][0] if x else 0
+            left = c[x - 1][z] if x else above
+            corner = c[x - 1][z - 1] if x and z else left
+            below = c[x - 1][z + 1] if x and z < nz - 1 else left
+            second = c[x][z - 2] if z > 1 else above
+            farther = c[x - 2][z] if x > 1 else left
+            plane = above + left - corner
+            guesses = [
+                above, left, plane, above + below - left, 2 * above - second, 2 * left - farther,
+                (above + left) // 2, clamp(plane, min(above, left), max(above, left)),
+            ]  # fmt: skip
+            if g is not None:
+                here = g[x][z]
+                g_above = g[x][z - 1] if z else g[x - 1][0] if x else here
+                g_left = g[x - 1][z] if x else g_above
+                both = (above + left - g_above - g_left) // 2
+                start = x == 0 and z == 0
+                guesses += [here] + [here + (0 if start else m) for m in (above - g_above, both)]
+            up, down = max(z - 1, 0), min(z + 1, nz - 1)
+            energy = [
+                before[z][k] + before[up][k] + before[down][k]
+                + (2 * errors[z - 1][k] if z else 0) + (errors[z - 2][k] if z > 1 else 0)
+                for k in range(count)
+            ]  # fmt: skip
+            guess = clamp(blend(guesses, energy), 0, span - 1)
+            last = missed[z - 1] if z else 0
+            recent = 2 * abs(missed_before[z]) + abs(missed_before[up]) + abs(missed_before[down])
+            recent += 2 * abs(last) + (abs(missed[z - 2]) if z > 1 else 0)
+            tilt = 3 * (sign(last) + 1) + sign(missed_before[z]) + 1
+            miss = misses.take(stream, recent, tilt)
+            value = guess + miss
+            check(0 <= value < span, "a number out of range")
+            c[x][z] = value
+            missed.append(clamp(miss, -(1 << 56), 1 << 56))
+            errors.append([min(abs(guess - value), 1 << 56) for guess in guesses])
+    stream.finish()
+    return np.array(c, dtype=np.int64).T
+
+
+def blend(guesses, energy):
+    shift = max(0, bits(min(energy)) - 12)
+    weights = total = 0
+    for guess, e in zip(guesses, energy, strict=True):
+        size = min((e >> shift) + 1, 1 << 18)
+        weight = min((1 << 40) // (size * size), 1 << 24)
+        weights += weight
+        total += weight * clamp(guess - guesses[0], -(1 << 34), 1 << 34)
+    return guesses[0] + (2 * total + weights) // (2 * weights)
+
+
+def logistic():
+    found = []
+    for i in range(-768, 769):
+        power = 1 << (40 * 64 + i)
+        for _ in range(6):
+            power = isqrt(power)
+        found.append(clamp((power << 16) // (power + (1 << 40)), 16, (1 << 16) - 16))
+    return found
+
+
+LOGISTIC = logistic()
+SIZES = (20, 20, 20, 28, 100, 46, 36, 24, 16)
+STARTS = [sum(SIZES[:k]) for k in range(9)]
+
+
+def learned(stream, row, found):
+    """A bit foreseen by the weights `found` of a row, which learn."""
+    zero = LOGISTIC[clamp((sum(row[f] for f in found) >> 10) + 768, 0, 1536)]
+    bit = stream.among((zero, (1 << 16) - zero))
+    for f in found:
+        row[f] += ((0 if bit else 1 << 16) - zero) * 4 >> 8
+    return bit
+
+
+def half_octaves(value, most):
+    if value < 3:
+        return min(value, most)
+    b = bits(value)
+    return min(2 * b - 1 + (value >> (b - 2) & 1), most)
+
+
+SQUARES = np.add.outer(np.arange(-3, 4) ** 2, np.arange(-3, 4) ** 2)
+WIDE = np.where(SQUARES <= 8, 16 // np.maximum(SQUARES, 1), 1)
+NEAR = np.where(SQUARES <= 2, 3 - SQUARES, 0)
+FAR = ((SQUARES > 2) & (SQUARES <= 8)).astype(int)
+
+
+def cosines(n):
+    """Rows of the transform's table, in 2^-20."""
+    k, i = np.mgrid[:n, :n]
+    table = np.where(k, np.sqrt(2 / n), np.sqrt(1 / n)) * np.cos(
+        (2 * i + 1) * k % (4 * n) * (np.pi / 2 / n)
+    )
+    return np.rint(table * 2**20).astype(np.int64)
+
+
+def synthesise(coefficients):
+    down, across = (cosines(n) for n in coefficients.shape)
+    turned = (coefficients.T @ down + (1 << 19)) >> 20
+    return (turned.T @ across + (1 << 19)) >> 20
+
+
+def integer(stream):
+    size = stream.even(32) + 1
+    drop = max(size - 5, 0)
+    return stream.raw(size - 1 - drop, 1) << drop
+
+
+def waves(stream, shape, span, guide, start):
+    """`start` are the tensors of waves-1.safetensors."""
+    check(span <= 1 << 26 and max(shape) <= 1024 and shape[0] * shape[1] <= 1 << 18, "too great")
+    step = integer(stream)
+    q = coefficients(stream, shape, (1 << 41) // (step << 4), start)
+    offset = span // 2 if guide is None else np.clip(guide, 0, span - 1)
+    image = np.clip(((synthesise(q * (step << 4)) + 8) >> 4) + offset, 0, span - 1)
+    if stream.raw(1):
+        unit = integer(stream)
+        units = corrections(stream, shape, 16 * step // unit, start)
+        most = span // unit + 1
+        image = np.clip(image + unit * np.clip(units, -most, most), 0, span - 1)
+    stream.finish()
+    return image
+
+
+def coefficients(stream, shape, most, start):
+    nz, nx = shape
+    order = sorted(
+        ((i, j) for i in range(nz) for j in range(nx)),
+        key=lambda ij: ((ij[0] * nx) ** 2 + (ij[1] * nz) ** 2, ij),
+    )
+    weights = [[w << 12 for w in row] for row in start["weights"].tolist()]
+    mores = [[frequency, 8] for frequency in start["more"].tolist()]
+    signs, tails = [[1 << 15, 2] for _ in range(7)], [[1 << 15, 1] for _ in range(49)]
+    q, known = (
+        np.zeros((nz + 6, nx + 6), dtype=np.int64),
+        np.zeros((nz + 6, nx + 6), dtype=np.int64),
+    )
+    recent, chunk = 1 << 12, 0
+    for k, (i, j) in enumerate(order):
+        if k and k % 32 == 0:
+            if not stream.bit(mores[half_octaves(chunk, 11)]):
+                break
+            chunk = 0
+        found = features(q, known, i, j, nz, nx, recent)
+        context = 2 + sign(q[i + 1, 3]) if j == 0 else 5 + sign(q[3, j + 1]) if i == 0 else 0
+        signs[0] = [1 << 15, 2]
+        size = magnitude(stream, weights, tails, found)
+        check(size <= most, "a coefficient out of range")
+        negative = size and stream.bit(signs[context])
+        q[i + 3, j + 3], known[i + 3, j + 3] = -size if negative else size, 1
+        if k:
+            recent += (min(size, 1 << 20) * 256 - recent) >> 4
+        chunk += min(size, 1 << 20)
+    return q[3 : nz + 3, 3 : nx + 3]
+
+
+def magnitude(stream, weights, tails, found):
+    count = 0
+    while count < 48 and learned(stream, weights[min(count, 11)], found):
+        count += 1
+    if count < 2:
+        return count
+    bit = learned(stream, weights[12], found) if count == 2 else stream.bit(tails[count])
+    return stream.raw(count - 2, 2 | bit)
+
+
+def features(q, known, i, j, nz, nx, recent):
+    size, there = np.abs(q[i : i + 7, j : j + 7]), known[i : i + 7, j : j + 7]
+    near, far, wide = (int((w * size).sum()) for w in (NEAR, FAR, WIDE))
+    nears, fars, wides = (max(int((w * there).sum()), 1) for w in (NEAR, FAR, WIDE))
+    wide = half_octaves(24 * wide // wides, 27)
+    last = half_octaves(recent >> 4, 19)
+    radius = isqrt(1024 * ((i * nx) ** 2 + (j * nz) ** 2) // (nz * nz * nx * nx))
+    angle = min(8 * i * nx // max(i * nx + j * nz, 1), 7)
+    loud = 0 if wide < 2 else 1 if wide < 9 else 2
+    above, left = abs(int(q[i + 2, j + 3])), abs(int(q[i + 3, j + 2]))
+    codes = (
+        half_octaves(8 * near // nears, 19), half_octaves(8 * far // fars, 19), last, wide,
+        10 * min(wide // 2, 9) + min(last // 2, 9), min(radius, 45), 6 * min(i, 5) + min(j, 5),
+        3 * angle + loud, 4 * min(above, 3) + min(left, 3),
+    )  # fmt: skip
+    return [s + c for s, c in zip(STARTS, codes, strict=True)]
+
+
+def corrections(stream, shape, ratio, start):
+    which, side = ([w << 12 for w in start[name].tolist()] for name in ("which", "side"))
+    sizes, recent = [[60000, 0] for _ in range(49)], 0
+    c = np.zeros((shape[0] + 4, shape[1] + 4), dtype=np.int64)
+    for z in range(shape[0]):
+        for x in range(shape[1]):
+            p, r = z + 2, x + 2
+            beside = [int(v) for v in (c[p - 1, r], c[p, r - 1], c[p - 1, r - 1], c[p - 1, r + 1])]
+            far = (c[p - 2, r], c[p, r - 2], c[p - 2, r - 1], c[p - 2, r + 1], c[p - 1, r - 2])
+            far = sum(v != 0 for v in (*far, c[p - 1, r + 2]))
+            count, tilt = sum(v != 0 for v in beside), sum(map(sign, beside))
+            reasons = (5 * count + abs(tilt), 25 + far, 32 + min(ratio, 39))
+            reasons += (72 + half_octaves(recent >> 9, 11),)
+            some = learned(stream, which, reasons)
+            recent += ((some << 16) - recent) >> 6
+            if some:
+                turn = 9 + 3 * (sign(beside[0]) + 1) + sign(beside[1]) + 1
+                negative = learned(stream, side, (tilt + 4, turn))
+                n = 0
+                while n < 48 and stream.bit(sizes[n]):
+                    n += 1
+                size = 1 + (stream.raw(n - 1, 1) if n else 0)
+                c[p, r] = -size if negative else size
+    return c[2:-2, 2:-2]
