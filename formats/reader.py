@@ -42,7 +42,7 @@ from .sections import (
 )
 from .source import ByteSource
 from .varint import encode_varint
-from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, record_checksum
+from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, check_record
 
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 SEARCHED_AT_ONCE = 1 << 20
@@ -148,7 +148,9 @@ class VlatReader:
         source = self._source
         at = end - TAIL_BYTES
         if at < len(START):
-            raise TruncatedError(f"{source.name}: end signature: found the end of the file")
+            raise TruncatedError(
+                f"{source.name}: end signature: found no room for it, expected {END_SIGNATURE!r}"
+            )
         tail = source.read_at(at, TAIL_BYTES, "end signature")
         if not tail.endswith(END_SIGNATURE):
             raise TruncatedError(
@@ -167,8 +169,8 @@ class VlatReader:
         for kind, place in self.directory.others:
             if is_critical(kind):
                 raise UnknownFeatureError(
-                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that this "
-                    "reader does not know and must: a later version may read it"
+                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that must "
+                    "be understood, expected one known here: a later version may read it"
                 )
 
     def _tails_before(self, end: int) -> Iterator[int]:
@@ -304,8 +306,7 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        if data[len(prefix) + length :] != record_checksum(number, payload):
-            raise self._fail(f"record {number}", "checksum does not match: the file was altered")
+        check_record(number, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:
@@ -482,10 +483,10 @@ def check_start(start: bytes, name: str) -> None:
     """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
     if start[: len(SIGNATURE)] != SIGNATURE:
         if start and SIGNATURE.startswith(start):
-            raise TruncatedError(f"{name}: signature: found {len(start)} bytes of it")
+            raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
-        raise TruncatedError(f"{name}: version: found the end of the file")
+        raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")
     if start[-1] == 0:
         raise VersionError(
             f"{name}: format version: found 0, expected {VERSION}: written before the format was "
