@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from .errors import (
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
+from .locks import ForkableLock
 from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
@@ -109,7 +109,7 @@ class VlatReader:
         self.name = self._source.name
         self._pages: OrderedDict[int, StoredPage] = OrderedDict()
         self._headers: dict[int, Header] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkableLock()
         try:
             self._check_start()
             self.directory, self.end = self._find_directory()

@@ -28,13 +28,16 @@ _allowed: ContextVar[int] = ContextVar("velcodec_threads", default=1)
 _turn = threading.RLock()
 
 
-def _forget_turn() -> None:
-    """A forked process must not wait for a thread that it does not have."""
+def _after_fork() -> None:
+    """A forked process has none of the threads that torch or an encoding had started: waiting for
+    them it would never end.
+    """
     global _turn
     _turn = threading.RLock()
+    torch.set_num_threads(1)
 
 
-os.register_at_fork(after_in_child=_forget_turn)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
