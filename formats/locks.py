@@ -1,4 +1,4 @@
-"""A lock that a forked process finds free.
+"""Locks that a forked process finds free, and attributes that need none.
 
 Another thread may hold a lock while the process forks. The child has no such thread, and would wait
 for it for ever.
@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cached_property
+from typing import Any, TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 
 class ForkableLock:
@@ -38,3 +44,14 @@ def _renew_all() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_all)
+
+
+class lazy_property(cached_property[T]):  # noqa: N801  # as the one it is made from
+    """`functools.cached_property` without the lock that it has in Python 3.11, one for all objects
+    of a class: threads would wait for each other's, and forked processes for ever. Threads may work
+    a value out twice; it is the same.
+    """
+
+    def __init__(self, work: Callable[[Any], T]) -> None:
+        super().__init__(work)
+        self.lock = nullcontext()

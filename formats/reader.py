@@ -7,7 +7,6 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +26,7 @@ from .errors import (
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
-from .locks import ForkableLock
+from .locks import ForkableLock, lazy_property
 from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
@@ -344,7 +343,7 @@ class VlatReader:
         """Whether records have keys other than their numbers."""
         return len(self) > 0 and self._page(0).has_keys
 
-    @cached_property
+    @lazy_property
     def keys(self) -> tuple[str, ...] | None:
         """Keys in order; None where the numbers are the keys."""
         if not self.has_keys:
@@ -356,7 +355,7 @@ class VlatReader:
             found.extend(page.keys)
         return tuple(found)
 
-    @cached_property
+    @lazy_property
     def quality_codes(self) -> QualityCodes | None:
         """Codes of measured quality, (4, n), where any was stored; see `quality`."""
         pages = self._every_page()
@@ -371,19 +370,19 @@ class VlatReader:
             axis=1,
         )
 
-    @cached_property
+    @lazy_property
     def quality(self) -> tuple[Quality, ...] | None:
         """Measured quality of each record, where it was stored."""
         codes = self.quality_codes
         return None if codes is None else quality_rows(codes)
 
-    @cached_property
+    @lazy_property
     def lengths(self) -> NDArray[np.int64]:
         """Payload bytes of every record, (n,)."""
         pages = self._every_page()
         return np.concatenate([page.lengths for page in pages] or [np.zeros(0, np.int64)])
 
-    @cached_property
+    @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
         pages = self._every_page()
@@ -443,7 +442,7 @@ class VlatReader:
         if rows:
             yield last, np.array(rows, dtype=np.int64)
 
-    @cached_property
+    @lazy_property
     def _number_of_key(self) -> dict[str, int]:
         return numbers_of_keys(self.keys or (), self.name)
 

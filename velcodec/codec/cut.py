@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.codec.values import inner_range, to_m_s
 from velcodec.coordinates import Float64
+from velcodec.formats.locks import lazy_property
 from velcodec.formats.tile_stream import inward_range
 from velcodec.tiling import Int64, Tiling, plan
 
@@ -54,13 +54,13 @@ class Cut:
     def __len__(self) -> int:
         return len(self.low)
 
-    @cached_property
+    @lazy_property
     def first(self) -> Int64:
         """Number of each member's first tile, then the number of tiles; (members + 1,)."""
         counts = [tiling.tiles for tiling in self.tilings]
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
-    @cached_property
+    @lazy_property
     def owner(self) -> Int64:
         """Position among the members of each tile's model, shape (tiles,)."""
         return np.repeat(np.arange(len(self.members)), np.diff(self.first))
