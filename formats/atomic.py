@@ -168,7 +168,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         try:
-            for path in temporary.rglob("*"):
+            for path in (*temporary.rglob("*"), temporary):
                 _sync(path)
             os.replace(temporary, target)  # an empty folder gives way, any other does not
         except OSError as error:

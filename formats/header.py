@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import msgpack
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
+from .locks import lazy_property
 from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
@@ -141,7 +141,7 @@ class Header:
         if not isinstance(self.user, Mapping):
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
 
-    @cached_property
+    @lazy_property
     def most_samples(self) -> int:
         """Samples of the largest layout."""
         return max(layout.nz * layout.nx for layout in self.layouts)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import msgpack
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from .columns import Column, expand, pack_column, squeeze, take_fields, unpack_column
 from .errors import CorruptError, OptionError
+from .locks import lazy_property
 from .packed import check_keys, integer, sequence, unpack_mapping, unpack_texts
 from .quality import COLUMNS
 
@@ -68,19 +68,19 @@ class Page:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    @cached_property
+    @lazy_property
     def entry_bytes(self) -> NDArray[np.int64]:
         """Bytes that each record takes: length prefix, payload, checksum."""
         return entry_bytes(self.lengths)
 
-    @cached_property
+    @lazy_property
     def places(self) -> NDArray[np.int64]:
         """Where each record's entry begins, counted from where the page's records begin."""
         before = np.cumsum(self.entry_bytes) - self.entry_bytes
         gaps = np.cumsum([run.gap for run in self.runs], dtype=np.int64)
         return before + np.repeat(gaps, [run.count for run in self.runs])
 
-    @cached_property
+    @lazy_property
     def headers(self) -> NDArray[np.int64]:
         """Number of the header of each record."""
         return np.repeat(
@@ -216,7 +216,7 @@ class StoredPage:
         """Whether records have keys other than their numbers."""
         return self._data.get("k") is not None
 
-    @cached_property
+    @lazy_property
     def keys(self) -> tuple[str, ...] | None:
         """Keys of all records; CorruptError where they cannot be."""
         if not self.has_keys:
@@ -229,7 +229,7 @@ class StoredPage:
             raise CorruptError(f"{self._place}: keys: found one twice, expected each once")
         return keys
 
-    @cached_property
+    @lazy_property
     def quality(self) -> QualityCodes | None:
         """Codes of measured quality, (4, n)."""
         data = self._data.get("q")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +26,7 @@ from .errors import (
     VersionError,
 )
 from .header import MAX_HEADER_BYTES, Header
+from .locks import ForkableLock, lazy_property
 from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
 from .sections import (
@@ -42,7 +41,7 @@ from .sections import (
 )
 from .source import ByteSource
 from .varint import encode_varint
-from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, record_checksum
+from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, check_record
 
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 SEARCHED_AT_ONCE = 1 << 20
@@ -110,7 +109,7 @@ class VlatReader:
         self.name = self._source.name
         self._pages: OrderedDict[int, StoredPage] = OrderedDict()
         self._headers: dict[int, Header] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkableLock()
         try:
             self._check_start()
             self.directory, self.end = self._find_directory()
@@ -149,7 +148,9 @@ class VlatReader:
         source = self._source
         at = end - TAIL_BYTES
         if at < len(START):
-            raise TruncatedError(f"{source.name}: end signature: found the end of the file")
+            raise TruncatedError(
+                f"{source.name}: end signature: found no room for it, expected {END_SIGNATURE!r}"
+            )
         tail = source.read_at(at, TAIL_BYTES, "end signature")
         if not tail.endswith(END_SIGNATURE):
             raise TruncatedError(
@@ -168,8 +169,8 @@ class VlatReader:
         for kind, place in self.directory.others:
             if is_critical(kind):
                 raise UnknownFeatureError(
-                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that this "
-                    "reader does not know and must: a later version may read it"
+                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that must "
+                    "be understood, expected one known here: a later version may read it"
                 )
 
     def _tails_before(self, end: int) -> Iterator[int]:
@@ -305,8 +306,7 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        if data[len(prefix) + length :] != record_checksum(number, payload):
-            raise self._fail(f"record {number}", "checksum does not match: the file was altered")
+        check_record(number, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:
@@ -344,7 +344,7 @@ class VlatReader:
         """Whether records have keys other than their numbers."""
         return len(self) > 0 and self._page(0).has_keys
 
-    @cached_property
+    @lazy_property
     def keys(self) -> tuple[str, ...] | None:
         """Keys in order; None where the numbers are the keys."""
         if not self.has_keys:
@@ -356,7 +356,7 @@ class VlatReader:
             found.extend(page.keys)
         return tuple(found)
 
-    @cached_property
+    @lazy_property
     def quality_codes(self) -> QualityCodes | None:
         """Codes of measured quality, (4, n), where any was stored; see `quality`."""
         pages = self._every_page()
@@ -371,19 +371,19 @@ class VlatReader:
             axis=1,
         )
 
-    @cached_property
+    @lazy_property
     def quality(self) -> tuple[Quality, ...] | None:
         """Measured quality of each record, where it was stored."""
         codes = self.quality_codes
         return None if codes is None else quality_rows(codes)
 
-    @cached_property
+    @lazy_property
     def lengths(self) -> NDArray[np.int64]:
         """Payload bytes of every record, (n,)."""
         pages = self._every_page()
         return np.concatenate([page.lengths for page in pages] or [np.zeros(0, np.int64)])
 
-    @cached_property
+    @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
         pages = self._every_page()
@@ -444,7 +444,7 @@ class VlatReader:
         if rows:
             yield last, np.array(rows, dtype=np.int64)
 
-    @cached_property
+    @lazy_property
     def _number_of_key(self) -> dict[str, int]:
         return numbers_of_keys(self.keys or (), self.name)
 
@@ -484,10 +484,10 @@ def check_start(start: bytes, name: str) -> None:
     """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
     if start[: len(SIGNATURE)] != SIGNATURE:
         if start and SIGNATURE.startswith(start):
-            raise TruncatedError(f"{name}: signature: found {len(start)} bytes of it")
+            raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
-        raise TruncatedError(f"{name}: version: found the end of the file")
+        raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")
     if start[-1] == 0:
         raise VersionError(
             f"{name}: format version: found 0, expected {VERSION}: written before the format was "

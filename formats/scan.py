@@ -28,7 +28,7 @@ from .sections import (
     section_size,
 )
 from .varint import MAX_BYTES, decode_varint
-from .vlat import START, TAIL_BYTES, pack_tail, record_checksum
+from .vlat import START, TAIL_BYTES, check_record, pack_tail
 
 READ_AT_ONCE = 1 << 20
 
@@ -147,8 +147,7 @@ def _payload(ahead: _Ahead, number: int) -> bytes:
         raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
     data = ahead.take(at + length + checksum_bytes(length), f"record {number}")
     payload = data[at : at + length]
-    if data[at + length :] != record_checksum(number, payload):
-        raise CorruptError(f"{place}: checksum does not match: the file was altered")
+    check_record(number, payload, data[at + length :], ahead.name)
     return payload
 
 

@@ -81,8 +81,12 @@ def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
 def check_section(data: bytes, place: str) -> None:
     """Raise CorruptError unless the checksum at the end of these bytes of a section holds."""
     found = int.from_bytes(data[-CHECKSUM_BYTES:], "little")
-    if zlib.crc32(data[len(MARKER) : -CHECKSUM_BYTES]) != found:
-        raise CorruptError(f"{place}: checksum does not match: the file was altered")
+    expected = zlib.crc32(data[len(MARKER) : -CHECKSUM_BYTES])
+    if found != expected:
+        raise CorruptError(
+            f"{place}: checksum does not match: found {found:08x}, expected {expected:08x}: the "
+            "file was altered"
+        )
 
 
 def read_section(

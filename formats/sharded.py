@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from .atomic import atomic_write
 from .columns import Column, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
+from .locks import lazy_property
 from .packed import check_keys
 from .page import QualityCodes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
@@ -201,7 +201,7 @@ class ShardedReader:
         """Whether records have keys other than their numbers."""
         return len(self) > 0 and self._shard(bisect_right(self._ends, 0)).has_keys
 
-    @cached_property
+    @lazy_property
     def keys(self) -> tuple[str, ...] | None:
         """Keys in order; None where the numbers are the keys."""
         if not self.has_keys:
@@ -213,7 +213,7 @@ class ShardedReader:
             found.extend(reader.keys or ())
         return tuple(found)
 
-    @cached_property
+    @lazy_property
     def quality_codes(self) -> QualityCodes | None:
         """As `VlatReader.quality_codes`."""
         parts = [(len(reader), reader.quality_codes) for reader in self._all()]
@@ -224,17 +224,17 @@ class ShardedReader:
             axis=1,
         )
 
-    @cached_property
+    @lazy_property
     def quality(self) -> tuple[Quality, ...] | None:
         """As `VlatReader.quality`."""
         return None if self.quality_codes is None else quality_rows(self.quality_codes)
 
-    @cached_property
+    @lazy_property
     def lengths(self) -> NDArray[np.int64]:
         """As `VlatReader.lengths`."""
         return np.concatenate([reader.lengths for reader in self._all()])
 
-    @cached_property
+    @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """As `VlatReader.fields`."""
         parts = [(len(reader), reader.fields) for reader in self._all()]
@@ -255,7 +255,7 @@ class ShardedReader:
         (which,) = {which for which, _ in places}
         return self._shard(which).columns_of([row for _, row in places])
 
-    @cached_property
+    @lazy_property
     def _number_of_key(self) -> dict[str, int]:
         return numbers_of_keys(self.keys or (), self.name)
 

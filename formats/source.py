@@ -8,12 +8,12 @@ from __future__ import annotations
 import io
 import os
 import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from .errors import InputFileError, MissingExtraError, OptionError, TruncatedError
+from .locks import ForkableLock
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16
@@ -138,7 +138,7 @@ class _Stream:
     """A seekable binary stream, one reader at a time; `close` leaves it open."""
 
     def __init__(self, name: str, stream: BinaryIO) -> None:
-        self._stream, self._lock = stream, threading.Lock()
+        self._stream, self._lock = stream, ForkableLock()
         try:
             self.size = self._stream.seek(0, os.SEEK_END)
         except OSError as error:
@@ -167,7 +167,7 @@ class _Remote:
             self.size = int(self._fs.info(self._path)["size"])
         except Exception as error:
             raise InputFileError(f"{url}: {_said(error)}") from error
-        self._lock = threading.Lock()
+        self._lock = ForkableLock()
         self._spans: list[tuple[int, bytes]] = []
         start, end = min(REMOTE_START_BYTES, self.size), max(0, self.size - REMOTE_END_BYTES)
         self.fetch([(0, self.size)] if end <= start else [(0, start), (end, self.size)])

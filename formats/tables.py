@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DecoderFileError
+from .locks import lazy_property
 
 PRECISION = 14
 TOTAL = 1 << PRECISION
@@ -75,18 +75,18 @@ class LatentTables:
         """K: the largest coefficient with a symbol of its own."""
         return (int(self.frequencies.shape[1]) - 2) // 2
 
-    @cached_property
+    @lazy_property
     def starts(self) -> NDArray[np.int64]:
         """First slot of every symbol of every row, (T, A)."""
         return starts_of(self.frequencies)
 
-    @cached_property
+    @lazy_property
     def symbol_of_slot(self) -> NDArray[np.uint16]:
         """The symbol that owns each of a row's 2^14 slots, (T, 2^14)."""
         symbols = np.arange(self.frequencies.shape[1], dtype=np.uint16)
         return np.stack([np.repeat(symbols, row) for row in self.frequencies])
 
-    @cached_property
+    @lazy_property
     def bits(self) -> NDArray[np.float64]:
         """Ideal length of every symbol of every row, (T, A); for the encoder's choices only."""
         return PRECISION - np.log2(self.frequencies.astype(np.float64))

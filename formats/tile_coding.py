@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import CorruptError
+from .locks import lazy_property
 from .packed import integer, number, sequence, short_number
 from .tables import TOTAL, integer_frequencies, starts_of
 from .value_range import FINE, FINE_BITS
@@ -97,7 +97,7 @@ class TileCoding:
         except (TypeError, ValueError, OverflowError) as error:
             raise CorruptError(f"tile coding in the header: {error}") from error
 
-    @cached_property
+    @lazy_property
     def step_table(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Step indices in rising order, their frequencies and starts."""
         index = np.array(sorted(self.step_frequencies), dtype=np.int64)

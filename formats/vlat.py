@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 
+from .errors import CorruptError
 from .page import LONG_CHECKSUM_BYTES, checksum_bytes
 from .varint import encode_varint
 
@@ -25,6 +26,16 @@ def record_checksum(number: int, payload: bytes) -> bytes:
     """
     total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
     return total.to_bytes(LONG_CHECKSUM_BYTES, "little")[: checksum_bytes(len(payload))]
+
+
+def check_record(number: int, payload: bytes, found: bytes, name: str) -> None:
+    """Raise CorruptError unless `found` is the checksum of this record of the archive `name`."""
+    expected = record_checksum(number, payload)
+    if found != expected:
+        raise CorruptError(
+            f"{name}: record {number}: checksum does not match: found {found[::-1].hex()}, "
+            f"expected {expected[::-1].hex()}: the file was altered"
+        )
 
 
 def pack_tail(directory_bytes: int) -> bytes:

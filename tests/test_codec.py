@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as npst
 import velcodec
 from velcodec.api import Coding, Description, encode
 from velcodec.codec import budget, rungs
-from velcodec.codec.cut import GROUP, ModelSet, cut_models
+from velcodec.codec.cut import GROUPS, ModelSet, cut_models
 from velcodec.codec.fitting import step_indices
 from velcodec.codec.render import POINTS_AT_ONCE, render_grid, render_points, render_tiles
 from velcodec.codec.rungs import sample_tiles
@@ -65,10 +65,10 @@ def test_one_base_step_means_one_error_in_m_s(tiny: Decoder) -> None:
 
 
 def test_tiles_are_fitted_in_groups_of_one_shape_and_fixed_size() -> None:
-    models = [*layered(GROUP + 6, 10, 12), layered(1, 7, 9)[0], np.full((10, 12), 3.0)]
+    models = [*layered(GROUPS["cpu"] + 6, 10, 12), layered(1, 7, 9)[0], np.full((10, 12), 3.0)]
     cut = cut_models(ModelSet(models, "m/s"), np.arange(len(models)), 70, 4.0)
     groups = cut.groups()
-    assert [len(group) for group in groups] == [GROUP, 6, 1]
+    assert [len(group) for group in groups] == [GROUPS["cpu"], 6, 1]
     assert len(models) - 1 not in np.concatenate(groups)  # a constant tile needs no fit
 
 

@@ -22,6 +22,7 @@ from velcodec.formats.columns import column_figures
 from velcodec.formats.errors import (
     CorruptError,
     KeyNotFoundError,
+    MissingDecoderError,
     ModelNumberError,
     OptionError,
 )
@@ -454,9 +455,12 @@ class Archive:
 
         place = header.decoder_hash, str(pick_device(device))
         if place not in self._decoders:
-            self._decoders[place] = decoder_for(
-                header, self._wanted, self._reader.embedded_decoders, place[1]
-            )
+            try:
+                self._decoders[place] = decoder_for(
+                    header, self._wanted, self._reader.embedded_decoders, place[1]
+                )
+            except MissingDecoderError as error:
+                raise MissingDecoderError(f"{self._reader.name}: {error}") from error
         return self._decoders[place]
 
     def _tables(self, header: Header) -> LatentTables:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -37,6 +36,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.files import Form, Models, Part
 from velcodec.formats.header import Header
 from velcodec.formats.journal import Journal, open_part, part_of, read_journal
+from velcodec.formats.locks import lazy_property
 from velcodec.formats.npy import ModelArray
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sections import PLAN, SUMMARY
@@ -160,7 +160,7 @@ class Job:
             fields.setdefault(FILE_FIELD, part.file)
         return keys, fields
 
-    @cached_property
+    @lazy_property
     def _has_own_keys(self) -> bool:
         """Whether models are called as their files say; all of them must say it."""
         parts = self.models.parts
@@ -174,7 +174,7 @@ class Job:
             for part in self.models.parts:
                 yield part.place, part.form.keys or ()
 
-    @cached_property
+    @lazy_property
     def _firsts(self) -> dict[int, int]:
         """Number of each part's first model, by the part's identity."""
         ends = accumulate(len(part) for part in self.models.parts)

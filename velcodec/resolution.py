@@ -24,7 +24,7 @@ def check_resolution(
         raise ResolutionError(f"resolution: expected N or (nz, nx), found {res!r}")
     nz, nx = (int(n) for n in pair)
     if nz < 1 or nx < 1:
-        raise ResolutionError(f"resolution {nz}x{nx}: expected at least 1 sample per axis")
+        raise ResolutionError(f"resolution: found {nz}x{nx}, expected at least 1 sample per axis")
     cells = nz * nx * models
     if cells > LARGE_CELLS and not allow_large:
         raise ResolutionError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from velcodec.codec.values import unit_scale
 from velcodec.formats.errors import (
+    ContextNetworkError,
     CorruptError,
     DecoderFileError,
     MixedShapesError,
@@ -186,7 +187,7 @@ def _samples(
     dtype = np.dtype(layout.dtype)
     try:
         return decode_exact(record.exact, header.exact, shape, dtype, rendering)
-    except (CorruptError, UnknownFeatureError) as error:
+    except (ContextNetworkError, CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{place}: {error}") from error
 
 

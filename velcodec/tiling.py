@@ -11,13 +11,13 @@ It knows where tiles lie and how much each counts; never what is in them, and no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.coordinates import Float64
+from velcodec.formats.locks import lazy_property
 
 Int64 = NDArray[np.int64]
 
@@ -64,7 +64,7 @@ class Axis:
         if not one and not (tiles >= 2 and 1 <= size < n and tiles * size >= n >= tiles):
             raise ValueError(f"{tiles} tiles of {size} samples do not cover an axis of {n}")
 
-    @cached_property
+    @lazy_property
     def offsets(self) -> Int64:
         """First sample of each tile, shape (tiles,)."""
         if self.tiles == 1:
@@ -73,12 +73,12 @@ class Axis:
         gaps = self.tiles - 1
         return (2 * k * (self.samples - self.size) + gaps) // (2 * gaps)
 
-    @cached_property
+    @lazy_property
     def _cuts(self) -> Float64:
         """Centres of the overlaps, in cells, shape (tiles - 1,)."""
         return (self.offsets[1:] + self.offsets[:-1] + self.size) / 2.0
 
-    @cached_property
+    @lazy_property
     def _ramp(self) -> float:
         """Width of the ramps in cells: within each overlap, and no two ramps meet."""
         if self.tiles == 1:

@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from itertools import accumulate
 from math import isfinite, prod
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
 from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
+from ..locks import lazy_property
 from ..npy import ORDERS, check_dtype, check_option, check_shape
 
 
@@ -256,7 +256,7 @@ class Models:
     def __len__(self) -> int:
         return self._ends[-1] if self.parts else 0
 
-    @cached_property
+    @lazy_property
     def _ends(self) -> list[int]:
         return list(accumulate(len(part) for part in self.parts))
 

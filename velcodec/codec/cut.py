@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.codec.values import inner_range, to_m_s
 from velcodec.coordinates import Float64
+from velcodec.formats.locks import lazy_property
 from velcodec.formats.tile_stream import inward_range
 from velcodec.tiling import Int64, Tiling, plan
 
-GROUP = 64
-"""Tiles fitted together. It is fixed, so that a result does not depend on the memory there is."""
+GROUPS = {"cpu": 8, "cuda": 64}
+"""Tiles fitted together on each kind of device: fixed, so that a result depends on neither the
+memory nor the threads that there are. On a CPU so few fill the caches, and leave groups to every
+thread.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ class Cut:
     def __len__(self) -> int:
         return len(self.low)
 
-    @cached_property
+    @lazy_property
     def first(self) -> Int64:
         """Number of each member's first tile, then the number of tiles; (members + 1,)."""
         counts = [tiling.tiles for tiling in self.tilings]
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
-    @cached_property
+    @lazy_property
     def owner(self) -> Int64:
         """Position among the members of each tile's model, shape (tiles,)."""
         return np.repeat(np.arange(len(self.members)), np.diff(self.first))
@@ -66,8 +69,9 @@ class Cut:
         """The tiles of the member at `position`."""
         return slice(int(self.first[position]), int(self.first[position + 1]))
 
-    def groups(self, tiles: Int64 | None = None) -> list[Int64]:
-        """Varied tiles (of `tiles`, default all) in groups of one shape, at most GROUP together."""
+    def groups(self, tiles: Int64 | None = None, device: str = "cpu") -> list[Int64]:
+        """Varied tiles (of `tiles`, default all) in groups of one shape, of the device's size."""
+        size = GROUPS[device]
         chosen = np.arange(len(self)) if tiles is None else tiles
         chosen = chosen[self.high[chosen] > self.low[chosen]]
         shapes: dict[tuple[int, int], list[int]] = {}
@@ -75,9 +79,9 @@ class Cut:
             shape = self.tilings[self.owner[tile]].tile_shape
             shapes.setdefault(shape, []).append(int(tile))
         return [
-            np.array(numbers[i : i + GROUP], dtype=np.int64)
+            np.array(numbers[i : i + size], dtype=np.int64)
             for numbers in shapes.values()
-            for i in range(0, len(numbers), GROUP)
+            for i in range(0, len(numbers), size)
         ]
 
     def shape_of(self, tile: int) -> tuple[int, int]:

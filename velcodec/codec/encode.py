@@ -2,9 +2,7 @@
 
 `encode_group` keeps a promise: it fits, quantises, codes, packs, reads everything back and measures
 it. Groups are independent of each other, so that an archive can be written as it grows.
-The same models, options, decoder, device and number of threads give the same bytes; another number
-of threads may round a latent's last bits otherwise, and so choose another coefficient here and
-there.
+The same models, options, decoder and device give the same bytes, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from velcodec.codec.measure import Measured, measure
 from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
 from velcodec.codec.target import encode_to_target
+from velcodec.codec.threads import repeatable
 from velcodec.codec.write import Contents, Packed, archive_bytes, pack
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.quality import Quality
@@ -143,6 +142,7 @@ class Group:
     summary: Summary
 
 
+@repeatable()
 def encode_group(
     fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise, saved: int = 0
 ) -> Group:

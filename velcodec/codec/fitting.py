@@ -15,6 +15,7 @@ from torch import Tensor
 
 from velcodec.codec.cut import Cut
 from velcodec.codec.render import render_tiles, tile_values
+from velcodec.codec.threads import spread
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
@@ -38,6 +39,11 @@ class Fitter:
     method: Method = "lm"
     on_progress: Progress = no_progress
     options: LMOptions | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.decoder.device
 
     @property
     def base_step(self) -> int:
@@ -101,12 +107,13 @@ class Fitted:
     def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
         """Fit those of `tiles` (default all) that are not known yet, for about step `base`."""
         chosen = np.arange(len(self.cut)) if tiles is None else tiles
-        groups = self.cut.groups(chosen[~self.known[chosen]])
+        groups = self.cut.groups(chosen[~self.known[chosen]], fitter.device.type)
         total, done = sum(len(g) for g in groups), 0
         start = np.full(len(self.cut), fitter.base_step if base is None else base)
         steps = fitter.decoder.steps
         index = step_indices(steps, start, self.cut.low, self.cut.high)
-        for group in groups:
+
+        def fit_group(group: Int64) -> tuple[Tensor, Float64]:
             target, points, grid = _targets(fitter, self.cut, group)
             wanted = torch.as_tensor(index[group], device=target.device)
             latents = fit_latents(
@@ -119,8 +126,11 @@ class Fitted:
                 precision=fitter.decoder.prior_weight(wanted),
                 options=fitter.options,
             )
+            return latents, _strangeness(fitter, latents, target, points)
+
+        for group, (latents, strangeness) in spread(fit_group, groups, fitter.device):
             self.latents[torch.as_tensor(group)] = latents.to(self.latents)
-            self.strangeness[group] = _strangeness(fitter, latents, target, points)
+            self.strangeness[group] = strangeness
             self.known[group] = True
             done += len(group)
             fitter.on_progress(done, total, "fit")
@@ -171,9 +181,10 @@ def quantise_tiles(
     size = decoder.latent_size
     coefficients = np.zeros((len(cut), size), dtype=np.int32)
     error, bits = np.zeros(len(cut)), np.zeros(len(cut))
-    groups = cut.groups(chosen)
+    groups = cut.groups(chosen, fitter.device.type)
     total, done = sum(len(g) for g in groups), 0
-    for group in groups:
+
+    def quantise_group(group: Int64) -> tuple[NDArray[np.int32], Float64, Float64]:
         target, points, _ = _targets(fitter, cut, group)
         index = torch.as_tensor(step[group], device=target.device)
         latents = fitted.latents[torch.as_tensor(group)].to(target)
@@ -181,17 +192,12 @@ def quantise_tiles(
             integers = round_alone(decoder, latents, index)
         else:
             integers = quantise(decoder, latents, target, points, index, passes=passes)
-        values = tile_values(
-            decoder,
-            render_tiles(
-                dequantise(decoder, integers, index), cut.low[group], cut.high[group], decoder
-            ),
-            points,
-        )
-        exact = cut.values(group).reshape(len(group), -1)
-        coefficients[group] = integers.cpu().numpy()
-        error[group] = np.square(values.cpu().numpy() - exact).mean(axis=1)
-        bits[group] = tile_bits(coefficients[group], step[group], tables_of(decoder))
+        missed = _group_error(decoder, cut, group, dequantise(decoder, integers, index), points)
+        own: NDArray[np.int32] = integers.cpu().numpy()
+        return own, missed, tile_bits(own, step[group], tables_of(decoder))
+
+    for group, found in spread(quantise_group, groups, fitter.device):
+        coefficients[group], error[group], bits[group] = found
         done += len(group)
         fitter.on_progress(done, total, "quantise")
     return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])
@@ -201,15 +207,27 @@ def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
     """Mean squared error (m/s)^2 of `tiles` with latents not quantised: what no step can beat."""
     cut, decoder = fitted.cut, fitter.decoder
     error = np.zeros(len(cut))
-    for group in cut.groups(tiles):
-        like = next(decoder.parameters())
+    like = next(decoder.parameters())
+
+    def error_of(group: Int64) -> Float64:
         points = _points(like, cut.shape_of(int(group[0])))
         latents = fitted.latents[torch.as_tensor(group)]
-        ready = render_tiles(latents, cut.low[group], cut.high[group], decoder)
-        values = tile_values(decoder, ready, points).cpu().numpy()
-        exact = cut.values(group).reshape(len(group), -1)
-        error[group] = np.square(values - exact).mean(axis=1)
+        return _group_error(decoder, cut, group, latents, points)
+
+    for group, found in spread(error_of, cut.groups(tiles, like.device.type), like.device):
+        error[group] = found
     return error[tiles]
+
+
+def _group_error(
+    decoder: Decoder, cut: Cut, group: Int64, latents: Tensor, points: Tensor
+) -> Float64:
+    """Mean squared error (m/s)^2 of each tile of a group, rendered from `latents`."""
+    ready = render_tiles(latents, cut.low[group], cut.high[group], decoder)
+    values = tile_values(decoder, ready, points).cpu().numpy()
+    exact = cut.values(group).reshape(len(group), -1)
+    found: Float64 = np.square(values - exact).mean(axis=1)
+    return found
 
 
 def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:

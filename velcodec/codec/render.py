@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from velcodec.codec import threads  # noqa: F401  # a forked process must render on one thread
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
 from velcodec.tiling import Int64, Tiling

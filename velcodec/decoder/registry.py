@@ -158,8 +158,9 @@ def _missing(wanted: str | bytes | None, name: str = "") -> str:
         if len(wanted) < MIN_HASH_DIGITS and _HEX.fullmatch(wanted):
             what += f" (the beginning of a hash needs {MIN_HASH_DIGITS} digits or more)"
     return (
-        f"{what} not found in {user_folder()} or {shipped_folder()}; get its file from whoever "
-        f"made the archive and run `velcodec decoder add FILE`, or name the file with --decoder"
+        f"{what} not found, expected it in {user_folder()} or {shipped_folder()}; get its file "
+        "from whoever made the archive and run `velcodec decoder add FILE`, or name the file with "
+        "--decoder"
     )
 
 
