@@ -21,7 +21,7 @@ from velcodec.codec.cut import GROUPS, ModelSet, cut_models
 from velcodec.codec.fitting import step_indices
 from velcodec.codec.render import POINTS_AT_ONCE, render_grid, render_points, render_tiles
 from velcodec.codec.rungs import sample_tiles
-from velcodec.codec.tones import toned, without_specks
+from velcodec.codec.tones import recentred, smoothed, toned
 from velcodec.codec.values import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import MissingDecoderError
@@ -173,14 +173,20 @@ def test_toned_samples_stay_within_reach_and_are_no_new_values(codes: Any, reach
     assert set(np.unique(found)) <= set(np.unique(codes))
 
 
-def test_specks_take_the_nearer_value_above_or_below() -> None:
+def test_specks_take_a_value_around_them_and_thin_layers_stay() -> None:
     codes = np.full((6, 7), 100)
     codes[3:] = 200
     codes[1, 2], codes[4, 5] = 130, 900
     thin = codes.copy()
-    thin[2] = 190
+    thin[2] = 300
     for model in (codes, thin):
-        found = without_specks(model, 50)
+        found = smoothed(model, model, 400.0)
         assert found[1, 2] == 100
         assert found[4, 5] == 900  # too far off
-        assert (found != model).sum() == 1  # thin layers stay
+        assert (found != model).sum() == 1
+
+
+def test_recentred_values_are_the_means_of_their_samples() -> None:
+    codes = np.array([[10, 12, 50], [14, 52, 54]])
+    found = recentred(codes, toned(codes, 4))
+    assert np.array_equal(found, [[12, 12, 52], [12, 52, 52]])

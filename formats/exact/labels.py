@@ -76,6 +76,11 @@ miss."""
 CARE_RATE = 5
 """The guide's distance from the samples is forgotten with a rate of 2^-CARE_RATE."""
 
+AHEAD, FADE, MOST_AHEAD = 3, 0.5, 4.0
+"""Samples ahead whose errors count in an encoder's choice, how their share falls from one to the
+next, and the bits that one of them counts for at most.
+"""
+
 RANKS = 24
 """Classes of how long ago a known label was used; class r holds 2^r ranks."""
 
@@ -101,13 +106,13 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
     class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64, guide: Int64,
-    mixture: Mixture, coder: Coder, faithful: bool, trace: Int64,
+    mixture: Mixture, coder: Coder, original: Int64, price: float, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
 
     An encoder takes of what `allowed` (nx, nz, 3) lets it (least, preferred, greatest value) what
-    seems cheapest; new values are the preferred ones where it is `faithful`. Returns 0, or
-    -1 - (place) where the labels run out.
+    seems cheapest. With a `price` that counts the squared error against `original` (nx, nz), and
+    new values are the preferred ones. Returns 0, or -1 - (place) where the labels run out.
     `trace` (samples, TRACED), if not empty, gets features, possible classes and class; features,
     guesses and room of a new value, and the value.
     """
@@ -158,14 +163,15 @@ def _code_samples(
             if not decoding:
                 least, preferred, greatest = allowed[x, z]
                 found, label, rank, cost = _choose_known(
-                    allowed[x, z], frequencies, candidates, labels, values, recent
-                )
+                    allowed[x, z], frequencies, candidates, labels, values, recent,
+                    original, x, z, price,
+                )  # fmt: skip
                 for kind in (BETWEEN, GREATER, LESS):
                     if frequencies[kind] == 0 or -np.log2(frequencies[kind]) >= cost:
                         continue
                     base, size = _room(kind, low, high, span)
                     first, end = max(least, base), min(greatest, base + size - 1)
-                    if faithful:
+                    if price > 0:
                         first, end = max(first, preferred), min(end, preferred)
                     if first > end:
                         continue
@@ -186,7 +192,7 @@ def _code_samples(
                             kind - BETWEEN, bound, base, size, shift, value_maps, powers, mixture
                         )
                         own, bits = cheapest(first, own, end, shift, mixture, powers)
-                    bits -= np.log2(frequencies[kind])
+                    bits += _regret(own, original, x, z, price) - np.log2(frequencies[kind])
                     if bits < cost:
                         found, value, cost = kind, own, bits
             found = code_among(found, frequencies, coder)
@@ -299,10 +305,11 @@ def _fill_candidates(
 @njit(cache=True)
 def _choose_known(
     allowed: Int64, frequencies: Int64, candidates: Int64, labels: int, values: Int64,
-    recent: Int64,
+    recent: Int64, original: Int64, x: int, z: int, price: float,
 ) -> tuple[int, int, int, float]:  # fmt: skip
-    """The class that codes an allowed value in the fewest bits, but for new ones; its label and
-    rank, and its bits, 16 less. NONE where there is none.
+    """The class that codes an allowed value of sample (x, z) in the fewest bits, errors among them
+    at their `price`, but for new ones; its label and rank, and its bits, 16 less. NONE where there
+    is none.
     """
     least, greatest = allowed[LEAST], allowed[GREATEST]
     best, label, rank = NONE, NONE, 0
@@ -310,7 +317,7 @@ def _choose_known(
     for found in (ABOVE, AFTER, LEFT):
         other = candidates[found]
         if frequencies[found] > 0 and least <= values[other] <= greatest:
-            bits = -np.log2(frequencies[found])
+            bits = _regret(values[other], original, x, z, price) - np.log2(frequencies[found])
             if bits < cost:
                 best, label, cost = found, other, bits
     if frequencies[KNOWN] == 0 or 1.0 - np.log2(frequencies[KNOWN]) >= cost:
@@ -322,11 +329,35 @@ def _choose_known(
             continue
         if least <= values[other] <= greatest:
             bits = 1.0 + 2.0 * np.log2(behind + 1.0) - np.log2(frequencies[KNOWN])
+            if bits >= cost:
+                break
+            bits += _regret(values[other], original, x, z, price)
             if bits < cost:
                 best, label, rank, cost = KNOWN, other, behind, bits
-            break
+            if price == 0:
+                break
         behind += 1
     return best, label, rank, cost
+
+
+@njit(cache=True)
+def _regret(value: int, original: Int64, x: int, z: int, price: float) -> float:
+    """What the error of a value at (x, z) costs: the bits of its square at `price`. So do, fading,
+    the errors of the samples below and to the right, which are likely to take the same value, but
+    no more than another value would cost there.
+    """
+    if price == 0:
+        return 0.0
+    width, height = original.shape
+    bits = price * (value - original[x, z]) ** 2
+    share = FADE
+    for k in range(1, AHEAD + 1):
+        if z + k < height:
+            bits += share * min(price * (value - original[x, z + k]) ** 2, MOST_AHEAD)
+        if x + k < width:
+            bits += share * min(price * (value - original[x + k, z]) ** 2, MOST_AHEAD)
+        share *= FADE
+    return bits
 
 
 @njit(cache=True)
@@ -362,14 +393,15 @@ def _use(label: int, labels: int, recent: Int64) -> None:
 
 def encode_labels(
     allowed: Int64, span: int, bound: int, network: Network, guide: Int64 | None = None,
-    trace: Int64 | None = None, faithful: bool = False,
+    trace: Int64 | None = None, original: Int64 | None = None, price: float = 0.0,
 ) -> tuple[bytes, Int64] | None:  # fmt: skip
     """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
     `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
     more than MAX_LABELS values.
 
-    `guide` (nz, nx) is a rendering in the same integers that a reader has too. Where `faithful`,
-    for errors that count in the mean, new values are the preferred ones, not any that are allowed.
+    `guide` (nz, nx) is a rendering in the same integers that a reader has too. Where errors count
+    in the mean, `price` is what the square of one against `original` (nz, nx) is worth in bits, and
+    new values are the preferred ones, not any that are allowed.
     `trace` (samples, TRACED) gets what the network saw and what came, to learn from.
     """
     height, width = allowed.shape[:2]
@@ -380,7 +412,8 @@ def encode_labels(
     learned = np.zeros((0, 0), dtype=np.int64) if trace is None else trace
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, faithful, learned,
+        powers_of_two(), by_columns(guide), new_mixture(), coder, by_columns(original), price,
+        learned,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
@@ -395,7 +428,8 @@ def decode_labels(
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, False, nothing[..., 0],
+        powers_of_two(), by_columns(guide), new_mixture(), coder, by_columns(None), 0.0,
+        nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

@@ -136,10 +136,13 @@ def encode_exact(
 
 
 def encode_as_labels(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None, faithful: bool = False
-) -> Made | None:
+    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None,
+    original: Int64 | None = None, price: float = 0.0,
+) -> Made | None:  # fmt: skip
     """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples.
-    `faithful` where errors count in the mean.
+
+    Where errors count in the mean, `price` is what the square of one against `original` (nz, nx) is
+    worth in bits.
     """
     from .labels import encode_labels
     from .network import network_of
@@ -149,7 +152,9 @@ def encode_as_labels(
         return None
     domain = coding.domains[number]
     network = network_of(coding.network if guide is None else coding.guided)
-    labels = encode_labels(allowed, domain.span, domain.bound, network, guide, faithful=faithful)
+    labels = encode_labels(
+        allowed, domain.span, domain.bound, network, guide, original=original, price=price
+    )
     if labels is None:
         return None
     return Made(ExactStream(number, LABELS, labels[0], guide is not None), labels[1])

@@ -127,7 +127,7 @@ def test_new_values_are_the_preferred_ones_where_errors_count_in_the_mean(
 ) -> None:
     codes = layers() + np.random.default_rng(1).integers(-5, 6, layers().shape)
     loose = np.stack([np.maximum(codes - 10, 0), codes, codes + 10], -1)
-    coded = encode_labels(loose, SPAN, 2, network, faithful=True)
+    coded = encode_labels(loose, SPAN, 2, network, original=codes, price=0.01)
     assert coded is not None
     found = decode_labels(coded[0], codes.shape, SPAN, 2, network)
     assert np.array_equal(found, coded[1])
@@ -135,6 +135,21 @@ def test_new_values_are_the_preferred_ones_where_errors_count_in_the_mean(
     # Each value in the image stands first, in the order of coding, where it is the preferred one.
     _, first = np.unique(found.T, return_index=True)
     assert np.array_equal(found.T.ravel()[first], codes.T.ravel()[first])
+
+
+def test_dearer_errors_take_more_bytes_and_are_smaller(network: Network) -> None:
+    codes = layers() + np.random.default_rng(1).integers(-9, 10, layers().shape)
+    loose = np.stack([np.maximum(codes - 40, 0), codes, codes + 40], -1)
+    sizes, errors = [], []
+    for price in (0.001, 0.01, 0.1, 10.0):
+        coded = encode_labels(loose, SPAN, 2, network, original=codes, price=price)
+        assert coded is not None
+        assert np.array_equal(decode_labels(coded[0], codes.shape, SPAN, 2, network), coded[1])
+        sizes.append(len(coded[0]))
+        errors.append(float(np.square(coded[1] - codes).mean()))
+    assert sizes == sorted(sizes)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1
 
 
 def test_more_values_than_labels_are_left_to_numbers(network: Network) -> None:

@@ -56,6 +56,17 @@ ERRORS_M_S = (280.0, 170.0, 100.0, 60.0, 35.0, 20.0, 12.0, 6.0, 3.0, 0.0)
 REACH = 2.5
 """Samples are tried where they may take so many times what a model has on average."""
 
+FEW_MODELS, GAP_TRIALS, FILLED = 8, 6, 0.98
+"""Of so few models the samples are coded at errors in between, so many times, until so much of the
+budget is spent: more models fill it by their differences.
+"""
+
+FURTHER = 1.5
+"""How many times greater an error is tried where samples of all others take too much."""
+
+COARSE_TILE = 280
+"""Samples of a model of many tiles are also coded beside latents of tiles of this size."""
+
 SPEND_TRIALS = 3
 ATTEMPTS = 16
 CLOSE_ENOUGH = 0.998
@@ -87,6 +98,8 @@ class Spending:
         self.members = np.arange(len(source))
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.options = _Options(len(source))
+        self.coded: list[dict[float, CodedModel]] = [{} for _ in self.members]
+        self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
         self.finest = self.middle + STEPS_AROUND[-1]
@@ -124,7 +137,29 @@ class Spending:
             if not self._polish(chosen):
                 break
             chosen = self.options.fill(budget, self.size)
+        return self._close_gaps(chosen, budget)
+
+    def _close_gaps(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
+        """A choice that leaves less of the budget, by samples of errors in between."""
+        if self.samples is None or len(self.source) > FEW_MODELS:
+            return chosen
+        for _ in range(GAP_TRIALS):
+            spare = 8.0 * (budget - self.size(chosen))
+            if spare <= (1.0 - FILLED) * 8.0 * budget:
+                break
+            for i, model in enumerate(chosen):
+                self._offer_between(i, model.bits + spare)
+            chosen = self.options.fill(budget, self.size)
         return chosen
+
+    def _offer_between(self, i: int, bits: float) -> None:
+        """Samples of model i, of an error between those of more than `bits` and those of fewer."""
+        dear = [error for error, model in self.coded[i].items() if model.bits > bits]
+        cheap = [error for error in self.coded[i] if error not in dear]
+        if dear:
+            least = max(dear)
+            error = (least * min(cheap)) ** 0.5 if cheap else least * FURTHER
+            self._offer_samples_of(i, [error])
 
     def _offer(self, base: int) -> None:
         bases = np.full(len(self.source), base)
@@ -161,11 +196,36 @@ class Spending:
             return
         if self.coarsest > 0:
             self._offer(0)
+        self._fit_coarse([i for i in bounds if self.fitted.cut.tilings[i].tiles > 1])
         for i, within in bounds.items():
-            latents = sorted(self.options.of[i], key=lambda model: model.bits)
-            for latent in latents[:: max(1, len(latents) // 2)][:2]:
-                self.options.of[i] += self.samples.beside(i, latent, within)
+            self._offer_samples_of(i, within)
             self.fitter.on_progress(i + 1, len(self.source), "samples")
+
+    def _fit_coarse(self, members: list[int]) -> None:
+        """Latents of few large tiles at the coarsest step, for these models."""
+        if members:
+            cut = cut_models(self.source, np.array(members), COARSE_TILE, self.range_step)
+            fitted = Fitted.empty(self.fitter, cut)
+            bases = np.zeros(len(members), dtype=np.int64)
+            coarse = code_members(self.fitter, fitted, np.arange(len(members)), bases, passes=0)
+            self.coarse = dict(zip(members, coarse, strict=True))
+
+    def _offer_samples_of(self, i: int, errors: Sequence[float]) -> None:
+        """Samples of model i of these errors, beside latents of few bits."""
+        assert self.samples is not None
+        if i in self.coarse:
+            latents = [self.coarse[i]]
+        else:
+            plain = [model for model in self.options.of[i] if model.exact is None]
+            plain.sort(key=lambda model: model.bits)
+            latents = plain[:: max(1, len(plain) // 2)][:2]
+        for latent in latents:
+            found = self.samples.beside(i, latent, errors)
+            self.options.of[i] += found
+            for error, model in zip(errors, found, strict=True):
+                known = self.coded[i].get(error)
+                if known is None or model.bits < known.bits:
+                    self.coded[i][error] = model
 
 
 class Samples(Protocol):
