@@ -20,14 +20,21 @@ from .sources import Source, named, readable, short_name
 @click.option(
     "--models-per-shard",
     type=click.IntRange(min=1),
-    default=5000,
-    show_default=True,
     metavar="N",
-    help="Models of each shard; the last one has what is left.",
+    help="Models of each shard; the last one has what is left.  [default: 5000]",
+)
+@click.option(
+    "--shards",
+    "parts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many shards, of nearly as many models each.",
 )
 @options.as_json
-def split(source: Source, target: Path, models_per_shard: int, as_json: bool) -> None:
-    """Split IN.VLAT into archives of N models in a new FOLDER, which opens as one.
+def split(
+    source: Source, target: Path, models_per_shard: int | None, parts: int | None, as_json: bool
+) -> None:
+    """Split IN.VLAT into archives in a new FOLDER, which opens as one.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded.
     `velcodec cat FOLDER OUT.VLAT` is the way back.
@@ -35,13 +42,18 @@ def split(source: Source, target: Path, models_per_shard: int, as_json: bool) ->
     \b
     Example:
       velcodec split models.vlat shards/ --models-per-shard 10000
+      velcodec split models.vlat four/ --shards 4
     """
     import velcodec
 
     started = time.perf_counter()
     with about(named(source), target), progress(short_name(source)) as update:
         shards = velcodec.split(
-            readable(source), target, models_per_shard=models_per_shard, on_progress=update
+            readable(source),
+            target,
+            models_per_shard=models_per_shard,
+            shards=parts,
+            on_progress=update,
         )
     seconds = time.perf_counter() - started
     models, size = sum(one.models for one in shards), sum(one.bytes for one in shards)

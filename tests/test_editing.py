@@ -259,9 +259,27 @@ def test_a_folder_that_holds_anything_is_not_replaced(first: bytes, tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == ["own.txt"]
 
 
-def test_shards_of_no_model_are_refused(first: bytes, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="models per shard: found 0"):
-        velcodec.split(first, tmp_path / "s", models_per_shard=0)
+def test_the_number_of_shards_can_be_said(first: bytes, tmp_path: Path) -> None:
+    shards = velcodec.split(first, tmp_path / "s", shards=5)
+    assert [shard.models for shard in shards] == [2, 2, 3, 2, 3]
+    assert all_said(tmp_path / "s") == all_said(first)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"models_per_shard": 0}, "models per shard: found 0"),
+        ({"shards": 0}, "shards: found 0"),
+        ({"shards": 13}, "expected 1 to 12"),
+        ({"shards": 2, "models_per_shard": 6}, "found both"),
+    ],
+)
+def test_shards_that_cannot_be_are_refused(
+    first: bytes, tmp_path: Path, sizes: dict[str, int], said: str
+) -> None:
+    with pytest.raises(OptionError, match=said):
+        velcodec.split(first, tmp_path / "s", **sizes)
+    assert list(tmp_path.iterdir()) == []
 
 
 # What goes with the models

@@ -14,6 +14,7 @@ from velcodec.decoder import Decoder
 from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsError
 from velcodec.formats.files import FORMATS, Ground, open_models
 from velcodec.jobs import Job, compress_job
+from velcodec.originals import open_originals
 from velcodec.restoring import Restoring, restore_file, restore_folder
 
 EXACT = Coding(lossless=True, decoder="tiny")
@@ -130,6 +131,22 @@ def test_files_of_different_shapes_come_back_as_a_folder_alone(tmp_path: Path) -
     assert restore_folder(archive, tmp_path / "out") == 2
     for name in ("a.npy", "b.npy"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_models_of_one_shape_come_back_from_an_archive_that_knew_others(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    models = layered(3, 9, 14)
+    np.save(folder / "a.npy", models)
+    np.save(folder / "b.npy", layered(1, 12, 8)[0])
+    with archive_of(folder, tmp_path) as both:
+        velcodec.subset(both, tmp_path / "one.vlat", slice(0, 3))
+    with velcodec.open(tmp_path / "one.vlat") as archive:
+        assert len(archive.layouts) == 2
+        assert restore_file(archive, tmp_path / "out.npy") == (3, 9, 14)
+        originals = open_originals(archive, tmp_path / "out.npy")
+        assert np.array_equal([model for model, _ in originals.read(range(3))], models)
+    assert np.array_equal(np.load(tmp_path / "out.npy"), models)
 
 
 def test_files_of_two_folders_that_have_one_name_are_told(openfwi: Path, tmp_path: Path) -> None:

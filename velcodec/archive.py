@@ -41,6 +41,7 @@ from velcodec.stored import (
     read_models,
     read_record,
     stored_as,
+    stored_layout,
     tables_of,
 )
 
@@ -179,10 +180,7 @@ class Archive:
     def layout(self, which: Number = 0) -> Layout:
         """Shape, axes, dtype, units, spacing and origin of a model."""
         number = self.index(which)
-        layouts = self._reader.header_of(number).layouts
-        lay = layouts[0]
-        if len(layouts) > 1:
-            lay = layouts[read_record(self._reader, number)[1].layout]
+        lay = stored_layout(self._reader, number)
         own = self._reader.fields_of([number])[0]
         moved: dict[str, Any] = {}
         for name in GROUND_FIELDS:
@@ -203,8 +201,16 @@ class Archive:
 
     @property
     def layouts(self) -> Sequence[Layout]:
-        """Every layout that models may have."""
+        """Every layout that models may have: a copy of some models may name more than they have."""
         return tuple(dict.fromkeys(lay for head in self._reader.headers() for lay in head.layouts))
+
+    @property
+    def layouts_in_use(self) -> Sequence[Layout]:
+        """Those of `layouts` that some model has; where there are several, records are read."""
+        known = self.layouts
+        if len(known) < 2:
+            return known
+        return tuple(dict.fromkeys(stored_layout(self._reader, n) for n in range(len(self))))
 
     def _has_layouts(self, numbers: Sequence[int]) -> bool:
         """Whether these models may have several; only their own headers are read."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -116,33 +117,49 @@ def split(
     source: Source | Archive,
     target: str | Path,
     *,
-    models_per_shard: int = MODELS_PER_SHARD,
+    models_per_shard: int | None = None,
+    shards: int | None = None,
     on_progress: Progress = no_progress,
 ) -> tuple[Shard, ...]:
     """Make a folder of shards of an archive; it appears whole or not at all.
 
-    Each shard is an archive by itself, with the decoders that are embedded and that it needs; the
-    folder opens as one. `cat` is the way back. Raises OptionError, OutputExistsError for a folder
-    that holds anything, OutputPathError, and what `velcodec.open` raises.
+    They are of `models_per_shard` models each (5000 unless given), the last one of what is left, or
+    as many as `shards` says, of nearly as many models each. Each shard is an archive by itself,
+    with the decoders that are embedded; the folder opens as one. `cat` is the way back. Raises
+    OptionError, OutputExistsError for a folder that holds anything, OutputPathError, and what
+    `velcodec.open` raises.
     """
-    if models_per_shard < 1:
-        raise OptionError(f"models per shard: found {models_per_shard}, expected 1 or more")
-    shards: list[Shard] = []
+    made: list[Shard] = []
     with _opened(source) as archive, atomic_folder(Path(target)) as folder:
         reader, count = archive.reader, len(archive)
         if not count:
             raise OptionError(f"{reader.name}: models: found none, expected some")
         told = _Told(on_progress, count)
-        for number, first in enumerate(range(0, count, models_per_shard)):
-            numbers = range(first, min(first + models_per_shard, count))
+        for number, numbers in enumerate(_shares(count, models_per_shard, shards)):
             name = shard_name(number)
             with (folder / name).open("xb") as stream:
-                writer = VlatWriter(stream, reader.header_of(first))
+                writer = VlatWriter(stream, reader.header_of(numbers[0]))
                 copy_records(reader, writer, numbers, on_copied=told)
                 writer.close()
-            shards.append(Shard(name, len(writer), writer.size))
-        write_manifest(folder, shards)
-    return tuple(shards)
+            made.append(Shard(name, len(writer), writer.size))
+        write_manifest(folder, made)
+    return tuple(made)
+
+
+def _shares(count: int, each: int | None, shards: int | None) -> list[range]:
+    """The numbers of each shard's models."""
+    if each is not None and shards is not None:
+        raise OptionError("models per shard, shards: found both, expected one of them")
+    if shards is not None:
+        if not 1 <= shards <= count:
+            raise OptionError(f"shards: found {shards}, expected 1 to {count}, one model each")
+        ends = [count * number // shards for number in range(shards + 1)]
+    else:
+        each = MODELS_PER_SHARD if each is None else each
+        if each < 1:
+            raise OptionError(f"models per shard: found {each}, expected 1 or more")
+        ends = [*range(0, count, each), count]
+    return [range(first, last) for first, last in pairwise(ends)]
 
 
 # What goes in and comes out

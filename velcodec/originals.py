@@ -51,7 +51,7 @@ def open_originals(
     `open_models`, say another. Raises InputShapeError for other models than the archive's, and what
     `open_models` does.
     """
-    layouts = archive.layouts
+    layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}
     if len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}

@@ -97,7 +97,7 @@ def restore_file(
         with atomic_write(target, force=force) as out, naming(target):
             return restore_stream(archive, out, how, on_progress=on_progress)
     grid = check_resolution(how.res, len(archive), how.allow_large)
-    check_stackable(archive.layouts, grid is None)
+    check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
     name = how.format_of(target)
     with open_sink(target, form, format=name, array=how.array, force=force) as sink:
@@ -146,7 +146,7 @@ def restore_stream(
     count = count if streamed else len(archive)
     grid = check_resolution(how.res, len(archive), how.allow_large)
     if not streamed:
-        check_stackable(archive.layouts, grid is None)
+        check_stackable(archive.layouts_in_use, grid is None)
     writer: NpyWriter | _RawWriter | None = None
     first: Layout | None = None
     done = 0
@@ -213,7 +213,7 @@ def _files(
     suffix = how.suffix
     names = archive.fields.get(FILE_FIELD)
     if names is None or how.per_file is not None:
-        check_stackable(archive.layouts, grid is None)
+        check_stackable(archive.layouts_in_use, grid is None)
         form = form_of(archive, range(len(archive)), grid)
         if "n" not in form.axes:
             form = replace(form, axes=f"n1{form.order}")

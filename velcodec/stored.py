@@ -92,6 +92,12 @@ def stored_as(record: Record) -> str:
     return LATENT if record.exact is None else BOTH if record.streams else EXACT
 
 
+def stored_layout(reader: RecordReader, number: int) -> Layout:
+    """The layout of record `number`, which is read only where its header has several."""
+    layouts = reader.header_of(number).layouts
+    return layouts[0 if len(layouts) == 1 else read_record(reader, number)[1].layout]
+
+
 def layout_and_way(reader: RecordReader, number: int) -> tuple[Layout, str]:
     """The layout of record `number`, and how it is stored; it is read only where its header leaves
     that open.

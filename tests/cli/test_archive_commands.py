@@ -159,6 +159,9 @@ def test_split_makes_a_folder_that_every_command_reads(run: Run, data: bytes) ->
     assert keys_of("deep.vlat") == ["m10", "m11"]
     again = run("split", "a.vlat", "shards")
     assert again.exit_code == 60
+    assert run("split", "a.vlat", "two", "--shards", "2").stdout.startswith(
+        "two: 12 models in 2 shards and "
+    )
 
 
 # URLs and pipes
