@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Run
+from click.testing import Result
 
 import velcodec
 from velcodec.formats import errors
 from velcodec.formats.reader import VlatReader
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture

@@ -256,6 +256,7 @@ def test_open_files_are_bounded(tmp_path: Path) -> None:
     count = SHARDS_OPEN + 40
     shards = [put(tmp_path / shard_name(i), [b"%d" % i], keys=[f"k{i}"]) for i in range(count)]
     write_manifest(tmp_path, shards)
+    gc.collect()  # what tests before this one left to be closed
     before = len(os.listdir("/proc/self/fd"))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(map(int, os.listdir("/proc/self/fd"))) + 1 + SHARDS_OPEN + 8

@@ -1,0 +1,184 @@
+"""Archives that claim much and hold little are refused in little memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import pytest
+import zstandard
+
+sys.path.insert(0, str(Path(__file__).parent / "formats"))
+
+from builders import archive, header, tables
+
+import velcodec
+from velcodec.formats.errors import CorruptError, RepairError, ResolutionError, VelcodecError
+from velcodec.formats.exact.domain import RAW, Domain
+from velcodec.formats.exact.stream import ExactCoding
+from velcodec.formats.header import Layout
+from velcodec.formats.journal import read_journal
+from velcodec.formats.page import Page, Run
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.record import unpack_record
+from velcodec.formats.salvage import salvage
+from velcodec.formats.sections import HEADER, PAGE, pack_section
+from velcodec.formats.tile_stream import decode_tiles
+from velcodec.formats.varint import encode_varint
+from velcodec.formats.vlat import END_SIGNATURE, START
+
+HUGE, LARGE = Layout(1 << 16, 1 << 16), Layout(10_001, 10_000)
+LITTLE = 8 << 20
+
+
+def peak_of(ask: Callable[[], Any], error: type[VelcodecError], match: str | None = None) -> int:
+    """The most memory that was taken before it was refused, all modules being there already."""
+    with pytest.raises(error):
+        ask()
+    tracemalloc.start()
+    try:
+        with pytest.raises(error, match=match) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def exact(layout: Layout, payload: bytes, domain: Domain | None = None) -> bytes:
+    """An archive of one record with an exact stream of this layout."""
+    coding = ExactCoding(3, (domain or Domain(0, 1500.0, 1.0, 3001),))
+    return archive([payload], header(layouts=(layout,), exact=coding))
+
+
+@pytest.mark.parametrize("layout", [HUGE, LARGE], ids=["huge", "large"])
+@pytest.mark.parametrize("coder", range(3))
+def test_a_model_of_many_samples_is_not_decoded_unless_asked_for(
+    layout: Layout, coder: int
+) -> None:
+    data = exact(layout, encode_varint(1 + 2 * coder) + b"ab")
+    asked: list[Callable[[], Any]] = [
+        lambda: velcodec.open(data)[0],
+        lambda: velcodec.decompress(data),
+    ]
+    for ask in asked:
+        assert peak_of(ask, ResolutionError, "allow-large") < LITTLE
+
+
+def test_raw_samples_that_inflate_beyond_their_layout_are_refused() -> None:
+    bomb = zstandard.ZstdCompressor().compress(bytes(1 << 27))
+    data = exact(Layout(70, 70), encode_varint(1) + bomb, Domain(RAW, 0, 1.0, 1))
+    assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "expected 19600 bytes") < LITTLE
+
+
+def test_waves_of_a_large_model_are_refused() -> None:
+    data = exact(Layout(4000, 4000), encode_varint(5) + b"ab")
+    assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "too great") < LITTLE
+
+
+def test_many_tiles_that_are_none_take_memory_for_some() -> None:
+    side = 512  # 2^18 tiles of no bytes
+    head = header(layouts=(Layout(4096, 4096),), tiled=True)
+    payload = encode_varint(side) * 2 + encode_varint(9) * 2 + bytes(side * side - 1)
+    record = unpack_record(payload, head)
+    assert len(record.streams) == side * side
+    ask = lambda: decode_tiles(record.streams, tables(256), head.coding)  # noqa: E731
+    assert peak_of(ask, CorruptError) < 64 << 20
+
+
+def test_ends_without_number_are_searched_some_times() -> None:
+    data = START + END_SIGNATURE * (1 << 18)
+    assert peak_of(lambda: VlatReader(data), VelcodecError) < LITTLE
+
+
+PAGES: dict[str, dict[str, Any]] = {
+    "lengths that inflate": {
+        "x": b"\x01" + zstandard.ZstdCompressor().compress(bytes(1 << 27)),
+    },
+    "runs without end": {"x": b"\x00\x01", "r": [0, 1, 0] * 20_000},
+    "a count beyond": {"x": b"\x00\x01", "r": [0, 1 << 62, 0]},
+}
+
+
+@pytest.mark.parametrize("case", PAGES)
+def test_a_page_that_claims_much_is_refused(case: str) -> None:
+    part = archive([b"a"])[: -len(END_SIGNATURE)]
+    at = part.index(b"\x00P")
+    hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]))
+    tracemalloc.start()
+    try:  # a journal ends before it, and a repair does without it
+        assert read_journal(io.BytesIO(hostile), "a.part").end == 0
+        assert len(salvage(hostile, "a.vlat").records) == 1
+        assert tracemalloc.get_traced_memory()[1] < LITTLE
+    finally:
+        tracemalloc.stop()
+
+
+MANIFESTS: dict[str, bytes] = {
+    "deep": b"[" * 100_000,
+    "a number of many digits": b'{"format": "velcodec-shards-1", "models": ' + b"9" * 100_000,
+    "many models": json.dumps(
+        {
+            "format": "velcodec-shards-1",
+            "models": 1 << 70,
+            "shards": [{"name": "a.vlat", "models": 1 << 70, "bytes": 1}],
+        }
+    ).encode(),
+    "zeros": bytes((1 << 24) + 1),
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_a_manifest_that_claims_much_is_refused(case: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(MANIFESTS[case])
+    assert peak_of(lambda: velcodec.open(tmp_path), CorruptError) < LITTLE
+
+
+def test_nothing_but_the_archive_and_its_shards_is_opened(tmp_path: Path) -> None:
+    """What the process opens while a folder is read that names files elsewhere."""
+    opened: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open":
+            opened.append(str(arguments[0]))
+
+    secret = tmp_path / "secret.vlat"
+    secret.write_bytes(archive([b"a"]))
+    folder = tmp_path / "models"
+    folder.mkdir()
+    sys.addaudithook(watch)
+    for name in ("../secret.vlat", str(secret), "x/../../secret.vlat", ".", "..", "\0.vlat"):
+        shards = [{"name": name, "models": 1, "bytes": 1}]
+        manifest = {"format": "velcodec-shards-1", "models": 1, "shards": shards}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(VelcodecError):
+            velcodec.open(folder)
+        # A repair looks for shards in the folder itself then, and there are none.
+        with pytest.raises(RepairError):
+            velcodec.repair(folder, tmp_path / "saved.vlat")
+    watching = False
+    assert any(name.endswith("manifest.json") for name in opened)
+    assert not any("secret" in name for name in opened)
+
+
+def test_a_repair_of_what_only_looks_like_sections_ends() -> None:
+    """A long section begins every few bytes, and none is whole."""
+    one = b"\x00P" + encode_varint(20_000)
+    data = START + pack_section(HEADER, header().to_bytes()) + one * 10_000
+    assert peak_of(lambda: salvage(data, "a.vlat"), RepairError, "no intact record") < LITTLE
+
+
+def test_a_page_of_many_records_that_are_not_there_is_no_work() -> None:
+    import numpy as np
+
+    count = 1 << 16
+    page = Page(np.full(count, 255), (Run(0, count, 0),))
+    data = START + pack_section(HEADER, header().to_bytes()) + pack_section(PAGE, page.to_bytes())
+    assert peak_of(lambda: salvage(data * 3, "a.vlat"), RepairError) < 64 << 20
