@@ -75,7 +75,7 @@ def decompress(
       velcodec decompress models.vlat wide.npy --res 140x280
     """
     import velcodec
-    from velcodec.device import set_threads
+    from velcodec.threads import set_threads
 
     target = target or source.with_suffix(".npy")
     started = time.perf_counter()

@@ -51,7 +51,7 @@ def verify(
       velcodec verify models.vlat --against models.npy --per-model
     """
     import velcodec
-    from velcodec.device import set_threads
+    from velcodec.threads import set_threads
 
     set_threads(threads)
     with (
