@@ -1,8 +1,8 @@
 """Start-up and peak memory of the commands, each in a process of its own.
 
-`python benchmarks/commands.py [--json FILE] [--models 1000,10000] [--compressed 1000,2000]`. Archives for
-reading hold drawn latents by the shipped decoder. Start-up is the best of several runs, in seconds of
-the process; memory is the peak of what is resident.
+`python -m benchmarks.commands [--json FILE] [--models 1000,10000] [--compressed 1000,2000]`.
+Archives for reading hold drawn latents by the shipped decoder. Start-up is the best of several
+runs, in seconds of the process; memory is the peak of what is resident.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def memory(folder: Path, counts: list[int], compressed: list[int]) -> dict[str, 
         source = folder / "models.npy"
         parts = [synth.draw("curvevel_a", 5, i, 500).render(70, 70) for i in range(0, count, 500)]
         np.save(source, np.concatenate([part.numpy() for part in parts])[:count])
-        how = ("--fit", "amortised", "--latent-only", "--bytes-per-model", 48, "--threads", 1)
+        how = ("--fit", "amortised", "--latent-only", "--bytes-per-model", 60, "--threads", 1)
         code = command("compress", source, folder / "made.vlat", *how, "--force")
         found.setdefault("compress", {})[count] = run(code)[1]
     return found

@@ -1,9 +1,9 @@
 """How close decoding on the CPU comes to what the machine can do.
 
-`python benchmarks/decode.py [--json FILE] [--picture FILE]`. Counts the operations of a point, measures
-the machine's ceilings (matrix product, sine, copy), and sets each path beside the floors that these
-give. One thread; seconds of the process, best of several runs, so that other work on the machine
-counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same run.
+`python -m benchmarks.decode [--json FILE] [--picture FILE]`. Counts the operations of a point,
+measures the machine's ceilings (matrix product, sine, copy), and sets each path beside the floors
+that these give. One thread; seconds of the process, best of several runs, so that other work on the
+machine counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same run.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def archive_of(frozen: FrozenMixture, tiles: Tiles) -> tuple[bytes, list[bytes],
 
 
 def jpeg2000() -> dict[str, float]:
-    """Seconds a model that JPEG 2000 (OpenJPEG, 16 bits, 40 dB) takes; none where Pillow lacks it."""
+    """Seconds a model that JPEG 2000 (16 bits, 40 dB) takes; none where Pillow lacks it."""
     from PIL import Image, features
 
     if not features.check("jpg_2000"):
@@ -247,7 +247,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     ms = {name: row["seconds"] / row["points"] * N * N * 1e3 for name, row in rows.items()}
     if found["jpeg2000"]:
         ms["JPEG 2000, decode"] = found["jpeg2000"]["decode_s"] * 1e3
-    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     bars = axes.barh(list(ms), list(ms.values()), color="tab:blue", height=0.6)
     axes.bar_label(bars, fmt="%.2f", padding=3)
     sums = 0.0
@@ -256,8 +256,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         sums += found["floors"][f"{kind}_s_per_point"] * N * N * 1e3
         label = "floor: arithmetic" if kind == "arithmetic" else "floor: and functions"
         axes.axvline(sums, color="tab:red", linestyle=style, label=label)
-    axes.set(xscale="log", xlabel="ms for 70 x 70 points, one thread")
-    axes.set_xlim(right=2.2 * max(ms.values()))
+    axes.set(xlabel="ms for 70 x 70 points, one thread")
+    axes.set_xlim(right=1.15 * max(ms.values()))
     axes.invert_yaxis()
     axes.legend(loc="lower right", fontsize=8)
     figure.savefig(path, dpi=110)
