@@ -120,8 +120,8 @@ def decompress(
       velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
     """
     import velcodec
-    from velcodec.device import set_threads
     from velcodec.restoring import open_pipe
+    from velcodec.threads import set_threads
 
     piped = is_piped(source)
     if announced is not None and not (piped and target == "-"):

@@ -21,7 +21,7 @@ def encode_models(
 ) -> Encoded:
     """Encode models that were read. Options that a command does not have keep their defaults."""
     from velcodec.api import encode
-    from velcodec.device import set_threads
+    from velcodec.threads import set_threads
 
     set_threads(settings["threads"])
     description = replace(description_of(settings), source_sha256=models.sha256)
@@ -39,9 +39,9 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
     from velcodec.api import check_geometry
-    from velcodec.device import set_threads
     from velcodec.formats.files import Ground, open_models
     from velcodec.jobs import Job
+    from velcodec.threads import set_threads
 
     about = description_of(settings)
     check_geometry(about)

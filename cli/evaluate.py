@@ -254,10 +254,10 @@ def report_folder(folder: Path, force: bool) -> None:
 def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
     """What the options ask for. A bad file is told before any work is done."""
     from velcodec import synth
-    from velcodec.device import set_threads
     from velcodec.formats.errors import OptionError
     from velcodec.report.data import PAPER_FAMILIES
     from velcodec.report.run import Plan
+    from velcodec.threads import set_threads
 
     unknown = [name for name in settings["families"] if name not in synth.FAMILIES]
     if unknown:

@@ -52,8 +52,8 @@ def preview(
     if (size is None) == (coefficients is None):
         raise click.UsageError("expected one of --bytes and --coefficients")
     from velcodec.codec.preview import PreviewArchive
-    from velcodec.device import set_threads
     from velcodec.formats.prefix import Prefix
+    from velcodec.threads import set_threads
 
     how = restoring(settings)
     where = place_of(source, target, how, ".preview")

@@ -105,9 +105,10 @@ def synth(
         raise click.UsageError(f"Missing argument '{'FAMILY' if name is None else 'OUT.NPY'}'")
 
     from velcodec import synth as generator
-    from velcodec.device import pick_device, set_threads
+    from velcodec.device import pick_device
     from velcodec.formats.atomic import check_target
     from velcodec.resolution import check_resolution
+    from velcodec.threads import set_threads
 
     check_family(name)
     set_threads(threads)

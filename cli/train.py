@@ -107,7 +107,8 @@ def run(
       velcodec train run second.checkpoint --recipe autodecoder --init first.checkpoint
       velcodec train run basin.checkpoint --init velcodec-2 --data basin.npy --steps 4000
     """
-    from velcodec.device import pick_device, set_threads
+    from velcodec.device import pick_device
+    from velcodec.threads import set_threads
     from velcodec.train import parallel
     from velcodec.train.checkpoint import save_checkpoint
     from velcodec.train.log import TrainingLog
@@ -204,7 +205,7 @@ def finish(
     Example:
       velcodec train finish basin.checkpoint basin.safetensors --name basin
     """
-    from velcodec.device import set_threads
+    from velcodec.threads import set_threads
     from velcodec.train.build import build
 
     set_threads(threads)

@@ -58,8 +58,8 @@ def verify(
       velcodec verify shards/ --against FlatVel_A/
     """
     import velcodec
-    from velcodec.device import set_threads
     from velcodec.originals import open_originals
+    from velcodec.threads import set_threads
 
     set_threads(threads)
     with (

@@ -19,9 +19,10 @@ from velcodec.api import Coding, Description, encode
 from velcodec.codec import budget, rungs
 from velcodec.codec.cut import GROUPS, ModelSet, cut_models
 from velcodec.codec.fitting import step_indices
-from velcodec.codec.render import POINTS_AT_ONCE, render_grid, render_points, render_tiles
+from velcodec.codec.render import COMPILED_POINTS_AT_ONCE, render_grid, render_points
 from velcodec.codec.rungs import sample_tiles
 from velcodec.codec.tones import recentred, smoothed, toned
+from velcodec.codec.torch_render import POINTS_AT_ONCE, render_tiles
 from velcodec.codec.values import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import MissingDecoderError
@@ -117,7 +118,11 @@ def test_rendering_does_not_depend_on_how_much_is_done_at_once(
     tiles = render_tiles(*tiles_of_one_field(tiny, 2 * tiling.tiles), tiny)
     assert POINTS_AT_ONCE > 60 * 90
     whole = render_grid(tiny, tiles, tiling, 60, 90)
-    monkeypatch.setattr("velcodec.codec.render.POINTS_AT_ONCE", 70)
+    assert COMPILED_POINTS_AT_ONCE > 60 * 90
+    monkeypatch.setattr("velcodec.codec.torch_render.COMPILED_POINTS_AT_ONCE", 70)
+    torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=1e-9, rtol=0)
+    monkeypatch.setattr("velcodec.codec.torch_render.POINTS_AT_ONCE", 70)
+    monkeypatch.setattr("velcodec.decoder.SirenMixture.compiled", lambda _: None)
     torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=0.05, rtol=0)
 
 

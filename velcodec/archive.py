@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from velcodec.codec.exact_render import ExactRenderer
     from velcodec.decoder import Decoder
+    from velcodec.decoder.frozen import FrozenMixture
     from velcodec.formats.tile_stream import LatentTables, Tiles
     from velcodec.tiling import Tiling
 
@@ -105,6 +106,7 @@ class Archive:
         self._wanted = decoder
         self._device = device
         self._decoders: dict[tuple[bytes, str], Decoder] = {}
+        self._frozen: dict[bytes, FrozenMixture | None] = {}
         self._renderers: dict[bytes, ExactRenderer] = {}
         if self._reader.unfinished:
             log.warning(
@@ -412,10 +414,10 @@ class Archive:
         from velcodec.codec.output import array_to_tensor, to_tensor
 
         tensors = [
-            array_to_tensor(values, device)
-            if isinstance(values, np.ndarray)
-            else to_tensor(values, layout)
-            for layout, values in self._restored(numbers, grid, device, interpolate, allow_large)
+            to_tensor(values, layout) if samples is None else array_to_tensor(samples, device)
+            for layout, samples, values in self._restored(
+                numbers, grid, device, interpolate, allow_large
+            )
         ]
         return tensors[0] if one else torch.stack(tensors)
 
@@ -429,7 +431,7 @@ class Archive:
 
         model = self._latent_model(which)
         cells = self.geometry(which).to_cells(points)
-        speeds = sample(self._decoder(self.header_of(which), self._device), model, cells)
+        speeds = sample(self._evaluator(self.header_of(which)), model, cells)
         return speeds / unit_scale(model.layout.units)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
@@ -469,8 +471,29 @@ class Archive:
                 raise MissingDecoderError(f"{self._reader.name}: {error}") from error
         return self._decoders[place]
 
+    def _evaluator(self, header: Header) -> Decoder | FrozenMixture:
+        """What renders a header's models on the archive's own device: on the CPU without torch,
+        where it need not be.
+        """
+        from velcodec.codec.output import frozen_for
+        from velcodec.device import is_cpu
+
+        name = header.decoder_hash
+        if name not in self._frozen:
+            loaded = self._wanted is not None and not isinstance(self._wanted, str | Path)
+            self._frozen[name] = (
+                None
+                if loaded or not is_cpu(self._device)
+                else frozen_for(
+                    header,
+                    cast("str | Path | None", self._wanted),
+                    self._reader.embedded_decoders,
+                )
+            )
+        return self._frozen[name] or self._decoder(header, self._device)
+
     def _tables(self, header: Header) -> LatentTables:
-        return tables_of(self._decoder(header, self._device))
+        return tables_of(self._evaluator(header))
 
     def _models(
         self, numbers: Sequence[int], res: tuple[int, int] | None = None
@@ -488,7 +511,7 @@ class Archive:
         if found is None:
             from velcodec.codec.exact_render import ExactRenderer
 
-            found = ExactRenderer(self._decoder(header, self._device))
+            found = ExactRenderer(self._evaluator(header))
             self._renderers[header.decoder_hash] = found
         return found.render(tiles, tiling)
 
@@ -506,11 +529,13 @@ class Archive:
         self,
         numbers: Iterable[int],
         res: tuple[int, int] | None,
-        device: str | torch.device,
+        device: str | torch.device | None,
         interpolate: bool,
         allow_large: bool = False,
-    ) -> Iterator[tuple[Layout, NDArray[np.generic] | Tensor]]:
-        """Stored samples, as the user's arrays, or renderings in m/s."""
+    ) -> Iterator[tuple[Layout, NDArray[np.generic] | None, Any]]:
+        """Stored samples as the user's arrays, or None and a rendering in m/s: a tensor where a
+        `device` is given, else an array or a tensor.
+        """
         from velcodec.codec.output import exact_samples, render_models
 
         for block in self._blocks(numbers):
@@ -525,13 +550,16 @@ class Archive:
             for row, (model, found) in enumerate(zip(models, exact, strict=True)):
                 if found is None:
                     left.setdefault(model.decoder_hash, []).append(row)
-            rendered: dict[int, Iterator[Tensor]] = {}
+            rendered: dict[int, Iterator[Any]] = {}
             for rows in left.values():
-                decoder = self._decoder(self._reader.header_of(block[rows[0]]), device)
+                header = self._reader.header_of(block[rows[0]])
+                decoder = (
+                    self._evaluator(header) if device is None else self._decoder(header, device)
+                )
                 values = render_models(decoder, [models[row] for row in rows], res)
                 rendered |= dict.fromkeys(rows, values)
             for row, (model, found) in enumerate(zip(models, exact, strict=True)):
-                yield model.layout, next(rendered[row]) if found is None else found
+                yield model.layout, found, next(rendered[row]) if found is None else None
 
     def _arrays(
         self,
@@ -542,8 +570,9 @@ class Archive:
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        for layout, values in self._restored(numbers, res, self._device, interpolate, allow_large):
-            yield values if isinstance(values, np.ndarray) else to_array(values, layout)
+        restored = self._restored(numbers, res, None, interpolate, allow_large)
+        for layout, samples, values in restored:
+            yield to_array(values, layout) if samples is None else samples
 
     def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
         """Numbers in order, as many together as are not too large."""

@@ -1,4 +1,4 @@
-"""Choosing where to compute: `auto`, `cpu`, `cuda` or `cuda:N`, and how many CPU threads.
+"""Choosing where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
 
 Torch is imported only when a device is asked for.
 """
@@ -6,12 +6,17 @@ Torch is imported only when a device is asked for.
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from velcodec.formats.errors import OptionError
 
 if TYPE_CHECKING:
     import torch
+
+GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""One of these is there on Linux where torch could find a device: NVIDIA's, AMD's, Windows's."""
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
@@ -36,15 +41,11 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
     return torch.device(f"cuda:{number}")
 
 
-def set_threads(count: int | None) -> int:
-    """Let torch use `count` CPU threads (None: leave as is); the number now in use.
-
-    Raises OptionError when `count` is below one.
-    """
-    import torch
-
-    if count is not None:
-        if count < 1:
-            raise OptionError(f"threads: expected 1 or more, found {count}")
-        torch.set_num_threads(count)
-    return torch.get_num_threads()
+def is_cpu(name: str | torch.device) -> bool:
+    """Whether `pick_device` would find the CPU, told without torch where that is known."""
+    if name == "cpu":
+        return True
+    if name == "auto" and "torch" not in sys.modules and sys.platform == "linux":
+        if not any(Path(node).exists() for node in GPU_NODES):
+            return True
+    return pick_device(name).type == "cpu"

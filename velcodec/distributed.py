@@ -184,7 +184,7 @@ def _results(
 
 def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summary]:
     """Runs on a worker: one shard, gone on with where another worker left it."""
-    from velcodec.device import set_threads
+    from velcodec.threads import set_threads
 
     set_threads(threads or 1)
     coding = replace(job.coding, device=device_here(job.coding.device))

@@ -29,6 +29,7 @@ from velcodec.tiling import Axis, Tiling
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
+    from velcodec.decoder.frozen import FrozenMixture
 
 Tables = Callable[[Header], LatentTables]
 """The frequency tables of the decoder that a header names."""
@@ -47,7 +48,7 @@ NO_TILES = Tiles(
 )
 
 
-def tables_of(decoder: Decoder) -> LatentTables:
+def tables_of(decoder: Decoder | FrozenMixture) -> LatentTables:
     """The frequency tables of a finished decoder; DecoderFileError for one still in training."""
     if decoder.tables is None or decoder.identity is None:
         raise DecoderFileError(

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.fitting import Fitted, Fitter, Quantised, quantise_tiles
-from velcodec.codec.render import RenderTiles, render_grid, render_tiles
+from velcodec.codec.render import render_grid
+from velcodec.codec.torch_render import ready_tiles
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
 from velcodec.formats.exact.stream import ExactStream
 from velcodec.formats.tile_stream import Tiles
 from velcodec.metrics import psnr_of_mse
-from velcodec.quantise import DESCENT_PASSES, dequantise
+from velcodec.quantise import DESCENT_PASSES
 from velcodec.tiling import Int64, Tiling
 
 TILE_OVERHEAD_BITS = 28.5
@@ -44,15 +44,6 @@ class CodedModel:
     def psnr(self) -> float:
         """DB over 3000 m/s at the native grid."""
         return psnr_of_mse(self.mse)
-
-
-def ready_tiles(decoder: Decoder, tiles: Tiles) -> RenderTiles:
-    """Stored tiles as the renderer takes them."""
-    device = next(decoder.parameters()).device
-    coefficients = torch.as_tensor(np.asarray(tiles.coefficients, dtype=np.int64), device=device)
-    step = torch.as_tensor(np.asarray(tiles.step, dtype=np.int64), device=device)
-    latents = dequantise(decoder, coefficients, step)
-    return render_tiles(latents, tiles.low, tiles.high, decoder)
 
 
 def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:

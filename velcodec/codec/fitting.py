@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from velcodec.codec.cut import Cut
-from velcodec.codec.render import render_tiles, tile_values
 from velcodec.codec.threads import spread
+from velcodec.codec.torch_render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents

@@ -12,7 +12,7 @@ from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import check_samples
 from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
 from velcodec.codec.fitting import Fitter
-from velcodec.codec.output import render_models
+from velcodec.codec.output import on_cpu, render_models
 from velcodec.codec.values import from_m_s, to_m_s
 from velcodec.codec.write import MODELS_AT_ONCE, Contents
 from velcodec.formats.errors import VerificationError
@@ -57,7 +57,7 @@ def measure(
         for number, model in zip(some, stored, strict=True):
             samples = model.samples
             if samples is None:
-                values = next(rendered).cpu().numpy()
+                values = on_cpu(next(rendered))
                 samples = from_m_s(values, source.models[number].dtype, source.units)
             elif within is not None:
                 check_samples(source, number, contents.key(number), samples, within)

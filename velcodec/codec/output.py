@@ -9,29 +9,32 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from velcodec.codec.coded import ready_tiles
-from velcodec.codec.interpolate import interpolated
-from velcodec.codec.render import render_gradient, render_grid, render_points
+from velcodec.codec.render import ready_tiles, render_grid, render_points
 from velcodec.codec.values import from_m_s, unit_scale
 from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder, load_decoder, read_decoder, registry
+from velcodec.decoder import registry
+from velcodec.decoder.frozen import FrozenMixture, frozen_mixture, is_mixture, load_frozen
+from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import MissingDecoderError, NoLatentError
 from velcodec.formats.header import Header, Layout
 from velcodec.stored import StoredModel, join_tiles
 
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from velcodec.decoder import Decoder
+
 CELLS_AT_ONCE = 1 << 22
 """Output cells rendered together, whatever the number of models."""
 
-TORCH_DTYPES = {
-    np.dtype(name): getattr(torch, name)
-    for name in ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
-}
+TORCH_DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
+"""Sample types that torch computes with, by NumPy's names."""
 
 
 def x_first(layout: Layout) -> bool:
@@ -40,9 +43,13 @@ def x_first(layout: Layout) -> bool:
 
 
 def render_models(
-    decoder: Decoder, models: Sequence[StoredModel], res: tuple[int, int] | None = None
-) -> Iterator[Tensor]:
-    """Every model in order, [nz, nx] float64 m/s on the decoder's device."""
+    decoder: Decoder | FrozenMixture,
+    models: Sequence[StoredModel],
+    res: tuple[int, int] | None = None,
+) -> Iterator[Tensor | Float64]:
+    """Every model in order, [nz, nx] float64 m/s: tensors on the decoder's device, or arrays of a
+    decoder without torch.
+    """
     first = 0
     while first < len(models):
         head = models[first]
@@ -66,6 +73,8 @@ def exact_samples(
     """
     found = model.samples
     if found is not None and res not in (None, found.shape):
+        from velcodec.codec.interpolate import interpolated
+
         found = interpolated(found, res) if interpolate and not model.has_latent else None
     if found is None:
         check_latent(model, place)
@@ -86,15 +95,21 @@ def check_latent(model: StoredModel, place: str) -> None:
 
 def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> Tensor:
     """Stored samples as `to_tensor` gives renderings."""
+    import torch
+
     native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
-    dtype = TORCH_DTYPES.get(native.dtype, torch.int64)
-    wide = native if native.dtype in TORCH_DTYPES else native.astype(np.int64)
-    return torch.as_tensor(wide, dtype=dtype, device=device)
+    wide = native if native.dtype.name in TORCH_DTYPES else native.astype(np.int64)
+    return torch.as_tensor(wide, device=device)
 
 
-def to_array(values: Tensor, layout: Layout) -> NDArray[np.generic]:
+def on_cpu(values: Tensor | Float64) -> Float64:
+    """A rendering as an array."""
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def to_array(values: Tensor | Float64, layout: Layout) -> NDArray[np.generic]:
     """A rendering in m/s as the user's array: dtype, units, axis order."""
-    array = from_m_s(values.cpu().numpy(), np.dtype(layout.dtype), layout.units)
+    array = from_m_s(on_cpu(values), np.dtype(layout.dtype), layout.units)
     return array.T if x_first(layout) else array
 
 
@@ -103,22 +118,26 @@ def to_tensor(values: Tensor, layout: Layout) -> Tensor:
 
     The dtype is the user's, or int64 for an integer type that torch does not compute with.
     """
-    dtype = np.dtype(layout.dtype).newbyteorder("=")
+    import torch
+
+    dtype = np.dtype(layout.dtype)
     scale = unit_scale(layout.units)
     out = values if scale == 1.0 else values / scale
     if np.issubdtype(dtype, np.integer):
         out = out.round()
-    out = out.to(TORCH_DTYPES.get(dtype, torch.int64))
+    out = out.to(getattr(torch, dtype.name) if dtype.name in TORCH_DTYPES else torch.int64)
     return out.T if x_first(layout) else out
 
 
-def sample(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
+def sample(decoder: Decoder | FrozenMixture, model: StoredModel, cells: Float64) -> Float64:
     """Values (P,) in m/s at cell coordinates (x, z), shape (P, 2)."""
     return render_points(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
 
 
 def gradient(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
     """Derivatives (P, 2) by x and z, m/s per cell, at cell coordinates (x, z), shape (P, 2)."""
+    from velcodec.codec.torch_render import ready_tiles, render_gradient
+
     return render_gradient(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
 
 
@@ -135,6 +154,8 @@ def decoder_for(
     same decoder, and a file that is here need not be fetched. Raises MissingDecoderError where none
     has the archive's hash, DecoderFileError for an embedded one that is none.
     """
+    from velcodec.decoder import Decoder, load_decoder, read_decoder
+
     if isinstance(wanted, Decoder):
         if wanted.identity != header.decoder_hash:
             raise MissingDecoderError(
@@ -142,15 +163,34 @@ def decoder_for(
                 f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
             )
         return place_decoder(wanted, device)
+    found = _find(header, wanted, embedded)
+    if isinstance(found, Path):
+        return load_decoder(found, device)
+    return place_decoder(read_decoder(found), device)
+
+
+def frozen_for(
+    header: Header, wanted: str | Path | None, embedded: Callable[[], Sequence[bytes]]
+) -> FrozenMixture | None:
+    """As `decoder_for`, without torch; None for a decoder that only torch evaluates."""
+    found = _find(header, wanted, embedded)
+    if isinstance(found, Path):
+        return load_frozen(found)
+    file = read_decoder_file(found)
+    return frozen_mixture(file) if is_mixture(file.config) else None
+
+
+def _find(
+    header: Header, wanted: str | Path | None, embedded: Callable[[], Sequence[bytes]]
+) -> Path | bytes:
+    """The file, or an embedded one's bytes, of the decoder that a header names."""
     try:
-        entry = registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted)
+        return registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted).path
     except MissingDecoderError:
         for data in embedded() if wanted is None else ():
-            found = read_decoder(data)
-            if found.identity == header.decoder_hash:
-                return place_decoder(found, device)
+            if read_decoder_file(data).identity() == header.decoder_hash:
+                return data
         raise
-    return load_decoder(entry.path, device)
 
 
 def place_decoder(decoder: Decoder, device: str) -> Decoder:

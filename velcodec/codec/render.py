@@ -1,104 +1,117 @@
 """From latents to velocity: tiles rendered by the decoder, scaled to m/s and blended.
 
 This is the one path from latents to values: readers use it, and encoders measure with it. Values
-are float64 m/s on the decoder's device; they never leave [low, high] of the tiles they come from.
-Memory is bounded by the output and `POINTS_AT_ONCE`. Never reads bytes, units or dtypes.
+are float64 m/s; they never leave [low, high] of the tiles they come from. Tiles are NumPy's here,
+rendered by a decoder without torch; those of `velcodec.codec.torch_render` are blended by the same
+code. Memory is bounded by the output and the points at once. Never reads bytes, units or dtypes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from velcodec.codec import threads  # noqa: F401  # a forked process must render on one thread
 from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder
+from velcodec.decoder.frozen import FrozenMixture
+from velcodec.formats.tile_stream import Tiles
 from velcodec.tiling import Int64, Tiling
 
-POINTS_AT_ONCE = 16_384
-"""Points given to the decoder together, over all tiles of a batch: bounds memory, fills caches."""
+if TYPE_CHECKING:
+    from velcodec.codec.torch_render import RenderTiles
+    from velcodec.decoder import Decoder
 
 COMPILED_POINTS_AT_ONCE = 1 << 18
-"""The same for compiled loops, which keep to the caches by themselves: enough for all threads."""
+"""Points rendered together by compiled loops, which keep to the caches by themselves."""
+
+PAIRS_AT_ONCE = 16_384
+"""Points of tiles, wherever they lie, that are rendered together."""
 
 
 @dataclass(frozen=True)
-class RenderTiles:
-    """n tiles ready to render: latents (n, D) in the decoder's dtype, ends (n,) float64 m/s."""
+class FrozenTiles:
+    """n tiles ready to render without torch: latents (n, D) float32, ends (n,) m/s."""
 
-    latent: Tensor
-    low: Tensor
-    high: Tensor
+    latent: NDArray[np.float32]
+    low: Float64
+    high: Float64
 
     def __len__(self) -> int:
-        return int(self.latent.shape[0])
+        return len(self.latent)
 
-    def __getitem__(self, index: slice | Tensor) -> RenderTiles:
-        return RenderTiles(self.latent[index], self.low[index], self.high[index])
+    def __getitem__(self, index: slice | Int64 | NDArray[np.bool_]) -> FrozenTiles:
+        return FrozenTiles(self.latent[index], self.low[index], self.high[index])
 
+    @property
+    def ends(self) -> tuple[Float64, Float64]:
+        """Least and greatest value of each tile."""
+        return self.low, self.high
 
-def render_tiles(latents: Tensor, low: Float64, high: Float64, decoder: Decoder) -> RenderTiles:
-    """RenderTiles on the decoder's device, in its dtype."""
-    like = next(decoder.parameters())
-    ends = torch.as_tensor(np.stack([low, high]), dtype=torch.float64, device=like.device)
-    return RenderTiles(latents.to(like), ends[0], ends[1])
+    def points_at_once(self, _: FrozenMixture) -> int:
+        """Points to render together."""
+        return COMPILED_POINTS_AT_ONCE
 
+    def array(self, values: Float64) -> Float64:
+        """Numbers where the tiles are."""
+        return values
 
-def _scaled(normalised: Tensor, tiles: RenderTiles) -> Tensor:
-    """Decoder output (B, P) to m/s within each tile's ends."""
-    low, high = tiles.low[:, None], tiles.high[:, None]
-    share = (torch.nan_to_num(normalised.double()).clamp(-1.0, 1.0) + 1.0) / 2.0
-    return torch.minimum(torch.maximum(low + share * (high - low), low), high)
+    def grids(self, z: Float64, x: Float64) -> NDArray[np.float32]:
+        """Points (B, nz * nx, 2) of B grids with coordinates z (B, nz) and x (B, nx)."""
+        grid = np.empty((*z.shape, x.shape[1], 2), np.float32)
+        grid[..., 0], grid[..., 1] = x[:, None], z[:, :, None]
+        return grid.reshape(len(z), -1, 2)
 
-
-@torch.no_grad()
-def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
-    """m/s (B, P) float64 of tiles at points (P, 2) or (B, P, 2) of their own domains."""
-    varied = tiles.high > tiles.low
-    if bool(varied.all()):
-        return _varied_values(decoder, tiles, points)
-    values = tiles.low[:, None].repeat(1, points.shape[-2])
-    if bool(varied.any()):
-        own = points if points.ndim == 2 else points[varied]
-        values[varied] = _varied_values(decoder, tiles[varied], own)
-    return values
-
-
-def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
-    """As `tile_values`, of tiles that are not constant."""
-    compiled = decoder.compiled()
-    if compiled is not None:
-        own = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
-        return torch.from_numpy(compiled.velocities(*own, points.mT.numpy()))
-    at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
-    parts = [slice(first, first + at_once) for first in range(0, len(tiles), at_once)]
-    values = [
-        _scaled(decoder(points if points.ndim == 2 else points[p], tiles.latent[p]), tiles[p])
-        for p in parts
-    ]
-    return torch.cat(values)
+    def values(self, decoder: FrozenMixture, points: NDArray[np.floating]) -> Float64:
+        """m/s (B, P) at points (P, 2) or (B, P, 2)."""
+        varied = self.high > self.low
+        where = points.swapaxes(-1, -2)
+        if varied.all():
+            return decoder.floating.velocities(self.latent, self.low, self.high, where)
+        values = np.repeat(self.low[:, None], points.shape[-2], axis=1)
+        if varied.any():
+            own = where if where.ndim == 2 else where[varied]
+            some = self[varied]
+            values[varied] = decoder.floating.velocities(some.latent, some.low, some.high, own)
+        return values
 
 
-@torch.no_grad()
-def render_grid(decoder: Decoder, tiles: RenderTiles, tiling: Tiling, nz: int, nx: int) -> Tensor:
-    """Models with the same tiling on an [nz, nx] grid: (models, nz, nx) float64 m/s.
+def ready_tiles(decoder: Decoder | FrozenMixture, tiles: Tiles) -> FrozenTiles | RenderTiles:
+    """Stored tiles as the decoder renders them."""
+    if isinstance(decoder, FrozenMixture):
+        latents = decoder.floating.latents(tiles.coefficients, tiles.step)
+        ends = (np.asarray(end, dtype=np.float64) for end in (tiles.low, tiles.high))
+        return FrozenTiles(latents, *ends)
+    from velcodec.codec import torch_render
+
+    return torch_render.ready_tiles(decoder, tiles)
+
+
+def render_grid(
+    decoder: Decoder | FrozenMixture,
+    tiles: FrozenTiles | RenderTiles,
+    tiling: Tiling,
+    nz: int,
+    nx: int,
+) -> Any:
+    """Models with the same tiling on an [nz, nx] grid: (models, nz, nx) float64 m/s, an array or a
+    tensor as the tiles are.
 
     `tiles` holds the tiles of model after model, in the tiling's order.
     """
-    like = tiles.latent
+    given: Any = tiles
     models = len(tiles) // tiling.tiles
-    out = torch.zeros(models, nz, nx, dtype=torch.float64, device=like.device)
+    out = given.array(np.zeros((models, nz, nx)))
     window_z, window_x = tiling.z.window(nz), tiling.x.window(nx)
     z, weight_z, x, weight_x = (
-        torch.as_tensor(a, dtype=torch.float64, device=like.device)
-        for a in (window_z.local, window_z.weight, window_x.local, window_x.weight)
+        given.array(each)
+        for each in (window_z.local, window_z.weight, window_x.local, window_x.weight)
     )
     height, width = z.shape[1], x.shape[1]
-    at_once = POINTS_AT_ONCE if decoder.compiled() is None else COMPILED_POINTS_AT_ONCE
+    at_once = given.points_at_once(decoder)
     rows_at_once = max(1, min(height, at_once // width))
     batch = max(1, at_once // (rows_at_once * width))
     for row in range(0, height, rows_at_once):
@@ -107,37 +120,24 @@ def render_grid(decoder: Decoder, tiles: RenderTiles, tiling: Tiling, nz: int, n
             number = np.arange(first, min(first + batch, len(tiles)))
             model, tile = np.divmod(number, tiling.tiles)
             kz, kx = np.divmod(tile, tiling.x.tiles)
-            if tiling.tiles == 1:
-                kz_own, kx_own = kz[:1], kx[:1]
+            if tiling.tiles == 1:  # the same points for every model
+                points = given.grids(z[:1, rows], x[:1])[0]
             else:
-                kz_own, kx_own = kz, kx
-            points = _grid_points(z[kz_own, rows], x[kx_own])
-            shared = points[0] if tiling.tiles == 1 else points
-            part = tiles[first : first + len(number)]
-            values = tile_values(decoder, part, shared.to(like)).view(len(number), -1, width)
+                points = given.grids(z[kz][:, rows], x[kx])
+            part = given[first : first + len(number)]
+            values = part.values(decoder, points).reshape(len(number), -1, width)
             values = values * (weight_z[kz, rows, None] * weight_x[kx, None])
             for b, m in enumerate(model):
                 z0, x0 = int(window_z.start[kz[b]]) + row, int(window_x.start[kx[b]])
                 out[m, z0 : z0 + values.shape[1], x0 : x0 + width] += values[b]
-    return _within(out.view(models, -1), tiles, tiling).view(models, nz, nx)
-
-
-def _grid_points(z: Tensor, x: Tensor) -> Tensor:
-    """Points (B, nz * nx, 2) of B grids with coordinates z (B, nz) and x (B, nx)."""
-    shape = (z.shape[0], z.shape[1], x.shape[1])
-    grid = torch.stack([x[:, None].expand(shape), z[:, :, None].expand(shape)], dim=-1)
-    return grid.reshape(z.shape[0], -1, 2)
-
-
-def _within(values: Tensor, tiles: RenderTiles, tiling: Tiling) -> Tensor:
-    """Models (M, P) within their tiles' ends: blending may step out by a rounding error."""
-    low = tiles.low.view(-1, tiling.tiles).amin(1)[:, None]
-    high = tiles.high.view(-1, tiling.tiles).amax(1)[:, None]
-    return torch.minimum(torch.maximum(values, low), high)
+    # Blending may step out of the tiles' ends by a rounding error.
+    low, high = (end.reshape(-1, tiling.tiles) for end in tiles.ends)
+    least, most = given.array(low.min(1)), given.array(high.max(1))
+    return out.clip(least[:, None, None], most[:, None, None])
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
     """Every (point, tile) pair that counts, ordered by tile."""
 
     point: Int64
@@ -147,7 +147,8 @@ class _Pairs:
     slope: Float64  # (pairs, 2): by x, z, per cell
 
 
-def _pairs(tiling: Tiling, cells: Float64) -> _Pairs:
+def pairs_of(tiling: Tiling, cells: Float64) -> Pairs:
+    """The pairs of points at cell coordinates (x, z), (P, 2)."""
     cx, cz = tiling.x.cover(cells[:, 0]), tiling.z.cover(cells[:, 1])
     shape = (len(cells), 2, 2)  # point, z neighbour, x neighbour
 
@@ -165,62 +166,50 @@ def _pairs(tiling: Tiling, cells: Float64) -> _Pairs:
     keep = keep[np.argsort(tile.ravel()[keep], kind="stable")]
     local = np.stack([along_x(cx.local).ravel()[keep], along_z(cz.local).ravel()[keep]], axis=1)
     slope = np.stack([slope_x.ravel()[keep], slope_z.ravel()[keep]], axis=1)
-    return _Pairs(keep // 4, tile.ravel()[keep], local, weight.ravel()[keep], slope)
+    return Pairs(keep // 4, tile.ravel()[keep], local, weight.ravel()[keep], slope)
 
 
-def _runs(tile: Int64) -> Iterator[tuple[Int64, Int64]]:
+def runs(tile: Int64) -> Iterator[tuple[Int64, Int64]]:
     """Batches of runs of equal tile: (tile of each run (B,), indices into the pairs (B, P)).
 
     A run shorter than its batch is padded with its own last pair; no batch has more than
-    POINTS_AT_ONCE pairs.
+    PAIRS_AT_ONCE pairs.
     """
     starts = np.flatnonzero(np.diff(tile, prepend=-1))
     stops = np.append(starts, len(tile))[1:]
     pieces = [
-        (first, min(first + POINTS_AT_ONCE, int(stop)))
+        (first, min(first + PAIRS_AT_ONCE, int(stop)))
         for start, stop in zip(starts, stops, strict=True)
-        for first in range(int(start), int(stop), POINTS_AT_ONCE)
+        for first in range(int(start), int(stop), PAIRS_AT_ONCE)
     ]
     pieces.sort(key=lambda piece: piece[0] - piece[1])
     i = 0
     while i < len(pieces):
         longest = pieces[i][1] - pieces[i][0]
-        batch = np.array(pieces[i : i + max(1, POINTS_AT_ONCE // longest)], dtype=np.int64)
+        batch = np.array(pieces[i : i + max(1, PAIRS_AT_ONCE // longest)], dtype=np.int64)
         index = np.minimum(batch[:, :1] + np.arange(longest), batch[:, 1:] - 1)
         yield tile[batch[:, 0]], index
         i += len(batch)
 
 
-def render_points(decoder: Decoder, tiles: RenderTiles, tiling: Tiling, cells: Float64) -> Float64:
-    """Values (P,) in m/s of one model at cell coordinates (x, z), (P, 2)."""
-    pairs = _pairs(tiling, cells)
-    found = np.zeros(len(pairs.tile))
-    for tile, index in _runs(pairs.tile):
-        points = torch.as_tensor(pairs.local[index]).to(tiles.latent)
-        values = tile_values(decoder, tiles[torch.as_tensor(tile)], points)
-        found[index] = values.cpu().numpy()
-    total = np.bincount(pairs.point, found * pairs.weight, minlength=len(cells))
-    return np.clip(total, float(tiles.low.min()), float(tiles.high.max()))
+def sum_of_tiles(pairs: Pairs, values: Float64, points: int) -> Float64:
+    """What the tiles give each of so many points together, from values of the pairs."""
+    return np.bincount(pairs.point, values, minlength=points).astype(np.float64, copy=False)
 
 
-def render_gradient(
-    decoder: Decoder, tiles: RenderTiles, tiling: Tiling, cells: Float64
+def render_points(
+    decoder: Decoder | FrozenMixture,
+    tiles: FrozenTiles | RenderTiles,
+    tiling: Tiling,
+    cells: Float64,
 ) -> Float64:
-    """Derivatives (P, 2) by x and z, m/s per cell, of one model at cell coordinates (P, 2)."""
-    pairs = _pairs(tiling, cells)
-    per_cell = np.array([2.0 / tiling.x.size, 2.0 / tiling.z.size])
-    total = np.zeros((len(pairs.tile), 2))
-    for tile, index in _runs(pairs.tile):
-        part = tiles[torch.as_tensor(tile)]
-        points = torch.as_tensor(pairs.local[index]).to(tiles.latent)
-        normalised, gradient = decoder.point_gradient(points, part.latent)
-        half = (part.high - part.low)[:, None] / 2.0
-        inside = (normalised.abs() <= 1.0) & torch.isfinite(normalised)
-        slope = torch.nan_to_num(gradient.double()) * (half * inside)[..., None]
-        values = _scaled(normalised, part).cpu().numpy()
-        weight = pairs.weight[index][..., None]
-        total[index] = slope.cpu().numpy() * per_cell * weight
-        total[index] += values[..., None] * pairs.slope[index]
-    return np.stack(
-        [np.bincount(pairs.point, total[:, axis], minlength=len(cells)) for axis in (0, 1)], axis=1
-    )
+    """Values (P,) in m/s of one model at cell coordinates (x, z), (P, 2)."""
+    given: Any = tiles
+    pairs = pairs_of(tiling, cells)
+    found = np.zeros(len(pairs.tile))
+    for tile, index in runs(pairs.tile):
+        values = given[tile].values(decoder, pairs.local[index])
+        found[index] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    total = sum_of_tiles(pairs, found * pairs.weight, len(cells))
+    low, high = tiles.ends
+    return np.clip(total, float(low.min()), float(high.max()))

@@ -196,6 +196,7 @@ def freeze(decoder: Decoder) -> FrozenMixture:
 
 
 @lru_cache(maxsize=8)
-def load_frozen(path: Path) -> FrozenMixture:
-    """The `siren-mixture` of the decoder file at `path`."""
-    return frozen_mixture(registry.read_file(path))
+def load_frozen(path: Path) -> FrozenMixture | None:
+    """The `siren-mixture` of the decoder file at `path`; None for another architecture."""
+    file = registry.read_file(path)
+    return frozen_mixture(file) if is_mixture(file.config) else None

@@ -12,8 +12,9 @@ import numpy as np
 from velcodec.api import Coding, Description, encode
 from velcodec.codec.cut import cut_models
 from velcodec.codec.fitting import Fitted, Fitter
-from velcodec.codec.output import render_models
-from velcodec.codec.render import render_grid, render_tiles
+from velcodec.codec.output import on_cpu, render_models
+from velcodec.codec.render import render_grid
+from velcodec.codec.torch_render import render_tiles
 from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.fit import LMOptions
@@ -82,8 +83,7 @@ class Stored:
     def rendering(self, i: int, res: Grid | None = None) -> Float64:
         """Model i, [z, x] m/s, at `res` or its native grid."""
         (values,) = render_models(self.decoder, [self.models[i]], res)
-        rendered: Float64 = values.cpu().numpy()
-        return rendered
+        return on_cpu(values)
 
 
 @dataclass(frozen=True)

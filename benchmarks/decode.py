@@ -1,0 +1,310 @@
+"""How close decoding on the CPU comes to what the machine can do.
+
+`python -m benchmarks.decode [--json FILE] [--picture FILE]`. Counts the operations of a point,
+measures the machine's ceilings (matrix product, sine, copy), and sets each path beside the floors
+that these give. One thread; seconds of the process, best of several runs, so that other work on the
+machine counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy and torch are loaded
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import velcodec
+from velcodec import synth
+from velcodec.codec.exact_render import ExactRenderer
+from velcodec.codec.render import ready_tiles, render_grid
+from velcodec.codec.torch_render import render_tiles
+from velcodec.coordinates import grid_points
+from velcodec.decoder import load_decoder
+from velcodec.decoder.floating import MODELS_AT_ONCE, FloatMixture
+from velcodec.decoder.frozen import FrozenMixture, freeze
+from velcodec.decoder.layout import LATENT_SIZE, MixtureConfig
+from velcodec.formats.header import Header, Layout
+from velcodec.formats.record import Record, pack_record
+from velcodec.formats.tile_stream import TileCoding, Tiles, decode_tiles, encode_tiles
+from velcodec.formats.writer import VlatWriter
+from velcodec.stored import tables_of, take_tiles
+from velcodec.tiling import plan
+
+N, FINE = 70, 280
+BATCH = 2 * MODELS_AT_ONCE
+REFERENCE_SIZE = 1024
+"""Rows and columns of the fixed matrix product."""
+
+BYTES_PER_POINT = 16
+"""Two float32 coordinates read, one float64 velocity written."""
+
+
+def work_of_point(c: MixtureConfig) -> dict[str, int]:
+    """Operations for one point: sums and products, and functions (sines, tanh, powers)."""
+    w, k = c.width, c.components
+    products = 4 * c.faults + 4 * c.warp_features + 2 * w + c.hidden_layers * w * w
+    products += k * w + k + w + 2 * c.strata
+    functions = c.faults + c.warp_features + w + c.hidden_layers * w + k + c.strata
+    return {"flop": 2 * products, "functions": functions, "bytes": BYTES_PER_POINT}
+
+
+def work_of_model(c: MixtureConfig) -> int:
+    """Sums and products for one model's effective weights."""
+    rows = sum(c.part_sizes.values())
+    return 2 * (rows * LATENT_SIZE + c.hidden_layers * c.width * c.gates * c.width)
+
+
+def seconds(work: Callable[[], object], runs: int = 9) -> float:
+    """Best of some runs, after one that warms up."""
+    found = []
+    for _ in range(runs + 1):
+        started = time.process_time()
+        work()
+        found.append(time.process_time() - started)
+    return min(found[1:])
+
+
+def ceilings() -> dict[str, float]:
+    """GFLOP/s, 10^9 sines a second and GB/s of one thread, and the fixed product's seconds."""
+    from numba import njit
+
+    from velcodec.decoder.float_kernel import sine
+
+    random = np.random.default_rng(0)
+    a = random.random((REFERENCE_SIZE, REFERENCE_SIZE), np.float32)
+    turns, out = random.random(8192, np.float32), np.empty(8192, np.float32)
+
+    @njit(fastmath={"contract", "nsz"})  # type: ignore[untyped-decorator]
+    def sines(turns: Any, out: Any, times: int) -> None:
+        for _ in range(times):
+            for i in range(len(turns)):
+                out[i] = sine(turns[i])
+
+    large, other = np.zeros(1 << 24, np.float32), np.zeros(1 << 24, np.float32)
+    product = seconds(lambda: a @ a)
+    return {
+        "product_s": product,
+        "gflop_per_s": 2 * REFERENCE_SIZE**3 / product / 1e9,
+        "gsine_per_s": 300 * len(turns) / seconds(lambda: sines(turns, out, 300)) / 1e9,
+        "gsine_per_s_numpy": 300
+        * len(turns)
+        / seconds(lambda: [np.sin(turns, out=out) for _ in range(300)])
+        / 1e9,
+        "copy_gb_per_s": 2 * large.nbytes / seconds(lambda: np.copyto(other, large)) / 1e9,
+    }
+
+
+def drawn_tiles(frozen: FrozenMixture, count: int) -> Tiles:
+    """Tiles at a middling step, drawn as the decoder's tables expect them."""
+    random, tables = np.random.default_rng(0), tables_of(frozen)
+    index = len(frozen.steps) // 3
+    rows = tables.frequencies[tables.classes[1, index]].astype(np.float64)
+    rows[:, -1] = 0.0
+    share = rows.cumsum(axis=1) / rows.sum(axis=1, keepdims=True)
+    drawn = (random.random((count, len(rows), 1)) > share).sum(axis=2) - tables.limit
+    ends = np.full(count, 1500.0), np.full(count, 4500.0)
+    return Tiles(drawn.astype(np.int32), np.full(count, index), *ends)
+
+
+def archive_of(frozen: FrozenMixture, tiles: Tiles) -> tuple[bytes, list[bytes], TileCoding]:
+    """An archive of one tile a model, its streams and how they are coded."""
+    coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 4.0)
+    header = Header(frozen.identity or b"", frozen.name, (Layout(N, N, axes="nzx"),), coding)
+    streams = encode_tiles(tiles, tables_of(frozen), coding)
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, header)
+    for each in streams:
+        writer.add(pack_record(Record(0, 1, 1, N, N, [each]), header))
+    writer.close()
+    return stream.getvalue(), streams, coding
+
+
+def jpeg2000() -> dict[str, float]:
+    """Seconds a model that JPEG 2000 (16 bits, 40 dB) takes; none where Pillow lacks it."""
+    from PIL import Image, features
+
+    if not features.check("jpg_2000"):
+        return {}
+    models = synth.draw("curvevel_a", 5, 0, 8).render(N, N).numpy()
+    planes = [((m - 1500) / 3000 * 65535).clip(0, 65535).astype(np.uint16) for m in models]
+
+    def encode(plane: NDArray[np.uint16]) -> bytes:
+        stream = io.BytesIO()
+        settings: dict[str, Any] = {"quality_mode": "dB", "quality_layers": [40]}
+        Image.fromarray(plane).save(stream, format="JPEG2000", no_jp2=True, **settings)
+        return stream.getvalue()
+
+    coded = [encode(plane) for plane in planes]
+    encoding = seconds(lambda: [encode(plane) for plane in planes])
+    decoding = seconds(lambda: [np.asarray(Image.open(io.BytesIO(one))) for one in coded])
+    return {"encode_s": encoding / len(planes), "decode_s": decoding / len(planes)}
+
+
+def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, float]]:
+    """Seconds and points of each way to decode."""
+    decoder = load_decoder()
+    tiles, one_tile = drawn_tiles(frozen, BATCH), drawn_tiles(frozen, 1)
+    own = plan(N, N, N)
+    ready, single = ready_tiles(frozen, tiles), ready_tiles(frozen, one_tile)
+    points = torch.from_numpy(grid_points(N, N)).float()
+    few = render_tiles(torch.from_numpy(ready.latent[:3]), tiles.low[:3], tiles.high[:3], decoder)
+    exact = ExactRenderer(frozen)
+    weights = exact.mixture.weights(one_tile.coefficients, one_tile.step)
+    whole = np.zeros((1, 2, N * N), np.int32)
+
+    def eager() -> None:
+        with torch.no_grad():
+            decoder(points, few.latent)
+
+    def timed(models: int, n: int, work: Callable[[], object]) -> dict[str, float]:
+        return {"models": models, "points": models * n * n, "seconds": seconds(work)}
+
+    return {
+        "torch, eager, 3 models": timed(3, N, eager),
+        "effective weights": timed(BATCH, 0, lambda: floating.weights(ready.latent)),
+        "float, batch": timed(BATCH, N, lambda: render_grid(frozen, ready, own, N, N)),
+        "float, one model": timed(1, N, lambda: render_grid(frozen, single, own, N, N)),
+        "float, one model at 280": timed(
+            1, FINE, lambda: render_grid(frozen, single, own, FINE, FINE)
+        ),
+        "exact, one model": timed(1, N, lambda: exact.render(one_tile, own)),
+        "exact, loops alone": timed(1, N, lambda: exact.mixture.render(whole, weights)),
+    }
+
+
+def shares(frozen: FrozenMixture) -> dict[str, float]:
+    """The entropy coder's part of reading an archive, and of writing one by the encoder alone."""
+    tiles = drawn_tiles(frozen, 8 * BATCH)
+    data, streams, coding = archive_of(frozen, tiles)
+    tables = tables_of(frozen)
+    reading = seconds(lambda: velcodec.decompress(data), 3)
+    decoding = seconds(lambda: decode_tiles(streams, tables, coding), 3)
+    models = synth.draw("curvevel_a", 5, 0, BATCH).render(N, N).numpy()
+    few = take_tiles(tiles, slice(0, BATCH))
+    settings: dict[str, Any] = {"fit": "amortised", "latent_only": True, "bytes_per_model": 100}
+    writing = seconds(lambda: velcodec.compress(models, **settings), 2)
+    encoding = seconds(lambda: encode_tiles(few, tables, coding), 3)
+    return {
+        "read_models_per_s": len(tiles) / reading,
+        "entropy_share_of_reading": decoding / reading,
+        "write_models_per_s": BATCH / writing,
+        "entropy_share_of_writing": encoding / writing,
+    }
+
+
+def measure() -> dict[str, Any]:
+    """All figures."""
+    frozen = freeze(load_decoder())
+    c, floating = frozen.settings, frozen.floating
+    top, point = ceilings(), work_of_point(c)
+    arithmetic = point["flop"] / top["gflop_per_s"] / 1e9
+    floors = {
+        "arithmetic_s_per_point": arithmetic,
+        "functions_s_per_point": point["functions"] / top["gsine_per_s"] / 1e9,
+        "memory_s_per_point": point["bytes"] / top["copy_gb_per_s"] / 1e9,
+    }
+    rows = {}
+    per_model = work_of_model(c) / top["gflop_per_s"] / 1e9
+    for name, row in paths(frozen, floating).items():
+        floor = row["points"] * arithmetic + row["models"] * per_model
+        both = floor + row["points"] * floors["functions_s_per_point"]
+        rows[name] = row | {
+            "models_per_s": row["models"] / row["seconds"],
+            "of_arithmetic_floor": floor / row["seconds"],
+            "of_both_floors": both / row["seconds"],
+            "products": row["seconds"] / row["models"] / top["product_s"],
+        }
+    return {
+        "decoder": frozen.name,
+        "per_point": point,
+        "flop_per_model": work_of_model(c),
+        "ceilings": top,
+        "floors": floors,
+        "paths": rows,
+        "jpeg2000": jpeg2000(),
+        "archives": shares(frozen),
+    }
+
+
+def draw(found: dict[str, Any], path: Path) -> None:
+    """Milliseconds of a 70 x 70 model by each path, with the floors."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = {name: row for name, row in found["paths"].items() if row["points"]}
+    ms = {name: row["seconds"] / row["points"] * N * N * 1e3 for name, row in rows.items()}
+    if found["jpeg2000"]:
+        ms["JPEG 2000, decode"] = found["jpeg2000"]["decode_s"] * 1e3
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    bars = axes.barh(list(ms), list(ms.values()), color="tab:blue", height=0.6)
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    sums = 0.0
+    kinds = ("arithmetic", "functions")
+    for kind, style in zip(kinds, ("--", "-"), strict=True):
+        sums += found["floors"][f"{kind}_s_per_point"] * N * N * 1e3
+        label = "floor: arithmetic" if kind == "arithmetic" else "floor: and functions"
+        axes.axvline(sums, color="tab:red", linestyle=style, label=label)
+    axes.set(xlabel="ms for 70 x 70 points, one thread")
+    axes.set_xlim(right=1.15 * max(ms.values()))
+    axes.invert_yaxis()
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print markdown tables."""
+    point, top, floors = found["per_point"], found["ceilings"], found["floors"]
+    print(f"{found['decoder']}, a point: {point}; a model: {found['flop_per_model']} FLOP\n")
+    print("| ceiling | one thread |\n|---|---|")
+    print(f"| matrix product, float32 | {top['gflop_per_s']:.0f} GFLOP/s |")
+    print(f"| sine, compiled | {top['gsine_per_s']:.2f} 10^9/s |")
+    print(f"| sine, NumPy | {top['gsine_per_s_numpy']:.2f} 10^9/s |")
+    print(f"| copy, read and written | {top['copy_gb_per_s']:.1f} GB/s |\n")
+    print("| floor | ns a point | ms for 70 x 70 |\n|---|---|---|")
+    for name, value in floors.items():
+        print(f"| {name.split('_')[0]} | {value * 1e9:.2f} | {value * N * N * 1e3:.3f} |")
+    print("\n| path | ms a model | models/s | of arithmetic floor | of both | matrix products |")
+    print("|---|---|---|---|---|---|")
+    for name, row in found["paths"].items():
+        print(
+            f"| {name} | {row['seconds'] / row['models'] * 1e3:.3f} | {row['models_per_s']:.0f} "
+            f"| {row['of_arithmetic_floor']:.0%} | {row['of_both_floors']:.0%} "
+            f"| {row['products']:.3f} |"
+        )
+    print("\n| JPEG 2000 | ms a model | of float, batch |\n|---|---|---|")
+    ours = found["paths"]["float, batch"]["seconds"] / BATCH
+    for name, value in found["jpeg2000"].items():
+        print(f"| {name.split('_')[0]} | {value * 1e3:.3f} | {value / ours:.2f} |")
+    print("\n| archives | |\n|---|---|")
+    for name, value in found["archives"].items():
+        print(f"| {name.replace('_', ' ')} | {value:.4g} |")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--picture", type=Path)
+    asked = parser.parse_args()
+    found = measure()
+    show(found)
+    if asked.json:
+        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    if asked.picture:
+        draw(found, asked.picture)
+
+
+if __name__ == "__main__":
+    main()
