@@ -21,6 +21,9 @@ from velcodec.tiling import Int64, Tiling
 POINTS_AT_ONCE = 16_384
 """Points given to the decoder together, over all tiles of a batch: bounds memory, fills caches."""
 
+POINTS_ON_GPU = 1 << 23
+"""The same on a GPU: enough to keep it busy, some hundred MB."""
+
 
 @dataclass(frozen=True)
 class RenderTiles:
@@ -44,6 +47,15 @@ def render_tiles(latents: Tensor, low: Float64, high: Float64, decoder: Decoder)
     return RenderTiles(latents.to(like), ends[0], ends[1])
 
 
+def _at_once(like: Tensor) -> int:
+    return POINTS_ON_GPU if like.is_cuda else POINTS_AT_ONCE
+
+
+def _normalised(decoder: Decoder, points: Tensor, latent: Tensor) -> Tensor:
+    """Decoder output (B, P); on a GPU in one kernel, where there is one."""
+    return decoder.values(points, latent) if latent.is_cuda else decoder(points, latent)
+
+
 def _scaled(normalised: Tensor, tiles: RenderTiles) -> Tensor:
     """Decoder output (B, P) to m/s within each tile's ends."""
     low, high = tiles.low[:, None], tiles.high[:, None]
@@ -56,9 +68,9 @@ def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
     """m/s (B, P) float64 of tiles at points (P, 2) or (B, P, 2) of their own domains."""
     varied = tiles.high > tiles.low
     if bool(varied.all()):
-        at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
+        at_once = max(1, _at_once(points) // points.shape[-2])
         if len(tiles) <= at_once:
-            return _scaled(decoder(points, tiles.latent), tiles)
+            return _scaled(_normalised(decoder, points, tiles.latent), tiles)
         parts = (slice(first, first + at_once) for first in range(0, len(tiles), at_once))
         return torch.cat(
             [
@@ -69,7 +81,7 @@ def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
     values = tiles.low[:, None].repeat(1, points.shape[-2])
     if bool(varied.any()):
         own = points if points.ndim == 2 else points[varied]
-        values[varied] = _scaled(decoder(own, tiles.latent[varied]), tiles[varied])
+        values[varied] = _scaled(_normalised(decoder, own, tiles.latent[varied]), tiles[varied])
     return values
 
 
@@ -88,8 +100,8 @@ def render_grid(decoder: Decoder, tiles: RenderTiles, tiling: Tiling, nz: int, n
         for a in (window_z.local, window_z.weight, window_x.local, window_x.weight)
     )
     height, width = z.shape[1], x.shape[1]
-    rows_at_once = max(1, min(height, POINTS_AT_ONCE // width))
-    batch = max(1, POINTS_AT_ONCE // (rows_at_once * width))
+    rows_at_once = max(1, min(height, _at_once(like) // width))
+    batch = max(1, _at_once(like) // (rows_at_once * width))
     for row in range(0, height, rows_at_once):
         rows = slice(row, min(row + rows_at_once, height))
         for first in range(0, len(tiles), batch):
