@@ -77,6 +77,7 @@ def test_a_plain_processor_renders_the_same() -> None:
     assert found.stdout.strip() == GOLDEN
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_renders_the_same() -> None:
     assert checksum(load_decoder().to("cuda")) == GOLDEN

@@ -26,6 +26,19 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _after_fork() -> None:
+    """A forked process has none of the threads that torch had started, and would wait for them for
+    ever: torch computes on one thread there, unless it is told another number.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads"):
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def set_threads(count: int | None) -> int:
     """Compute with `count` CPU threads (None: leave as is); the number now in use.
 

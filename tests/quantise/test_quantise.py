@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor
@@ -101,17 +103,31 @@ def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
 
 
 def test_coefficients_that_the_prior_holds_do_not_keep_others_from_being_rounded_well(
-    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
 ) -> None:
     """The fit leaves them out of its Hessian; rounding puts the mean curvature in their place."""
-    stiff = decoder.prior_precision.clone()
-    stiff[100:] = 1e9
-    monkeypatch.setattr(decoder, "prior_precision", stiff)
+    decoder = deepcopy(decoder)
+    decoder.prior_precision[100:] = 1e9
     _, target = fitted
     index = torch.full((6,), 12)
-    descent = Descent(decoder, fitted[0], decoder.prior_weight(index)[:, None] * stiff, LMOptions())
+    weight = decoder.prior_weight(index)[:, None] * decoder.prior_precision
+    descent = Descent(decoder, fitted[0], weight, LMOptions())
     assert descent.leading == 100
     latent = fit_latents(decoder, target, points, precision=decoder.prior_weight(index))
     found = quantise(decoder, latent, target, points, index)
     error = squared_error(decoder, points, dequantise(decoder, found, index), target)
     assert (error < 0.5 * squared_error(decoder, points, torch.zeros_like(latent), target)).all()
+
+
+def test_the_number_of_threads_changes_no_coefficient(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    many = [tensor.repeat(3, 1) for tensor in fitted]
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(quantise(decoder, *many, points, torch.full((18,), 12), passes=1))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.codec import threads  # noqa: F401  # a forked process must render on one thread
 from velcodec.coordinates import Float64
 from velcodec.decoder.frozen import FrozenMixture
 from velcodec.formats.tile_stream import Tiles

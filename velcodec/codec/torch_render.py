@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 POINTS_AT_ONCE = 16_384
 """Points given to a decoder of torch together, over all tiles of a batch: fills caches."""
 
+POINTS_ON_GPU = 1 << 23
+"""The same on a GPU: enough to keep it busy, some hundred MB."""
+
 
 @dataclass(frozen=True)
 class RenderTiles:
@@ -48,7 +51,7 @@ class RenderTiles:
 
     def points_at_once(self, decoder: Decoder) -> int:
         """Points to render together."""
-        return POINTS_AT_ONCE if decoder.compiled() is None else COMPILED_POINTS_AT_ONCE
+        return COMPILED_POINTS_AT_ONCE if decoder.compiled() else _at_once(self.latent)
 
     def array(self, values: Float64) -> Tensor:
         """Numbers where the tiles are."""
@@ -81,6 +84,15 @@ def ready_tiles(decoder: Decoder, tiles: Tiles) -> RenderTiles:
     return render_tiles(latents, tiles.low, tiles.high, decoder)
 
 
+def _at_once(like: Tensor) -> int:
+    return POINTS_ON_GPU if like.is_cuda else POINTS_AT_ONCE
+
+
+def _normalised(decoder: Decoder, points: Tensor, latent: Tensor) -> Tensor:
+    """Decoder output (B, P); on a GPU in one kernel, where there is one."""
+    return decoder.values(points, latent) if latent.is_cuda else decoder(points, latent)
+
+
 def _scaled(normalised: Tensor, tiles: RenderTiles) -> Tensor:
     """Decoder output (B, P) to m/s within each tile's ends."""
     low, high = tiles.low[:, None], tiles.high[:, None]
@@ -107,10 +119,13 @@ def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tens
     if compiled is not None:
         own = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
         return torch.from_numpy(compiled.velocities(*own, points.mT.numpy()))
-    at_once = max(1, POINTS_AT_ONCE // points.shape[-2])
+    at_once = max(1, _at_once(points) // points.shape[-2])
     parts = [slice(first, first + at_once) for first in range(0, len(tiles), at_once)]
     values = [
-        _scaled(decoder(points if points.ndim == 2 else points[p], tiles.latent[p]), tiles[p])
+        _scaled(
+            _normalised(decoder, points if points.ndim == 2 else points[p], tiles.latent[p]),
+            tiles[p],
+        )
         for p in parts
     ]
     return torch.cat(values)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from . import mixture_compiled, mixture_sweep
+from . import fused, mixture_compiled, mixture_sweep
 from .base import Decoder, as_batched
 from .layout import MIXTURE, MixtureConfig
 
@@ -184,6 +184,8 @@ class SirenMixture(Decoder):
 
     @torch.no_grad()
     def values(self, points: Tensor, latent: Tensor) -> Tensor:
+        if fused.serves(self, latent):
+            return fused.launch(self, latent, points)
         if not mixture_compiled.serves(latent):
             return self(points, latent)
         at, w = mixture_compiled.in_channels(points), self.weights(latent)

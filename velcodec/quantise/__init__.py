@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions
+from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, block_sizes
+from velcodec.fit.parallel import by_parts
 from velcodec.fit.views import some_points
 
 from .costs import BitCosts
@@ -51,6 +52,20 @@ def quantise(
     through the Hessian; between groups the free ones are re-fitted. With tables, up to
     `passes` passes of integer descent follow.
     """
+
+    def integers(tiles: slice) -> Tensor:
+        aim = target[tiles], points, step_index[tiles]
+        return _quantise(decoder, latent[tiles], *aim, groups, passes)
+
+    return by_parts(integers, len(latent), block_sizes(points)[0])
+
+
+@torch.no_grad()
+def _quantise(
+    decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor, step_index: Tensor,
+    groups: tuple[int, ...], passes: int,
+) -> Tensor:  # fmt: skip
+    """As `quantise`, for tiles that are looked at together."""
     step = decoder.steps[step_index]
     price = decoder.bit_price(step_index)
     weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
