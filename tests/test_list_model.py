@@ -91,7 +91,8 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule(seeds=SEEDS)
     def append_and_fail(self, seeds: list[int]) -> None:
         models, keys = self._new(seeds)
-        before = self.path.read_bytes()
+        with VlatReader(self.path) as reader:
+            before = self.path.read_bytes()[: reader.end]
         with (
             pytest.raises(OptionError, match="found it twice"),
             velcodec.append(self.path, decoder=self.decoder, lossless=True) as archive,
@@ -103,7 +104,8 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule(seeds=SEEDS, lost=st.integers(1, 10_000))
     def append_and_lose_the_end(self, seeds: list[int], lost: int) -> None:
         """An addition that was cut off anywhere is as if it had not been."""
-        before = self.path.stat().st_size
+        with VlatReader(self.path) as reader:
+            before = reader.end
         models, keys = self._new(seeds)
         with velcodec.append(self.path, decoder=self.decoder, lossless=True) as archive:
             archive.add(models, keys=keys)
@@ -205,7 +207,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(12, 12), pytest.param(300, 40, marks=pytest.mark.slow)]
+    ("examples", "steps"), [(10, 10), pytest.param(300, 40, marks=pytest.mark.slow)]
 )
 def test_any_sequence_of_changes_keeps_the_archive_the_list_that_it_is(
     tiny: Decoder, tmp_path: Path, examples: int, steps: int
