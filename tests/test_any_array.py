@@ -66,13 +66,13 @@ def errors_m_s(found: np.ndarray, models: np.ndarray, units: str) -> np.ndarray:
     return np.abs(found.astype(np.longdouble) - models.astype(np.longdouble)) * scale
 
 
-@some(40)
+@some(25)
 @given(arrays(), SETTINGS)
 def test_bit_for_bit(models: np.ndarray, how: dict[str, str]) -> None:
     assert back(models, lossless=True, **how).tobytes() == models.tobytes()
 
 
-@some(60)
+@some(40)
 @given(arrays(1e7), st.floats(1e-6, 1e4), SETTINGS)
 @example(np.array([[0, 255]], dtype=np.uint8), 1e-6, {"order": "zx", "units": "m/s"})
 def test_within_a_bound(models: np.ndarray, bound: float, how: dict[str, str]) -> None:
@@ -82,7 +82,7 @@ def test_within_a_bound(models: np.ndarray, bound: float, how: dict[str, str]) -
     assert errors_m_s(found, models, how["units"]).max() <= bound + slack
 
 
-@some(4)
+@some(3)
 @given(arrays(1e4), st.sampled_from([15.0, 35.0, 60.0]), SETTINGS)
 def test_at_a_psnr(models: np.ndarray, target: float, how: dict[str, str]) -> None:
     found = back(models, psnr=target, **how)
@@ -91,13 +91,13 @@ def test_at_a_psnr(models: np.ndarray, target: float, how: dict[str, str]) -> No
     assert min(psnr(a.astype(float) * scale, b.astype(float) * scale) for a, b in pairs) >= target
 
 
-@some(4)
+@some(3)
 @given(arrays(1e4), SETTINGS)
 def test_bit_for_bit_beside_a_latent(models: np.ndarray, how: dict[str, str]) -> None:
     assert back(models, lossless=True, keep_latent=True, **how).tobytes() == models.tobytes()
 
 
-@some(3)
+@some(2)
 @given(arrays(1e4), st.floats(200.0, 2000.0))
 def test_in_a_size(models: np.ndarray, size: float) -> None:
     try:
