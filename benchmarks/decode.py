@@ -3,7 +3,8 @@
 `python -m benchmarks.decode [--json FILE] [--picture FILE]`. Counts the operations of a point,
 measures the machine's ceilings (matrix product, sine, copy), and sets each path beside the floors
 that these give. One thread; seconds of the process, best of several runs, so that other work on the
-machine counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same run.
+machine counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same
+run.
 """
 
 from __future__ import annotations

@@ -29,12 +29,9 @@ _turn = threading.RLock()
 
 
 def _after_fork() -> None:
-    """A forked process has none of the threads that torch or an encoding had started: waiting for
-    them it would never end.
-    """
+    """A forked process has none of the threads that an encoding had started."""
     global _turn
     _turn = threading.RLock()
-    torch.set_num_threads(1)
 
 
 os.register_at_fork(after_in_child=_after_fork)
