@@ -1,7 +1,7 @@
 """All figures of a GPU in one run that nobody has to watch.
 
-    python benchmarks/cuda.py --out cuda.json
-    python benchmarks/cuda.py --device cpu --quick       # the same steps, small, without a GPU
+    python benchmarks/gpu.py --out cuda.json
+    python benchmarks/gpu.py --device cpu --quick       # the same steps, small, without a GPU
 
 Ceilings of the device, rendering (one Triton kernel, torch's operations, torch.compile), accuracy
 in m/s, the fit, whether exact decoding gives the CPU's bits, and the tests marked `cuda`. The JSON
