@@ -43,10 +43,11 @@ lint: setup
 typecheck: setup
 	$(BIN)/mypy
 
-# Generated models per second, entropy coding, bounds on generated models, archives of up to 100,000
+# Generated models per second, the fit, entropy coding, bounds on generated models, archives of up to 100,000
 # records; then bytes, PSNR, SSIM, MAE and seconds of every .npy file in VELCODEC_REAL_DATA.
 bench: setup
 	$(BIN)/python benchmarks/generator.py
+	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/symbols.py
 	$(BIN)/python benchmarks/bounds.py
 	$(BIN)/python benchmarks/archive.py
