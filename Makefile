@@ -52,11 +52,13 @@ typecheck: setup
 	$(BIN)/mypy
 
 # Decoding beside the machine's ceilings, start-up and memory of the commands, generated models per
-# second, entropy coding, bounds on generated models, archives of up to 100,000 records; then bytes, PSNR, SSIM, MAE and seconds of every .npy file in VELCODEC_REAL_DATA.
+# second, the fit, entropy coding, bounds on generated models, archives of up to 100,000 records; then
+# bytes, PSNR, SSIM, MAE and seconds of every .npy file in VELCODEC_REAL_DATA.
 bench: setup
 	$(BIN)/python -m benchmarks.decode --json docs/performance-decode.json --picture docs/img/performance.png
 	$(BIN)/python -m benchmarks.commands --json docs/performance-commands.json
 	$(BIN)/python benchmarks/generator.py
+	$(BIN)/python benchmarks/fit.py
 	$(BIN)/python benchmarks/symbols.py
 	$(BIN)/python benchmarks/bounds.py
 	$(BIN)/python benchmarks/archive.py

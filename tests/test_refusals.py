@@ -286,6 +286,12 @@ def test_worker_error() -> None:
         pass
 
 
+def test_repair_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with refuses(errors.RepairError, f"{tmp_path / 'empty'}: ", "found no manifest and no shard"):
+        velcodec.repair(tmp_path / "empty", tmp_path / "saved.vlat")
+
+
 def classes() -> list[type[errors.VelcodecError]]:
     found = [errors.VelcodecError]
     for kind in found:

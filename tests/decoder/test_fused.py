@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from interpreted import CONFIGS, HIGH, LOW, WAYS, decoder_of, latents, points_of
 from numpy.typing import NDArray
 
-from velcodec.codec.render import render_tiles, tile_values
+from velcodec.codec.torch_render import render_tiles, tile_values
 from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, SirenMixture, fused, load_decoder
 from velcodec.fit.lm import error_and_gradient, hessian_of
