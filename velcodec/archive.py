@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from operator import index as as_index
 from pathlib import Path
@@ -463,12 +464,10 @@ class Archive:
 
         place = header.decoder_hash, str(pick_device(device))
         if place not in self._decoders:
-            try:
+            with self._named():
                 self._decoders[place] = decoder_for(
                     header, self._wanted, self._reader.embedded_decoders, place[1]
                 )
-            except MissingDecoderError as error:
-                raise MissingDecoderError(f"{self._reader.name}: {error}") from error
         return self._decoders[place]
 
     def _evaluator(self, header: Header) -> Decoder | FrozenMixture:
@@ -481,16 +480,20 @@ class Archive:
         name = header.decoder_hash
         if name not in self._frozen:
             loaded = self._wanted is not None and not isinstance(self._wanted, str | Path)
-            self._frozen[name] = (
-                None
-                if loaded or not is_cpu(self._device)
-                else frozen_for(
-                    header,
-                    cast("str | Path | None", self._wanted),
-                    self._reader.embedded_decoders,
-                )
-            )
+            self._frozen[name] = None
+            if not loaded and is_cpu(self._device):
+                wanted = cast("str | Path | None", self._wanted)
+                with self._named():
+                    self._frozen[name] = frozen_for(header, wanted, self._reader.embedded_decoders)
         return self._frozen[name] or self._decoder(header, self._device)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A missing decoder is told with the archive that needs it."""
+        try:
+            yield
+        except MissingDecoderError as error:
+            raise MissingDecoderError(f"{self._reader.name}: {error}") from error
 
     def _tables(self, header: Header) -> LatentTables:
         return tables_of(self._evaluator(header))
