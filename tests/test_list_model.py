@@ -13,13 +13,8 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.formats.append import append_to
-from velcodec.formats.atomic import atomic_write
-from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import KeyNotFoundError, ModelNumberError, OptionError
 from velcodec.formats.reader import VlatReader
-from velcodec.formats.sharded import Shard, shard_name, write_manifest
-from velcodec.formats.writer import VlatWriter
 
 SHAPES = [(3, 4), (5, 2)]
 SEEDS = st.lists(st.integers(0, 2**31), min_size=1, max_size=3)
@@ -63,12 +58,6 @@ class ArchiveMachine(RuleBasedStateMachine):
 
     def _is_file(self) -> bool:
         return self.path.is_file()
-
-    def _copy(self, target: Path, numbers: list[int] | None = None) -> None:
-        with VlatReader(self.path) as reader, atomic_write(target) as stream:
-            writer = VlatWriter(stream, reader.header)
-            copy_records(reader, writer, numbers)
-            writer.close()
 
     # What is done to the archive
 
@@ -119,53 +108,69 @@ class ArchiveMachine(RuleBasedStateMachine):
         """Some models in any order, each once."""
         numbers = list(dict.fromkeys(place % len(self.models) for place in places))
         target = self._fresh_path()
-        self._copy(target, numbers)
+        velcodec.subset(self.path, target, numbers)
         self.path = target
         self.models = [self.models[number] for number in numbers]
         self.keys = [self.keys[number] for number in numbers]
 
-    @precondition(_is_file)
     @rule(cut=st.integers(0, 99))
     def split_and_merge(self, cut: int) -> None:
         """Two parts, the second of which is put before the first."""
-        at = cut % (len(self.models) + 1)
-        parts = [list(range(at, len(self.models))), list(range(at))]
-        target = self._fresh_path()
-        self._copy(target, parts[0])
-        rest = self._fresh_path()
-        self._copy(rest, parts[1])
-        with append_to(target) as writer, VlatReader(rest) as reader:
-            copy_records(reader, writer)
-        self.path = target
+        at = cut % len(self.models)
+        parts = [part for part in (slice(at, None), slice(0, at)) if self.models[part]]
+        files = [self._fresh_path() for _ in parts]
+        for part, file in zip(parts, files, strict=True):
+            velcodec.subset(self.path, file, part)
+        self.path = self._fresh_path()
+        velcodec.cat(files, self.path)
         self.models = self.models[at:] + self.models[:at]
         self.keys = self.keys[at:] + self.keys[:at]
 
-    @precondition(_is_file)
-    @rule(cut=st.integers(0, 99))
-    def split_into_shards(self, cut: int) -> None:
-        at = cut % (len(self.models) + 1)
-        parts = [p for p in (range(at), range(at, len(self.models))) if p]
+    @rule(size=st.integers(1, 4))
+    def split_into_shards(self, size: int) -> None:
         folder = self._fresh_path()
-        folder.mkdir()
-        shards = []
-        for number, part in enumerate(parts):
-            file = folder / shard_name(number)
-            self._copy(file, list(part))
-            shards.append(Shard(file.name, len(part), file.stat().st_size))
-        write_manifest(folder, shards)
+        velcodec.split(self.path, folder, models_per_shard=size)
         self.path = folder
 
     @precondition(lambda self: not self._is_file())
     @rule()
     def join_shards(self) -> None:
         target = self._fresh_path()
-        files = sorted(self.path.glob("*.vlat"))
-        target.write_bytes(files[0].read_bytes())
-        with append_to(target) as writer:
-            for file in files[1:]:
-                with VlatReader(file) as reader:
-                    copy_records(reader, writer)
+        velcodec.cat([self.path], target)
         self.path = target
+
+    def _is_whole(self) -> bool:
+        """Repair gets models out of an unfinished addition too."""
+        if not self._is_file():
+            return True
+        with VlatReader(self.path) as reader:
+            return reader.unfinished == 0
+
+    @precondition(_is_whole)
+    @rule()
+    def repair_what_is_whole(self) -> None:
+        target = self._fresh_path()
+        mended = velcodec.repair(self.path, target)
+        assert (mended.saved, mended.lost) == (len(self.models), ())
+        self.path = target
+
+    @precondition(lambda self: self._is_file() and self._is_whole() and len(self.models) > 1)
+    @rule(place=st.integers(0, 99), byte=st.integers(0, 10_000), bit=st.integers(0, 7))
+    def damage_a_record_and_repair(self, place: int, byte: int, bit: int) -> None:
+        """The others are all there."""
+        number = place % len(self.models)
+        with VlatReader(self.path) as reader:
+            payload = reader.payload(number)
+        data = bytearray(self.path.read_bytes())
+        at = data.index(payload)
+        if data.count(payload) > 1:
+            return
+        data[at + byte % len(payload)] ^= 1 << bit
+        damaged, self.path = self._fresh_path(), self._fresh_path()
+        damaged.write_bytes(data)
+        mended = velcodec.repair(damaged, self.path)
+        assert mended.lost == ((number, number + 1),)
+        del self.models[number], self.keys[number]
 
     # What must be so after each
 
