@@ -207,14 +207,14 @@ def _encode_to_budget(
 
     spending = Spending(fitter, source, contents.range_step, bytes_per_model, size, coder)
     allowed = bytes_per_model * len(source)
-    share = 1.0
+    target = allowed
     for _ in range(BUDGET_TRIALS):
-        coded = spending.fill(share * allowed)
+        coded = spending.fill(target)
         group = _finish(fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
             return group
-        share *= 1.0 - (over + 1.0) / allowed
+        target = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
     raise BudgetError(
         f"budget of {bytes_per_model:g} bytes per model: found {group.summary.bytes - saved} bytes "
         f"for {len(source)} models, expected at most {allowed:g}"
