@@ -10,53 +10,53 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from .cat import cat
-from .compress import append, compress
-from .decoders import decoder
-from .decompress import decompress
-from .demo import demo
-from .evaluate import evaluate
 from .failures import message_of
-from .info import info
-from .ls import ls
-from .preview import preview
-from .repair import repair
-from .split import split
-from .subset import subset
-from .synth import synth
-from .train import train
-from .verify import verify
 
 EXIT_USAGE = 2
 EXIT_SYSTEM = 3
 EXIT_INTERRUPTED = 130
 
-COMMANDS: tuple[click.Command, ...] = (
-    compress,
-    append,
-    decompress,
-    preview,
-    info,
-    ls,
-    verify,
-    cat,
-    subset,
-    split,
-    repair,
-    evaluate,
-    demo,
-    decoder,
-    synth,
-    train,
-)
+MODULES = {
+    "append": "compress",
+    "cat": "cat",
+    "compress": "compress",
+    "decoder": "decoders",
+    "decompress": "decompress",
+    "demo": "demo",
+    "evaluate": "evaluate",
+    "info": "info",
+    "ls": "ls",
+    "preview": "preview",
+    "repair": "repair",
+    "split": "split",
+    "subset": "subset",
+    "synth": "synth",
+    "train": "train",
+    "verify": "verify",
+}
+"""Which module has a command; it is loaded when the command is asked for."""
 
 
-class OneLineErrors(click.Group):
-    """A group whose failures are one line on stderr and a documented exit code."""
+class Commands(click.Group):
+    """All commands; failures are one line on stderr and a documented exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, sorted."""
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name, or None."""
+        if cmd_name not in MODULES:
+            return None
+        command: click.Command = getattr(
+            import_module(f".{MODULES[cmd_name]}", __package__), cmd_name
+        )
+        return command
 
     def main(
         self,
@@ -126,9 +126,7 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
         context.exit()
 
 
-@click.group(
-    "velcodec", cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group("velcodec", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,
@@ -148,7 +146,3 @@ def main() -> None:
     logger = logging.getLogger("velcodec")
     if not any(isinstance(handler, Warnings) for handler in logger.handlers):
         logger.addHandler(Warnings(logging.WARNING))
-
-
-for command in COMMANDS:
-    main.add_command(command)

@@ -23,7 +23,7 @@ from .atomic import atomic_write
 from .columns import Column, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
-from .locks import lazy_property
+from .locks import ForkableLock, lazy_property
 from .packed import check_keys
 from .page import QualityCodes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
@@ -111,6 +111,7 @@ class ShardedReader:
             source.close()
         self._ends = list(accumulate(shard.models for shard in self.shards))
         self._open: OrderedDict[int, VlatReader] = OrderedDict()
+        self._lock = ForkableLock()
         if not self.shards:
             raise CorruptError(f"{self.name}: manifest: found no shard")
 
@@ -129,11 +130,20 @@ class ShardedReader:
                     f"{self.name}: shard {shard.name}: found {found} models, "
                     f"expected {shard.models}"
                 )
-            self._open[which] = reader
-            if len(self._open) > SHARDS_OPEN:
-                # Not closed here: another thread may be reading it; its file closes with it.
-                self._open.popitem(last=False)
+            reader = self._kept(which, reader)
         return reader
+
+    def _kept(self, which: int, reader: VlatReader) -> VlatReader:
+        """The reader of a shard: this one, or that of a thread that was quicker."""
+        unused: VlatReader | None = None
+        with self._lock:
+            kept = self._open.setdefault(which, reader)
+            if len(self._open) > SHARDS_OPEN:
+                _, unused = self._open.popitem(last=False)
+        # Not closed: another thread may be reading it. Its file closes with it, behind the lock:
+        # closing lets other threads in.
+        del unused
+        return kept
 
     def _all(self) -> Iterator[VlatReader]:
         """Every shard's reader, one after the other, so that not all of them are open at once."""
@@ -270,8 +280,11 @@ class ShardedReader:
 
     def close(self) -> None:
         """Close every file."""
-        while self._open:
-            self._open.popitem()[1].close()
+        with self._lock:
+            readers = list(self._open.values())
+            self._open.clear()
+        for reader in readers:
+            reader.close()
 
 
 def is_sharded(source: object) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import click
 import numpy as np
 
 import velcodec
@@ -23,6 +25,15 @@ def layered(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
         else:
             models.append(np.interp(depth, np.linspace(-0.2, 1.2, 5), levels))
     return np.array(models, dtype=np.float32)
+
+
+def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """The commands of a group, which loads them when it is asked for them."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
 
 
 def check_round_trip(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from checkers import subcommands
 
 from velcodec.cli import main
 
@@ -33,9 +34,9 @@ SECTIONS = sections()
 
 def commands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
     """Every command under the name of its section: that of the group it is in, if it is in one."""
-    for name, command in group.commands.items():
+    for name, command in subcommands(group):
         if isinstance(command, click.Group):
-            yield from ((name, child) for child in command.commands.values())
+            yield from ((name, child) for _, child in subcommands(command))
         else:
             yield name, command
 

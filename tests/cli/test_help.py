@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from checkers import subcommands
 from click.testing import CliRunner
 
 from velcodec.cli import main
@@ -18,7 +19,7 @@ def all_commands(
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
     yield words, command
     if isinstance(command, click.Group):
-        for name, child in command.commands.items():
+        for name, child in subcommands(command):
             yield from all_commands(child, (*words, name))
 
 
