@@ -24,7 +24,7 @@ from velcodec.codec.fitting import (
     quantise_tiles,
 )
 from velcodec.coordinates import Float64
-from velcodec.metrics import mse_of_psnr
+from velcodec.metrics import mse_of_psnr, psnr_of_mse
 from velcodec.tiling import Int64
 
 TARGET_DB = 35.0
@@ -39,6 +39,9 @@ MARGIN_DB = 0.15
 
 NEAR_ENOUGH_DB = 0.4
 """A step that is above the target by no more is not made coarser."""
+
+DESCENTS, DESCENT_DB, STEP_DB = 4, 1.5, 0.65
+"""Steps that are tried with integer descent; about how much it gains, and what a step makes."""
 
 TRIALS = 5
 """Quantisations of a sample that a search for the right step may take."""
@@ -267,24 +270,48 @@ class _StepSearch:
         self._aim(positions, mse)
 
     def polish(self) -> None:
-        """Put integer descent, which takes long, to the models that reached the error without it:
-        one step coarser, where that is enough with it, or else at their own. Amortised latents are
-        not worth it.
+        """Put integer descent, which takes long and makes coarser steps do, to the models that
+        reached the error without it: at steps as coarse as they can be. Amortised latents are not
+        worth it.
         """
         if self.fitter.method == "amortised":
             return
-        waiting = np.array(sorted(self.coded), dtype=np.int64)
-        for coarser in (1, 0):
-            waiting = waiting[self.reached[waiting] >= coarser]
-            if not len(waiting):
-                continue
-            bases = self.reached[waiting] - coarser
-            models = code_members(self.fitter, self.fitted, waiting, bases)
-            good = np.array([model.mse <= self.allowed for model in models])
-            for position, model, reached in zip(waiting.tolist(), models, good, strict=True):
-                if reached and model.bits < self.coded[position].bits:
-                    self.coded[position], self.bits[position] = model, model.bits
-            waiting = waiting[~good]
+        failed = dict.fromkeys(sorted(self.coded), -1)
+        tried: set[int] = set()
+        waiting = list(failed)
+        for _ in range(DESCENTS):
+            waiting = [p for p in waiting if self.reached[p] - 1 > failed[p]]
+            if not waiting:
+                break
+            bases = [self._coarser(p, failed[p], p in tried) for p in waiting]
+            for position, base, good in self._descend(waiting, bases):
+                if good:
+                    self.reached[position] = base
+                    tried.add(position)
+                else:
+                    failed[position] = base
+        rest = [position for position in failed if position not in tried]
+        if rest:
+            self._descend(rest, [int(self.reached[position]) for position in rest])
+
+    def _descend(self, positions: list[int], bases: list[int]) -> list[tuple[int, int, bool]]:
+        """Quantise members with integer descent, and keep what reaches the error in fewer bits:
+        each position, its base step, and whether the error is reached.
+        """
+        models = code_members(self.fitter, self.fitted, np.array(positions), np.array(bases))
+        for position, model in zip(positions, models, strict=True):
+            if model.mse <= self.allowed and model.bits < self.coded[position].bits:
+                self.coded[position], self.bits[position] = model, model.bits
+        good = [model.mse <= self.allowed for model in models]
+        return list(zip(positions, bases, good, strict=True))
+
+    def _coarser(self, position: int, failed: int, tried: bool) -> int:
+        """The step, coarser than the coarsest known to do, that descent is expected to bring to the
+        error.
+        """
+        spare = psnr_of_mse(self.coded[position].mse) - psnr_of_mse(self.allowed)
+        spare += 0.0 if tried else DESCENT_DB
+        return max(failed + 1, int(self.reached[position]) - max(1, int(spare / STEP_DB)), 0)
 
     def _assemble(self, trial: Quantised, rows: slice, position: int) -> CodedModel:
         own = Quantised(
