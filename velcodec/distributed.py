@@ -130,8 +130,12 @@ def compress_shards(
             if isinstance(result, VelcodecError):
                 failed.append(result)
                 continue
-            done[number] = result
-            finished += result[0].models
+            shard, summary = result
+            done[number] = (
+                shard,
+                summary if job.has_keys else summary.from_number(ranges[number][0]),
+            )
+            finished += shard.models
             on_progress(finished, len(job), f"{len(done):,} of {len(ranges):,} shards")
     except KeyboardInterrupt as stop:
         raise InterruptedJobError(
@@ -271,7 +275,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     count = workers or torch.cuda.device_count() or distributed.system.CPU_COUNT
     with (
         distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
             silence_logs=40,
         ) as cluster,
         distributed.Client(cluster) as client,

@@ -166,6 +166,11 @@ class Job:
         parts = self.models.parts
         return self.keys is None and all(part.form.keys is not None for part in parts)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether models are called by keys, not by their numbers."""
+        return self.keys is not None or self._has_own_keys
+
     def keys_by_file(self) -> Iterator[tuple[str, Sequence[str]]]:
         """The keys that models will have, file by file; those that were given have no file."""
         if self.keys is not None:
