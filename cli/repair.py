@@ -10,6 +10,7 @@ import click
 
 from . import options
 from .failures import about
+from .outputs import WritesArchive
 from .report import count, show_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ EXIT_PARTLY = 4
 LISTED = 8
 
 
-@click.command(short_help="Get every intact model out of a damaged archive.")
+@click.command(cls=WritesArchive, short_help="Get every intact model out of a damaged archive.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @click.option(

@@ -70,6 +70,16 @@ def test_ls_of_many_models_shows_the_first_unless_told(run: Run, data: bytes) ->
     assert run("ls", "a.vlat", "--family", "sand").stdout == "no model\n"
 
 
+def test_ls_as_json_has_all_models_unless_told(run: Run) -> None:
+    Path("b.vlat").write_bytes(
+        velcodec.compress(layered(120, 12, 10), lossless=True, decoder="tiny", device="cpu")
+    )
+    assert run("ls", "b.vlat").stdout.splitlines()[-1] == "20 more: --all shows them"
+    for arguments, rows, left_out in (((), 120, 0), (("--head", 50), 50, 70)):
+        found = figures(run("ls", "b.vlat", "--json", *arguments))
+        assert (len(found["rows"]), found["left_out"]) == (rows, left_out)
+
+
 def test_ls_of_an_unknown_field_names_those_there_are(run: Run, data: bytes) -> None:
     result = run("ls", "a.vlat", "--field", "colour")
     assert result.exit_code == 2

@@ -274,6 +274,28 @@ def test_an_output_that_is_the_input_is_refused_even_with_force(
     assert {name: Path(name).read_bytes() for name in files()} == before
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("compress", "in.npy"), "h2.npy"),
+        (("compress", "in.npy", "--dask", "local"), "h2.zarr"),
+        (("append", "in.npy"), "h2.NC"),
+        (("subset", "in.vlat", "--models", "0"), "h2.sgy"),
+        (("cat", "in.vlat"), "h2.npz"),
+        (("repair", "in.vlat"), "h2.h5"),
+    ],
+)
+def test_a_forgotten_output_costs_no_file_of_models(
+    run: Run, archive: Path, command: tuple[str, ...], name: str
+) -> None:
+    np.save("in.npy", GRID)
+    Path(name).write_text("models")
+    result = run(*command, name, *(() if command[0] == "append" else ("--force",)))
+    said = f"OUT: found a name of a file of models ({name}), expected one of an archive"
+    assert_refused(result, errors.OptionError, said, "was it forgotten?")
+    assert Path(name).read_text() == "models"
+
+
 @pytest.mark.parametrize("target", ["nowhere/out.vlat", "in.npy/out.vlat", "/proc/out.vlat"])
 def test_an_output_that_cannot_be_written_is_refused(compress: Run, target: str) -> None:
     np.save("in.npy", GRID)
