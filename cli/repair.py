@@ -66,6 +66,11 @@ def lines(mended: Mended, target: Path) -> list[str]:
         found.append(
             f"lost {count(len(mended.lost_files), 'file')}: {', '.join(mended.lost_files)}"
         )
+    if mended.uncounted:
+        found.append(
+            f"the end of {', '.join(mended.uncounted)} is gone: how many more models were lost is "
+            "not known"
+        )
     if mended.without_index:
         found.append(
             f"{count(mended.without_index, 'model')} saved without key, quality and fields"

@@ -177,7 +177,8 @@ def test_an_empty_file_is_refused(run: Run, command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", READERS, ids=lambda command: command[0])
 def test_a_truncated_archive_is_refused(run: Run, archive: Path, command: tuple[str, ...]) -> None:
     os.truncate(archive, archive.stat().st_size * 2 // 3)
-    assert_refused(run(*command), errors.TruncatedError, "in.vlat")
+    hint = "; velcodec repair may save what is intact\n"
+    assert_refused(run(*command), errors.TruncatedError, "in.vlat", hint)
     assert files() == {"in.vlat"}
 
 
