@@ -86,6 +86,8 @@ def test_shards_of_many_processes_are_one_archive(
     assert not list((tmp_path / "out").glob("*.part"))
     with pytest.raises(OutputExistsError, match="holds an archive already"):
         compress(folder, tmp_path / "out", client=client, **EXACT)
+    with pytest.raises(OutputExistsError, match="nothing to resume"):
+        compress(folder, tmp_path / "out", client=client, resume=True, **EXACT)
 
 
 def test_the_worst_model_is_called_by_its_number_among_all(

@@ -331,6 +331,30 @@ def test_decompress_restores_the_folder_that_was_compressed(run: Run, compress: 
     assert run("decompress", "in.vlat", "out/", "--force").exit_code == 60
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("in", "model/model2.npy"), ("in/*", "model/model2.npy"), ("in/model/*.npy", "model2.npy")],
+)
+def test_a_folder_of_one_file_comes_back_as_it_was(
+    run: Run, compress: Run, source: str, name: str
+) -> None:
+    path = Path("in/model/model2.npy")
+    path.parent.mkdir(parents=True)
+    np.save(path, layered(2, 9, 14)[:, None])
+    assert compress(source, "in.vlat", "--lossless").exit_code == 0
+    assert run("decompress", "in.vlat", "out/").exit_code == 0
+    (back,) = (found for found in Path("out").rglob("*") if found.is_file())
+    assert back == Path("out") / name
+    assert back.read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_is_named_itself_needs_no_name_in_the_archive(compress: Run) -> None:
+    np.save("in.npy", layered(2, 9, 14))
+    assert compress("in.npy", "in.vlat", "--lossless").exit_code == 0
+    with velcodec.open("in.vlat") as archive:
+        assert "file" not in archive.fields
+
+
 def test_some_models_alone_are_decompressed_and_previewed(run: Run, data: bytes) -> None:
     with velcodec.open(data) as archive:
         expected = archive.decode(["m5", "m7"])
