@@ -11,13 +11,14 @@ import click
 from . import options
 from .edited import tell
 from .failures import about
+from .outputs import WritesArchive
 from .progress import progress
 from .sources import Source, check_output, is_piped, named, readable, short_name
 
 
-@click.command(short_help="Merge archives into one.")
+@click.command(cls=WritesArchive, short_help="Merge archives into one.")
 @click.argument("sources", metavar="IN.VLAT...", type=options.SOURCE, nargs=-1, required=True)
-@click.argument("target", metavar="OUT.VLAT", type=options.PATH)
+@click.argument("target", metavar="OUT.VLAT", type=options.PATH, is_eager=True)
 @click.option(
     "--keys",
     type=click.Choice(["keep", "first", "prefix", "drop"]),

@@ -15,6 +15,7 @@ from . import options
 from .encoding import job_of
 from .failures import about
 from .info import stored_text
+from .outputs import WritesArchive
 from .progress import progress
 from .report import count, show_json
 from .sources import check_output, is_piped, named, on_disk, short_name
@@ -68,9 +69,9 @@ def what_goes_in(command: Command) -> Command:
     return command
 
 
-@click.command(short_help="Compress files of models.")
+@click.command(cls=WritesArchive, short_help="Compress files of models.")
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
-@click.argument("target", metavar="OUT.VLAT", type=options.PATH)
+@click.argument("target", metavar="OUT.VLAT", type=options.PATH, is_eager=True)
 @what_goes_in
 @click.option("--resume", is_flag=True, help="Go on with what was interrupted.")
 @click.option(
@@ -183,9 +184,9 @@ def tell_shards(
         tell(sources, target, made.summary, seconds, as_json)
 
 
-@click.command(short_help="Add models to an archive.")
+@click.command(cls=WritesArchive, short_help="Add models to an archive.")
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
-@click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH)
+@click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH, is_eager=True)
 @what_goes_in
 def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: Any) -> None:
     """Add the models of IN to the end of ARCHIVE.VLAT, without rewriting it.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HEADS = ("number", "key", "grid", "stored as", "bytes", "PSNR dB")
 USUAL = ("family",)
+HEAD = 100
 
 
 @click.command(short_help="List the models of an archive.")
@@ -33,17 +34,15 @@ USUAL = ("family",)
 @click.option(
     "--head",
     type=click.IntRange(min=0),
-    default=100,
-    show_default=True,
     metavar="N",
-    help="Show the first N models alone.",
+    help="Show the first N models alone.  [default: 100; with --json all]",
 )
 @click.option("--all", "everything", is_flag=True, help="Show all models, however many.")
 @options.as_json
 def ls(
     source: Source,
     fields: tuple[str, ...],
-    head: int,
+    head: int | None,
     everything: bool,
     as_json: bool,
     **settings: Any,
@@ -65,6 +64,8 @@ def ls(
     with about(named(source)), velcodec.open(readable(source)) as archive:
         check_fields(archive, fields)
         numbers = choice_of(settings).numbers(archive)
+        if head is None and not as_json:
+            head = HEAD
         shown = numbers if everything else numbers[:head]
         columns = fields or usual_fields(archive, shown)
         rows = rows_of(archive, shown)
@@ -75,6 +76,7 @@ def ls(
                     "archive": source,
                     "models": len(archive),
                     "chosen": len(numbers),
+                    "left_out": len(numbers) - len(shown),
                     "rows": [chosen_fields(row, fields) for row in listed],
                 }
             )

@@ -92,10 +92,12 @@ class Commands(click.Group):
 
 def explain(error: Exception) -> tuple[str, int]:
     """The message and exit code for a failure that is not the program's fault; else raise it."""
-    from velcodec.formats.errors import VelcodecError
+    from velcodec.formats.errors import CorruptError, TruncatedError, VelcodecError
 
     if isinstance(error, VelcodecError):
-        return message_of(error), error.exit_code
+        damaged = isinstance(error, CorruptError | TruncatedError)
+        hint = "; velcodec repair may save what is intact" if damaged else ""
+        return message_of(error) + hint, error.exit_code
     if isinstance(error, OSError):
         return message_of(error), EXIT_SYSTEM
     if isinstance(error, MemoryError):

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import click
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -18,11 +16,13 @@ DOTS_PER_INCH = 110
 
 
 def need_matplotlib(instead: str = "use --no-picture") -> None:
-    """Raises ClickException, with what to do, where matplotlib is not installed."""
+    """Raises MissingExtraError, with what to do, where matplotlib is not installed."""
+    from velcodec.formats.errors import MissingExtraError
+
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise click.ClickException(
+        raise MissingExtraError(
             f"the picture needs matplotlib: pip install 'velcodec[plot]', or {instead}"
         ) from None
 

@@ -10,6 +10,7 @@ import click
 
 from . import options
 from .failures import about
+from .outputs import WritesArchive
 from .report import count, show_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ EXIT_PARTLY = 4
 LISTED = 8
 
 
-@click.command(short_help="Get every intact model out of a damaged archive.")
+@click.command(cls=WritesArchive, short_help="Get every intact model out of a damaged archive.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @click.option(
@@ -64,6 +65,11 @@ def lines(mended: Mended, target: Path) -> list[str]:
     if mended.lost_files:
         found.append(
             f"lost {count(len(mended.lost_files), 'file')}: {', '.join(mended.lost_files)}"
+        )
+    if mended.uncounted:
+        found.append(
+            f"the end of {', '.join(mended.uncounted)} is gone: how many more models were lost is "
+            "not known"
         )
     if mended.without_index:
         found.append(

@@ -12,11 +12,12 @@ import click
 from . import options
 from .edited import tell
 from .failures import about
+from .outputs import WritesArchive
 from .progress import progress
 from .sources import Source, are_chosen, check_output, choice_of, named, readable, short_name
 
 
-@click.command(short_help="Copy some models of an archive to a new one.")
+@click.command(cls=WritesArchive, short_help="Copy some models of an archive to a new one.")
 @click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @options.selection

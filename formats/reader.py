@@ -39,7 +39,7 @@ from .sections import (
     is_critical,
     read_section,
 )
-from .source import ByteSource
+from .source import ByteSource, is_url
 from .varint import encode_varint
 from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, check_record
 
@@ -485,6 +485,9 @@ def check_start(start: bytes, name: str) -> None:
     if start[: len(SIGNATURE)] != SIGNATURE:
         if start and SIGNATURE.startswith(start):
             raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
+        if start[:5].lower() in (b"<!doc", b"<html"):
+            hint = "; a folder of shards ends with /" if is_url(name) else ""
+            raise NotVlatError(f"{name}: found a page ({start[:8]!r}), expected an archive{hint}")
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
         raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")

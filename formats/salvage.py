@@ -87,7 +87,8 @@ class Found:
 class Salvage:
     """What is intact of an archive: headers by number, records in order of their numbers, decoders.
 
-    `expected` is how many records there were, as far as anything says; `ancillary` are the sections
+    `expected` is how many records there were, as far as anything says; where no directory does,
+    they are `uncounted`, and more may have followed; `ancillary` are the sections
     that copies keep, where the directory that lists them is there; `gaps` are the bytes (begin,
     end) that tell nothing.
     """
@@ -99,6 +100,7 @@ class Salvage:
     expected: int
     ancillary: list[tuple[bytes, bytes]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
+    uncounted: bool = False
 
     def payload(self, found: Found) -> bytes:
         """The payload of a record."""
@@ -160,6 +162,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         expected,
         [(section.kind, section.body) for section in others],
         list(_gaps(data, [*sections, *others], found.values())),
+        directory is None or directory.models < expected,
     )
 
 

@@ -52,6 +52,12 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.vlat"
 
 
+def shard_number(name: str) -> int | None:
+    """The number in a name that `shard_name` gave; None for any other."""
+    found = re.fullmatch(r"shard-([0-9]{5,9})\.vlat", name)
+    return int(found[1]) if found and shard_name(int(found[1])) == name else None
+
+
 def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False) -> None:
     """Make a sharded archive of the files that are in `folder`, whole or not at all."""
     data = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -164,9 +165,12 @@ class _Remote:
     def __init__(self, url: str) -> None:
         self._fs, self._path = _filesystem(url)
         try:
-            self.size = int(self._fs.info(self._path)["size"])
+            size = self._fs.info(self._path)["size"]
         except Exception as error:
             raise InputFileError(f"{url}: {_said(error)}") from error
+        if size is None:
+            raise InputFileError(f"{url}: the server does not say the file's size")
+        self.size = int(size)
         self._lock = ForkableLock()
         self._spans: list[tuple[int, bytes]] = []
         start, end = min(REMOTE_START_BYTES, self.size), max(0, self.size - REMOTE_END_BYTES)
@@ -222,7 +226,20 @@ def _filesystem(url: str) -> tuple[Any, str]:
     return found, path
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
+    """What went wrong, in a line. File systems say "not found" of whatever they could not open, so
+    that what they were told themselves goes before it.
+    """
+    first: BaseException | None = error
+    while first is not None:
+        if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
+            return f"no connection: {first.strerror or type(first).__name__}"
+        status = getattr(first, "status", None)
+        if isinstance(status, int) and status not in (404, 410):
+            return f"the server answers {status} {getattr(first, 'message', '')}".rstrip()
+        first = first.__cause__
+    if isinstance(error, FileNotFoundError):
+        return "not found"
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 

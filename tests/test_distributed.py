@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from checkers import layered
 
 import velcodec
 import velcodec.distributed
+from velcodec.codec.encode import Summary
 from velcodec.decoder import Decoder
 from velcodec.distributed import compress, connected
 from velcodec.formats.errors import (
@@ -81,6 +86,39 @@ def test_shards_of_many_processes_are_one_archive(
     assert not list((tmp_path / "out").glob("*.part"))
     with pytest.raises(OutputExistsError, match="holds an archive already"):
         compress(folder, tmp_path / "out", client=client, **EXACT)
+    with pytest.raises(OutputExistsError, match="nothing to resume"):
+        compress(folder, tmp_path / "out", client=client, resume=True, **EXACT)
+
+
+def test_the_worst_model_is_called_by_its_number_among_all(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    calm = np.full_like(models[:10, None], 2000.0)
+    np.save(folder / "model1.npy", calm)
+    bounded = {"max_error": 40.0, "decoder": "tiny", "device": "cpu"}
+    made = compress(folder, tmp_path / "out", client=client, models_per_shard=10, **bounded)
+    back = velcodec.decompress(tmp_path / "out").reshape(models.shape)
+    error = np.square(back - np.concatenate([calm[:, 0], models[10:]])).mean(axis=(1, 2))
+    assert error.argmax() >= 10
+    assert made.summary is not None
+    assert made.summary.worst_model == str(error.argmax())
+
+
+def test_both_models_of_a_summary_are_counted_from_a_number() -> None:
+    one = Summary(5, 5, 90, 900, 30.0, 20.0, "3", 5.0, 5, 0, 0, 1.5, "4")
+    assert one.from_number(10) == replace(one, worst_model="13", farthest_model="14")
+    exact = replace(one, distance=None, farthest_model=None)
+    assert exact.from_number(10).farthest_model is None
+
+
+def test_a_cluster_here_takes_no_fixed_port() -> None:
+    with socket.socket() as taken, warnings.catch_warnings():
+        with suppress(OSError):  # somebody else has it: as good
+            taken.bind(("", 8787))
+            taken.listen()
+        warnings.simplefilter("error")
+        with connected("local", 1) as client:
+            assert client.submit(abs, -3).result() == 3
 
 
 def test_a_worker_that_is_killed_costs_nothing_but_time(

@@ -194,8 +194,12 @@ def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
 def test_a_finished_archive_is_not_replaced_by_going_on(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
-    with pytest.raises(OutputExistsError):
+    before = target.read_bytes()
+    with pytest.raises(OutputExistsError, match=r"finished already \(nothing to resume\).*--force"):
         compress_job(job_of(folder), target, resume=True)
+    with pytest.raises(OutputExistsError, match="exists already"):
+        compress_job(job_of(folder), target)
+    assert target.read_bytes() == before
 
 
 def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) -> None:

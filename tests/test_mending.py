@@ -121,6 +121,16 @@ def test_a_cut_archive_gives_every_model_before_the_cut(tmp_path: Path, cut: flo
     result, target = mended(WHOLE[:at], tmp_path)
     assert check(target) == [i for i in range(24) if span(WHOLE, i)[1] <= at]
     assert not result.whole
+    assert result.uncounted == ("broken.vlat",)
+
+
+def test_of_a_file_without_its_directory_alone_more_models_may_be_gone(tmp_path: Path) -> None:
+    with VlatReader(WHOLE) as reader:
+        at = reader.size - len(WHOLE) // 200
+    result, _ = mended(WHOLE[:at], tmp_path)
+    assert (result.saved, result.lost) == (24, ())
+    assert (result.uncounted, result.whole) == (("broken.vlat",), False)
+    assert mended(WHOLE, tmp_path)[0].uncounted == ()
 
 
 def test_models_whose_page_is_lost_get_their_numbers_for_keys(tmp_path: Path) -> None:
@@ -232,6 +242,30 @@ def test_shards_come_out_without_a_manifest(tmp_path: Path) -> None:
     assert velcodec.repair(folder, tmp_path / "saved.vlat").saved == count
     with velcodec.open(tmp_path / "saved.vlat") as archive:
         assert list(archive.keys) == keys
+
+
+def test_without_a_manifest_a_gap_in_the_numbers_of_shards_is_told(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "models")
+    with velcodec.open(folder) as archive:
+        count = len(archive)
+    for name in ("manifest.json", "shard-00001.vlat"):
+        (folder / name).unlink()
+    result = velcodec.repair(folder, tmp_path / "saved.vlat")
+    assert 0 < result.saved < count
+    assert (result.lost_files, result.whole) == (("shard-00001.vlat",), False)
+
+
+def test_the_manifest_tells_how_many_models_a_cut_shard_had(tmp_path: Path) -> None:
+    folder = shards(tmp_path / "models")
+    counts = [s["models"] for s in json.loads((folder / "manifest.json").read_text())["shards"]]
+    first = folder / "shard-00000.vlat"
+    with VlatReader(first) as reader:
+        page, entry, row = reader.locate(counts[0] - 1)
+        at = entry.records_at + int(page.places[row])
+    first.write_bytes(first.read_bytes()[:at])
+    result = velcodec.repair(folder, tmp_path / "saved.vlat")
+    assert (result.lost, result.uncounted) == (((counts[0] - 1, counts[0]),), ())
+    assert result.saved == sum(counts) - 1
 
 
 def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:

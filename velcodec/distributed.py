@@ -29,7 +29,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.files import Models, open_models
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sharded import MANIFEST, Shard, shard_name, write_manifest
-from velcodec.jobs import Job, compress_job
+from velcodec.jobs import Job, compress_job, finished
 from velcodec.progress import Progress, no_progress
 from velcodec.writing import coding_of
 
@@ -124,15 +124,19 @@ def compress_shards(
         for number in range(len(ranges)) if number not in done
     }  # fmt: skip
     failed: list[VelcodecError] = []
-    finished = sum(b - a for number, (a, b) in enumerate(ranges) if number in done)
+    models = sum(b - a for number, (a, b) in enumerate(ranges) if number in done)
     try:
         for number, result in _results(futures):
             if isinstance(result, VelcodecError):
                 failed.append(result)
                 continue
-            done[number] = result
-            finished += result[0].models
-            on_progress(finished, len(job), f"{len(done):,} of {len(ranges):,} shards")
+            shard, summary = result
+            done[number] = (
+                shard,
+                summary if job.has_keys else summary.from_number(ranges[number][0]),
+            )
+            models += shard.models
+            on_progress(models, len(job), f"{len(done):,} of {len(ranges):,} shards")
     except KeyboardInterrupt as stop:
         raise InterruptedJobError(
             f"interrupted: {len(done)} of {len(ranges)} shards are in {target}; the same command "
@@ -226,6 +230,8 @@ def _finished(path: Path, models: int) -> Shard:
 
 def _check_folder(target: Path, *, force: bool, resume: bool) -> None:
     if (target / MANIFEST).exists() and not force:
+        if resume:
+            raise finished(target)
         raise OutputExistsError(f"{target}: holds an archive already; replace it with --force")
     if target.is_dir() and any(target.iterdir()) and not (force or resume):
         raise OutputExistsError(
@@ -239,7 +245,8 @@ def _check_folder(target: Path, *, force: bool, resume: bool) -> None:
 
 
 def _absolute(models: Models) -> Models:
-    return Models(tuple(replace(part, path=part.path.absolute()) for part in models.parts))
+    parts = tuple(replace(part, path=part.path.absolute()) for part in models.parts)
+    return replace(models, parts=parts)
 
 
 def _dask() -> Any:
@@ -271,7 +278,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     count = workers or torch.cuda.device_count() or distributed.system.CPU_COUNT
     with (
         distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
             silence_logs=40,
         ) as cluster,
         distributed.Client(cluster) as client,

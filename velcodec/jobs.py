@@ -156,7 +156,7 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[rows]
             for name, value in self.fields.items()
         }
-        if len(self.models.parts) > 1:
+        if self.models.need_names:
             fields.setdefault(FILE_FIELD, part.file)
         return keys, fields
 
@@ -165,6 +165,11 @@ class Job:
         """Whether models are called as their files say; all of them must say it."""
         parts = self.models.parts
         return self.keys is None and all(part.form.keys is not None for part in parts)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether models are called by keys, not by their numbers."""
+        return self.keys is not None or self._has_own_keys
 
     def keys_by_file(self) -> Iterator[tuple[str, Sequence[str]]]:
         """The keys that models will have, file by file; those that were given have no file."""
@@ -186,7 +191,7 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
             for name, value in self.fields.items()
         }
-        if len(self.models.parts) > 1:
+        if self.models.need_names:
             fields.setdefault(FILE_FIELD, self._files(start, stop))
         models = self.models.slice(start, stop)
         return replace(
@@ -231,8 +236,11 @@ def compress_job(
     if not isinstance(target, Path):
         return _to_stream(job, target, on_progress)
     sources = [part.path for part in job.models.parts]
-    check_target(target, force=force, source=sources[0] if len(sources) == 1 else None)
     part = part_of(target)
+    try:
+        check_target(target, force=force, source=sources[0] if len(sources) == 1 else None)
+    except OutputExistsError as error:
+        raise (finished(target) if resume and not part.exists() else error) from None
     if part.exists() and not (resume or force):
         raise OutputExistsError(
             f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
@@ -268,6 +276,13 @@ def compress_job(
             size = out.tell()
         part.unlink()
     return replace(encoder.summary, bytes=size)
+
+
+def finished(target: Path) -> OutputExistsError:
+    """There is nothing to go on with."""
+    return OutputExistsError(
+        f"{target}: the output is finished already (nothing to resume); replace it with --force"
+    )
 
 
 def _make_safe(encoder: GroupEncoder) -> None:

@@ -29,7 +29,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes, StoredPage
 from velcodec.formats.salvage import Found, Salvage, salvage
-from velcodec.formats.sharded import MANIFEST, read_manifest
+from velcodec.formats.sharded import MANIFEST, read_manifest, shard_name, shard_number
 from velcodec.formats.source import ByteSource
 from velcodec.formats.writer import VlatWriter
 
@@ -43,7 +43,8 @@ class Mended:
     """What came of a repair.
 
     `lost` are numbers of models that are gone, as ranges (first, behind the last), `lost_files`
-    shards of which nothing could be had. Of the models saved, `without_index` have no key, quality
+    shards of which nothing could be had, `uncounted` files of which nothing tells how many models
+    they had, so that more may be gone. Of the models saved, `without_index` have no key, quality
     or fields any more, since their page is gone; `presumed` lie behind a damage that may have held
     another header than theirs.
     """
@@ -55,6 +56,7 @@ class Mended:
     decoders: int
     damaged_bytes: int
     lost_files: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
 
     @property
     def lost_models(self) -> int:
@@ -63,8 +65,9 @@ class Mended:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is gone, and nothing is presumed."""
-        return not (self.lost or self.without_index or self.presumed or self.lost_files)
+        """Whether nothing is gone, as far as can be known, and nothing is presumed."""
+        gone = self.lost or self.lost_files or self.uncounted
+        return not (gone or self.without_index or self.presumed)
 
 
 def repair(
@@ -90,7 +93,7 @@ def repair(
         if source.is_dir():
             for path, models in _shards(source):
                 try:
-                    mender.add_file(path)
+                    mender.add_file(path, models)
                 except (VelcodecError, OSError) as error:
                     if isinstance(error, VersionError | UnknownFeatureError):
                         raise
@@ -103,7 +106,9 @@ def repair(
 
 
 def _shards(folder: Path) -> list[tuple[Path, int]]:
-    """The shards of a folder in order, and how many models each should have (0: not known)."""
+    """The shards of a folder in order, and how many models each should have (0: not known); without
+    a manifest those are among them that the others' numbers tell to be gone.
+    """
     try:
         manifest = ByteSource(folder / MANIFEST)
         try:
@@ -111,10 +116,12 @@ def _shards(folder: Path) -> list[tuple[Path, int]]:
         finally:
             manifest.close()
     except (InputFileError, CorruptError):
-        found = sorted(folder.glob("*.vlat"))
+        found = {path.name for path in folder.glob("*.vlat")}
         if not found:
             raise RepairError(f"{folder}: found no manifest and no shard") from None
-        return [(path, 0) for path in found]
+        last = max((n for n in map(shard_number, found) if n is not None), default=-1)
+        found |= {shard_name(number) for number in range(last)}
+        return [(folder / name, 0) for name in sorted(found)]
 
 
 class _Mender:
@@ -124,13 +131,18 @@ class _Mender:
         self._begin, self._any_version = begin, any_version
         self._files: list[tuple[Path, int, Salvage]] = []
         self._lost: list[tuple[int, int]] = []
+        self._uncounted: list[str] = []
         self._models = 0
         self._keyed = False
 
-    def add_file(self, path: Path) -> None:
-        """Look at one archive. Raises as `repair`."""
+    def add_file(self, path: Path, models: int = 0) -> None:
+        """Look at one archive, of so many models where that is known. Raises as `repair`."""
         with _opened(path) as data:
             found = salvage(data, str(path), any_version=self._any_version)
+            if models:
+                found.expected = max(models, found.expected)
+            elif found.uncounted:
+                self._uncounted.append(path.name)
             first = self._models
             self._lost += [(first + a, first + b) for a, b in found.lost]
             self._files.append((path, first, found))
@@ -171,7 +183,10 @@ class _Mender:
         assert writer is not None
         writer.close()
         saved, without_index, presumed, damaged = counts.tolist()
-        return Mended(saved, tuple(self._lost), without_index, presumed, len(decoders), damaged)
+        return Mended(
+            saved, tuple(self._lost), without_index, presumed, len(decoders), damaged,
+            uncounted=tuple(self._uncounted),
+        )  # fmt: skip
 
 
 @dataclass

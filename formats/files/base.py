@@ -249,9 +249,17 @@ def slice_part(part: Part, start: int, stop: int) -> Part:
 
 @dataclass(frozen=True)
 class Models:
-    """Models of one or many files, in order, numbered through."""
+    """Models of one or many files, in order, numbered through; `listed` where a folder or a pattern
+    gave the files.
+    """
 
     parts: tuple[Part, ...]
+    listed: bool = False
+
+    @property
+    def need_names(self) -> bool:
+        """Whether it takes the files' names to write the models as they lie."""
+        return self.listed or len(self.parts) > 1
 
     def __len__(self) -> int:
         return self._ends[-1] if self.parts else 0
@@ -282,12 +290,12 @@ class Models:
             if a < b:
                 found.append(slice_part(part, a, b))
             first += len(part)
-        return Models(tuple(found))
+        return replace(self, parts=tuple(found))
 
     def without_keys(self) -> Models:
         """The same models, of which no file says what they are called."""
         forms = ((part, replace(part.form, keys=None)) for part in self.parts)
-        return Models(tuple(replace(part, form=form) for part, form in forms))
+        return replace(self, parts=tuple(replace(part, form=form) for part, form in forms))
 
     def sha256(self) -> bytes:
         """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""

@@ -20,10 +20,13 @@ NUMBER = re.compile("([0-9]+)")
 
 @dataclass(frozen=True)
 class Found:
-    """A file, or a folder that is one Zarr store, and its path as the user would know it."""
+    """A file, or a folder that is one Zarr store, and its path as the user would know it; `listed`
+    where it was found in a folder or by a pattern, not named itself.
+    """
 
     path: Path
     file: str
+    listed: bool = True
 
 
 def find(where: str | Path | Sequence[str | Path], fits: Callable[[Path], bool]) -> list[Found]:
@@ -40,7 +43,7 @@ def find(where: str | Path | Sequence[str | Path], fits: Callable[[Path], bool])
         if path.exists() or not has_magic(str(where)):
             if path.exists() and not (path.is_file() or path.is_dir()):
                 raise InputFileError(f"{where}: is neither a file nor a folder")
-            return [Found(path, path.name)]
+            return [Found(path, path.name, listed=False)]
         return _matching(str(where), fits)
     except OSError as error:
         raise InputFileError(f"{where}: {error.strerror or error}") from error

@@ -43,11 +43,13 @@ def open_models(
         return told is wanted if wanted else told is not None and told is not FORMATS["raw"]
 
     parts: list[Part] = []
+    listed = False
     for found in find(where, fits):
         form = forced or (FORMATS["raw"] if raw else format_of(found.path))
         _check_hints(form, found.path, hints)
+        listed |= found.listed
         parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
-    return Models(tuple(parts))
+    return Models(tuple(parts), listed)
 
 
 def _check_hints(form: FileFormat, file: Path, hints: Hints) -> None:

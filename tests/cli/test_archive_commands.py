@@ -70,6 +70,16 @@ def test_ls_of_many_models_shows_the_first_unless_told(run: Run, data: bytes) ->
     assert run("ls", "a.vlat", "--family", "sand").stdout == "no model\n"
 
 
+def test_ls_as_json_has_all_models_unless_told(run: Run) -> None:
+    Path("b.vlat").write_bytes(
+        velcodec.compress(layered(120, 12, 10), lossless=True, decoder="tiny", device="cpu")
+    )
+    assert run("ls", "b.vlat").stdout.splitlines()[-1] == "20 more: --all shows them"
+    for arguments, rows, left_out in (((), 120, 0), (("--head", 50), 50, 70)):
+        found = figures(run("ls", "b.vlat", "--json", *arguments))
+        assert (len(found["rows"]), found["left_out"]) == (rows, left_out)
+
+
 def test_ls_of_an_unknown_field_names_those_there_are(run: Run, data: bytes) -> None:
     result = run("ls", "a.vlat", "--field", "colour")
     assert result.exit_code == 2
@@ -319,6 +329,30 @@ def test_decompress_restores_the_folder_that_was_compressed(run: Run, compress: 
         for name in ("model/model2.npy", "model/model10.npy"):
             assert (Path(target) / name).read_bytes() == (Path("in") / name).read_bytes()
     assert run("decompress", "in.vlat", "out/", "--force").exit_code == 60
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("in", "model/model2.npy"), ("in/*", "model/model2.npy"), ("in/model/*.npy", "model2.npy")],
+)
+def test_a_folder_of_one_file_comes_back_as_it_was(
+    run: Run, compress: Run, source: str, name: str
+) -> None:
+    path = Path("in/model/model2.npy")
+    path.parent.mkdir(parents=True)
+    np.save(path, layered(2, 9, 14)[:, None])
+    assert compress(source, "in.vlat", "--lossless").exit_code == 0
+    assert run("decompress", "in.vlat", "out/").exit_code == 0
+    (back,) = (found for found in Path("out").rglob("*") if found.is_file())
+    assert back == Path("out") / name
+    assert back.read_bytes() == path.read_bytes()
+
+
+def test_a_file_that_is_named_itself_needs_no_name_in_the_archive(compress: Run) -> None:
+    np.save("in.npy", layered(2, 9, 14))
+    assert compress("in.npy", "in.vlat", "--lossless").exit_code == 0
+    with velcodec.open("in.vlat") as archive:
+        assert "file" not in archive.fields
 
 
 def test_some_models_alone_are_decompressed_and_previewed(run: Run, data: bytes) -> None:

@@ -177,7 +177,8 @@ def test_an_empty_file_is_refused(run: Run, command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", READERS, ids=lambda command: command[0])
 def test_a_truncated_archive_is_refused(run: Run, archive: Path, command: tuple[str, ...]) -> None:
     os.truncate(archive, archive.stat().st_size * 2 // 3)
-    assert_refused(run(*command), errors.TruncatedError, "in.vlat")
+    hint = "; velcodec repair may save what is intact\n"
+    assert_refused(run(*command), errors.TruncatedError, "in.vlat", hint)
     assert files() == {"in.vlat"}
 
 
@@ -272,6 +273,28 @@ def test_an_output_that_is_the_input_is_refused_even_with_force(
         result = command[0](*command[1:], "--force")
         assert_refused(result, errors.OptionError, "in.")
     assert {name: Path(name).read_bytes() for name in files()} == before
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("compress", "in.npy"), "h2.npy"),
+        (("compress", "in.npy", "--dask", "local"), "h2.zarr"),
+        (("append", "in.npy"), "h2.NC"),
+        (("subset", "in.vlat", "--models", "0"), "h2.sgy"),
+        (("cat", "in.vlat"), "h2.npz"),
+        (("repair", "in.vlat"), "h2.h5"),
+    ],
+)
+def test_a_forgotten_output_costs_no_file_of_models(
+    run: Run, archive: Path, command: tuple[str, ...], name: str
+) -> None:
+    np.save("in.npy", GRID)
+    Path(name).write_text("models")
+    result = run(*command, name, *(() if command[0] == "append" else ("--force",)))
+    said = f"OUT: found a name of a file of models ({name}), expected one of an archive"
+    assert_refused(result, errors.OptionError, said, "was it forgotten?")
+    assert Path(name).read_text() == "models"
 
 
 @pytest.mark.parametrize("target", ["nowhere/out.vlat", "in.npy/out.vlat", "/proc/out.vlat"])

@@ -78,6 +78,16 @@ def test_a_missing_argument_is_named() -> None:
     assert "IN..." in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "out"),
+    [("compress", "OUT.VLAT"), ("append", "ARCHIVE.VLAT"), ("cat", "OUT.VLAT")],
+)
+def test_a_single_name_lacks_the_output(command: str, out: str) -> None:
+    result = CliRunner().invoke(main, [command, "in.npy"])
+    assert result.exit_code == 2
+    assert f"Missing argument '{out}'" in result.stderr
+
+
 def test_an_unknown_command_is_named() -> None:
     result = CliRunner().invoke(main, ["squash"])
     assert result.exit_code == 2

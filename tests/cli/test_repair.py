@@ -55,6 +55,29 @@ def test_what_was_lost_is_told_and_the_code_says_that_something_was(
     assert run("verify", "out.vlat").exit_code == 0
 
 
+def test_a_cut_archive_says_that_the_number_lost_is_not_known(run: Run, archive: Path) -> None:
+    with VlatReader(archive) as reader:
+        page, entry, row = reader.locate(2)
+    archive.write_bytes(archive.read_bytes()[: entry.records_at + int(page.places[row])])
+    result = run("repair", "in.vlat", "out.vlat")
+    assert result.exit_code == 4
+    assert "saved 2 models" in result.stdout
+    assert "the end of in.vlat is gone: how many more models were lost is not known" in (
+        result.stdout
+    )
+    assert "nothing was lost" not in result.stdout
+
+
+def test_a_gap_in_the_numbers_of_shards_is_named(run: Run, archive: Path) -> None:
+    assert run("split", "in.vlat", "shards", "--models-per-shard", 1).exit_code == 0
+    for name in ("manifest.json", "shard-00001.vlat"):
+        (Path("shards") / name).unlink()
+    result = run("repair", "shards", "out.vlat")
+    assert result.exit_code == 4
+    assert "lost 1 file: shard-00001.vlat" in result.stdout
+    assert "nothing was lost" not in result.stdout
+
+
 def test_figures_come_as_json(run: Run, archive: Path) -> None:
     spoil(archive, 0)
     result = run("repair", "in.vlat", "out.vlat", "--json")

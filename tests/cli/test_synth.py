@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import Result
 
 from velcodec import synth
+from velcodec.formats.errors import MissingExtraError
 
 Run = Callable[..., Result]
 
@@ -77,6 +79,16 @@ def test_the_picture_shows_the_first_models(run: Run) -> None:
     assert result.exit_code == 0, result.stderr
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
     assert len(np.load("out.npy")) == 7
+
+
+def test_a_picture_without_matplotlib_says_what_is_missing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = run("synth", "geology", "out.npy", "--count", 1, "--picture", "out.png")
+    assert result.exit_code == MissingExtraError.exit_code
+    assert "velcodec[plot]" in result.stderr
+    assert not Path("out.npy").exists()
 
 
 def test_every_family_is_listed_with_what_it_shows(run: Run) -> None:

@@ -40,6 +40,7 @@ class Site:
 
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
+    status: int | None = None
     requests: int = 0
     sent: int = 0
     url: str = ""
@@ -63,7 +64,9 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             data = site.files.get(self.path)
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             status = 200
-            if data is None:
+            if site.status is not None:
+                status, data = site.status, b"no"
+            elif data is None:
                 status, data = 404, b"not here"
             elif asked and site.ranges:
                 begin, end = int(asked[1]), int(asked[2]) + 1
@@ -187,14 +190,33 @@ def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes
 
 def test_a_missing_file_is_told(site: Site, memory: Any) -> None:
     for url in (site.url + "/none.vlat", "memory://none.vlat"):
-        with pytest.raises(InputFileError, match=r"none\.vlat"):
+        with pytest.raises(InputFileError, match=r"none\.vlat: not found$"):
             VlatReader(url)
 
 
 def test_a_server_that_is_gone_is_told() -> None:
     pytest.importorskip("aiohttp")
-    with pytest.raises(InputFileError, match=r"^http://127\.0\.0\.1:1/a\.vlat: "):
+    with pytest.raises(InputFileError, match=r"^http://127\.0\.0\.1:1/a\.vlat: no connection: "):
         VlatReader("http://127.0.0.1:1/a.vlat")
+
+
+def test_a_server_that_refuses_is_told(site: Site) -> None:
+    site.status = 403
+    with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 403 Forbidden$"):
+        VlatReader(site.url + "/a.vlat")
+
+
+def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_path: Path) -> None:
+    for page in (b"<!DOCTYPE html><html></html>", b"<html><body>Index of /</body>"):
+        site.files["/shards"] = page
+        memory.pipe("/shards", page)
+        found = re.escape(f"found a page ({page[:8]!r}), expected an archive")
+        for url in (site.url + "/shards", "memory://shards"):
+            with pytest.raises(NotVlatError, match=f"{found}; a folder of shards ends with /$"):
+                VlatReader(url)
+        (tmp_path / "a.vlat").write_bytes(page)
+        with pytest.raises(NotVlatError, match=f"{found}$"):
+            VlatReader(tmp_path / "a.vlat")
 
 
 def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:

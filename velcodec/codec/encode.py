@@ -93,6 +93,15 @@ class Summary:
             "farthest_model": self.farthest_model,
         }
 
+    def from_number(self, first: int) -> Summary:
+        """The same where models are called by their numbers and the first one's is `first`."""
+        far = self.farthest_model
+        return replace(
+            self,
+            worst_model=str(first + int(self.worst_model)),
+            farthest_model=None if far is None else str(first + int(far)),
+        )
+
     def joined(self, other: Summary) -> Summary:
         """The summary of both groups of models, in this order."""
         worst = other if other.worst_psnr < self.worst_psnr else self
