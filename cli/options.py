@@ -226,7 +226,7 @@ def coding(command: Command) -> Command:
             default="lm",
             show_default=True,
             help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
-            "encoder network alone (fastest, least exact).",
+            "encoder network alone (least exact; fastest with --latent-only).",
         ),
         click.option(
             "--lossless",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,12 +64,10 @@ def lines(mended: Mended, target: Path) -> list[str]:
     if mended.lost:
         found.append(f"lost {count(mended.lost_models, 'model')}: numbers {ranges(mended.lost)}")
     if mended.lost_files:
-        found.append(
-            f"lost {count(len(mended.lost_files), 'file')}: {', '.join(mended.lost_files)}"
-        )
+        found.append(f"lost {count(len(mended.lost_files), 'file')}: {some(mended.lost_files)}")
     if mended.uncounted:
         found.append(
-            f"the end of {', '.join(mended.uncounted)} is gone: how many more models were lost is "
+            f"the end of {some(mended.uncounted)} is gone: how many more models were lost is "
             "not known"
         )
     if mended.without_index:
@@ -87,5 +86,9 @@ def lines(mended: Mended, target: Path) -> list[str]:
 
 def ranges(lost: tuple[tuple[int, int], ...]) -> str:
     """`3, 10 to 12`."""
-    texts = [str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in lost[:LISTED]]
-    return ", ".join(texts) + (", ..." if len(lost) > LISTED else "")
+    return some([str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in lost])
+
+
+def some(texts: Sequence[str]) -> str:
+    """The first few of them."""
+    return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")

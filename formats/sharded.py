@@ -53,9 +53,9 @@ def shard_name(number: int) -> str:
 
 
 def shard_number(name: str) -> int | None:
-    """The number in a name that `shard_name` gave; None for any other."""
-    found = re.fullmatch(r"shard-([0-9]{5,9})\.vlat", name)
-    return int(found[1]) if found and shard_name(int(found[1])) == name else None
+    """The number, below 100,000, in a name that `shard_name` gave; None for any other."""
+    found = re.fullmatch(r"shard-([0-9]{5})\.vlat", name)
+    return int(found[1]) if found else None
 
 
 def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False) -> None:

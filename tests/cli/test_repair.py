@@ -78,6 +78,17 @@ def test_a_gap_in_the_numbers_of_shards_is_named(run: Run, archive: Path) -> Non
     assert "nothing was lost" not in result.stdout
 
 
+def test_of_many_missing_shards_the_first_are_named(run: Run, archive: Path) -> None:
+    Path("shards").mkdir()
+    archive.rename("shards/shard-99999.vlat")
+    (Path("shards") / "shard-999999999.vlat").write_bytes(b"no shard")
+    result = run("repair", "shards", "out.vlat")
+    assert result.exit_code == 4
+    assert "saved 3 models" in result.stdout
+    assert "lost 100,000 files: shard-00000.vlat, shard-00001.vlat, " in result.stdout
+    assert "shard-00008.vlat" not in result.stdout
+
+
 def test_figures_come_as_json(run: Run, archive: Path) -> None:
     spoil(archive, 0)
     result = run("repair", "in.vlat", "out.vlat", "--json")

@@ -47,6 +47,25 @@ def test_the_pytorch_guide_gives_every_argument_as_it_is() -> None:
     assert said == found
 
 
+def test_what_the_python_guide_does_with_archives_runs() -> None:
+    """With fewer and smaller models than it speaks of, and a grid that is not as huge."""
+    data = latent_archive(velcodec.load_decoder(), Layout(16, 40), models=20)
+    for name in ("models.vlat", "damaged.vlat"):
+        Path(name).write_bytes(data)
+    pair = [np.full((16, 12), 2000.0), np.full((20, 24), 3000.0)]
+    mixed = velcodec.compress(pair, keys=["flat", "marmousi2"], lossless=True)
+    names: dict[str, Any] = {"velcodec": velcodec, "np": np, "mixed": mixed}
+    run = [code for code in blocks("howto-python.md") if re.search(r"archive[.[]|repair", code)]
+    run = [code for code in run if "(small)" not in code]
+    for code in run:
+        exec(code.replace("20_000", "2_000"), names)
+    assert len(run) == 4
+    assert np.array_equal(names["named"], pair[1])
+    assert len(names["some"]) == 10
+    assert names["batch"].shape == (20, 140, 140)
+    assert names["result"].saved == 20
+
+
 def test_the_xarray_guide_runs() -> None:
     """With fewer and smaller models than it speaks of."""
     for package in ("dask", "xarray", "zarr"):
