@@ -232,10 +232,6 @@ class Header:
                 raise ValueError("expected values that come back as they were")
         except (TypeError, ValueError, OverflowError, CorruptError) as error:
             raise OptionError(f"metadata: {error}") from error
-        if len(packed) > MAX_HEADER_BYTES:
-            raise OptionError(
-                f"metadata: found {len(packed)} bytes, expected at most {MAX_HEADER_BYTES}"
-            )
         return packed
 
     @classmethod
@@ -243,6 +239,10 @@ class Header:
         """The inverse of `to_bytes`. Raises CorruptError, also for the header of another number:
         records under it would be decoded wrongly; and UnknownFeatureError.
         """
+        if len(data) > MAX_HEADER_BYTES:
+            raise CorruptError(
+                f"header: found {len(data)} bytes, expected at most {MAX_HEADER_BYTES}"
+            )
         values = unpack_mapping(data, "header")
         found = values.pop("b", 0)
         if found != number or isinstance(found, bool):

@@ -20,12 +20,10 @@ from .directory import Directory, PageEntry
 from .errors import (
     CorruptError,
     KeyNotFoundError,
-    NotVlatError,
     TruncatedError,
     UnknownFeatureError,
-    VersionError,
 )
-from .header import MAX_HEADER_BYTES, Header
+from .header import Header
 from .locks import ForkableLock, lazy_property
 from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
 from .quality import UNKNOWN_ROW, Quality, quality_rows
@@ -36,12 +34,12 @@ from .sections import (
     PAGE,
     Place,
     Section,
-    is_critical,
+    check_known,
     read_section,
 )
-from .source import ByteSource, is_url
+from .source import ByteSource
 from .varint import encode_varint
-from .vlat import END_SIGNATURE, SIGNATURE, START, TAIL_BYTES, VERSION, check_record
+from .vlat import END_SIGNATURE, START, TAIL_BYTES, check_record, check_start
 
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 SEARCHED_AT_ONCE = 1 << 20
@@ -167,11 +165,7 @@ class VlatReader:
     def _check_others(self) -> None:
         """Raise UnknownFeatureError for a section that must be understood and is not known."""
         for kind, place in self.directory.others:
-            if is_critical(kind):
-                raise UnknownFeatureError(
-                    f"{self.name}: section {kind!r} at byte {place.at}: found a type that must "
-                    "be understood, expected one known here: a later version may read it"
-                )
+            check_known(kind, f"{self.name}: section {kind!r} at byte {place.at}")
 
     def _tails_before(self, end: int) -> Iterator[int]:
         """Ends of what looks like a tail, from the last on."""
@@ -202,11 +196,6 @@ class VlatReader:
                 section = read_section(self._source, len(START), HEADER, "header")
             else:
                 section = self._section(later[number - 1], HEADER, "header")
-            if len(section.body) > MAX_HEADER_BYTES:
-                raise self._fail(
-                    "header",
-                    f"found {len(section.body)} bytes, expected at most {MAX_HEADER_BYTES}",
-                )
             try:
                 first = None if number == 0 else self.header
                 found = Header.from_bytes(section.body, first, number)
@@ -478,26 +467,6 @@ def numbers_of_keys(keys: Sequence[str], name: str) -> dict[str, int]:
         twice = next(key for number, key in enumerate(keys) if found[key] != number)
         raise CorruptError(f"{name}: keys: found {twice!r} twice, expected each once")
     return found
-
-
-def check_start(start: bytes, name: str) -> None:
-    """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
-    if start[: len(SIGNATURE)] != SIGNATURE:
-        if start and SIGNATURE.startswith(start):
-            raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
-        if start[:5].lower() in (b"<!doc", b"<html"):
-            hint = "; a folder of shards ends with /" if is_url(name) else ""
-            raise NotVlatError(f"{name}: found a page ({start[:8]!r}), expected an archive{hint}")
-        raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
-    if len(start) < len(START):
-        raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")
-    if start[-1] == 0:
-        raise VersionError(
-            f"{name}: format version: found 0, expected {VERSION}: written before the format was "
-            "settled, which no later version reads"
-        )
-    if start[-1] != VERSION:
-        raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
 
 
 def _rows(column: Column | None, rows: NDArray[np.int64]) -> Column | None:

@@ -10,25 +10,22 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .errors import CorruptError, TruncatedError, UnknownFeatureError
-from .header import MAX_HEADER_BYTES, Header
-from .page import MAX_RECORD_BYTES, checksum_bytes
-from .reader import check_start
+from .header import Header
+from .page import checksum_bytes
 from .sections import (
     CHECKSUM_BYTES,
-    DECODER,
     DIRECTORY,
     HEADER,
-    KNOWN,
     MARKER,
-    PAGE,
     TYPE_BYTES,
     USE,
+    Section,
+    check_known,
     check_section,
-    is_critical,
     section_size,
 )
 from .varint import MAX_BYTES, decode_varint
-from .vlat import START, TAIL_BYTES, check_record, pack_tail
+from .vlat import START, TAIL_BYTES, check_record, check_start, entry_span, pack_tail
 
 READ_AT_ONCE = 1 << 20
 
@@ -43,23 +40,13 @@ class FoundRecord:
 
 
 @dataclass(frozen=True)
-class FoundSection:
-    """A section: its type and body, and where it begins and ends."""
-
-    kind: bytes
-    body: bytes
-    at: int
-    end: int
-
-
-@dataclass(frozen=True)
-class FoundHeader(FoundSection):
+class FoundHeader(Section):
     """A section that holds a header."""
 
     header: Header
 
 
-def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
+def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Section]:
     """Every record in order, and the sections that are no headers, all checksums verified.
 
     Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
@@ -70,7 +57,7 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Foun
             yield found
 
 
-def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | FoundSection]:
+def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Section]:
     """As `scan`, with headers and changes of the header too."""
     ahead = _Ahead(stream, name)
     check_start(ahead.take(len(START), "signature", short=True), name)
@@ -107,22 +94,20 @@ def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Foun
         )
 
 
-def _header(section: FoundSection, known: list[Header], name: str) -> Header:
-    if len(section.body) > MAX_HEADER_BYTES:
-        raise CorruptError(f"{name}: header: found {len(section.body)} bytes")
+def _header(section: Section, known: list[Header], name: str) -> Header:
     try:
         return Header.from_bytes(section.body, known[0] if known else None, len(known))
     except (CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{name}: {error}") from error
 
 
-def _check_tail(ahead: _Ahead, directory: FoundSection) -> None:
+def _check_tail(ahead: _Ahead, directory: Section) -> None:
     tail = ahead.take(TAIL_BYTES, "end signature")
     if tail != pack_tail(directory.end - directory.at):
         raise CorruptError(f"{ahead.name}: end signature: found {tail!r} behind the directory")
 
 
-def _section(ahead: _Ahead) -> FoundSection:
+def _section(ahead: _Ahead) -> Section:
     start = ahead.peek(len(MARKER) + TYPE_BYTES + MAX_BYTES)
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
@@ -131,23 +116,16 @@ def _section(ahead: _Ahead) -> FoundSection:
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
     check_section(data, place)
     # Only now: a type that was altered is damage, not a feature.
-    if is_critical(kind) and kind not in KNOWN:
-        raise UnknownFeatureError(
-            f"{place}: found a type that this reader does not know and must: a later version may "
-            "read it"
-        )
-    return FoundSection(kind, data[body:end], at, ahead.at)
+    check_known(kind, place)
+    return Section(kind, data[body:end], at, ahead.at)
 
 
 def _payload(ahead: _Ahead, number: int) -> bytes:
     place = f"{ahead.name}: record {number}"
-    more, at = decode_varint(ahead.peek(MAX_BYTES), 0, place)
-    length = more - 1
-    if length >= MAX_RECORD_BYTES:
-        raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
-    data = ahead.take(at + length + checksum_bytes(length), f"record {number}")
-    payload = data[at : at + length]
-    check_record(number, payload, data[at + length :], ahead.name)
+    start, stop = entry_span(ahead.peek(MAX_BYTES), place)
+    data = ahead.take(stop + checksum_bytes(stop - start), f"record {number}")
+    payload = data[start:stop]
+    check_record(number, payload, data[stop:], ahead.name)
     return payload
 
 
@@ -193,4 +171,4 @@ class _Ahead:
         return data
 
 
-__all__ = ["DECODER", "PAGE", "FoundHeader", "FoundRecord", "FoundSection", "scan", "walk"]
+__all__ = ["FoundHeader", "FoundRecord", "scan", "walk"]

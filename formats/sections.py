@@ -12,7 +12,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from .errors import CorruptError, OptionError, TruncatedError
+from .errors import CorruptError, OptionError, TruncatedError, UnknownFeatureError
 from .source import ByteSource
 from .varint import MAX_BYTES, decode_varint, encode_varint
 
@@ -62,6 +62,15 @@ def pack_section(kind: bytes, body: bytes) -> bytes:
 def is_critical(kind: bytes) -> bool:
     """Whether a reader that does not know this type cannot go on."""
     return not b"a" <= kind <= b"z"
+
+
+def check_known(kind: bytes, place: str) -> None:
+    """Raise UnknownFeatureError for a section that must be understood and is not known."""
+    if is_critical(kind) and kind not in KNOWN:
+        raise UnknownFeatureError(
+            f"{place}: found a type that must be understood, expected one known here: a later "
+            "version may read it"
+        )
 
 
 def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import zlib
 
-from .errors import CorruptError
-from .page import LONG_CHECKSUM_BYTES, checksum_bytes
-from .varint import encode_varint
+from .errors import CorruptError, NotVlatError, TruncatedError, VersionError
+from .page import LONG_CHECKSUM_BYTES, MAX_RECORD_BYTES, checksum_bytes
+from .source import is_url
+from .varint import decode_varint, encode_varint
 
 SIGNATURE = b"\x89VLT\r\n\x1a\n"
 VERSION = 1
@@ -18,6 +19,26 @@ START = SIGNATURE + bytes([VERSION])
 END_SIGNATURE = b"vlt\n"
 TAIL_BYTES = 4 + len(END_SIGNATURE)
 """Behind every directory: its size, section and all, and the end signature."""
+
+
+def check_start(start: bytes, name: str) -> None:
+    """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
+    if start[: len(SIGNATURE)] != SIGNATURE:
+        if start and SIGNATURE.startswith(start):
+            raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
+        if start[:5].lower() in (b"<!doc", b"<html"):
+            hint = "; a folder of shards ends with /" if is_url(name) else ""
+            raise NotVlatError(f"{name}: found a page ({start[:8]!r}), expected an archive{hint}")
+        raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
+    if len(start) < len(START):
+        raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")
+    if start[-1] == 0:
+        raise VersionError(
+            f"{name}: format version: found 0, expected {VERSION}: written before the format was "
+            "settled, which no later version reads"
+        )
+    if start[-1] != VERSION:
+        raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
 
 
 def record_checksum(number: int, payload: bytes) -> bytes:
@@ -46,3 +67,15 @@ def pack_tail(directory_bytes: int) -> bytes:
 def pack_entry(number: int, payload: bytes) -> bytes:
     """A record as it stands in the file: length, payload, checksum."""
     return encode_varint(len(payload) + 1) + payload + record_checksum(number, payload)
+
+
+def entry_span(start: bytes, place: str) -> tuple[int, int]:
+    """Where the payload begins and ends, counted from the entry, in what begins with `start`.
+
+    Raises CorruptError for more bytes than a payload may have, TruncatedError.
+    """
+    more, at = decode_varint(start, 0, place)
+    length = more - 1
+    if not 0 <= length < MAX_RECORD_BYTES:
+        raise CorruptError(f"{place}: found {length} bytes, expected under {MAX_RECORD_BYTES}")
+    return at, at + length

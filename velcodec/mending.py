@@ -28,7 +28,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes, StoredPage
-from velcodec.formats.salvage import Found, Salvage, salvage
+from velcodec.formats.salvage import Bytes, Found, Salvage, salvage
 from velcodec.formats.sharded import MANIFEST, read_manifest, shard_name, shard_number
 from velcodec.formats.source import ByteSource
 from velcodec.formats.writer import VlatWriter
@@ -165,7 +165,6 @@ class _Mender:
         decoders: set[bytes] = set()
         for path, first, found in self._files:
             with _opened(path) as data:
-                found.data = data
                 if writer is None:
                     writer = self._begin(found.headers[0])
                 for decoder in found.decoders:
@@ -173,7 +172,7 @@ class _Mender:
                 decoders.update(found.decoders)
                 for kind, body in found.ancillary:
                     writer.attach(kind, body)
-                _write(found, writer, keys, first)
+                _write(found, data, writer, keys, first)
                 counts += (
                     len(found.records),
                     sum(record.page is None for record in found.records),
@@ -212,14 +211,14 @@ class _Keys:
         return key
 
 
-def _write(found: Salvage, writer: VlatWriter, keys: _Keys, first: int) -> None:
-    """Append the records of one file."""
+def _write(found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int) -> None:
+    """Append the records of one file, which are in `data`."""
     for block in _blocks(found.records):
         writer.use(found.headers[block[0].header])
         names = [keys.of(record, first + record.number) for record in block]
         quality, fields = _columns(block)
         writer.add_many(
-            [found.payload(record) for record in block],
+            [record.payload(data) for record in block],
             None if names[0] is None else [name for name in names if name is not None],
             quality,
             fields,
@@ -262,7 +261,7 @@ def _intact(read: Callable[[], T]) -> T | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[mmap.mmap | bytes]:
+def _opened(path: Path) -> Iterator[Bytes]:
     """The bytes of a file, mapped. Raises InputFileError."""
     try:
         with path.open("rb") as stream:

@@ -23,7 +23,8 @@ from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import Columns
-from velcodec.formats.scan import DECODER, FoundHeader, FoundRecord, walk
+from velcodec.formats.scan import FoundHeader, FoundRecord, walk
+from velcodec.formats.sections import DECODER
 from velcodec.formats.source import stream_name
 from velcodec.resolution import Resolution, check_resolution
 

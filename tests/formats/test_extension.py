@@ -150,7 +150,7 @@ def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind:
     data = with_critical_section(kind)
     with pytest.raises(UnknownFeatureError, match=r"section b'.*' at byte \d+: found a type"):
         VlatReader(data)
-    with pytest.raises(UnknownFeatureError, match="found a type that this reader does not know"):
+    with pytest.raises(UnknownFeatureError, match="found a type that must be understood"):
         list(scan(io.BytesIO(data)))
 
 

@@ -44,11 +44,11 @@ def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> byt
     return stream.getvalue()
 
 
-def check(found: Salvage, whole: bytes) -> set[int]:
-    """What was found is what was written, header and all; its numbers."""
+def check(found: Salvage, data: bytes, whole: bytes) -> set[int]:
+    """What was found in `data` is what was written, header and all; its numbers."""
     reader = VlatReader(whole)
     for record in found.records:
-        assert found.payload(record) == reader.payload(record.number)
+        assert record.payload(data) == reader.payload(record.number)
         if not record.presumed:
             assert found.headers[record.header] == reader.header_of(record.number)
         if record.page is not None and record.page.keys is not None:
@@ -83,15 +83,16 @@ def data(request: pytest.FixtureRequest) -> bytes:
 
 def test_everything_comes_out_of_a_whole_archive(data: bytes) -> None:
     found = salvage(data, "a.vlat")
-    assert check(found, data) == set(range(60))
+    assert check(found, data, data) == set(range(60))
     assert (found.lost, found.gaps, found.decoders) == ([], [], [DECODER])
     assert not any(record.presumed or record.page is None for record in found.records)
 
 
 def test_every_other_record_comes_out_when_one_is_damaged(data: bytes) -> None:
     for number, (at, end) in enumerate(places(data)):
-        found = salvage(spoiled(data, at, end), "a.vlat")
-        assert check(found, data) == set(range(60)) - {number}
+        spoilt = spoiled(data, at, end)
+        found = salvage(spoilt, "a.vlat")
+        assert check(found, spoilt, data) == set(range(60)) - {number}
         assert found.lost == [(number, number + 1)]
 
 
@@ -99,7 +100,7 @@ def test_every_record_comes_out_without_a_directory(data: bytes) -> None:
     at = data.rindex(b"\x00" + DIRECTORY)
     for damaged in (data[:at], spoiled(data, at, len(data))):
         found = salvage(damaged, "a.vlat")
-        assert check(found, data) == set(range(60))
+        assert check(found, damaged, data) == set(range(60))
         assert all(record.page is not None for record in found.records)
 
 
@@ -110,7 +111,7 @@ def test_every_record_comes_out_without_one_page_or_any(data: bytes) -> None:
         for place in spoil:
             damaged = spoiled(damaged, place.at, place.at + place.size)
         found = salvage(damaged, "a.vlat")
-        assert check(found, data) == set(range(60))
+        assert check(found, damaged, data) == set(range(60))
         without = sum(record.page is None for record in found.records)
         assert without == 10 * len(spoil)
 
@@ -118,8 +119,9 @@ def test_every_record_comes_out_without_one_page_or_any(data: bytes) -> None:
 def test_every_record_comes_out_with_neither_pages_nor_directory() -> None:
     data = written()
     at = VlatReader(data).directory.pages[0].place.at
-    found = salvage(data[:at], "a.vlat")
-    assert check(found, data) == set(range(60))
+    spoilt = data[:at]
+    found = salvage(spoilt, "a.vlat")
+    assert check(found, spoilt, data) == set(range(60))
     assert not found.has_keys
 
 
@@ -128,8 +130,9 @@ def test_every_record_comes_out_with_neither_pages_nor_directory() -> None:
 def test_bytes_put_in_cost_one_record_at_most(data: bytes, where: int, size: int) -> None:
     at = sum(places(data)[where]) // 2
     garbage = np.random.default_rng(3).bytes(size)
-    found = salvage(data[:at] + garbage + data[at:], "a.vlat")
-    assert check(found, data) >= set(range(60)) - {where}
+    spoilt = data[:at] + garbage + data[at:]
+    found = salvage(spoilt, "a.vlat")
+    assert check(found, spoilt, data) >= set(range(60)) - {where}
 
 
 @pytest.mark.parametrize("where", [0, 3, 11, 25])
@@ -137,7 +140,7 @@ def test_bytes_taken_out_cost_what_they_were_of(data: bytes, where: int) -> None
     at, end = places(data)[where][0] + 1, places(data)[where + 2][1] - 1
     for damaged in (data[:at] + data[end:], data[:at] + bytes(end - at) + data[end:]):
         found = salvage(damaged, "a.vlat")
-        assert check(found, data) >= set(range(60)) - {where, where + 1, where + 2}
+        assert check(found, damaged, data) >= set(range(60)) - {where, where + 1, where + 2}
 
 
 def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
@@ -145,15 +148,16 @@ def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
     index = VlatReader(data).directory.pages[0].place.at
     for number in (0, 5, 30, 57):
         at = sum(places(data)[number]) // 2
-        found = salvage(data[:at] + b"\xaa" * 77 + data[at:index], "a.vlat")
-        assert check(found, data) >= set(range(60)) - {number}
+        spoilt = data[:at] + b"\xaa" * 77 + data[at:index]
+        found = salvage(spoilt, "a.vlat")
+        assert check(found, spoilt, data) >= set(range(60)) - {number}
 
 
 def test_a_cut_gives_every_record_before_it(data: bytes) -> None:
     ends = [end for _, end in places(data)]
     for cut in range(len(START), len(data), 37):
         try:
-            found = check(salvage(data[:cut], "a.vlat"), data)
+            found = check(salvage(data[:cut], "a.vlat"), data[:cut], data)
         except RepairError:
             assert cut < ends[0]
             continue
@@ -168,7 +172,7 @@ def test_records_of_a_lost_header_are_not_believed_to_be_of_another() -> None:
         spoiled(data, place.at, place.at + place.size)[: data.rindex(b"\x00" + DIRECTORY)],
     ):
         found = salvage(damaged, "a.vlat")
-        assert check(found, data) == {i for i in range(60) if i % 40 < 20}
+        assert check(found, damaged, data) == {i for i in range(60) if i % 40 < 20}
 
 
 def test_records_that_are_presumed_to_be_of_a_header_say_so() -> None:
@@ -176,8 +180,9 @@ def test_records_that_are_presumed_to_be_of_a_header_say_so() -> None:
     directory = VlatReader(data).directory
     (place,) = directory.headers
     index = directory.pages[0].place.at
-    found = salvage(spoiled(data, place.at, place.at + place.size)[:index], "a.vlat")
-    check(found, data)
+    spoilt = spoiled(data, place.at, place.at + place.size)[:index]
+    found = salvage(spoilt, "a.vlat")
+    check(found, spoilt, data)
     assert {record.number for record in found.records if record.presumed} == set(range(20, 40))
 
 
@@ -188,14 +193,19 @@ def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path:
         writer.add_many([b"one", b"two"], ["key 20", "key 21"], fields={"line": [20, 21]})
     whole = path.read_bytes()
     end = VlatReader(whole).directory.pages[-1].place.at
-    found = salvage(whole[:end], "a.vlat")
-    assert check(found, whole) == set(range(22))
+    spoilt = whole[:end]
+    found = salvage(spoilt, "a.vlat")
+    assert check(found, spoilt, whole) == set(range(22))
 
 
 def test_what_stands_before_an_archive_is_passed_over() -> None:
     data = written()
-    assert check(salvage(b"garbage" * 9 + data, "a.vlat"), data) == set(range(60))
-    assert check(salvage(bytes(5) + data[5:], "a.vlat"), data) == set(range(60))
+    assert check(salvage(b"garbage" * 9 + data, "a.vlat"), b"garbage" * 9 + data, data) == set(
+        range(60)
+    )
+    assert check(salvage(bytes(5) + data[5:], "a.vlat"), bytes(5) + data[5:], data) == set(
+        range(60)
+    )
 
 
 def test_nothing_comes_out_without_the_first_header() -> None:
@@ -235,7 +245,7 @@ def test_no_damage_makes_a_record_that_was_not_there(
         found = salvage(data, "a.vlat", any_version=True)
     except RepairError:
         return
-    check(found, WHOLE)
+    check(found, data, WHOLE)
 
 
 def overwritten(data: bytes, damages: list[tuple[int, int, bytes]]) -> tuple[bytes, np.ndarray]:
@@ -280,7 +290,7 @@ def test_every_record_outside_the_damage_comes_out_as_it_was(
             assert spoilt[record.start : record.stop] == reader.payload(number)
             assert (record.header, record.presumed) == (reader.header_number(number), False)
             assert record.page is not None
-    check(salvage(spoilt, "a.vlat"), data)
+    check(salvage(spoilt, "a.vlat"), spoilt, data)
 
 
 @settings(deadline=None, max_examples=150, derandomize=True)
@@ -296,7 +306,7 @@ def test_two_records_in_a_row_outside_the_damage_come_out_with_nothing_to_lead_t
     intact = [not hit[at:end].any() for at, end in spots]
     pairs = {i for i, both in enumerate(pairwise(intact)) if all(both)}
     if pairs:
-        assert check(salvage(spoilt, "a.vlat"), whole) >= pairs | {i + 1 for i in pairs}
+        assert check(salvage(spoilt, "a.vlat"), spoilt, whole) >= pairs | {i + 1 for i in pairs}
 
 
 @settings(deadline=None, max_examples=100)

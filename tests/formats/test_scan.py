@@ -25,8 +25,8 @@ from velcodec.formats.errors import (
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.page import MAX_RECORD_BYTES
 from velcodec.formats.reader import VlatReader
-from velcodec.formats.scan import FoundRecord, FoundSection, scan
-from velcodec.formats.sections import DECODER, DIRECTORY, HEADER, PAGE, USE, pack_section
+from velcodec.formats.scan import FoundRecord, scan
+from velcodec.formats.sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Section, pack_section
 from velcodec.formats.varint import encode_varint
 from velcodec.formats.vlat import START, TAIL_BYTES, pack_entry, pack_tail
 from velcodec.formats.writer import VlatWriter
@@ -110,7 +110,7 @@ def test_a_scan_reads_from_a_pipe(data: bytes) -> None:
 def test_sections_are_found_where_they_stand() -> None:
     decoder = decoder_bytes()
     data = written(journal=True, decoder=decoder)
-    sections = [one for one in scan(io.BytesIO(data)) if isinstance(one, FoundSection)]
+    sections = [one for one in scan(io.BytesIO(data)) if isinstance(one, Section)]
     assert [one.kind for one in sections] == [DECODER, PAGE, PAGE, PAGE, PAGE, DIRECTORY]
     assert sections[0].body == decoder
     reader = VlatReader(data)
@@ -125,7 +125,7 @@ def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> Non
     whole = indexed(data)
     closed = [len(data)]  # an archive that was added to is whole where the old one ended
     for one in scan(io.BytesIO(data)):
-        if isinstance(one, FoundSection) and one.kind == DIRECTORY:
+        if isinstance(one, Section) and one.kind == DIRECTORY:
             closed.append(one.end + TAIL_BYTES)
     for cut in range(len(data)):
         found: Found = []
@@ -167,14 +167,14 @@ def closed(data: bytes) -> bytes:
 def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
     data = closed(START_OF_ONE + pack_section(b"z", b"whatever") + pack_entry(1, b"def"))
     assert [payload for _, _, payload in records(data)] == [b"abc", b"def"]
-    found = [one for one in scan(io.BytesIO(data)) if isinstance(one, FoundSection)]
+    found = [one for one in scan(io.BytesIO(data)) if isinstance(one, Section)]
     assert (found[0].kind, found[0].body) == (b"z", b"whatever")
 
 
 @pytest.mark.parametrize("kind", [b"Z", b"A"])
 def test_a_section_of_an_unknown_capital_type_is_refused(kind: bytes) -> None:
     data = START_OF_ONE + pack_section(kind, b"whatever")
-    with pytest.raises(UnknownFeatureError, match=r"section b'[ZA]' at byte .* does not know"):
+    with pytest.raises(UnknownFeatureError, match=r"section b'[ZA]' at byte .* expected one known"):
         records(data)
     with pytest.raises(CorruptError, match="checksum does not match"):
         records(data[:-1] + bytes([data[-1] ^ 1]))
@@ -197,6 +197,7 @@ ODD: dict[str, tuple[bytes, str]] = {
     "a large section": (START_OF_ONE + long_section(b"z", 1 << 28), "found the end"),
     "a large header": (START + long_section(HEADER, 1 << 28), "found the end"),
     "a huge record": (START_OF_ONE + encode_varint(MAX_RECORD_BYTES + 1), "record 1: found"),
+    "a record of less than nothing": (START_OF_ONE + b"\x80\x00" * 9, "record 1: found -1 bytes"),
     "a large record": (START_OF_ONE + encode_varint(MAX_RECORD_BYTES), "found the end"),
     "no end": (START_OF_ONE, "found the end .* behind 1 records, expected an index"),
     "a length that never ends": (START_OF_ONE + b"\xff" * 20, "record 1"),

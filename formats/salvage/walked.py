@@ -1,0 +1,182 @@
+"""Records that nothing leads to: found by walking from one to the next, and by trying every byte
+behind a damage.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..errors import CorruptError, TruncatedError
+from ..header import Header
+from ..page import checksum_bytes
+from ..sections import HEADER, MARKER, USE, Section
+from ..varint import MAX_BYTES, decode_varint
+from ..vlat import START, TAIL_BYTES, entry_span, record_checksum
+from .found import SURE_BITS, Bytes, Found, checksum_holds, is_tail
+from .parts import NO_HEADER, header_number, section_at
+
+NUMBERS_TRIED = 64
+"""Behind a damage a record may have the number expected there, or one of so many after it."""
+
+BYTES_TRIED, LONGEST_SOUGHT = 1 << 19, 1 << 16
+"""So many bytes of a file may be tried as the beginning of a record of at most such a size; where
+that is not enough, records go on behind the next section.
+"""
+
+
+@dataclass
+class _Walker:
+    """Where a walk is: the number that comes next, the header in force, whether that is presumed,
+    and how many bytes may still be tried.
+    """
+
+    number: int = 0
+    header: int = 0
+    presumed: bool = False
+    tries: int = BYTES_TRIED
+
+
+def walk(
+    data: Bytes,
+    sections: list[Section],
+    known: Mapping[int, Found],
+    headers: Mapping[int, Header],
+    alone: bool,
+) -> Iterator[Found]:
+    """Records in the stretches that no page accounts for."""
+    state = _Walker()
+    stops: list[tuple[int, int, Section | Found]] = [(s.at, s.end, s) for s in sections]
+    for record in known.values():
+        stops.append((record.begin, record.end, record))
+    stops.sort(key=lambda stop: stop[:2])
+    at = len(START)
+    numbers = sorted(known)
+    for begin, end, what in [*stops, (len(data), len(data), None)]:
+        if begin > at:
+            before = bisect_right(numbers, state.number)
+            most = numbers[before] if before < len(numbers) else None
+            yield from _walk_gap(data, at, begin, state, most, alone)
+        if isinstance(what, Found):
+            state.number, state.header, state.presumed = what.number + 1, what.header, False
+        elif what is not None and what.kind == HEADER:
+            number = header_number(what)
+            state.header, state.presumed = number if number in headers else NO_HEADER, False
+        elif what is not None and what.kind == USE:
+            state.header, state.presumed = _used_header(what), False
+        at = max(at, end)
+
+
+def _used_header(section: Section) -> int:
+    try:
+        return decode_varint(section.body, 0, "header number")[0]
+    except (CorruptError, TruncatedError):
+        return NO_HEADER
+
+
+def _walk_gap(
+    data: Bytes, at: int, end: int, state: _Walker, most: int | None, alone: bool
+) -> Iterator[Found]:
+    """Records from byte `at` up to `end`, which is known to begin something, or to be the end.
+
+    `most` is a number that they do not reach.
+    """
+    while at < end:
+        if is_tail(data, at):
+            at += TAIL_BYTES
+            continue
+        if data[at : at + 1] == MARKER:
+            section = section_at(data, at, bytes(data[at + 1 : at + 2]))
+            if isinstance(section, Section) and section.end <= end:  # a note to somebody else
+                at = section.end
+                continue
+        span = _entry(data, at, end)
+        if span is not None and checksum_holds(data, *span, state.number):
+            yield Found(state.number, *span, state.header, state.presumed)
+            state.number += 1
+            at = span[1] + checksum_bytes(span[1] - span[0])
+            continue
+        state.presumed = state.presumed or not alone
+        place = _resume(data, at, end, state, most)
+        if place is None:
+            return
+        at, state.number = place
+
+
+def _resume(
+    data: Bytes, at: int, end: int, state: _Walker, most: int | None
+) -> tuple[int, int] | None:
+    """The next byte from a damage at `at` on where records follow again, and the number there."""
+    # Records whose payloads alone are damaged still say where the next one begins.
+    place, last = at, state.number + NUMBERS_TRIED
+    for number in range(state.number + 1, last if most is None else min(last, most)):
+        claimed = _entry(data, place, end)
+        if claimed is None:
+            break
+        place = claimed[1] + checksum_bytes(claimed[1] - claimed[0])
+        span = _entry(data, place, end)
+        next_one = number == state.number + 1  # as sure as what a reader reads: one place tried
+        if span is not None and next_one and checksum_holds(data, *span, number):
+            return place, number
+        if place < end and _is_sure(data, place, end, number):
+            return place, number
+    numbers = range(state.number, last if most is None else min(last, most))
+    window = state.number // NUMBERS_TRIED
+    for place in range(at, end):
+        state.tries -= 1
+        if state.tries < 0:
+            return None
+        span = _entry(data, place, end)
+        if span is None or span[1] - span[0] > LONGEST_SOUGHT:
+            continue
+        length = span[1] - span[0]
+        stored = bytes(data[span[1] : span[1] + checksum_bytes(length)])
+        total = zlib.crc32(bytes(data[slice(*span)])).to_bytes(4, "little")[: len(stored)]
+        difference = int.from_bytes(total, "little") ^ int.from_bytes(stored, "little")
+        for number in _differences(length, window).get(difference, ()):
+            if number in numbers and _is_sure(data, place, end, number):
+                return place, number
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _differences(length: int, window: int) -> dict[int, list[int]]:
+    """Numbers of records, NUMBERS_TRIED times the window and twice so many, by how their checksums
+    differ from a plain CRC-32 of the payload: that depends on nothing but its length.
+    """
+    nothing = bytes(length)
+    plain = zlib.crc32(nothing).to_bytes(4, "little")[: checksum_bytes(length)]
+    found: dict[int, list[int]] = {}
+    first = window * NUMBERS_TRIED
+    for number in range(first, first + 2 * NUMBERS_TRIED):
+        own = int.from_bytes(record_checksum(number, nothing), "little")
+        found.setdefault(own ^ int.from_bytes(plain, "little"), []).append(number)
+    return found
+
+
+def _entry(data: Bytes, at: int, end: int) -> tuple[int, int] | None:
+    """Where the payload of a record at `at` begins and ends, if it ends before `end`."""
+    try:
+        start, stop = entry_span(bytes(data[at : at + MAX_BYTES]), "record")
+    except (CorruptError, TruncatedError):
+        return None
+    fits = at + stop + checksum_bytes(stop - start) <= end
+    return (at + start, at + stop) if fits else None
+
+
+def _is_sure(data: Bytes, at: int, end: int, number: int) -> bool:
+    """Whether records from this number on follow at `at`, beyond what chance would give."""
+    bits = 0
+    while at < end and bits < SURE_BITS:
+        span = _entry(data, at, end)
+        if span is None or not checksum_holds(data, *span, number):
+            return False
+        size = checksum_bytes(span[1] - span[0])
+        bits += 8 * size
+        at, number = span[1] + size, number + 1
+        if at == end:
+            bits += 16  # it ends where something that is intact begins
+    return bits >= SURE_BITS
