@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .reader import RecordReader
+from .record_reader import RecordReader
 from .writer import VlatWriter
 
 RECORDS_AT_ONCE = 4096

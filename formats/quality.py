@@ -56,6 +56,21 @@ def quality_figures(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.stack([psnr * PSNR_STEP_DB, _errors(mae), _errors(worst), far])
 
 
+def joined_codes(parts: Sequence[tuple[int, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
+    """Codes of neighbouring records as one; (count, None) where nothing is known of some of them.
+    None where nothing is of any.
+    """
+    if all(codes is None for _, codes in parts):
+        return None
+    return np.concatenate(
+        [
+            np.repeat(UNKNOWN_ROW, count, axis=1) if codes is None else codes
+            for count, codes in parts
+        ],
+        axis=1,
+    )
+
+
 def quality_rows(codes: NDArray[np.uint8]) -> tuple[Quality, ...]:
     """What codes (4, n) stand for, as rows."""
     return tuple(Quality(*row) for row in quality_figures(codes).T.tolist())

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,8 @@ from .errors import (
 from .header import Header
 from .locks import ForkableLock, lazy_property
 from .page import MAX_FIELDS, MIN_RECORD_BYTES, QualityCodes, StoredPage, checksum_bytes
-from .quality import UNKNOWN_ROW, Quality, quality_rows
+from .quality import Quality, joined_codes, quality_rows
+from .record_reader import ORDINAL, Columns, numbers_of_keys
 from .sections import (
     DECODER,
     DIRECTORY,
@@ -41,57 +40,10 @@ from .source import ByteSource
 from .varint import encode_varint
 from .vlat import END_SIGNATURE, START, TAIL_BYTES, check_record, check_start
 
-ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
 MAX_TAILS_TRIED = 256
 """By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What the index says of some records: keys, quality codes (4, n), fields, payload bytes."""
-
-    keys: Sequence[str] | None
-    quality: QualityCodes | None
-    fields: Mapping[str, Column]
-    lengths: NDArray[np.int64]
-
-
-class RecordReader(Protocol):
-    """What reads records by number: one file, or several as one."""
-
-    name: str
-
-    def __len__(self) -> int: ...
-    @property
-    def header(self) -> Header: ...
-    def headers(self) -> list[Header]: ...
-    def payload(self, number: int) -> bytes: ...
-    def header_of(self, number: int) -> Header: ...
-    def header_number(self, number: int) -> int: ...
-    def embedded_decoders(self) -> list[bytes]: ...
-    def ancillary(self) -> list[tuple[bytes, bytes]]: ...
-    def columns_of(self, numbers: Sequence[int]) -> Columns: ...
-    def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]: ...
-    def key_index(self, key: str) -> int: ...
-    def close(self) -> None: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def unfinished(self) -> int: ...
-    @property
-    def has_keys(self) -> bool: ...
-    @property
-    def keys(self) -> tuple[str, ...] | None: ...
-    @property
-    def quality_codes(self) -> QualityCodes | None: ...
-    @property
-    def quality(self) -> tuple[Quality, ...] | None: ...
-    @property
-    def lengths(self) -> NDArray[np.int64]: ...
-    @property
-    def fields(self) -> Mapping[str, Column]: ...
 
 
 class VlatReader:
@@ -348,17 +300,7 @@ class VlatReader:
     @lazy_property
     def quality_codes(self) -> QualityCodes | None:
         """Codes of measured quality, (4, n), where any was stored; see `quality`."""
-        pages = self._every_page()
-        parts = [page.quality for page in pages]
-        if all(part is None for part in parts):
-            return None
-        return np.concatenate(
-            [
-                np.repeat(UNKNOWN_ROW, len(page), axis=1) if part is None else part
-                for page, part in zip(pages, parts, strict=True)
-            ],
-            axis=1,
-        )
+        return joined_codes([(len(page), page.quality) for page in self._every_page()])
 
     @lazy_property
     def quality(self) -> tuple[Quality, ...] | None:
@@ -401,16 +343,10 @@ class VlatReader:
         """Keys, quality codes and fields of some records, reading their pages alone."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
         keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
-        measured = [page.quality for page, _ in parts]
-        quality = None
-        if any(codes is not None for codes in measured):
-            quality = np.concatenate(
-                [
-                    np.repeat(UNKNOWN_ROW, len(rows), axis=1) if codes is None else codes[:, rows]
-                    for codes, (_, rows) in zip(measured, parts, strict=True)
-                ],
-                axis=1,
-            )
+        measured = [(page.quality, rows) for page, rows in parts]
+        quality = joined_codes(
+            [(len(rows), None if q is None else q[:, rows]) for q, rows in measured]
+        )
         fields = {
             name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
             for name in self._names([page for page, _ in parts])
@@ -458,15 +394,6 @@ class VlatReader:
         trace: TracebackType | None,
     ) -> None:  # fmt: skip
         self.close()
-
-
-def numbers_of_keys(keys: Sequence[str], name: str) -> dict[str, int]:
-    """The number of each key. Raises CorruptError where one is there twice."""
-    found = {key: number for number, key in enumerate(keys)}
-    if len(found) < len(keys):
-        twice = next(key for number, key in enumerate(keys) if found[key] != number)
-        raise CorruptError(f"{name}: keys: found {twice!r} twice, expected each once")
-    return found
 
 
 def _rows(column: Column | None, rows: NDArray[np.int64]) -> Column | None:

@@ -26,8 +26,9 @@ from .header import Header
 from .locks import ForkableLock, lazy_property
 from .packed import check_keys
 from .page import QualityCodes
-from .quality import UNKNOWN_ROW, Quality, quality_rows
-from .reader import ORDINAL, Columns, VlatReader, numbers_of_keys
+from .quality import Quality, joined_codes, quality_rows
+from .reader import VlatReader
+from .record_reader import ORDINAL, Columns, numbers_of_keys
 from .source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
@@ -232,13 +233,7 @@ class ShardedReader:
     @lazy_property
     def quality_codes(self) -> QualityCodes | None:
         """As `VlatReader.quality_codes`."""
-        parts = [(len(reader), reader.quality_codes) for reader in self._all()]
-        if all(codes is None for _, codes in parts):
-            return None
-        return np.concatenate(
-            [np.repeat(UNKNOWN_ROW, n, axis=1) if codes is None else codes for n, codes in parts],
-            axis=1,
-        )
+        return joined_codes([(len(reader), reader.quality_codes) for reader in self._all()])
 
     @lazy_property
     def quality(self) -> tuple[Quality, ...] | None:

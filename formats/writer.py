@@ -26,7 +26,7 @@ from .page import (
     Run,
     entry_bytes,
 )
-from .quality import UNKNOWN_ROW, Quality, quality_codes
+from .quality import Quality, joined_codes, quality_codes
 from .sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Place, is_critical, pack_section
 from .varint import encode_varint
 from .vlat import START, pack_entry, pack_tail
@@ -367,15 +367,7 @@ class _OpenPage:
 
     def whole(self) -> Page:
         """The page, its last run ended."""
-        quality = None
-        if any(codes is not None for _, codes, _ in self._parts):
-            quality = np.concatenate(
-                [
-                    np.repeat(UNKNOWN_ROW, count, axis=1) if codes is None else codes
-                    for count, codes, _ in self._parts
-                ],
-                axis=1,
-            )
+        quality = joined_codes([(count, codes) for count, codes, _ in self._parts])
         names = dict.fromkeys(name for _, _, fields in self._parts for name in fields)
         fields = {
             name: joined([(count, own.get(name)) for count, _, own in self._parts])

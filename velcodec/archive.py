@@ -30,7 +30,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.page import entry_bytes
 from velcodec.formats.quality import Quality, quality_figures
-from velcodec.formats.reader import RecordReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.sharded import open_reader
 from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
 from velcodec.stored import (

@@ -18,7 +18,7 @@ from velcodec.formats.atomic import atomic_folder, atomic_write, check_target
 from velcodec.formats.copying import Rename, copy_records, runs_of_headers
 from velcodec.formats.errors import OptionError
 from velcodec.formats.npy import check_option
-from velcodec.formats.reader import RecordReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.sharded import Shard, open_reader, shard_name, write_manifest
 from velcodec.formats.writer import VlatWriter
 from velcodec.progress import Progress, no_progress

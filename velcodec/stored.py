@@ -22,8 +22,8 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.exact.stream import decode_exact
 from velcodec.formats.header import Header, Layout
-from velcodec.formats.reader import RecordReader
 from velcodec.formats.record import Record, unpack_record
+from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.tile_stream import LatentTables, TileCoding, Tiles, decode_tiles
 from velcodec.tiling import Axis, Tiling
 

@@ -22,7 +22,7 @@ from velcodec.formats.errors import KeyNotFoundError, OptionError, TruncatedErro
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import Quality
-from velcodec.formats.reader import Columns
+from velcodec.formats.record_reader import Columns
 from velcodec.formats.scan import FoundHeader, FoundRecord, walk
 from velcodec.formats.sections import DECODER
 from velcodec.formats.source import stream_name

@@ -18,7 +18,8 @@ from velcodec.formats.copying import copy_records, runs_of_headers
 from velcodec.formats.errors import CorruptError, KeyNotFoundError, OptionError
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.quality import Quality
-from velcodec.formats.reader import RecordReader, VlatReader
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.sharded import Shard, ShardedReader, write_manifest
 from velcodec.formats.writer import VlatWriter
 

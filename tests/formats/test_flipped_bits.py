@@ -22,7 +22,8 @@ from velcodec.formats.append import append_to
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import OptionError, VelcodecError
 from velcodec.formats.journal import read_journal
-from velcodec.formats.reader import RecordReader, VlatReader
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.scan import FoundRecord, walk
 from velcodec.formats.sharded import MANIFEST, open_reader
 from velcodec.formats.writer import VlatWriter
