@@ -148,6 +148,10 @@ REFUSED: dict[str, Any] = {
     "one number": ["<f4", b"\x00" + bytes(4)],
     "three numbers": ["<f4", b"\x00" + bytes(12)],
     "a bomb of numbers": ["<f8", BOMB],
+    "a frame that does not say its size": [
+        "<f8",
+        b"\x01" + zstandard.ZstdCompressor(write_content_size=False).compress(bytes(16)),
+    ],
     "a truth of two": ["|b1", b"\x00\x02\x00"],
     "a bomb of texts": ["t", 1, BOMB, b"\x00\x00\x00"],
     "a bomb of codes": ["t", 1, b"\x00\x91\xa1a", BOMB],

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.header import AXES, DTYPES, MAX_HEADER_BYTES, UNITS, Header, Layout, Source
+from velcodec.formats.packed import MAX_DEPTH, unpack_mapping
 from velcodec.formats.tables import TOTAL
 from velcodec.formats.tile_coding import TileCoding
 
@@ -130,6 +131,23 @@ def test_counts_beyond_the_bytes_are_refused_before_anything_is_allocated() -> N
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
+
+
+def test_values_are_nested_64_deep_and_no_deeper() -> None:
+    # The mapping itself is one of them.
+    deep = b"\x81\xa1m" + b"\x91" * (MAX_DEPTH - 1) + b"\x01"
+    assert unpack_mapping(deep, "here")
+    with pytest.raises(CorruptError, match="nested more than 64 deep"):
+        unpack_mapping(deep.replace(b"\x91", b"\x91\x91", 1), "here")
+    # Neighbours are not within each other.
+    assert unpack_mapping(b"\x81\xa1m\xdc\x00\x64" + b"\x91\x01" * 100, "here")
+
+
+@pytest.mark.parametrize("value", [b"\xd4\x05a", b"\xd8\x05" + b"a" * 16, b"\xc7\x01\x05a"])
+def test_types_of_their_own_are_not_let_in(value: bytes) -> None:
+    assert isinstance(msgpack.unpackb(value), msgpack.ExtType)
+    with pytest.raises(CorruptError, match="not let in"):
+        unpack_mapping(b"\x81\xa1m" + value, "here")
 
 
 @settings(deadline=None, max_examples=200)
