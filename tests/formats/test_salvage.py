@@ -153,6 +153,28 @@ def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
         assert check(found, spoilt, data) >= set(range(60)) - {number}
 
 
+def pages_of_one(*, journal: bool) -> bytes:
+    """Two short records, which are too short to be sure of alone, and a long one."""
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, header(), journal=journal)
+    for i, payload in enumerate([b"one", b"two", bytes(2000)][:: -1 if journal else 1]):
+        writer.add(payload, f"key {i}")
+        writer.end_page()
+    writer.close()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("journal", "number"), [(False, 1), (True, 2)])
+def test_a_record_that_was_moved_is_found_before_what_is_sure(journal: bool, number: int) -> None:
+    """Before the page behind, or in a journal before its own page: its key comes along."""
+    data = pages_of_one(journal=journal)
+    at = places(data)[number][0]
+    spoilt = data[:at] + b"\xaa" * 7 + data[at:]
+    found = salvage(spoilt, "a.vlat")
+    assert check(found, spoilt, data) == {0, 1, 2}
+    assert all(record.page is not None for record in found.records)
+
+
 def test_a_cut_gives_every_record_before_it(data: bytes) -> None:
     ends = [end for _, end in places(data)]
     for cut in range(len(START), len(data), 37):
@@ -188,14 +210,18 @@ def test_records_that_are_presumed_to_be_of_a_header_say_so() -> None:
 
 def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
-    path.write_bytes(written(20))
+    path.write_bytes(written(30))
     with append_to(path) as writer:
-        writer.add_many([b"one", b"two"], ["key 20", "key 21"], fields={"line": [20, 21]})
+        writer.use(OTHER)
+        writer.add_many([b"one", b"two"], ["key 30", "key 31"], fields={"line": [30, 31]})
     whole = path.read_bytes()
     end = VlatReader(whole).directory.pages[-1].place.at
     spoilt = whole[:end]
     found = salvage(spoilt, "a.vlat")
-    assert check(found, spoilt, whole) == set(range(22))
+    assert check(found, spoilt, whole) == set(range(32))
+    assert not any(record.presumed for record in found.records)
+    finished = salvage(whole, "a.vlat")
+    assert (finished.expected, finished.uncounted) == (32, False)
 
 
 def test_what_stands_before_an_archive_is_passed_over() -> None:
