@@ -20,7 +20,6 @@ Bool = NDArray[np.bool_]
 
 STATE_BITS = 32
 WORD_BITS = 16
-MAX_PRECISION = 16
 _LOW = np.uint64(1 << STATE_BITS)
 _WORD = np.uint64(WORD_BITS)
 _WORD_MASK = np.uint64((1 << WORD_BITS) - 1)

@@ -143,6 +143,22 @@ def test_models_whose_page_is_lost_get_their_numbers_for_keys(tmp_path: Path) ->
     ]  # fmt: skip
 
 
+def test_a_number_that_is_another_models_key_is_marked(tmp_path: Path) -> None:
+    """Of two models of one key the later one in the archive has it with a mark behind."""
+    stream = io.BytesIO()
+    with VlatReader(WHOLE) as reader:
+        writer = VlatWriter(stream, reader.header)
+        for number, key in enumerate(["#2", "b", "c"]):
+            writer.add(reader.payload(number), key)
+            writer.end_page()
+    writer.close()
+    data = stream.getvalue()
+    page = VlatReader(data).directory.pages[2].place
+    result, target = mended(spoilt(data, page.at, page.at + page.size), tmp_path)
+    assert result.without_index == 1
+    assert list(velcodec.open(target).keys) == ["#2", "b", "#2'"]
+
+
 def test_models_without_keys_keep_their_numbers_as_keys_where_some_are_lost(
     tmp_path: Path,
 ) -> None:
