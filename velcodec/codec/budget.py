@@ -98,7 +98,7 @@ class Spending:
         self.members = np.arange(len(source))
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.options = _Options(len(source))
-        self.coded: list[dict[float, CodedModel]] = [{} for _ in self.members]
+        self.at_error: list[dict[float, CodedModel]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
@@ -154,8 +154,8 @@ class Spending:
 
     def _offer_between(self, i: int, bits: float) -> None:
         """Samples of model i, of an error between those of more than `bits` and those of fewer."""
-        dear = [error for error, model in self.coded[i].items() if model.bits > bits]
-        cheap = [error for error in self.coded[i] if error not in dear]
+        dear = [error for error, model in self.at_error[i].items() if model.bits > bits]
+        cheap = [error for error in self.at_error[i] if error not in dear]
         if dear:
             least = max(dear)
             error = (least * min(cheap)) ** 0.5 if cheap else least * FURTHER
@@ -223,9 +223,9 @@ class Spending:
             found = self.samples.beside(i, latent, errors)
             self.options.of[i] += found
             for error, model in zip(errors, found, strict=True):
-                known = self.coded[i].get(error)
+                known = self.at_error[i].get(error)
                 if known is None or model.bits < known.bits:
-                    self.coded[i][error] = model
+                    self.at_error[i][error] = model
 
 
 class Samples(Protocol):
