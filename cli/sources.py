@@ -94,11 +94,11 @@ def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
 
 def choice_of(settings: Mapping[str, Any]) -> Choice:
     """Which models the options of `options.selection` mean."""
-    from velcodec.choosing import Choice, Condition, read_mask
+    from velcodec.choosing import Choice, Condition, read_keys, read_mask
 
     keys = list(settings["key"])
     if settings["keys_file"] is not None:
-        keys += settings["keys_file"].read_text(encoding="utf-8").splitlines()
+        keys += read_keys(settings["keys_file"])
     where = [Condition.parse(text) for text in settings["where"]]
     if settings["family"] is not None:
         where.append(Condition("family", "=", settings["family"]))
