@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
+from velcodec.formats.header import Layout
 from velcodec.interop.extras import from_extra
-from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_grid, x_first
+from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
 from velcodec.resolution import Resolution
 
 with from_extra("xarray"):
@@ -69,11 +70,12 @@ class VelcodecBackend(BackendEntrypoint):
         """
         shared = SharedArchive(filename_or_obj, decoder, device)
         with shared.reading() as archive:
-            grid = one_grid(archive, res, allow_large)
+            layout, grid = one_kind(archive, res, allow_large)
             # Where a resolution is asked for, even the models' own, what is stored is asked for it.
-            array = LazyModels(shared, archive, grid, None if res is None else grid, interpolate)
+            shape, at = (len(archive), *grid), None if res is None else grid
+            array = LazyModels(shared, layout, shape, at, interpolate)
             models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
-            models.attrs = {"long_name": "velocity", "units": archive.header.layouts[0].units}
+            models.attrs = {"long_name": "velocity", "units": layout.units}
             models.encoding = {
                 "preferred_chunks": dict(zip(DIMS, chunk_shape(array.shape), strict=True))
             }
@@ -97,13 +99,12 @@ class LazyModels(BackendArray):
     def __init__(
         self,
         shared: SharedArchive,
-        archive: Archive,
-        grid: tuple[int, int],
+        layout: Layout,
+        shape: tuple[int, int, int],
         res: tuple[int, int] | None,
         interpolate: bool,
     ) -> None:
-        layout = archive.header.layouts[0]
-        self.shape = (len(archive), *grid)
+        self.shape = shape
         self.dtype = np.dtype(layout.dtype)
         self._shared, self._res, self._interpolate = shared, res, interpolate
         self._x_first = x_first(layout)
