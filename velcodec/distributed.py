@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from velcodec.editing import MODELS_PER_SHARD
 from velcodec.formats.atomic import make_folder
 from velcodec.formats.errors import (
     InterruptedJobError,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from velcodec.api import Description
     from velcodec.codec.encode import Summary
 
-MODELS_PER_SHARD = 5000
 RETRIES = 3
 LOCK_TRIALS = 30
 
