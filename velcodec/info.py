@@ -26,6 +26,8 @@ def info_of(archive: Archive) -> dict[str, Any]:
     """All that is known without decoding; JSON-able."""
     reader, header = archive.reader, archive.header
     headers = reader.headers()
+    sources = {each.source.sha256 for each in headers}
+    source = sources.pop() if len(sources) == 1 else None
     tiles, representations = _count_records(reader, headers)
     return {
         "models": len(archive),
@@ -41,9 +43,11 @@ def info_of(archive: Archive) -> dict[str, Any]:
         "tiled": any(each.tiled for each in headers),
         "tiles": tiles,
         "representations": representations,
-        "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
+        "source_sha256": source.hex() if source else None,
         "provenance": header.provenance,
         "licence": header.licence,
+        "provenances": list(dict.fromkeys(h.provenance for h in headers if h.provenance)),
+        "licences": list(dict.fromkeys(h.licence for h in headers if h.licence)),
         "user": header.user,
         "has_keys": reader.has_keys,
         "fields": sorted(archive.fields),

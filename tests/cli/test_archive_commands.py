@@ -421,6 +421,23 @@ def test_info_says_what_fields_hold(run: Run, data: bytes) -> None:
         assert line in shown
 
 
+def test_info_says_what_each_part_of_an_archive_says_of_itself(run: Run, compress: Run) -> None:
+    np.save("in.npy", layered(2, 9, 14))
+    np.save("more.npy", layered(1, 9, 14, seed=1))
+    about = ("--provenance", "drawn", "--licence")
+    assert compress("in.npy", "a.vlat", "--lossless", *about, "CC BY").exit_code == 0
+    alone = figures(run("info", "a.vlat", "--json"))
+    assert alone["source_sha256"] is not None
+    more = ("more.npy", "a.vlat", "--decoder", "tiny", "--lossless", *about, "CC0")
+    assert run("append", *more).exit_code == 0
+    found = figures(run("info", "a.vlat", "--json"))
+    assert (found["provenances"], found["licences"]) == (["drawn"], ["CC BY", "CC0"])
+    assert found["source_sha256"] is None
+    lines = [line.split(maxsplit=1) for line in run("info", "a.vlat").stdout.splitlines()]
+    assert ["licence", "CC BY; CC0"] in lines
+    assert ["provenance", "drawn"] in lines
+
+
 def test_evaluate_takes_files_of_every_format_and_archives(
     run: Run, compress: Run, models: np.ndarray
 ) -> None:

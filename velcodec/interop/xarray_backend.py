@@ -182,16 +182,19 @@ def _columns(archive: Archive) -> dict[str, Any]:
 
 
 def _attributes(archive: Archive) -> dict[str, str]:
-    """What holds for the whole archive, left out where it says nothing."""
-    header = archive.header
-    found = {
-        "decoder": header.decoder_name,
-        "decoder_hash": header.decoder_hash.hex(),
-        "source_sha256": (header.source.sha256 or b"").hex(),
-        "provenance": header.provenance,
-        "licence": header.licence,
-    }
-    return {name: text for name, text in found.items() if text}
+    """What the archive says of its models, each text once, left out where it says nothing."""
+    found = [
+        {
+            "decoder": header.decoder_name,
+            "decoder_hash": header.decoder_hash.hex(),
+            "source_sha256": (header.source.sha256 or b"").hex(),
+            "provenance": header.provenance,
+            "licence": header.licence,
+        }
+        for header in archive.reader.headers()
+    ]
+    texts = {name: dict.fromkeys(one[name] for one in found if one[name]) for name in found[0]}
+    return {name: "; ".join(each) for name, each in texts.items() if each}
 
 
 def _is_path(source: object) -> bool:
