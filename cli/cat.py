@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from .edited import tell
 from .failures import about
 from .outputs import WritesArchive
 from .progress import progress
-from .sources import Source, check_output, is_piped, named, readable, short_name
+from .sources import Source, check_one_pipe, check_output, named, readable, short_name, writable
 
 
 @click.command(cls=WritesArchive, short_help="Merge archives into one.")
@@ -45,11 +44,10 @@ def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_js
     import velcodec
 
     check_output(target)
-    if sum(map(is_piped, sources)) > 1:
-        raise click.UsageError("-, the standard input, is there once")
+    check_one_pipe(sources)
     started = time.perf_counter()
     with about(*map(named, sources), target), progress(short_name(sources[0])) as update:
         archives = [readable(source) for source in sources]
-        into = sys.stdout.buffer if str(target) == "-" else target
+        into = writable(target)
         made = velcodec.cat(archives, into, keys=keys, force=force, on_progress=update)
     tell(sources, target, made, time.perf_counter() - started, as_json)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,55 +17,47 @@ from .info import stored_text
 from .outputs import WritesArchive
 from .progress import progress
 from .report import count, show_json
-from .sources import check_output, is_piped, named, on_disk, short_name
+from .sources import check_output, is_piped, named, on_disk, short_name, writable
 
 if TYPE_CHECKING:
     from velcodec.codec.encode import Summary
     from velcodec.distributed import Sharded
     from velcodec.jobs import Job
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def what_goes_in(command: Command) -> Command:
-    """Add all that says what is compressed and how."""
-    for option in (
-        options.as_json,
-        options.device,
-        click.option(
-            "--embed-decoder",
-            is_flag=True,
-            help="Put the decoder (about 1 MB) into the archive, so that a reader is all it needs.",
-        ),
-        click.option("--licence", default="", metavar="TEXT", help="Licence of the models."),
-        click.option(
-            "--provenance", default="", metavar="TEXT", help="Where the models come from."
-        ),
-        click.option(
-            "--field",
-            multiple=True,
-            callback=options.assignments,
-            metavar="NAME=VALUE",
-            help="What else to keep of every model; may be repeated.",
-        ),
-        click.option("--crs", metavar="TEXT", help="Coordinate system, such as EPSG:32631."),
-        click.option("--family", metavar="TEXT", help="What kind of models they are."),
-        click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ..."),
-        click.option(
-            "--keys",
-            type=options.PATH,
-            metavar="FILE",
-            help="Text file with a name for each model, one a line.  [default: those of the "
-            "files, or numbers]",
-        ),
-        options.decoder,
-        options.coding,
-        options.geometry,
-        options.files,
-        options.source,
-    ):
-        command = option(command)
-    return command
+what_goes_in = options.together(
+    options.source,
+    options.files,
+    options.geometry,
+    options.coding,
+    options.decoder,
+    click.option(
+        "--keys",
+        type=options.PATH,
+        metavar="FILE",
+        help="Text file with a name for each model, one a line.  [default: those of the "
+        "files, or numbers]",
+    ),
+    click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ..."),
+    click.option("--family", metavar="TEXT", help="What kind of models they are."),
+    click.option("--crs", metavar="TEXT", help="Coordinate system, such as EPSG:32631."),
+    click.option(
+        "--field",
+        multiple=True,
+        callback=options.assignments,
+        metavar="NAME=VALUE",
+        help="What else to keep of every model; may be repeated.",
+    ),
+    click.option("--provenance", default="", metavar="TEXT", help="Where the models come from."),
+    click.option("--licence", default="", metavar="TEXT", help="Licence of the models."),
+    click.option(
+        "--embed-decoder",
+        is_flag=True,
+        help="Put the decoder (about 1 MB) into the archive, so that a reader is all it needs.",
+    ),
+    options.device,
+    options.as_json,
+)
+"""All that says what is compressed and how."""
 
 
 @click.command(cls=WritesArchive, short_help="Compress files of models.")
@@ -141,7 +132,7 @@ def compress(
             seconds = time.perf_counter() - started
             tell_shards(sources, target, made, seconds, as_json)
             return
-        into = sys.stdout.buffer if str(target) == "-" else target
+        into = writable(target)
         summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
     seconds = time.perf_counter() - started
     tell(sources, target, summary, seconds, as_json)
@@ -157,7 +148,8 @@ def compress_on(
     update: Callable[[int, int, str], None],
 ) -> Sharded:
     """Compress on dask's workers; `shards` are models of each, processes, threads of each."""
-    from velcodec.distributed import MODELS_PER_SHARD, compress_shards, connected
+    from velcodec.distributed import compress_shards, connected
+    from velcodec.editing import MODELS_PER_SHARD
 
     models, workers, threads = shards
     with connected(address, workers) as client:
@@ -220,7 +212,7 @@ def tell(
     before: str = "",
 ) -> None:
     """Print what was written and what it delivers; on stderr where the archive is on stdout."""
-    aside = str(target) == "-"
+    aside = is_piped(target)
     if as_json:
         source = sources[0] if len(sources) == 1 else list(map(str, sources))
         figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,50 +29,44 @@ if TYPE_CHECKING:
     from velcodec import Archive
     from velcodec.restoring import Restoring
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def rendering(command: Command) -> Command:
-    """Add what every command that renders a whole archive takes."""
-    for option in (
-        options.as_json,
-        options.force,
-        options.selection,
-        options.device,
-        options.decoder,
-        click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
-        click.option(
-            "--per-file",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="Write a folder of files of N models, model1.npy, model2.npy, ...  [default for a "
-            "folder: the files that models came from, or 500 models each]",
-        ),
-        click.option(
-            "--array",
-            default="velocity",
-            show_default=True,
-            metavar="NAME",
-            help="Name of the array, in formats that have names.",
-        ),
-        click.option(
-            "--format",
-            "file_format",
-            metavar="NAME",
-            help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
-            "told by their names, or npy]",
-        ),
-        click.option(
-            "--res",
-            callback=options.resolution,
-            metavar="N|NZxNX",
-            help="Samples along z and x.  [default: the grid that was compressed]",
-        ),
-        click.argument("target", metavar="[OUT]", required=False),
-        click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
-    ):
-        command = option(command)
-    return command
+rendering = options.together(
+    click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
+    click.argument("target", metavar="[OUT]", required=False),
+    click.option(
+        "--res",
+        callback=options.resolution,
+        metavar="N|NZxNX",
+        help="Samples along z and x.  [default: the grid that was compressed]",
+    ),
+    click.option(
+        "--format",
+        "file_format",
+        metavar="NAME",
+        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
+        "told by their names, or npy]",
+    ),
+    click.option(
+        "--array",
+        default="velocity",
+        show_default=True,
+        metavar="NAME",
+        help="Name of the array, in formats that have names.",
+    ),
+    click.option(
+        "--per-file",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Write a folder of files of N models, model1.npy, model2.npy, ...  [default for a "
+        "folder: the files that models came from, or 500 models each]",
+    ),
+    click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
+    options.decoder,
+    options.device,
+    options.selection,
+    options.force,
+    options.as_json,
+)
+"""What every command that renders a whole archive takes."""
 
 
 @click.command(short_help="Render an archive, at its own grid or any other.")
@@ -208,7 +201,7 @@ def tell(
     source: Source, target: Path, figures: dict[str, Any], seconds: float, as_json: bool
 ) -> None:
     """Print what has been written; on stderr where the models are on stdout."""
-    aside = str(target) == "-"
+    aside = is_piped(target)
     if as_json:
         show_json({"archive": source, "target": target, **figures, "seconds": seconds}, err=aside)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .report import count, show_json
-from .sources import Source
+from .sources import Source, is_piped
 
 if TYPE_CHECKING:
     from velcodec.editing import Edited
@@ -19,7 +19,7 @@ def tell(
     sources: Sequence[Source], target: Path, made: Edited, seconds: float, as_json: bool
 ) -> None:
     """Print what was written; on stderr where the archive is on stdout."""
-    aside = str(target) == "-"
+    aside = is_piped(target)
     if as_json:
         figures = {
             "sources": list(map(str, sources)),

@@ -101,7 +101,9 @@ def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[
     if file is not None and prefix is not None:
         raise click.UsageError("--keys and --key-prefix exclude each other")
     if file is not None:
-        return file.read_text(encoding="utf-8").splitlines()
+        from velcodec.choosing import read_keys
+
+        return read_keys(file)
     if prefix is not None:
         return [f"{prefix}{number}" for number in range(models)]
     return None

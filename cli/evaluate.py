@@ -207,7 +207,7 @@ def files_of(
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
         restore_file(archive, decoded)
-        yield (decoded,), {"order": archive.layouts[0].axes[-2:]}
+        yield (decoded,), {"order": archive.layout(0).axes[-2:]}
 
 
 def write_report(

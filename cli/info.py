@@ -56,22 +56,22 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
 
 def summary(figures: dict[str, Any]) -> dict[str, object]:
     """What is said of the archive as a whole."""
-    decoder = figures["decoder"]
+    decoders = figures["decoders"]
     pairs: dict[str, object] = {
         "archive": figures["archive"],
         "models": f"{figures['models']:,}",
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
         **shards_text(figures["shards"]),
-        "decoder": decoder["name"],
-        "decoder hash": decoder["hash"],
+        "decoder": "; ".join(decoder["name"] for decoder in decoders),
+        "decoder hash": "; ".join(decoder["hash"] for decoder in decoders),
         "stored as": stored_text(figures["representations"]),
         "tiles": tiles_text(figures["tiled"], figures["tiles"]),
         "measured": measured_text(figures["quality"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
-        if figures[name]:
-            pairs[name] = figures[name]
+        if figures[f"{name}s"]:
+            pairs[name] = "; ".join(figures[f"{name}s"])
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs

@@ -99,197 +99,195 @@ def numbers(
     return found
 
 
+def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """One decorator that adds all of these, in the order in which help shows them."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 # A file may be named before it exists, and the library says more about a bad one than click does.
 PATH = click.Path(path_type=Path)
 SOURCE = Source()
 
 
-def device(command: Command) -> Command:
-    """Add `--device` and `--threads`: where to compute."""
-    command = click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="CPU threads to compute with.  [default: torch's choice]",
-    )(command)
-    return click.option(
+device = together(
+    click.option(
         "--device",
         default="auto",
         show_default=True,
         metavar="auto|cpu|cuda[:N]",
         help="Where to compute; auto takes a CUDA device if there is one.",
-    )(command)
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="CPU threads to compute with.  [default: $OMP_NUM_THREADS, or all cores]",
+    ),
+)
+"""`--device` and `--threads`: where to compute."""
 
 
-def decoder(command: Command) -> Command:
-    """Add `--decoder`: which decoder to use."""
-    return click.option(
-        "--decoder",
-        metavar="NAME|HASH|FILE",
-        help="Decoder to use: a name or hash that `velcodec decoder list` shows, or a file.",
-    )(command)
+decoder = click.option(
+    "--decoder",
+    metavar="NAME|HASH|FILE",
+    help="Decoder to use: a name or hash that `velcodec decoder list` shows, or a file.",
+)
+"""`--decoder`: which decoder to use."""
 
 
-def as_json(command: Command) -> Command:
-    """Add `--json`, passed as `as_json`."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print the figures as one JSON object."
-    )(command)
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="Print the figures as one JSON object."
+)
+"""`--json`, passed as `as_json`."""
 
 
-def force(command: Command) -> Command:
-    """Add `--force`: replace an existing output."""
-    return click.option("--force", is_flag=True, help="Replace an existing output file.")(command)
+force = click.option("--force", is_flag=True, help="Replace an existing output file.")
+"""`--force`: replace an existing output."""
 
 
-def source(command: Command) -> Command:
-    """Add what a file may not say of itself: `--units`, `--order`; None where not given."""
-    command = click.option(
-        "--order",
-        type=click.Choice(["zx", "xz"]),
-        help="Order of the last two axes; zx: rows are depths.  [default: as the file says, or zx]",
-    )(command)
-    return click.option(
+source = together(
+    click.option(
         "--units",
         type=click.Choice(["m/s", "km/s"]),
         help="Units of the velocities.  [default: as the file says, or m/s]",
-    )(command)
+    ),
+    click.option(
+        "--order",
+        type=click.Choice(["zx", "xz"]),
+        help="Order of the last two axes; zx: rows are depths.  [default: as the file says, or zx]",
+    ),
+)
+"""What a file may not say of itself: `--units`, `--order`; None where not given."""
 
 
-def files(command: Command) -> Command:
-    """Add how files are to be read: `--format`, `--array`, `--shape`, `--dtype`."""
-    for option in (
-        click.option(
-            "--dtype", metavar="TYPE", help="Raw files: NumPy's name of the samples' type, as <f4."
-        ),
-        click.option(
-            "--shape",
-            callback=shape,
-            metavar="[Nx]NZxNX",
-            help="Raw files: sizes of the array, slowest axis first.",
-        ),
-        click.option("--array", metavar="NAME", help="Which array, of a file that has several."),
-        click.option(
-            "--format",
-            "file_format",
-            metavar="NAME",
-            help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
-            "told by their names]",
-        ),
-    ):
-        command = option(command)
-    return command
+files = together(
+    click.option(
+        "--format",
+        "file_format",
+        metavar="NAME",
+        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
+        "told by their names]",
+    ),
+    click.option("--array", metavar="NAME", help="Which array, of a file that has several."),
+    click.option(
+        "--shape",
+        callback=shape,
+        metavar="[Nx]NZxNX",
+        help="Raw files: sizes of the array, slowest axis first.",
+    ),
+    click.option(
+        "--dtype", metavar="TYPE", help="Raw files: NumPy's name of the samples' type, as <f4."
+    ),
+)
+"""How files are to be read: `--format`, `--array`, `--shape`, `--dtype`."""
 
 
-def geometry(command: Command) -> Command:
-    """Add `--dx`, `--dz` and `--origin`: where the samples lie, in metres; None where not given."""
-    for option in (
-        click.option(
-            "--origin",
-            callback=origin,
-            metavar="X,Z",
-            help="Position of the first sample in metres.  [default: as the file says, or 0,0]",
-        ),
-        click.option(
-            "--dz",
-            type=float,
-            metavar="METRES",
-            help="Spacing of the samples in depth.  [default: as the file says, or 10]",
-        ),
-        click.option(
-            "--dx",
-            type=float,
-            metavar="METRES",
-            help="Spacing of the samples along x.  [default: as the file says, or 10]",
-        ),
-    ):
-        command = option(command)
-    return command
+geometry = together(
+    click.option(
+        "--dx",
+        type=float,
+        metavar="METRES",
+        help="Spacing of the samples along x.  [default: as the file says, or 10]",
+    ),
+    click.option(
+        "--dz",
+        type=float,
+        metavar="METRES",
+        help="Spacing of the samples in depth.  [default: as the file says, or 10]",
+    ),
+    click.option(
+        "--origin",
+        callback=origin,
+        metavar="X,Z",
+        help="Position of the first sample in metres.  [default: as the file says, or 0,0]",
+    ),
+)
+"""`--dx`, `--dz` and `--origin`: where the samples lie, in metres; None where not given."""
 
 
-def coding(command: Command) -> Command:
-    """Add what is promised and how: `--psnr`, `--bytes-per-model` and so on."""
-    for option in (
-        click.option(
-            "--latent-only",
-            is_flag=True,
-            help="With --psnr or --bytes-per-model: store latents and no samples.",
-        ),
-        click.option(
-            "--keep-latent",
-            is_flag=True,
-            help="With --max-error or --lossless: store a latent too, to render other grids.",
-        ),
-        click.option(
-            "--fit",
-            type=click.Choice(["lm", "adam", "amortised"]),
-            default="lm",
-            show_default=True,
-            help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
-            "encoder network alone (least exact; fastest with --latent-only).",
-        ),
-        click.option(
-            "--lossless",
-            is_flag=True,
-            help="Samples come back bit for bit, at their own grid.",
-        ),
-        click.option(
-            "--max-error",
-            type=float,
-            metavar="M/S",
-            help="No sample is off by more than this, at its own grid.",
-        ),
-        click.option(
-            "--bytes-per-model",
-            type=float,
-            metavar="N",
-            help="Keep the whole file, and every 1,000 models, to N bytes per model on average.",
-        ),
-        click.option(
-            "--psnr",
-            type=float,
-            metavar="DB",
-            help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35]",
-        ),
-    ):
-        command = option(command)
-    return command
+coding = together(
+    click.option(
+        "--psnr",
+        type=float,
+        metavar="DB",
+        help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35]",
+    ),
+    click.option(
+        "--bytes-per-model",
+        type=float,
+        metavar="N",
+        help="Keep the whole file, and every 1,000 models, to N bytes per model on average.",
+    ),
+    click.option(
+        "--max-error",
+        type=float,
+        metavar="M/S",
+        help="No sample is off by more than this, at its own grid.",
+    ),
+    click.option(
+        "--lossless",
+        is_flag=True,
+        help="Samples come back bit for bit, at their own grid.",
+    ),
+    click.option(
+        "--fit",
+        type=click.Choice(["lm", "adam", "amortised"]),
+        default="lm",
+        show_default=True,
+        help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
+        "encoder network alone (least exact; fastest with --latent-only).",
+    ),
+    click.option(
+        "--keep-latent",
+        is_flag=True,
+        help="With --max-error or --lossless: store a latent too, to render other grids.",
+    ),
+    click.option(
+        "--latent-only",
+        is_flag=True,
+        help="With --psnr or --bytes-per-model: store latents and no samples.",
+    ),
+)
+"""What is promised and how: `--psnr`, `--bytes-per-model` and so on."""
 
 
-def selection(command: Command) -> Command:
-    """Add `--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which are meant."""
-    for option in (
-        click.option(
-            "--mask",
-            type=PATH,
-            metavar="FILE.NPY",
-            help="Those that are true in this array of booleans, one for each model.",
-        ),
-        click.option(
-            "--where",
-            multiple=True,
-            metavar="FIELD=VALUE",
-            help="Those whose field says so; also !=, <, <=, >, >= for numbers. May be repeated: "
-            "then all must hold.",
-        ),
-        click.option("--family", metavar="NAME", help="The same as --where family=NAME."),
-        click.option(
-            "--keys",
-            "keys_file",
-            type=PATH,
-            metavar="FILE",
-            help="The models with these names, one a line of a text file.",
-        ),
-        click.option(
-            "--key", multiple=True, metavar="NAME", help="The model of this name; may be repeated."
-        ),
-        click.option(
-            "--models",
-            multiple=True,
-            callback=numbers,
-            metavar="A:B,...",
-            help="Numbers and slices, such as 0:100,205 or ::10 or -5:.",
-        ),
-    ):
-        command = option(command)
-    return command
+selection = together(
+    click.option(
+        "--models",
+        multiple=True,
+        callback=numbers,
+        metavar="A:B,...",
+        help="Numbers and slices, such as 0:100,205 or ::10 or -5:.",
+    ),
+    click.option(
+        "--key", multiple=True, metavar="NAME", help="The model of this name; may be repeated."
+    ),
+    click.option(
+        "--keys",
+        "keys_file",
+        type=PATH,
+        metavar="FILE",
+        help="The models with these names, one a line of a text file.",
+    ),
+    click.option("--family", metavar="NAME", help="The same as --where family=NAME."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Those whose field says so; also !=, <, <=, >, >= for numbers. May be repeated: "
+        "then all must hold.",
+    ),
+    click.option(
+        "--mask",
+        type=PATH,
+        metavar="FILE.NPY",
+        help="Those that are true in this array of booleans, one for each model.",
+    ),
+)
+"""`--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which are meant."""

@@ -1,4 +1,4 @@
-"""Archives as commands name them: a file, a folder of shards, a URL, or - (a pipe)."""
+"""What commands read and write, as it is named: a file, a folder, a URL, or - (a pipe)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -52,8 +52,7 @@ def readable(source: Source) -> Any:
 @contextmanager
 def on_disk(sources: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
     """The files to read; where one is -, the standard input in a file that goes away again."""
-    if sum(map(is_piped, sources)) > 1:
-        raise click.UsageError("-, the standard input, is there once")
+    check_one_pipe(sources)
     with tempfile.TemporaryDirectory(prefix="velcodec-") as folder:
         kept = Path(folder) / "stdin"
         if any(map(is_piped, sources)):
@@ -70,9 +69,20 @@ def is_archive(source: Source) -> bool:
     return is_url(source) or Path(source).suffix.lower() == ".vlat" or is_sharded(source)
 
 
-def is_piped(source: Source) -> bool:
-    """Whether the standard input is meant."""
-    return str(source) == "-"
+def is_piped(place: Source) -> bool:
+    """Whether the standard input is meant, or of a target the standard output."""
+    return str(place) == "-"
+
+
+def check_one_pipe(sources: Sequence[Source]) -> None:
+    """Refuse the standard input that is to be read twice."""
+    if sum(map(is_piped, sources)) > 1:
+        raise click.UsageError("-, the standard input, is there once")
+
+
+def writable(target: Path) -> Path | BinaryIO:
+    """What to write an archive to; for - the standard output."""
+    return sys.stdout.buffer if is_piped(target) else target
 
 
 def are_chosen(settings: Mapping[str, Any]) -> bool:
@@ -94,11 +104,11 @@ def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
 
 def choice_of(settings: Mapping[str, Any]) -> Choice:
     """Which models the options of `options.selection` mean."""
-    from velcodec.choosing import Choice, Condition, read_mask
+    from velcodec.choosing import Choice, Condition, read_keys, read_mask
 
     keys = list(settings["key"])
     if settings["keys_file"] is not None:
-        keys += settings["keys_file"].read_text(encoding="utf-8").splitlines()
+        keys += read_keys(settings["keys_file"])
     where = [Condition.parse(text) for text in settings["where"]]
     if settings["family"] is not None:
         where.append(Condition("family", "=", settings["family"]))
@@ -108,5 +118,5 @@ def choice_of(settings: Mapping[str, Any]) -> Choice:
 
 def check_output(target: Path) -> None:
     """Refuse binary data on a terminal."""
-    if str(target) == "-" and sys.stdout.isatty():
+    if is_piped(target) and sys.stdout.isatty():
         raise click.UsageError("binary data is not written to a terminal: redirect it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,16 @@ from .edited import tell
 from .failures import about
 from .outputs import WritesArchive
 from .progress import progress
-from .sources import Source, are_chosen, check_output, choice_of, named, readable, short_name
+from .sources import (
+    Source,
+    are_chosen,
+    check_output,
+    choice_of,
+    named,
+    readable,
+    short_name,
+    writable,
+)
 
 
 @click.command(cls=WritesArchive, short_help="Copy some models of an archive to a new one.")
@@ -51,6 +59,6 @@ def subset(source: Source, target: Path, force: bool, as_json: bool, **settings:
         progress(short_name(source)) as update,
     ):
         numbers = choice_of(settings).numbers(archive)
-        into = sys.stdout.buffer if str(target) == "-" else target
+        into = writable(target)
         made = velcodec.subset(archive, into, numbers, force=force, on_progress=update)
     tell((source,), target, made, time.perf_counter() - started, as_json)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 import numpy as np
+from click.testing import Result
 
 import velcodec
 from velcodec.metrics import psnr
@@ -34,6 +36,24 @@ def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
         command = group.get_command(context, name)
         assert command is not None
         yield name, command
+
+
+def figures(result: Result) -> dict[str, Any]:
+    """The JSON object that a command printed; it must be strict JSON and nothing else."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout, parse_constant=refuse)
+    assert isinstance(found, dict)
+    return found
+
+
+def keys_of(source: Any) -> list[str]:
+    """The keys of an archive's models."""
+    with velcodec.open(source) as archive:
+        return list(archive.keys)
 
 
 def check_round_trip(

@@ -17,6 +17,7 @@ from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.formats.errors import (
     CorruptError,
     MixedShapesError,
+    ModelNumberError,
     NotVlatError,
     OptionError,
     ResolutionError,
@@ -100,7 +101,7 @@ def test_a_model_that_has_gone_by_is_told(data: bytes) -> None:
     streamed = velcodec.stream(pipe(data))
     for _ in streamed.blocks():
         pass
-    with pytest.raises(velcodec.VelcodecError, match="read once, in order"):
+    with pytest.raises(ModelNumberError, match=r"model 0: .* read once, in order"):
         streamed.decode(0)
 
 

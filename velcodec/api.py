@@ -214,7 +214,7 @@ def _decode_all(
     """All models as one array with the axes that they came with."""
     numbers = range(len(opened))
     models = opened.decode(numbers, res, interpolate=interpolate, allow_large=allow_large)
-    axes = opened.header.layouts[0].axes
+    axes = opened.layout(0).axes
     shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
     return models.reshape(shape.get(len(axes), models.shape))
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
@@ -19,42 +18,34 @@ from numpy.typing import ArrayLike, NDArray
 
 from velcodec.codec.values import unit_scale
 from velcodec.coordinates import Float64, Geometry
-from velcodec.formats.columns import column_figures
+from velcodec.evaluators import Evaluators
 from velcodec.formats.errors import (
     CorruptError,
     KeyNotFoundError,
-    MissingDecoderError,
     ModelNumberError,
     OptionError,
 )
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.page import entry_bytes
-from velcodec.formats.quality import Quality, quality_figures
+from velcodec.formats.quality import Quality
 from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.sharded import open_reader
+from velcodec.info import info_of
 from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
 from velcodec.stored import (
-    BOTH,
-    EXACT,
-    LATENT,
     StoredModel,
     check_stackable,
     read_models,
     read_record,
-    stored_as,
     stored_layout,
-    tables_of,
 )
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from velcodec.codec.exact_render import ExactRenderer
     from velcodec.decoder import Decoder
-    from velcodec.decoder.frozen import FrozenMixture
-    from velcodec.formats.tile_stream import LatentTables, Tiles
-    from velcodec.tiling import Tiling
+    from velcodec.formats.tile_stream import LatentTables
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +53,6 @@ MODELS_AT_ONCE = 256
 SAMPLES_AT_ONCE = 1 << 22
 """Models are decoded together up to so many samples, whatever an archive says of their sizes."""
 
-COUNTED_MODELS = 10_000
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
@@ -104,11 +94,7 @@ class Archive:
         device: str = "cpu",
     ) -> None:
         self._reader: RecordReader = self._open(source)
-        self._wanted = decoder
-        self._device = device
-        self._decoders: dict[tuple[bytes, str], Decoder] = {}
-        self._frozen: dict[bytes, FrozenMixture | None] = {}
-        self._renderers: dict[bytes, ExactRenderer] = {}
+        self._evaluators = Evaluators(self._reader, decoder, device)
         if self._reader.unfinished:
             log.warning(
                 "%s: ends in %d bytes of an addition that was never finished; the %d models before "
@@ -237,34 +223,7 @@ class Archive:
 
     def info(self) -> dict[str, Any]:
         """All that is known without decoding; JSON-able."""
-        header, headers = self.header, self._reader.headers()
-        tiles, representations = self._count_records(headers)
-        embedded = self._reader.embedded_decoders()
-        return {
-            "models": len(self),
-            "bytes": self._reader.size,
-            "bytes_per_model": self._reader.size / max(1, len(self)),
-            "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
-            "decoders": [
-                {"name": name, "hash": digest.hex()}
-                for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
-            ],
-            "embedded_decoders": [len(data) for data in embedded],
-            "layouts": [asdict(layout) for layout in self.layouts],
-            "tiled": any(each.tiled for each in headers),
-            "tiles": tiles,
-            "representations": representations,
-            "source_sha256": header.source.sha256.hex() if header.source.sha256 else None,
-            "provenance": header.provenance,
-            "licence": header.licence,
-            "user": header.user,
-            "has_keys": self._reader.has_keys,
-            "fields": sorted(self._reader.fields),
-            "columns": {name: column_figures(c) for name, c in sorted(self.fields.items())},
-            "shards": [asdict(shard) for shard in getattr(self._reader, "shards", ())],
-            "unfinished_bytes": self._reader.unfinished,
-            "quality": self._quality_figures(),
-        }
+        return info_of(self)
 
     @property
     def quality(self) -> Sequence[Quality] | None:
@@ -276,35 +235,6 @@ class Archive:
         """Bytes that each model takes, its length and checksum included."""
         found: list[int] = entry_bytes(self._reader.lengths).tolist()
         return found
-
-    def _quality_figures(self) -> dict[str, float | None] | None:
-        """Means and extremes of what was measured; JSON-able."""
-        codes = self._reader.quality_codes
-        if codes is None:
-            return None
-        psnr, mae, worst, distance = quality_figures(codes)
-        return {
-            "mean_psnr_db": float(psnr.mean()),
-            "worst_psnr_db": float(psnr.min()),
-            "mean_mae_m_s": float(mae.mean()),
-            "max_error_m_s": float(worst.max()),
-            "distance": float(np.nanmax(distance)) if np.isfinite(distance).any() else None,
-        }
-
-    def _count_records(self, headers: Sequence[Header]) -> tuple[int | None, dict[str, int] | None]:
-        """Tiles of all models, and how many are stored in which way; None where that would mean
-        reading very many records.
-        """
-        if not any(header.tiled or header.exact for header in headers):
-            return len(self), {LATENT: len(self), EXACT: 0, BOTH: 0}
-        if len(self) > COUNTED_MODELS:
-            return None, None
-        tiles, found = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
-        for number in range(len(self)):
-            _, record = read_record(self._reader, number)
-            tiles += len(record.streams)
-            found[stored_as(record)] += 1
-        return tiles, found
 
     # The models
 
@@ -432,7 +362,7 @@ class Archive:
 
         model = self._latent_model(which)
         cells = self.geometry(which).to_cells(points)
-        speeds = sample(self._evaluator(self.header_of(which)), model, cells)
+        speeds = sample(self._evaluators.evaluator(self.header_of(which)), model, cells)
         return speeds / unit_scale(model.layout.units)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
@@ -446,7 +376,7 @@ class Archive:
 
         model = self._latent_model(which)
         ground = self.geometry(which)
-        decoder = self._decoder(self.header_of(which), self._device)
+        decoder = self._evaluators.decoder(self.header_of(which))
         per_cell = gradient(decoder, model, ground.to_cells(points))
         spacing = np.array([ground.dx_m, ground.dz_m])
         return per_cell / (spacing * unit_scale(model.layout.units))
@@ -455,48 +385,10 @@ class Archive:
         """The decoder that this archive was made with, loaded; where there are several, that of the
         first models. Raises MissingDecoderError.
         """
-        return self._decoder(self.header, self._device)
-
-    def _decoder(self, header: Header, device: str | torch.device) -> Decoder:
-        """The decoder that a header names."""
-        from velcodec.codec.output import decoder_for
-        from velcodec.device import pick_device
-
-        place = header.decoder_hash, str(pick_device(device))
-        if place not in self._decoders:
-            with self._named():
-                self._decoders[place] = decoder_for(
-                    header, self._wanted, self._reader.embedded_decoders, place[1]
-                )
-        return self._decoders[place]
-
-    def _evaluator(self, header: Header) -> Decoder | FrozenMixture:
-        """What renders a header's models on the archive's own device: on the CPU without torch,
-        where it need not be.
-        """
-        from velcodec.codec.output import frozen_for
-        from velcodec.device import is_cpu
-
-        name = header.decoder_hash
-        if name not in self._frozen:
-            loaded = self._wanted is not None and not isinstance(self._wanted, str | Path)
-            self._frozen[name] = None
-            if not loaded and is_cpu(self._device):
-                wanted = cast("str | Path | None", self._wanted)
-                with self._named():
-                    self._frozen[name] = frozen_for(header, wanted, self._reader.embedded_decoders)
-        return self._frozen[name] or self._decoder(header, self._device)
-
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """A missing decoder is told with the archive that needs it."""
-        try:
-            yield
-        except MissingDecoderError as error:
-            raise MissingDecoderError(f"{self._reader.name}: {error}") from error
+        return self._evaluators.decoder(self.header)
 
     def _tables(self, header: Header) -> LatentTables:
-        return tables_of(self._evaluator(header))
+        return self._evaluators.tables(header)
 
     def _models(
         self, numbers: Sequence[int], res: tuple[int, int] | None = None
@@ -505,18 +397,9 @@ class Archive:
             self._reader,
             self._tables,
             numbers,
-            self._render_exactly,
+            self._evaluators.render_exactly,
             res,
         )
-
-    def _render_exactly(self, header: Header, tiles: Tiles, tiling: Tiling) -> Float64:
-        found = self._renderers.get(header.decoder_hash)
-        if found is None:
-            from velcodec.codec.exact_render import ExactRenderer
-
-            found = ExactRenderer(self._evaluator(header))
-            self._renderers[header.decoder_hash] = found
-        return found.render(tiles, tiling)
 
     def _latent_model(self, which: Number) -> StoredModel:
         from velcodec.codec.output import check_latent
@@ -557,7 +440,9 @@ class Archive:
             for rows in left.values():
                 header = self._reader.header_of(block[rows[0]])
                 decoder = (
-                    self._evaluator(header) if device is None else self._decoder(header, device)
+                    self._evaluators.evaluator(header)
+                    if device is None
+                    else self._evaluators.decoder(header, device)
                 )
                 values = render_models(decoder, [models[row] for row in rows], res)
                 rendered |= dict.fromkeys(rows, values)

@@ -128,6 +128,19 @@ def _checked_mask(mask: NDArray[Any], archive: Archive) -> NDArray[np.bool_]:
     return mask
 
 
+def read_keys(path: Path) -> list[str]:
+    """The keys in a text file (UTF-8), one a line. Raises InputFileError."""
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(
+            f"{path}: byte {error.start}: found {error.object[error.start]:#04x}, expected text in "
+            "UTF-8, one key a line"
+        ) from error
+
+
 def read_mask(path: Path) -> NDArray[Any]:
     """The array of a `.npy` file. Raises InputFileError."""
     try:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from velcodec.editing import MODELS_PER_SHARD
 from velcodec.formats.atomic import make_folder
 from velcodec.formats.errors import (
     InterruptedJobError,
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from velcodec.api import Description
     from velcodec.codec.encode import Summary
 
-MODELS_PER_SHARD = 5000
 RETRIES = 3
 LOCK_TRIALS = 30
 
@@ -278,8 +278,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     count = workers or torch.cuda.device_count() or distributed.system.CPU_COUNT
     with (
         distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, dashboard_address=":0",
-            silence_logs=40,
+            n_workers=count, threads_per_worker=1, processes=True, silence_logs=40,
+            dashboard_address=":0",  # any free port: None would bind 8787 all the same
         ) as cluster,
         distributed.Client(cluster) as client,
     ):  # fmt: skip

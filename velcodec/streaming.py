@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive import Archive, block_size
 from velcodec.formats.columns import Column
-from velcodec.formats.errors import KeyNotFoundError, OptionError, TruncatedError
+from velcodec.formats.errors import ModelNumberError, OptionError, TruncatedError
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import Quality
@@ -40,15 +40,6 @@ class StreamedArchive(Archive):
     """
 
     _reader: _Window
-
-    def __init__(
-        self,
-        source: BinaryIO,
-        *,
-        decoder: str | Path | Decoder | None = None,
-        device: str = "cpu",
-    ) -> None:
-        super().__init__(source, decoder=decoder, device=device)
 
     def _open(self, source: Any) -> _Window:
         return _Window(source, stream_name(source))
@@ -131,8 +122,8 @@ class _Window:
 
     def _record(self, number: int) -> tuple[FoundRecord, int]:
         if not self._first <= number < len(self):
-            raise KeyNotFoundError(
-                f"{self.name}: record {number}: is not at hand: a stream is read once, in order"
+            raise ModelNumberError(
+                f"{self.name}: model {number}: is not at hand: a stream is read once, in order"
             )
         return self._records[number - self._first]
 

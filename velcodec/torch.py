@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
-from velcodec.interop.shared import SharedArchive, one_grid, x_first
+from velcodec.interop.shared import SharedArchive, one_kind, x_first
 from velcodec.resolution import Resolution
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ class VelocityDataset(Dataset[Any]):
         self._interpolate = interpolate
         self._shared = SharedArchive(path, decoder, str(self.device))
         with self._shared.reading() as archive:
-            grid = one_grid(archive, res, allow_large)
+            layout, grid = one_kind(archive, res, allow_large)
             self.shape = (1, *grid)
             self._res = None if res is None else grid
             self._models = len(archive)
-            self._x_first = x_first(archive.header.layouts[0])
+            self._x_first = x_first(layout)
 
     def __len__(self) -> int:
         return self._models

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkers import layered
 from click.testing import CliRunner, Result
+from rich_archives import rich_archive
 
 from velcodec.cli import main
+from velcodec.decoder import Decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 
 Run = Callable[..., Result]
@@ -57,3 +60,20 @@ def archive_bytes(
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.stderr
     return (folder / "in.vlat").read_bytes()
+
+
+@pytest.fixture
+def data(run: Run, tiny: Decoder) -> bytes:
+    """`a.vlat`, of 12 models with keys and fields."""
+    found = rich_archive(tiny)
+    Path("a.vlat").write_bytes(found)
+    return found
+
+
+@pytest.fixture
+def exact(run: Run, compress: Run) -> np.ndarray:
+    """`exact.vlat`, of 7 models of 9 x 14, without loss."""
+    models = layered(7, 9, 14)
+    np.save("exact.npy", models[:, None])
+    assert compress("exact.npy", "exact.vlat", "--lossless", "--dx", "20").exit_code == 0
+    return models

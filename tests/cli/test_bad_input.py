@@ -149,6 +149,20 @@ def test_keys_that_do_not_fit_are_refused(compress: Run, models: np.ndarray) -> 
     assert_refused(result, errors.OptionError, "--key-prefix")
 
 
+def test_a_file_of_keys_that_cannot_be_read_is_named(
+    run: Run, compress: Run, models: np.ndarray, archive_bytes: bytes
+) -> None:
+    np.save("in.npy", models)
+    Path("a.vlat").write_bytes(archive_bytes)
+    Path("latin.txt").write_bytes("süd\n".encode("latin-1"))
+    for name, said in (("latin.txt", "byte 1: found 0xfc"), ("none.txt", "No such file")):
+        for result in (
+            compress("in.npy", "out.vlat", "--keys", name),
+            run("ls", "a.vlat", "--keys", name),
+        ):
+            assert_refused(result, errors.InputFileError, f"{name}: {said}")
+
+
 @pytest.fixture
 def archive(run: Run, archive_bytes: bytes) -> Path:
     """`in.vlat`, alone in its folder."""

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from checkers import figures
 from click.testing import Result
 
 import velcodec
@@ -23,18 +23,6 @@ Run = Callable[..., Result]
 
 BUDGET = ("--bytes-per-model", 300)
 CONSTANT = np.full((3, 20, 24), 2500.0, dtype=np.float32)
-
-
-def figures(result: Result) -> dict[str, Any]:
-    """The JSON object that a command printed; it must be strict JSON and nothing else."""
-
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout, parse_constant=refuse)
-    assert isinstance(found, dict)
-    return found
 
 
 @pytest.fixture

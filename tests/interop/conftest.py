@@ -57,6 +57,14 @@ def mixed(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def second_of_mixed(folder: Path, mixed: Path) -> Path:
+    """A copy of the second of these models alone, whose header names both shapes."""
+    path = folder / "second.vlat"
+    velcodec.subset(mixed, path, [1])
+    return path
+
+
+@pytest.fixture(scope="session")
 def latents(folder: Path) -> Path:
     """Six models of 20 x 16 samples as latents, which render at any resolution."""
     path = folder / "latents.vlat"

@@ -182,6 +182,13 @@ def test_mixed_shapes_are_refused_unless_one_resolution_is_given(mixed: Path) ->
     assert torch.stack(dataset.__getitems__([0, 1, 2])).shape == (3, 1, 16, 10)
 
 
+def test_models_of_one_shape_are_read_from_an_archive_that_knew_others(
+    second_of_mixed: Path,
+) -> None:
+    expected = velcodec.decompress(second_of_mixed)
+    np.testing.assert_array_equal(VelocityDataset(second_of_mixed)[0], expected)
+
+
 def test_what_cannot_be_is_said_when_it_is_made(exact: Path, tmp_path: Path) -> None:
     with pytest.raises(InputFileError):
         VelocityDataset(tmp_path / "absent.vlat")

@@ -202,6 +202,23 @@ def test_mixed_shapes_are_refused_unless_one_resolution_is_given(mixed: Path) ->
     np.testing.assert_array_equal(dataset.velocity.values, expected)
 
 
+def test_models_of_one_shape_are_read_from_an_archive_that_knew_others(
+    second_of_mixed: Path,
+) -> None:
+    dataset = open_dataset(second_of_mixed)
+    np.testing.assert_array_equal(dataset.velocity.values, velcodec.decompress(second_of_mixed))
+    assert dataset.sizes == {"model": 1, "z": 8, "x": 20}
+    assert {"z", "x"} <= set(dataset.coords)
+
+
+def test_licences_of_all_parts_are_told(exact: Path, tmp_path: Path) -> None:
+    other = velcodec.compress(np.full((1, 12, 9), 2000.0, "f4"), lossless=True, licence="CC BY")
+    velcodec.cat([exact, other], tmp_path / "both.vlat")
+    dataset = open_dataset(tmp_path / "both.vlat")
+    assert dataset.attrs["licence"] == "CC0; CC BY"
+    assert dataset.attrs["provenance"] == "drawn for a test"
+
+
 def test_models_on_different_ground_have_positions_each(mixed: Path) -> None:
     dataset = open_dataset(mixed, res=(16, 10), interpolate=True)
     assert not {"z", "x"} & set(dataset.coords)

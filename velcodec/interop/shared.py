@@ -89,18 +89,21 @@ class SharedArchive:
         self._start()
 
 
-def one_grid(archive: Archive, res: Resolution | None, allow_large: bool) -> tuple[int, int]:
-    """Samples (nz, nx) of every model of an archive as it is to be read.
+def one_kind(
+    archive: Archive, res: Resolution | None, allow_large: bool
+) -> tuple[Layout, tuple[int, int]]:
+    """A layout with the dtype, units and order of every model of an archive as it is to be read,
+    and its samples (nz, nx).
 
     Raises MixedShapesError where the models do not stack, and ResolutionError; what is counted are
     the samples of one model, since that is the least that can be read.
     """
-    layouts = archive.layouts
+    layouts = archive.layouts_in_use
     grid = check_resolution(res, 1, allow_large)
     check_stackable(layouts, grid is None)
     for layout in layouts:
-        check_native(layout.nz, layout.nx, str(archive), allow_large)
-    return grid or (layouts[0].nz, layouts[0].nx)
+        check_native(layout.nz, layout.nx, archive.reader.name, allow_large)
+    return layouts[0], grid or (layouts[0].nz, layouts[0].nx)
 
 
 def on_one_ground(archive: Archive) -> bool:
@@ -117,7 +120,7 @@ def on_one_ground(archive: Archive) -> bool:
             layout.nz * layout.dz_m,
             layout.nx * layout.dx_m,
         )
-        for layout in archive.layouts
+        for layout in archive.layouts_in_use
     }
     return len(grounds) == 1
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
+from velcodec.formats.header import Layout
 from velcodec.interop.extras import from_extra
-from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_grid, x_first
+from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
 from velcodec.resolution import Resolution
 
 with from_extra("xarray"):
@@ -69,11 +70,12 @@ class VelcodecBackend(BackendEntrypoint):
         """
         shared = SharedArchive(filename_or_obj, decoder, device)
         with shared.reading() as archive:
-            grid = one_grid(archive, res, allow_large)
+            layout, grid = one_kind(archive, res, allow_large)
             # Where a resolution is asked for, even the models' own, what is stored is asked for it.
-            array = LazyModels(shared, archive, grid, None if res is None else grid, interpolate)
+            shape, at = (len(archive), *grid), None if res is None else grid
+            array = LazyModels(shared, layout, shape, at, interpolate)
             models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
-            models.attrs = {"long_name": "velocity", "units": archive.header.layouts[0].units}
+            models.attrs = {"long_name": "velocity", "units": layout.units}
             models.encoding = {
                 "preferred_chunks": dict(zip(DIMS, chunk_shape(array.shape), strict=True))
             }
@@ -97,13 +99,12 @@ class LazyModels(BackendArray):
     def __init__(
         self,
         shared: SharedArchive,
-        archive: Archive,
-        grid: tuple[int, int],
+        layout: Layout,
+        shape: tuple[int, int, int],
         res: tuple[int, int] | None,
         interpolate: bool,
     ) -> None:
-        layout = archive.header.layouts[0]
-        self.shape = (len(archive), *grid)
+        self.shape = shape
         self.dtype = np.dtype(layout.dtype)
         self._shared, self._res, self._interpolate = shared, res, interpolate
         self._x_first = x_first(layout)
@@ -181,16 +182,19 @@ def _columns(archive: Archive) -> dict[str, Any]:
 
 
 def _attributes(archive: Archive) -> dict[str, str]:
-    """What holds for the whole archive, left out where it says nothing."""
-    header = archive.header
-    found = {
-        "decoder": header.decoder_name,
-        "decoder_hash": header.decoder_hash.hex(),
-        "source_sha256": (header.source.sha256 or b"").hex(),
-        "provenance": header.provenance,
-        "licence": header.licence,
-    }
-    return {name: text for name, text in found.items() if text}
+    """What the archive says of its models, each text once, left out where it says nothing."""
+    found = [
+        {
+            "decoder": header.decoder_name,
+            "decoder_hash": header.decoder_hash.hex(),
+            "source_sha256": (header.source.sha256 or b"").hex(),
+            "provenance": header.provenance,
+            "licence": header.licence,
+        }
+        for header in archive.reader.headers()
+    ]
+    texts = {name: dict.fromkeys(one[name] for one in found if one[name]) for name in found[0]}
+    return {name: "; ".join(each) for name, each in texts.items() if each}
 
 
 def _is_path(source: object) -> bool:
