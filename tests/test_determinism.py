@@ -23,11 +23,11 @@ from checkers import layered
 import velcodec
 from velcodec.codec.cut import GROUPS, ModelSet, cut_models
 from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles
-from velcodec.codec.threads import repeatable, spread
 from velcodec.decoder import Decoder, load_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.distributed import compress, connected
 from velcodec.fit import LMOptions
+from velcodec.fit.threads import repeatable, spread
 from velcodec.formats.errors import QualityError
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -111,6 +111,23 @@ def test_a_budget_is_kept_overhead_included(tiny: Decoder, bytes_per_model: floa
     assert perfect or len(encoded.data) >= 0.8 * 4 * bytes_per_model
 
 
+@pytest.mark.parametrize("bytes_per_model", [500, 1200, 3000])
+def test_a_budget_is_filled_by_one_large_model(tiny: Decoder, bytes_per_model: float) -> None:
+    """There are no other models to take what is left."""
+    noise = np.random.default_rng(1).normal(0, 60, (90, 110)).astype(np.float32)
+    encoded = made(layered(2, 90, 110, seed=2)[1:] + noise, tiny, bytes_per_model=bytes_per_model)
+    assert 0.9 * bytes_per_model <= len(encoded.data) <= bytes_per_model
+
+
+def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = layered(4, 16, 14, seed=1)
+    followed = made(models, tiny, latent_only=True, psnr=24.0)
+    monkeypatch.setattr(rungs, "DESCENTS", 0)
+    at_own_steps = made(models, tiny, latent_only=True, psnr=24.0)
+    assert followed.summary.worst_psnr >= 24
+    assert len(followed.data) < len(at_own_steps.data)
+
+
 @pytest.mark.slow
 def test_a_budget_is_kept_to_the_byte_by_a_thousand_models() -> None:
     """One byte was missing here: the same choice was made again and again."""

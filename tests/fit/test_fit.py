@@ -15,7 +15,7 @@ from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, 
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.encoder import read_encoder, save_encoder
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
-from velcodec.fit.parallel import by_parts
+from velcodec.fit.threads import by_parts
 from velcodec.formats.errors import (
     DecoderFileError,
     InputDtypeError,
@@ -147,7 +147,7 @@ def test_an_error_in_a_thread_arrives_and_leaves_the_threads_as_they_were() -> N
     torch.set_num_threads(2)
     try:
         with pytest.raises(ValueError, match="here"):
-            by_parts(work, 9, 2)
+            by_parts(work, 9, 2, torch.device("cpu"))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -98,7 +98,7 @@ class Spending:
         self.members = np.arange(len(source))
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.options = _Options(len(source))
-        self.coded: list[dict[float, CodedModel]] = [{} for _ in self.members]
+        self.at_error: list[dict[float, CodedModel]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
@@ -140,22 +140,25 @@ class Spending:
         return self._close_gaps(chosen, budget)
 
     def _close_gaps(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
-        """A choice that leaves less of the budget, by samples of errors in between."""
-        if self.samples is None or len(self.source) > FEW_MODELS:
+        """A choice that leaves less of the budget, by options off the hulls, and by samples of
+        errors in between.
+        """
+        if len(self.source) > FEW_MODELS:
             return chosen
-        for _ in range(GAP_TRIALS):
+        chosen = self.options.top_up(chosen, budget, self.size)
+        for _ in range(GAP_TRIALS if self.samples is not None else 0):
             spare = 8.0 * (budget - self.size(chosen))
             if spare <= (1.0 - FILLED) * 8.0 * budget:
                 break
             for i, model in enumerate(chosen):
                 self._offer_between(i, model.bits + spare)
-            chosen = self.options.fill(budget, self.size)
+            chosen = self.options.top_up(chosen, budget, self.size)
         return chosen
 
     def _offer_between(self, i: int, bits: float) -> None:
         """Samples of model i, of an error between those of more than `bits` and those of fewer."""
-        dear = [error for error, model in self.coded[i].items() if model.bits > bits]
-        cheap = [error for error in self.coded[i] if error not in dear]
+        dear = [error for error, model in self.at_error[i].items() if model.bits > bits]
+        cheap = [error for error in self.at_error[i] if error not in dear]
         if dear:
             least = max(dear)
             error = (least * min(cheap)) ** 0.5 if cheap else least * FURTHER
@@ -223,9 +226,9 @@ class Spending:
             found = self.samples.beside(i, latent, errors)
             self.options.of[i] += found
             for error, model in zip(errors, found, strict=True):
-                known = self.coded[i].get(error)
+                known = self.at_error[i].get(error)
                 if known is None or model.bits < known.bits:
-                    self.coded[i][error] = model
+                    self.at_error[i][error] = model
 
 
 class Samples(Protocol):
@@ -319,6 +322,22 @@ class _Options:
                 breaks = guess
                 spare = max(0.0, bits[guess] - bits[fits] - 8.0 * (found - budget))
         return best
+
+    def top_up(self, chosen: Sequence[CodedModel], budget: float, size: Size) -> list[CodedModel]:
+        """The choice with each model, in turn, in the best way that what is left still allows."""
+        found = list(chosen)
+        for i, own in enumerate(self.of):
+            spare = 8.0 * (budget - size(found))
+            better = [
+                model
+                for model in own
+                if model.bits <= found[i].bits + spare and _worth(model) > _worth(found[i])
+            ]
+            for model in sorted(better, key=_worth, reverse=True):
+                if size([*found[:i], model, *found[i + 1 :]]) <= budget:
+                    found[i] = model
+                    break
+        return found
 
     def exhausted(self, chosen: list[CodedModel]) -> bool:
         """Whether most models already have their dearest code, so that bytes are left over."""

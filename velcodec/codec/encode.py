@@ -22,8 +22,8 @@ from velcodec.codec.measure import Measured, measure
 from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
 from velcodec.codec.target import encode_to_target
-from velcodec.codec.threads import repeatable
 from velcodec.codec.write import Contents, Packed, archive_bytes, pack
+from velcodec.fit.threads import repeatable
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.quality import Quality
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from velcodec.codec.cut import Cut
-from velcodec.codec.threads import spread
 from velcodec.codec.torch_render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
 from velcodec.decoder import Decoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
+from velcodec.fit.threads import spread
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.progress import Progress, no_progress
@@ -145,8 +145,8 @@ def _strangeness(fitter: Fitter, latents: Tensor, target: Tensor, points: Tensor
     values = tile_values(decoder, render_tiles(latents, -end, end, decoder), points)
     default = torch.full((1,), fitter.base_step, device=target.device)
     missed = (values - target).square().mean(dim=1) / decoder.prior_weight(default)
-    spread = (decoder.prior_precision * latents.square()).sum(dim=1)
-    found: Float64 = ((missed + spread) / decoder.latent_size).double().cpu().numpy()
+    size = (decoder.prior_precision * latents.square()).sum(dim=1)
+    found: Float64 = ((missed + size) / decoder.latent_size).double().cpu().numpy()
     return found
 
 

@@ -13,7 +13,7 @@ from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionErro
 from .adam import adam
 from .encoder import Encoder
 from .lm import LMOptions, block_sizes, descend
-from .parallel import by_parts
+from .threads import by_parts
 
 Method = Literal["lm", "adam", "amortised"]
 
@@ -110,7 +110,7 @@ def fit_latents(
         lm = options or LMOptions()
         return descend(decoder, adam(decoder, start, *aim, lm.adam_steps), *aim, lm)
 
-    return by_parts(fitted, len(target), block_sizes(points)[0])
+    return by_parts(fitted, len(target), block_sizes(points)[0], target.device)
 
 
 __all__ = ["Encoder", "LMOptions", "Method", "amortised_latents", "fit_latents"]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from velcodec.decoder.base import Decoder
 from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, block_sizes
-from velcodec.fit.parallel import by_parts
+from velcodec.fit.threads import by_parts
 from velcodec.fit.views import some_points
 
 from .costs import BitCosts
@@ -57,7 +57,7 @@ def quantise(
         aim = target[tiles], points, step_index[tiles]
         return _quantise(decoder, latent[tiles], *aim, groups, passes)
 
-    return by_parts(integers, len(latent), block_sizes(points)[0])
+    return by_parts(integers, len(latent), block_sizes(points)[0], latent.device)
 
 
 @torch.no_grad()
