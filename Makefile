@@ -59,7 +59,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.commands --json docs/performance-commands.json
 	$(BIN)/python benchmarks/generator.py
 	$(BIN)/python benchmarks/fit.py
-	$(BIN)/python benchmarks/symbols.py
+	$(BIN)/python -m benchmarks.symbols
 	$(BIN)/python benchmarks/bounds.py
 	$(BIN)/python benchmarks/archive.py
 ifdef VELCODEC_REAL_DATA

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 import velcodec
+from benchmarks.shared import drawn_coefficients, seconds
 from velcodec import synth
 from velcodec.codec.exact_render import ExactRenderer
 from velcodec.codec.render import ready_tiles, render_grid
@@ -70,16 +71,6 @@ def work_of_model(c: MixtureConfig) -> int:
     return 2 * (rows * LATENT_SIZE + c.hidden_layers * c.width * c.gates * c.width)
 
 
-def seconds(work: Callable[[], object], runs: int = 9) -> float:
-    """Best of some runs, after one that warms up."""
-    found = []
-    for _ in range(runs + 1):
-        started = time.process_time()
-        work()
-        found.append(time.process_time() - started)
-    return min(found[1:])
-
-
 def ceilings() -> dict[str, float]:
     """GFLOP/s, 10^9 sines a second and GB/s of one thread, and the fixed product's seconds."""
     from numba import njit
@@ -114,12 +105,9 @@ def drawn_tiles(frozen: FrozenMixture, count: int) -> Tiles:
     """Tiles at a middling step, drawn as the decoder's tables expect them."""
     random, tables = np.random.default_rng(0), tables_of(frozen)
     index = len(frozen.steps) // 3
-    rows = tables.frequencies[tables.classes[1, index]].astype(np.float64)
-    rows[:, -1] = 0.0
-    share = rows.cumsum(axis=1) / rows.sum(axis=1, keepdims=True)
-    drawn = (random.random((count, len(rows), 1)) > share).sum(axis=2) - tables.limit
+    drawn = drawn_coefficients(tables, tables.classes[1, index], count, random)
     ends = np.full(count, 1500.0), np.full(count, 4500.0)
-    return Tiles(drawn.astype(np.int32), np.full(count, index), *ends)
+    return Tiles(drawn, np.full(count, index), *ends)
 
 
 def archive_of(frozen: FrozenMixture, tiles: Tiles) -> tuple[bytes, list[bytes], TileCoding]:

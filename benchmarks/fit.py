@@ -2,6 +2,7 @@
 
     python benchmarks/fit.py --threads 2
     python benchmarks/fit.py --models 40 --slow          # beside a fit of five times the work
+    python benchmarks/fit.py --models 40 --passes 5,3    # with less work
     python benchmarks/fit.py --models 40 --profile       # where the time goes
 
 Generated models of several families, in one batch, after a first batch that loads and compiles.
@@ -130,6 +131,9 @@ def measure(
 @click.option("--device", default="cpu", help="Where to fit.")
 @click.option("--decoder", "name", help="Name, hash or path of a decoder.")
 @click.option("--runs", default=1, help="Fits of the batch; the best counts.")
+@click.option("--passes", default=",".join(str(n) for _, n in LMOptions.stages), help="Of stages.")
+@click.option("--hessian-points", default=LMOptions.hessian_points, help="Points of a Hessian.")
+@click.option("--adam-steps", default=LMOptions.adam_steps, help="Steps of Adam.")
 @click.option("--slow", is_flag=True, help="Also fit with five times the work.")
 @click.option("--profile", is_flag=True, help="Print where the time goes.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -140,6 +144,9 @@ def main(
     device: str,
     name: str | None,
     runs: int,
+    passes: str,
+    hessian_points: int,
+    adam_steps: int,
     slow: bool,
     profile: bool,
     as_json: bool,
@@ -148,15 +155,19 @@ def main(
     set_threads(threads)
     decoder = load_decoder(name, device)
     target, extent = (tensor.to(device) for tensor in generated(models, seed))
-    short = replace(LMOptions(), adam_steps=4)
+    stages = zip(
+        (points for points, _ in LMOptions.stages), map(int, passes.split(",")), strict=True
+    )
+    options = LMOptions(tuple(stages), hessian_points=hessian_points, adam_steps=adam_steps)
+    short = replace(options, adam_steps=4)
     measure(decoder, target[:16], extent[:16], short, 1)
     found = {"models": models, "threads": threads, "device": device, "decoder": decoder.name}
     product = product_speed(device)
     if profile:
         watch = cProfile.Profile()
-        watch.runcall(measure, decoder, target, extent, LMOptions(), 1)
+        watch.runcall(measure, decoder, target, extent, options, 1)
         pstats.Stats(watch).sort_stats("tottime").print_stats(25)
-    found |= measure(decoder, target, extent, LMOptions(), runs)
+    found |= measure(decoder, target, extent, options, runs)
     reference = product / trunk_operations(decoder)
     found |= {
         "product_gflops": product / 1e9,

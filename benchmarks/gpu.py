@@ -1,11 +1,11 @@
 """All figures of a GPU in one run that nobody has to watch.
 
-    python benchmarks/gpu.py --out cuda.json
-    python benchmarks/gpu.py --device cpu --quick       # the same steps, small, without a GPU
+    python -m benchmarks.gpu --out cuda.json
+    python -m benchmarks.gpu --device cpu --quick       # the same steps, small, without a GPU
 
 Ceilings of the device, rendering (one Triton kernel, torch's operations, torch.compile), accuracy
-in m/s, the fit, whether exact decoding gives the CPU's bits, and the tests marked `cuda`. The JSON
-is written anew after every step; a step that fails leaves its error there and the next one starts.
+in m/s, the fit, and the tests marked `cuda`. The JSON is written anew after every step; a step that
+fails leaves its error there and the next one starts. (Exact decoding is the CPU's business.)
 """
 
 from __future__ import annotations
@@ -25,15 +25,11 @@ import click
 import numpy as np
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from velcodec.codec.exact_render import ExactRenderer
+from benchmarks import fit as fitting
 from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, SirenMixture, fused, load_decoder
-from velcodec.formats.tile_stream import Tiles
-from velcodec.tiling import plan
-
-sys.path.insert(0, str(Path(__file__).parent))
-import fit as fitting
 
 ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = 1500.0, 4500.0
@@ -244,7 +240,8 @@ def accuracy(run: Run) -> Result:
             ways[f"fused_{precision}"] = fused.launch(
                 decoder, latent, points, torch.float32, (low, high), precision
             )
-    ways["tf32_emulated"] = tf32_emulated(decoder, latent, points)
+    with torch.no_grad(), RoundedFactors():
+        ways["tf32_emulated"] = eager(decoder, latent, points)
     for name, values in ways.items():
         off = (values.double() - truth).abs().flatten()
         found[name] = {
@@ -255,30 +252,21 @@ def accuracy(run: Run) -> Result:
     return found
 
 
-@torch.no_grad()
-def tf32_emulated(decoder: SirenMixture, latent: Tensor, points: Tensor) -> Tensor:
-    """m/s by torch with the factors of the trunk's products rounded to the 11 bits of tf32."""
+class RoundedFactors(TorchFunctionMode):
+    """Rounds the factors of the trunk's products to the 11 bits of tf32."""
 
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.baddbmm:
+            args = args[0], *map(self.rounded, args[1:])
+        return func(*args, **(kwargs or {}))
+
+    @staticmethod
     def rounded(values: Tensor) -> Tensor:
+        """The nearest numbers of 11 bits."""
         bits = values.contiguous().view(torch.int32)
         return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
-
-    w = decoder.weights(latent)
-    p = points.expand(len(latent), -1, -1)
-    if decoder.settings.faults:
-        side = torch.tanh(p @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
-        p = p + side @ w.fault_throw
-    if decoder.settings.warp_features:
-        p = p + torch.sin(p @ decoder.warp_first.T + decoder.warp_bias) @ w.warp.mT
-    h = torch.sin(p @ w.first.mT + w.first_bias[:, None])
-    for weight, bias in zip(w.hidden, w.hidden_bias, strict=True):
-        h = torch.sin(rounded(h) @ rounded(weight).mT + bias[:, None])
-    share = torch.softmax(rounded(h) @ rounded(w.logit).mT + w.logit_bias[:, None], dim=-1)
-    value = (share @ w.level[..., None] + h @ w.ramp[..., None])[..., 0]
-    if decoder.settings.strata:
-        below = torch.tanh((p[..., 1:] - w.depth[:, None]) * w.rate[:, None])
-        value = value + (below @ w.jump[..., None])[..., 0]
-    return LOW + (value.clamp(-1, 1) + 1) / 2 * (HIGH - LOW)
 
 
 def fit(run: Run) -> Result:
@@ -300,28 +288,6 @@ def fit(run: Run) -> Result:
     return found
 
 
-def exact_decoding(run: Run) -> Result:
-    """Whether the device renders exactly what the CPU renders, bit for bit."""
-    random, count, found = np.random.default_rng(2), 4 if run.quick else 64, {}
-    renderers = {"cpu": ExactRenderer(load_decoder()), "here": ExactRenderer(run.decoder)}
-    tiling = plan(70, 70, 70)
-    size = 8.0 * 0.97 ** np.arange(256)
-    spent = dict.fromkeys(renderers, 0.0)
-    equal = 0
-    for _ in range(count):
-        coefficients = np.rint(random.normal(size=(1, 256)) * size).astype(np.int32)
-        tiles = Tiles(coefficients, np.array([16]), np.array([LOW]), np.array([HIGH]))
-        values = {}
-        for name, renderer in renderers.items():
-            started = time.perf_counter()
-            values[name] = renderer.render(tiles, tiling)
-            spent[name] += time.perf_counter() - started
-        equal += bool(np.array_equal(values["cpu"], values["here"]))
-    found["models"], found["equal"] = count, equal
-    found["ms_per_model"] = {name: 1e3 * each / count for name, each in spent.items()}
-    return found
-
-
 def tests(run: Run) -> Result:
     """The tests marked `cuda`."""
     command = [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "-p", "no:cacheprovider"]
@@ -333,7 +299,6 @@ def tests(run: Run) -> Result:
 STEPS: dict[str, Callable[[Run], Result]] = {
     "about": about,
     "ceilings": ceilings,
-    "exact_decoding": exact_decoding,
     "accuracy": accuracy,
     "rendering": rendering,
     "fit": fit,

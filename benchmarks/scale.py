@@ -41,8 +41,10 @@ def write_models(path: Path, count: int) -> None:
         writer.close()
 
 
-def run(*arguments: object) -> tuple[dict[str, Any], float, float]:
-    """A command's figures, its seconds, and the peak memory of its processes in MB."""
+def run(*arguments: object) -> tuple[dict[str, Any], float, float, float]:
+    """A command's figures, its seconds by the clock and of processors, and the peak memory of its
+    processes in MB.
+    """
     started = time.perf_counter()
     words = [*COMMAND, *map(str, arguments), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as child:
@@ -52,7 +54,8 @@ def run(*arguments: object) -> tuple[dict[str, Any], float, float]:
         child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(child.returncode)
-    return json.loads(text), time.perf_counter() - started, usage.ru_maxrss / 1024
+    spent = time.perf_counter() - started
+    return json.loads(text), spent, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
@@ -100,8 +103,8 @@ def main(
 ) -> None:
     """Compress and verify generated models; one row for each number."""
     click.echo(
-        f"{'models':>8} {'generate s':>11} {'compress s':>11} {'models/s':>9} {'peak MB':>8} "
-        f"{'bytes/model':>12} {'PSNR':>6} {'verify s':>9} {'peak MB':>8}"
+        f"{'models':>8} {'generate s':>11} {'compress s':>11} {'core s':>8} {'models/s':>9} "
+        f"{'peak MB':>8} {'bytes/model':>12} {'PSNR':>6} {'verify s':>9} {'peak MB':>8}"
     )
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
@@ -112,12 +115,13 @@ def main(
             generated = time.perf_counter() - started
             spread = ["--dask", "local", "--workers", workers] if workers else []
             options = [*promise.split(), "--fit", fit, "--threads", threads, *spread]
-            made, seconds, peak = run("compress", source, target, *options)
-            check, checked, peak_check = run("verify", target, "--against", source)
+            made, seconds, of_cores, peak = run("compress", source, target, *options)
+            check, checked, _, peak_check = run("verify", target, "--against", source)
             row = {
                 "models": count,
                 "generate_s": generated,
                 "compress_s": seconds,
+                "compress_core_s": of_cores,
                 "compress_peak_mb": peak,
                 "bytes_per_model": made["bytes_per_model"],
                 "psnr_db": check["psnr_db"],
@@ -130,9 +134,9 @@ def main(
                 click.echo(json.dumps(row))
                 continue
             click.echo(
-                f"{count:8,} {generated:11.1f} {seconds:11.1f} {count / seconds:9.1f} {peak:8.0f} "
-                f"{row['bytes_per_model']:12.1f} {row['psnr_db']:6.2f} {checked:9.1f} "
-                f"{peak_check:8.0f}"
+                f"{count:8,} {generated:11.1f} {seconds:11.1f} {of_cores:8.1f} "
+                f"{count / seconds:9.1f} {peak:8.0f} {row['bytes_per_model']:12.1f} "
+                f"{row['psnr_db']:6.2f} {checked:9.1f} {peak_check:8.0f}"
             )
     if picture is not None:
         draw(rows, picture)

@@ -1,6 +1,6 @@
 """Speed of the latents' entropy coder, beside a copy of the same symbols and zstd.
 
-`python benchmarks/symbols.py`. Coefficients are drawn as the decoder's tables expect them and coded
+`python -m benchmarks.symbols`. Coefficients are drawn as the decoder's tables expect them and coded
 in batches of as many tiles as archives take together, with all that a tile stream has (choice of
 the record class, value ranges, checks). A symbol counts as one byte. Each figure is the best of
 several runs, in seconds of the process; ratios are to the copy in the same run.
@@ -9,12 +9,12 @@ several runs, in seconds of the process; ratios are to the copy in the same run.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
 import zstandard
 
+from benchmarks.shared import drawn_coefficients, seconds
 from velcodec.archive import MODELS_AT_ONCE
 from velcodec.decoder import Decoder, load_decoder
 from velcodec.formats.tile_stream import TileCoding, Tiles, decode_tiles, encode_tiles
@@ -26,26 +26,15 @@ ZSTD_LEVEL = 3
 def drawn_tiles(decoder: Decoder, n: int, seed: int = 0) -> Tiles:
     """n tiles at the decoder's default step, of every record class alike."""
     random, tables = np.random.default_rng(seed), tables_of(decoder)
-    parts = []
-    for rows in tables.classes[:, decoder.default_step]:
-        share = np.cumsum(tables.frequencies[rows][:, :-1].astype(np.float64), axis=-1)
-        share /= share[:, -1:]
-        drawn = random.random((n // len(tables.classes) + 1, len(rows), 1))
-        parts.append((drawn >= share).sum(axis=-1) - tables.limit)
-    coefficients = random.permutation(np.concatenate(parts))[:n].astype(np.int32)
+    each = n // len(tables.classes) + 1
+    parts = [
+        drawn_coefficients(tables, classes, each, random)
+        for classes in tables.classes[:, decoder.default_step]
+    ]
+    coefficients = random.permutation(np.concatenate(parts))[:n]
     ends = 1500.0 + 8.0 * random.integers(0, 200, (2, n))
     step = np.full(n, decoder.default_step, dtype=np.int64)
     return Tiles(coefficients, step, ends[0], ends[1] + 1600.0)
-
-
-def seconds(work: Callable[[], object], runs: int) -> float:
-    """Best of `runs` runs, after one that warms up."""
-    found = []
-    for _ in range(runs + 1):
-        started = time.process_time()
-        work()
-        found.append(time.process_time() - started)
-    return min(found[1:])
 
 
 def main() -> None:

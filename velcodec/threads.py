@@ -81,7 +81,7 @@ def share_out(rows: int, columns: int, most_rows: int, least: int) -> list[tuple
     """
     count = threads()
     height = max(1, min(most_rows, -(-rows // count)))
-    parts = max(1, min(-(-count // -(-rows // height)), height * columns // least))
+    parts = max(1, min(-(-count // max(1, -(-rows // height))), height * columns // least))
     width = max(1, -(-columns // parts))
     return [
         (slice(row, min(row + height, rows)), slice(column, min(column + width, columns)))

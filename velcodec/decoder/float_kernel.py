@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from .padding import BLOCK
-from .product import FLOATS, product
+from .product import FLOATS, add_weighted, largest, product
 
 _F = np.float32
 _ROUNDING = _F(1.5 * 2.0**23)
@@ -77,7 +77,7 @@ def evaluate(
     layer, before = np.empty((width, BLOCK), _F), np.empty((width, BLOCK), _F)
     logits = np.empty((components, BLOCK), _F)
     x, z, to_x, to_z = _row(), _row(), _row(), _row()
-    total, value = _row(), _row()
+    greatest, total, value = _row(), _row(), _row()
     for b in range(len(level)):
         model = first_model + b
         own = model if len(points) > 1 else 0
@@ -118,24 +118,18 @@ def evaluate(
                     for p in range(BLOCK):
                         layer[i, p] = sine(before[i, p])
             product(logit[b], logit_bias[b], layer, logits)
+            largest(logits, greatest)
             for p in range(BLOCK):
-                to_x[p] = logits[0, p]
                 total[p] = value[p] = _F(0)
-            for i in range(1, components):
-                for p in range(BLOCK):
-                    to_x[p] = max(to_x[p], logits[i, p])
             for i in range(components):
                 height = level[b, i]
                 for p in range(BLOCK):
-                    share = power_of_two(logits[i, p] - to_x[p])
+                    share = power_of_two(logits[i, p] - greatest[p])
                     total[p] += share
                     value[p] += height * share
             for p in range(BLOCK):
                 value[p] /= total[p]
-            for i in range(width):
-                slope = ramp[b, i]
-                for p in range(BLOCK):
-                    value[p] += slope * layer[i, p]
+            add_weighted(ramp[b], layer, value)
             for i in range(jump.shape[1]):
                 height, top, steepness = jump[b, i], depth[b, i], rate[b, i]
                 for p in range(BLOCK):

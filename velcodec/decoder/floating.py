@@ -9,7 +9,6 @@ rounding, some hundredths of m/s.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from velcodec.threads import in_parallel, share_out
 
 from .frozen import Float32, FrozenMixture
 from .padding import LEAST_POINTS, filled, filled_up, in_blocks
+from .trunk import TrunkWeights, split_parts
 
 MODELS_AT_ONCE = 32
 """Models whose effective weights, 40 kB each, are there together in a thread."""
@@ -43,23 +43,7 @@ NOWHERE = -1e30
 """Logit of a component that fills up."""
 
 
-class FloatWeights(NamedTuple):
-    """Effective weights of B models, float32, as `float_kernel.evaluate` takes them."""
-
-    plane: Float32  # (B, F, 3): normal x, normal z, offset
-    throw: Float32  # (B, F, 2): displacement in x, z
-    warp: Float32  # (B, 2, N)
-    first: Float32  # (B, W, 2)
-    first_bias: Float32  # (B, W)
-    hidden: Float32  # (B, L, W, W)
-    hidden_bias: Float32  # (B, L, W)
-    logit: Float32  # (B, K, W)
-    logit_bias: Float32  # (B, K)
-    level: Float32  # (B, K)
-    ramp: Float32  # (B, W)
-    jump: Float32  # (B, S)
-    depth: Float32  # (B, S)
-    rate: Float32  # (B, S)
+FloatWeights = TrunkWeights[Float32, Float32]
 
 
 class FloatMixture:
@@ -87,12 +71,8 @@ class FloatMixture:
     def weights(self, latents: Float32) -> FloatWeights:
         """Effective weights of each model, from latents (B, D)."""
         c, base, batch = self.settings, self.base, len(latents)
-        sizes = c.part_sizes
         wanted = filled(latents[None], filled_up(batch), latents.shape[1])
-        modulations = _products(wanted, self.map)[0, :batch]
-        ends = np.cumsum(list(sizes.values()))
-        parts = np.split(modulations[:, : ends[-1]], ends[:-1], axis=1)
-        m = dict(zip(sizes, parts, strict=True))
+        m = split_parts(_products(wanted, self.map)[0, :batch], c)
         w, k = c.width, c.components
         wide, deep = filled_up(w), filled_up(k)
         hidden = np.zeros((batch, c.hidden_layers, wide, wide), np.float32)

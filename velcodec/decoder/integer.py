@@ -10,9 +10,7 @@ in compiled loops (`velcodec.decoder.integer_kernel`): the streams are decoded t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +20,7 @@ from velcodec.threads import in_parallel, share_out
 
 from .frozen import FrozenMixture
 from .padding import LEAST_POINTS, filled, filled_up
+from .trunk import TrunkWeights, split_parts
 
 Int32 = NDArray[np.int32]
 
@@ -123,25 +122,8 @@ def _wrapped(values: Float64) -> Int32:
     return np.ascontiguousarray(values).astype(np.int64).astype(np.int32)
 
 
-class IntegerWeights(NamedTuple):
-    """Effective weights of B models as `integer_kernel.evaluate` takes them: whole numbers, int32
-    where they are arguments of sines, else float64.
-    """
-
-    plane: Float64  # (B, F, 3)
-    throw: Float64  # (B, F, 2)
-    warp: Float64  # (B, 2, N)
-    first: Int32  # (B, W, 2)
-    first_bias: Int32  # (B, W)
-    hidden: Int32  # (B, L, W, W)
-    hidden_bias: Int32  # (B, L, W)
-    logit: Float64  # (B, K, W)
-    logit_bias: Float64  # (B, K)
-    level: Float64  # (B, K)
-    ramp: Float64  # (B, W)
-    jump: Float64  # (B, S)
-    depth: Float64  # (B, S)
-    rate: Float64  # (B, S)
+IntegerWeights = TrunkWeights[Float64, Int32]
+"""Whole numbers, whatever the dtype."""
 
 
 class IntegerMixture:
@@ -180,9 +162,7 @@ class IntegerMixture:
         c, batch, base = self.settings, len(step), self.base
         sums = _held(coefficients.astype(np.float64), LARGEST / 16) @ self.map
         scaled = _held(np.rint(sums * (self.steps[step] * (WEIGHT / MAP))[:, None]))
-        sizes = c.part_sizes
-        parts = np.split(scaled, np.cumsum(list(sizes.values()))[:-1], axis=1)
-        m = dict(zip(sizes, parts, strict=True))
+        m = split_parts(scaled, c)
         w, k = c.width, c.components
         wide, deep = filled_up(w), filled_up(k)
 
@@ -225,13 +205,12 @@ class IntegerMixture:
         from .integer_kernel import evaluate
 
         values = np.empty((len(points), points.shape[-1]))
-        lookup = compiled_tables()
-        run: Callable[..., None] = evaluate
+        lookup, warp = compiled_tables(), (self.warp_first, self.warp_bias)
 
         def work(rows: slice, columns: slice) -> None:
-            own = [each[rows] for each in weights]
-            given = *lookup, points[rows], self.warp_first, self.warp_bias, *own
-            run(*given, columns.start, columns.stop, values[rows])
+            own = IntegerWeights(*(each[rows] for each in weights))
+            part = columns.start, columns.stop
+            evaluate(*lookup, points[rows], *warp, *own, *part, values[rows])
 
         in_parallel(work, share_out(*values.shape, len(values), LEAST_POINTS))
         return values

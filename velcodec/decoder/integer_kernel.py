@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from .padding import BLOCK
-from .product import FLOATS, product
+from .product import FLOATS, add_weighted, largest, product
 
 _I, _D = np.int32, np.float64
 _ROUNDING = 1.5 * 2.0**52
@@ -65,7 +65,7 @@ def evaluate(
     x, z = np.empty(BLOCK, _D), np.empty(BLOCK, _D)
     to_x, to_z = np.empty(BLOCK, _D), np.empty(BLOCK, _D)
     column, row = np.empty(BLOCK, _I), np.empty(BLOCK, _I)
-    total, value = np.empty(BLOCK, _D), np.empty(BLOCK, _D)
+    greatest, total, value = np.empty(BLOCK, _D), np.empty(BLOCK, _D), np.empty(BLOCK, _D)
     for b in range(len(level)):
         for start in range(first_point, last_point, BLOCK):
             filled = min(BLOCK, last_point - start)
@@ -112,15 +112,12 @@ def evaluate(
             for i in range(components):
                 for p in range(BLOCK):
                     logits[i, p] = np.floor(logits[i, p] * 2.0**-15)
+            largest(logits, greatest)
             for p in range(BLOCK):
-                to_x[p] = logits[0, p]
                 total[p] = value[p] = 0.0
-            for i in range(1, components):
-                for p in range(BLOCK):
-                    to_x[p] = max(to_x[p], logits[i, p])
             for i in range(components):
                 for p in range(BLOCK):
-                    exponent = _I(max(logits[i, p] - to_x[p], _LEAST_EXPONENT))
+                    exponent = _I(max(logits[i, p] - greatest[p], _LEAST_EXPONENT))
                     fall = min(-(exponent >> 16), 31)
                     share = power[(exponent & 0xFFFF) >> 4] >> fall
                     logits[i, p] = _D(share)
@@ -129,10 +126,7 @@ def evaluate(
                 height = level[b, i]
                 for p in range(BLOCK):
                     value[p] += height * np.floor(logits[i, p] * _ONE / total[p])
-            for i in range(width):
-                slope = ramp[b, i]
-                for p in range(BLOCK):
-                    value[p] += slope * layer[i, p]
+            add_weighted(ramp[b], layer, value)
             for i in range(jump.shape[1]):
                 height, top, steepness = jump[b, i], depth[b, i], rate[b, i]
                 for p in range(BLOCK):

@@ -241,7 +241,7 @@ def head_reverse(
 
 @_compiled(sums=True)
 def leave(
-    points: Array, plane: Array, throw: Array, warp_first: Array, warp: Array, first: Array,
+    throw: Array, warp_first: Array, warp: Array, first: Array,
     side: Array, feature_cosine: Array, layer: Array, down: Array,
     to_warped: Array, to_unfaulted: Array, across: Array,
 ) -> None:  # fmt: skip

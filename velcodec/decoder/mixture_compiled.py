@@ -105,7 +105,7 @@ def reverse(decoder: SirenMixture, f: Layers, w: Weights, seed: Tensor) -> Rever
     to_warped, to_unfaulted = torch.empty_like(f.warped), torch.empty_like(f.warped)
     across = torch.empty_like(f.side)
     loops.leave(
-        *_arrays(f.points, w.fault_plane, w.fault_throw, decoder.warp_first, w.warp, w.first),
+        *_arrays(w.fault_throw, decoder.warp_first, w.warp, w.first),
         *_arrays(f.side, f.feature_cosine, layers[-1], down, to_warped, to_unfaulted, across),
     )
     return Reverse(seed, pull, layers[::-1], steep, to_warped, to_unfaulted, across)

@@ -1,4 +1,4 @@
-"""Matrix product of a layer with a block of points, compiled.
+"""Products of a layer with a block of points, sums and maxima over its rows, compiled.
 
 Points lie along the last axis, which is contiguous and as long as `BLOCK`, so that the compiler
 turns the innermost loop into vector instructions; four outputs by four inputs keep their sixteen
@@ -61,3 +61,22 @@ def products(weights: Any, inputs: Any, outputs: Any) -> None:
         for b in range(len(weights)):
             product(weights[b], nothing, inputs[t], part)
             outputs[b, :, t * BLOCK : (t + 1) * BLOCK] = part
+
+
+@njit(inline="always", fastmath=FLOATS)
+def largest(rows: Any, found: Any) -> None:
+    """`found` (BLOCK,) = the largest of `rows` (N, BLOCK)."""
+    for p in range(BLOCK):
+        found[p] = rows[0, p]
+    for i in range(1, len(rows)):
+        for p in range(BLOCK):
+            found[p] = max(found[p], rows[i, p])
+
+
+@njit(inline="always", fastmath=FLOATS)
+def add_weighted(weight: Any, rows: Any, total: Any) -> None:
+    """`total` (BLOCK,) += `weight` (N,) @ `rows` (N, BLOCK)."""
+    for i in range(len(weight)):
+        factor = weight[i]
+        for p in range(BLOCK):
+            total[p] += factor * rows[i, p]

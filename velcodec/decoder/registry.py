@@ -71,17 +71,21 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("velcodec.decoder") / "shipped"))
 
 
+def _checked(path: Path) -> tuple[DecoderFile, bytes]:
+    """A decoder file and its identity; read again when the file changes."""
+    stat = path.stat()
+    return _read_checked(path, stat.st_mtime_ns, stat.st_size)
+
+
 @lru_cache(maxsize=32)
 def _read_checked(path: Path, changed_ns: int, size: int) -> tuple[DecoderFile, bytes]:
-    """A decoder file and its identity; read again when the file changes."""
     file = read_decoder_file(path)
     return file, file.identity()
 
 
 def read_file(path: Path) -> DecoderFile:
     """The decoder file at `path`, checked; as `read_entry`."""
-    stat = path.stat()
-    return _read_checked(path, stat.st_mtime_ns, stat.st_size)[0]
+    return _checked(path)[0]
 
 
 def read_entry(path: Path, place: str = "path") -> Entry:
@@ -89,8 +93,7 @@ def read_entry(path: Path, place: str = "path") -> Entry:
 
     Raises DecoderFileError when it is not one or was altered, FileNotFoundError when absent.
     """
-    stat = path.stat()
-    file, identity = _read_checked(path, stat.st_mtime_ns, stat.st_size)
+    file, identity = _checked(path)
     name = str(file.info.get("name", path.name.removesuffix(SUFFIX)))
     return Entry(name, identity, path, place, file.config, file.info)
 
