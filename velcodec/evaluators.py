@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from velcodec.coordinates import Float64
 from velcodec.formats.errors import MissingDecoderError
 from velcodec.formats.header import Header
-from velcodec.formats.reader import RecordReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.stored import tables_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from velcodec.formats.columns import column_figures
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes
 from velcodec.formats.quality import quality_figures
-from velcodec.formats.reader import RecordReader
+from velcodec.formats.record_reader import RecordReader
 from velcodec.stored import BOTH, EXACT, LATENT, read_record, stored_as
 
 if TYPE_CHECKING:
