@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -230,20 +230,20 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     ]
 
 
-def fine_domain(models: Sequence[Samples], step: float) -> Domain:
+def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domain:
     """A domain of the steps that hold all samples, or of `step` where none do or those are finer;
-    for samples that need not be exact.
+    for samples that need not be exact. `bound` is its class.
     """
     exact = even_domain(models)
     if exact is not None and exact.step >= step:
-        return exact
+        return replace(exact, bound=bound)
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     if not math.isfinite(greatest - least):
         return Domain(RAW, 0, 1.0, 1)
     step = max(step, (greatest - least) / MOST_FINE)
     # No integer beyond the greatest sample: what is decoded stays within the range of the models.
-    return Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1)
+    return Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:

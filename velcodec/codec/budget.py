@@ -78,8 +78,8 @@ Size = Callable[[Sequence[CodedModel]], int]
 class Spending:
     """Some models coded in many ways, of which `fill` chooses what a budget allows.
 
-    `beside` gives the options of a model (by its number here) that keep samples within several
-    bounds beside a latent; `size` the real size of the whole file for some choice.
+    `samples` gives the options of a model (by its number here) that keep samples beside a latent;
+    `size` the real size of the whole file for some choice.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Spending:
         if dear:
             least = max(dear)
             error = (least * min(cheap)) ** 0.5 if cheap else least * FURTHER
-            self._offer_samples_of(i, [error])
+            self._offer_samples_of(i, error)
 
     def _offer(self, base: int) -> None:
         bases = np.full(len(self.source), base)
@@ -189,20 +189,27 @@ class Spending:
     def _offer_samples(self) -> None:
         """Samples beside the coarsest latents, for models where they may come within reach."""
         assert self.samples is not None
-        allowed = 8.0 * self.bytes_per_model
-        bounds = {
-            int(i): near
-            for i in self.members
-            if (near := [e for e in ERRORS_M_S if self.samples.least(int(i), e) < REACH * allowed])
-        }
-        if not bounds:
+        within = [self._within_reach(int(i)) for i in self.members]
+        chosen = [int(i) for i in self.members if within[i]]
+        if not chosen:
             return
         if self.coarsest > 0:
             self._offer(0)
-        self._fit_coarse([i for i in bounds if self.fitted.cut.tilings[i].tiles > 1])
-        for i, within in bounds.items():
-            self._offer_samples_of(i, within)
-            self.fitter.on_progress(i + 1, len(self.source), "samples")
+        self._fit_coarse([i for i in chosen if self.fitted.cut.tilings[i].tiles > 1])
+        for i in chosen:
+            for error in within[i]:
+                self._offer_samples_of(i, error)
+
+    def _within_reach(self, i: int) -> list[float]:
+        """Errors, the greatest first, of which model i's samples are short enough to be tried."""
+        assert self.samples is not None
+        found: list[float] = []
+        for error in ERRORS_M_S:
+            if self.samples.least(i, error) >= REACH * 8.0 * self.bytes_per_model:
+                break
+            found.append(error)
+        self.fitter.on_progress(i + 1, len(self.source), "samples")
+        return found
 
     def _fit_coarse(self, members: list[int]) -> None:
         """Latents of few large tiles at the coarsest step, for these models."""
@@ -213,33 +220,25 @@ class Spending:
             coarse = code_members(self.fitter, fitted, np.arange(len(members)), bases, passes=0)
             self.coarse = dict(zip(members, coarse, strict=True))
 
-    def _offer_samples_of(self, i: int, errors: Sequence[float]) -> None:
-        """Samples of model i of these errors, beside latents of few bits."""
+    def _offer_samples_of(self, i: int, error: float) -> None:
+        """Samples of model i of this error, beside its latent of fewest bits."""
         assert self.samples is not None
-        if i in self.coarse:
-            latents = [self.coarse[i]]
-        else:
-            plain = [model for model in self.options.of[i] if model.exact is None]
-            plain.sort(key=lambda model: model.bits)
-            latents = plain[:: max(1, len(plain) // 2)][:2]
-        for latent in latents:
-            found = self.samples.beside(i, latent, errors)
-            self.options.of[i] += found
-            for error, model in zip(errors, found, strict=True):
-                known = self.at_error[i].get(error)
-                if known is None or model.bits < known.bits:
-                    self.at_error[i][error] = model
+        plain = [model for model in self.options.of[i] if model.exact is None]
+        latent = self.coarse.get(i) or min(plain, key=lambda model: model.bits)
+        found = self.samples.beside(i, latent, error)
+        self.options.of[i] += found
+        self.at_error[i][error] = min(found, key=lambda model: model.bits)
 
 
 class Samples(Protocol):
     """What can be had of models' samples."""
 
-    def least(self, i: int, max_error: float) -> float:
-        """About the fewest bits that model i's samples within a bound take beside a latent."""
+    def least(self, i: int, error: float) -> float:
+        """About the fewest bits of model i's samples of a root mean square error (m/s)."""
         ...
 
-    def beside(self, i: int, latent: CodedModel, max_errors: Sequence[float]) -> list[CodedModel]:
-        """Model i with its latent and its samples, within each bound."""
+    def beside(self, i: int, latent: CodedModel, error: float) -> list[CodedModel]:
+        """Model i with its latent and samples of about that error, in each of some ways."""
         ...
 
 

@@ -18,6 +18,7 @@ from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import SampleCoder, code_samples
 from velcodec.codec.fitting import Fitter
+from velcodec.codec.mean_error import MeanErrorCoder
 from velcodec.codec.measure import Measured, measure
 from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
@@ -175,7 +176,8 @@ def encode_group(
         return _finish(fitter, source, contents, coded, coder, promise.within)
     target = promise.target_db
     assert target is not None
-    coded = encode_to_target(fitter, source, contents.range_step, target + ROUNDING_DB, coder)
+    samples = None if coder is None else MeanErrorCoder(coder)
+    coded = encode_to_target(fitter, source, contents.range_step, target + ROUNDING_DB, samples)
     encoded = _finish(fitter, source, contents, coded, coder)
     if encoded.summary.worst_psnr < target:
         raise QualityError(
@@ -214,7 +216,8 @@ def _encode_to_budget(
         whole = replace(contents, exact=None if coder is None else coder.coding)
         return len(archive_bytes(whole, coded, [_guess(model) for model in coded])) - saved
 
-    spending = Spending(fitter, source, contents.range_step, bytes_per_model, size, coder)
+    samples = None if coder is None else MeanErrorCoder(coder)
+    spending = Spending(fitter, source, contents.range_step, bytes_per_model, size, samples)
     allowed = bytes_per_model * len(source)
     target = allowed
     for _ in range(BUDGET_TRIALS):

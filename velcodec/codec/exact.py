@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
-from velcodec.codec.tones import recentred, smoothed, toned
 from velcodec.codec.values import to_m_s, unit_scale
 from velcodec.coordinates import Float64
 from velcodec.decoder import Decoder
@@ -37,41 +36,20 @@ from velcodec.formats.exact.stream import (
     ExactCoding,
     ExactStream,
     Made,
-    encode_as_labels,
     encode_as_waves,
     encode_exact,
     encode_raw,
 )
 from velcodec.progress import Progress
 from velcodec.stored import NO_TILES
-from velcodec.tiling import Axis, Int64, Tiling
+from velcodec.tiling import Axis, Tiling
 
 ROUNDING = 1.0 - 1e-12
 """Bounds in km/s are tightened by this, for the rounding of the way back to m/s."""
 
-GUIDE_SAVES = 0.5
-"""Least share of a stream that is left of it beside a latent."""
-
-REACH_PER_RMS, SLACK_PER_RMS, STEP_PER_RMS = 2.0, 6.0, 3.2
-"""How far a frequent value draws others, how far off a label may be, and the quantiser step of
-waves, over the root mean square error wanted.
-"""
-
-BORDER, ERROR_BITS = 0.5, 1.4
-"""What a border between two samples is worth in squared errors, and a squared error in bits, where
-one error is the root mean square wanted: measured on published models and Marmousi2.
-"""
-
-SEARCHED, HALVINGS = (0.5, 12.0), 6
-"""Root mean square errors that are asked for, over the one wanted, and how often their interval is
-halved.
-"""
-
 LAYERED = 2.0
 """Models of which numbers take so many times as many bytes as labels are not tried as waves."""
 
-JUDGED_RMS_M_S = 15.0
-FINE_M_S = 0.5
 STEPS_WITHIN_BOUND = 8
 """A domain for waves has so many steps to an error bound, where it is not exact."""
 
@@ -88,19 +66,14 @@ class CodedSamples:
 
 
 class SampleCoder:
-    """Makes streams of the samples of some models: within a bound (m/s; 0: bit for bit), or of
-    about a root mean square error (m/s).
-    """
+    """Makes streams of the samples of some models, within a bound (m/s; 0: bit for bit)."""
 
     def __init__(self, source: ModelSet, decoder: Decoder) -> None:
         self.source = source
         self.domains: list[Domain] = []
         self.renderer = ExactRenderer(decoder) if can_render_exactly(decoder) else None
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
-        self._fine: dict[tuple[np.dtype[np.generic], float], int] = {}
-        self._smooth: dict[int, bool] = {}
-        self._faithful: dict[tuple[int, float], CodedSamples] = {}
-        self._reached: dict[tuple[int, float], CodedSamples] = {}
+        self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
 
     @property
     def coding(self) -> ExactCoding | None:
@@ -110,10 +83,24 @@ class SampleCoder:
         alone, beside = NEWEST_NETWORKS
         return ExactCoding(alone, tuple(self.domains), beside)
 
-    def _coding(self) -> ExactCoding:
+    def coding_of_streams(self) -> ExactCoding:
+        """The same, where a stream was made."""
         coding = self.coding
         assert coding is not None
         return coding
+
+    def fine_domain(self, dtype: np.dtype[np.generic], step_m_s: float, bound: int = 0) -> int:
+        """Number of a domain of even steps of about `step_m_s`, or of exact ones if wider; `bound`
+        is the class that networks see.
+        """
+        key = dtype, step_m_s, bound
+        if key not in self._fine:
+            models = [model for model in self.source.models if model.dtype == dtype]
+            domain = fine_domain(models, step_m_s / unit_scale(self.source.units), bound)
+            if domain not in self.domains:
+                self.domains.append(domain)
+            self._fine[key] = self.domains.index(domain)
+        return self._fine[key]
 
     def rendering(self, latent: CodedModel) -> Float64 | None:
         """What a reader can render of the latent exactly, in the samples' units."""
@@ -123,135 +110,15 @@ class SampleCoder:
         rendered: Float64 = self.renderer.render(latent.tiles, latent.tiling) / scale
         return rendered
 
-    def least(self, i: int, rms: float) -> float:
-        """About the fewest bits that model i's samples of such an error take beside a latent."""
-        return 8.0 * len(self._alone(i, rms).stream.data) * GUIDE_SAVES
-
-    def beside(self, i: int, latent: CodedModel, errors: Sequence[float]) -> list[CodedModel]:
-        """Model i with its latent and samples of about each root mean square error (m/s)."""
-        rendering = self.rendering(latent)
-        found = []
-        for rms in errors:
-            ways = [self._alone(i, rms)]
-            if rendering is not None:
-                ways.append(self._with_error(i, rms, rendering))
-            found.append(self._joined(latent, min(ways, key=lambda one: len(one.stream.data))))
-        return found
-
-    def _joined(self, latent: CodedModel, samples: CodedSamples) -> CodedModel:
+    @staticmethod
+    def joined(latent: CodedModel, samples: CodedSamples) -> CodedModel:
+        """A model with its latent and these samples."""
         bits = latent.bits + 8.0 * len(samples.stream.data) + BESIDE_BITS
         return replace(latent, exact=samples.stream, mse=samples.mse, bits=bits)
 
     def beside_within(self, i: int, latent: CodedModel, max_error: float) -> CodedModel:
         """Model i with its latent and the shortest stream within a bound."""
-        return self._joined(latent, self.within(i, max_error, self.rendering(latent)))
-
-    def beside_reaching(self, i: int, latent: CodedModel, mse: float) -> CodedModel:
-        """Model i with its latent and samples of this mean squared error (m/s)^2 at most."""
-        ways = [self.reaching(i, mse)]
-        rendering = self.rendering(latent)
-        if rendering is not None:
-            ways.append(self.reaching(i, mse, rendering))
-        return self._joined(latent, min(ways, key=lambda one: len(one.stream.data)))
-
-    def reaching(self, i: int, mse: float, rendering: Float64 | None = None) -> CodedSamples:
-        """Samples of model i of this mean squared error (m/s)^2 at most, in about the fewest bytes:
-        halving an interval of what they are asked for. Those alone are kept for the next time.
-        """
-        if rendering is None and (i, mse) in self._reached:
-            return self._reached[i, mse]
-        low, high = (share * mse**0.5 for share in SEARCHED)
-        best = self._with_error(i, low, rendering)
-        if best.mse > mse:
-            best = self.within(i, 0.0, rendering)
-            high = low
-        for _ in range(HALVINGS if high > low else 0):
-            middle = (low * high) ** 0.5
-            found = self._with_error(i, middle, rendering)
-            if found.mse <= mse:
-                low = middle
-                best = min(best, found, key=lambda one: len(one.stream.data))
-            else:
-                high = middle
-        if rendering is None:
-            self._reached[i, mse] = best
-        return best
-
-    def _alone(self, i: int, rms: float) -> CodedSamples:
-        if (i, rms) not in self._faithful:
-            self._faithful[i, rms] = self._with_error(i, rms, None)
-        return self._faithful[i, rms]
-
-    def _with_error(self, i: int, rms: float, rendering: Float64 | None) -> CodedSamples:
-        """Samples of about this error, 0 meaning bit for bit."""
-        if rms == 0:
-            return self.within(i, 0.0, rendering)
-        model = self.source.models[i]
-        number = self._fine_domain(model.dtype)
-        domain = self.domains[number]
-        if domain.kind == RAW:
-            return self.within(i, 0.0, rendering)
-        guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
-        scale = domain.step * unit_scale(self.source.units)
-        made = None
-        if not self._is_smooth(i):
-            made = self._as_labels(model, number, rms / scale, guide)
-        if made is None:
-            made = self._as_waves(model, number, max(1, round(STEP_PER_RMS * rms / scale)), guide)
-        if made is None:
-            return self.within(i, REACH_PER_RMS * rms, rendering)
-        return self._measured(i, made)
-
-    def _is_smooth(self, i: int) -> bool:
-        """Whether model i takes fewer bytes as waves than as labels, at an error in between."""
-        if i not in self._smooth:
-            model = self.source.models[i]
-            number = self._fine_domain(model.dtype)
-            scale = self.domains[number].step * unit_scale(self.source.units)
-            labels = self._as_labels(model, number, JUDGED_RMS_M_S / scale, None)
-            self._smooth[i] = True
-            if labels is not None:
-                rms = max(self._measured(i, labels).mse ** 0.5, 0.3)
-                step = max(1, round(STEP_PER_RMS * rms / scale))
-                waves = self._as_waves(model, number, step, None)
-                self._smooth[i] = waves is not None and len(waves.stream.data) < len(
-                    labels.stream.data
-                )
-        return self._smooth[i]
-
-    def _as_labels(
-        self, model: NDArray[np.generic], number: int, rms: float, guide: Int64 | None
-    ) -> Made | None:
-        """Labels of about a root mean square error, in steps of the domain."""
-        span = self.domains[number].span
-        allowed = allowed_codes(model, self.domains[number], np.inf)
-        assert allowed is not None
-        codes = allowed[..., 1]
-        wanted = recentred(codes, toned(codes, max(1, round(REACH_PER_RMS * rms))))
-        wanted = recentred(codes, smoothed(codes, wanted, BORDER * rms**2))
-        slack = max(1, round(SLACK_PER_RMS * rms))
-        least = np.minimum(np.maximum(codes - slack, 0), wanted)
-        greatest = np.maximum(np.minimum(codes + slack, span - 1), wanted)
-        loose = np.stack([least, wanted, greatest], axis=2)
-        price = ERROR_BITS / rms**2
-        return encode_as_labels(loose, number, self._coding(), guide, codes, price)
-
-    def _as_waves(
-        self, model: NDArray[np.generic], number: int, step: int, guide: Int64 | None
-    ) -> Made | None:
-        allowed = allowed_codes(model, self.domains[number], np.inf)
-        assert allowed is not None
-        return encode_as_waves(allowed, number, self._coding(), guide, step)
-
-    def _fine_domain(self, dtype: np.dtype[np.generic], step: float = FINE_M_S) -> int:
-        """Number of a domain of even steps of about `step` m/s, or of exact ones if wider."""
-        if (dtype, step) not in self._fine:
-            models = [model for model in self.source.models if model.dtype == dtype]
-            domain = fine_domain(models, step / unit_scale(self.source.units))
-            if domain not in self.domains:
-                self.domains.append(domain)
-            self._fine[dtype, step] = self.domains.index(domain)
-        return self._fine[dtype, step]
+        return self.joined(latent, self.within(i, max_error, self.rendering(latent)))
 
     def within(self, i: int, max_error: float, rendering: Float64 | None) -> CodedSamples:
         """The shortest stream of model i within a bound."""
@@ -267,13 +134,13 @@ class SampleCoder:
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
                 guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
-                found += encode_exact(allowed, number, self._coding(), guide)
+                found += encode_exact(allowed, number, self.coding_of_streams(), guide)
         made = min(found, key=_length)
         numbers = min((one for one in found if one.stream.coder == NUMBERS), key=_length)
         if _length(numbers) < LAYERED * _length(made):
             waves = self._waves_within(i, numbers.stream.domain, max_error, rendering)
             made = min([made, *waves], key=_length)
-        return self._measured(i, made)
+        return self.measured(i, made)
 
     def _waves_within(
         self, i: int, number: int, max_error: float, rendering: Float64 | None
@@ -282,7 +149,7 @@ class SampleCoder:
         model = self.source.models[i]
         ways = [] if self.domains[number].kind == ORDERED else [number]
         if max_error > 0:
-            ways.append(self._fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
+            ways.append(self.fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
         bound = max_error / unit_scale(self.source.units) * ROUNDING
         found = []
         for way in dict.fromkeys(ways):
@@ -291,10 +158,11 @@ class SampleCoder:
                 guide = None
                 if rendering is not None:
                     guide = self.domains[way].codes_near(rendering, model.dtype)
-                found.append(encode_as_waves(allowed, way, self._coding(), guide))
+                found.append(encode_as_waves(allowed, way, self.coding_of_streams(), guide))
         return [made for made in found if made is not None]
 
-    def _measured(self, i: int, made: Made) -> CodedSamples:
+    def measured(self, i: int, made: Made) -> CodedSamples:
+        """A stream of model i with its error."""
         model = self.source.models[i]
         samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
         error = to_m_s(samples, self.source.units) - self.source.m_s(i)

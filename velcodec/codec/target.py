@@ -6,19 +6,24 @@ import numpy as np
 
 from velcodec.codec.coded import CodedModel, code_members
 from velcodec.codec.cut import ModelSet, cut_models
-from velcodec.codec.exact import GUIDE_SAVES, SampleCoder
 from velcodec.codec.fitting import Fitted, Fitter
+from velcodec.codec.mean_error import MeanErrorCoder
 from velcodec.codec.rungs import TILE_SIZES, encode_to_psnr
 from velcodec.metrics import mse_of_psnr
 
-LEAST_LATENT_BITS = 90.0
+LEAST_LATENT_BITS = 70.0
+"""About what the coarsest latent takes, and the record to tell samples from it."""
 
-COARSEST = (0, -8)
-"""Steps of the latents beside samples: the first of all, and so many before the default."""
+GUIDE_SAVES = 0.8
+"""Least share of a stream that is left of it where it is coded against that latent's rendering."""
 
 
 def encode_to_target(
-    fitter: Fitter, source: ModelSet, range_step: float, target_db: float, coder: SampleCoder | None
+    fitter: Fitter,
+    source: ModelSet,
+    range_step: float,
+    target_db: float,
+    coder: MeanErrorCoder | None,
 ) -> list[CodedModel]:
     """Every model, in order, at `target_db` or better; its best latent where only latents may
     serve (no `coder`) and none reaches that.
@@ -40,12 +45,11 @@ def encode_to_target(
     if not len(worth):
         return coded
     fitted = Fitted.empty(fitter, cut_models(source, worth, TILE_SIZES[0], range_step))
-    for base in (COARSEST[0], max(0, fitter.base_step + COARSEST[1])):
-        bases = np.full(len(worth), base)
-        latents = code_members(fitter, fitted, np.arange(len(worth)), bases, passes=0)
-        for done, (i, latent) in enumerate(zip(worth.tolist(), latents, strict=True), start=1):
-            option = coder.beside_reaching(i, latent, allowed)
-            if coded[i].mse > allowed or option.bits < coded[i].bits:
-                coded[i] = option
-            fitter.on_progress(done, len(worth), "samples")
+    coarsest = np.zeros(len(worth), dtype=np.int64)
+    latents = code_members(fitter, fitted, np.arange(len(worth)), coarsest, passes=0)
+    for done, (i, latent) in enumerate(zip(worth.tolist(), latents, strict=True), start=1):
+        option = coder.beside_reaching(i, latent, allowed)
+        if coded[i].mse > allowed or option.bits < coded[i].bits:
+            coded[i] = option
+        fitter.on_progress(done, len(worth), "samples")
     return coded
