@@ -44,14 +44,16 @@ UNSURE, OFF = 0.3, 1.3
 
 SWEEPS = 3
 
+SUMS = {"contract", "reassoc", "nsz", "nnan"}
+"""Freedom of the compiler in sums: their last bits do not matter, and no number is missing."""
+
 
 def refine_in_the_mean(q: Int64, exact: Float64) -> None:
     """Change `q` (nz, nx) by ones where that saves bits that are worth more than what it adds to
     the mean square error. `exact` are the coefficients in steps.
     """
     none = np.zeros((0, 0))
-    ends = np.zeros((0, 0, 2))
-    _refine(q, exact, none, ends, 1.0, none, none, *_prices(q.shape), SQUARE)
+    _refine(q, exact, none, none, none, 1.0, none, none, *_prices(q.shape), SQUARE)
 
 
 def refine_within(q: Int64, exact: Float64, image: Int64, allowed: Int64, step: int) -> None:
@@ -59,10 +61,12 @@ def refine_within(q: Int64, exact: Float64, image: Int64, allowed: Int64, step: 
     `image` (nz, nx) what `q` decodes to; `allowed` as in `encode_waves`.
     """
     preferred = allowed[..., 1]
-    ends = (allowed[..., ::2] - preferred[..., None]).astype(np.float64)
+    least, greatest = (
+        np.ascontiguousarray(allowed[..., end] - preferred, dtype=np.float64) for end in (0, 2)
+    )
     error = (image - preferred).astype(np.float64)
     down, across = (table(n) * np.float64(2.0**-TABLE_BITS) for n in q.shape)
-    _refine(q, exact, error, ends, float(step), down, across, *_prices(q.shape), 0.0)
+    _refine(q, exact, error, least, greatest, float(step), down, across, *_prices(q.shape), 0.0)
 
 
 def _prices(shape: tuple[int, int]) -> tuple[Int64, Int64, Float64]:
@@ -87,35 +91,40 @@ def _price(value: int, weights: Int64, found: Int64, bits_of: Float64) -> float:
     return total
 
 
-@njit(cache=True)
-def _penalty(error: float, least: float, greatest: float, half: float) -> float:
-    over = max(error - greatest, least - error) / half
-    flat = FLAT * (1 + over) * (1 + over) if over > -1 else 0.0
-    if over <= NEAR:
-        return flat
-    if over >= FAR:
-        return OUTLIER + flat
-    return flat + OUTLIER * (over - NEAR) / (FAR - NEAR)
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _penalties(
+    error: Float64, change: float, wave: Float64, least: Float64, greatest: Float64,
+    per_half: Float64,
+) -> float:  # fmt: skip
+    """Price of a row of errors, each changed by `change` times the wave: nothing well within its
+    ends, that of a correction beyond them. `per_half` is 1 over half of the room between.
+    """
+    total = 0.0
+    for x in range(error.size):
+        changed = error[x] + change * wave[x]
+        over = max(changed - greatest[x], least[x] - changed) * per_half[x]
+        within = max(1.0 + over, 0.0)
+        beyond = min(max((over - NEAR) * (1.0 / (FAR - NEAR)), 0.0), 1.0)
+        total += FLAT * within * within + OUTLIER * beyond
+    return total
 
 
 @njit(cache=True)
 def _refine(
-    q: Int64, exact: Float64, error: Float64, ends: Float64, step: float, down: Float64,
-    across: Float64, order: Int64, weights: Int64, bits_of: Float64, square: float,
+    q: Int64, exact: Float64, error: Float64, least: Float64, greatest: Float64, step: float,
+    down: Float64, across: Float64, order: Int64, weights: Int64, bits_of: Float64, square: float,
 ) -> None:  # fmt: skip
-    """`error` (nz, nx) is what `q` decodes to less what is preferred, `ends` (nz, nx, 2) are those
-    between which it needs no correction, `down` and `across` the cosines. Where `square` is not
-    0, errors of coefficients have a price instead, and these are empty.
+    """`error` (nz, nx) is what `q` decodes to less what is preferred, `least` and `greatest` (nz,
+    nx) the ends between which it needs no correction, `down` and `across` the cosines. Where
+    `square` is not 0, errors of coefficients have a price instead, and these are empty.
     """
     nz, nx = q.shape
     padded = np.zeros((nz + 2 * REACH, nx + 2 * REACH), dtype=np.int64)
     padded[REACH : REACH + nz, REACH : REACH + nx] = q
-    half = np.empty(error.shape)
-    now = np.empty(error.shape)
-    for z in range(error.shape[0]):
-        for x in range(error.shape[1]):
-            half[z, x] = max((ends[z, x, 1] - ends[z, x, 0]) / 2, 0.5)
-            now[z, x] = _penalty(error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x])
+    per_half = 1.0 / np.maximum((greatest - least) / 2.0, 0.5)
+    rows = np.zeros(len(error))
+    for z in range(len(error)):
+        rows[z] = _penalties(error[z], 0.0, across[0], least[z], greatest[z], per_half[z])
     found = np.zeros(FEATURES, dtype=np.int64)
     for _ in range(SWEEPS):
         known = np.zeros_like(padded)
@@ -138,23 +147,20 @@ def _refine(
                     before, after = exact[i, j] - value, exact[i, j] - other
                     gain += square * (before * before - after * after)
                     scale = (other - value) * step
-                    for z in range(error.shape[0]):
-                        dz = scale * down[i, z]
-                        for x in range(error.shape[1]):
-                            gain += now[z, x] - _penalty(
-                                error[z, x] + dz * across[j, x],
-                                ends[z, x, 0], ends[z, x, 1], half[z, x],
-                            )  # fmt: skip
+                    for z in range(len(error)):
+                        gain += rows[z] - _penalties(
+                            error[z], scale * down[i, z], across[j], least[z], greatest[z],
+                            per_half[z],
+                        )  # fmt: skip
                     if gain > best_gain:
                         best, best_gain = other, gain
                 if best != value:
                     scale = (best - value) * step
-                    for z in range(error.shape[0]):
-                        for x in range(error.shape[1]):
-                            error[z, x] += scale * down[i, z] * across[j, x]
-                            now[z, x] = _penalty(
-                                error[z, x], ends[z, x, 0], ends[z, x, 1], half[z, x]
-                            )
+                    for z in range(len(error)):
+                        error[z] += scale * down[i, z] * across[j]
+                        rows[z] = _penalties(
+                            error[z], 0.0, across[j], least[z], greatest[z], per_half[z]
+                        )
                     q[i, j] = best
                     value = best
                     padded[i + REACH, j + REACH] = best

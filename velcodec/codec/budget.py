@@ -39,7 +39,7 @@ COARSER, FINER = 6, 3
 """Step indices to go down while even the coarsest codes do not fit, up while all fit."""
 
 POOR_DB, BELOW = 32.0, 3.0
-ENOUGH_DB, BEYOND = 38.0, 0.15
+ENOUGH_DB, BEYOND = 45.0, 0.15
 """PSNR under which quality counts so much more, and above which so much less: bytes go first to
 poor models.
 """
@@ -50,11 +50,14 @@ POLISHINGS = 3
 ROUNDING_GAIN = 0.85
 """First guess of what rounding for rate saves over plain rounding."""
 
-ERRORS_M_S = (280.0, 170.0, 100.0, 60.0, 35.0, 20.0, 12.0, 6.0, 3.0, 0.0)
+ERRORS_M_S = (280.0, 170.0, 100.0, 60.0, 35.0, 20.0, 12.0, 6.0, 3.0, 1.5, 0.7, 0.0)
 """Root mean square errors (0: bit for bit) of the samples that are offered."""
 
 REACH = 2.5
 """Samples are tried where they may take so many times what a model has on average."""
+
+TOP_UPS = 8
+"""Rounds of spending what the best choice leaves of a budget."""
 
 FEW_MODELS, GAP_TRIALS, FILLED = 8, 6, 0.98
 """Of so few models the samples are coded at errors in between, so many times, until so much of the
@@ -97,6 +100,7 @@ class Spending:
         tile, self.middle = sample.choose()
         self.members = np.arange(len(source))
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
+        self.fitted.adopt(sample.fits[tile])
         self.options = _Options(len(source))
         self.at_error: list[dict[float, CodedModel]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
@@ -143,10 +147,9 @@ class Spending:
         """A choice that leaves less of the budget, by options off the hulls, and by samples of
         errors in between.
         """
-        if len(self.source) > FEW_MODELS:
-            return chosen
         chosen = self.options.top_up(chosen, budget, self.size)
-        for _ in range(GAP_TRIALS if self.samples is not None else 0):
+        between = self.samples is not None and len(self.source) <= FEW_MODELS
+        for _ in range(GAP_TRIALS if between else 0):
             spare = 8.0 * (budget - self.size(chosen))
             if spare <= (1.0 - FILLED) * 8.0 * budget:
                 break
@@ -323,19 +326,30 @@ class _Options:
         return best
 
     def top_up(self, chosen: Sequence[CodedModel], budget: float, size: Size) -> list[CodedModel]:
-        """The choice with each model, in turn, in the best way that what is left still allows."""
+        """The choice with models, the most worthwhile first, in ways that what is left allows."""
         found = list(chosen)
-        for i, own in enumerate(self.of):
+        for _ in range(TOP_UPS):
             spare = 8.0 * (budget - size(found))
-            better = [
-                model
-                for model in own
-                if model.bits <= found[i].bits + spare and _worth(model) > _worth(found[i])
-            ]
-            for model in sorted(better, key=_worth, reverse=True):
-                if size([*found[:i], model, *found[i + 1 :]]) <= budget:
-                    found[i] = model
+            moves = []
+            for i, (own, now) in enumerate(zip(self.of, found, strict=True)):
+                within = [model for model in own if model.bits <= now.bits + spare]
+                slopes = [_slope(now, model) for model in within]
+                best = int(np.argmax(slopes))
+                if slopes[best] > 0:
+                    moves.append((slopes[best], i, within[best]))
+            moves.sort(key=lambda move: (-move[0], move[1]))
+            bits = np.cumsum([model.bits - found[i].bits for _, i, model in moves])
+            count = int(np.searchsorted(bits, spare, side="right"))
+            while count > 0:
+                trial = list(found)
+                for _, i, model in moves[:count]:
+                    trial[i] = model
+                if size(trial) <= budget:
                     break
+                count //= 2
+            if count == 0:
+                break
+            found = trial
         return found
 
     def exhausted(self, chosen: list[CodedModel]) -> bool:
@@ -369,18 +383,32 @@ class _Sample:
         self.members = np.unique(np.linspace(0, len(source) - 1, count).round().astype(np.int64))
         overhead = RECORD_OVERHEAD_BITS + FILE_OVERHEAD_BITS / len(source)
         self.allowed = max(8.0, 8.0 * bytes_per_model - overhead)
+        self.fits: dict[int, Fitted] = {}
 
     def choose(self) -> tuple[int, int]:
-        """The tile size with the best quality at the budget, and the base step that spends it."""
-        found = []
-        for tile in self._tile_sizes():
-            base, quality = self._spend(tile)
-            found.append((quality, tile, base))
-        _, tile, base = max(found)
+        """The tile size with the best quality at the budget, and the base step that spends it.
+
+        Sizes are tried from the native one on, smaller and greater, as long as they gain.
+        """
+        sizes = self._tile_sizes()
+        start = int(np.argmin([abs(np.log(size / NATIVE_TILE)) for size in sizes]))
+        base, most = self._spend(sizes[start])
+        best = most, sizes[start], base
+        for further in (sizes[start + 1 :], sizes[:start][::-1]):
+            last = most
+            for tile in further:
+                base, quality = self._spend(tile)
+                best = max(best, (quality, tile, base))
+                if quality < last:
+                    break
+                last = quality
+        _, tile, base = best
         return tile, base
 
     def _tile_sizes(self) -> list[int]:
-        """Sizes that cut differently and leave a tile a sensible share; one of them at least."""
+        """Sizes that cut differently and leave a tile a sensible share, the greatest first; one of
+        them at least.
+        """
         sizes: dict[tuple[tuple[int, int], ...], tuple[int, float]] = {}
         for tile in sorted(TILE_SIZES, key=lambda t: t != NATIVE_TILE):
             tilings = [plan_model(self.source.models[int(i)], tile) for i in self.members]
@@ -388,14 +416,14 @@ class _Sample:
             sizes.setdefault(tuple(t.tile_shape for t in tilings), (tile, share))
         good = [t for t, share in sizes.values() if LEAST_TILE_BITS <= share <= MOST_TILE_BITS]
         if good:
-            return good
+            return sorted(good, reverse=True)
         wanted = (LEAST_TILE_BITS * MOST_TILE_BITS) ** 0.5
         return [min(sizes.values(), key=lambda s: abs(np.log(s[1] / wanted)))[0]]
 
     def _spend(self, tile: int) -> tuple[int, float]:
         """The finest base step within the budget (0 when none is) and the mean PSNR it gives."""
         cut = cut_models(self.source, self.members, tile, self.range_step)
-        fitted = Fitted.empty(self.fitter, cut)
+        fitted = self.fits[tile] = Fitted.empty(self.fitter, cut)
         positions = np.arange(len(self.members))
         tiles = sample_tiles(cut, positions)
         fitted.fit(self.fitter, tiles)

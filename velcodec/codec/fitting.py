@@ -104,6 +104,15 @@ class Fitted:
         latents = torch.zeros(len(cut), fitter.decoder.latent_size)
         return cls(cut, latents, cut.high <= cut.low, np.zeros(len(cut)))
 
+    def adopt(self, other: Fitted) -> None:
+        """Take over what is known of the same models in tiles of the same size."""
+        for position, member in enumerate(other.cut.members):
+            (here,) = np.flatnonzero(self.cut.members == member)
+            own, theirs = self.cut.tiles_of(int(here)), other.cut.tiles_of(position)
+            self.latents[own] = other.latents[theirs]
+            self.known[own] = other.known[theirs]
+            self.strangeness[own] = other.strangeness[theirs]
+
     def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
         """Fit those of `tiles` (default all) that are not known yet, for about step `base`."""
         chosen = np.arange(len(self.cut)) if tiles is None else tiles
