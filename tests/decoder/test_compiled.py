@@ -97,16 +97,24 @@ def test_points_of_their_own_for_each_model(decoder: Decoder, latent: Tensor) ->
     close(decoder.values(where, latent), exact(where.double(), latent.double()), 1e-5)
 
 
+@pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-4), (True, 2e-2)])
 @pytest.mark.parametrize("leading", [None, 40])
 def test_the_hessian_is_autograds_jacobian_squared(
-    decoder: Decoder, latent: Tensor, points: Tensor, leading: int | None
+    decoder: Decoder,
+    latent: Tensor,
+    points: Tensor,
+    leading: int | None,
+    bfloat16: bool,
+    tolerance: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(compiled, "quick_bfloat16", lambda: bfloat16)
     exact = in_double(decoder)
     found = hessian_of(decoder, points, latent, leading)
     for i in range(len(latent)):
         J = torch.func.jacrev(lambda z: exact(points.double(), z[None])[0])(latent[i].double())
         J = J[:, :leading]
-        close(found[i], J.T @ J / len(points), 1e-4)
+        close(found[i], J.T @ J / len(points), tolerance)
 
 
 @pytest.mark.parametrize(

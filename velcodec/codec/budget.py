@@ -44,6 +44,9 @@ ENOUGH_DB, BEYOND = 45.0, 0.15
 poor models.
 """
 
+WIDE = 2
+"""Step indices between two steps of a model that leave no room for another."""
+
 POLISHINGS = 3
 """Times that what was chosen is quantised better and the choice made anew."""
 
@@ -137,6 +140,8 @@ class Spending:
             self.finest = min(self.fitter.last_step, self.finest + FINER)
             self._offer(self.finest)
             chosen = self.options.fill(budget, self.size)
+        while self._offer_coarse(chosen):
+            chosen = self.options.fill(budget, self.size)
         for _ in range(POLISHINGS):
             if not self._polish(chosen):
                 break
@@ -170,6 +175,20 @@ class Spending:
     def _offer(self, base: int) -> None:
         bases = np.full(len(self.source), base)
         self.options.add(code_members(self.fitter, self.fitted, self.members, bases, passes=0))
+
+    def _offer_coarse(self, chosen: list[CodedModel]) -> bool:
+        """Offer models that were left at a step far coarser than their next one a step between."""
+        between = {}
+        for i, model in enumerate(chosen):
+            finer = [one.base for one in self.options.of[i] if one.base > model.base]
+            if model.exact is None and finer and min(finer) - model.base > WIDE:
+                between[i] = (model.base + min(finer)) // 2
+        if between:
+            members, bases = np.array(list(between)), np.array(list(between.values()))
+            coded = code_members(self.fitter, self.fitted, members, bases, passes=0)
+            for i, model in zip(between, coded, strict=True):
+                self.options.of[i].append(model)
+        return bool(between)
 
     def _polish(self, chosen: list[CodedModel]) -> bool:
         """Put integer descent, which takes long, to the latents that were chosen without it."""

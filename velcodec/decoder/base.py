@@ -70,10 +70,11 @@ class Decoder(nn.Module, ABC):
 
     @abstractmethod
     def jacobian(
-        self, points: Tensor, latent: Tensor, leading: int | None = None
+        self, points: Tensor, latent: Tensor, leading: int | None = None, rough: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Values (B, P) and their derivatives by the latent (B, P, latent_size), no autograd; with
-        `leading` only those by so many coefficients, the first ones.
+        `leading` only those by so many coefficients, the first ones. `rough` ones may be off by
+        some thousandths, where that is quicker.
         """
 
     @abstractmethod

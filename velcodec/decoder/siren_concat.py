@@ -94,7 +94,7 @@ class SirenConcat(Decoder):
 
     @torch.no_grad()
     def jacobian(
-        self, points: Tensor, latent: Tensor, leading: int | None = None
+        self, points: Tensor, latent: Tensor, leading: int | None = None, rough: bool = False
     ) -> tuple[Tensor, Tensor]:
         omega = self.omega
         pre = self._pre_activations(points, latent)

@@ -210,13 +210,15 @@ class SirenMixture(Decoder):
 
     @torch.no_grad()
     def jacobian(
-        self, points: Tensor, latent: Tensor, leading: int | None = None
+        self, points: Tensor, latent: Tensor, leading: int | None = None, rough: bool = False
     ) -> tuple[Tensor, Tensor]:
         w, of_latent = self.weights(latent), self.modulation[:, :leading]
         if mixture_compiled.serves(latent):
             f = mixture_compiled.forward(self, mixture_compiled.in_channels(points), w, keep=True)
             r = mixture_compiled.reverse(self, f, w, torch.ones_like(f.value))
-            return f.value, (of_latent.T @ mixture_compiled.by_point(self, f, r, w)).mT
+            dtype = torch.bfloat16 if rough and mixture_compiled.quick_bfloat16() else torch.float32
+            slope = mixture_compiled.by_point(self, f, r, w, dtype)
+            return f.value, (of_latent.T.to(dtype) @ slope).float().mT
         g = mixture_sweep.forward(self, as_batched(points, len(latent)), w)
         slope = mixture_sweep.by_point(self, g, mixture_sweep.reverse(self, g, w))
         return g.values, slope @ of_latent

@@ -71,7 +71,7 @@ def hessian_of(
     # On a CPU a tile at a time: its slopes alone fill the cache.
     for model in torch.arange(len(latent), device=latent.device).split(tiles // ON_CPU[0]):
         for some in points.split(count):
-            slope = decoder.jacobian(some, latent[model], leading)[1]
+            slope = decoder.jacobian(some, latent[model], leading, rough=True)[1]
             hessian[model] += slope.mT @ slope
     return hessian / len(points)
 
