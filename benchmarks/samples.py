@@ -16,6 +16,7 @@ from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import SampleCoder
 from velcodec.codec.mean_error import MeanErrorCoder
 from velcodec.decoder import load_decoder
+from velcodec.formats.exact.stream import MEAN_ERROR_NETWORK
 from velcodec.metrics import mse_of_psnr
 
 FIRST = 40
@@ -25,7 +26,8 @@ FIRST = 40
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--models", default=8, show_default=True, help="Models of each file.")
 @click.option("--psnr", default="30,35,42,50", show_default=True, help="dB, with commas.")
-def main(files: tuple[Path, ...], models: int, psnr: str) -> None:
+@click.option("--network", default=MEAN_ERROR_NETWORK, show_default=True, help="Of contexts.")
+def main(files: tuple[Path, ...], models: int, psnr: str, network: int) -> None:
     """Print the mean bytes of a model's samples at each PSNR."""
     targets = [float(target) for target in psnr.split(",")]
     click.echo(f"{'file':24}" + "".join(f"{target:>10g}" for target in targets))
@@ -33,7 +35,7 @@ def main(files: tuple[Path, ...], models: int, psnr: str) -> None:
         array = np.load(file)
         array = array.reshape(-1, *array.shape[-2:])[:FIRST]
         source = ModelSet(list(array[:: max(1, len(array) // models)][:models]), "m/s")
-        coder = MeanErrorCoder(SampleCoder(source, load_decoder()))
+        coder = MeanErrorCoder(SampleCoder(source, load_decoder(), network))
         line = f"{file.stem:24}"
         for target in targets:
             streams = [coder.reaching(i, mse_of_psnr(target)).stream for i in range(len(source))]

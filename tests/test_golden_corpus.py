@@ -12,7 +12,13 @@ import pytest
 
 import velcodec
 from velcodec.formats.exact.domain import EVEN, ORDERED, PALETTE, RAW
-from velcodec.formats.exact.stream import LABELS, NUMBERS, WAVES
+from velcodec.formats.exact.stream import (
+    LABELS,
+    MEAN_ERROR_NETWORK,
+    NEWEST_NETWORKS,
+    NUMBERS,
+    WAVES,
+)
 from velcodec.formats.reader import VlatReader
 from velcodec.stored import read_record
 
@@ -92,7 +98,7 @@ def test_shards_are_read_as_one() -> None:
 
 
 def test_the_corpus_has_every_representation() -> None:
-    found, kinds, tiles = set(), set(), set()
+    found, kinds, tiles, networks = set(), set(), set(), set()
     for folder in [*WITH_SAMPLES, LATENTS]:
         for path in folder.glob("*.vlat"):
             with VlatReader(path) as reader:
@@ -102,8 +108,12 @@ def test_the_corpus_has_every_representation() -> None:
                     if record.exact is not None and header.exact is not None:
                         kinds.add(header.exact.domains[record.exact.domain].kind)
                         found.add((record.exact.coder, record.exact.guided))
+                        if record.exact.coder == LABELS:
+                            guided = record.exact.guided
+                            networks.add(header.exact.guided if guided else header.exact.network)
     assert found == {(coder, guided) for coder in (LABELS, NUMBERS, WAVES) for guided in (0, 1)}
     assert kinds == {EVEN, ORDERED, PALETTE, RAW}
+    assert networks == {*NEWEST_NETWORKS, MEAN_ERROR_NETWORK}
     assert tiles == {(True, 0), (True, 1), (True, 2), (False, 1), (False, 2)}
 
 

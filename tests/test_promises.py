@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from checkers import layered
+from torch import Tensor
 
 import velcodec
 from velcodec import synth
 from velcodec.api import Coding, Description, encode
-from velcodec.codec import groups, rungs
+from velcodec.codec import fitting, groups, rungs
 from velcodec.codec.encode import Encoded
 from velcodec.codec.rungs import TARGET_DB
 from velcodec.decoder import Decoder
@@ -117,6 +118,30 @@ def test_a_budget_is_filled_by_one_large_model(tiny: Decoder, bytes_per_model: f
     noise = np.random.default_rng(1).normal(0, 60, (90, 110)).astype(np.float32)
     encoded = made(layered(2, 90, 110, seed=2)[1:] + noise, tiny, bytes_per_model=bytes_per_model)
     assert 0.9 * bytes_per_model <= len(encoded.data) <= bytes_per_model
+
+
+@pytest.mark.parametrize("bytes_per_model", [40, 90])
+def test_a_budget_is_filled_by_many_models(tiny: Decoder, bytes_per_model: float) -> None:
+    models = layered(24, 30, 28, seed=2) + np.float32(0.25)
+    assert len(made(models, tiny, bytes_per_model=bytes_per_model).data) > (
+        0.98 * bytes_per_model * len(models)
+    )
+
+
+def test_what_was_fitted_to_choose_a_tile_size_is_not_fitted_again(
+    tiny: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+    fit = fitting.fit_latents
+
+    def counted(decoder: Decoder, target: Tensor, *rest: object, **options: object) -> Tensor:
+        fitted.append(len(target))
+        return fit(decoder, target, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fitting, "fit_latents", counted)
+    models = smooth(5, 20, 20)
+    made(models, tiny, bytes_per_model=50, latent_only=True)
+    assert sum(fitted) == len(models)
 
 
 def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

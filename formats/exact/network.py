@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ContextNetworkError, CorruptError
 from .around import FRESH_ROWS, PARTS
 from .neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, ROWS
-from .stream import NEWEST_NETWORKS
+from .stream import MEAN_ERROR_NETWORK, NEWEST_NETWORKS
 
 Int64 = NDArray[np.int64]
 
@@ -118,8 +118,8 @@ def network_of(number: int) -> Network:
         return network_from(load(file.read_bytes()))
     except FileNotFoundError:
         raise ContextNetworkError(
-            f"context network: found number {number}, expected {NEWEST_NETWORKS[0]} or "
-            f"{NEWEST_NETWORKS[1]}: the archive was made by another version"
+            f"context network: found number {number}, expected {NEWEST_NETWORKS[0]} to "
+            f"{MEAN_ERROR_NETWORK}: the archive was made by another version"
         ) from None
 
 

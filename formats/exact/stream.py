@@ -21,6 +21,9 @@ from .domain import RAW, Domain, Int64, Samples
 NEWEST_NETWORKS = (3, 4)
 """Numbers of the context networks that encoders use: alone, and beside a latent's rendering."""
 
+MEAN_ERROR_NETWORK = 5
+"""The one for samples alone whose errors count in the mean."""
+
 CODERS = 4
 LABELS, NUMBERS, WAVES = range(3)
 """Coders known, of as many as a record can tell apart."""

@@ -47,6 +47,7 @@ from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
 from velcodec.formats.writer import VlatWriter
 from velcodec.stored import tables_of
 from velcodec.tiling import Axis, Tiling
+from velcodec.train.contexts import resampled
 
 SAMPLES = GOLDEN / "samples"
 OTHER_GRID = 17, 13
@@ -343,6 +344,14 @@ def tall_archive() -> bytes:
     return velcodec.compress(models, lossless=True)
 
 
+def mean_error_archive() -> bytes:
+    """Layers, clean and resampled, whose errors count in the mean, in steps of several sizes."""
+    random = np.random.default_rng(5)
+    clean = synth.draw("curvefault_a", 9, 0, 4).render(48, 50).numpy()
+    models = np.concatenate([clean, np.stack([resampled(model, random) for model in clean])])
+    return velcodec.compress(models, bytes_per_model=150, fit="amortised")
+
+
 def turned_archive() -> bytes:
     """[x, z] in km/s with latents beside the samples."""
     models = synth.draw("curvevel_a", 9, 0, 2).render(20, 24).numpy() / 1000
@@ -418,6 +427,7 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
             )
         },
         "tall": tall_archive,
+        "mean_error": mean_error_archive,
         "turned": turned_archive,
         "tiled": tiled_archive,
     },

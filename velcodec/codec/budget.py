@@ -105,7 +105,7 @@ class Spending:
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.fitted.adopt(sample.fits[tile])
         self.options = _Options(len(source))
-        self.at_error: list[dict[float, CodedModel]] = [{} for _ in self.members]
+        self.at_error: list[dict[float, list[CodedModel]]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
@@ -164,13 +164,25 @@ class Spending:
         return chosen
 
     def _offer_between(self, i: int, bits: float) -> None:
-        """Samples of model i, of an error between those of more than `bits` and those of fewer."""
-        dear = [error for error, model in self.at_error[i].items() if model.bits > bits]
-        cheap = [error for error in self.at_error[i] if error not in dear]
-        if dear:
-            least = max(dear)
-            error = (least * min(cheap)) ** 0.5 if cheap else least * FURTHER
-            self._offer_samples_of(i, error)
+        """Samples of model i of an error between those of more than `bits` and those of fewer, in
+        the way that promises most at so many bits.
+        """
+        best, wanted = -np.inf, 0.0
+        for way in range(max(map(len, self.at_error[i].values()), default=0)):
+            own = {error: some[way % len(some)] for error, some in self.at_error[i].items()}
+            dear = [error for error, model in own.items() if model.bits > bits]
+            cheap = [error for error in own if error not in dear]
+            if not dear:
+                continue
+            above, below = max(dear), min(cheap, default=FURTHER**2 * max(dear))
+            worth = _worth(own[above])
+            if cheap:
+                part = (bits - own[below].bits) / (own[above].bits - own[below].bits)
+                worth = part * worth + (1.0 - part) * _worth(own[below])
+            if worth > best:
+                best, wanted = worth, (above * below) ** 0.5
+        if wanted > 0:
+            self._offer_samples_of(i, wanted)
 
     def _offer(self, base: int) -> None:
         bases = np.full(len(self.source), base)
@@ -249,7 +261,7 @@ class Spending:
         latent = self.coarse.get(i) or min(plain, key=lambda model: model.bits)
         found = self.samples.beside(i, latent, error)
         self.options.of[i] += found
-        self.at_error[i][error] = min(found, key=lambda model: model.bits)
+        self.at_error[i][error] = found
 
 
 class Samples(Protocol):

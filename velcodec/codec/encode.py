@@ -26,6 +26,7 @@ from velcodec.codec.target import encode_to_target
 from velcodec.codec.write import Contents, Packed, archive_bytes, pack
 from velcodec.fit.threads import repeatable
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
+from velcodec.formats.exact.stream import MEAN_ERROR_NETWORK, NEWEST_NETWORKS
 from velcodec.formats.quality import Quality
 
 GROUP_MODELS = 1000
@@ -164,7 +165,8 @@ def encode_group(
     """
     if promise.within is None or promise.keep_latent:
         _check_values(source, contents)
-    coder = None if promise.latent_only else SampleCoder(source, fitter.decoder)
+    network = MEAN_ERROR_NETWORK if promise.within is None else NEWEST_NETWORKS[0]
+    coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
     if promise.bytes_per_model is not None:
         return _encode_to_budget(fitter, source, contents, promise.bytes_per_model, coder, saved)
     if promise.within is not None:

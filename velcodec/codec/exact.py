@@ -66,10 +66,14 @@ class CodedSamples:
 
 
 class SampleCoder:
-    """Makes streams of the samples of some models, within a bound (m/s; 0: bit for bit)."""
+    """Makes streams of the samples of some models, within a bound (m/s; 0: bit for bit). `network`
+    is the number of the context network of labels alone.
+    """
 
-    def __init__(self, source: ModelSet, decoder: Decoder) -> None:
-        self.source = source
+    def __init__(
+        self, source: ModelSet, decoder: Decoder, network: int = NEWEST_NETWORKS[0]
+    ) -> None:
+        self.source, self.network = source, network
         self.domains: list[Domain] = []
         self.renderer = ExactRenderer(decoder) if can_render_exactly(decoder) else None
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
@@ -80,8 +84,7 @@ class SampleCoder:
         """What a header says of these streams; None before the first."""
         if not self.domains:
             return None
-        alone, beside = NEWEST_NETWORKS
-        return ExactCoding(alone, tuple(self.domains), beside)
+        return ExactCoding(self.network, tuple(self.domains), NEWEST_NETWORKS[1])
 
     def coding_of_streams(self) -> ExactCoding:
         """The same, where a stream was made."""

@@ -202,14 +202,19 @@ class MeanErrorCoder:
 
     def _domain(self, dtype: np.dtype[np.generic], way: Way, wanted_rms: float) -> int:
         """Number of the domain for labels of such an error."""
-        octaves = max(0, round(log2(way.step * wanted_rms / FINEST_M_S)))
-        step = FINEST_M_S * 2.0**octaves
+        step = step_of(way, wanted_rms)
         number = self.coder.fine_domain(dtype, step)
         if not way.bounded:
             return number
         domain = self.coder.domains[number]
         extent = domain.step * domain.span * unit_scale(self.source.units)
         return self.coder.fine_domain(dtype, step, bound_class(BOUND_PER_STEP * step, extent))
+
+
+def step_of(way: Way, wanted_rms: float) -> float:
+    """Step of a domain for labels of such an error, both in m/s."""
+    octaves = max(0, round(log2(way.step * wanted_rms / FINEST_M_S)))
+    return float(FINEST_M_S * 2.0**octaves)
 
 
 def loosened(codes: Int64, rms: float, reach: float, span: int) -> Int64:

@@ -2,11 +2,13 @@
 
     python -m velcodec.train.contexts contexts.safetensors --models 6000 --steps 6000
     python -m velcodec.train.contexts guided.safetensors --models 1500 --steps 9000 --guided
+    python -m velcodec.train.contexts mean.safetensors --models 3000 --steps 6000 --mean-error
 
 Models of the layered families are coded exactly and within bounds; what the network would have seen
 at each sample, and which class came, are the examples. The first pass codes with an indifferent
 network, the second with the one that it taught, because choices within a bound depend on it. A
-guided network sees a rendering of each model's latent too.
+guided network sees a rendering of each model's latent too. One for errors that count in the mean
+learns from models coded so, and from clean ones coded exactly.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 from velcodec import synth
+from velcodec.codec.mean_error import (
+    BOUND_PER_STEP,
+    ERROR_BITS,
+    WAYS,
+    Way,
+    loosened,
+    step_of,
+)
 from velcodec.coordinates import Float64
 from velcodec.decoder import load_decoder
 from velcodec.formats.atomic import atomic_write
@@ -36,7 +46,13 @@ from velcodec.formats.exact.around import (
     PARTS,
     WIDTHS,
 )
-from velcodec.formats.exact.domain import allowed_codes, bounded_domains, exact_domain
+from velcodec.formats.exact.domain import (
+    allowed_codes,
+    bound_class,
+    bounded_domains,
+    exact_domain,
+    fine_domain,
+)
 from velcodec.formats.exact.fresh import NARROWEST, WIDER
 from velcodec.formats.exact.labels import TRACED, encode_labels
 from velcodec.formats.exact.neighbours import (
@@ -58,8 +74,10 @@ from velcodec.formats.exact.network import (
     Maps,
     Network,
     network_from,
+    network_of,
     shapes,
 )
+from velcodec.formats.exact.stream import NEWEST_NETWORKS
 
 FAMILIES = {
     "flatvel_a": 0.08,
@@ -92,6 +110,12 @@ GREY_SHARE, GREY_LEVELS = 0.08, 255
 
 BOUNDS_OF_GUIDED = 3
 """Ways to code each guided model, because its latent takes longest."""
+
+MEAN_ERRORS = (2.0, 250.0)
+"""Root mean square errors (m/s) that are asked for."""
+
+EXACT_OF_MEAN = 0.2
+"""Of clean models, how many are coded exactly beside those with mean errors."""
 
 STEPS_OF_GUIDES = (-10, 6)
 """From how many steps coarser than the decoder's default to how many finer guides are rendered."""
@@ -150,17 +174,19 @@ def indifferent_network() -> Network:
 @dataclass(frozen=True)
 class Drawn:
     """A model (nz, nx), the bound (m/s, 0: exact) and which of its domains it goes into; a
-    rendering (nz, nx) of its latent, if there is one.
+    rendering (nz, nx) of its latent, if there is one. With a `way`, errors count in the mean, and
+    `bound` is the root mean square wanted.
     """
 
     model: NDArray[np.float32]
     bound: float
     choice: int
     rendering: Float64 | None = None
+    way: Way | None = None
 
 
-def draw_models(count: int, seed: int) -> list[Drawn]:
-    """So many models of all families, each with a bound."""
+def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
+    """So many models of all families, each with a bound or, with `mean_error`, a mean one."""
     rng = np.random.default_rng(seed)
     found = []
     shares = np.array(list(FAMILIES.values()))
@@ -169,19 +195,36 @@ def draw_models(count: int, seed: int) -> list[Drawn]:
         for shape in SHAPES_OF_MODELS:
             some = max(1, round(count * share / len(SHAPES_OF_MODELS)))
             drawn = synth.draw(family, seed, int(rng.integers(1 << 30)), some)
-            for model in drawn.render(*shape).numpy():
+            for clean in drawn.render(*shape).numpy():
+                model = clean
                 if rng.random() < resampled_share:
                     model = resampled(model, rng)
                 if "fault" in family and rng.random() < SPECKLED_SHARE:
                     model = with_specks(model, rng)
                 if rng.random() < GREY_SHARE:
                     model = with_grey_levels(model)
-                found.append(_with_bound(model.astype(np.float32), rng))
+                with_bound = _with_mean_error if mean_error else _with_bound
+                found.append(with_bound(model.astype(np.float32), rng, clean=model is clean))
     return found
 
 
+def _with_mean_error(model: NDArray[np.float32], rng: np.random.Generator, clean: bool) -> Drawn:
+    """Clean models teach what layers as exact ones are, be they exact or not; all others what is
+    to be expected within a bound.
+    """
+    if clean and rng.random() < EXACT_OF_MEAN:
+        return Drawn(model, 0.0, 0)
+    ways = [way for way in WAYS if way.bounded or clean]
+    low, high = np.log(MEAN_ERRORS)
+    rms = float(np.exp(rng.uniform(low, high)))
+    return Drawn(model, rms, 0, way=ways[int(rng.integers(len(ways)))])
+
+
 def _with_bound(
-    model: NDArray[np.float32], rng: np.random.Generator, rendering: Float64 | None = None
+    model: NDArray[np.float32],
+    rng: np.random.Generator,
+    rendering: Float64 | None = None,
+    clean: bool = False,
 ) -> Drawn:
     whole = bool((model == np.rint(model)).all())
     exact = whole and rng.random() < EXACT_SHARE
@@ -299,13 +342,8 @@ def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
     rng = np.random.default_rng(seed)
     rows, weights, fresh = [], [], []
     for one in models:
-        model, bound = one.model, one.bound
-        domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
-        allowed = allowed_codes(model, domain, bound)
-        assert allowed is not None
-        guide = None if one.rendering is None else domain.codes_near(one.rendering, model.dtype)
-        trace = np.zeros((model.size, TRACED), dtype=np.int64)
-        if encode_labels(allowed, domain.span, domain.bound, network, guide, trace) is None:
+        trace = _trace_of(one, network)
+        if trace is None:
             continue
         own = trace[:, : FEATURES + 2]
         plain = (own[:, -1] == ABOVE) & (own[:, ENDS_BELOW] > CLOSE)
@@ -326,6 +364,29 @@ def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
         new[:, FRESH_FEATURES : FRESH_FEATURES + GUESSES].float(),
         *new[:, -3:].float().unbind(1),
     )
+
+
+def _trace_of(one: Drawn, network: Network) -> Int64 | None:
+    """What `network` sees of a model, and what comes; None where the labels run out."""
+    model, bound = one.model, one.bound
+    trace = np.zeros((model.size, TRACED), dtype=np.int64)
+    if one.way is not None:
+        step = step_of(one.way, bound)
+        of_bound = bound_class(BOUND_PER_STEP * step, float(np.ptp(model)) + step)
+        domain = fine_domain([model], step, of_bound if one.way.bounded else 0)
+        allowed = allowed_codes(model, domain, np.inf)
+        assert allowed is not None
+        codes, rms = allowed[..., 1], bound / domain.step
+        allowed = loosened(codes, rms, one.way.reach, domain.span)
+        price = ERROR_BITS / rms**2
+        made = encode_labels(allowed, domain.span, domain.bound, network, None, trace, codes, price)
+        return None if made is None else trace
+    domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
+    allowed = allowed_codes(model, domain, bound)
+    assert allowed is not None
+    guide = None if one.rendering is None else domain.codes_near(one.rendering, model.dtype)
+    made = encode_labels(allowed, domain.span, domain.bound, network, guide, trace)
+    return None if made is None else trace
 
 
 HEADS = -2
@@ -416,8 +477,15 @@ def save_network(network: Network, path: Path) -> None:
     help="Keep the classes of this network and learn values alone.",
 )
 @click.option("--guided", is_flag=True, help="Learn from models beside their latents' renderings.")
+@click.option("--mean-error", is_flag=True, help="Learn from models with mean errors.")
 def main(
-    target: Path, models: int, steps: int, seed: int, classes: Path | None, guided: bool
+    target: Path,
+    models: int,
+    steps: int,
+    seed: int,
+    classes: Path | None,
+    guided: bool,
+    mean_error: bool,
 ) -> None:
     """Learn the network and write it to TARGET."""
     torch.set_num_threads(1)
@@ -425,11 +493,11 @@ def main(
     rows = ROWS if guided else PLAIN_ROWS
     features = FIRST if guided else FIRST[:PLAIN_FEATURES]
     learned, values = Learned(features, rows, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
-    network = indifferent_network()
+    network = network_of(NEWEST_NETWORKS[0]) if mean_error else indifferent_network()
     kept = None if classes is None else network_from(load(classes.read_bytes())).classes
     if kept is not None:
         network = Network(kept, network.values)
-    drawn = draw_models(models, seed)
+    drawn = draw_models(models, seed, mean_error)
     if guided:
         drawn = list(with_renderings(drawn, seed))
     for share, length in ((0.2, 0.3), (1.0, 1.0)):
