@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,10 @@ from hypothesis.extra import numpy as npst
 
 import velcodec
 from velcodec.api import Coding, Description, encode
-from velcodec.codec import budget, rungs
+from velcodec.codec import rungs
 from velcodec.codec.cut import GROUPS, ModelSet, cut_models
 from velcodec.codec.fitting import step_indices
+from velcodec.codec.options import Options, total_worth
 from velcodec.codec.render import COMPILED_POINTS_AT_ONCE, render_grid, render_points
 from velcodec.codec.rungs import sample_tiles
 from velcodec.codec.tones import recentred, smoothed, toned
@@ -36,17 +40,47 @@ def coding(tiny: Decoder) -> Coding:
     return Coding(decoder=tiny)
 
 
-def test_bytes_go_first_where_they_buy_most(coding: Coding) -> None:
-    class Code:
-        def __init__(self, bits: float, psnr: float) -> None:
-            self.bits, self.psnr = bits, psnr
+@dataclass(frozen=True)
+class Way:
+    """As much of a coded model as a choice among them needs."""
 
-    options = budget._Options(2)
+    bits: float
+    psnr: float
+    exact: None = None
+
+
+def test_bytes_go_first_where_they_buy_most() -> None:
+    options = Options(2)
     for steep, flat in (((8, 20), (8, 20)), ((16, 30), (16, 22)), ((24, 33), (24, 23))):
-        options.add([Code(*steep), Code(*flat)])  # type: ignore[list-item]
+        options.add([Way(*steep), Way(*flat)])  # type: ignore[list-item]
     for bits, expected in ((16, (8, 8)), (24, (16, 8)), (32, (24, 8)), (48, (24, 24))):
         chosen = options.fill(bits / 8, lambda codes: int(sum(c.bits for c in codes)) // 8)
         assert tuple(c.bits for c in chosen) == expected
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(1, 30), st.integers(10, 60)), min_size=1, max_size=4),
+        min_size=1,
+        max_size=4,
+    ),
+    st.integers(0, 40),
+)
+def test_of_few_models_no_choice_that_fits_is_worth_more(
+    ways: list[list[tuple[int, int]]], more: int
+) -> None:
+    models = [[Way(8.0 * length, psnr) for length, psnr in own] for own in ways]
+    options = Options(len(models))
+    options.of = models  # type: ignore[assignment]
+
+    def size(chosen: Sequence[Any]) -> int:
+        return 40 + int(sum(way.bits for way in chosen)) // 8
+
+    budget = size(options.cheapest()) + more
+    chosen = options.choose(budget, size)
+    assert size(chosen) <= budget
+    best = max(total_worth(c) for c in itertools.product(*models) if size(c) <= budget)  # type: ignore[arg-type]
+    assert total_worth(chosen) == pytest.approx(best)
 
 
 def test_the_same_input_gives_the_same_bytes(coding: Coding) -> None:

@@ -8,8 +8,6 @@ only guide the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +15,7 @@ import numpy as np
 from velcodec.codec.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
 from velcodec.codec.cut import ModelSet, cut_models, plan_model
 from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles, rounded_bits
+from velcodec.codec.options import FEW_MODELS, Options, Size, domains_of, total_worth, worth
 from velcodec.codec.rungs import member_mean, sample_tiles
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
@@ -38,12 +37,6 @@ FEW_TILES = 64
 COARSER, FINER = 6, 3
 """Step indices to go down while even the coarsest codes do not fit, up while all fit."""
 
-POOR_DB, BELOW = 32.0, 3.0
-ENOUGH_DB, BEYOND = 45.0, 0.15
-"""PSNR under which quality counts so much more, and above which so much less: bytes go first to
-poor models.
-"""
-
 WIDE = 2
 """Step indices between two steps of a model that leave no room for another."""
 
@@ -59,26 +52,25 @@ ERRORS_M_S = (280.0, 170.0, 100.0, 60.0, 35.0, 20.0, 12.0, 6.0, 3.0, 1.5, 0.7, 0
 REACH = 2.5
 """Samples are tried where they may take so many times what a model has on average."""
 
-TOP_UPS = 8
-"""Rounds of spending what the best choice leaves of a budget."""
-
-FEW_MODELS, GAP_TRIALS, FILLED = 8, 6, 0.98
-"""Of so few models the samples are coded at errors in between, so many times, until so much of the
+GAP_TRIALS, FILLED = 6, 0.98
+"""Of few models the samples are coded at errors in between, so many times, until so much of the
 budget is spent: more models fill it by their differences.
 """
 
-FURTHER = 1.5
-"""How many times greater an error is tried where samples of all others take too much."""
+FURTHER, LEAST_ERROR = 1.5, 0.05
+"""How many times greater an error is tried where samples of all others take too much, and its
+square, how many times smaller where they take little; none that is not 0 is smaller.
+"""
+
+SHARING_MODELS = 64
+"""Among so few models it is asked of each domain of samples whether it is worth its place in the
+header.
+"""
 
 COARSE_TILE = 280
 """Samples of a model of many tiles are also coded beside latents of tiles of this size."""
 
 SPEND_TRIALS = 3
-ATTEMPTS = 16
-CLOSE_ENOUGH = 0.998
-
-Size = Callable[[Sequence[CodedModel]], int]
-"""Real size in bytes of the whole file for these models."""
 
 
 class Spending:
@@ -104,10 +96,11 @@ class Spending:
         self.members = np.arange(len(source))
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.fitted.adopt(sample.fits[tile])
-        self.options = _Options(len(source))
+        self.options = Options(len(source))
         self.at_error: list[dict[float, list[CodedModel]]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
+        self.domains: set[int] | None = None
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
         self.finest = self.middle + STEPS_AROUND[-1]
         few = len(self.fitted.cut) <= FEW_TILES
@@ -135,24 +128,60 @@ class Spending:
                     f"these {models} models is {-(-least // models)} bytes per model "
                     f"({least} bytes in all)"
                 )
-        chosen = self.options.fill(budget, self.size)
+        self.domains = None
+        chosen = self._choose(budget)
         while self.finest < self.fitter.last_step and self.options.exhausted(chosen):
             self.finest = min(self.fitter.last_step, self.finest + FINER)
             self._offer(self.finest)
-            chosen = self.options.fill(budget, self.size)
+            chosen = self._choose(budget)
         while self._offer_coarse(chosen):
-            chosen = self.options.fill(budget, self.size)
+            chosen = self._choose(budget)
+        chosen = self._leave_out_domains(chosen, budget)
         for _ in range(POLISHINGS):
             if not self._polish(chosen):
                 break
-            chosen = self.options.fill(budget, self.size)
+            chosen = self._choose(budget)
         return self._close_gaps(chosen, budget)
+
+    def _choose(self, budget: float) -> list[CodedModel]:
+        return self._allowed().choose(budget, self.size)
+
+    def _allowed(self) -> Options:
+        return self.options if self.domains is None else self.options.in_domains(self.domains)
+
+    def _leave_out_domains(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
+        """A choice at least as good, without domains of samples that are not worth their place in
+        the header.
+        """
+        if len(self.source) > SHARING_MODELS:
+            return chosen
+        best = self.options.top_up(chosen, budget, self.size)
+        alone = [{domain} for domain in self.options.domains()]
+        best = self._best_within([set(), *alone], best, budget)
+        while True:
+            self.domains = domains_of(best)
+            fewer = [self.domains - {domain} for domain in sorted(self.domains)]
+            better = self._best_within(fewer, best, budget)
+            if better is best:
+                return best
+            best = better
+
+    def _best_within(
+        self, trials: list[set[int]], best: list[CodedModel], budget: float
+    ) -> list[CodedModel]:
+        """`best`, or a choice with samples in some of these sets of domains that is worth more."""
+        for domains in trials:
+            options = self.options.in_domains(domains)
+            trial = options.top_up(options.choose(budget, self.size), budget, self.size)
+            if total_worth(trial) > total_worth(best) and self.size(trial) <= budget:
+                best = trial
+        return best
 
     def _close_gaps(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
         """A choice that leaves less of the budget, by options off the hulls, and by samples of
         errors in between.
         """
-        chosen = self.options.top_up(chosen, budget, self.size)
+        chosen = self._allowed().top_up(chosen, budget, self.size)
         between = self.samples is not None and len(self.source) <= FEW_MODELS
         for _ in range(GAP_TRIALS if between else 0):
             spare = 8.0 * (budget - self.size(chosen))
@@ -160,29 +189,22 @@ class Spending:
                 break
             for i, model in enumerate(chosen):
                 self._offer_between(i, model.bits + spare)
-            chosen = self.options.top_up(chosen, budget, self.size)
+            chosen = self._leave_out_domains(self.options.choose(budget, self.size), budget)
         return chosen
 
     def _offer_between(self, i: int, bits: float) -> None:
         """Samples of model i of an error between those of more than `bits` and those of fewer, in
         the way that promises most at so many bits.
         """
-        best, wanted = -np.inf, 0.0
-        for way in range(max(map(len, self.at_error[i].values()), default=0)):
-            own = {error: some[way % len(some)] for error, some in self.at_error[i].items()}
-            dear = [error for error, model in own.items() if model.bits > bits]
-            cheap = [error for error in own if error not in dear]
-            if not dear:
-                continue
-            above, below = max(dear), min(cheap, default=FURTHER**2 * max(dear))
-            worth = _worth(own[above])
-            if cheap:
-                part = (bits - own[below].bits) / (own[above].bits - own[below].bits)
-                worth = part * worth + (1.0 - part) * _worth(own[below])
-            if worth > best:
-                best, wanted = worth, (above * below) ** 0.5
-        if wanted > 0:
-            self._offer_samples_of(i, wanted)
+        known = self.at_error[i]
+        ways = max(map(len, known.values()), default=0)
+        trials = [
+            _between({error: some[way % len(some)] for error, some in known.items()}, bits)
+            for way in range(ways)
+        ]
+        promising = [trial for trial in trials if trial is not None]
+        if promising:
+            self._offer_samples_of(i, max(promising)[1])
 
     def _offer(self, base: int) -> None:
         bases = np.full(len(self.source), base)
@@ -276,7 +298,27 @@ class Samples(Protocol):
         ...
 
 
-def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: _Options) -> None:
+def _between(known: dict[float, CodedModel], bits: float) -> tuple[float, float] | None:
+    """What samples of some error may be worth at `bits`, where those of these errors (m/s) are
+    known, and that error; None where nothing lies between.
+    """
+    dear = [error for error, model in known.items() if model.bits > bits]
+    cheap = [error for error in known if error not in dear]
+    if not cheap:
+        return worth(known[max(dear)]), FURTHER * max(dear)
+    below = min(cheap)
+    finer = below / FURTHER**2
+    if not dear:
+        return None if below == 0 else (worth(known[below]), finer if finer > LEAST_ERROR else 0.0)
+    above = max(dear)
+    if above == 0 and finer <= LEAST_ERROR:
+        return None
+    part = (bits - known[below].bits) / (known[above].bits - known[below].bits)
+    promised = part * worth(known[above]) + (1.0 - part) * worth(known[below])
+    return promised, finer if above == 0 else (above * below) ** 0.5
+
+
+def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: Options) -> None:
     """Add the least that a model can take: the coarsest step, one tile for the whole of it."""
     cut = fitted.cut
     if len(cut) > len(cut.members):
@@ -284,123 +326,6 @@ def _add_one_tile(fitter: Fitter, fitted: Fitted, range_step: float, options: _O
         single = Fitted.empty(fitter, cut_models(cut.source, cut.members, whole, range_step))
         coarsest = np.zeros(len(cut.members), dtype=np.int64)
         options.add(code_members(fitter, single, np.arange(len(cut.members)), coarsest))
-
-
-@dataclass(frozen=True)
-class _Upgrade:
-    """A step along one model's hull: to option `to`, for `bits` more, at `slope` dB per bit."""
-
-    model: int
-    to: int
-    bits: float
-    slope: float
-
-
-def _worth(model: CodedModel) -> float:
-    """What a model's quality counts for."""
-    psnr = model.psnr
-    poor, beyond = min(0.0, psnr - POOR_DB), max(0.0, psnr - ENOUGH_DB)
-    return min(psnr, ENOUGH_DB) + (BELOW - 1.0) * poor + BEYOND * beyond
-
-
-class _Options:
-    """Several ways to code each model, and the choice among them that a budget allows."""
-
-    def __init__(self, models: int) -> None:
-        self.of: list[list[CodedModel]] = [[] for _ in range(models)]
-
-    def add(self, coded: list[CodedModel]) -> None:
-        for own, model in zip(self.of, coded, strict=True):
-            own.append(model)
-
-    def cheapest(self) -> list[CodedModel]:
-        return [min(own, key=lambda m: m.bits) for own in self.of]
-
-    def _upgrades(self) -> list[_Upgrade]:
-        """Every step along every model's upper convex hull, the most worthwhile first."""
-        found = []
-        for i, own in enumerate(self.of):
-            order = sorted(range(len(own)), key=lambda k: (own[k].bits, -_worth(own[k])))
-            here, rest = order[0], order[1:]
-            while rest:
-                slopes = [_slope(own[here], own[k]) for k in rest]
-                best = int(np.argmax(slopes))
-                if slopes[best] <= 0:
-                    break
-                to = rest[best]
-                found.append(_Upgrade(i, to, own[to].bits - own[here].bits, slopes[best]))
-                here, rest = to, rest[best + 1 :]
-        found.sort(key=lambda u: -u.slope)
-        return found
-
-    def fill(self, budget: float, size: Size) -> list[CodedModel]:
-        """The best choice whose file keeps to `budget`; the cheapest one must."""
-        upgrades = self._upgrades()
-        bits = np.cumsum([0.0] + [u.bits for u in upgrades])
-        fits, breaks = 0, len(upgrades) + 1
-        best = self._upto(upgrades, 0)
-        used = size(best)
-        spare = 8.0 * (budget - used)
-        for _ in range(ATTEMPTS):
-            guess = int(np.searchsorted(bits, bits[fits] + spare, side="right")) - 1
-            guess = min(max(guess, fits + 1), breaks - 1)
-            if guess <= fits or used >= CLOSE_ENOUGH * budget:
-                break
-            trial = self._upto(upgrades, guess)
-            found = size(trial)
-            if found <= budget:
-                fits, best, used = guess, trial, found
-                spare = 8.0 * (budget - found)
-            else:
-                breaks = guess
-                spare = max(0.0, bits[guess] - bits[fits] - 8.0 * (found - budget))
-        return best
-
-    def top_up(self, chosen: Sequence[CodedModel], budget: float, size: Size) -> list[CodedModel]:
-        """The choice with models, the most worthwhile first, in ways that what is left allows."""
-        found = list(chosen)
-        for _ in range(TOP_UPS):
-            spare = 8.0 * (budget - size(found))
-            moves = []
-            for i, (own, now) in enumerate(zip(self.of, found, strict=True)):
-                within = [model for model in own if model.bits <= now.bits + spare]
-                slopes = [_slope(now, model) for model in within]
-                best = int(np.argmax(slopes))
-                if slopes[best] > 0:
-                    moves.append((slopes[best], i, within[best]))
-            moves.sort(key=lambda move: (-move[0], move[1]))
-            bits = np.cumsum([model.bits - found[i].bits for _, i, model in moves])
-            count = int(np.searchsorted(bits, spare, side="right"))
-            while count > 0:
-                trial = list(found)
-                for _, i, model in moves[:count]:
-                    trial[i] = model
-                if size(trial) <= budget:
-                    break
-                count //= 2
-            if count == 0:
-                break
-            found = trial
-        return found
-
-    def exhausted(self, chosen: list[CodedModel]) -> bool:
-        """Whether most models already have their dearest code, so that bytes are left over."""
-        top = sum(
-            model.bits >= max(m.bits for m in own)
-            for model, own in zip(chosen, self.of, strict=True)
-        )
-        return 2 * top > len(chosen)
-
-    def _upto(self, upgrades: list[_Upgrade], count: int) -> list[CodedModel]:
-        chosen = self.cheapest()
-        for upgrade in upgrades[:count]:
-            chosen[upgrade.model] = self.of[upgrade.model][upgrade.to]
-        return chosen
-
-
-def _slope(here: CodedModel, there: CodedModel) -> float:
-    gain = _worth(there) - _worth(here)
-    return gain / max(there.bits - here.bits, 1e-9) if gain > 0 else 0.0
 
 
 class _Sample:
