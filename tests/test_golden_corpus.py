@@ -14,6 +14,7 @@ import velcodec
 from velcodec.formats.exact.domain import EVEN, ORDERED, PALETTE, RAW
 from velcodec.formats.exact.stream import (
     LABELS,
+    LEAST_SQUARES,
     MEAN_ERROR_NETWORK,
     NEWEST_NETWORKS,
     NUMBERS,
@@ -111,7 +112,8 @@ def test_the_corpus_has_every_representation() -> None:
                         if record.exact.coder == LABELS:
                             guided = record.exact.guided
                             networks.add(header.exact.guided if guided else header.exact.network)
-    assert found == {(coder, guided) for coder in (LABELS, NUMBERS, WAVES) for guided in (0, 1)}
+    guidable = {(coder, guided) for coder in (LABELS, NUMBERS, WAVES) for guided in (0, 1)}
+    assert found == guidable | {(LEAST_SQUARES, False)}
     assert kinds == {EVEN, ORDERED, PALETTE, RAW}
     assert networks == {*NEWEST_NETWORKS, MEAN_ERROR_NETWORK}
     assert tiles == {(True, 0), (True, 1), (True, 2), (False, 1), (False, 2)}

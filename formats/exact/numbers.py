@@ -66,7 +66,7 @@ def _fill_predictions(columns: Int64, guide: Int64, x: int, z: int, out: Int64) 
 
 
 @njit(cache=True)
-def _blend(guesses: Int64, energy: Int64) -> int:
+def blend(guesses: Int64, energy: Int64) -> int:
     """The mean of the guesses, each weighed by the inverse square of its `energy` nearby."""
     least = energy[0]
     for k in range(1, len(guesses)):
@@ -113,7 +113,7 @@ def _code_samples(columns: Int64, guide: Int64, span: int, coder: Coder) -> bool
                     energy[k] += 2 * now[up, k]
                 if z > 1:
                     energy[k] += now[z - 2, k]
-            guess = min(max(_blend(guesses, energy), 0), span - 1)
+            guess = min(max(blend(guesses, energy), 0), span - 1)
             recent = 2 * abs(misses_before[z]) + abs(misses_before[up]) + abs(misses_before[down])
             last = 0
             if z > 0:

@@ -25,7 +25,7 @@ MEAN_ERROR_NETWORK = 5
 """The one for samples alone whose errors count in the mean."""
 
 CODERS = 4
-LABELS, NUMBERS, WAVES = range(3)
+LABELS, NUMBERS, WAVES, LEAST_SQUARES = range(4)
 """Coders known, of as many as a record can tell apart."""
 
 KEYS = ("n", "d", "g")
@@ -80,9 +80,10 @@ class ExactCoding:
 
 @dataclass(frozen=True)
 class ExactStream:
-    """One model's samples: number of the domain, coder (LABELS, NUMBERS or WAVES), bytes; `guided`
-    where they were coded against the rendering of the latent beside them. In a RAW domain the bytes
-    are a zstd frame of the samples, and the coder is LABELS.
+    """One model's samples: number of the domain, coder (LABELS, NUMBERS, WAVES or LEAST_SQUARES),
+    bytes; `guided` where they were coded against the rendering of the latent beside them, which
+    LEAST_SQUARES never are. In a RAW domain the bytes are a zstd frame of the samples, and the
+    coder is LABELS.
     """
 
     domain: int
@@ -179,6 +180,17 @@ def encode_as_waves(
     return Made(stream, decode_waves(data, shape, span, guide))
 
 
+def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
+    """The stream of least squares of what a stream of numbers holds; None for a domain too wide."""
+    from .least_squares import encode_least_squares, fits
+
+    number = made.stream.domain
+    if not fits(coding.domains[number].span):
+        return None
+    data = encode_least_squares(made.codes, coding.domains[number].span)
+    return Made(ExactStream(number, LEAST_SQUARES, data), made.codes)
+
+
 def decode_exact(
     stream: ExactStream, coding: ExactCoding, shape: tuple[int, int], dtype: np.dtype[np.generic],
     rendering: NDArray[np.float64] | None = None,
@@ -189,6 +201,7 @@ def decode_exact(
     Raises CorruptError, ContextNetworkError, UnknownFeatureError.
     """
     from .labels import decode_labels
+    from .least_squares import decode_least_squares
     from .network import network_of
     from .numbers import decode_numbers
     from .waves import decode_waves
@@ -208,6 +221,12 @@ def decode_exact(
         codes = decode_numbers(stream.data, shape, domain.span, guide)
     elif stream.coder == WAVES:
         codes = decode_waves(stream.data, shape, domain.span, guide)
+    elif stream.coder == LEAST_SQUARES and guide is None:
+        codes = decode_least_squares(stream.data, shape, domain.span)
     else:
-        raise UnknownFeatureError(f"exact stream: coder: found {stream.coder}, expected 0 to 2")
+        beside = "" if guide is None else " beside a rendering"
+        raise UnknownFeatureError(
+            f"exact stream: coder: found {stream.coder}{beside}, expected 0 to "
+            f"{CODERS - 1 if guide is None else CODERS - 2}"
+        )
     return domain.samples(codes, dtype)

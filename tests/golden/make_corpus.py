@@ -352,6 +352,15 @@ def mean_error_archive() -> bytes:
     return velcodec.compress(models, bytes_per_model=150, fit="amortised")
 
 
+def smooth_archive(**promise: Any) -> Callable[[], bytes]:
+    """Smooth models, which least squares are shortest for."""
+
+    def make() -> bytes:
+        return velcodec.compress(synth.draw("style_a", 9, 0, 2).render(31, 28).numpy(), **promise)
+
+    return make
+
+
 def turned_archive() -> bytes:
     """[x, z] in km/s with latents beside the samples."""
     models = synth.draw("curvevel_a", 9, 0, 2).render(20, 24).numpy() / 1000
@@ -428,6 +437,8 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
         },
         "tall": tall_archive,
         "mean_error": mean_error_archive,
+        "smooth": smooth_archive(max_error=0.5),
+        "smooth-lossless": smooth_archive(lossless=True),
         "turned": turned_archive,
         "tiled": tiled_archive,
     },

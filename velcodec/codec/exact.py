@@ -36,6 +36,7 @@ from velcodec.formats.exact.stream import (
     ExactCoding,
     ExactStream,
     Made,
+    encode_as_least_squares,
     encode_as_waves,
     encode_exact,
     encode_raw,
@@ -48,7 +49,7 @@ ROUNDING = 1.0 - 1e-12
 """Bounds in km/s are tightened by this, for the rounding of the way back to m/s."""
 
 LAYERED = 2.0
-"""Models of which numbers take so many times as many bytes as labels are not tried as waves."""
+"""Models of which numbers take so many times as many bytes as labels are tried in no other way."""
 
 STEPS_WITHIN_BOUND = 8
 """A domain for waves has so many steps to an error bound, where it is not exact."""
@@ -142,7 +143,8 @@ class SampleCoder:
         numbers = min((one for one in found if one.stream.coder == NUMBERS), key=_length)
         if _length(numbers) < LAYERED * _length(made):
             waves = self._waves_within(i, numbers.stream.domain, max_error, rendering)
-            made = min([made, *waves], key=_length)
+            fitted = encode_as_least_squares(numbers, self.coding_of_streams())
+            made = min([made, *waves, *([] if fitted is None else [fitted])], key=_length)
         return self.measured(i, made)
 
     def _waves_within(

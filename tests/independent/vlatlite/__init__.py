@@ -13,6 +13,7 @@ import zstandard
 from .coder import Stream, tile
 from .container import Archive, check, open_archives, record, safetensors
 from .labels import Labels
+from .least_squares import least_squares
 from .rendering import Decoder
 from .waves import numbers, waves
 
@@ -126,6 +127,9 @@ class Reader:
             codes = Labels(stream, shape, span, bound, network, guide).decode()
         elif coder == 1:
             codes = numbers(stream, shape, span, guide)
+        elif coder == 3:
+            check(guide is None, "least squares beside a rendering")
+            codes = least_squares(stream, shape, span, self.network("least-squares-1"))
         else:
             check(coder == 2, "an unknown coder")
             codes = waves(stream, shape, span, guide, self.network("waves-1"))
