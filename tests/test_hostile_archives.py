@@ -21,7 +21,7 @@ from builders import archive, header, tables
 import velcodec
 from velcodec.formats.errors import CorruptError, RepairError, ResolutionError, VelcodecError
 from velcodec.formats.exact.domain import RAW, Domain
-from velcodec.formats.exact.stream import ExactCoding
+from velcodec.formats.exact.stream import LEAST_SQUARES, WAVES, ExactCoding
 from velcodec.formats.header import Layout
 from velcodec.formats.journal import read_journal
 from velcodec.formats.page import Page, Run
@@ -77,8 +77,9 @@ def test_raw_samples_that_inflate_beyond_their_layout_are_refused() -> None:
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "expected 19600 bytes") < LITTLE
 
 
-def test_waves_of_a_large_model_are_refused() -> None:
-    data = exact(Layout(4000, 4000), encode_varint(5) + b"ab")
+@pytest.mark.parametrize("coder", [WAVES, LEAST_SQUARES])
+def test_streams_that_would_take_long_are_refused(coder: int) -> None:
+    data = exact(Layout(4000, 4000), encode_varint(1 + 2 * coder) + b"ab")
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "too great") < LITTLE
 
 

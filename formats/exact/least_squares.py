@@ -51,6 +51,9 @@ from .symbols import (
 Int64 = NDArray[np.int64]
 
 MOST_BITS = 27
+MAX_SAMPLES = 1 << 20
+"""Images of more samples are not coded: each takes some microseconds."""
+
 RATE = 4
 """How fast the weights learn from one stream."""
 
@@ -60,9 +63,13 @@ AROUND = 2
 COLUMNS = AROUND + 1
 
 
-def fits(span: int) -> bool:
-    """Whether images of integers in [0, span) can be coded."""
-    return 1 <= span <= MAX_SPAN
+def fits(shape: tuple[int, int], span: int) -> bool:
+    """Whether images (nz, nx) of integers in [0, span) can be coded."""
+    return 1 <= span <= MAX_SPAN and shape[0] * shape[1] <= MAX_SAMPLES
+
+
+def _found(shape: tuple[int, ...], span: int) -> str:
+    return f"found {shape[0]} x {shape[1]} samples of span {span}, too great"
 
 
 @njit(cache=True)
@@ -215,8 +222,8 @@ def encode_least_squares(codes: Int64, span: int) -> bytes:
 
 def write(codes: Int64, span: int, start: Start, rate: int) -> bytes:
     """The same from such a start, which learns."""
-    if not fits(span):
-        raise ValueError(f"least squares: found a span of {span}, expected at most {MAX_SPAN}")
+    if not fits((codes.shape[0], codes.shape[1]), span):
+        raise ValueError(f"least squares: {_found(codes.shape, span)}")
     columns = np.ascontiguousarray(codes.T)
     coder = new_encoder((2 * MOST_BITS + 2) * codes.size)
     image = padded(columns, span)
@@ -226,10 +233,8 @@ def write(codes: Int64, span: int, start: Start, rate: int) -> bytes:
 
 def decode_least_squares(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
     """The image (nz, nx) that `encode_least_squares` was given. Raises CorruptError."""
-    if not fits(span):
-        raise CorruptError(
-            f"exact stream: least squares: found a span of {span}, expected at most {MAX_SPAN}"
-        )
+    if not fits(shape, span):
+        raise CorruptError(f"exact stream: least squares: {_found(shape, span)}")
     columns = np.zeros(shape[::-1], dtype=np.int64)
     coder, start = new_decoder(stream), first_models()
     image = padded(columns, span)

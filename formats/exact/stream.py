@@ -181,14 +181,14 @@ def encode_as_waves(
 
 
 def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
-    """The stream of least squares of what a stream of numbers holds; None for a domain too wide."""
+    """The stream of least squares of what a stream of numbers holds; None where it does not fit."""
     from .least_squares import encode_least_squares, fits
 
-    number = made.stream.domain
-    if not fits(coding.domains[number].span):
+    number, codes = made.stream.domain, made.codes
+    span = coding.domains[number].span
+    if not fits((codes.shape[0], codes.shape[1]), span):
         return None
-    data = encode_least_squares(made.codes, coding.domains[number].span)
-    return Made(ExactStream(number, LEAST_SQUARES, data), made.codes)
+    return Made(ExactStream(number, LEAST_SQUARES, encode_least_squares(codes, span)), codes)
 
 
 def decode_exact(

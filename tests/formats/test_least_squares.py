@@ -73,13 +73,16 @@ def test_smooth_models_take_far_fewer_bytes_than_numbers_and_waves() -> None:
     assert ours < 0.9 * len(encode_waves(np.stack([image] * 3, -1), span))
 
 
-def test_too_wide_integers_are_refused() -> None:
-    assert fits(MAX_SPAN)
-    assert not fits(MAX_SPAN + 1)
-    with pytest.raises(ValueError, match="span of 67108865"):
-        encode_least_squares(smooth(), MAX_SPAN + 1)
-    with pytest.raises(CorruptError, match="span of 67108865"):
-        decode_least_squares(b"", (2, 2), MAX_SPAN + 1)
+@pytest.mark.parametrize(("shape", "span"), [((2, 2), MAX_SPAN + 1), ((1 << 10, 1025), 9)])
+def test_too_much_is_refused(shape: tuple[int, int], span: int) -> None:
+    assert fits((2, 2), MAX_SPAN)
+    assert fits((1 << 10, 1 << 10), 9)
+    assert not fits(shape, span)
+    found = f"found {shape[0]} x {shape[1]} samples of span {span}, too great"
+    with pytest.raises(ValueError, match=found):
+        encode_least_squares(np.zeros(shape, dtype=np.int64), span)
+    with pytest.raises(CorruptError, match=found):
+        decode_least_squares(b"", shape, span)
 
 
 @settings(deadline=None, max_examples=150)

@@ -24,6 +24,7 @@ from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.directory import Directory, PageEntry
 from velcodec.formats.exact.domain import RAW, allowed_codes
 from velcodec.formats.exact.labels import encode_labels
+from velcodec.formats.exact.least_squares import encode_least_squares
 from velcodec.formats.exact.network import network_of
 from velcodec.formats.exact.numbers import encode_numbers
 from velcodec.formats.exact.stream import encode_raw
@@ -119,6 +120,8 @@ def streams() -> list[bytes]:
                 coded = [labels[0] if labels else b""]
                 coded.append(encode_numbers(allowed[..., 1], domain.span, guided))
                 coded.append(encode_waves(allowed, domain.span, None, guided))
+                if guided is None:
+                    coded.append(encode_least_squares(allowed[..., 1], domain.span))
                 found += [bytes([head + k, number, which, 0]) + s for k, s in enumerate(coded)]
         raw = next(i for i, d in enumerate(coding.domains) if d.kind == RAW)
         found.append(bytes([0, number, raw, 0]) + encode_raw(model, raw).data)

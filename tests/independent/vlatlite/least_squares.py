@@ -85,8 +85,8 @@ def guesses(image, x, z, span, prior):
 
 def least_squares(stream, shape, span, start):
     """`start` are the tensors of least-squares-1.safetensors."""
-    check(span <= 1 << 26, "least squares of too wide a span")
     nz, nx = shape
+    check(span <= 1 << 26 and nz * nx <= 1 << 20, "least squares of too wide a span")
     prior = start["prior"] / 256.0
     rows = (start["weights"].astype(np.int64) << 12).tolist()
     signs = (start["signs"].astype(np.int64) << 12).tolist()
