@@ -12,9 +12,11 @@ from velcodec import synth
 from velcodec.api import Coding, Description, encode
 from velcodec.codec import fitting, groups, rungs
 from velcodec.codec.encode import Encoded
+from velcodec.codec.options import worth_of_psnr
 from velcodec.codec.rungs import TARGET_DB
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
+from velcodec.formats.exact.stream import NEWEST_NETWORKS
 from velcodec.metrics import mae, max_error, psnr
 
 
@@ -186,6 +188,26 @@ def test_samples_are_stored_where_they_buy_more_than_a_finer_latent(tiny: Decode
     both = made(models, tiny, bytes_per_model=150).summary
     assert both.both == 2
     assert both.mean_psnr > latents.mean_psnr + 10
+
+
+@pytest.mark.parametrize("size", [90, 130, 200])
+def test_samples_never_make_few_models_worse(tiny: Decoder, size: float) -> None:
+    models = layered(2, 40, 36, seed=3)
+    latents, either = (
+        sum(map(worth_of_psnr, decibels(made(models, tiny, bytes_per_model=size, **only), models)))
+        for only in ({"latent_only": True}, {})
+    )
+    assert either >= latents - 0.01  # for the rounding to the models' dtype
+
+
+def test_models_that_come_out_exact_share_one_domain(tiny: Decoder) -> None:
+    models = np.rint(layered(3, 30, 28, seed=4)).astype(np.float32)
+    with velcodec.open(made(models, tiny, bytes_per_model=400).data) as archive:
+        assert min(figures.psnr_db for figures in archive.quality or ()) == 100.0
+        exact = archive._reader.header.exact
+        assert exact is not None
+        assert len(exact.domains) == 1
+        assert exact.network == NEWEST_NETWORKS[0]
 
 
 def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:

@@ -76,20 +76,14 @@ SPEND_TRIALS = 3
 class Spending:
     """Some models coded in many ways, of which `fill` chooses what a budget allows.
 
-    `samples` gives the options of a model (by its number here) that keep samples beside a latent;
-    `size` the real size of the whole file for some choice.
+    Before that `use` tells the real size of the whole file for some choice, and what samples of a
+    model there are to be kept beside a latent.
     """
 
     def __init__(
-        self,
-        fitter: Fitter,
-        source: ModelSet,
-        range_step: float,
-        bytes_per_model: float,
-        size: Size,
-        samples: Samples | None,
+        self, fitter: Fitter, source: ModelSet, range_step: float, bytes_per_model: float
     ) -> None:
-        self.fitter, self.source, self.size, self.samples = fitter, source, size, samples
+        self.fitter, self.source = fitter, source
         self.range_step, self.bytes_per_model = range_step, bytes_per_model
         sample = _Sample(fitter, source, range_step, bytes_per_model)
         tile, self.middle = sample.choose()
@@ -97,16 +91,21 @@ class Spending:
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.fitted.adopt(sample.fits[tile])
         self.options = Options(len(source))
-        self.at_error: list[dict[float, list[CodedModel]]] = [{} for _ in self.members]
         self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
-        self.domains: set[int] | None = None
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
         self.finest = self.middle + STEPS_AROUND[-1]
         few = len(self.fitted.cut) <= FEW_TILES
         for offset in STEPS_AROUND + (STEPS_BETWEEN if few else ()):
             if self.coarsest <= self.middle + offset <= fitter.last_step:
                 self._offer(self.middle + offset)
+
+    def use(self, size: Size, samples: Samples | None) -> None:
+        """Take these samples, in place of any that there were."""
+        self.size, self.samples = size, samples
+        self.options = self.options.in_domains(())
+        self.at_error: list[dict[float, list[CodedModel]]] = [{} for _ in self.members]
+        self.domains: set[int] | None = None
         if samples is not None:
             self._offer_samples()
 
@@ -169,12 +168,16 @@ class Spending:
     def _best_within(
         self, trials: list[set[int]], best: list[CodedModel], budget: float
     ) -> list[CodedModel]:
-        """`best`, or a choice with samples in some of these sets of domains that is worth more."""
+        """`best`, or a choice with samples in some of these sets of domains that is worth more, or
+        as much in fewer bytes.
+        """
+        rank = total_worth(best), -self.size(best)
         for domains in trials:
             options = self.options.in_domains(domains)
             trial = options.top_up(options.choose(budget, self.size), budget, self.size)
-            if total_worth(trial) > total_worth(best) and self.size(trial) <= budget:
-                best = trial
+            size = self.size(trial)
+            if size <= budget and (total_worth(trial), -size) > rank:
+                best, rank = trial, (total_worth(trial), -size)
         return best
 
     def _close_gaps(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
@@ -249,9 +252,10 @@ class Spending:
         chosen = [int(i) for i in self.members if within[i]]
         if not chosen:
             return
-        if self.coarsest > 0:
+        if all(model.base > 0 for model in self.options.of[chosen[0]]):
             self._offer(0)
-        self._fit_coarse([i for i in chosen if self.fitted.cut.tilings[i].tiles > 1])
+        tiled = [i for i in chosen if self.fitted.cut.tilings[i].tiles > 1]
+        self._fit_coarse([i for i in tiled if i not in self.coarse])
         for i in chosen:
             for error in within[i]:
                 self._offer_samples_of(i, error)
@@ -274,7 +278,7 @@ class Spending:
             fitted = Fitted.empty(self.fitter, cut)
             bases = np.zeros(len(members), dtype=np.int64)
             coarse = code_members(self.fitter, fitted, np.arange(len(members)), bases, passes=0)
-            self.coarse = dict(zip(members, coarse, strict=True))
+            self.coarse |= dict(zip(members, coarse, strict=True))
 
     def _offer_samples_of(self, i: int, error: float) -> None:
         """Samples of model i of this error, beside its latent of fewest bits."""

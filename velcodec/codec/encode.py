@@ -20,6 +20,7 @@ from velcodec.codec.exact import SampleCoder, code_samples
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.mean_error import MeanErrorCoder
 from velcodec.codec.measure import Measured, measure
+from velcodec.codec.options import total_worth
 from velcodec.codec.promise import Promise
 from velcodec.codec.rungs import TARGET_DB, encode_to_psnr
 from velcodec.codec.target import encode_to_target
@@ -165,10 +166,10 @@ def encode_group(
     """
     if promise.within is None or promise.keep_latent:
         _check_values(source, contents)
+    if promise.bytes_per_model is not None:
+        return _encode_to_budget(fitter, source, contents, promise, saved)
     network = MEAN_ERROR_NETWORK if promise.within is None else NEWEST_NETWORKS[0]
     coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
-    if promise.bytes_per_model is not None:
-        return _encode_to_budget(fitter, source, contents, promise.bytes_per_model, coder, saved)
     if promise.within is not None:
         assert coder is not None
         latents = None
@@ -203,13 +204,33 @@ def _check_values(source: ModelSet, contents: Contents) -> None:
 
 
 def _encode_to_budget(
+    fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise, saved: int
+) -> Group:
+    """The best that a budget allows; where most models come out bit for bit, with the network for
+    such samples if that is better still.
+    """
+    assert promise.bytes_per_model is not None
+    spending = Spending(fitter, source, contents.range_step, promise.bytes_per_model)
+    best = None
+    for network in (MEAN_ERROR_NETWORK, NEWEST_NETWORKS[0]):
+        coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
+        coded, group = _spend(spending, fitter, source, contents, coder, saved)
+        rank = total_worth(coded), -group.summary.bytes
+        best = max(best or (rank, group), (rank, group), key=lambda one: one[0])
+        if 2 * sum(model.mse == 0.0 for model in coded) <= len(coded):
+            break
+    assert best is not None
+    return best[1]
+
+
+def _spend(
+    spending: Spending,
     fitter: Fitter,
     source: ModelSet,
     contents: Contents,
-    bytes_per_model: float,
     coder: SampleCoder | None,
     saved: int,
-) -> Group:
+) -> tuple[list[CodedModel], Group]:
     """Columns of what was measured are longer or shorter than was guessed, so it may take a few
     attempts.
     """
@@ -218,20 +239,20 @@ def _encode_to_budget(
         whole = replace(contents, exact=None if coder is None else coder.coding)
         return len(archive_bytes(whole, coded, [_guess(model) for model in coded])) - saved
 
-    samples = None if coder is None else MeanErrorCoder(coder)
-    spending = Spending(fitter, source, contents.range_step, bytes_per_model, size, samples)
-    allowed = bytes_per_model * len(source)
+    spending.use(size, None if coder is None else MeanErrorCoder(coder))
+    allowed = spending.bytes_per_model * len(source)
     target = allowed
     for _ in range(BUDGET_TRIALS):
         coded = spending.fill(target)
         group = _finish(fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
-            return group
+            return coded, group
         target = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
     raise BudgetError(
-        f"budget of {bytes_per_model:g} bytes per model: found {group.summary.bytes - saved} bytes "
-        f"for {len(source)} models, expected at most {allowed:g}"
+        f"budget of {spending.bytes_per_model:g} bytes per model: found "
+        f"{group.summary.bytes - saved} bytes for {len(source)} models, expected at most "
+        f"{allowed:g}"
     )
 
 

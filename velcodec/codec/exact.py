@@ -101,10 +101,14 @@ class SampleCoder:
         if key not in self._fine:
             models = [model for model in self.source.models if model.dtype == dtype]
             domain = fine_domain(models, step_m_s / unit_scale(self.source.units), bound)
-            if domain not in self.domains:
-                self.domains.append(domain)
-            self._fine[key] = self.domains.index(domain)
+            self._fine[key] = self._number_of(domain)
         return self._fine[key]
+
+    def _number_of(self, domain: Domain) -> int:
+        """Number of a domain, which is listed once."""
+        if domain not in self.domains:
+            self.domains.append(domain)
+        return self.domains.index(domain)
 
     def rendering(self, latent: CodedModel) -> Float64 | None:
         """What a reader can render of the latent exactly, in the samples' units."""
@@ -191,9 +195,9 @@ class SampleCoder:
         choices: list[list[tuple[int, float]]] = [[] for _ in models]
         for members in self._by(lambda m: m.dtype).values():
             for some in self._by(_plain_kind, members).values():
+                number = self._number_of(exact_domain([models[i] for i in some]))
                 for i in some:
-                    choices[i].append((len(self.domains), 0.0))
-                self.domains.append(exact_domain([models[i] for i in some]))
+                    choices[i].append((number, 0.0))
         return choices
 
     def _bounded_choices(self, bound: float) -> list[list[tuple[int, float]]]:
@@ -201,9 +205,9 @@ class SampleCoder:
         choices: list[list[tuple[int, float]]] = [[] for _ in models]
         for members in self._by(lambda m: m.dtype).values():
             for domain in bounded_domains([models[i] for i in members], bound):
+                number = self._number_of(domain)
                 for i in members:
-                    choices[i].append((len(self.domains), bound))
-                self.domains.append(domain)
+                    choices[i].append((number, bound))
         exact = self._choices_within(0.0)
         return [bounded + last for bounded, last in zip(choices, exact, strict=True)]
 

@@ -47,7 +47,11 @@ class _Upgrade:
 
 def worth(model: CodedModel) -> float:
     """What a model's quality counts for."""
-    psnr = model.psnr
+    return worth_of_psnr(model.psnr)
+
+
+def worth_of_psnr(psnr: float) -> float:
+    """What a quality counts for, in and as dB."""
     poor, beyond = min(0.0, psnr - POOR_DB), max(0.0, psnr - ENOUGH_DB)
     return min(psnr, ENOUGH_DB) + (BELOW - 1.0) * poor + BEYOND * beyond
 
