@@ -8,6 +8,7 @@ belongs into tests/fuzz/regressions/TARGET once it is fixed. The exit code is 1 
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import subprocess
@@ -78,4 +79,8 @@ def main(folder: Path, executions: int = EXECUTIONS) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve(), *map(int, sys.argv[2:3])))
+    parser = argparse.ArgumentParser(description="a whole fuzzing campaign")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("executions", type=int, nargs="?", default=EXECUTIONS)
+    asked = parser.parse_args()
+    sys.exit(main(asked.folder.resolve(), asked.executions))
