@@ -41,6 +41,9 @@ CERTAIN = 12
 LOGIT_BITS = 10
 """Weights are in 2^-LOGIT_BITS of 1/64 bit."""
 
+KEPT_SHIFT = LOGIT_BITS + 2
+"""Data files keep weights in 1/16 bit."""
+
 
 def _frequencies() -> Int64:
     """Frequencies of a 0 bit, of 2^16, by its logit in 1/64 bit, from -CERTAIN to CERTAIN."""
@@ -155,6 +158,24 @@ def find_features(
 
 
 @njit(cache=True)
+def code_below(
+    size: int, bits: int, row: Int64, tails: Int64, found: Int64, rate: int, coder: Coder
+) -> int:
+    """A size of `bits` bits, the leading one of which is known: the next one is learned, in `row`
+    for sizes of two bits, the others are raw.
+    """
+    if bits == 1:
+        return 1
+    left = bits - 2
+    bit = (size >> left) & 1
+    if bits == 2:
+        bit = code_learned(bit, row, found, rate, coder)
+    else:
+        bit = code_bit(bit, tails[bits], coder)
+    return code_bits(size, 2 | bit, left, coder)
+
+
+@njit(cache=True)
 def _code_value(
     value: int, weights: Int64, sign: Int64, tails: Int64, found: Int64,
     rate: int, coder: Coder,
@@ -170,17 +191,7 @@ def _code_value(
         bits += 1
     if bits == 0:
         return 0
-    now = 1
-    left = bits - 1
-    if left > 0:
-        left -= 1
-        bit = (size >> left) & 1
-        if bits == 2:
-            bit = code_learned(bit, weights[STAGES], found, rate, coder)
-        else:
-            bit = code_bit(bit, tails[bits], coder)
-        now = 2 | bit
-    now = code_bits(size, now, left, coder)
+    now = code_below(size, bits, weights[STAGES], tails, found, rate, coder)
     negative = code_bit(int(value < 0), sign, coder)
     return -now if negative else now
 

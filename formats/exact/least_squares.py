@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
-from .coefficients import code_learned, sign_of, size_class
+from .coefficients import code_below, code_learned, sign_of, size_class
 from .least_squares_start import (
     CLASSES,
     FEW,
@@ -40,8 +40,6 @@ from .regression import (
 from .symbols import (
     DECODING,
     Coder,
-    code_bit,
-    code_bits,
     finish_decoder,
     finish_encoder,
     new_decoder,
@@ -132,17 +130,7 @@ def _code_miss(
         if not code_learned(int(wanted > bits), row, found, rate, coder):
             break
         bits += 1
-    now = 1
-    left = bits - 1
-    if left > 0:
-        left -= 1
-        bit = (size >> left) & 1
-        if bits == 2:
-            bit = code_learned(bit, weights[STAGES], found, rate, coder)
-        else:
-            bit = code_bit(bit, tails[bits], coder)
-        now = 2 | bit
-    now = code_bits(size, now, left, coder)
+    now = code_below(size, bits, weights[STAGES], tails, found, rate, coder)
     return -now if negative else now
 
 

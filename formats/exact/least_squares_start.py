@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .coefficients import LOGIT_BITS
+from .coefficients import KEPT_SHIFT
 from .regression import MOST_ORDER, Float64
 
 Int64 = NDArray[np.int64]
@@ -25,9 +25,6 @@ SIGN_SIZES = (16 * FEW, 9, 9)
 
 STAGES = 16
 """Numbers of bits of a miss that have weights of their own."""
-
-KEPT_SHIFT = LOGIT_BITS + 2
-"""Weights of bits are kept in 1/16 bit."""
 
 PRIOR_UNIT = 1.0 / 256.0
 """Weights of predictions are kept in this."""

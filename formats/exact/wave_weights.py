@@ -9,13 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .coefficients import LOGIT_BITS, MORES, ROWS, STAGES
+from .coefficients import KEPT_SHIFT, MORES, ROWS, STAGES
 from .corrections import SIDE_ROWS, WHICH_ROWS
 
 Int64 = NDArray[np.int64]
-
-KEPT_SHIFT = LOGIT_BITS + 2
-"""Weights are kept in 1/16 bit."""
 
 FILE = "waves-1.safetensors"
 """In the package's data; never changed, as streams depend on it."""

@@ -211,16 +211,23 @@ def _encode_to_budget(
     """
     assert promise.bytes_per_model is not None
     spending = Spending(fitter, source, contents.range_step, promise.bytes_per_model)
-    best = None
-    for network in (MEAN_ERROR_NETWORK, NEWEST_NETWORKS[0]):
+
+    def spend(network: int) -> tuple[list[CodedModel], Group]:
         coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
-        coded, group = _spend(spending, fitter, source, contents, coder, saved)
-        rank = total_worth(coded), -group.summary.bytes
-        best = max(best or (rank, group), (rank, group), key=lambda one: one[0])
-        if 2 * sum(model.mse == 0.0 for model in coded) <= len(coded):
-            break
-    assert best is not None
-    return best[1]
+        return _spend(spending, fitter, source, contents, coder, saved)
+
+    coded, group = spend(MEAN_ERROR_NETWORK)
+    exact = sum(model.exact is not None and model.mse == 0.0 for model in coded)
+    if 2 * exact > len(coded):
+        again, other = spend(NEWEST_NETWORKS[0])
+        if _rank(again, other) > _rank(coded, group):
+            return other
+    return group
+
+
+def _rank(coded: Sequence[CodedModel], group: Group) -> tuple[float, int]:
+    """Greater where models are worth more, or as much in fewer bytes."""
+    return total_worth(coded), -group.summary.bytes
 
 
 def _spend(

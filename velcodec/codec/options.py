@@ -101,9 +101,10 @@ class Options:
     def _fill_exactly(self, budget: float, size: Size) -> list[CodedModel]:
         """The best choice of all, as far as bits foretell the size of the file."""
         best = self.cheapest()
-        allowed = sum(model.bits for model in best) + 8.0 * (budget - size(best))
+        least = sum(model.bits for model in best)
+        allowed = least + 8.0 * (budget - size(best))
         for _ in range(EXACT_TRIALS):
-            if allowed < 0:
+            if allowed < least:
                 break
             trial = self._packed(allowed)
             spare = 8.0 * (budget - size(trial))
@@ -115,27 +116,32 @@ class Options:
         return best
 
     def _packed(self, bits: float) -> list[CodedModel]:
-        """The choice that is worth most of those of so many bits (dynamic programming)."""
+        """The choice that is worth most of those of so many bits (dynamic programming); the
+        cheapest one has no more.
+        """
         unit = max(UNIT_BITS, bits / MOST_UNITS)
         most = int(bits / unit)
+        lengths = [[int(model.bits / unit) for model in own] for own in self.of]
         total = np.zeros(most + 1)
         picks = []
-        for own in self.of:
+        for own, units in zip(self.of, lengths, strict=True):
             taken = np.full(most + 1, -np.inf)
             pick = np.zeros(most + 1, dtype=np.int64)
             for k, model in enumerate(own):
-                units = min(most, round(model.bits / unit))
-                gained = total[: most + 1 - units] + worth(model)
-                better = gained > taken[units:]
-                taken[units:][better] = gained[better]
-                pick[units:][better] = k
+                if units[k] > most:
+                    continue
+                gained = total[: most + 1 - units[k]] + worth(model)
+                better = gained > taken[units[k] :]
+                taken[units[k] :][better] = gained[better]
+                pick[units[k] :][better] = k
             total = taken
             picks.append(pick)
         left = int(np.argmax(total))
         chosen = []
-        for own, pick in zip(reversed(self.of), reversed(picks), strict=True):
-            chosen.append(own[pick[left]])
-            left -= min(most, round(chosen[-1].bits / unit))
+        for own, units, pick in zip(self.of[::-1], lengths[::-1], picks[::-1], strict=True):
+            k = int(pick[left])
+            chosen.append(own[k])
+            left -= units[k]
         return chosen[::-1]
 
     def _upgrades(self) -> list[_Upgrade]:

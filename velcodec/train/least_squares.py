@@ -1,7 +1,7 @@
 """Learn what streams of least squares begin with: encode generated models, and let the weights
 learn on.
 
-    python -m velcodec.train.least_squares least-squares.safetensors --models 300 --seed 12
+    python -m velcodec.train.least_squares least-squares.safetensors --models 480 --seed 12
 
 writes tensors as those of `velcodec/data/least-squares-1.safetensors`, which
 `formats/exact/least_squares_start.py` reads. No published model is read.
@@ -17,28 +17,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from velcodec.formats.exact.least_squares import Int64, write
-from velcodec.formats.exact.least_squares_start import KEPT_SHIFT, PRIOR_UNIT, Start, untrained
+from velcodec.formats.exact.least_squares_start import PRIOR_UNIT, Start, untrained
 from velcodec.formats.exact.regression import MOST_ORDER, NEIGHBOURS, PADDING, Float64
-from velcodec.synth import draw
+from velcodec.train.smooth import kept, smooth_models
 
 SHARES = {"style_a": 0.5, "style_b": 0.25, "geology": 0.25}
-SIZES = ((70, 70), (70, 70), (70, 70), (70, 70), (100, 100), (48, 96), (120, 60), (35, 35))
 STEPS_M_S, FINE_STEPS_M_S, FINE = (0.1, 120.0), (1e-4, 0.1), 0.25
 """Of the integers: usually, and of so many models, as those of floating point may be."""
 
 RATES = (24, 16, 10, 6, 4, 2)
 """How fast weights learn, sweep by sweep."""
-
-
-def models_of(count: int, seed: int) -> list[Float64]:
-    """Generated models in m/s."""
-    out: list[Float64] = []
-    for family, share in SHARES.items():
-        for k, (nz, nx) in enumerate(SIZES):
-            few = max(1, round(count * share / len(SIZES)))
-            rendered = draw(family, seed, k * few, few).render(nz, nx).numpy()
-            out += [model.astype(np.float64) for model in rendered]
-    return out
 
 
 def codes_of(model: Float64, rng: np.random.Generator) -> Int64:
@@ -52,18 +40,10 @@ def prior_of(images: list[Int64]) -> NDArray[np.int16]:
     """The weights of linear prediction that suit all these images at once, each counting alike."""
     system, right = np.eye(MOST_ORDER), np.zeros(MOST_ORDER)
     for image in images:
-        columns = np.pad(image.T, PADDING, mode="edge").astype(np.float64)
-        width, height = image.shape[1], image.shape[0]
-        shifted = [
-            columns[PADDING + dx : PADDING + dx + width, PADDING + dz : PADDING + dz + height]
-            for dx, dz in [(0, 0), *NEIGHBOURS]
-        ]
-        inner = [
-            part[PADDING:, PADDING:-PADDING].ravel()
-            - shifted[1][PADDING:, PADDING:-PADDING].ravel()
-            for part in shifted
-        ]
-        wanted, near = inner[0], np.stack(inner[2:])
+        columns, inner = image.T.astype(np.float64), np.s_[PADDING:, PADDING:-PADDING]
+        at = [np.roll(columns, (-dx, -dz), (0, 1))[inner].ravel() for dx, dz in NEIGHBOURS]
+        wanted = columns[inner].ravel() - at[0]
+        near = np.stack(at[1:]) - at[0]
         scale = max(float(np.square(near).mean()), 1.0)
         system += near @ near.T / scale
         right += near @ wanted / scale
@@ -74,7 +54,7 @@ def prior_of(images: list[Int64]) -> NDArray[np.int16]:
 def learn(count: int, seed: int) -> Start:
     """The start after all sweeps."""
     rng = np.random.default_rng(seed)
-    samples = models_of(count, seed)
+    samples = smooth_models(SHARES, count, seed)
     images = [codes_of(model, rng) for model in samples]
     start = untrained()._replace(prior=prior_of(images).astype(np.float64) * PRIOR_UNIT)
     for rate in RATES:
@@ -90,17 +70,13 @@ def main() -> None:
     """Write the tensors."""
     parser = argparse.ArgumentParser(description="learn what streams of least squares begin with")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--models", type=int, default=300)
+    parser.add_argument("--models", type=int, default=480)
     parser.add_argument("--seed", type=int, default=12)
     arguments = parser.parse_args()
     start = learn(arguments.models, arguments.seed)
-    rounding = 1 << (KEPT_SHIFT - 1)
-    tensors = {
-        name: np.clip((array + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)
-        for name, array in (("weights", start.weights), ("signs", start.signs))
-    }
     prior = np.rint(start.prior / PRIOR_UNIT).astype(np.int16)
-    arguments.out.write_bytes(save({**tensors, "prior": prior}))
+    learned = {"weights": kept(start.weights), "signs": kept(start.signs)}
+    arguments.out.write_bytes(save({**learned, "prior": prior}))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import numpy as np
 from safetensors.numpy import save
 
 from velcodec.formats.exact.cosine import analyse
-from velcodec.formats.exact.wave_weights import KEPT_SHIFT, NAMES, Models, untrained
-from velcodec.formats.exact.waves import FRACTION, Int64, quantise, short_integer, write
-from velcodec.synth import draw
+from velcodec.formats.exact.wave_weights import NAMES, Models, untrained
+from velcodec.formats.exact.waves import FRACTION, quantise, short_integer, write
+from velcodec.train.smooth import kept, smooth_models
 
 SHARES = {"style_a": 0.7, "style_b": 0.15, "geology": 0.15}
-SIZES = ((70, 70), (70, 70), (70, 70), (70, 70), (100, 100), (48, 96), (120, 60), (35, 35))
 BOUNDS = 0.5, 120.0
 """m/s."""
 
@@ -36,21 +35,11 @@ RATES = (24, 16, 10, 6, 4, 2, 1)
 SPAN = 1 << 20
 
 
-def _models(count: int, seed: int) -> list[Int64]:
-    """Generated models in mm/s."""
-    out = []
-    for family, share in SHARES.items():
-        for k, (nz, nx) in enumerate(SIZES):
-            few = max(1, round(count * share / len(SIZES)))
-            rendered = draw(family, seed, k * few, few).render(nz, nx).numpy()
-            out += [np.rint(1000 * model.astype(np.float64)).astype(np.int64) for model in rendered]
-    return out
-
-
 def learn(count: int, seed: int) -> Models:
     """Models after all sweeps."""
     rng = np.random.default_rng(seed)
-    samples = _models(count, seed)
+    models_mm_s = (1000 * model for model in smooth_models(SHARES, count, seed))
+    samples = [np.rint(model).astype(np.int64) for model in models_mm_s]
     models = untrained()
     for rate in RATES:
         for k in rng.permutation(len(samples)):
@@ -72,12 +61,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
     models = learn(arguments.models, arguments.seed)
-    rounding = 1 << (KEPT_SHIFT - 1)
     learned = (models.weights, models.which[0], models.side[0])
-    tensors = {
-        name: np.clip((array + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)
-        for name, array in zip(NAMES, learned, strict=True)
-    }
+    tensors = {name: kept(array) for name, array in zip(NAMES, learned, strict=True)}
     arguments.out.write_bytes(save(tensors | {"more": models.more[:, 0].astype(np.int32)}))
 
 

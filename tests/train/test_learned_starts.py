@@ -10,17 +10,17 @@ from safetensors.numpy import load_file
 
 from velcodec.formats.exact.least_squares import write
 from velcodec.formats.exact.least_squares_start import first_models, untrained
-from velcodec.train import least_squares
+from velcodec.train import least_squares, smooth
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(least_squares, "SIZES", ((24, 22),))
+    monkeypatch.setattr(smooth, "SIZES", ((24, 22),))
     monkeypatch.setattr(least_squares, "RATES", (24, 8))
 
 
 def size_from(start: object) -> int:
-    codes = least_squares.models_of(3, 77)[0]
+    codes = smooth.smooth_models({"style_a": 1.0}, 1, 77)[0]
     whole = np.rint((codes - codes.min()) / 5).astype(np.int64)
     return len(write(whole, int(whole.max()) + 1, start, 4))  # type: ignore[arg-type]
 
