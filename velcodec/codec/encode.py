@@ -8,6 +8,7 @@ The same models, options, decoder and device give the same bytes, whatever the n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -219,9 +220,10 @@ def _encode_to_budget(
     coded, group = spend(MEAN_ERROR_NETWORK)
     exact = sum(model.exact is not None and model.mse == 0.0 for model in coded)
     if 2 * exact > len(coded):
-        again, other = spend(NEWEST_NETWORKS[0])
-        if _rank(again, other) > _rank(coded, group):
-            return other
+        with suppress(BudgetError):  # there is a choice that keeps to the budget
+            again, other = spend(NEWEST_NETWORKS[0])
+            if _rank(again, other) > _rank(coded, group):
+                return other
     return group
 
 
