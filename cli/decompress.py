@@ -72,9 +72,12 @@ rendering = options.together(
 @click.command(short_help="Render an archive, at its own grid or any other.")
 @rendering
 @click.option(
-    "--interpolate",
-    is_flag=True,
-    help="Where a model has samples and no latent, interpolate them (linearly) for other grids.",
+    "--average",
+    type=click.Choice(("none", "cell", "slowness")),
+    default="none",
+    show_default=True,
+    help="What a sample of the grid is: the field at the centre of its cell (none), the mean over "
+    "its cell, or the velocity of the mean slowness over its cell.",
 )
 @click.option(
     "--count",
@@ -146,7 +149,7 @@ def restoring(settings: dict[str, Any]) -> Restoring:
         format=settings["file_format"],
         array=settings["array"],
         per_file=settings["per_file"],
-        interpolate=settings.get("interpolate", False),
+        average=settings.get("average", "none"),
         allow_large=settings["allow_large"],
     )
     how.format_of(None)  # refuses a name that is no format's

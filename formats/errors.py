@@ -101,8 +101,8 @@ class ContextNetworkError(VelcodecError):
     exit_code = 32
 
 
-class NoLatentError(VelcodecError):
-    """A model was stored exactly and without a latent, so only its native grid can be had."""
+class SamplerError(VelcodecError):
+    """Samples are rendered elsewhere than at their own grid by a sampler that is not here."""
 
     exit_code = 33
 

@@ -168,19 +168,19 @@ def decompress(
     *,
     decoder: str | Path | Decoder | None = None,
     device: str = "cpu",
-    interpolate: bool = False,
+    average: str = "none",
     allow_large: bool = False,
 ) -> NDArray[np.generic]:
     """Every model of an archive (bytes or path) as one array, as it went in.
 
     Shape (the singleton axis too), dtype, units and axis order are the original's; with `res`, N or
-    (nz, nx), only the two spatial sizes change. Models stored as samples without a latent raise
-    NoLatentError at other grids than their own, or with `interpolate` are linear between their
-    samples. Raises MixedShapesError where the models do not stack (take them from `velcodec.open`),
+    (nz, nx), only the two spatial sizes change. `average` is none for point values, cell for means
+    over the cells of the grid, or slowness for means of slowness (see `Archive.decode`). Raises
+    MixedShapesError where the models do not stack (take them from `velcodec.open`),
     ResolutionError, MissingDecoderError, NotVlatError, TruncatedError, CorruptError, VersionError.
     """
     with Archive(archive, decoder=decoder, device=device) as opened:
-        return _decode_all(opened, res, allow_large, interpolate)
+        return _decode_all(opened, res, allow_large, average)
 
 
 def preview(
@@ -197,8 +197,8 @@ def preview(
 
     Of every tile's stream the first `bytes` count, or the first `coefficients`; coefficients beyond
     are zero. The ends of the value range, which stand last in a stream, are known always. Samples
-    stored beside a latent do not count. Raises as `decompress`, NoLatentError for a model without a
-    latent, and OptionError for bytes that do not reach the first coefficient.
+    stored beside a latent do not count. Raises as `decompress`, and OptionError for a model without
+    a latent and for bytes that do not reach the first coefficient.
     """
     from velcodec.codec.preview import PreviewArchive
     from velcodec.formats.prefix import Prefix
@@ -209,11 +209,11 @@ def preview(
 
 
 def _decode_all(
-    opened: Archive, res: Resolution | None, allow_large: bool, interpolate: bool = False
+    opened: Archive, res: Resolution | None, allow_large: bool, average: str = "none"
 ) -> NDArray[np.generic]:
     """All models as one array with the axes that they came with."""
     numbers = range(len(opened))
-    models = opened.decode(numbers, res, interpolate=interpolate, allow_large=allow_large)
+    models = opened.decode(numbers, res, average=average, allow_large=allow_large)
     axes = opened.layout(0).axes
     shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
     return models.reshape(shape.get(len(axes), models.shape))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from velcodec.codec.values import unit_scale
+from velcodec.codec.average import Average, check_average
 from velcodec.coordinates import Float64, Geometry
 from velcodec.evaluators import Evaluators
 from velcodec.formats.errors import (
@@ -36,7 +36,6 @@ from velcodec.stored import (
     StoredModel,
     check_stackable,
     read_models,
-    read_record,
     stored_layout,
 )
 
@@ -55,9 +54,6 @@ SAMPLES_AT_ONCE = 1 << 22
 
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
-
-NO_GRID = 1, 1
-"""A resolution for which samples need not be decoded where there is a latent."""
 
 Number = int | str
 Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]
@@ -295,7 +291,7 @@ class Archive:
         res: Resolution | None = None,
         device: None = None,
         *,
-        interpolate: bool = False,
+        average: str = "none",
         allow_large: bool = False,
     ) -> NDArray[np.generic]: ...
 
@@ -306,7 +302,7 @@ class Archive:
         res: Resolution | None = None,
         device: str | torch.device = ...,
         *,
-        interpolate: bool = False,
+        average: str = "none",
         allow_large: bool = False,
     ) -> Tensor: ...
 
@@ -316,29 +312,34 @@ class Archive:
         res: Resolution | None = None,
         device: str | torch.device | None = None,
         *,
-        interpolate: bool = False,
+        average: str = "none",
         allow_large: bool = False,
     ) -> NDArray[np.generic] | Tensor:
         """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order.
 
         `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
         With `device` the result is a tensor computed and kept there. A model that is stored as
-        samples without a latent has its native grid alone; with `interpolate` other resolutions are
-        linear between its samples. Raises ResolutionError (below 1, or more than 100 million
-        samples in all, or in one model, without `allow_large`), MixedShapesError (native grids,
-        dtypes, units or orders that differ), NoLatentError, MissingDecoderError, CorruptError,
-        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key).
+        samples is what they are at its own grid, and elsewhere the field between them. `average` is
+        none for the field at the centres of the grid's cells, cell for its mean over each cell, or
+        slowness for the velocity of the mean slowness over each.
+
+        Raises ResolutionError (below 1, or more than 100 million samples in all, or in one model,
+        without `allow_large`), MixedShapesError (native grids, dtypes, units or orders that
+        differ), MissingDecoderError, SamplerError, CorruptError, ModelNumberError,
+        KeyNotFoundError, OptionError (neither number nor key, no average, or one of slowness where
+        velocities are not positive).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
         numbers = [self.index(i) for i in wanted]
         grid = check_resolution(res, len(numbers), allow_large)
+        kind = check_average(average)
         if not numbers:
             raise ModelNumberError("models: found none asked for, expected one at least")
         if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
         if device is None:
-            arrays = list(self._arrays(numbers, grid, interpolate, allow_large))
+            arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
         import torch
 
@@ -346,9 +347,7 @@ class Archive:
 
         tensors = [
             to_tensor(values, layout) if samples is None else array_to_tensor(samples, device)
-            for layout, samples, values in self._restored(
-                numbers, grid, device, interpolate, allow_large
-            )
+            for layout, samples, values in self._restored(numbers, grid, device, kind, allow_large)
         ]
         return tensors[0] if one else torch.stack(tensors)
 
@@ -360,26 +359,24 @@ class Archive:
         """
         from velcodec.codec.output import sample
 
-        model = self._latent_model(which)
+        model, header = self._model(which), self.header_of(which)
         cells = self.geometry(which).to_cells(points)
-        speeds = sample(self._evaluators.evaluator(self.header_of(which)), model, cells)
-        return speeds / unit_scale(model.layout.units)
+        return sample(lambda: self._evaluators.evaluator(header), model, cells)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
         km/s per metre where the archive is in km/s.
 
-        It is the analytic derivative of the rendering, zero where that is held at the model's own
+        It is the analytic derivative of the field, zero where that is held at the model's own
         minimum or maximum.
         """
         from velcodec.codec.output import gradient
 
-        model = self._latent_model(which)
+        model, header = self._model(which), self.header_of(which)
         ground = self.geometry(which)
-        decoder = self._evaluators.decoder(self.header_of(which))
-        per_cell = gradient(decoder, model, ground.to_cells(points))
-        spacing = np.array([ground.dx_m, ground.dz_m])
-        return per_cell / (spacing * unit_scale(model.layout.units))
+        cells = ground.to_cells(points)
+        per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
+        return per_cell / np.array([ground.dx_m, ground.dz_m])
 
     def decoder(self) -> Decoder:
         """The decoder that this archive was made with, loaded; where there are several, that of the
@@ -390,50 +387,38 @@ class Archive:
     def _tables(self, header: Header) -> LatentTables:
         return self._evaluators.tables(header)
 
-    def _models(
-        self, numbers: Sequence[int], res: tuple[int, int] | None = None
-    ) -> list[StoredModel]:
-        return read_models(
-            self._reader,
-            self._tables,
-            numbers,
-            self._evaluators.render_exactly,
-            res,
-        )
+    def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
+        return read_models(self._reader, self._tables, numbers)
 
-    def _latent_model(self, which: Number) -> StoredModel:
-        from velcodec.codec.output import check_latent
-
+    def _model(self, which: Number) -> StoredModel:
         number = self.index(which)
-        if read_record(self._reader, number)[1].exact is not None:
-            self._check_size(number, False)
-        model = self._models([number], NO_GRID)[0]
-        check_latent(model, f"{self._reader.name}: model {number}")
-        return model
+        self._check_size(number, False)
+        return self._models([number])[0]
 
     def _restored(
         self,
         numbers: Iterable[int],
         res: tuple[int, int] | None,
         device: str | torch.device | None,
-        interpolate: bool,
+        average: Average,
         allow_large: bool = False,
-    ) -> Iterator[tuple[Layout, NDArray[np.generic] | None, Any]]:
-        """Stored samples as the user's arrays, or None and a rendering in m/s: a tensor where a
-        `device` is given, else an array or a tensor.
+    ) -> Iterator[tuple[Layout, Any, Any]]:
+        """Each model's layout, and the field of its samples as the user's array or tensor, or None
+        and a rendering of its latent in m/s: a tensor where a `device` is given, else an array or a
+        tensor.
         """
-        from velcodec.codec.output import exact_samples, render_models
+        from velcodec.codec.output import render_models
 
         for block in self._blocks(numbers):
             for number in block:
                 self._check_size(number, allow_large)
-            models = self._models(block, res)
-            exact = [
-                exact_samples(model, res, f"{self._reader.name}: model {number}", interpolate)
+            models = self._models(block)
+            sampled = [
+                self._sampled(number, model, res, device, average)
                 for number, model in zip(block, models, strict=True)
             ]
             left: dict[bytes, list[int]] = {}
-            for row, (model, found) in enumerate(zip(models, exact, strict=True)):
+            for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
                 if found is None:
                     left.setdefault(model.decoder_hash, []).append(row)
             rendered: dict[int, Iterator[Any]] = {}
@@ -444,22 +429,41 @@ class Archive:
                     if device is None
                     else self._evaluators.decoder(header, device)
                 )
-                values = render_models(decoder, [models[row] for row in rows], res)
+                place = self._reader.name
+                values = render_models(decoder, [models[row] for row in rows], res, average, place)
                 rendered |= dict.fromkeys(rows, values)
-            for row, (model, found) in enumerate(zip(models, exact, strict=True)):
+            for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
                 yield model.layout, found, next(rendered[row]) if found is None else None
+
+    def _sampled(
+        self,
+        number: int,
+        model: StoredModel,
+        res: tuple[int, int] | None,
+        device: str | torch.device | None,
+        average: Average,
+    ) -> Any:
+        """The field of a model's samples as an array, or as a tensor where they are rendered on a
+        GPU; None where it has a latent alone.
+        """
+        from velcodec.codec.output import render_samples, render_samples_on
+        from velcodec.device import is_cpu
+
+        place = f"{self._reader.name}: model {number}"
+        if device is None or is_cpu(device) or model.samples is None:
+            return render_samples(model, res, average, place)
+        return render_samples_on(model, model.grid(res), average, place, device)
 
     def _arrays(
         self,
         numbers: Iterable[int],
         res: tuple[int, int] | None = None,
-        interpolate: bool = False,
+        average: Average = "none",
         allow_large: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        restored = self._restored(numbers, res, None, interpolate, allow_large)
-        for layout, samples, values in restored:
+        for layout, samples, values in self._restored(numbers, res, None, average, allow_large):
             yield to_array(values, layout) if samples is None else samples
 
     def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:

@@ -50,14 +50,14 @@ class Restoring:
 
     `res` as for `decompress`; `format` of the files, else their names tell it, or it is `.npy`;
     `array` is the models' name in formats that have names; `per_file` models in each file of a
-    folder, else the files that they came from, or OpenFWI's 500.
+    folder, else the files that they came from, or OpenFWI's 500; `average` as for `Archive.decode`.
     """
 
     res: Resolution | None = None
     format: str | None = None
     array: str = "velocity"
     per_file: int | None = None
-    interpolate: bool = False
+    average: str = "none"
     allow_large: bool = False
 
     def format_of(self, target: Path | None) -> str:
@@ -166,7 +166,7 @@ def restore_stream(
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
         models = archive.decode(
-            block, grid, interpolate=how.interpolate, allow_large=how.allow_large
+            block, grid, average=how.average, allow_large=how.allow_large
         )
         writer.add(models)
         on_progress(done, count or len(archive), "render")
@@ -263,7 +263,7 @@ def _fill(
 ) -> None:
     for block in archive.blocks(grid):
         models = archive.decode(
-            block, grid, interpolate=how.interpolate, allow_large=how.allow_large
+            block, grid, average=how.average, allow_large=how.allow_large
         )
         with naming(target):
             sink.add(_depth_first(models, archive.layout(block[0])))

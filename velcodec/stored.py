@@ -71,6 +71,7 @@ class StoredModel:
     tiles: Tiles
     decoder_hash: bytes
     samples: NDArray[np.generic] | None = None
+    sampler: int = 1
 
     @property
     def has_latent(self) -> bool:

@@ -17,6 +17,7 @@ import torch  # PyTorch: imports are absolute, this module is velcodec.torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from velcodec.codec.average import check_average
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind, x_first
@@ -31,13 +32,13 @@ class VelocityDataset(Dataset[Any]):
 
     `res` is N or (nz, nx), without it the models' own grid. With `value_range` (low, high) values
     are scaled so that these become -1 and 1; those outside stay outside. `transform` is called with
-    each tensor last. `device`, `decoder` and `interpolate` are as for `velcodec.open` and
+    each tensor last. `device`, `decoder` and `average` are as for `velcodec.open` and
     `Archive.decode`; tensors stay on `device`, so that with worker processes it is the CPU.
 
     A DataLoader fetches each batch as one: it is decoded together. Raises what `velcodec.open`
     raises, MixedShapesError where models of different shapes are opened without `res`,
     ResolutionError (one model of more than 100 million samples without `allow_large`) and
-    OptionError at once; MissingDecoderError and NoLatentError when a model is asked for.
+    OptionError at once; MissingDecoderError when a model is asked for.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class VelocityDataset(Dataset[Any]):
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         transform: Callable[[Tensor], Any] | None = None,
-        interpolate: bool = False,
+        average: str = "none",
         decoder: str | Path | Decoder | None = None,
         *,
         value_range: tuple[float, float] | None = None,
@@ -59,7 +60,7 @@ class VelocityDataset(Dataset[Any]):
             raise OptionError(f"dtype: expected a floating-point type, found {dtype}")
         self.value_range = None if value_range is None else _checked_range(value_range)
         self.device, self.dtype, self.transform = pick_device(device), dtype, transform
-        self._interpolate = interpolate
+        self._average = check_average(average)
         self._shared = SharedArchive(path, decoder, str(self.device))
         with self._shared.reading() as archive:
             layout, grid = one_kind(archive, res, allow_large)
@@ -82,7 +83,7 @@ class VelocityDataset(Dataset[Any]):
                 list(numbers),
                 self._res,
                 self.device,
-                interpolate=self._interpolate,
+                average=self._average,
                 allow_large=True,
             )
         models = (models.mT if self._x_first else models).to(self.dtype).contiguous()

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.codec.average import Average, averaged, fine_shape
 from velcodec.codec.render import ready_tiles, render_grid, render_points
-from velcodec.codec.values import from_m_s, unit_scale
+from velcodec.codec.values import as_dtype, from_m_s, unit_scale
 from velcodec.coordinates import Float64
 from velcodec.decoder import registry
 from velcodec.decoder.frozen import FrozenMixture, frozen_mixture, is_mixture, load_frozen
 from velcodec.formats.decoder_file import read_decoder_file
-from velcodec.formats.errors import MissingDecoderError, NoLatentError
+from velcodec.formats.errors import MissingDecoderError
 from velcodec.formats.header import Header, Layout
+from velcodec.sampler.compiled import SampledField
+from velcodec.sampler.form import sampler_of
 from velcodec.stored import StoredModel, join_tiles
 
 if TYPE_CHECKING:
@@ -46,51 +49,64 @@ def render_models(
     decoder: Decoder | FrozenMixture,
     models: Sequence[StoredModel],
     res: tuple[int, int] | None = None,
+    average: Average = "none",
+    place: str = "models",
 ) -> Iterator[Tensor | Float64]:
-    """Every model in order, [nz, nx] float64 m/s: tensors on the decoder's device, or arrays of a
-    decoder without torch.
+    """The latents of every model in order, [nz, nx] float64 m/s: tensors on the decoder's device,
+    or arrays of a decoder without torch.
     """
     first = 0
     while first < len(models):
         head = models[first]
         shape = head.grid(res)
-        most = max(1, CELLS_AT_ONCE // (shape[0] * shape[1]))
+        along = (1, 1) if average == "none" else fine_shape(head.grid(None), shape)
+        fine = shape[0] * along[0], shape[1] * along[1]
+        most = max(1, CELLS_AT_ONCE // (fine[0] * fine[1]))
         last = first + 1
         while last < min(first + most, len(models)) and models[last].tiling == head.tiling:
             last += 1
         tiles = join_tiles([model.tiles for model in models[first:last]])
-        yield from render_grid(decoder, ready_tiles(decoder, tiles), head.tiling, *shape)
+        values = render_grid(decoder, ready_tiles(decoder, tiles), head.tiling, *fine)
+        yield from values if average == "none" else averaged(values, along, average, place)
         first = last
 
 
-def exact_samples(
-    model: StoredModel, res: tuple[int, int] | None, place: str, interpolate: bool = False
+def render_samples(
+    model: StoredModel, res: tuple[int, int] | None, average: Average, place: str
 ) -> NDArray[np.generic] | None:
-    """The stored samples where they answer, in the user's dtype, units and axis order; None where
-    the model is to be rendered. Raises NoLatentError where it cannot.
+    """The field of a model's stored samples in the user's dtype, units and axis order; None where
+    it has none. At its native grid they are themselves.
 
-    With `interpolate` samples answer at any resolution where there is no latent.
+    Raises SamplerError for a sampler that is not here, and OptionError as `averaged`.
     """
     found = model.samples
-    if found is not None and res not in (None, found.shape):
-        from velcodec.codec.interpolate import interpolated
-
-        found = interpolated(found, res) if interpolate and not model.has_latent else None
     if found is None:
-        check_latent(model, place)
         return None
+    if average != "none" or res not in (None, found.shape):
+        values = sampled_field(model).averages(*model.grid(res), average, place)
+        found = as_dtype(values, found.dtype)
     return found.T if x_first(model.layout) else found
 
 
-def check_latent(model: StoredModel, place: str) -> None:
-    """Raise NoLatentError for a model that only its native grid can be had of."""
-    if not model.has_latent:
-        raise NoLatentError(
-            f"{place}: stored exactly and without a latent, so its own "
-            f"{model.tiling.z.samples} x {model.tiling.x.samples} samples are all there is: "
-            "compress with --keep-latent (keep_latent=True) to render it elsewhere, or decompress "
-            "with --interpolate (interpolate=True) for what lies between its samples"
-        )
+def render_samples_on(
+    model: StoredModel, res: tuple[int, int], average: Average, place: str, device: torch.device
+) -> Tensor:
+    """As `render_samples`, computed and kept on a GPU."""
+    from velcodec.sampler.render import TorchField
+
+    assert model.samples is not None
+    field = TorchField(model.samples, model.sampler, device)
+    values = field.averages(*res, average, place)
+    if np.issubdtype(model.samples.dtype, np.integer):
+        values = values.round()
+    values = values.to(torch_dtype(model.samples.dtype))
+    return values.T if x_first(model.layout) else values
+
+
+def sampled_field(model: StoredModel) -> SampledField:
+    """The field of a model's stored samples, in their units."""
+    assert model.samples is not None
+    return SampledField(model.samples, sampler_of(model.sampler))
 
 
 def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> Tensor:
@@ -100,6 +116,14 @@ def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> T
     native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
     wide = native if native.dtype.name in TORCH_DTYPES else native.astype(np.int64)
     return torch.as_tensor(wide, device=device)
+
+
+def torch_dtype(dtype: np.dtype[np.generic]) -> torch.dtype:
+    """Torch's type for samples: the same, or int64 for an integer that it does not compute with."""
+    import torch
+
+    found: torch.dtype = getattr(torch, dtype.name if dtype.name in TORCH_DTYPES else "int64")
+    return found
 
 
 def on_cpu(values: Tensor | Float64) -> Float64:
@@ -118,27 +142,37 @@ def to_tensor(values: Tensor, layout: Layout) -> Tensor:
 
     The dtype is the user's, or int64 for an integer type that torch does not compute with.
     """
-    import torch
-
     dtype = np.dtype(layout.dtype)
     scale = unit_scale(layout.units)
     out = values if scale == 1.0 else values / scale
     if np.issubdtype(dtype, np.integer):
         out = out.round()
-    out = out.to(getattr(torch, dtype.name) if dtype.name in TORCH_DTYPES else torch.int64)
+    out = out.to(torch_dtype(dtype))
     return out.T if x_first(layout) else out
 
 
-def sample(decoder: Decoder | FrozenMixture, model: StoredModel, cells: Float64) -> Float64:
-    """Values (P,) in m/s at cell coordinates (x, z), shape (P, 2)."""
-    return render_points(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
+def sample(
+    decoder: Callable[[], Decoder | FrozenMixture], model: StoredModel, cells: Float64
+) -> Float64:
+    """Values (P,) in the model's units at cell coordinates (x, z), shape (P, 2)."""
+    if model.samples is not None:
+        return sampled_field(model).points(cells)
+    found = decoder()
+    values = render_points(found, ready_tiles(found, model.tiles), model.tiling, cells)
+    return values / unit_scale(model.layout.units)
 
 
-def gradient(decoder: Decoder, model: StoredModel, cells: Float64) -> Float64:
-    """Derivatives (P, 2) by x and z, m/s per cell, at cell coordinates (x, z), shape (P, 2)."""
+def gradient(decoder: Callable[[], Decoder], model: StoredModel, cells: Float64) -> Float64:
+    """Derivatives (P, 2) by x and z, in the model's units per cell, as `sample`."""
+    if model.samples is not None:
+        from velcodec.sampler.render import TorchField
+
+        return TorchField(model.samples, model.sampler, "cpu").gradient(cells)
     from velcodec.codec.torch_render import ready_tiles, render_gradient
 
-    return render_gradient(decoder, ready_tiles(decoder, model.tiles), model.tiling, cells)
+    found = decoder()
+    slopes = render_gradient(found, ready_tiles(found, model.tiles), model.tiling, cells)
+    return slopes / unit_scale(model.layout.units)
 
 
 def decoder_for(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from velcodec.archive import Archive
+from velcodec.formats.errors import OptionError
 from velcodec.formats.prefix import Prefix, decode_prefixes
 from velcodec.stored import StoredModel, read_latents
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 class PreviewArchive(Archive):
     """An open archive whose models are what a prefix of every tile's stream tells.
 
-    Latents alone: samples that stand beside one do not count, and a model without one raises
-    NoLatentError. Records are read and checked whole. Raises OptionError, when something is
-    decoded, for a prefix that is shorter than what comes before the coefficients.
+    Latents alone: samples that stand beside one do not count. Records are read and checked whole.
+    Raises OptionError, when something is decoded, for a model without a latent and for a prefix that
+    is shorter than what comes before the coefficients.
     """
 
     def __init__(
@@ -34,13 +35,18 @@ class PreviewArchive(Archive):
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
 
-    def _models(
-        self, numbers: Sequence[int], res: tuple[int, int] | None = None
-    ) -> list[StoredModel]:
+    def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(
             self._reader,
             self._tables,
             numbers,
             partial(decode_prefixes, prefix=self._prefix),
         )
-        return [model for _, _, model in read]
+        models = [model for _, _, model in read]
+        for number, model in zip(numbers, models, strict=True):
+            if not model.has_latent:
+                raise OptionError(
+                    f"{self._reader.name}: model {number}: stored as samples alone, a preview needs "
+                    "a latent: compress with --keep-latent (keep_latent=True) or --latent-only"
+                )
+        return models

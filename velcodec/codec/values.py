@@ -35,10 +35,12 @@ def to_m_s(values: NDArray[np.generic], units: str) -> Float64:
 def from_m_s(values: Float64, dtype: np.dtype[np.generic], units: str) -> NDArray[np.generic]:
     """float64 m/s in the user's `units` and `dtype`; integers are rounded to nearest."""
     scale = unit_scale(units)
-    out = values if scale == 1.0 else values / scale
-    if np.issubdtype(dtype, np.integer):
-        out = np.rint(out)
-    return out.astype(dtype)
+    return as_dtype(values if scale == 1.0 else values / scale, dtype)
+
+
+def as_dtype(values: Float64, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+    """Values in `dtype`; integers are rounded to nearest."""
+    return (np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)
 
 
 def inner_range(model: NDArray[np.generic], units: str) -> tuple[float, float]:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
+from velcodec.codec.average import Average, check_average
 from velcodec.formats.header import Layout
 from velcodec.interop.extras import from_extra
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
@@ -48,7 +49,7 @@ class VelcodecBackend(BackendEntrypoint):
         "res",
         "decoder",
         "device",
-        "interpolate",
+        "average",
         "allow_large",
     )
 
@@ -60,7 +61,7 @@ class VelcodecBackend(BackendEntrypoint):
         res: Resolution | None = None,
         decoder: str | Path | Decoder | None = None,
         device: str = "cpu",
-        interpolate: bool = False,
+        average: str = "none",
         allow_large: bool = False,
     ) -> xr.Dataset:
         """A lazy data set; options as for `velcodec.open` and `Archive.decode`.
@@ -73,7 +74,7 @@ class VelcodecBackend(BackendEntrypoint):
             layout, grid = one_kind(archive, res, allow_large)
             # Where a resolution is asked for, even the models' own, what is stored is asked for it.
             shape, at = (len(archive), *grid), None if res is None else grid
-            array = LazyModels(shared, layout, shape, at, interpolate)
+            array = LazyModels(shared, layout, shape, at, check_average(average))
             models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
             models.attrs = {"long_name": "velocity", "units": layout.units}
             models.encoding = {
@@ -102,11 +103,11 @@ class LazyModels(BackendArray):
         layout: Layout,
         shape: tuple[int, int, int],
         res: tuple[int, int] | None,
-        interpolate: bool,
+        average: Average,
     ) -> None:
         self.shape = shape
         self.dtype = np.dtype(layout.dtype)
-        self._shared, self._res, self._interpolate = shared, res, interpolate
+        self._shared, self._res, self._average = shared, res, average
         self._x_first = x_first(layout)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.generic]:
@@ -137,7 +138,7 @@ class LazyModels(BackendArray):
             block = numbers[first : first + step].tolist()
             with self._shared.reading() as archive:
                 models = archive.decode(
-                    block, self._res, interpolate=self._interpolate, allow_large=True
+                    block, self._res, average=self._average, allow_large=True
                 )
             yield models.swapaxes(1, 2) if self._x_first else models
 

@@ -1,0 +1,1 @@
+"""The local sampler: a continuous field from samples on a grid."""

@@ -1,0 +1,340 @@
+"""The local sampler on a CPU without torch: the same function as `velcodec.sampler.network`.
+
+Large models are worked on in blocks of samples with what lies around them, so that memory is
+bounded, and no value depends on where a block ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.codec.average import Average, averaged, fine_shape
+from velcodec.coordinates import Float64
+from velcodec.sampler.form import (
+    DILATIONS,
+    HIDDEN,
+    ORIENTATIONS,
+    RANGES,
+    REACH,
+    WINDOW,
+    Float32,
+    SamplerWeights,
+)
+from velcodec.formats.locks import lazy_property
+from velcodec.threads import in_parallel, threads
+
+BLOCK = 256
+"""Samples a side of a block whose features are there together, 34 kB a row."""
+
+POINTS_AT_ONCE = 1 << 21
+"""Points whose mean is taken are there together, up to a row of cells."""
+
+LEAST_ROWS = 16
+"""Rows of samples, or of values, that are worth a thread of their own."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """All orientations of the weights, as the compiled loops take them."""
+
+    lift: Float32
+    lift_bias: Float32
+    convs: Float32
+    conv_bias: Float32
+    out: Float32
+    out_bias: Float32
+    direction: Float32
+    last: Float32
+
+    @classmethod
+    def of(cls, w: SamplerWeights) -> Layers:
+        """The layers of one orientation's weights."""
+        turns = range(ORIENTATIONS)
+        square = w.lift[:, : WINDOW * WINDOW].reshape(-1, WINDOW, WINDOW)
+        lift = [
+            np.concatenate(
+                [
+                    mirrored(square, g).reshape(len(square), -1),
+                    w.lift[:, WINDOW * WINDOW :],
+                ],
+                axis=1,
+            )
+            for g in turns
+        ]
+        convs = np.stack([oriented(conv) for conv in w.convs])
+        gate = np.tile(w.gate, ORIENTATIONS)[None]
+        signs = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
+        out = oriented(w.out[..., None, None])[..., 0, 0]
+        direction = (signs[:, None] * w.direction[None]).reshape(-1, 2).T
+        found = cls(
+            np.concatenate(lift),
+            np.tile(w.lift_bias, ORIENTATIONS),
+            convs.transpose(0, 1, 3, 4, 2),
+            np.tile(w.conv_bias, (1, ORIENTATIONS)),
+            np.concatenate([out, gate]),
+            np.concatenate([np.tile(w.out_bias, ORIENTATIONS), w.gate_bias]),
+            direction,
+            np.tile(w.last, ORIENTATIONS),
+        )
+        return cls(*(np.ascontiguousarray(each, np.float32) for each in vars(found).values()))
+
+
+def mirrored(kernel: Float32, orientation: int) -> Float32:
+    """Kernels [..., z, x] in one of the four orientations: bit 0 mirrors x, bit 1 z."""
+    axes = [axis for bit, axis in ((1, -1), (2, -2)) if orientation & bit]
+    return np.flip(kernel, axes) if axes else kernel
+
+
+def oriented(base: Float32) -> Float32:
+    """Weights between all orientations, (4 out, 4 in, z, x), of a base (out, 4, in, z, x)."""
+    turns = range(ORIENTATIONS)
+    return np.concatenate(
+        [np.concatenate([mirrored(base, g)[:, g ^ h] for h in turns], axis=1) for g in turns]
+    )
+
+
+class SampledField:
+    """The continuous field of samples (nz, nx), in their units: anywhere in their extent, values
+    within their range, each sample at its own place.
+    """
+
+    def __init__(self, samples: NDArray[np.generic], weights: SamplerWeights) -> None:
+        self.samples = np.ascontiguousarray(samples, np.float64)
+        self.least, self.most = float(self.samples.min()), float(self.samples.max())
+        self.middle = self.least + (self.most - self.least) / 2.0
+        self.half_range = max((self.most - self.least) / 2.0, np.finfo(np.float64).tiny)
+        self.weights = weights
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether all samples are equal."""
+        return self.least == self.most
+
+    @lazy_property
+    def _layers(self) -> Layers:
+        return Layers.of(self.weights)
+
+    @lazy_property
+    def _spline(self) -> Float64:
+        return spline_coefficients(self.samples)
+
+    def grid(self, nz: int, nx: int) -> Float64:
+        """Values (nz, nx) at the centres of as many cells over the same extent."""
+        out = np.empty((nz, nx))
+        self.fill(cell_positions(self.samples.shape[0], nz), cell_positions(self.samples.shape[1], nx), out)
+        return out
+
+    def fill(self, z: Float64, x: Float64, out: Float64) -> None:
+        """Values `out` (len(z), len(x)) at rising positions in cells: sample i lies at i + 1/2."""
+        from velcodec.sampler.kernel import values_on_grid
+
+        if self.is_constant:
+            out[...] = self.least
+            return
+        rows, columns = (np.floor(each - 0.5).astype(np.int64) for each in (z, x))
+        for top, left, inner_z, inner_x in self._blocks():
+            z0, z1 = np.searchsorted(rows, inner_z)
+            x0, x1 = np.searchsorted(columns, inner_x)
+            if z0 == z1 or x0 == x1:
+                continue
+            features = self._features(top, left)
+            own, parts = out[z0:z1, x0:x1], z[z0:z1]
+
+            def work(some: slice, _: slice) -> None:
+                values_on_grid(
+                    x[x0:x1], parts[some], self.samples, features, top, left, self._spline,
+                    self._layers.direction, self._layers.last, self.least, self.most, own[some],
+                )  # fmt: skip
+
+            in_parallel(work, _jobs(z1 - z0))
+
+    def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
+        """Values (nz, nx) as `velcodec.codec.average` says, some rows at a time; `place` is named
+        by the OptionError of a slowness that is none.
+        """
+        if average == "none":
+            return self.grid(nz, nx)
+        along = fine_shape((self.samples.shape[0], self.samples.shape[1]), (nz, nx))
+        z = cell_positions(self.samples.shape[0], nz * along[0])
+        x = cell_positions(self.samples.shape[1], nx * along[1])
+        rows = max(1, POINTS_AT_ONCE // (along[0] * len(x)))
+        out = np.empty((nz, nx))
+        for first in range(0, nz, rows):
+            part = z[first * along[0] : (first + rows) * along[0]]
+            fine = np.empty((len(part), len(x)))
+            self.fill(part, x, fine)
+            out[first : first + rows] = averaged(fine, along, average, place)
+        return out.clip(self.least, self.most)
+
+    def points(self, cells: Float64) -> Float64:
+        """Values (P,) at points (x, z) in cells, (P, 2)."""
+        from velcodec.sampler.kernel import values_at_points
+
+        out = np.full(len(cells), self.least)
+        if self.is_constant:
+            return out
+        corner = np.floor(cells - 0.5).astype(np.int64)
+        for top, left, (z0, z1), (x0, x1) in self._blocks():
+            x, z = corner.T
+            (chosen,) = np.nonzero((z >= z0) & (z < z1) & (x >= x0) & (x < x1))
+            if len(chosen):
+                found = np.empty(len(chosen))
+                values_at_points(
+                    np.ascontiguousarray(cells[chosen]), self.samples,
+                    self._features(top, left), top, left, self._spline,
+                    self._layers.direction, self._layers.last, self.least, self.most, found,
+                )  # fmt: skip
+                out[chosen] = found
+        return out
+
+    def _blocks(self) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
+        """First sample (z, x) of each block, and the corners [from, to) that are looked up there:
+        those of a cell between samples, or beyond the outermost ones.
+        """
+        nz, nx = self.samples.shape
+        for top in range(0, nz, BLOCK):
+            z = (top if top else -1), min(top + BLOCK, nz)
+            for left in range(0, nx, BLOCK):
+                yield top, left, z, ((left if left else -1), min(left + BLOCK, nx))
+
+    def _features(self, top: int, left: int) -> Float32:
+        """Biases and gates (n, m, 4 HIDDEN + 1) of the samples of a block and of one more row and
+        column, where there are.
+        """
+        nz, nx = self.samples.shape
+        z0, x0 = max(top - REACH, 0), max(left - REACH, 0)
+        bottom, right = min(top + BLOCK + 1, nz), min(left + BLOCK + 1, nx)
+        part = self.samples[z0 : min(bottom + REACH, nz), x0 : min(right + REACH, nx)]
+        scaled = ((part - self.middle) / self.half_range).astype(np.float32)
+        found = features_of(scaled, self._layers)
+        own = found[:, top - z0 : bottom - z0, left - x0 : right - x0]
+        return np.ascontiguousarray(own.transpose(1, 2, 0))
+
+
+def cell_positions(samples: int, wanted: int) -> Float64:
+    """Positions in cells of the centres of `wanted` cells over an axis of `samples`."""
+    return (2.0 * np.arange(wanted) + 1.0) * samples / (2.0 * wanted)
+
+
+def features_of(samples: Float32, layers: Layers) -> Float32:
+    """Biases and gates (4 HIDDEN + 1, nz, nx) of samples (nz, nx)."""
+    from velcodec.sampler.kernel import add_convolved, map_channels
+
+    nz, nx = samples.shape
+    margin = max(DILATIONS)
+    shape = len(layers.lift_bias), nz + 2 * margin, nx + 2 * margin
+    here, there = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    seen, jobs = _inputs(samples), _jobs(nz)
+    inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
+
+    def lift(rows: slice, _: slice) -> None:
+        map_channels(
+            layers.lift, layers.lift_bias, seen, True, rows.start, rows.stop, here[inner]
+        )
+
+    in_parallel(lift, jobs)
+    for weight, bias, dilation in zip(layers.convs, layers.conv_bias, DILATIONS, strict=True):
+        _extend(here, margin, dilation)
+
+        def convolve(rows: slice, _: slice) -> None:
+            add_convolved(
+                weight, bias, here, margin, dilation, rows.start, rows.stop, there
+            )
+
+        in_parallel(convolve, jobs)
+        here, there = there, here
+    found = np.empty((ORIENTATIONS * HIDDEN + 1, nz, nx), np.float32)
+
+    def out(rows: slice, _: slice) -> None:
+        map_channels(
+            layers.out, layers.out_bias, here[inner], False, rows.start, rows.stop, found
+        )
+
+    in_parallel(out, jobs)
+    return found
+
+
+def _jobs(rows: int) -> list[tuple[slice, slice]]:
+    """Some rows for each thread."""
+    height = max(LEAST_ROWS, -(-rows // threads()))
+    return [(slice(r, min(r + height, rows)), slice(0)) for r in range(0, rows, height)]
+
+
+def _extend(padded: Float32, margin: int, reach: int) -> None:
+    """Repeat the outermost samples `reach` times beyond themselves, in place."""
+    inner = padded[:, margin:-margin]
+    a, b = margin - reach, padded.shape[2] - margin
+    inner[:, :, a:margin] = inner[:, :, margin : margin + 1]
+    inner[:, :, b : b + reach] = inner[:, :, b - 1 : b]
+    b = padded.shape[1] - margin
+    padded[:, a:margin] = padded[:, margin : margin + 1]
+    padded[:, b : b + reach] = padded[:, b - 1 : b]
+
+
+def _inputs(samples: Float32) -> Float32:
+    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx)."""
+    nz, nx = samples.shape
+    half = WINDOW // 2
+    wide = np.pad(samples, half, mode="edge")
+    small, middle, large = (_range(samples, size) for size in RANGES)
+    found = np.empty((WINDOW * WINDOW + 2, nz, nx), np.float32)
+    for dz in range(WINDOW):
+        for dx in range(WINDOW):
+            np.subtract(wide[dz : dz + nz, dx : dx + nx], samples, out=found[dz * WINDOW + dx])
+    whole = np.where(middle > 0, middle, np.float32(1))
+    found[:-2] *= np.float32(2) / whole
+    found[-2] = middle / np.where(large > 0, large, np.float32(1))
+    found[-1] = small / whole
+    return found
+
+
+def _range(samples: Float32, size: int) -> Float32:
+    """Greatest less least of size x size samples about each."""
+    half = size // 2
+    ends = []
+    for pick in (np.maximum, np.minimum):
+        found = samples
+        for axis in (0, 1):
+            pad = [(half, half) if each == axis else (0, 0) for each in (0, 1)]
+            wide = np.pad(found, pad, mode="edge")
+            parts = [
+                wide[k : k + len(found)] if axis == 0 else wide[:, k : k + found.shape[1]]
+                for k in range(size)
+            ]
+            found = parts[0].copy()
+            for part in parts[1:]:
+                pick(found, part, out=found)
+        ends.append(found)
+    difference: Float32 = ends[0] - ends[1]
+    return difference
+
+
+def spline_coefficients(samples: Float64) -> Float64:
+    """Coefficients (nz + 4, nx + 4) of the natural cubic B-spline through samples (nz, nx): two
+    more on each side, which go on antisymmetrically.
+    """
+    from velcodec.sampler.kernel import spline_along
+
+    found = samples.copy()
+    spline_along(found)
+    found = np.ascontiguousarray(found.T)
+    spline_along(found)
+    wide: Float64 = _odd_extension(_odd_extension(found, 2).T, 2)
+    return np.ascontiguousarray(wide)
+
+
+def _odd_extension(values: Float64, reach: int) -> Float64:
+    """`values` with `reach` more rows on either side, point-mirrored about the outermost one."""
+    while reach:
+        size = len(values)
+        if size == 1:
+            return np.repeat(values, 2 * reach + 1, axis=0)
+        step = min(reach, size - 1)
+        before = 2.0 * values[:1] - values[1 : 1 + step][::-1]
+        after = 2.0 * values[-1:] - values[-1 - step : -1][::-1]
+        values, reach = np.concatenate([before, values, after]), reach - step
+    return values

@@ -1,0 +1,135 @@
+"""The form of the local sampler: the sizes of its network, and the weights as they are stored."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.errors import CorruptError, SamplerError
+
+Float32 = NDArray[np.float32]
+
+ORIENTATIONS = 4
+"""Each of the axes as it is or mirrored: bit 0 of an orientation's number mirrors x, bit 1 z."""
+
+CHANNELS, HIDDEN = 8, 8
+"""Channels of the network, and hidden units of a sample's logit, in each orientation."""
+
+WINDOW = 5
+INPUTS = WINDOW * WINDOW + 2
+"""Differences to the samples around, and two ratios of ranges."""
+
+RANGES = 3, WINDOW, 13
+"""Sides of the windows whose ranges are compared."""
+
+DILATIONS = 1, 2, 4, 8, 3, 1
+
+REACH = RANGES[-1] // 2 + sum(DILATIONS)
+"""How many samples away a sample can change another one's features."""
+
+LOGIT_SCALE, LEAST_LOGIT = 4.0, -12.0
+"""Logits are so many times what the network gives, and no more than 12 below the greatest: closer
+to a sample than a few millionths of a cell nothing else counts."""
+
+GATE_ZERO = 0.02
+"""Gates below this share are 0."""
+
+NEWEST = 1
+"""Number of the sampler that new archives name."""
+
+DIGEST_BYTES = 4
+"""Bytes of a sampler's hash that a header holds."""
+
+
+@dataclass(frozen=True)
+class SamplerWeights:
+    """The weights of one orientation; `velcodec.sampler.network` says what they do.
+
+    `lift` (C, INPUTS), `convs` (layers, C, 4, C, 3, 3): out, turn, in, z, x; `out` (H, 4, C);
+    `gate` (C,) and its bias; `direction` (H, 2) by x and z; `last` (H,). Biases beside them.
+    """
+
+    lift: Float32
+    lift_bias: Float32
+    convs: Float32
+    conv_bias: Float32
+    out: Float32
+    out_bias: Float32
+    gate: Float32
+    gate_bias: Float32
+    direction: Float32
+    last: Float32
+
+
+SHAPES: dict[str, tuple[int, ...]] = {
+    "lift": (CHANNELS, INPUTS),
+    "lift_bias": (CHANNELS,),
+    "convs": (len(DILATIONS), CHANNELS, ORIENTATIONS, CHANNELS, 3, 3),
+    "conv_bias": (len(DILATIONS), CHANNELS),
+    "out": (HIDDEN, ORIENTATIONS, CHANNELS),
+    "out_bias": (HIDDEN,),
+    "gate": (CHANNELS,),
+    "gate_bias": (1,),
+    "direction": (HIDDEN, 2),
+    "last": (HIDDEN,),
+}
+
+
+def weights_from(data: bytes, place: str) -> SamplerWeights:
+    """Weights from the bytes of a safetensors file; CorruptError, naming `place`, where it is none."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise CorruptError(f"{place}: sampler: {error}") from error
+    for name, shape in SHAPES.items():
+        found = tensors[name].shape if name in tensors else None
+        if found != shape:
+            raise CorruptError(f"{place}: sampler: {name}: found {found}, expected {shape}")
+    return SamplerWeights(
+        **{each.name: tensors[each.name].astype(np.float32) for each in fields(SamplerWeights)}
+    )
+
+
+def save_weights(weights: SamplerWeights, path: Path) -> None:
+    """Write weights as a safetensors file, the same bytes for the same weights."""
+    from safetensors.numpy import save
+
+    from velcodec.formats.atomic import atomic_write
+
+    data = save({name: np.ascontiguousarray(getattr(weights, name)) for name in SHAPES})
+    with atomic_write(path, force=True) as stream:
+        stream.write(data)
+
+
+def _file(number: int) -> bytes:
+    file = resources.files("velcodec").joinpath("data", f"sampler-{number}.safetensors")
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise SamplerError(
+            f"sampler: found number {number}, expected 1 to {NEWEST}: the archive was made by "
+            "another version; its native grid can be decoded"
+        ) from None
+
+
+@cache
+def digest_of(number: int) -> bytes:
+    """What a header says of a released sampler beside its number: the first bytes of the SHA-256
+    of its file. Raises SamplerError for a number that is not known here.
+    """
+    return hashlib.sha256(_file(number)).digest()[:DIGEST_BYTES]
+
+
+@cache
+def sampler_of(number: int) -> SamplerWeights:
+    """A released sampler, by its number. Raises SamplerError for one that is not known here."""
+    return weights_from(_file(number), f"sampler {number}")
