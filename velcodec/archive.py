@@ -393,13 +393,7 @@ class Archive:
     def _models(
         self, numbers: Sequence[int], res: tuple[int, int] | None = None
     ) -> list[StoredModel]:
-        return read_models(
-            self._reader,
-            self._tables,
-            numbers,
-            self._evaluators.render_exactly,
-            res,
-        )
+        return read_models(self._reader, self._tables, numbers, res)
 
     def _latent_model(self, which: Number) -> StoredModel:
         from velcodec.codec.output import check_latent
