@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 import velcodec
 from benchmarks.shared import drawn_coefficients, seconds
 from velcodec import synth
-from velcodec.codec.exact_render import ExactRenderer
 from velcodec.codec.render import ready_tiles, render_grid
 from velcodec.codec.torch_render import render_tiles
 from velcodec.coordinates import grid_points
@@ -152,9 +151,6 @@ def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, 
     ready, single = ready_tiles(frozen, tiles), ready_tiles(frozen, one_tile)
     points = torch.from_numpy(grid_points(N, N)).float()
     few = render_tiles(torch.from_numpy(ready.latent[:3]), tiles.low[:3], tiles.high[:3], decoder)
-    exact = ExactRenderer(frozen)
-    weights = exact.mixture.weights(one_tile.coefficients, one_tile.step)
-    whole = np.zeros((1, 2, N * N), np.int32)
 
     def eager() -> None:
         with torch.no_grad():
@@ -171,8 +167,6 @@ def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, 
         "float, one model at 280": timed(
             1, FINE, lambda: render_grid(frozen, single, own, FINE, FINE)
         ),
-        "exact, one model": timed(1, N, lambda: exact.render(one_tile, own)),
-        "exact, loops alone": timed(1, N, lambda: exact.mixture.render(whole, weights)),
     }
 
 

@@ -15,7 +15,6 @@ import numpy as np
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import SampleCoder
 from velcodec.codec.mean_error import MeanErrorCoder
-from velcodec.decoder import load_decoder
 from velcodec.formats.exact.stream import MEAN_ERROR_NETWORK
 from velcodec.metrics import mse_of_psnr
 
@@ -35,7 +34,7 @@ def main(files: tuple[Path, ...], models: int, psnr: str, network: int) -> None:
         array = np.load(file)
         array = array.reshape(-1, *array.shape[-2:])[:FIRST]
         source = ModelSet(list(array[:: max(1, len(array) // models)][:models]), "m/s")
-        coder = MeanErrorCoder(SampleCoder(source, load_decoder(), network))
+        coder = MeanErrorCoder(SampleCoder(source, network))
         line = f"{file.stem:24}"
         for target in targets:
             streams = [coder.reaching(i, mse_of_psnr(target)).stream for i in range(len(source))]

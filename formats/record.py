@@ -72,8 +72,7 @@ def _pack_exact(record: Record) -> bytes:
     if exact is None:
         return encode_varint(0)
     kept = bool(record.streams)
-    coder = exact.coder + CODERS * exact.guided
-    kind = encode_varint(1 + (exact.domain * 2 * CODERS + coder) * 2 + kept)
+    kind = encode_varint(1 + (exact.domain * CODERS + exact.coder) * 2 + kept)
     return kind + (encode_varint(len(exact.data)) if kept else b"") + exact.data
 
 
@@ -124,10 +123,7 @@ def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | No
     if kind == 0:
         return None, at, True
     number, kept = divmod(kind - 1, 2)
-    domain, way = divmod(number, 2 * CODERS)
-    guided, coder = divmod(way, CODERS)
-    if guided and not kept:
-        raise CorruptError(f"{place}: representation: found a guided stream without a latent")
+    domain, coder = divmod(number, CODERS)
     end = len(payload)
     if kept:
         length, at = decode_varint(payload, at, f"{place}: exact stream")
@@ -137,7 +133,7 @@ def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | No
                 f"expected at most {len(payload) - at}"
             )
         end = at + length
-    return ExactStream(domain, coder, payload[at:end], bool(guided)), end, bool(kept)
+    return ExactStream(domain, coder, payload[at:end]), end, bool(kept)
 
 
 def _check_tiles(

@@ -12,14 +12,7 @@ import pytest
 
 import velcodec
 from velcodec.formats.exact.domain import EVEN, ORDERED, PALETTE, RAW
-from velcodec.formats.exact.stream import (
-    LABELS,
-    LEAST_SQUARES,
-    MEAN_ERROR_NETWORK,
-    NEWEST_NETWORKS,
-    NUMBERS,
-    WAVES,
-)
+from velcodec.formats.exact.stream import CODERS, EXACT_NETWORK, LABELS, MEAN_ERROR_NETWORK
 from velcodec.formats.reader import VlatReader
 from velcodec.stored import read_record
 
@@ -108,14 +101,12 @@ def test_the_corpus_has_every_representation() -> None:
                     tiles.add((record.exact is not None, min(len(record.streams), 2)))
                     if record.exact is not None and header.exact is not None:
                         kinds.add(header.exact.domains[record.exact.domain].kind)
-                        found.add((record.exact.coder, record.exact.guided))
+                        found.add(record.exact.coder)
                         if record.exact.coder == LABELS:
-                            guided = record.exact.guided
-                            networks.add(header.exact.guided if guided else header.exact.network)
-    guidable = {(coder, guided) for coder in (LABELS, NUMBERS, WAVES) for guided in (0, 1)}
-    assert found == guidable | {(LEAST_SQUARES, False)}
+                            networks.add(header.exact.network)
+    assert found == set(range(CODERS))
     assert kinds == {EVEN, ORDERED, PALETTE, RAW}
-    assert networks == {*NEWEST_NETWORKS, MEAN_ERROR_NETWORK}
+    assert networks == {EXACT_NETWORK, MEAN_ERROR_NETWORK}
     assert tiles == {(True, 0), (True, 1), (True, 2), (False, 1), (False, 2)}
 
 

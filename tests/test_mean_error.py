@@ -11,7 +11,6 @@ from velcodec.codec import mean_error
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import SampleCoder
 from velcodec.codec.mean_error import FINEST_M_S, WAYS, MeanErrorCoder, Way, loosened, step_of
-from velcodec.decoder import Decoder
 from velcodec.formats.exact.stream import LABELS, WAVES, decode_exact
 from velcodec.metrics import mse_of_psnr, psnr
 
@@ -28,8 +27,8 @@ def hills(count: int) -> np.ndarray:
     return synth.draw("style_a", 1, 0, count).render(40, 36).numpy()
 
 
-def coder_of(models: np.ndarray, decoder: Decoder, units: str = "m/s") -> MeanErrorCoder:
-    return MeanErrorCoder(SampleCoder(ModelSet(list(models), units), decoder))
+def coder_of(models: np.ndarray, units: str = "m/s") -> MeanErrorCoder:
+    return MeanErrorCoder(SampleCoder(ModelSet(list(models), units)))
 
 
 @pytest.mark.parametrize("target_db", [28.0, 35.0, 45.0, 60.0])
@@ -38,10 +37,8 @@ def coder_of(models: np.ndarray, decoder: Decoder, units: str = "m/s") -> MeanEr
     [layered(2, 40, 36), noisy_layers(2), hills(2)],
     ids=["layers", "noisy layers", "hills"],
 )
-def test_the_mean_error_asked_for_is_reached(
-    tiny: Decoder, models: np.ndarray, target_db: float
-) -> None:
-    coder = coder_of(models, tiny)
+def test_the_mean_error_asked_for_is_reached(models: np.ndarray, target_db: float) -> None:
+    coder = coder_of(models)
     for i, model in enumerate(models):
         found = coder.reaching(i, mse_of_psnr(target_db))
         back = decode_exact(found.stream, coder.coder.coding_of_streams(), model.shape, model.dtype)
@@ -49,26 +46,26 @@ def test_the_mean_error_asked_for_is_reached(
         assert psnr(model, back) == pytest.approx(-10 * np.log10(found.mse / 9e6), abs=1e-6)
 
 
-def test_units_do_not_change_what_is_stored(tiny: Decoder) -> None:
+def test_units_do_not_change_what_is_stored() -> None:
     models = noisy_layers(1)
-    in_m_s = coder_of(models, tiny).reaching(0, mse_of_psnr(38.0))
-    in_km_s = coder_of(models / 1000, tiny, "km/s").reaching(0, mse_of_psnr(38.0))
+    in_m_s = coder_of(models).reaching(0, mse_of_psnr(38.0))
+    in_km_s = coder_of(models / 1000, "km/s").reaching(0, mse_of_psnr(38.0))
     assert len(in_km_s.stream.data) == pytest.approx(len(in_m_s.stream.data), abs=4)
 
 
-def test_layers_become_labels_and_hills_waves(tiny: Decoder) -> None:
+def test_layers_become_labels_and_hills_waves() -> None:
     found = [
-        coder_of(models, tiny).reaching(0, mse_of_psnr(38.0)).stream.coder
+        coder_of(models).reaching(0, mse_of_psnr(38.0)).stream.coder
         for models in (noisy_layers(1), hills(1))
     ]
     assert found == [LABELS, WAVES]
 
 
-def test_more_ways_never_take_more_bytes(tiny: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_ways_never_take_more_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     models = noisy_layers(4, seed=3)
 
     def lengths() -> list[int]:
-        coder = coder_of(models, tiny)
+        coder = coder_of(models)
         return [len(coder.reaching(i, mse_of_psnr(40.0)).stream.data) for i in range(len(models))]
 
     all_of_them = lengths()

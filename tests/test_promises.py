@@ -16,7 +16,7 @@ from velcodec.codec.options import worth_of_psnr
 from velcodec.codec.rungs import TARGET_DB
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
-from velcodec.formats.exact.stream import NEWEST_NETWORKS
+from velcodec.formats.exact.stream import EXACT_NETWORK
 from velcodec.metrics import mae, max_error, psnr
 
 
@@ -207,7 +207,7 @@ def test_models_that_come_out_exact_share_one_domain(tiny: Decoder) -> None:
         exact = archive._reader.header.exact
         assert exact is not None
         assert len(exact.domains) == 1
-        assert exact.network == NEWEST_NETWORKS[0]
+        assert exact.network == EXACT_NETWORK
 
 
 def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:

@@ -56,7 +56,7 @@ def test_the_newest_shipped_decoder_is_the_default(
 
 def test_every_shipped_decoder_is_whole() -> None:
     shipped = [entry for entry in registry.entries() if entry.place == "shipped"]
-    assert {entry.name for entry in shipped} >= {"velcodec-1", "velcodec-2"}
+    assert "velcodec-2" in {entry.name for entry in shipped}
     assert all(entry.path.stat().st_size < 2_000_000 for entry in shipped)
     default = registry.find()
     assert load_encoder(load_decoder(default.path)) is not None

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from velcodec.coordinates import Float64
 from velcodec.formats.errors import MissingDecoderError
 from velcodec.formats.header import Header
 from velcodec.formats.record_reader import RecordReader
@@ -19,11 +18,9 @@ from velcodec.stored import tables_of
 if TYPE_CHECKING:
     import torch
 
-    from velcodec.codec.exact_render import ExactRenderer
     from velcodec.decoder import Decoder
     from velcodec.decoder.frozen import FrozenMixture
-    from velcodec.formats.tile_stream import LatentTables, Tiles
-    from velcodec.tiling import Tiling
+    from velcodec.formats.tile_stream import LatentTables
 
 
 class Evaluators:
@@ -38,7 +35,6 @@ class Evaluators:
         self._reader, self._wanted, self._device = reader, wanted, device
         self._decoders: dict[tuple[bytes, str], Decoder] = {}
         self._frozen: dict[bytes, FrozenMixture | None] = {}
-        self._renderers: dict[bytes, ExactRenderer] = {}
 
     def decoder(self, header: Header, device: str | torch.device | None = None) -> Decoder:
         """The decoder that a header names, as a torch module; on the archive's own device unless
@@ -75,16 +71,6 @@ class Evaluators:
     def tables(self, header: Header) -> LatentTables:
         """What a header's latents are entropy-coded by."""
         return tables_of(self.evaluator(header))
-
-    def render_exactly(self, header: Header, tiles: Tiles, tiling: Tiling) -> Float64:
-        """The rendering, equal on every machine, that a model's samples are coded against."""
-        found = self._renderers.get(header.decoder_hash)
-        if found is None:
-            from velcodec.codec.exact_render import ExactRenderer
-
-            found = ExactRenderer(self.evaluator(header))
-            self._renderers[header.decoder_hash] = found
-        return found.render(tiles, tiling)
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.codec.values import unit_scale
 from velcodec.formats.errors import (
     ContextNetworkError,
     CorruptError,
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
 
 Tables = Callable[[Header], LatentTables]
 """The frequency tables of the decoder that a header names."""
-
-Render = Callable[[Header, Tiles, Tiling], NDArray[np.float64]]
-"""The exact rendering (nz, nx), m/s, of a model's tiles by the decoder that its header names."""
 
 Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
 """How tile streams are decoded."""
@@ -115,21 +111,19 @@ def read_models(
     reader: RecordReader,
     tables: Tables,
     numbers: Sequence[int],
-    render: Render | None = None,
     res: tuple[int, int] | None = None,
 ) -> list[StoredModel]:
     """Read some models, their latents' streams decoded together, for which alone `tables` is asked.
 
     Samples are decoded where they are all that there is, or answer a rendering at `res` (None: the
-    native grid). `render` gives the latents' exact renderings, for samples coded against them; it
-    must be there if one is. Raises CorruptError, ContextNetworkError.
+    native grid). Raises CorruptError, ContextNetworkError.
     """
     found = []
     for number, read in zip(numbers, read_latents(reader, tables, numbers), strict=True):
         header, record, model = read
         if not record.streams or res in (None, (model.layout.nz, model.layout.nx)):
             place = f"{reader.name}: record {number}"
-            model = replace(model, samples=_samples(place, record, model, header, render))
+            model = replace(model, samples=_samples(place, record, model.layout, header))
         found.append(model)
     return found
 
@@ -181,20 +175,13 @@ def decode_records(
 
 
 def _samples(
-    place: str, record: Record, model: StoredModel, header: Header, render: Render | None
+    place: str, record: Record, layout: Layout, header: Header
 ) -> NDArray[np.generic] | None:
     if record.exact is None or header.exact is None:
         return None
-    layout = model.layout
-    rendering = None
-    if record.exact.guided:
-        if not header.exact.guided or render is None:
-            raise CorruptError(f"{place}: exact stream: found one coded against a rendering")
-        rendering = render(header, model.tiles, model.tiling) / unit_scale(layout.units)
     shape = layout.nz, layout.nx
-    dtype = np.dtype(layout.dtype)
     try:
-        return decode_exact(record.exact, header.exact, shape, dtype, rendering)
+        return decode_exact(record.exact, header.exact, shape, np.dtype(layout.dtype))
     except (ContextNetworkError, CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{place}: {error}") from error
 

@@ -78,23 +78,6 @@ class Domain:
         with np.errstate(over="ignore", invalid="ignore"):
             return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
 
-    def codes_near(self, values: NDArray[np.float64], dtype: np.dtype[np.generic]) -> Int64:
-        """Integers of the domain about `values`, as samples of `dtype`: the same on each machine.
-
-        Needs a domain that has integers.
-        """
-        if self.kind == ORDERED:
-            with np.errstate(over="ignore"):
-                codes = _to_ordered(values.astype(dtype)) - int(self.base)
-        elif self.kind == PALETTE:
-            palette = np.array(self.values)
-            codes = np.searchsorted((palette[1:] + palette[:-1]) / 2, values)
-        else:
-            places = np.rint((values - self.base) / self.step)
-            codes = np.clip(places, 0, float(self.span)).astype(np.int64)
-        near: Int64 = np.clip(codes, 0, self.span - 1)
-        return near
-
     def to_list(self) -> list[Any]:
         """As the header keeps it."""
         base: Any = int(self.base) if self.kind == ORDERED else short_number(self.base)

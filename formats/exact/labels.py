@@ -24,7 +24,6 @@ from .fresh import (
     new_mixture,
     prepare,
 )
-from .misses import OTHER_SYMBOLS, code_miss, energy_class, first_models
 from .neighbours import FEATURES, RUN_TOP, advance, features
 from .network import (
     ABOVE,
@@ -43,7 +42,6 @@ from .network import (
 from .symbols import (
     DECODING,
     Coder,
-    by_columns,
     code_among,
     code_even,
     finish_decoder,
@@ -60,21 +58,11 @@ MOST_RECENT = 1024
 
 LEAST, PREFERRED, GREATEST = range(3)
 TRACED = FEATURES + 2 + FRESH_FEATURES + GUESSES + 3
-SYMBOLS_PER_SAMPLE, SYMBOLS_PER_LABEL = 5, 6 + OTHER_SYMBOLS
-"""At most, of a sample: class, rank; of a new value: five, or a miss without its number of bits."""
+SYMBOLS_PER_SAMPLE, SYMBOLS_PER_LABEL = 5, 5
+"""At most, of a sample (class, rank) and of a new value."""
 
 CANDIDATES, FIRST_RANKED = 5, 3
 """Labels looked at first, and which of them is the first that has a rank."""
-
-FURTHER = 2
-"""Samples further down, where the guide is nearer to a new layer's value than at its top."""
-
-WORTH_A_HINT = 4
-"""A new value is coded against the guide where it may be one of so many (2^...) times the usual
-miss."""
-
-CARE_RATE = 5
-"""The guide's distance from the samples is forgotten with a rate of 2^-CARE_RATE."""
 
 AHEAD, FADE, MOST_AHEAD = 3, 0.5, 4.0
 """Samples ahead whose errors count in an encoder's choice, how their share falls from one to the
@@ -105,7 +93,7 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 @njit(cache=True)
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
-    class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64, guide: Int64,
+    class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64,
     mixture: Mixture, coder: Coder, original: Int64, price: float, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
@@ -127,10 +115,6 @@ def _code_samples(
     possible = np.zeros(CLASSES, dtype=np.int64)
     rank_counts = np.array([1 + 24 // (k + 1) for k in range(RANKS)])
     rank_frequencies = np.zeros(RANKS, dtype=np.int64)
-    stops, signs, tails = first_models()
-    guided = len(guide) > 0
-    care = span >> 6
-    surprise = care
     newest = np.zeros(2, dtype=np.int64)
     candidates = np.zeros(CANDIDATES, dtype=np.int64)
     shift = unseen_bits(span)
@@ -139,7 +123,7 @@ def _code_samples(
     for x in range(width):
         for z in range(height):
             above, after, left = features(
-                columns, x, z, scan, thickness, values, counts, bound, guide, span, care, codes
+                columns, x, z, scan, thickness, values, counts, bound, codes
             )
             label, rank = NONE, 0
             _fill_candidates(columns, x, z, above, after, left, candidates)
@@ -178,9 +162,6 @@ def _code_samples(
                     own = min(max(preferred, first), end)
                     if above == NONE:
                         bits = np.log2(size)
-                    elif guided and size >> WORTH_A_HINT > surprise:
-                        miss = abs(own - guide[x, min(z + FURTHER, height - 1)])
-                        bits = 2.0 + np.log2(1.0 + miss)
                     else:
                         if not looked:
                             look_around(
@@ -225,14 +206,6 @@ def _code_samples(
                     return -1 - (x * height + z)
                 if above == NONE:
                     value = base + code_even(value - base, size, coder)
-                elif guided and size >> WORTH_A_HINT > surprise:
-                    hint = guide[x, min(z + FURTHER, height - 1)]
-                    hint = min(max(hint, base), base + size - 1)
-                    miss = code_miss(
-                        value - hint, energy_class(4 * surprise), 0, stops, signs, tails, coder
-                    )
-                    surprise = (3 * surprise + abs(miss)) // 4
-                    value = hint + miss
                 else:
                     if not looked:
                         look_around(
@@ -258,8 +231,6 @@ def _code_samples(
             if label != above:
                 _use(label, labels, recent)
             columns[x, z] = label
-            if guided:
-                care += (abs(guide[x, z] - values[label]) - care) // (1 << CARE_RATE)
             counts[label] += 1
             advance(label, above, z, scan, thickness)
     return 0
@@ -392,44 +363,42 @@ def _use(label: int, labels: int, recent: Int64) -> None:
 
 
 def encode_labels(
-    allowed: Int64, span: int, bound: int, network: Network, guide: Int64 | None = None,
-    trace: Int64 | None = None, original: Int64 | None = None, price: float = 0.0,
+    allowed: Int64, span: int, bound: int, network: Network, trace: Int64 | None = None,
+    original: Int64 | None = None, price: float = 0.0,
 ) -> tuple[bytes, Int64] | None:  # fmt: skip
     """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
     `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
     more than MAX_LABELS values.
 
-    `guide` (nz, nx) is a rendering in the same integers that a reader has too. Where errors count
-    in the mean, `price` is what the square of one against `original` (nz, nx) is worth in bits, and
-    new values are the preferred ones, not any that are allowed.
+    Where errors count in the mean, `price` is what the square of one against `original` (nz, nx) is
+    worth in bits, and new values are the preferred ones, not any that are allowed.
     `trace` (samples, TRACED) gets what the network saw and what came, to learn from.
     """
     height, width = allowed.shape[:2]
     columns, values = _blank(height, width)
-    most = min(width * height, MAX_LABELS) * (SYMBOLS_PER_LABEL + span.bit_length())
+    most = SYMBOLS_PER_LABEL * min(width * height, MAX_LABELS)
     coder = new_encoder(SYMBOLS_PER_SAMPLE * width * height + most)
     inputs = np.ascontiguousarray(allowed.transpose(1, 0, 2))
-    learned = np.zeros((0, 0), dtype=np.int64) if trace is None else trace
+    nothing = np.zeros((0, 0), dtype=np.int64)
+    compared = nothing if original is None else np.ascontiguousarray(original.T)
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, by_columns(original), price,
-        learned,
+        powers_of_two(), new_mixture(), coder, compared, price,
+        nothing if trace is None else trace,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
 
 def decode_labels(
-    stream: bytes, shape: tuple[int, int], span: int, bound: int, network: Network,
-    guide: Int64 | None = None,
-) -> Int64:  # fmt: skip
+    stream: bytes, shape: tuple[int, int], span: int, bound: int, network: Network
+) -> Int64:
     """The image (nz, nx) that `encode_labels` chose. Raises CorruptError."""
     columns, values = _blank(*shape)
     coder = new_decoder(stream)
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), by_columns(guide), new_mixture(), coder, by_columns(None), 0.0,
-        nothing[..., 0],
+        powers_of_two(), new_mixture(), coder, nothing[..., 0], 0.0, nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

@@ -29,17 +29,6 @@ LONG_RUN = 20
 RARE = 8
 BOUNDS = 6
 
-GUIDED_ROWS = (-1, 0, 1, 2)
-"""Samples below the present one at which the guide is looked at."""
-
-SHARES, NEARNESS = 8, 5
-NO_GUIDE = SHARES + 2 * NEARNESS
-"""Codes of a guide's sample: its place between two labels' values, or its distance from one, up or
-down."""
-
-CARES = 10
-"""Classes of how far the guide was from the samples so far."""
-
 _DISTANCE, _THICKNESS, _SHIFTS = 2 * FAR + 3, 2 * FAR + 5, 2 * SHIFT + 4
 SIZES = np.array(
     [_DISTANCE] * ENDS
@@ -48,19 +37,13 @@ SIZES = np.array(
     + [_THICKNESS] * THICKNESSES
     + [2 * FAR + 2] * 2
     + [64, 48, BOUNDS]
-    + [NO_GUIDE + 1] * (len(GUIDED_ROWS) + 1)
-    + [CARES]
 )
-"""Codes that each feature has, those of the guide last."""
-
-PLAIN_FEATURES = len(SIZES) - len(GUIDED_ROWS) - 2
-"""Features that need no guide."""
+"""Codes that each feature has."""
 
 FIRST = np.cumsum(SIZES) - SIZES
 """Row of each feature's code 0 in the network's first map."""
 
 FEATURES, ROWS = len(SIZES), int(SIZES.sum())
-PLAIN_ROWS = int(SIZES[:PLAIN_FEATURES].sum())
 
 LEAST_RUN = -int(FIRST[ENDS + TOPS])
 """In a column's first sample the present run is still that of the column before, and the length of
@@ -139,61 +122,16 @@ def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) 
 
 
 @njit(cache=True)
-def _guide_code(guide: int, here: int, there: int, span: int) -> int:
-    """Where the guide's value lies on the way from one label's value to another's (NONE: how far it
-    is from the one).
-    """
-    if there in (NONE, here):
-        distance, code = abs(guide - here), 0
-        while code < NEARNESS - 1 and distance > span >> (6 - code):
-            code += 1
-        return SHARES + code + (NEARNESS if guide < here else 0)
-    way, all_of_it = guide - here, there - here
-    if all_of_it < 0:
-        way, all_of_it = -way, -all_of_it
-    if way < 0:
-        return 0
-    return min(1 + way * (SHARES - 2) // all_of_it, SHARES - 1)
-
-
-@njit(cache=True)
-def _fill_guide(
-    guide: Int64, x: int, z: int, values: tuple[int, int, int], span: int, care: int, out: Int64
-) -> None:
-    """Fill `out` with the codes of the guide (nx, nz), if there is one; `values` are those of the
-    labels above, after and left, `care` how far the guide was from the samples so far.
-    """
-    above, after, left = values
-    if len(guide) == 0:
-        return
-    rows = len(GUIDED_ROWS)
-    share = span // (care + 1)
-    out[rows + 1] = 0
-    while out[rows + 1] < CARES - 1 and share > 2:
-        out[rows + 1] += 1
-        share >>= 1
-    if above == NONE:
-        out[: rows + 1] = NO_GUIDE
-        return
-    column = guide[x]
-    for k, row in enumerate(GUIDED_ROWS):
-        near = min(max(z + row, 0), len(column) - 1)
-        out[k] = _guide_code(column[near], above, after, span)
-    out[rows] = _guide_code(column[z], above, left, span)
-
-
-@njit(cache=True)
 def features(
     columns: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64, counts: Int64,
-    bound: int, guide: Int64, span: int, care: int, out: Int64,
+    bound: int, out: Int64,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Fill `out` (FEATURES,) for sample z of column x; the labels above, after that one in the
     column before, and to the left (NONE where there is none).
 
     `columns` (nx, nz) are the labels so far, `thickness` (labels, 2) the least and greatest that
     each has had, `codes` and `counts` (labels,) each one's value and samples, `bound` the class
-    of the error bound. `guide` (nx, nz) is a rendering in the same integers, or empty: without one
-    the last features stay as they are. `care` is how far it was from the samples so far.
+    of the error bound.
     """
     samples = columns.shape[1]
     above = NONE
@@ -253,12 +191,6 @@ def features(
     )
     out[at + 3] = _order_code(above, after, left, codes, counts)
     out[at + 4] = bound
-    candidates = (
-        codes[above] if above != NONE else NONE,
-        codes[after] if after != NONE else NONE,
-        codes[left] if left != NONE else NONE,
-    )
-    _fill_guide(guide, x, z, candidates, span, care, out[PLAIN_FEATURES:])
     return above, after, left
 
 

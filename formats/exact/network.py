@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ..errors import ContextNetworkError, CorruptError
 from .around import FRESH_ROWS, PARTS
-from .neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, ROWS
-from .stream import MEAN_ERROR_NETWORK, NEWEST_NETWORKS
+from .neighbours import FIRST, ROWS
+from .stream import EXACT_NETWORK, MEAN_ERROR_NETWORK
 
 Int64 = NDArray[np.int64]
 
@@ -59,18 +59,10 @@ class Maps:
 
 @dataclass(frozen=True)
 class Network:
-    """What finds the `classes` of samples, and what finds the `values` of labels that are new.
-
-    The first has ROWS rows, or PLAIN_ROWS where it looks at no guide.
-    """
+    """What finds the `classes` of samples, and what finds the `values` of labels that are new."""
 
     classes: Maps
     values: Maps
-
-    @property
-    def guided(self) -> bool:
-        """Whether it looks at a guide."""
-        return len(self.classes.first) == ROWS
 
 
 def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
@@ -87,13 +79,8 @@ def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
 
 def network_from(tensors: dict[str, NDArray[np.generic]]) -> Network:
     """The network of these tensors. Raises CorruptError where one is missing or misshapen."""
-    rows = tensors["classes.first"].shape[0] if "classes.first" in tensors else 0
-    if rows not in (PLAIN_ROWS, ROWS):
-        raise CorruptError(
-            f"context network: classes.first: found {rows} rows, expected {PLAIN_ROWS} or {ROWS}"
-        )
     return Network(
-        _maps_from(tensors, "classes", shapes(rows, CLASSES)),
+        _maps_from(tensors, "classes", shapes(ROWS, CLASSES)),
         _maps_from(tensors, "values", shapes(FRESH_ROWS, PARTS)),
     )
 
@@ -118,7 +105,7 @@ def network_of(number: int) -> Network:
         return network_from(load(file.read_bytes()))
     except FileNotFoundError:
         raise ContextNetworkError(
-            f"context network: found number {number}, expected {NEWEST_NETWORKS[0]} to "
+            f"context network: found number {number}, expected {EXACT_NETWORK} or "
             f"{MEAN_ERROR_NETWORK}: the archive was made by another version"
         ) from None
 
@@ -167,9 +154,8 @@ def class_frequencies(
 
     Classes that are not `possible` (0 or 1 each) get 0, all others at least 1.
     """
-    features = len(codes) if len(maps[0]) == ROWS else PLAIN_FEATURES
     logits = np.zeros(CLASSES, dtype=np.int64)
-    find_logits(codes[:features], FIRST, maps, logits)
+    find_logits(codes, FIRST, maps, logits)
     greatest, best, count = np.int64(-(1 << 60)), 0, 0
     for j in range(CLASSES):
         if possible[j]:

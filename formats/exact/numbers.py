@@ -17,7 +17,6 @@ from .misses import OTHER_SYMBOLS, bit_length, code_miss, energy_class, first_mo
 from .symbols import (
     DECODING,
     Coder,
-    by_columns,
     finish_decoder,
     finish_encoder,
     new_decoder,
@@ -26,8 +25,7 @@ from .symbols import (
 
 Int64 = NDArray[np.int64]
 
-PREDICTORS, GUIDED = 8, 3
-"""Predictors from neighbours alone, and those that a guide adds."""
+PREDICTORS = 8
 
 MOST_ERROR = 1 << 56
 """Errors count as no more than this, so that sums of them fit into 64 bits."""
@@ -36,8 +34,8 @@ WEIGHT_BITS = 40
 
 
 @njit(cache=True)
-def _fill_predictions(columns: Int64, guide: Int64, x: int, z: int, out: Int64) -> None:
-    """The predictors' guesses at sample z of column x; columns is (nx, nz), guide too or empty."""
+def _fill_predictions(columns: Int64, x: int, z: int, out: Int64) -> None:
+    """The predictors' guesses at sample z of column x of `columns` (nx, nz)."""
     height = columns.shape[1]
     above = columns[x, z - 1] if z > 0 else columns[x - 1, z] if x > 0 else 0
     left = columns[x - 1, z] if x > 0 else above
@@ -54,15 +52,6 @@ def _fill_predictions(columns: Int64, guide: Int64, x: int, z: int, out: Int64) 
     out[5] = 2 * left - second_left
     out[6] = (above + left) // 2
     out[7] = min(max(plane, min(above, left)), max(above, left))
-    if len(guide):
-        # Where there is no neighbour its value is the other's, and so must the guide's be.
-        here = guide[x, z]
-        guide_above = guide[x, z - 1] if z > 0 else guide[x - 1, z] if x > 0 else here
-        guide_left = guide[x - 1, z] if x > 0 else guide_above
-        first = x == 0 and z == 0
-        out[8] = here
-        out[9] = here if first else here + above - guide_above
-        out[10] = here if first else here + (above + left - guide_above - guide_left) // 2
 
 
 @njit(cache=True)
@@ -91,23 +80,22 @@ def _sign(value: int) -> int:
 
 
 @njit(cache=True)
-def _code_samples(columns: Int64, guide: Int64, span: int, coder: Coder) -> bool:
+def _code_samples(columns: Int64, span: int, coder: Coder) -> bool:
     """Code every sample of `columns` (nx, nz); False where one leaves [0, span)."""
     decoding = coder[DECODING]
     width, height = columns.shape
-    predictors = PREDICTORS + GUIDED if len(guide) else PREDICTORS
-    errors = np.zeros((2, height, predictors), dtype=np.int64)
+    errors = np.zeros((2, height, PREDICTORS), dtype=np.int64)
     misses = np.zeros((2, height), dtype=np.int64)
     stops, signs, tails = first_models()
-    guesses = np.zeros(predictors, dtype=np.int64)
-    energy = np.zeros(predictors, dtype=np.int64)
+    guesses = np.zeros(PREDICTORS, dtype=np.int64)
+    energy = np.zeros(PREDICTORS, dtype=np.int64)
     for x in range(width):
         now, before = errors[x & 1], errors[1 - (x & 1)]
         misses_now, misses_before = misses[x & 1], misses[1 - (x & 1)]
         for z in range(height):
-            _fill_predictions(columns, guide, x, z, guesses)
+            _fill_predictions(columns, x, z, guesses)
             up, down = max(z - 1, 0), min(z + 1, height - 1)
-            for k in range(predictors):
+            for k in range(PREDICTORS):
                 energy[k] = before[z, k] + before[up, k] + before[down, k]
                 if z > 0:
                     energy[k] += 2 * now[up, k]
@@ -129,29 +117,25 @@ def _code_samples(columns: Int64, guide: Int64, span: int, coder: Coder) -> bool
                 return False
             columns[x, z] = value
             misses_now[z] = min(max(miss, -MOST_ERROR), MOST_ERROR)
-            for k in range(predictors):
+            for k in range(PREDICTORS):
                 now[z, k] = min(abs(guesses[k] - value), MOST_ERROR)
     return True
 
 
-def encode_numbers(codes: Int64, span: int, guide: Int64 | None = None) -> bytes:
-    """The stream of an image (nz, nx) of integers in [0, span); `guide` (nz, nx) is a rendering in
-    the same integers that a reader has too.
-    """
+def encode_numbers(codes: Int64, span: int) -> bytes:
+    """The stream of an image (nz, nx) of integers in [0, span)."""
     columns = np.ascontiguousarray(codes.T)
     bits = (span - 1).bit_length() + 1
     coder = new_encoder((bits + OTHER_SYMBOLS) * codes.size)
-    _code_samples(columns, by_columns(guide), span, coder)
+    _code_samples(columns, span, coder)
     return finish_encoder(coder)
 
 
-def decode_numbers(
-    stream: bytes, shape: tuple[int, int], span: int, guide: Int64 | None = None
-) -> Int64:
+def decode_numbers(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
     """The image (nz, nx) that `encode_numbers` was given. Raises CorruptError."""
     columns = np.zeros(shape[::-1], dtype=np.int64)
     coder = new_decoder(stream)
-    if not _code_samples(columns, by_columns(guide), span, coder):
+    if not _code_samples(columns, span, coder):
         raise CorruptError(f"exact stream: found a value outside 0 to {span - 1}")
     finish_decoder(coder)
     return np.ascontiguousarray(columns.T)

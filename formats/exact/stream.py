@@ -12,23 +12,22 @@ from typing import Any
 
 import numpy as np
 import zstandard
-from numpy.typing import NDArray
 
 from ..errors import CorruptError, UnknownFeatureError
 from ..packed import check_keys, integer, sequence
 from .domain import RAW, Domain, Int64, Samples
 
-NEWEST_NETWORKS = (3, 4)
-"""Numbers of the context networks that encoders use: alone, and beside a latent's rendering."""
+EXACT_NETWORK = 3
+"""Number of the context network that encoders use for exact samples and those within a bound."""
 
 MEAN_ERROR_NETWORK = 5
-"""The one for samples alone whose errors count in the mean."""
+"""The one for samples whose errors count in the mean."""
 
 CODERS = 4
 LABELS, NUMBERS, WAVES, LEAST_SQUARES = range(4)
 """Coders known, of as many as a record can tell apart."""
 
-KEYS = ("n", "d", "g")
+KEYS = ("n", "d")
 MAX_DOMAINS = 1 << 10
 MAX_VALUES = 1 << 16
 """Values of all palettes together."""
@@ -41,17 +40,16 @@ MOST_LABELLED = 0.9
 
 @dataclass(frozen=True)
 class ExactCoding:
-    """What a header says of the exact streams: number of the context network, domains; number of
-    the network of streams that are coded against a latent's rendering, or 0 where none is.
-    """
+    """What a header says of the exact streams: number of the context network, domains."""
 
     network: int
     domains: tuple[Domain, ...]
-    guided: int = 0
 
     def __post_init__(self) -> None:
-        if not (1 <= self.network < MAX_NETWORK and 0 <= self.guided < MAX_NETWORK):
-            raise CorruptError(f"exact coding: networks: found {self.network} and {self.guided}")
+        if not 1 <= self.network < MAX_NETWORK:
+            raise CorruptError(
+                f"exact coding: network: found {self.network}, expected 1 to {MAX_NETWORK - 1}"
+            )
         if not 1 <= len(self.domains) <= MAX_DOMAINS:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
@@ -64,8 +62,7 @@ class ExactCoding:
 
     def to_dict(self) -> dict[str, Any]:
         """As the header keeps it."""
-        guided = {"g": self.guided} if self.guided else {}
-        return {"n": self.network, "d": [domain.to_list() for domain in self.domains]} | guided
+        return {"n": self.network, "d": [domain.to_list() for domain in self.domains]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExactCoding:
@@ -73,7 +70,7 @@ class ExactCoding:
         try:
             check_keys(data, KEYS, "exact coding")
             domains = tuple(Domain.from_list(item) for item in sequence(data["d"]))
-            return cls(integer(data["n"]), domains, integer(data.get("g", 0)))
+            return cls(integer(data["n"]), domains)
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"exact coding in the header: {error}") from error
 
@@ -81,15 +78,12 @@ class ExactCoding:
 @dataclass(frozen=True)
 class ExactStream:
     """One model's samples: number of the domain, coder (LABELS, NUMBERS, WAVES or LEAST_SQUARES),
-    bytes; `guided` where they were coded against the rendering of the latent beside them, which
-    LEAST_SQUARES never are. In a RAW domain the bytes are a zstd frame of the samples, and the
-    coder is LABELS.
+    bytes. In a RAW domain they are a zstd frame of the samples, and the coder is LABELS.
     """
 
     domain: int
     coder: int
     data: bytes
-    guided: bool = False
 
 
 def encode_raw(model: Samples, number: int) -> ExactStream:
@@ -119,29 +113,22 @@ class Made:
     codes: Int64
 
 
-def encode_exact(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None = None
-) -> list[Made]:
+def encode_exact(allowed: Int64, number: int, coding: ExactCoding) -> list[Made]:
     """Streams of labels, where they serve, and of numbers of a model, within `allowed` (nz, nx, 3)
-    of domain `number`: least, preferred and greatest integer of each sample. `guide` (nz, nx) are
-    the domain's integers about the latent's rendering, if there is one; each comes with and without
-    it.
+    of domain `number`: least, preferred and greatest integer of each sample.
     """
     from .numbers import encode_numbers
 
-    span, preferred = coding.domains[number].span, allowed[..., 1]
-    found = []
-    for own in [None] if guide is None else [None, guide]:
-        labels = encode_as_labels(allowed, number, coding, own)
-        found += [] if labels is None else [labels]
-        data = encode_numbers(preferred, span, own)
-        found.append(Made(ExactStream(number, NUMBERS, data, own is not None), preferred))
-    return found
+    preferred = allowed[..., 1]
+    data = encode_numbers(preferred, coding.domains[number].span)
+    labels = encode_as_labels(allowed, number, coding)
+    numbers = Made(ExactStream(number, NUMBERS, data), preferred)
+    return [numbers] if labels is None else [labels, numbers]
 
 
 def encode_as_labels(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None,
-    original: Int64 | None = None, price: float = 0.0,
+    allowed: Int64, number: int, coding: ExactCoding, original: Int64 | None = None,
+    price: float = 0.0,
 ) -> Made | None:  # fmt: skip
     """The stream of labels, as `encode_exact`; None for a model of hardly any equal samples.
 
@@ -155,17 +142,15 @@ def encode_as_labels(
     if len(np.unique(preferred)) > MOST_LABELLED * preferred.size:
         return None
     domain = coding.domains[number]
-    network = network_of(coding.network if guide is None else coding.guided)
+    network = network_of(coding.network)
     labels = encode_labels(
-        allowed, domain.span, domain.bound, network, guide, original=original, price=price
+        allowed, domain.span, domain.bound, network, original=original, price=price
     )
-    if labels is None:
-        return None
-    return Made(ExactStream(number, LABELS, labels[0], guide is not None), labels[1])
+    return None if labels is None else Made(ExactStream(number, LABELS, labels[0]), labels[1])
 
 
 def encode_as_waves(
-    allowed: Int64, number: int, coding: ExactCoding, guide: Int64 | None, step: int | None = None
+    allowed: Int64, number: int, coding: ExactCoding, step: int | None = None
 ) -> Made | None:
     """The stream of waves, as `encode_exact`, with a quantiser of `step` integers or the one that
     suits the bound; None for a model that they do not fit.
@@ -175,9 +160,8 @@ def encode_as_waves(
     shape, span = (allowed.shape[0], allowed.shape[1]), coding.domains[number].span
     if not fits(shape, span):
         return None
-    data = encode_waves(allowed, span, step, guide)
-    stream = ExactStream(number, WAVES, data, guide is not None)
-    return Made(stream, decode_waves(data, shape, span, guide))
+    data = encode_waves(allowed, span, step)
+    return Made(ExactStream(number, WAVES, data), decode_waves(data, shape, span))
 
 
 def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
@@ -192,11 +176,9 @@ def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
 
 
 def decode_exact(
-    stream: ExactStream, coding: ExactCoding, shape: tuple[int, int], dtype: np.dtype[np.generic],
-    rendering: NDArray[np.float64] | None = None,
-) -> Samples:  # fmt: skip
-    """The samples (nz, nx) of a stream, in `dtype`. `rendering` (nz, nx) is that of the latent, in
-    the samples' units, where the stream was coded against it.
+    stream: ExactStream, coding: ExactCoding, shape: tuple[int, int], dtype: np.dtype[np.generic]
+) -> Samples:
+    """The samples (nz, nx) of a stream, in `dtype`.
 
     Raises CorruptError, ContextNetworkError, UnknownFeatureError.
     """
@@ -213,20 +195,17 @@ def decode_exact(
     domain = coding.domains[stream.domain]
     if domain.kind == RAW:
         return _decode_raw(stream.data, shape, dtype)
-    guide = None if rendering is None else domain.codes_near(rendering, dtype)
     if stream.coder == LABELS:
-        network = network_of(coding.network if guide is None else coding.guided)
-        codes = decode_labels(stream.data, shape, domain.span, domain.bound, network, guide)
+        network = network_of(coding.network)
+        codes = decode_labels(stream.data, shape, domain.span, domain.bound, network)
     elif stream.coder == NUMBERS:
-        codes = decode_numbers(stream.data, shape, domain.span, guide)
+        codes = decode_numbers(stream.data, shape, domain.span)
     elif stream.coder == WAVES:
-        codes = decode_waves(stream.data, shape, domain.span, guide)
-    elif stream.coder == LEAST_SQUARES and guide is None:
+        codes = decode_waves(stream.data, shape, domain.span)
+    elif stream.coder == LEAST_SQUARES:
         codes = decode_least_squares(stream.data, shape, domain.span)
     else:
-        beside = "" if guide is None else " beside a rendering"
         raise UnknownFeatureError(
-            f"exact stream: coder: found {stream.coder}{beside}, expected 0 to "
-            f"{CODERS - 1 if guide is None else CODERS - 2}"
+            f"exact stream: coder: found {stream.coder}, expected 0 to {CODERS - 1}"
         )
     return domain.samples(codes, dtype)

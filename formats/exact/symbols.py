@@ -30,12 +30,6 @@ SLOWEST = 6
 """An adaptive bit forgets with a rate of at least 2^-SLOWEST."""
 
 
-def by_columns(guide: Int64 | None) -> Int64:
-    """A guide (nz, nx) as coders take it, (nx, nz); empty where there is none."""
-    none = np.zeros((0, 0), dtype=np.int64)
-    return none if guide is None else np.ascontiguousarray(guide.T)
-
-
 def new_encoder(most: int) -> Coder:
     """An encoder of at most so many symbols."""
     state, words = open_stream(b"")

@@ -64,29 +64,22 @@ def fits(shape: tuple[int, int], span: int) -> bool:
     return 1 <= span <= MAX_SPAN and max(shape) <= MAX_SIDE and shape[0] * shape[1] <= MAX_SAMPLES
 
 
-def encode_waves(
-    allowed: Int64, span: int, step: int | None = None, guide: Int64 | None = None
-) -> bytes:
+def encode_waves(allowed: Int64, span: int, step: int | None = None) -> bytes:
     """The stream of an image within `allowed` (nz, nx, 3): least, preferred and greatest integer of
     each sample, in [0, span). The integers should be much finer than the bound. `step` is that of
-    the quantiser, found where None. `guide` (nz, nx) are integers that a reader has too.
+    the quantiser, found where None.
 
     Raises ValueError where an image does not fit.
     """
     shape = allowed.shape[0], allowed.shape[1]
     if not fits(shape, span):
         raise ValueError(f"waves: found {shape[0]} x {shape[1]} samples of span {span}, too great")
-    return _encode_from(allowed, span, _offset(guide, span), step)
-
-
-def _encode_from(allowed: Int64, span: int, offset: Int64 | int, step: int | None) -> bytes:
-    """The stream of an image less `offset`."""
     from .wave_search import refine_in_the_mean, refine_within
 
-    coefficients = analyse((allowed[..., 1] - offset) << FRACTION)
+    coefficients = analyse((allowed[..., 1] - span // 2) << FRACTION)
 
     def stream_of(q: Int64, s: int) -> bytes:
-        return write(q, s, allowed, span, offset, first_models(), RATE)
+        return write(q, s, allowed, span, first_models(), RATE)
 
     if step is not None and not (allowed[..., 0].any() or (allowed[..., 2] < span - 1).any()):
         step = _kept_step(step)
@@ -100,7 +93,7 @@ def _encode_from(allowed: Int64, span: int, offset: Int64 | int, step: int | Non
     best = min(range(len(steps)), key=lambda k: len(streams[k]))
     for s in steps[best : best + REFINED]:
         q = quantise(coefficients, s)
-        image = reconstruct(q, s, offset, span)
+        image = reconstruct(q, s, span)
         refine_within(q, coefficients / (s << FRACTION), image, allowed, s)
         streams.append(stream_of(q, s))
     return min(streams, key=len)
@@ -110,9 +103,7 @@ def _kept_step(step: int) -> int:
     return short_integer(min(max(step, 1), MAX_STEP))
 
 
-def decode_waves(
-    stream: bytes, shape: tuple[int, int], span: int, guide: Int64 | None = None
-) -> Int64:
+def decode_waves(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
     """The image (nz, nx) that `encode_waves` was given, or one near it. Raises CorruptError."""
     if not fits(shape, span):
         raise CorruptError(
@@ -125,7 +116,7 @@ def decode_waves(
     most = LARGEST // (step << FRACTION)
     if not code_coefficients(q, order_of(shape), models.weights, models.more, RATE, most, coder):
         raise CorruptError("waves: found a coefficient out of range")
-    image = reconstruct(q, step, _offset(guide, span), span)
+    image = reconstruct(q, step, span)
     if code_bits(0, 0, 1, coder):
         unit = _code_integer(0, coder)
         corrections = np.zeros(shape, dtype=np.int64)
@@ -136,17 +127,14 @@ def decode_waves(
     return image
 
 
-def write(
-    q: Int64, step: int, allowed: Int64, span: int, offset: Int64 | int,
-    models: Models, rate: int,
-) -> bytes:  # fmt: skip
+def write(q: Int64, step: int, allowed: Int64, span: int, models: Models, rate: int) -> bytes:
     """The stream of coefficients `q` (nz, nx) and the corrections they need. `models` learn."""
     least, greatest = allowed[..., 0], allowed[..., 2]
     coder = new_encoder(SYMBOLS * q.size + SYMBOLS)
     _code_integer(step, coder)
     most = LARGEST // (step << FRACTION)
     code_coefficients(q, order_of(q.shape), models.weights, models.more, rate, most, coder)
-    image = reconstruct(q, step, offset, span)
+    image = reconstruct(q, step, span)
     over = (image < least) | (image > greatest)
     code_bits(int(over.any()), 0, 1, coder)
     if over.any():
@@ -166,16 +154,12 @@ def quantise(coefficients: Int64, step: int) -> Int64:
     return np.sign(coefficients) * ((np.abs(coefficients) + rounding) // fine)
 
 
-def reconstruct(q: Int64, step: int, offset: Int64 | int, span: int) -> Int64:
+def reconstruct(q: Int64, step: int, span: int) -> Int64:
     """The image (nz, nx) of coefficients in steps, without corrections."""
     fine = synthesise(q * (step << FRACTION))
     whole = (fine + (1 << (FRACTION - 1))) >> FRACTION
-    image: Int64 = np.clip(whole + offset, 0, span - 1)
+    image: Int64 = np.clip(whole + span // 2, 0, span - 1)
     return image
-
-
-def _offset(guide: Int64 | None, span: int) -> Int64 | int:
-    return span // 2 if guide is None else np.clip(guide, 0, span - 1)
 
 
 def short_integer(value: int) -> int:

@@ -27,7 +27,7 @@ from velcodec.formats.exact.fresh import (
     prepare,
 )
 from velcodec.formats.exact.network import Network, network_of, powers_of_two
-from velcodec.formats.exact.stream import NEWEST_NETWORKS
+from velcodec.formats.exact.stream import EXACT_NETWORK
 from velcodec.formats.exact.symbols import (
     finish_decoder,
     finish_encoder,
@@ -40,7 +40,7 @@ ROOMS = st.tuples(st.integers(0, 2**58), st.integers(1, 2**58), st.integers(0, 2
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return network_of(NEWEST_NETWORKS[0])
+    return network_of(EXACT_NETWORK)
 
 
 def mixture_of(

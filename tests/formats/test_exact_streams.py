@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 
 from velcodec.formats.errors import ContextNetworkError, CorruptError
 from velcodec.formats.exact.labels import MAX_LABELS, TRACED, decode_labels, encode_labels
-from velcodec.formats.exact.neighbours import FIRST, PLAIN_FEATURES, PLAIN_ROWS, SIZES
+from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS, SIZES
 from velcodec.formats.exact.network import (
     CLASSES,
     Network,
@@ -21,7 +21,7 @@ from velcodec.formats.exact.network import (
     powers_of_two,
 )
 from velcodec.formats.exact.numbers import decode_numbers, encode_numbers
-from velcodec.formats.exact.stream import NEWEST_NETWORKS
+from velcodec.formats.exact.stream import EXACT_NETWORK
 from velcodec.formats.exact.symbols import (
     code_among,
     code_bit,
@@ -40,7 +40,7 @@ MANY = npst.arrays(np.int64, SHAPES, elements=st.integers(0, SPAN - 1))
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return network_of(NEWEST_NETWORKS[0])
+    return network_of(EXACT_NETWORK)
 
 
 def layers(seed: int = 4, shape: tuple[int, int] = (40, 36)) -> np.ndarray:
@@ -99,9 +99,9 @@ def test_a_tall_model_looks_at_no_row_outside_the_network(network: Network, top:
     seen = np.zeros((codes.size, TRACED), dtype=np.int64)
     coded = encode_labels(only(codes), SPAN, 0, network, trace=seen)
     assert coded is not None
-    rows = seen[:, :PLAIN_FEATURES] + FIRST[:PLAIN_FEATURES]
+    rows = seen[:, :FEATURES] + FIRST
     assert rows.min() >= 0
-    assert rows.max() < PLAIN_ROWS
+    assert rows.max() < ROWS
     assert np.array_equal(decode_labels(coded[0], codes.shape, SPAN, 0, network), codes)
 
 

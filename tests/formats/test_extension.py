@@ -239,9 +239,8 @@ def test_an_unknown_kind_of_domain_is_refused() -> None:
 
 def test_an_unknown_coder_is_refused() -> None:
     coding = ExactCoding.from_dict(EXACT)
-    rendering = np.full((3, 4), 2000.0)
-    with pytest.raises(UnknownFeatureError, match="found 3 beside a rendering, expected 0 to 2"):
-        decode_exact(ExactStream(0, 3, b"", True), coding, (3, 4), np.dtype("<f4"), rendering)
+    with pytest.raises(UnknownFeatureError, match="coder: found 4, expected 0 to 3"):
+        decode_exact(ExactStream(0, 4, b""), coding, (3, 4), np.dtype("<f4"))
 
 
 @pytest.mark.parametrize("packed", [["<f2", b"\x00abcd"], ["|O", b"\x00ab"], ["z", 2, b"\x00"]])

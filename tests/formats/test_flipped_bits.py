@@ -222,7 +222,7 @@ def test_a_damaged_decoder_file_is_refused_or_decodes_the_same(every: bool) -> N
     "name",
     [
         "samples/f4.vlat", "exact/layered-bound.vlat", "exact/palette-lossless.vlat",
-        "exact/smooth-psnr.vlat", "exact/wild-lossless.vlat", "latents/velcodec-1.vlat",
+        "exact/smooth-psnr.vlat", "exact/wild-lossless.vlat", "latents/steps.vlat",
     ],
 )  # fmt: skip
 def test_no_flipped_bit_gives_another_array(name: str, every: bool) -> None:

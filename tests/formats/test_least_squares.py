@@ -16,8 +16,7 @@ from hypothesis.extra import numpy as npst
 
 import velcodec
 from velcodec import synth
-from velcodec.formats.errors import CorruptError, UnknownFeatureError
-from velcodec.formats.exact.domain import EVEN, Domain
+from velcodec.formats.errors import CorruptError
 from velcodec.formats.exact.least_squares import (
     MAX_SPAN,
     decode_least_squares,
@@ -25,7 +24,7 @@ from velcodec.formats.exact.least_squares import (
     fits,
 )
 from velcodec.formats.exact.numbers import encode_numbers
-from velcodec.formats.exact.stream import LEAST_SQUARES, ExactCoding, ExactStream, decode_exact
+from velcodec.formats.exact.stream import LEAST_SQUARES
 from velcodec.formats.exact.waves import encode_waves
 from velcodec.stored import read_record
 
@@ -102,14 +101,6 @@ def test_a_stream_cut_short_is_refused(cut: int) -> None:
     stream = encode_least_squares(smooth(), 3001)
     with pytest.raises(CorruptError):
         decode_least_squares(stream[:-cut], (40, 37), 3001)
-
-
-def test_a_stream_beside_a_rendering_is_refused() -> None:
-    coding = ExactCoding(3, (Domain(EVEN, 1500.0, 1.0, 3001),), guided=4)
-    stream = ExactStream(0, LEAST_SQUARES, encode_least_squares(smooth(), 3001), guided=True)
-    rendering = np.full((40, 37), 2000.0)
-    with pytest.raises(UnknownFeatureError, match="found 3 beside a rendering, expected 0 to 2"):
-        decode_exact(stream, coding, (40, 37), np.dtype(np.float32), rendering)
 
 
 @pytest.mark.parametrize("promise", [{"lossless": True}, {"max_error": 0.5}])

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError, OptionError, TruncatedError
+from velcodec.formats.exact.domain import EVEN, Domain
+from velcodec.formats.exact.stream import CODERS, ExactCoding, ExactStream
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, pack_record, unpack_record
 from velcodec.formats.varint import encode_varint
@@ -17,7 +19,15 @@ from velcodec.formats.varint import encode_varint
 ONE = header()
 TILED = header(layouts=(Layout(200, 300),), tiled=True)
 MIXED = header(layouts=(Layout(200, 300), Layout(70, 70)), tiled=True)
-HEADERS = {"one": ONE, "tiled": TILED, "mixed": MIXED}
+EXACT = header(
+    layouts=(Layout(200, 300),), tiled=True, exact=ExactCoding(3, (Domain(EVEN, 0.0, 1.0, 9),))
+)
+HEADERS = {"one": ONE, "tiled": TILED, "mixed": MIXED, "exact": EXACT}
+
+
+EXACT_STREAMS = st.builds(
+    ExactStream, st.integers(0, 500), st.integers(0, CODERS - 1), st.binary(max_size=200)
+)
 
 
 @st.composite
@@ -30,7 +40,10 @@ def records(draw: st.DrawFn) -> tuple[Record, Header]:
         (nz, nx) if tiles_z * tiles_x == 1 else (draw(st.integers(1, nz)), draw(st.integers(1, nx)))
     )
     streams = [draw(st.binary(max_size=200)) for _ in range(tiles_z * tiles_x)]
-    return Record(layout, tiles_z, tiles_x, *size, streams), own
+    exact = draw(st.none() | EXACT_STREAMS) if own.exact else None
+    if exact is not None and draw(st.booleans()):
+        return Record(layout, 0, 0, nz, nx, [], exact), own
+    return Record(layout, tiles_z, tiles_x, *size, streams, exact), own
 
 
 @settings(deadline=None, max_examples=100)
@@ -42,6 +55,15 @@ def test_any_record_comes_back(pair: tuple[Record, Header]) -> None:
 
 def test_an_untiled_record_is_its_stream() -> None:
     assert pack_record(Record(0, 1, 1, 70, 70, [b"abc"]), ONE) == b"abc"
+
+
+def test_samples_begin_with_their_domain_and_coder() -> None:
+    samples = ExactStream(2, 3, b"xyz")
+    alone = Record(0, 0, 0, 200, 300, [], samples)
+    assert pack_record(alone, EXACT) == bytes([1 + (2 * 4 + 3) * 2]) + b"xyz"
+    beside = Record(0, 1, 1, 200, 300, [b"tile"], samples)
+    assert pack_record(beside, EXACT) == bytes([1 + (2 * 4 + 3) * 2 + 1, 3]) + b"xyz\1\1tile"
+    assert pack_record(dataclasses.replace(beside, exact=None), EXACT) == b"\0\1\1tile"
 
 
 def test_tiles_in_an_untiled_archive_are_not_written() -> None:
@@ -97,3 +119,4 @@ def test_arbitrary_bytes_are_a_record_or_are_refused(payload: bytes, name: str) 
     except (CorruptError, TruncatedError):
         return
     assert len(found.streams) == found.tiles_z * found.tiles_x
+    assert found.streams or found.exact is not None

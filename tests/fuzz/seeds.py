@@ -99,7 +99,7 @@ def part_seeds() -> list[bytes]:
 
 
 def streams() -> list[bytes]:
-    """Streams of every coder, domain and shape, with a guide and without, and of tiles."""
+    """Streams of every coder, domain and shape, and of tiles."""
     random = np.random.default_rng(0)
     found = []
     coding = targets._exact()
@@ -111,28 +111,24 @@ def streams() -> list[bytes]:
             allowed = allowed_codes(model, domain, 0.0 if which == 0 else 30.0)
             if allowed is None:
                 continue
-            guide = np.linspace(1400.0, 4600.0, model.size).reshape(size)
-            near = domain.codes_near(guide, model.dtype)
-            for guided in (None, near):
-                head = 4 * (guided is not None)
-                network = network_of(3 if guided is None else 4)
-                labels = encode_labels(allowed, domain.span, domain.bound, network, guided)
-                coded = [labels[0] if labels else b""]
-                coded.append(encode_numbers(allowed[..., 1], domain.span, guided))
-                coded.append(encode_waves(allowed, domain.span, None, guided))
-                if guided is None:
-                    coded.append(encode_least_squares(allowed[..., 1], domain.span))
-                found += [bytes([head + k, number, which, 0]) + s for k, s in enumerate(coded)]
+            labels = encode_labels(allowed, domain.span, domain.bound, network_of(coding.network))
+            coded = [
+                labels[0] if labels else b"",
+                encode_numbers(allowed[..., 1], domain.span),
+                encode_waves(allowed, domain.span),
+                encode_least_squares(allowed[..., 1], domain.span),
+            ]
+            found += [bytes([k, number, which, 0]) + s for k, s in enumerate(coded)]
         raw = next(i for i, d in enumerate(coding.domains) if d.kind == RAW)
         found.append(bytes([0, number, raw, 0]) + encode_raw(model, raw).data)
-        found += [bytes([k, number, 4, 1]) + random.bytes(20) for k in range(8)]
+        found += [bytes([k, number, 4, 1]) + random.bytes(20) for k in range(5)]
     low = np.array([1500.0, 1600.25, 2000.0])
     batch = Tiles(
         random.integers(-6, 7, (3, 6)).astype(np.int32) * np.array([[1], [1], [0]], np.int32),
         np.array([0, 2, 0]), low, low + np.array([500.0, 100.5, 0.0]),
     )  # fmt: skip
     for stream in encode_tiles(batch, targets._tables(), targets._coding()):
-        found += [b"\x07\x01\x00\x00" + 2 * stream, b"\x07\x00\x00\x00" + stream]
+        found += [b"\x04\x01\x00\x00" + 2 * stream, b"\x04\x00\x00\x00" + stream]
     return found
 
 

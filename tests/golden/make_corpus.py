@@ -21,7 +21,6 @@ from corpus import GOLDEN, LATENTS, METADATA, SHARDS, digest, jsonable, sha_of
 
 import velcodec
 from velcodec import synth
-from velcodec.codec.exact_render import ExactRenderer
 from velcodec.decoder import (
     ConcatConfig,
     Decoder,
@@ -36,7 +35,7 @@ from velcodec.formats.append import append_to
 from velcodec.formats.decoder_file import to_bytes
 from velcodec.formats.exact.domain import Domain
 from velcodec.formats.exact.numbers import encode_numbers
-from velcodec.formats.exact.stream import NUMBERS, ExactCoding, ExactStream
+from velcodec.formats.exact.stream import EXACT_NETWORK, NUMBERS, ExactCoding, ExactStream
 from velcodec.formats.header import Header, Layout, Source
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import VlatReader
@@ -176,13 +175,6 @@ def layouts_archive() -> bytes:
     tiles = drawn(decoder, [14] * len(layouts), seed=3)
     numbers = list(range(len(layouts)))
     return archive(*records(tiles, decoder, tilings, {}, layouts, numbers))
-
-
-def older_archive() -> bytes:
-    """Latents of the decoder before the default one."""
-    decoder = load_decoder("velcodec-1")
-    tiles = drawn(decoder, [10, 16, 22], seed=4)
-    return archive(*records(tiles, decoder, [one_tile(18, 18)] * 3, {}, [Layout(18, 18)]))
 
 
 def embedded_archive() -> bytes:
@@ -370,17 +362,15 @@ def turned_archive() -> bytes:
 
 
 def tiled_archive() -> bytes:
-    """Numbers and labels coded against the rendering of several tiles, in every domain that has
-    integers.
+    """Numbers beside latents of several tiles, in every domain that has integers; the latent of
+    several tiles alone.
     """
     decoder = load_decoder("velcodec-2")
     tiling = Tiling(Axis(24, 15, 2), Axis(26, 16, 2))
     tiles = drawn(decoder, [9, 10, 11, 12], seed=11)
-    guide = ExactRenderer(decoder).render(tiles, tiling)
-    noise = np.random.default_rng(2).normal(0, 15, guide.shape)
-    near = guide + noise
-    model = near.astype(np.float32)
-    palette = tuple(np.unique(np.rint(near / 50) * 50).tolist())
+    model = synth.draw("style_a", 9, 0, 1).render(24, 26).numpy()[0]
+    rounded = np.rint(model.astype(np.float64) / 50) * 50
+    palette = tuple(np.unique(rounded).tolist())
     ordered = model.view(np.int32).astype(np.int64)
     base = int(ordered.min()) - 5000
     domains = (
@@ -388,23 +378,21 @@ def tiled_archive() -> bytes:
         Domain(1, base, 1.0, int(ordered.max()) - base + 5000),
         Domain(3, 0.0, 1.0, len(palette), 0, palette),
     )
-    exact = ExactCoding(3, domains, guided=4)
+    exact = ExactCoding(EXACT_NETWORK, domains)
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 1.0)
     head = Header(
         decoder.identity or b"", decoder.name, (Layout(24, 26),), coding, tiled=True, exact=exact
     )
     streams = encode_tiles(tiles, tables_of(decoder), coding)
     codes = [
-        np.clip(np.rint((near - 1400) / 2), 0, 1999).astype(np.int64),
+        np.clip(np.rint((model - 1400) / 2), 0, 1999).astype(np.int64),
         ordered - base,
-        np.searchsorted(palette, np.rint(near / 50) * 50),
+        np.searchsorted(palette, rounded),
     ]
     stream = io.BytesIO()
     writer = VlatWriter(stream, head)
     for number, domain in enumerate(domains):
-        hint = domain.codes_near(guide, np.dtype("<f4"))
-        data = encode_numbers(codes[number], domain.span, hint)
-        own = ExactStream(number, NUMBERS, data, guided=True)
+        own = ExactStream(number, NUMBERS, encode_numbers(codes[number], domain.span))
         writer.add(pack_record(Record(0, 2, 2, *tiling.tile_shape, streams, own), head))
     writer.add(pack_record(Record(0, 2, 2, *tiling.tile_shape, streams), head))
     writer.close()
@@ -416,7 +404,6 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
         "steps": steps_archive,
         "tiles": tiles_archive,
         "layouts": layouts_archive,
-        "velcodec-1": older_archive,
         "embedded": embedded_archive,
     },
     METADATA: {

@@ -139,7 +139,7 @@ def test_a_setting_that_the_recipe_lacks_is_refused() -> None:
     with pytest.raises(OptionError, match="found setting 'visits', expected one of"):
         begin("paper", None, None, 0.0, {"visits": 3})
     with pytest.raises(OptionError, match="expected a run from nothing"):
-        begin("paper", "velcodec-1", None, 0.0, {})
+        begin("paper", "velcodec-2", None, 0.0, {})
 
 
 def test_the_command_runs_and_draws_its_curves(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from velcodec.codec.target import encode_to_target
 from velcodec.codec.write import Contents, Packed, archive_bytes, pack
 from velcodec.fit.threads import repeatable
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
-from velcodec.formats.exact.stream import MEAN_ERROR_NETWORK, NEWEST_NETWORKS
+from velcodec.formats.exact.stream import EXACT_NETWORK, MEAN_ERROR_NETWORK
 from velcodec.formats.quality import Quality
 
 GROUP_MODELS = 1000
@@ -169,8 +169,8 @@ def encode_group(
         _check_values(source, contents)
     if promise.bytes_per_model is not None:
         return _encode_to_budget(fitter, source, contents, promise, saved)
-    network = MEAN_ERROR_NETWORK if promise.within is None else NEWEST_NETWORKS[0]
-    coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
+    network = MEAN_ERROR_NETWORK if promise.within is None else EXACT_NETWORK
+    coder = None if promise.latent_only else SampleCoder(source, network)
     if promise.within is not None:
         assert coder is not None
         latents = None
@@ -214,14 +214,14 @@ def _encode_to_budget(
     spending = Spending(fitter, source, contents.range_step, promise.bytes_per_model)
 
     def spend(network: int) -> tuple[list[CodedModel], Group]:
-        coder = None if promise.latent_only else SampleCoder(source, fitter.decoder, network)
+        coder = None if promise.latent_only else SampleCoder(source, network)
         return _spend(spending, fitter, source, contents, coder, saved)
 
     coded, group = spend(MEAN_ERROR_NETWORK)
     exact = sum(model.exact is not None and model.mse == 0.0 for model in coded)
     if 2 * exact > len(coded):
         with suppress(BudgetError):  # there is a choice that keeps to the budget
-            again, other = spend(NEWEST_NETWORKS[0])
+            again, other = spend(EXACT_NETWORK)
             if _rank(again, other) > _rank(coded, group):
                 return other
     return group

@@ -1,7 +1,7 @@
 """Encoding samples exactly or within a bound, alone or beside a latent.
 
 Each model takes the shortest of several streams; models of one dtype share the domains that turn
-their samples into integers. Beside a latent a stream is coded against its exact rendering.
+their samples into integers.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from numpy.typing import NDArray
 
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
-from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
 from velcodec.codec.values import to_m_s, unit_scale
-from velcodec.coordinates import Float64
-from velcodec.decoder import Decoder
 from velcodec.formats.errors import VerificationError
 from velcodec.formats.exact.domain import (
     ORDERED,
@@ -31,7 +28,7 @@ from velcodec.formats.exact.domain import (
     ordered_domain,
 )
 from velcodec.formats.exact.stream import (
-    NEWEST_NETWORKS,
+    EXACT_NETWORK,
     NUMBERS,
     ExactCoding,
     ExactStream,
@@ -68,15 +65,12 @@ class CodedSamples:
 
 class SampleCoder:
     """Makes streams of the samples of some models, within a bound (m/s; 0: bit for bit). `network`
-    is the number of the context network of labels alone.
+    is the number of the context network of labels.
     """
 
-    def __init__(
-        self, source: ModelSet, decoder: Decoder, network: int = NEWEST_NETWORKS[0]
-    ) -> None:
+    def __init__(self, source: ModelSet, network: int = EXACT_NETWORK) -> None:
         self.source, self.network = source, network
         self.domains: list[Domain] = []
-        self.renderer = ExactRenderer(decoder) if can_render_exactly(decoder) else None
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
         self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
 
@@ -85,7 +79,7 @@ class SampleCoder:
         """What a header says of these streams; None before the first."""
         if not self.domains:
             return None
-        return ExactCoding(self.network, tuple(self.domains), NEWEST_NETWORKS[1])
+        return ExactCoding(self.network, tuple(self.domains))
 
     def coding_of_streams(self) -> ExactCoding:
         """The same, where a stream was made."""
@@ -110,25 +104,13 @@ class SampleCoder:
             self.domains.append(domain)
         return self.domains.index(domain)
 
-    def rendering(self, latent: CodedModel) -> Float64 | None:
-        """What a reader can render of the latent exactly, in the samples' units."""
-        if self.renderer is None:
-            return None
-        scale = unit_scale(self.source.units)
-        rendered: Float64 = self.renderer.render(latent.tiles, latent.tiling) / scale
-        return rendered
-
     @staticmethod
     def joined(latent: CodedModel, samples: CodedSamples) -> CodedModel:
         """A model with its latent and these samples."""
         bits = latent.bits + 8.0 * len(samples.stream.data) + BESIDE_BITS
         return replace(latent, exact=samples.stream, mse=samples.mse, bits=bits)
 
-    def beside_within(self, i: int, latent: CodedModel, max_error: float) -> CodedModel:
-        """Model i with its latent and the shortest stream within a bound."""
-        return self.joined(latent, self.within(i, max_error, self.rendering(latent)))
-
-    def within(self, i: int, max_error: float, rendering: Float64 | None) -> CodedSamples:
+    def within(self, i: int, max_error: float) -> CodedSamples:
         """The shortest stream of model i within a bound."""
         model = self.source.models[i]
         found: list[Made] = []
@@ -141,19 +123,16 @@ class SampleCoder:
                 return CodedSamples(encode_raw(model, number), 0.0)
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
-                guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
-                found += encode_exact(allowed, number, self.coding_of_streams(), guide)
+                found += encode_exact(allowed, number, self.coding_of_streams())
         made = min(found, key=_length)
         numbers = min((one for one in found if one.stream.coder == NUMBERS), key=_length)
         if _length(numbers) < LAYERED * _length(made):
-            waves = self._waves_within(i, numbers.stream.domain, max_error, rendering)
+            waves = self._waves_within(i, numbers.stream.domain, max_error)
             fitted = encode_as_least_squares(numbers, self.coding_of_streams())
             made = min([made, *waves, *([] if fitted is None else [fitted])], key=_length)
         return self.measured(i, made)
 
-    def _waves_within(
-        self, i: int, number: int, max_error: float, rendering: Float64 | None
-    ) -> list[Made]:
+    def _waves_within(self, i: int, number: int, max_error: float) -> list[Made]:
         """Waves of model i within a bound: in the domain that suits numbers, and in a finer one."""
         model = self.source.models[i]
         ways = [] if self.domains[number].kind == ORDERED else [number]
@@ -164,10 +143,7 @@ class SampleCoder:
         for way in dict.fromkeys(ways):
             allowed = allowed_codes(model, self.domains[way], bound)
             if allowed is not None:
-                guide = None
-                if rendering is not None:
-                    guide = self.domains[way].codes_near(rendering, model.dtype)
-                found.append(encode_as_waves(allowed, way, self.coding_of_streams(), guide))
+                found.append(encode_as_waves(allowed, way, self.coding_of_streams()))
         return [made for made in found if made is not None]
 
     def measured(self, i: int, made: Made) -> CodedSamples:
@@ -238,10 +214,10 @@ def code_samples(
     """
     coded = []
     for i, model in enumerate(coder.source.models):
+        samples = coder.within(i, max_error)
         if latents is not None:
-            coded.append(coder.beside_within(i, latents[i], max_error))
+            coded.append(coder.joined(latents[i], samples))
         else:
-            samples = coder.within(i, max_error, None)
             nz, nx = model.shape
             tiling = Tiling(Axis(nz, nz, 1), Axis(nx, nx, 1))
             bits = 8.0 * len(samples.stream.data)

@@ -18,7 +18,6 @@ from velcodec.codec.coded import CodedModel
 from velcodec.codec.exact import CodedSamples, SampleCoder
 from velcodec.codec.tones import recentred, smoothed, toned
 from velcodec.codec.values import unit_scale
-from velcodec.coordinates import Float64
 from velcodec.formats.exact.domain import RAW, allowed_codes, bound_class
 from velcodec.formats.exact.stream import Made, encode_as_labels, encode_as_waves
 from velcodec.tiling import Int64
@@ -79,7 +78,7 @@ class MeanErrorCoder:
         self.coder, self.source = coder, coder.source
         self._smooth: dict[int, bool] = {}
         self._faithful: dict[tuple[int, float], list[CodedSamples]] = {}
-        self._reached: dict[tuple[int, float], tuple[CodedSamples, float, Way]] = {}
+        self._reached: dict[tuple[int, float], CodedSamples] = {}
 
     def least(self, i: int, rms: float) -> float:
         """The fewest bits found for model i's samples of such an error."""
@@ -93,32 +92,22 @@ class MeanErrorCoder:
 
     def beside_reaching(self, i: int, latent: CodedModel, mse: float) -> CodedModel:
         """Model i with its latent and samples of this mean squared error (m/s)^2 at most."""
-        samples, rms, way = self._reaching(i, mse)
-        rendering = self.coder.rendering(latent)
-        if rendering is not None and rms > 0:
-            guided = self._with_error(i, rms, way, mse**0.5, rendering)
-            if guided.mse <= mse:
-                samples = min(samples, guided, key=_length)
-        return self.coder.joined(latent, samples)
+        return self.coder.joined(latent, self.reaching(i, mse))
 
     def reaching(self, i: int, mse: float) -> CodedSamples:
         """Samples of model i of this mean squared error (m/s)^2 at most, in about the fewest bytes:
         halving an interval of what they are asked for, in several ways.
         """
-        return self._reaching(i, mse)[0]
-
-    def _reaching(self, i: int, mse: float) -> tuple[CodedSamples, float, Way]:
-        """With what was asked for; 0 where they are bit for bit."""
         if (i, mse) not in self._reached:
             self._reached[i, mse] = self._search(i, mse)
         return self._reached[i, mse]
 
-    def _search(self, i: int, mse: float) -> tuple[CodedSamples, float, Way]:
+    def _search(self, i: int, mse: float) -> CodedSamples:
         rms = mse**0.5
         low, high = (share * rms for share in SEARCHED)
-        best, asked, chosen = self._with_error(i, low, WAYS[0], rms), low, WAYS[0]
+        best, asked = self._with_error(i, low, WAYS[0], rms), low
         if best.mse > mse:
-            return self.coder.within(i, 0.0, None), 0.0, WAYS[0]
+            return self.coder.within(i, 0.0)
         for number, way in enumerate(self._ways(i)):
             if number > 0:
                 low, high = asked / NEARBY, asked * NEARBY
@@ -130,48 +119,44 @@ class MeanErrorCoder:
                     continue
                 low = middle
                 if _length(found) < _length(best):
-                    best, asked, chosen = found, middle, way
-        return best, asked, chosen
+                    best, asked = found, middle
+        return best
 
     def _alone(self, i: int, rms: float) -> list[CodedSamples]:
         if (i, rms) not in self._faithful:
             self._faithful[i, rms] = (
                 [self._with_error(i, rms, way, rms) for way in self._ways(i)]
                 if rms > 0
-                else [self.coder.within(i, 0.0, None)]
+                else [self.coder.within(i, 0.0)]
             )
         return self._faithful[i, rms]
 
     def _ways(self, i: int) -> Sequence[Way]:
         return WAYS[:1] if self._is_smooth(i) else WAYS
 
-    def _with_error(
-        self, i: int, rms: float, way: Way, wanted_rms: float, rendering: Float64 | None = None
-    ) -> CodedSamples:
+    def _with_error(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedSamples:
         """Samples made as for the error `rms`, in steps that suit `wanted_rms`."""
-        made = None if self._is_smooth(i) else self._as_labels(i, rms, way, wanted_rms, rendering)
+        made = None if self._is_smooth(i) else self._as_labels(i, rms, way, wanted_rms)
         if made is None:
-            made = self._as_waves(i, rms, rendering)
+            made = self._as_waves(i, rms)
         if made is None:
-            return self.coder.within(i, WITHIN_PER_RMS * rms, rendering)
+            return self.coder.within(i, WITHIN_PER_RMS * rms)
         return self.coder.measured(i, made)
 
     def _is_smooth(self, i: int) -> bool:
         """Whether model i takes fewer bytes as waves than as labels, at an error in between."""
         if i not in self._smooth:
-            labels = self._as_labels(i, JUDGED_RMS_M_S, WAYS[0], JUDGED_RMS_M_S, None)
+            labels = self._as_labels(i, JUDGED_RMS_M_S, WAYS[0], JUDGED_RMS_M_S)
             self._smooth[i] = True
             if labels is not None:
                 judged = self.coder.measured(i, labels)
-                waves = self._as_waves(i, max(judged.mse**0.5, FINEST_M_S), None)
+                waves = self._as_waves(i, max(judged.mse**0.5, FINEST_M_S))
                 self._smooth[i] = waves is not None and (
                     len(waves.stream.data) < len(judged.stream.data)
                 )
         return self._smooth[i]
 
-    def _as_labels(
-        self, i: int, rms: float, way: Way, wanted_rms: float, rendering: Float64 | None
-    ) -> Made | None:
+    def _as_labels(self, i: int, rms: float, way: Way, wanted_rms: float) -> Made | None:
         """Labels of about a root mean square error; None where there are no integers for them."""
         model = self.source.models[i]
         number = self._domain(model.dtype, way, wanted_rms)
@@ -183,11 +168,10 @@ class MeanErrorCoder:
         codes = allowed[..., 1]
         rms /= domain.step * unit_scale(self.source.units)
         loose = loosened(codes, rms, way.reach, domain.span)
-        guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
         coding = self.coder.coding_of_streams()
-        return encode_as_labels(loose, number, coding, guide, codes, ERROR_BITS / rms**2)
+        return encode_as_labels(loose, number, coding, codes, ERROR_BITS / rms**2)
 
-    def _as_waves(self, i: int, rms: float, rendering: Float64 | None) -> Made | None:
+    def _as_waves(self, i: int, rms: float) -> Made | None:
         """Waves of about a root mean square error; None where they do not serve."""
         model = self.source.models[i]
         number = self.coder.fine_domain(model.dtype, FINEST_M_S)
@@ -196,9 +180,8 @@ class MeanErrorCoder:
         if allowed is None:
             return None
         step = STEP_PER_RMS * rms / (domain.step * unit_scale(self.source.units))
-        guide = None if rendering is None else domain.codes_near(rendering, model.dtype)
         coding = self.coder.coding_of_streams()
-        return encode_as_waves(allowed, number, coding, guide, max(1, round(step)))
+        return encode_as_waves(allowed, number, coding, max(1, round(step)))
 
     def _domain(self, dtype: np.dtype[np.generic], way: Way, wanted_rms: float) -> int:
         """Number of the domain for labels of such an error."""

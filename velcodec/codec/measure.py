@@ -10,7 +10,6 @@ import numpy as np
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import check_samples
-from velcodec.codec.exact_render import ExactRenderer, can_render_exactly
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.output import on_cpu, render_models
 from velcodec.codec.values import from_m_s, to_m_s
@@ -45,12 +44,10 @@ def measure(
     """
     reader = VlatReader(data)
     decoder = fitter.decoder
-    renderer = ExactRenderer(decoder) if can_render_exactly(decoder) else None
-    render = None if renderer is None else lambda _, *of: renderer.render(*of)
     found = []
     for first in range(0, len(coded), MODELS_AT_ONCE):
         some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
-        stored = read_models(reader, lambda _: contents.tables, some, render)
+        stored = read_models(reader, lambda _: contents.tables, some)
         for number, model in zip(some, stored, strict=True):
             _check_same(contents.key(number), model, coded[number])
         rendered = render_models(decoder, [model for model in stored if model.samples is None])

@@ -14,9 +14,6 @@ from velcodec.metrics import mse_of_psnr
 LEAST_LATENT_BITS = 70.0
 """About what the coarsest latent takes, and the record to tell samples from it."""
 
-GUIDE_SAVES = 0.8
-"""Least share of a stream that is left of it where it is coded against that latent's rendering."""
-
 
 def encode_to_target(
     fitter: Fitter,
@@ -38,7 +35,7 @@ def encode_to_target(
     coded = encode_to_psnr(fitter, source, range_step, target_db, samples + LEAST_LATENT_BITS)
     worth = np.flatnonzero(
         [
-            model.mse > allowed or float(bits) * GUIDE_SAVES < model.bits - LEAST_LATENT_BITS
+            model.mse > allowed or float(bits) < model.bits - LEAST_LATENT_BITS
             for model, bits in zip(coded, samples, strict=True)
         ]
     )

@@ -58,11 +58,8 @@ def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
     exact = None
     used = _used_domains(models)
     if contents.exact is not None and used:
-        guided = any(model.exact is not None and model.exact.guided for model in models)
         domains = tuple(contents.exact.domains[number] for number in used)
-        exact = replace(
-            contents.exact, domains=domains, guided=contents.exact.guided if guided else 0
-        )
+        exact = replace(contents.exact, domains=domains)
     return replace(contents.header, coding=coding, tiled=tiled, exact=exact)
 
 

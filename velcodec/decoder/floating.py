@@ -43,9 +43,6 @@ NOWHERE = -1e30
 """Logit of a component that fills up."""
 
 
-FloatWeights = TrunkWeights[Float32, Float32]
-
-
 class FloatMixture:
     """A frozen `siren-mixture` ready to render in float32."""
 
@@ -68,7 +65,7 @@ class FloatMixture:
         """Latents (B, D) that coefficients (B, D) stand for, at step indices (B,)."""
         return coefficients.astype(np.float32) * self.steps[step][:, None]
 
-    def weights(self, latents: Float32) -> FloatWeights:
+    def weights(self, latents: Float32) -> TrunkWeights:
         """Effective weights of each model, from latents (B, D)."""
         c, base, batch = self.settings, self.base, len(latents)
         wanted = filled(latents[None], filled_up(batch), latents.shape[1])
@@ -89,7 +86,7 @@ class FloatMixture:
             jump, depth = base["jump"] + jump, base["depth"] + depth
             rate = np.exp2(np.minimum(base["log_rate"] + rate, 126)) * np.float32(2 * _POWERS)
         plane = base["fault_plane"] + m["fault_plane"].reshape(batch, c.faults, 3)
-        found = FloatWeights(
+        found = TrunkWeights(
             plane * np.float32(2 * _POWERS),
             m["fault_throw"].reshape(batch, c.faults, 2),
             m["warp"].reshape(batch, 2, c.warp_features),
@@ -105,7 +102,7 @@ class FloatMixture:
             depth,
             rate,
         )
-        return FloatWeights(*(np.ascontiguousarray(each, np.float32) for each in found))
+        return TrunkWeights(*(np.ascontiguousarray(each, np.float32) for each in found))
 
     def velocities(self, latents: Float32, low: Float64, high: Float64, points: Float32) -> Float64:
         """Velocities (B, P) in m/s, within `low` and `high` (B,), of latents (B, D) at points

@@ -21,7 +21,6 @@ from .layout import LATENT_SIZE, MIXTURE, MixtureConfig
 if TYPE_CHECKING:
     from .base import Decoder
     from .floating import FloatMixture
-    from .integer import IntegerMixture
 
 Float32 = NDArray[np.float32]
 
@@ -42,10 +41,7 @@ LEAST_SIZES = {
 
 @dataclass(frozen=True, eq=False)
 class FrozenMixture:
-    """Weights float32 by the names of the decoder file; `steps` (S,) of the latent.
-
-    `floating` and `integer` evaluate it, in floats and exactly.
-    """
+    """Weights float32 by the names of the decoder file; `steps` (S,) of the latent."""
 
     settings: MixtureConfig
     weights: Mapping[str, Float32]
@@ -56,17 +52,10 @@ class FrozenMixture:
 
     @cached_property
     def floating(self) -> FloatMixture:
-        """The network in floating point."""
+        """What evaluates it."""
         from .floating import FloatMixture
 
         return FloatMixture(self)
-
-    @cached_property
-    def integer(self) -> IntegerMixture:
-        """The network in exact arithmetic."""
-        from .integer import IntegerMixture
-
-        return IntegerMixture(self)
 
 
 def is_mixture(config: Mapping[str, Any]) -> bool:
@@ -180,7 +169,7 @@ def freeze(decoder: Decoder) -> FrozenMixture:
     from .siren_mixture import SirenMixture
 
     if not isinstance(decoder, SirenMixture):
-        raise TypeError(f"exact rendering: found {type(decoder).__name__}")
+        raise TypeError(f"freezing: found {type(decoder).__name__}, expected SirenMixture")
     weights = {
         name: value.detach().cpu().float().numpy().copy()
         for name, value in decoder.state_dict().items()

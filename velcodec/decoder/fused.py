@@ -1,7 +1,7 @@
 """Rendering on a GPU in one kernel where Triton is there, by torch's operations where it is not.
 
 Velocities are float32 or float16 and differ from the float rendering of `velcodec.codec.render` by
-rounding. What must be the same everywhere is rendered in integers (`velcodec.decoder.integer`).
+rounding.
 """
 
 from __future__ import annotations

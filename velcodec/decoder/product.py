@@ -15,17 +15,12 @@ from numba import njit
 from .padding import BLOCK, UNIT
 
 FLOATS = {"contract", "nsz"}
-"""What the compiler may do with floating point: fuse a product and a sum, forget a zero's sign.
-Where every sum is exact neither changes a result.
-"""
+"""What the compiler may do with floating point: fuse a product and a sum, forget a zero's sign."""
 
 
 @njit(nogil=True, cache=True, fastmath=FLOATS)
 def product(weight: Any, bias: Any, inputs: Any, outputs: Any) -> None:
-    """`outputs` (N, BLOCK) = `weight` (N, M) @ `inputs` (M, BLOCK) + `bias` (N,).
-
-    In int32 sums and products wrap around, that is they hold modulo 2^32.
-    """
+    """`outputs` (N, BLOCK) = `weight` (N, M) @ `inputs` (M, BLOCK) + `bias` (N,)."""
     rows, columns = weight.shape
     for o in range(0, rows, UNIT):
         for p in range(BLOCK):

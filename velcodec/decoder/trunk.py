@@ -1,38 +1,37 @@
-"""A model's effective weights as the compiled loops take them, in floats or in integers."""
+"""A model's effective weights as the compiled loops take them."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .layout import MixtureConfig
 
-Real = TypeVar("Real", bound=NDArray[Any])
-Turns = TypeVar("Turns", bound=NDArray[Any])
+Float32 = NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class TrunkWeights(NamedTuple, Generic[Real, Turns]):
-    """Effective weights of B models, in the order of the kernels' parameters. W and K are filled up
-    (`velcodec.decoder.padding`). Arguments of sines, in turns, may have a dtype of their own.
+class TrunkWeights(NamedTuple):
+    """Effective weights of B models, in the order of the kernel's parameters. W and K are filled up
+    (`velcodec.decoder.padding`). Arguments of sines are in turns.
     """
 
-    plane: Real  # (B, F, 3): normal x, normal z, offset
-    throw: Real  # (B, F, 2): displacement in x, z
-    warp: Real  # (B, 2, N)
-    first: Turns  # (B, W, 2)
-    first_bias: Turns  # (B, W)
-    hidden: Turns  # (B, L, W, W)
-    hidden_bias: Turns  # (B, L, W)
-    logit: Real  # (B, K, W)
-    logit_bias: Real  # (B, K)
-    level: Real  # (B, K)
-    ramp: Real  # (B, W)
-    jump: Real  # (B, S)
-    depth: Real  # (B, S)
-    rate: Real  # (B, S)
+    plane: Float32  # (B, F, 3): normal x, normal z, offset
+    throw: Float32  # (B, F, 2): displacement in x, z
+    warp: Float32  # (B, 2, N)
+    first: Float32  # (B, W, 2)
+    first_bias: Float32  # (B, W)
+    hidden: Float32  # (B, L, W, W)
+    hidden_bias: Float32  # (B, L, W)
+    logit: Float32  # (B, K, W)
+    logit_bias: Float32  # (B, K)
+    level: Float32  # (B, K)
+    ramp: Float32  # (B, W)
+    jump: Float32  # (B, S)
+    depth: Float32  # (B, S)
+    rate: Float32  # (B, S)
 
 
 def split_parts(modulations: NDArray[Scalar], config: MixtureConfig) -> dict[str, NDArray[Scalar]]:

@@ -1,19 +1,18 @@
 """Learn the integer network of exact coding from generated models.
 
     python -m velcodec.train.contexts contexts.safetensors --models 6000 --steps 6000
-    python -m velcodec.train.contexts guided.safetensors --models 1500 --steps 9000 --guided
     python -m velcodec.train.contexts mean.safetensors --models 3000 --steps 6000 --mean-error
 
 Models of the layered families are coded exactly and within bounds; what the network would have seen
 at each sample, and which class came, are the examples. The first pass codes with an indifferent
 network, the second with the one that it taught, because choices within a bound depend on it. A
-guided network sees a rendering of each model's latent too. One for errors that count in the mean
-learns from models coded so, and from clean ones coded exactly.
+network for errors that count in the mean learns from models coded so, and from clean ones coded
+exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +34,6 @@ from velcodec.codec.mean_error import (
     loosened,
     step_of,
 )
-from velcodec.coordinates import Float64
-from velcodec.decoder import load_decoder
 from velcodec.formats.atomic import atomic_write
 from velcodec.formats.exact.around import (
     FRESH_FEATURES,
@@ -55,13 +52,7 @@ from velcodec.formats.exact.domain import (
 )
 from velcodec.formats.exact.fresh import NARROWEST, WIDER
 from velcodec.formats.exact.labels import TRACED, encode_labels
-from velcodec.formats.exact.neighbours import (
-    FEATURES,
-    FIRST,
-    PLAIN_FEATURES,
-    PLAIN_ROWS,
-    ROWS,
-)
+from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS
 from velcodec.formats.exact.network import (
     ABOVE,
     CLASSES,
@@ -77,7 +68,7 @@ from velcodec.formats.exact.network import (
     network_of,
     shapes,
 )
-from velcodec.formats.exact.stream import NEWEST_NETWORKS
+from velcodec.formats.exact.stream import EXACT_NETWORK
 
 FAMILIES = {
     "flatvel_a": 0.08,
@@ -108,17 +99,11 @@ RESAMPLED_SHARE = {"fault": 0.35, "geology": 0.3, "vel": 0.1}
 
 GREY_SHARE, GREY_LEVELS = 0.08, 255
 
-BOUNDS_OF_GUIDED = 3
-"""Ways to code each guided model, because its latent takes longest."""
-
 MEAN_ERRORS = (2.0, 250.0)
 """Root mean square errors (m/s) that are asked for."""
 
 EXACT_OF_MEAN = 0.2
 """Of clean models, how many are coded exactly beside those with mean errors."""
-
-STEPS_OF_GUIDES = (-10, 6)
-"""From how many steps coarser than the decoder's default to how many finer guides are rendered."""
 
 Int64 = NDArray[np.int64]
 
@@ -136,8 +121,8 @@ class Learned(nn.Module):
         nn.init.normal_(self.first.weight, std=0.2)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits, natural, from features' codes (n, features or more)."""
-        rows = codes[:, : len(self.first_rows)] + self.first_rows
+        """Logits, natural, from features' codes (n, features)."""
+        rows = codes + self.first_rows
         hidden = torch.relu(self.first(rows) + self.first_bias)
         logits: Tensor = self.third(torch.relu(self.second(hidden)))
         return logits
@@ -168,20 +153,18 @@ def indifferent_network() -> Network:
         sizes = shapes(rows, logits).items()
         return Maps(**{name: np.zeros(shape, dtype=np.int64) for name, shape in sizes})
 
-    return Network(zeros(PLAIN_ROWS, CLASSES), zeros(FRESH_ROWS, PARTS))
+    return Network(zeros(ROWS, CLASSES), zeros(FRESH_ROWS, PARTS))
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A model (nz, nx), the bound (m/s, 0: exact) and which of its domains it goes into; a
-    rendering (nz, nx) of its latent, if there is one. With a `way`, errors count in the mean, and
-    `bound` is the root mean square wanted.
+    """A model (nz, nx), the bound (m/s, 0: exact) and which of its domains it goes into. With a
+    `way`, errors count in the mean, and `bound` is the root mean square wanted.
     """
 
     model: NDArray[np.float32]
     bound: float
     choice: int
-    rendering: Float64 | None = None
     way: Way | None = None
 
 
@@ -220,50 +203,11 @@ def _with_mean_error(model: NDArray[np.float32], rng: np.random.Generator, clean
     return Drawn(model, rms, 0, way=ways[int(rng.integers(len(ways)))])
 
 
-def _with_bound(
-    model: NDArray[np.float32],
-    rng: np.random.Generator,
-    rendering: Float64 | None = None,
-    clean: bool = False,
-) -> Drawn:
+def _with_bound(model: NDArray[np.float32], rng: np.random.Generator, clean: bool) -> Drawn:
     whole = bool((model == np.rint(model)).all())
     exact = whole and rng.random() < EXACT_SHARE
     bound = 0.0 if exact else float(rng.choice(BOUNDS))
-    return Drawn(model, bound, int(rng.choice(CHOICES)), rendering)
-
-
-def with_renderings(drawn: list[Drawn], seed: int) -> Iterator[Drawn]:
-    """Each model a few times, with bounds drawn afresh and a rendering of its latent."""
-    from velcodec.codec.cut import ModelSet, cut_models
-    from velcodec.codec.exact_render import ExactRenderer
-    from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles
-    from velcodec.fit import LMOptions
-    from velcodec.formats.tile_stream import Tiles
-
-    rng = np.random.default_rng(seed)
-    decoder = load_decoder()
-    quick = LMOptions(stages=((640, 4),), full_steps=1, adam_steps=60)
-    fitter = Fitter(decoder, options=quick)
-    renderer = ExactRenderer(decoder)
-    source = ModelSet([one.model for one in drawn], "m/s")
-    whole = max(max(one.model.shape) for one in drawn)
-    cut = cut_models(source, np.arange(len(drawn)), whole, 4.0)
-    fitted = Fitted.empty(fitter, cut)
-    with click.progressbar(cut.groups(), label="latents") as groups:
-        for group in groups:
-            fitted.fit(fitter, group)
-            base = fitter.base_step + rng.integers(*STEPS_OF_GUIDES, size=len(cut))
-            coded = quantise_tiles(fitter, fitted, base, group)
-            for row, number in enumerate(group):
-                tiles = Tiles(
-                    coded.coefficients[row : row + 1],
-                    coded.step[row : row + 1],
-                    cut.low[number : number + 1],
-                    cut.high[number : number + 1],
-                )
-                rendering = renderer.render(tiles, cut.tilings[int(number)])
-                for _ in range(BOUNDS_OF_GUIDED):
-                    yield _with_bound(drawn[int(number)].model, rng, rendering)
+    return Drawn(model, bound, int(rng.choice(CHOICES)))
 
 
 def resampled(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -379,13 +323,12 @@ def _trace_of(one: Drawn, network: Network) -> Int64 | None:
         codes, rms = allowed[..., 1], bound / domain.step
         allowed = loosened(codes, rms, one.way.reach, domain.span)
         price = ERROR_BITS / rms**2
-        made = encode_labels(allowed, domain.span, domain.bound, network, None, trace, codes, price)
+        made = encode_labels(allowed, domain.span, domain.bound, network, trace, codes, price)
         return None if made is None else trace
     domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
     allowed = allowed_codes(model, domain, bound)
     assert allowed is not None
-    guide = None if one.rendering is None else domain.codes_near(one.rendering, model.dtype)
-    made = encode_labels(allowed, domain.span, domain.bound, network, guide, trace)
+    made = encode_labels(allowed, domain.span, domain.bound, network, trace)
     return None if made is None else trace
 
 
@@ -476,7 +419,6 @@ def save_network(network: Network, path: Path) -> None:
     type=click.Path(path_type=Path, exists=True),
     help="Keep the classes of this network and learn values alone.",
 )
-@click.option("--guided", is_flag=True, help="Learn from models beside their latents' renderings.")
 @click.option("--mean-error", is_flag=True, help="Learn from models with mean errors.")
 def main(
     target: Path,
@@ -484,22 +426,17 @@ def main(
     steps: int,
     seed: int,
     classes: Path | None,
-    guided: bool,
     mean_error: bool,
 ) -> None:
     """Learn the network and write it to TARGET."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    rows = ROWS if guided else PLAIN_ROWS
-    features = FIRST if guided else FIRST[:PLAIN_FEATURES]
-    learned, values = Learned(features, rows, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
-    network = network_of(NEWEST_NETWORKS[0]) if mean_error else indifferent_network()
+    learned, values = Learned(FIRST, ROWS, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
+    network = network_of(EXACT_NETWORK) if mean_error else indifferent_network()
     kept = None if classes is None else network_from(load(classes.read_bytes())).classes
     if kept is not None:
         network = Network(kept, network.values)
     drawn = draw_models(models, seed, mean_error)
-    if guided:
-        drawn = list(with_renderings(drawn, seed))
     for share, length in ((0.2, 0.3), (1.0, 1.0)):
         some = drawn[:: round(1 / share)]
         data = examples(some, network, seed)

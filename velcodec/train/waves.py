@@ -45,11 +45,11 @@ def learn(count: int, seed: int) -> Models:
         for k in rng.permutation(len(samples)):
             bound = np.exp(rng.uniform(*np.log(BOUNDS)))
             codes = np.rint(samples[k] * (FINENESS / (1000 * bound))).astype(np.int64)
-            offset = int(codes.mean())
+            codes += SPAN // 2 - int(codes.mean())
             step = short_integer(round(FINENESS * rng.uniform(*STEPS)))
-            q = quantise(analyse((codes - offset) << FRACTION), step)
+            q = quantise(analyse((codes - SPAN // 2) << FRACTION), step)
             allowed = np.stack([codes - FINENESS, codes, codes + FINENESS], -1)
-            write(q, step, allowed, SPAN, offset, models, rate)
+            write(q, step, allowed, SPAN, models, rate)
     return models
 
 

@@ -78,24 +78,18 @@ class Reader:
         layout = header["l"][layout]
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
-        tiles = []
-        if streams:
-            decoder = self.decoder(archive, header)
-            tiles = [tile(stream, header, decoder.tensors) for stream in streams]
         if exact and grid in (None, shape):
-            rendering = None
-            if exact[1]:
-                check(header["e"].get("g", 0) and streams, "a guide that is not there")
-                rendering = decoder.render_exactly(tiles, tiling, shape) / unit
-            out = self.samples(exact, header["e"], shape, dtype, rendering)
+            out = self.samples(exact, header["e"], shape, dtype)
         else:
             check(streams, "a model without a latent")
+            decoder = self.decoder(archive, header)
+            tiles = [tile(stream, header, decoder.tensors) for stream in streams]
             values = decoder.render(tiles, tiling, shape, grid or shape) / unit
             out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
         return out.T if layout.get("a", "nzx").endswith("xz") else out
 
-    def samples(self, exact, coding, shape, dtype, rendering):
-        number, _, coder, data = exact
+    def samples(self, exact, coding, shape, dtype):
+        number, coder, data = exact
         kind, base, step, span, bound = coding["d"][number]
         check(kind < 4, "an unknown domain")
         if kind == 2:
@@ -104,41 +98,23 @@ class Reader:
         if kind == 3:
             planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
             palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
-        mask = (1 << (8 * dtype.itemsize - 1)) - 1
-        signed = np.dtype(f"i{dtype.itemsize}")
-        guide = None
-        if rendering is not None:
-            if kind == 0:
-                guide = np.clip(np.rint((rendering - base) / step), 0, span - 1)
-            elif kind == 1:
-                native = rendering.astype(dtype.newbyteorder("="))
-                if dtype.kind == "f":
-                    native = native.view(signed)
-                guide = native.astype(np.int64)
-                if dtype.kind == "f":
-                    guide = np.where(guide < 0, guide ^ mask, guide)
-                guide = guide - base
-            else:
-                guide = np.searchsorted((palette[1:] + palette[:-1]) / 2, rendering)
-            guide = np.clip(guide, 0, span - 1).astype(np.int64)
         stream = Stream(data)
         if coder == 0:
-            network = self.network(f"contexts-{coding['n' if guide is None else 'g']}")
-            codes = Labels(stream, shape, span, bound, network, guide).decode()
+            network = self.network(f"contexts-{coding['n']}")
+            codes = Labels(stream, shape, span, bound, network).decode()
         elif coder == 1:
-            codes = numbers(stream, shape, span, guide)
-        elif coder == 3:
-            check(guide is None, "least squares beside a rendering")
-            codes = least_squares(stream, shape, span, self.network("least-squares-1"))
+            codes = numbers(stream, shape, span)
+        elif coder == 2:
+            codes = waves(stream, shape, span, self.network("waves-1"))
         else:
-            check(coder == 2, "an unknown coder")
-            codes = waves(stream, shape, span, guide, self.network("waves-1"))
+            codes = least_squares(stream, shape, span, self.network("least-squares-1"))
         if kind == 0:
             return (base + step * codes.astype(np.float64)).astype(dtype)
         if kind == 3:
             return palette[codes].astype(dtype)
         codes = codes + base
         if dtype.kind == "f":
-            codes = np.where(codes < 0, codes ^ mask, codes).astype(signed)
+            mask = (1 << (8 * dtype.itemsize - 1)) - 1
+            codes = np.where(codes < 0, codes ^ mask, codes).astype(f"i{dtype.itemsize}")
             return codes.view(dtype.newbyteorder("=")).astype(dtype)
         return codes.astype(dtype)

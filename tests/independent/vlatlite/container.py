@@ -147,7 +147,7 @@ class Archive:
 
 
 def record(payload, header):
-    """Layout, the exact stream as (domain, guided, coder, bytes), tiling and tile streams."""
+    """Layout, the exact stream as (domain, coder, bytes), tiling and tile streams."""
     at = layout = 0
     if len(header["l"]) > 1:
         layout, at = varint(payload, at)
@@ -156,9 +156,9 @@ def record(payload, header):
     if "e" in header:
         r, at = varint(payload, at)
         if r:
-            (domain, way), kept = divmod((r - 1) // 2, 8), (r - 1) % 2
+            (domain, coder), kept = divmod((r - 1) // 2, 4), (r - 1) % 2
             length, at = varint(payload, at) if kept else (len(payload) - at, at)
-            exact = domain, way // 4, way % 4, payload[at : at + length]
+            exact = domain, coder, payload[at : at + length]
             at += length
             if not kept:
                 return layout, exact, tiling, []

@@ -4,11 +4,11 @@ from math import isqrt
 
 import numpy as np
 
-from .coder import Misses, bits, clamp
+from .coder import bits, clamp
 from .container import check
 
 NONE = -1
-SIZES = [23] * 7 + [12] * 4 + [21, 21, 6, 12] + [25] * 6 + [22] * 2 + [64, 48, 6] + [19] * 5 + [10]
+SIZES = [23] * 7 + [12] * 4 + [21, 21, 6, 12] + [25] * 6 + [22] * 2 + [64, 48, 6]
 FIRST = np.cumsum([0, *SIZES[:-1]])
 FRESH_FIRST = np.cumsum([0, 18] + [50] * 14 + [12] * 2 + [24, 32])
 
@@ -64,18 +64,6 @@ def shift_code(row, other):
     return 10 if other == NONE else clamp(row - other, -4, 4) + 4
 
 
-def guide_code(guide, here, there, span):
-    if there in (NONE, here):
-        distance, code = abs(guide - here), 0
-        while code < 4 and distance > span >> (6 - code):
-            code += 1
-        return 8 + code + (5 if guide < here else 0)
-    way, whole = guide - here, there - here
-    if whole < 0:
-        way, whole = -way, -whole
-    return 0 if way < 0 else min(1 + way * 6 // whole, 7)
-
-
 def half_octaves(difference):
     size = abs(difference)
     if size > 2:
@@ -96,17 +84,14 @@ def notch(value, start, end):
 class Labels:
     """An image while it is decoded, column by column."""
 
-    def __init__(self, stream, shape, span, bound, network, guide):
+    def __init__(self, stream, shape, span, bound, network):
         self.stream, self.span, self.bound, self.network = stream, span, bound, network
         self.nz, self.nx = shape
         self.columns = [[NONE] * self.nz for _ in range(self.nx)]
         self.values, self.counts, self.thickness, self.recent = [], [], [], []
         self.run_top = self.run_before = self.upper_top = self.upper_label = 0
-        self.guide = None if guide is None else guide.T.tolist()
-        self.care = self.surprise = span >> 6
         self.newest = [0, 0]
         self.rank_counts = [1 + 24 // (k + 1) for k in range(24)]
-        self.misses = Misses()
         self.shift = max(bits(span - 1) - 12, 0)
 
     def decode(self):
@@ -147,8 +132,6 @@ class Labels:
             self.recent.remove(label)
             self.recent.insert(0, label)
         self.columns[x][z] = label
-        if self.guide:
-            self.care += (abs(self.guide[x][z] - values[label]) - self.care) // 32
         self.counts[label] += 1
         self._advance(label, above, z)
 
@@ -200,8 +183,6 @@ class Labels:
         pairs += (self.at(x, z - 2), above), (below, above)
         codes.append(sum((a == b) << k for k, (a, b) in enumerate(pairs)))
         codes += [self._order(above, after, left), self.bound]
-        if self.guide:
-            codes += self._guide_codes(x, z, above, after, left)
         return after, codes
 
     def _thickness(self, column, begun, run, label):
@@ -226,21 +207,8 @@ class Labels:
             code += 24 * (left != NONE and min(a, b) < self.values[left] < max(a, b))
         return code
 
-    def _guide_codes(self, x, z, above, after, left):
-        care, share = 0, self.span // (self.care + 1)
-        while care < 9 and share > 2:
-            care, share = care + 1, share >> 1
-        if above == NONE:
-            return [18] * 5 + [care]
-        here, there, beside = (self.values[i] if i != NONE else NONE for i in (above, after, left))
-        column = self.guide[x]
-        near = [column[clamp(z + row, 0, self.nz - 1)] for row in (-1, 0, 1, 2)]
-        codes = [guide_code(g, here, there, self.span) for g in near]
-        return [*codes, guide_code(column[z], here, beside, self.span), care]
-
     def _frequencies(self, codes, possible):
-        count = len(FIRST) if len(self.network["classes.first"]) == 686 else 26
-        found = logits(FIRST[:count] + codes[:count], self.network, "classes").tolist()
+        found = logits(FIRST + codes, self.network, "classes").tolist()
         greatest = max(v for v, p in zip(found, possible, strict=True) if p)
         below = [min(greatest - v, 256 * 20) for v in found]
         shares = [
@@ -272,11 +240,6 @@ class Labels:
         )
         if above == NONE:
             value = base + self.stream.even(size)
-        elif self.guide and size >> 4 > self.surprise:
-            hint = clamp(self.guide[x][min(z + 2, self.nz - 1)], base, base + size - 1)
-            miss = self.misses.take(self.stream, 4 * self.surprise, 0)
-            self.surprise = (3 * self.surprise + abs(miss)) // 4
-            value = hint + miss
         else:
             value = self._fresh(x, z, kind - 4, near, base, size)
         check(base <= value < base + size, "a new value outside its room")

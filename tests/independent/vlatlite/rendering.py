@@ -1,6 +1,4 @@
-"""Latents to velocities: tiles, both decoders in floating point, and `siren-mixture` in integers
-(docs/format.md, docs/format-exact.md).
-"""
+"""Latents to velocities: tiles, and both decoders (docs/format.md)."""
 
 import json
 
@@ -12,10 +10,6 @@ PARTS = (
     "fault_plane", "fault_throw", "warp", "first", "first_bias", "hidden_bias", "gate", "logit",
     "logit_bias", "level", "ramp", "jump", "depth", "log_rate",
 )  # fmt: skip
-TURN = float.fromhex("0x1.45f306dc9c883p-3")
-OCTAVE = float.fromhex("0x1.71547652b82fep+0")
-UNITS = {"first": TURN, "first_bias": TURN, "hidden_bias": TURN}
-UNITS |= {"logit": OCTAVE, "logit_bias": OCTAVE, "log_rate": OCTAVE}
 
 
 class Axis:
@@ -64,7 +58,7 @@ def split(m, c):
 
 
 class Decoder:
-    """A decoder file: tensors, and `value` at points (P, 2) of a tile, in floating point."""
+    """A decoder file: tensors, and `value` at points (P, 2) of a tile."""
 
     def __init__(self, tensors, metadata):
         self.tensors, self.metadata = tensors, metadata
@@ -118,85 +112,3 @@ class Decoder:
                 value = np.clip(low + (f.reshape(grid) + 1) / 2 * (high - low), low, high)
             out += weight * value
         return np.clip(out, min(t[2] for t in tiles), max(t[3] for t in tiles))
-
-    def render_exactly(self, tiles, tiling, shape):
-        """(nz, nx) float64 m/s, multiples of 1/16."""
-        check(self.name == "siren-mixture", "no exact rendering")
-        z, x = (Axis(n, t, T) for n, t, T in zip(shape, tiling[:2], tiling[2:], strict=True))
-        cz, cx = z.cells(z.n), x.cells(x.n)
-        total, weight = np.zeros(shape), np.zeros(shape)
-        places = [(kz, kx) for kz in range(tiling[0]) for kx in range(tiling[1])]
-        for (kz, kx), (coefficients, index, low, high) in zip(places, tiles, strict=True):
-            share = np.rint(z.weights(cz)[kz][:, None] * x.weights(cx)[kx] * 2.0**14)
-            gx, gz = np.meshgrid(x.local(cx)[kx], z.local(cz)[kz])
-            points = np.rint(np.stack([gx.ravel(), gz.ravel()], axis=1) * 2.0**16)
-            r = self._integers(points, coefficients, index).reshape(shape)
-            total += share * np.rint(((r + 2.0**15) / 2.0**16 * (high - low) + low) * 16)
-            weight += share
-        return np.rint(total / weight) / 16
-
-    def _held(self, name, scale, unit=None):
-        unit = UNITS.get(name, 1.0) if unit is None else unit
-        return held(np.rint(self.tensors[name].astype(np.float64) * unit * scale))
-
-    def _integers(self, points, coefficients, index):
-        """Values in 2^-15 at points in 2^-16."""
-        t, c = self.tensors, self.config
-        units = [np.full(int(np.prod(shape_of(n, c))), UNITS.get(n, 1.0)) for n in PARTS]
-        units = np.concatenate(units)[:, None]
-        rows = held(np.rint(t["modulation"].astype(np.float64) * units * 2.0**20))
-        sums = rows @ np.clip(coefficients, -(2**20), 2**20).astype(np.float64)
-        m = split(held(np.rint(sums * (float(t["latent.steps"][index]) * 2.0**-4))), c)
-        names = [name for name in PARTS if name in t and t[name].size]
-        e = m | {name: held(self._held(name, 2.0**16) + m[name]) for name in names}
-        p = points
-        if c["faults"]:
-            side = tanh(p @ e["fault_plane"][:, :2].T + e["fault_plane"][:, 2] * 2.0**16, 2.0**32)
-            p = p + np.rint(side @ m["fault_throw"] * 2.0**-15)
-        p = np.clip(p, -(2.0**18), 2.0**18)
-        if c["warp_features"]:
-            first, bias = (self._held(f"warp_{n}", 2.0**16, TURN) for n in ("first", "bias"))
-            p = p + np.rint(sine(p @ first.T + bias * 2.0**16, 2.0**32) @ m["warp"].T * 2.0**-15)
-        p = np.clip(p, -(2.0**18), 2.0**18)
-        h = sine(p @ e["first"].T + e["first_bias"] * 2.0**16, 2.0**32)
-        for i in range(c["hidden_layers"]):
-            gate_out = self._held(f"gate_out.{i}", 2.0**15, TURN)
-            driven = np.clip(np.rint(gate_out * m["gate"][i] / 2.0**16), -(2.0**22), 2.0**22)
-            shift = np.rint(driven @ self._held(f"gate_in.{i}", 2.0**15) * 2.0**-14)
-            weight = held(self._held(f"hidden.{i}", 2.0**16, TURN) + shift)
-            bias = self._held(f"hidden_bias.{i}", 2.0**16, TURN) + m["hidden_bias"][i]
-            h = sine(h @ weight.T + bias * 2.0**15, 2.0**31)
-        logit = np.floor((h @ e["logit"].T + e["logit_bias"] * 2.0**15) * 2.0**-15)
-        share = power(logit - logit.max(axis=1, keepdims=True))
-        share = np.floor(share * 2.0**15 / share.sum(axis=1, keepdims=True))
-        value = share @ e["level"] + h @ e["ramp"]
-        if c.get("strata"):
-            below = (p[:, 1:] - e["depth"]) * power(e["log_rate"])
-            value = value + tanh(below, 2.0**36) @ e["jump"]
-        return np.clip(np.rint(value * 2.0**-16), -(2.0**15), 2.0**15)
-
-
-def held(values):
-    return np.clip(values, -(2.0**24), 2.0**24)
-
-
-SINES = np.rint(2**15 * np.sin(np.arange(2**14) * (2 * np.pi / 2**14)))
-SIDES = np.rint(2**15 * np.tanh((np.arange(2**14) - 2**13) / 2**10))
-POWERS = np.rint(2**20 * 2 ** (np.arange(2**12) / 2**12))
-
-
-def sine(turns, unit):
-    return SINES[np.floor(turns * (2.0**14 / unit)).astype(np.int64) % 2**14]
-
-
-def tanh(argument, unit):
-    place = np.floor(argument * (2.0**10 / unit)).astype(np.int64) + 2**13
-    return SIDES[np.clip(place, 0, 2**14 - 1)]
-
-
-def power(exponent):
-    """2^x in 2^-20, from x in 2^-16."""
-    exponent = np.clip(exponent, -40 * 2.0**16, 10 * 2.0**16)
-    whole = np.floor(exponent / 2.0**16)
-    place = np.floor((exponent - whole * 2.0**16) / 16).astype(np.int64)
-    return np.floor(POWERS[place] * 2.0**whole)

@@ -12,12 +12,11 @@ def sign(value):
     return int(value > 0) - int(value < 0)
 
 
-def numbers(stream, shape, span, guide):
+def numbers(stream, shape, span):
     nz, nx = shape
     c = [[0] * nz for _ in range(nx)]
-    g = None if guide is None else guide.T.tolist()
-    misses, count = Misses(), 8 if g is None else 11
-    errors = [[0] * count for _ in range(nz)]
+    misses = Misses()
+    errors = [[0] * 8 for _ in range(nz)]
     missed = [0] * nz
     for x in range(nx):
         before, missed_before = errors, missed
@@ -34,18 +33,11 @@ def numbers(stream, shape, span, guide):
                 above, left, plane, above + below - left, 2 * above - second, 2 * left - farther,
                 (above + left) // 2, clamp(plane, min(above, left), max(above, left)),
             ]  # fmt: skip
-            if g is not None:
-                here = g[x][z]
-                g_above = g[x][z - 1] if z else g[x - 1][0] if x else here
-                g_left = g[x - 1][z] if x else g_above
-                both = (above + left - g_above - g_left) // 2
-                start = x == 0 and z == 0
-                guesses += [here] + [here + (0 if start else m) for m in (above - g_above, both)]
             up, down = max(z - 1, 0), min(z + 1, nz - 1)
             energy = [
                 before[z][k] + before[up][k] + before[down][k]
                 + (2 * errors[z - 1][k] if z else 0) + (errors[z - 2][k] if z > 1 else 0)
-                for k in range(count)
+                for k in range(8)
             ]  # fmt: skip
             guess = clamp(blend(guesses, energy), 0, span - 1)
             last = missed[z - 1] if z else 0
@@ -131,13 +123,12 @@ def integer(stream):
     return stream.raw(size - 1 - drop, 1) << drop
 
 
-def waves(stream, shape, span, guide, start):
+def waves(stream, shape, span, start):
     """`start` are the tensors of waves-1.safetensors."""
     check(span <= 1 << 26 and max(shape) <= 1024 and shape[0] * shape[1] <= 1 << 18, "too great")
     step = integer(stream)
     q = coefficients(stream, shape, (1 << 41) // (step << 4), start)
-    offset = span // 2 if guide is None else np.clip(guide, 0, span - 1)
-    image = np.clip(((synthesise(q * (step << 4)) + 8) >> 4) + offset, 0, span - 1)
+    image = np.clip(((synthesise(q * (step << 4)) + 8) >> 4) + span // 2, 0, span - 1)
     if stream.raw(1):
         unit = integer(stream)
         units = corrections(stream, shape, 16 * step // unit, start)
