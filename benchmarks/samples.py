@@ -37,7 +37,7 @@ def main(files: tuple[Path, ...], models: int, psnr: str, network: int) -> None:
         coder = MeanErrorCoder(SampleCoder(source, network))
         line = f"{file.stem:24}"
         for target in targets:
-            streams = [coder.reaching(i, mse_of_psnr(target)).stream for i in range(len(source))]
+            streams = [coder.reaching(i, mse_of_psnr(target)).exact for i in range(len(source))]
             line += f"{np.mean([len(stream.data) for stream in streams]):10.1f}"
         click.echo(line)
 

@@ -447,12 +447,12 @@ class Archive:
         GPU; None where it has a latent alone.
         """
         from velcodec.codec.output import render_samples, render_samples_on
-        from velcodec.device import is_cpu
+        from velcodec.device import is_cpu, pick_device
 
         place = f"{self._reader.name}: model {number}"
         if device is None or is_cpu(device) or model.samples is None:
             return render_samples(model, res, average, place)
-        return render_samples_on(model, model.grid(res), average, place, device)
+        return render_samples_on(model, model.grid(res), average, place, pick_device(device))
 
     def _arrays(
         self,

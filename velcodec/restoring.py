@@ -165,9 +165,7 @@ def restore_stream(
         done = block.stop
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
-        models = archive.decode(
-            block, grid, average=how.average, allow_large=how.allow_large
-        )
+        models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
         writer.add(models)
         on_progress(done, count or len(archive), "render")
     if writer is None:
@@ -262,9 +260,7 @@ def _fill(
     on_progress: Progress,
 ) -> None:
     for block in archive.blocks(grid):
-        models = archive.decode(
-            block, grid, average=how.average, allow_large=how.allow_large
-        )
+        models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
         with naming(target):
             sink.add(_depth_first(models, archive.layout(block[0])))
         on_progress(block.stop, len(archive), "render")

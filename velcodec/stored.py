@@ -19,7 +19,7 @@ from velcodec.formats.errors import (
     MixedShapesError,
     UnknownFeatureError,
 )
-from velcodec.formats.exact.stream import decode_exact
+from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, unpack_record
 from velcodec.formats.record_reader import RecordReader
@@ -59,7 +59,7 @@ class StoredModel:
     where it has none); `decoder_hash` tells which decoder renders them.
 
     `samples` (nz, nx) are there where the record has an exact stream: the native grid, in the
-    user's dtype and units.
+    user's dtype and units; `sampler` is what renders them elsewhere.
     """
 
     layout: Layout
@@ -67,11 +67,11 @@ class StoredModel:
     tiles: Tiles
     decoder_hash: bytes
     samples: NDArray[np.generic] | None = None
-    sampler: int = 1
+    sampler: SamplerName | None = None
 
     @property
     def has_latent(self) -> bool:
-        """Whether it can be rendered at other grids than its own."""
+        """Whether it has a latent, alone or beside samples."""
         return len(self.tiles.step) > 0
 
     def grid(self, res: tuple[int, int] | None) -> tuple[int, int]:
@@ -111,19 +111,18 @@ def read_models(
     reader: RecordReader,
     tables: Tables,
     numbers: Sequence[int],
-    res: tuple[int, int] | None = None,
 ) -> list[StoredModel]:
     """Read some models, their latents' streams decoded together, for which alone `tables` is asked.
 
-    Samples are decoded where they are all that there is, or answer a rendering at `res` (None: the
-    native grid). Raises CorruptError, ContextNetworkError.
+    Raises CorruptError, ContextNetworkError.
     """
     found = []
     for number, read in zip(numbers, read_latents(reader, tables, numbers), strict=True):
         header, record, model = read
-        if not record.streams or res in (None, (model.layout.nz, model.layout.nx)):
+        if header.exact is not None and record.exact is not None:
             place = f"{reader.name}: record {number}"
-            model = replace(model, samples=_samples(place, record, model.layout, header))
+            samples = _samples(place, record.exact, model.layout, header.exact)
+            model = replace(model, samples=samples, sampler=header.exact.sampler)
         found.append(model)
     return found
 
@@ -166,7 +165,8 @@ def decode_records(
         for row in rows:
             record = read[row][1]
             layout = header.layouts[record.layout]
-            own = take_tiles(tiles, slice(at, at + len(record.streams)))
+            rows_of_tiles = slice(at, at + len(record.streams))
+            own = take_tiles(tiles, rows_of_tiles) if record.streams else NO_TILES
             at += len(record.streams)
             tiling = _tiling(places[row], record, layout)
             model = StoredModel(layout, tiling, own, header.decoder_hash)
@@ -175,13 +175,10 @@ def decode_records(
 
 
 def _samples(
-    place: str, record: Record, layout: Layout, header: Header
-) -> NDArray[np.generic] | None:
-    if record.exact is None or header.exact is None:
-        return None
-    shape = layout.nz, layout.nx
+    place: str, stream: ExactStream, layout: Layout, coding: ExactCoding
+) -> NDArray[np.generic]:
     try:
-        return decode_exact(record.exact, header.exact, shape, np.dtype(layout.dtype))
+        return decode_exact(stream, coding, (layout.nz, layout.nx), np.dtype(layout.dtype))
     except (ContextNetworkError, CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{place}: {error}") from error
 

@@ -1,7 +1,8 @@
 """A model's exact stream in an archive: which domain, which coder, the bytes.
 
-What holds for all of an archive's exact streams stands in its header: the domains, and the number
-of the context network, of which every released one stays in the package.
+What holds for all of an archive's exact streams stands in its header: the domains, the number of
+the context network, and the sampler that renders the samples at other grids. Every released network
+and sampler stays in the package.
 """
 
 from __future__ import annotations
@@ -27,23 +28,47 @@ CODERS = 4
 LABELS, NUMBERS, WAVES, LEAST_SQUARES = range(4)
 """Coders known, of as many as a record can tell apart."""
 
-KEYS = ("n", "d")
+KEYS = ("n", "d", "s")
 MAX_DOMAINS = 1 << 10
 MAX_VALUES = 1 << 16
 """Values of all palettes together."""
 
 MAX_NETWORK = 1 << 16
+"""Numbers of networks and of samplers are less."""
+
+DIGEST_BYTES = 4
+"""Of a sampler's hash, a header has so many bytes."""
 
 MOST_LABELLED = 0.9
 """Share of distinct values in a model above which labels are not tried."""
 
 
 @dataclass(frozen=True)
+class SamplerName:
+    """Which sampler: its number, and the first bytes of the SHA-256 of its file."""
+
+    number: int
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number < MAX_NETWORK:
+            raise CorruptError(
+                f"exact coding: sampler: found {self.number}, expected 1 to {MAX_NETWORK - 1}"
+            )
+        if not (isinstance(self.digest, bytes) and len(self.digest) == DIGEST_BYTES):
+            raise CorruptError(
+                f"exact coding: hash of the sampler: found {self.digest!r}, expected "
+                f"{DIGEST_BYTES} bytes"
+            )
+
+
+@dataclass(frozen=True)
 class ExactCoding:
-    """What a header says of the exact streams: number of the context network, domains."""
+    """What a header says of the exact streams: number of the context network, domains, sampler."""
 
     network: int
     domains: tuple[Domain, ...]
+    sampler: SamplerName
 
     def __post_init__(self) -> None:
         if not 1 <= self.network < MAX_NETWORK:
@@ -62,7 +87,8 @@ class ExactCoding:
 
     def to_dict(self) -> dict[str, Any]:
         """As the header keeps it."""
-        return {"n": self.network, "d": [domain.to_list() for domain in self.domains]}
+        domains = [domain.to_list() for domain in self.domains]
+        return {"n": self.network, "d": domains, "s": [self.sampler.number, self.sampler.digest]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExactCoding:
@@ -70,8 +96,9 @@ class ExactCoding:
         try:
             check_keys(data, KEYS, "exact coding")
             domains = tuple(Domain.from_list(item) for item in sequence(data["d"]))
-            return cls(integer(data["n"]), domains)
-        except (KeyError, TypeError, AttributeError) as error:
+            number, digest = sequence(data["s"])
+            return cls(integer(data["n"]), domains, SamplerName(integer(number), digest))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptError(f"exact coding in the header: {error}") from error
 
 

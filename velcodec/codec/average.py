@@ -23,7 +23,7 @@ def check_average(average: str) -> Average:
     """`average`, or OptionError where it is none of AVERAGES."""
     for known in get_args(Average):
         if average == known:
-            return known  # type: ignore[no-any-return]
+            return known
     raise OptionError(f"average: expected one of {', '.join(AVERAGES)}, found {average!r}")
 
 

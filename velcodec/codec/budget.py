@@ -1,13 +1,14 @@
 """Spending a budget of bytes: which tile size, step and samples each model gets, so that all fit.
 
 The tile size and the middle of the steps are found on a sample of the models; then every model is
-quantised at a few steps around it, samples are coded beside its coarser latents, and bytes go
-first where they buy most PSNR. What is promised is the size of the real file; ideal code lengths
-only guide the search.
+quantised at a few steps around it, its samples are coded at several errors, and bytes go first
+where they buy most PSNR. What is promised is the size of the real file; ideal code lengths only
+guide the search.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,7 @@ from velcodec.codec.cut import ModelSet, cut_models, plan_model
 from velcodec.codec.fitting import Fitted, Fitter, quantise_tiles, rounded_bits
 from velcodec.codec.options import FEW_MODELS, Options, Size, domains_of, total_worth, worth
 from velcodec.codec.rungs import member_mean, sample_tiles
+from velcodec.codec.target import LATENT_WORTH
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
 from velcodec.tiling import Int64
@@ -67,9 +69,6 @@ SHARING_MODELS = 64
 header.
 """
 
-COARSE_TILE = 280
-"""Samples of a model of many tiles are also coded beside latents of tiles of this size."""
-
 SPEND_TRIALS = 3
 
 
@@ -77,7 +76,7 @@ class Spending:
     """Some models coded in many ways, of which `fill` chooses what a budget allows.
 
     Before that `use` tells the real size of the whole file for some choice, and what samples of a
-    model there are to be kept beside a latent.
+    model there are in place of a latent.
     """
 
     def __init__(
@@ -91,7 +90,6 @@ class Spending:
         self.fitted = Fitted.empty(fitter, cut_models(source, self.members, tile, range_step))
         self.fitted.adopt(sample.fits[tile])
         self.options = Options(len(source))
-        self.coarse: dict[int, CodedModel] = {}
         self.polished: set[tuple[int, int]] = set()
         self.coarsest = max(0, self.middle + STEPS_AROUND[0])
         self.finest = self.middle + STEPS_AROUND[-1]
@@ -140,7 +138,28 @@ class Spending:
             if not self._polish(chosen):
                 break
             chosen = self._choose(budget)
-        return self._close_gaps(chosen, budget)
+        return self._prefer_latents(self._close_gaps(chosen, budget), budget)
+
+    def _prefer_latents(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
+        """The choice with latents in place of samples that are no better, where they take little
+        more and the budget allows it.
+        """
+        found = list(chosen)
+        for i, now in enumerate(chosen):
+            if now.exact is None:
+                continue
+            latents = [
+                model
+                for model in self.options.of[i]
+                if model.exact is None
+                and model.mse <= now.mse
+                and model.bits <= LATENT_WORTH * now.bits
+            ]
+            if latents:
+                trial = [*found[:i], min(latents, key=lambda model: model.mse), *found[i + 1 :]]
+                if self.size(trial) <= budget:
+                    found = trial
+        return found
 
     def _choose(self, budget: float) -> list[CodedModel]:
         return self._allowed().choose(budget, self.size)
@@ -246,19 +265,12 @@ class Spending:
         return True
 
     def _offer_samples(self) -> None:
-        """Samples beside the coarsest latents, for models where they may come within reach."""
+        """Samples of models where they may come within reach."""
         assert self.samples is not None
-        within = [self._within_reach(int(i)) for i in self.members]
-        chosen = [int(i) for i in self.members if within[i]]
-        if not chosen:
-            return
-        if all(model.base > 0 for model in self.options.of[chosen[0]]):
-            self._offer(0)
-        tiled = [i for i in chosen if self.fitted.cut.tilings[i].tiles > 1]
-        self._fit_coarse([i for i in tiled if i not in self.coarse])
-        for i in chosen:
-            for error in within[i]:
+        for i in map(int, self.members):
+            for error in self._within_reach(i):
                 self._offer_samples_of(i, error)
+            self.fitter.on_progress(i + 1, len(self.source), "samples")
 
     def _within_reach(self, i: int) -> list[float]:
         """Errors, the greatest first, of which model i's samples are short enough to be tried."""
@@ -268,24 +280,13 @@ class Spending:
             if self.samples.least(i, error) >= REACH * 8.0 * self.bytes_per_model:
                 break
             found.append(error)
-        self.fitter.on_progress(i + 1, len(self.source), "samples")
         return found
 
-    def _fit_coarse(self, members: list[int]) -> None:
-        """Latents of few large tiles at the coarsest step, for these models."""
-        if members:
-            cut = cut_models(self.source, np.array(members), COARSE_TILE, self.range_step)
-            fitted = Fitted.empty(self.fitter, cut)
-            bases = np.zeros(len(members), dtype=np.int64)
-            coarse = code_members(self.fitter, fitted, np.arange(len(members)), bases, passes=0)
-            self.coarse |= dict(zip(members, coarse, strict=True))
-
     def _offer_samples_of(self, i: int, error: float) -> None:
-        """Samples of model i of this error, beside its latent of fewest bits."""
+        """Samples of model i of this error."""
         assert self.samples is not None
-        plain = [model for model in self.options.of[i] if model.exact is None]
-        latent = self.coarse.get(i) or min(plain, key=lambda model: model.bits)
-        found = self.samples.beside(i, latent, error)
+        distance = next(model.distance for model in self.options.of[i] if model.exact is None)
+        found = [replace(each, distance=distance) for each in self.samples.of_error(i, error)]
         self.options.of[i] += found
         self.at_error[i][error] = found
 
@@ -297,8 +298,8 @@ class Samples(Protocol):
         """About the fewest bits of model i's samples of a root mean square error (m/s)."""
         ...
 
-    def beside(self, i: int, latent: CodedModel, error: float) -> list[CodedModel]:
-        """Model i with its latent and samples of about that error, in each of some ways."""
+    def of_error(self, i: int, error: float) -> list[CodedModel]:
+        """Samples of model i of about that error, in each of some ways."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,10 +17,14 @@ from velcodec.formats.exact.stream import ExactStream
 from velcodec.formats.tile_stream import Tiles
 from velcodec.metrics import psnr_of_mse
 from velcodec.quantise import DESCENT_PASSES
-from velcodec.tiling import Int64, Tiling
+from velcodec.stored import NO_TILES
+from velcodec.tiling import Axis, Int64, Tiling
 
 TILE_OVERHEAD_BITS = 28.5
 """About what a tile costs beside its coefficients: value range, step index, rounding to bytes."""
+
+BESIDE_BITS = 16.0
+"""About what a record takes to tell a stream from the tiles beside it."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,27 @@ class CodedModel:
     exact: ExactStream | None = None
     distance: float = np.nan
 
+    @classmethod
+    def of_samples(cls, shape: tuple[int, int], stream: ExactStream, mse: float) -> CodedModel:
+        """A model (nz, nx) of samples alone."""
+        nz, nx = shape
+        tiling = Tiling(Axis(nz, nz, 1), Axis(nx, nx, 1))
+        return cls(tiling, NO_TILES, 0, 0, mse, 8.0 * len(stream.data), stream)
+
     @property
     def psnr(self) -> float:
         """DB over 3000 m/s at the native grid."""
         return psnr_of_mse(self.mse)
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether it has tiles."""
+        return len(self.tiles.step) > 0
+
+    def with_samples(self, samples: CodedModel) -> CodedModel:
+        """The latent of this model with the samples of another coding beside it."""
+        bits = self.bits + samples.bits + BESIDE_BITS
+        return replace(self, exact=samples.exact, mse=samples.mse, bits=bits)
 
 
 def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:

@@ -181,8 +181,16 @@ def encode_group(
     target = promise.target_db
     assert target is not None
     samples = None if coder is None else MeanErrorCoder(coder)
-    coded = encode_to_target(fitter, source, contents.range_step, target + ROUNDING_DB, samples)
+    coded = encode_to_target(
+        fitter, source, contents.range_step, target + ROUNDING_DB, samples, promise.keep_latent
+    )
     encoded = _finish(fitter, source, contents, coded, coder)
+    if _mostly_exact(coded) and not promise.keep_latent:
+        exactly = SampleCoder(source, EXACT_NETWORK)
+        bit_for_bit = code_samples(exactly, 0.0, None, fitter.on_progress)
+        other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
+        if other.summary.bytes <= encoded.summary.bytes:
+            return other
     if encoded.summary.worst_psnr < target:
         raise QualityError(
             f"model {encoded.summary.worst_model}: the best of its latents is "
@@ -218,13 +226,17 @@ def _encode_to_budget(
         return _spend(spending, fitter, source, contents, coder, saved)
 
     coded, group = spend(MEAN_ERROR_NETWORK)
-    exact = sum(model.exact is not None and model.mse == 0.0 for model in coded)
-    if 2 * exact > len(coded):
+    if _mostly_exact(coded):
         with suppress(BudgetError):  # there is a choice that keeps to the budget
             again, other = spend(EXACT_NETWORK)
             if _rank(again, other) > _rank(coded, group):
                 return other
     return group
+
+
+def _mostly_exact(coded: Sequence[CodedModel]) -> bool:
+    """Whether most models come out bit for bit: then all may, by the network for such samples."""
+    return 2 * sum(model.exact is not None and model.mse == 0.0 for model in coded) > len(coded)
 
 
 def _rank(coded: Sequence[CodedModel], group: Group) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Encoding samples exactly or within a bound, alone or beside a latent.
+"""Encoding samples exactly or within a bound.
 
 Each model takes the shortest of several streams; models of one dtype share the domains that turn
 their samples into integers.
@@ -7,7 +7,6 @@ their samples into integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +30,15 @@ from velcodec.formats.exact.stream import (
     EXACT_NETWORK,
     NUMBERS,
     ExactCoding,
-    ExactStream,
     Made,
+    encode_as_labels,
     encode_as_least_squares,
     encode_as_waves,
     encode_exact,
     encode_raw,
 )
 from velcodec.progress import Progress
-from velcodec.stored import NO_TILES
-from velcodec.tiling import Axis, Tiling
+from velcodec.sampler.form import newest_sampler
 
 ROUNDING = 1.0 - 1e-12
 """Bounds in km/s are tightened by this, for the rounding of the way back to m/s."""
@@ -48,19 +46,11 @@ ROUNDING = 1.0 - 1e-12
 LAYERED = 2.0
 """Models of which numbers take so many times as many bytes as labels are tried in no other way."""
 
+FEW_VALUES = 16
+"""Models of no more values are tried bit for bit where their errors count in the mean."""
+
 STEPS_WITHIN_BOUND = 8
 """A domain for waves has so many steps to an error bound, where it is not exact."""
-
-BESIDE_BITS = 16.0
-"""About what a record takes to tell a stream from the tiles beside it."""
-
-
-@dataclass(frozen=True)
-class CodedSamples:
-    """A model's stream, and the mean squared error (m/s)^2 of the samples in it."""
-
-    stream: ExactStream
-    mse: float
 
 
 class SampleCoder:
@@ -79,7 +69,7 @@ class SampleCoder:
         """What a header says of these streams; None before the first."""
         if not self.domains:
             return None
-        return ExactCoding(self.network, tuple(self.domains))
+        return ExactCoding(self.network, tuple(self.domains), newest_sampler())
 
     def coding_of_streams(self) -> ExactCoding:
         """The same, where a stream was made."""
@@ -104,13 +94,7 @@ class SampleCoder:
             self.domains.append(domain)
         return self.domains.index(domain)
 
-    @staticmethod
-    def joined(latent: CodedModel, samples: CodedSamples) -> CodedModel:
-        """A model with its latent and these samples."""
-        bits = latent.bits + 8.0 * len(samples.stream.data) + BESIDE_BITS
-        return replace(latent, exact=samples.stream, mse=samples.mse, bits=bits)
-
-    def within(self, i: int, max_error: float) -> CodedSamples:
+    def within(self, i: int, max_error: float) -> CodedModel:
         """The shortest stream of model i within a bound."""
         model = self.source.models[i]
         found: list[Made] = []
@@ -120,7 +104,7 @@ class SampleCoder:
             if domain.kind in (ORDERED, RAW) and found:
                 break
             if domain.kind == RAW:
-                return CodedSamples(encode_raw(model, number), 0.0)
+                return CodedModel.of_samples(_shape(model), encode_raw(model, number), 0.0)
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
                 found += encode_exact(allowed, number, self.coding_of_streams())
@@ -146,12 +130,24 @@ class SampleCoder:
                 found.append(encode_as_waves(allowed, way, self.coding_of_streams()))
         return [made for made in found if made is not None]
 
-    def measured(self, i: int, made: Made) -> CodedSamples:
-        """A stream of model i with its error."""
+    def exact_labels(self, i: int) -> CodedModel | None:
+        """The samples of model i bit for bit as labels; None where they are not few values."""
+        model = self.source.models[i]
+        if len(np.unique(model)) > FEW_VALUES:
+            return None
+        number, reach = self._choices_within(0.0)[i][0]
+        allowed = allowed_codes(model, self.domains[number], reach)
+        if allowed is None:
+            return None
+        made = encode_as_labels(allowed, number, self.coding_of_streams())
+        return None if made is None else self.measured(i, made)
+
+    def measured(self, i: int, made: Made) -> CodedModel:
+        """Model i of the samples of a stream, with their error."""
         model = self.source.models[i]
         samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
         error = to_m_s(samples, self.source.units) - self.source.m_s(i)
-        return CodedSamples(made.stream, float(np.square(error).mean()))
+        return CodedModel.of_samples(_shape(model), made.stream, float(np.square(error).mean()))
 
     def _choices_within(self, max_error: float) -> list[list[tuple[int, float]]]:
         """For each model the numbers of the domains that may serve within a bound, with the reach
@@ -206,6 +202,10 @@ def _plain_kind(model: NDArray[np.generic]) -> int:
     return (even_domain([model]) or ordered_domain([model])).kind
 
 
+def _shape(model: NDArray[np.generic]) -> tuple[int, int]:
+    return model.shape[0], model.shape[1]
+
+
 def code_samples(
     coder: SampleCoder, max_error: float, latents: Sequence[CodedModel] | None, progress: Progress
 ) -> list[CodedModel]:
@@ -213,15 +213,9 @@ def code_samples(
     latents.
     """
     coded = []
-    for i, model in enumerate(coder.source.models):
+    for i in range(len(coder.source)):
         samples = coder.within(i, max_error)
-        if latents is not None:
-            coded.append(coder.joined(latents[i], samples))
-        else:
-            nz, nx = model.shape
-            tiling = Tiling(Axis(nz, nz, 1), Axis(nx, nx, 1))
-            bits = 8.0 * len(samples.stream.data)
-            coded.append(CodedModel(tiling, NO_TILES, 0, 0, samples.mse, bits, samples.stream))
+        coded.append(samples if latents is None else latents[i].with_samples(samples))
         progress(i + 1, len(coder.source), "exact")
     return coded
 

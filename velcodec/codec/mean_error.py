@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.codec.coded import CodedModel
-from velcodec.codec.exact import CodedSamples, SampleCoder
+from velcodec.codec.exact import SampleCoder
 from velcodec.codec.tones import recentred, smoothed, toned
 from velcodec.codec.values import unit_scale
 from velcodec.formats.exact.domain import RAW, allowed_codes, bound_class
@@ -77,24 +77,24 @@ class MeanErrorCoder:
     def __init__(self, coder: SampleCoder) -> None:
         self.coder, self.source = coder, coder.source
         self._smooth: dict[int, bool] = {}
-        self._faithful: dict[tuple[int, float], list[CodedSamples]] = {}
-        self._reached: dict[tuple[int, float], CodedSamples] = {}
+        self._faithful: dict[tuple[int, float], list[CodedModel]] = {}
+        self._reached: dict[tuple[int, float], CodedModel] = {}
 
     def least(self, i: int, rms: float) -> float:
         """The fewest bits found for model i's samples of such an error."""
-        return 8.0 * min(len(samples.stream.data) for samples in self._alone(i, rms))
+        return min(samples.bits for samples in self.of_error(i, rms))
 
-    def beside(self, i: int, latent: CodedModel, rms: float) -> list[CodedModel]:
-        """Model i with its latent and samples of about a root mean square error (m/s), in each of
-        some ways.
-        """
-        return [self.coder.joined(latent, samples) for samples in self._alone(i, rms)]
+    def of_error(self, i: int, rms: float) -> list[CodedModel]:
+        """Samples of model i of about a root mean square error (m/s), in each of some ways."""
+        if (i, rms) not in self._faithful:
+            self._faithful[i, rms] = (
+                [self._with_error(i, rms, way, rms) for way in self._ways(i)]
+                if rms > 0
+                else [self.coder.within(i, 0.0)]
+            )
+        return self._faithful[i, rms]
 
-    def beside_reaching(self, i: int, latent: CodedModel, mse: float) -> CodedModel:
-        """Model i with its latent and samples of this mean squared error (m/s)^2 at most."""
-        return self.coder.joined(latent, self.reaching(i, mse))
-
-    def reaching(self, i: int, mse: float) -> CodedSamples:
+    def reaching(self, i: int, mse: float) -> CodedModel:
         """Samples of model i of this mean squared error (m/s)^2 at most, in about the fewest bytes:
         halving an interval of what they are asked for, in several ways.
         """
@@ -102,7 +102,7 @@ class MeanErrorCoder:
             self._reached[i, mse] = self._search(i, mse)
         return self._reached[i, mse]
 
-    def _search(self, i: int, mse: float) -> CodedSamples:
+    def _search(self, i: int, mse: float) -> CodedModel:
         rms = mse**0.5
         low, high = (share * rms for share in SEARCHED)
         best, asked = self._with_error(i, low, WAYS[0], rms), low
@@ -118,23 +118,15 @@ class MeanErrorCoder:
                     high = middle
                     continue
                 low = middle
-                if _length(found) < _length(best):
+                if found.bits < best.bits:
                     best, asked = found, middle
-        return best
-
-    def _alone(self, i: int, rms: float) -> list[CodedSamples]:
-        if (i, rms) not in self._faithful:
-            self._faithful[i, rms] = (
-                [self._with_error(i, rms, way, rms) for way in self._ways(i)]
-                if rms > 0
-                else [self.coder.within(i, 0.0)]
-            )
-        return self._faithful[i, rms]
+        exact = self.coder.exact_labels(i)
+        return exact if exact is not None and exact.bits <= best.bits else best
 
     def _ways(self, i: int) -> Sequence[Way]:
         return WAYS[:1] if self._is_smooth(i) else WAYS
 
-    def _with_error(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedSamples:
+    def _with_error(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedModel:
         """Samples made as for the error `rms`, in steps that suit `wanted_rms`."""
         made = None if self._is_smooth(i) else self._as_labels(i, rms, way, wanted_rms)
         if made is None:
@@ -151,9 +143,7 @@ class MeanErrorCoder:
             if labels is not None:
                 judged = self.coder.measured(i, labels)
                 waves = self._as_waves(i, max(judged.mse**0.5, FINEST_M_S))
-                self._smooth[i] = waves is not None and (
-                    len(waves.stream.data) < len(judged.stream.data)
-                )
+                self._smooth[i] = waves is not None and (8.0 * len(waves.stream.data) < judged.bits)
         return self._smooth[i]
 
     def _as_labels(self, i: int, rms: float, way: Way, wanted_rms: float) -> Made | None:
@@ -211,7 +201,3 @@ def loosened(codes: Int64, rms: float, reach: float, span: int) -> Int64:
     least = np.minimum(np.maximum(codes - slack, 0), wanted)
     greatest = np.maximum(np.minimum(codes + slack, span - 1), wanted)
     return np.stack([least, wanted, greatest], axis=2)
-
-
-def _length(samples: CodedSamples) -> int:
-    return len(samples.stream.data)

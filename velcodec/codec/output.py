@@ -95,6 +95,7 @@ def render_samples_on(
     from velcodec.sampler.render import TorchField
 
     assert model.samples is not None
+    assert model.sampler is not None
     field = TorchField(model.samples, model.sampler, device)
     values = field.averages(*res, average, place)
     if np.issubdtype(model.samples.dtype, np.integer):
@@ -106,6 +107,7 @@ def render_samples_on(
 def sampled_field(model: StoredModel) -> SampledField:
     """The field of a model's stored samples, in their units."""
     assert model.samples is not None
+    assert model.sampler is not None
     return SampledField(model.samples, sampler_of(model.sampler))
 
 
@@ -167,6 +169,7 @@ def gradient(decoder: Callable[[], Decoder], model: StoredModel, cells: Float64)
     if model.samples is not None:
         from velcodec.sampler.render import TorchField
 
+        assert model.sampler is not None
         return TorchField(model.samples, model.sampler, "cpu").gradient(cells)
     from velcodec.codec.torch_render import ready_tiles, render_gradient
 

@@ -20,8 +20,8 @@ class PreviewArchive(Archive):
     """An open archive whose models are what a prefix of every tile's stream tells.
 
     Latents alone: samples that stand beside one do not count. Records are read and checked whole.
-    Raises OptionError, when something is decoded, for a model without a latent and for a prefix that
-    is shorter than what comes before the coefficients.
+    Raises OptionError, when something is decoded, for a model without a latent and for a prefix
+    that is shorter than what comes before the coefficients.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class PreviewArchive(Archive):
         for number, model in zip(numbers, models, strict=True):
             if not model.has_latent:
                 raise OptionError(
-                    f"{self._reader.name}: model {number}: stored as samples alone, a preview needs "
-                    "a latent: compress with --keep-latent (keep_latent=True) or --latent-only"
+                    f"{self._reader.name}: model {number}: stored as samples alone, expected a "
+                    "latent: compress with --keep-latent (keep_latent=True) or --latent-only"
                 )
         return models

@@ -15,8 +15,9 @@ class Promise:
     """One of: `psnr_db` of every model at least (35 where nothing is given), `max_error` (m/s) of
     every sample at most, `lossless`, or `bytes_per_model` of the whole file at most.
 
-    `keep_latent` stores latents beside samples where an error bound alone would not; `latent_only`
-    stores nothing else. Raises OptionError for what is no promise, or two.
+    `keep_latent` stores a latent beside samples too, of the PSNR that is promised, or of 35 dB
+    where none is; `latent_only` stores nothing else. Raises OptionError for what is no promise, or
+    two.
     """
 
     psnr_db: float | None = None
@@ -43,8 +44,8 @@ class Promise:
         asked = [name for name, there in given.items() if there]
         if len(asked) > 1:
             raise OptionError(f"{' and '.join(asked)}: expected one of them")
-        if self.keep_latent and self.within is None:
-            raise OptionError("keep_latent: expected it with max_error or lossless only")
+        if self.keep_latent and (self.bytes_per_model is not None or self.latent_only):
+            raise OptionError("keep_latent: expected it with psnr, max_error or lossless only")
         if self.latent_only and self.within is not None:
             raise OptionError("latent_only: expected it without max_error and lossless")
 

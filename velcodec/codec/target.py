@@ -1,18 +1,22 @@
-"""A PSNR for every model in the fewest bytes: a latent alone, or samples beside a coarse one."""
+"""A PSNR for every model in the fewest bytes: by its latent, or by its samples."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from velcodec.codec.coded import CodedModel, code_members
-from velcodec.codec.cut import ModelSet, cut_models
-from velcodec.codec.fitting import Fitted, Fitter
+from velcodec.codec.coded import CodedModel
+from velcodec.codec.cut import ModelSet
+from velcodec.codec.fitting import Fitter
 from velcodec.codec.mean_error import MeanErrorCoder
-from velcodec.codec.rungs import TILE_SIZES, encode_to_psnr
+from velcodec.codec.rungs import encode_to_psnr
 from velcodec.metrics import mse_of_psnr
 
-LEAST_LATENT_BITS = 70.0
-"""About what the coarsest latent takes, and the record to tell samples from it."""
+LATENT_WORTH = 1.05
+"""A latent is kept rather than samples where it takes up to so many times their bits: latents are
+what interpolation, priors and inversion work in.
+"""
 
 
 def encode_to_target(
@@ -21,32 +25,29 @@ def encode_to_target(
     range_step: float,
     target_db: float,
     coder: MeanErrorCoder | None,
+    keep_latent: bool = False,
 ) -> list[CodedModel]:
     """Every model, in order, at `target_db` or better; its best latent where only latents may
-    serve (no `coder`) and none reaches that.
+    serve (no `coder`) and none reaches that. With `keep_latent` samples stand beside the latent.
     """
     if coder is None:
         return encode_to_psnr(fitter, source, range_step, target_db)
     allowed = mse_of_psnr(target_db)
-    samples = np.zeros(len(source))
+    samples = []
     for i in range(len(source)):
-        samples[i] = 8.0 * len(coder.reaching(i, allowed).stream.data)
+        samples.append(coder.reaching(i, allowed))
         fitter.on_progress(i + 1, len(source), "samples")
-    coded = encode_to_psnr(fitter, source, range_step, target_db, samples + LEAST_LATENT_BITS)
-    worth = np.flatnonzero(
-        [
-            model.mse > allowed or float(bits) < model.bits - LEAST_LATENT_BITS
-            for model, bits in zip(coded, samples, strict=True)
-        ]
-    )
-    if not len(worth):
-        return coded
-    fitted = Fitted.empty(fitter, cut_models(source, worth, TILE_SIZES[0], range_step))
-    coarsest = np.zeros(len(worth), dtype=np.int64)
-    latents = code_members(fitter, fitted, np.arange(len(worth)), coarsest, passes=0)
-    for done, (i, latent) in enumerate(zip(worth.tolist(), latents, strict=True), start=1):
-        option = coder.beside_reaching(i, latent, allowed)
-        if coded[i].mse > allowed or option.bits < coded[i].bits:
-            coded[i] = option
-        fitter.on_progress(done, len(worth), "samples")
+    enough = None
+    if not keep_latent:
+        enough = LATENT_WORTH * np.array([each.bits for each in samples])
+    coded = []
+    for latent, other in zip(
+        encode_to_psnr(fitter, source, range_step, target_db, enough), samples, strict=True
+    ):
+        if latent.mse <= allowed and latent.bits <= LATENT_WORTH * other.bits:
+            coded.append(latent)
+        elif keep_latent:
+            coded.append(latent.with_samples(other))
+        else:
+            coded.append(replace(other, distance=latent.distance))
     return coded

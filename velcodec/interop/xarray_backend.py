@@ -137,9 +137,7 @@ class LazyModels(BackendArray):
         for first in range(0, len(numbers), step):
             block = numbers[first : first + step].tolist()
             with self._shared.reading() as archive:
-                models = archive.decode(
-                    block, self._res, average=self._average, allow_large=True
-                )
+                models = archive.decode(block, self._res, average=self._average, allow_large=True)
             yield models.swapaxes(1, 2) if self._x_first else models
 
 

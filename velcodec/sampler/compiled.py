@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.codec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
+from velcodec.formats.locks import lazy_property
 from velcodec.sampler.form import (
     DILATIONS,
     HIDDEN,
@@ -24,8 +27,10 @@ from velcodec.sampler.form import (
     Float32,
     SamplerWeights,
 )
-from velcodec.formats.locks import lazy_property
 from velcodec.threads import in_parallel, threads
+
+Block = tuple[int, int, Float32]
+"""First sample (z, x) of a block, and its features."""
 
 BLOCK = 256
 """Samples a side of a block whose features are there together, 34 kB a row."""
@@ -85,8 +90,9 @@ class Layers:
 
 def mirrored(kernel: Float32, orientation: int) -> Float32:
     """Kernels [..., z, x] in one of the four orientations: bit 0 mirrors x, bit 1 z."""
-    axes = [axis for bit, axis in ((1, -1), (2, -2)) if orientation & bit]
-    return np.flip(kernel, axes) if axes else kernel
+    if orientation & 1:
+        kernel = kernel[..., ::-1]
+    return kernel[..., ::-1, :] if orientation & 2 else kernel
 
 
 def oriented(base: Float32) -> Float32:
@@ -125,13 +131,15 @@ class SampledField:
     def grid(self, nz: int, nx: int) -> Float64:
         """Values (nz, nx) at the centres of as many cells over the same extent."""
         out = np.empty((nz, nx))
-        self.fill(cell_positions(self.samples.shape[0], nz), cell_positions(self.samples.shape[1], nx), out)
+        self.fill(
+            cell_positions(self.samples.shape[0], nz),
+            cell_positions(self.samples.shape[1], nx),
+            out,
+        )
         return out
 
     def fill(self, z: Float64, x: Float64, out: Float64) -> None:
         """Values `out` (len(z), len(x)) at rising positions in cells: sample i lies at i + 1/2."""
-        from velcodec.sampler.kernel import values_on_grid
-
         if self.is_constant:
             out[...] = self.least
             return
@@ -141,16 +149,20 @@ class SampledField:
             x0, x1 = np.searchsorted(columns, inner_x)
             if z0 == z1 or x0 == x1:
                 continue
-            features = self._features(top, left)
-            own, parts = out[z0:z1, x0:x1], z[z0:z1]
-
-            def work(some: slice, _: slice) -> None:
-                values_on_grid(
-                    x[x0:x1], parts[some], self.samples, features, top, left, self._spline,
-                    self._layers.direction, self._layers.last, self.least, self.most, own[some],
-                )  # fmt: skip
-
+            where = top, left, self._features(top, left)
+            work = partial(self._fill_rows, z[z0:z1], x[x0:x1], where, out[z0:z1, x0:x1])
             in_parallel(work, _jobs(z1 - z0))
+
+    def _fill_rows(
+        self, z: Float64, x: Float64, block: Block, out: Float64, rows: slice, _: slice
+    ) -> None:
+        from velcodec.sampler.kernel import values_on_grid
+
+        top, left, features = block
+        values_on_grid(
+            x, z[rows], self.samples, features, top, left, self._spline, self._layers.direction,
+            self._layers.last, self.least, self.most, out[rows],
+        )  # fmt: skip
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
         """Values (nz, nx) as `velcodec.codec.average` says, some rows at a time; `place` is named
@@ -184,9 +196,9 @@ class SampledField:
             if len(chosen):
                 found = np.empty(len(chosen))
                 values_at_points(
-                    np.ascontiguousarray(cells[chosen]), self.samples,
-                    self._features(top, left), top, left, self._spline,
-                    self._layers.direction, self._layers.last, self.least, self.most, found,
+                    np.ascontiguousarray(cells[chosen]), self.samples, self._features(top, left),
+                    top, left, self._spline, self._layers.direction, self._layers.last,
+                    self.least, self.most, found,
                 )  # fmt: skip
                 out[chosen] = found
         return out
@@ -217,45 +229,33 @@ class SampledField:
 
 def cell_positions(samples: int, wanted: int) -> Float64:
     """Positions in cells of the centres of `wanted` cells over an axis of `samples`."""
-    return (2.0 * np.arange(wanted) + 1.0) * samples / (2.0 * wanted)
+    found: Float64 = (2.0 * np.arange(wanted) + 1.0) * (samples / (2.0 * wanted))
+    return found
 
 
 def features_of(samples: Float32, layers: Layers) -> Float32:
     """Biases and gates (4 HIDDEN + 1, nz, nx) of samples (nz, nx)."""
     from velcodec.sampler.kernel import add_convolved, map_channels
 
-    nz, nx = samples.shape
-    margin = max(DILATIONS)
+    def each_row(kernel: Any, *arguments: Any) -> None:
+        in_parallel(partial(_some_rows, kernel, arguments), jobs)
+
+    (nz, nx), jobs, margin = samples.shape, _jobs(len(samples)), max(DILATIONS)
     shape = len(layers.lift_bias), nz + 2 * margin, nx + 2 * margin
     here, there = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    seen, jobs = _inputs(samples), _jobs(nz)
     inner = (slice(None), slice(margin, -margin), slice(margin, -margin))
-
-    def lift(rows: slice, _: slice) -> None:
-        map_channels(
-            layers.lift, layers.lift_bias, seen, True, rows.start, rows.stop, here[inner]
-        )
-
-    in_parallel(lift, jobs)
+    each_row(map_channels, layers.lift, layers.lift_bias, _inputs(samples), True, here[inner])
     for weight, bias, dilation in zip(layers.convs, layers.conv_bias, DILATIONS, strict=True):
         _extend(here, margin, dilation)
-
-        def convolve(rows: slice, _: slice) -> None:
-            add_convolved(
-                weight, bias, here, margin, dilation, rows.start, rows.stop, there
-            )
-
-        in_parallel(convolve, jobs)
+        each_row(add_convolved, weight, bias, here, margin, dilation, there)
         here, there = there, here
     found = np.empty((ORIENTATIONS * HIDDEN + 1, nz, nx), np.float32)
-
-    def out(rows: slice, _: slice) -> None:
-        map_channels(
-            layers.out, layers.out_bias, here[inner], False, rows.start, rows.stop, found
-        )
-
-    in_parallel(out, jobs)
+    each_row(map_channels, layers.out, layers.out_bias, here[inner], False, found)
     return found
+
+
+def _some_rows(kernel: Any, arguments: tuple[Any, ...], rows: slice, _: slice) -> None:
+    kernel(*arguments, rows.start, rows.stop)
 
 
 def _jobs(rows: int) -> list[tuple[slice, slice]]:
@@ -323,8 +323,8 @@ def spline_coefficients(samples: Float64) -> Float64:
     spline_along(found)
     found = np.ascontiguousarray(found.T)
     spline_along(found)
-    wide: Float64 = _odd_extension(_odd_extension(found, 2).T, 2)
-    return np.ascontiguousarray(wide)
+    wide = _odd_extension(_odd_extension(found, 2).T, 2)
+    return wide
 
 
 def _odd_extension(values: Float64, reach: int) -> Float64:

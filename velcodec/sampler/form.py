@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import CorruptError, SamplerError
+from velcodec.formats.exact.stream import DIGEST_BYTES, SamplerName
 
 Float32 = NDArray[np.float32]
 
@@ -42,9 +43,6 @@ GATE_ZERO = 0.02
 
 NEWEST = 1
 """Number of the sampler that new archives name."""
-
-DIGEST_BYTES = 4
-"""Bytes of a sampler's hash that a header holds."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
 
 
 def weights_from(data: bytes, place: str) -> SamplerWeights:
-    """Weights from the bytes of a safetensors file; CorruptError, naming `place`, where it is none."""
+    """Weights from the bytes of a safetensors file. Raises CorruptError, naming `place`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -122,14 +120,22 @@ def _file(number: int) -> bytes:
 
 
 @cache
-def digest_of(number: int) -> bytes:
-    """What a header says of a released sampler beside its number: the first bytes of the SHA-256
-    of its file. Raises SamplerError for a number that is not known here.
-    """
-    return hashlib.sha256(_file(number)).digest()[:DIGEST_BYTES]
+def newest_sampler() -> SamplerName:
+    """The sampler that new archives name."""
+    return SamplerName(NEWEST, _digest(_file(NEWEST)))
 
 
 @cache
-def sampler_of(number: int) -> SamplerWeights:
-    """A released sampler, by its number. Raises SamplerError for one that is not known here."""
-    return weights_from(_file(number), f"sampler {number}")
+def sampler_of(name: SamplerName) -> SamplerWeights:
+    """A released sampler. Raises SamplerError for one that is not known here."""
+    data = _file(name.number)
+    if _digest(data) != name.digest:
+        raise SamplerError(
+            f"sampler {name.number}: found hash {_digest(data).hex()} here, the archive needs "
+            f"{name.digest.hex()}; its native grid can be decoded"
+        )
+    return weights_from(data, f"sampler {name.number}")
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]

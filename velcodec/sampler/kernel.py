@@ -28,8 +28,8 @@ _STEEP = _F(-2.0 * _PER_E)
 
 @njit(nogil=True, cache=True, fastmath=FLOATS)
 def add_convolved(
-    weight: Any, bias: Any, inputs: Any, margin: int, dilation: int,
-    first: int, last: int, outputs: Any,
+    weight: Any, bias: Any, inputs: Any, margin: int, dilation: int, outputs: Any,
+    first: int, last: int,
 ) -> None:  # fmt: skip
     """`outputs` = `inputs` + rectified 3 x 3 convolution of them, (C, nz, nx) in the middle of
     arrays (C, nz + 2 margin, nx + 2 margin); in the rows from `first` up to `last`.
@@ -70,7 +70,7 @@ def add_convolved(
 
 @njit(nogil=True, cache=True, fastmath=FLOATS)
 def map_channels(
-    weight: Any, bias: Any, inputs: Any, rectified: bool, first: int, last: int, outputs: Any
+    weight: Any, bias: Any, inputs: Any, rectified: bool, outputs: Any, first: int, last: int
 ) -> None:
     """`outputs` (N, nz, nx) = `weight` (N, C) @ `inputs` (C, nz, nx) + `bias` in some rows."""
     for z in range(first, last):
@@ -118,9 +118,7 @@ def _cubic(t: float) -> Any:
 
 
 @njit(nogil=True, cache=True, fastmath=_SUMS)
-def _logit(
-    features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz: Any
-) -> Any:
+def _logit(features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz: Any) -> Any:
     # Indices rather than slices: each slice would be counted as one more owner of its array.
     total = _F(0)
     for h in range(_UNITS):

@@ -116,7 +116,7 @@ class SamplerNetwork(nn.Module):
     def forward(self, prepared: Prepared, cells: Tensor) -> Tensor:
         """Values (B, P) at points (B, P, 2), (x, z) in cells: sample i lies at i + 1/2."""
         samples, features = prepared.samples, prepared.features
-        count, nz, nx = samples.shape
+        nz, nx = samples.shape[1:]
         place = cells - 0.5
         corner = place.floor()
         along = (place - corner).to(samples)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from velcodec.codec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
+from velcodec.formats.exact.stream import SamplerName
 from velcodec.sampler.compiled import cell_positions
-from velcodec.sampler.form import NEWEST, REACH, sampler_of
+from velcodec.sampler.form import REACH, newest_sampler, sampler_of
 from velcodec.sampler.network import SPLINE_REACH, Prepared, SamplerNetwork
 
 BLOCK = 512
@@ -28,18 +29,18 @@ POINTS_AT_ONCE = 1 << 17
 
 
 @cache
-def _network(number: int, dtype: torch.dtype, device: str) -> SamplerNetwork:
-    network = SamplerNetwork.from_weights(sampler_of(number)).to(device, dtype)
+def _network(name: SamplerName, dtype: torch.dtype, device: str) -> SamplerNetwork:
+    network = SamplerNetwork.from_weights(sampler_of(name)).to(device, dtype)
     return network.requires_grad_(False)
 
 
-def upsample(samples: Tensor, nz: int, nx: int, sampler: int = NEWEST) -> Tensor:
+def upsample(samples: Tensor, nz: int, nx: int) -> Tensor:
     """Models (B, nz', nx') rendered at (nz, nx) over the same extent, differentiable.
 
     The dtype, float32 or float64, and the device are those of `samples`; values are not clamped, so
     that gradients pass everywhere. Memory grows with samples and points: for small models.
     """
-    network = _network(sampler, samples.dtype, str(samples.device))
+    network = _network(newest_sampler(), samples.dtype, str(samples.device))
     found: Tensor = network(network.prepare(samples), _grid_cells(samples, nz, nx))
     return found.reshape(len(samples), nz, nx)
 
@@ -57,11 +58,11 @@ class TorchField:
     """
 
     def __init__(
-        self, samples: NDArray[np.generic], number: int, device: torch.device | str
+        self, samples: NDArray[np.generic], sampler: SamplerName, device: torch.device | str
     ) -> None:
         self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
         self.least, self.most = self.samples.min(), self.samples.max()
-        self.network = _network(number, torch.float64, str(device))
+        self.network = _network(sampler, torch.float64, str(device))
 
     @torch.no_grad()
     def grid(self, nz: int, nx: int) -> Tensor:

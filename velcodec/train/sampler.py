@@ -1,10 +1,9 @@
 """Learn the local sampler from generated models.
 
-A batch of models is drawn and rendered seven times as fine as the grid that the sampler sees; of
+A batch of models is drawn and rendered seven times as fine as the grid that the sampler sees. Of
 that picture come the samples (points, means over cells, or points of a blurred model) and the truth
-at points between them. Half of the batch is distorted as lossy coding distorts samples, the truth is
-not. The loss is the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts the same
-in every model.
+at points between them. Half of the samples are distorted as by lossy coding, the truth is not. The
+loss is the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts the same in each.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ BLUR_CELLS = (0.15, 0.8)
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples (B, nz, nx) in m/s, points (B, P, 2) as (x, z) in cells, values and weights (B, P)."""
+    """Samples (B, nz, nx), m/s, and points (B, P, 2), (x, z) in cells, with values and weights."""
 
     samples: Tensor
     cells: Tensor
