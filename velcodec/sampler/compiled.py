@@ -229,8 +229,7 @@ class SampledField:
 
 def cell_positions(samples: int, wanted: int) -> Float64:
     """Positions in cells of the centres of `wanted` cells over an axis of `samples`."""
-    found: Float64 = (2.0 * np.arange(wanted) + 1.0) * (samples / (2.0 * wanted))
-    return found
+    return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * (samples / (2.0 * wanted))
 
 
 def features_of(samples: Float32, layers: Layers) -> Float32:
@@ -323,8 +322,7 @@ def spline_coefficients(samples: Float64) -> Float64:
     spline_along(found)
     found = np.ascontiguousarray(found.T)
     spline_along(found)
-    wide = _odd_extension(_odd_extension(found, 2).T, 2)
-    return wide
+    return np.ascontiguousarray(_odd_extension(_odd_extension(found, 2).T, 2))
 
 
 def _odd_extension(values: Float64, reach: int) -> Float64:
