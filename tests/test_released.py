@@ -22,7 +22,7 @@ def listed(page: str, heading: str) -> list[tuple[str, ...]]:
     """The rows of the first table under a heading, without their quotes."""
     text = (ROOT / "docs" / page).read_text()
     text = text[text.index(f"## {heading}\n") + 3 :]
-    text = text[: text.index("\n## ")]
+    text = text.partition("\n## ")[0]
     rows = re.findall(r"^\| (.*) \|$", text, re.MULTILINE)
     return [tuple(cell.strip("`") for cell in row.split(" | ")) for row in rows[1:]]
 

@@ -478,8 +478,8 @@ def main() -> None:
     (METADATA / "told.json").write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n")
     hashes = {f"{name}.vlat": each_sha256(SAMPLES / f"{name}.vlat") for name in ARCHIVES[SAMPLES]}
     (SAMPLES / "hashes.json").write_text(json.dumps(hashes, indent=1) + "\n")
-    if not SHARDS.exists():
-        SHARDS.mkdir()
+    if not (SHARDS / "manifest.json").exists():
+        SHARDS.mkdir(exist_ok=True)
         head, payloads = plain(5, licence="CC0-1.0")
         shards = []
         for number, some in enumerate((payloads[:3], payloads[3:], [])):
