@@ -1,4 +1,4 @@
-"""`velcodec train run | finish`: make a new decoder from generated models."""
+"""`velcodec train`: make a new decoder, or a new sampler, from generated models."""
 
 from __future__ import annotations
 
@@ -216,6 +216,67 @@ def finish(
         show_json({"decoder": target, "name": name, "hash": identity.hex()})
     else:
         click.echo(f"{target}: decoder {name}, {identity.hex()}")
+
+
+@train.command()
+@click.argument("checkpoint", type=options.PATH)
+@click.argument("target", metavar="SAMPLER", type=options.PATH)
+@click.option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Length of the run.  [default: 25000]"
+)
+@click.option("--learning-rate", type=float, metavar="R", help="Peak rate.  [default: 0.003]")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="[default: 16]")
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="[default: 1]")
+@click.option(
+    "--init", type=options.PATH, metavar="SAMPLER", help="Begin with the weights of this one."
+)
+@click.option("--seconds", type=float, metavar="S", help="Stop after so long; run again to go on.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
+@options.as_json
+def sampler(
+    checkpoint: Path,
+    target: Path,
+    init: Path | None,
+    seconds: float | None,
+    threads: int | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train the sampler that renders stored samples, or go on with the run of CHECKPOINT.
+
+    Its weights so far are written to SAMPLER each time CHECKPOINT is.
+
+    \b
+    Example:
+      velcodec train sampler sampler.checkpoint sampler.safetensors --seconds 3600
+    """
+    from velcodec.sampler.form import read_weights, save_weights
+    from velcodec.threads import set_threads
+    from velcodec.train.log import TrainingLog
+    from velcodec.train.sampler import SamplerTrainer
+
+    set_threads(threads)
+    changes = {name: value for name, value in settings.items() if value is not None}
+    trainer = SamplerTrainer(**changes, init=None if init is None else read_weights(init))
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    log = TrainingLog(checkpoint.with_suffix(".jsonl"))
+
+    def keep() -> None:
+        trainer.save(checkpoint)
+        save_weights(trainer.network.to_weights(), target)
+
+    with progress(checkpoint.name) as update:
+
+        def report(done: int, figures: dict[str, float]) -> None:
+            log.add(done, figures)
+            update(done, trainer.steps, "train")
+            if done % SAVE_EVERY_STEPS == 0:
+                keep()
+
+        trainer.run(seconds, report)
+    keep()
+    _show(checkpoint, trainer.step_number, trainer.steps, log.recent, as_json)
 
 
 @train.command()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.errors import CorruptError, SamplerError
+from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
 from velcodec.formats.exact.stream import DIGEST_BYTES, SamplerName
 
 Float32 = NDArray[np.float32]
@@ -95,6 +95,15 @@ def weights_from(data: bytes, place: str) -> SamplerWeights:
     return SamplerWeights(
         **{each.name: tensors[each.name].astype(np.float32) for each in fields(SamplerWeights)}
     )
+
+
+def read_weights(path: Path) -> SamplerWeights:
+    """Weights of a file. Raises InputFileError, CorruptError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"{path}: {error.strerror}") from error
+    return weights_from(data, str(path))
 
 
 def save_weights(weights: SamplerWeights, path: Path) -> None:

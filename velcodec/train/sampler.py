@@ -8,18 +8,23 @@ loss is the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts t
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from velcodec import synth
+from velcodec.formats.atomic import atomic_write
+from velcodec.formats.errors import OptionError
+from velcodec.sampler.form import SamplerWeights
 from velcodec.sampler.network import SamplerNetwork
 
 FAMILIES = {
@@ -43,6 +48,7 @@ FINE = 7
 GRIDS = (35, 50, 70, 70, 96, 140)
 """Samples a side of the whole model, of which at most `CROP` are seen."""
 
+SIDES = tuple(sorted(set(GRIDS)))
 CROP, BEYOND = 48, 6
 """Crops are placed up to `BEYOND` samples outside and moved back, so that edges are met often."""
 
@@ -52,6 +58,8 @@ POOL, USES = 528, 4
 POINTS = 768
 FLAT_SHARE, FLAT = 0.03, 0.01
 """Cells whose 4 x 4 samples range over less than a hundredth of the model's are drawn so rarely."""
+
+STEPS, LEARNING_RATE, BATCH = 25_000, 3e-3, 16
 
 DISTORTED = 0.45
 SHARP, MEANS, BLURRED = 0.5, 0.2, 0.3
@@ -71,36 +79,35 @@ class Batch:
     weights: Tensor
 
 
-class Pool:
-    """Batches without end, the same for the same seed."""
+def batches(seed: int, size: int, first: int = 0) -> Iterator[Batch]:
+    """Batches without end, from number `first` on: the same number is the same batch."""
+    uses = USES * sum(sum(_counts(side).values()) for side in SIDES) // size
+    weights = torch.tensor([float(GRIDS.count(side)) for side in SIDES])
+    pool, skipped = divmod(first, uses)
+    while True:
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + pool)
+        fine = [draw_fine(seed, pool, side, generator) for side in SIDES]
+        for number in range(uses):
+            generator = torch.Generator().manual_seed((seed * 1_000_003 + pool) * uses + number)
+            own = fine[int(torch.multinomial(weights, 1, generator=generator))]
+            rows = torch.randperm(len(own), generator=generator)[:size]
+            if number >= skipped:
+                yield make_batch(own[rows], generator)
+        pool, skipped = pool + 1, 0
 
-    def __init__(self, seed: int, batch: int, first: int = 0) -> None:
-        self.seed, self.batch, self.number = seed, batch, first
 
-    def __iter__(self) -> Any:
-        while True:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.number)
-            pools = [
-                draw_fine(self.seed, self.number, side, generator) for side in sorted(set(GRIDS))
-            ]
-            weights = torch.tensor([float(GRIDS.count(side)) for side in sorted(set(GRIDS))])
-            drawn = sum(len(pool) for pool in pools)
-            for _ in range(USES * drawn // self.batch):
-                pool = pools[int(torch.multinomial(weights, 1, generator=generator))]
-                rows = torch.randperm(len(pool), generator=generator)[: self.batch]
-                yield make_batch(pool[rows].float(), generator)
-            self.number += 1
+def _counts(side: int) -> dict[str, int]:
+    """Models of each family in a pool of grids of so many samples a side."""
+    share = POOL * GRIDS.count(side) / len(GRIDS) / sum(FAMILIES.values())
+    return {family: max(2, round(share * weight)) for family, weight in FAMILIES.items()}
 
 
 def draw_fine(seed: int, number: int, side: int, generator: torch.Generator) -> Tensor:
     """Crops of generated models on a grid FINE times as fine as `side` samples, in m/s."""
     crop = min(CROP, side)
-    total = sum(FAMILIES.values())
     found = []
-    share = POOL * GRIDS.count(side) / len(GRIDS)
-    for family, weight in FAMILIES.items():
-        count = max(2, round(share * weight / total))
-        first = (number * len(GRIDS) + sorted(set(GRIDS)).index(side)) * POOL
+    for family, count in _counts(side).items():
+        first = (number * len(SIDES) + SIDES.index(side)) * POOL
         models = synth.draw(family, seed, first, count)
         offset = torch.randint(-BEYOND, side - crop + BEYOND + 1, (count, 2), generator=generator)
         offset = offset.clamp(0, side - crop)
@@ -215,42 +222,80 @@ def loss_of(network: SamplerNetwork, batch: Batch) -> Tensor:
     return torch.log(square + 1.0).mean()
 
 
-def train(
-    path: Path,
-    *,
-    seconds: float,
-    batch: int = 16,
-    learning_rate: float = 3e-3,
-    seed: int = 1,
-    network: SamplerNetwork | None = None,
-    report: Callable[[str], None] = print,
-) -> SamplerNetwork:
-    """Train for so many seconds of processor time, on a falling learning rate."""
-    torch.manual_seed(seed)
-    network = network or SamplerNetwork(torch.Generator().manual_seed(seed))
-    optimiser = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.9, 0.99))
-    start, last, losses = time.process_time(), 0.0, []
-    for step, example in enumerate(Pool(seed, batch)):
-        spent = time.process_time() - start
-        if spent > seconds:
-            break
-        share = spent / seconds
-        for group in optimiser.param_groups:
-            group["lr"] = (
-                learning_rate
-                * min(1.0, (step + 1) / 100)
-                * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * share)))
-            )
-        loss = loss_of(network, example)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
-        if step % 200 == 199:
-            report(f"{step + 1} steps, {spent:.0f} s, loss {sum(losses[-200:]) / 200:.4f}")
-        if spent - last > 120:
-            torch.save(network.state_dict(), path)
-            last = spent
-    torch.save(network.state_dict(), path)
-    return network
+class SamplerTrainer:
+    """A run of so many `steps`, which can stop and go on: the same steps give the same weights."""
+
+    def __init__(
+        self,
+        steps: int = STEPS,
+        learning_rate: float = LEARNING_RATE,
+        batch: int = BATCH,
+        seed: int = 1,
+        init: SamplerWeights | None = None,
+    ) -> None:
+        self.settings = {
+            "steps": float(steps), "learning_rate": learning_rate, "batch": float(batch),
+            "seed": float(seed),
+        }  # fmt: skip
+        self.steps, self.learning_rate, self.batch, self.seed = steps, learning_rate, batch, seed
+        self.network = SamplerNetwork(torch.Generator().manual_seed(seed))
+        if init is not None:
+            self.network = SamplerNetwork.from_weights(init)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
+        self.step_number = 0
+
+    def run(self, seconds: float | None, report: Callable[[int, dict[str, float]], None]) -> None:
+        """Go on to the last step, or for about so many seconds; `report(done, figures)`."""
+        started = time.monotonic()
+        left = range(self.step_number, self.steps)
+        for _, example in zip(left, batches(self.seed, self.batch, self.step_number), strict=False):
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._rate()
+            loss = loss_of(self.network, example)
+            self.optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimiser.step()
+            self.step_number += 1
+            report(self.step_number, {"loss": float(loss.detach())})
+            if seconds is not None and time.monotonic() - started > seconds:
+                break
+
+    def _rate(self) -> float:
+        """Learning rate of the next step: 100 steps of warm-up, then a cosine to a hundredth."""
+        fall = 0.5 * (1.0 + math.cos(math.pi * self.step_number / self.steps))
+        return self.learning_rate * min(1.0, (self.step_number + 1) / 100) * (0.01 + 0.99 * fall)
+
+    def save(self, path: Path) -> None:
+        """Write the whole state of the run."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": t for name, t in state.items()}
+        whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+        data = save(whole, {"step": str(self.step_number), "settings": json.dumps(self.settings)})
+        with atomic_write(path, force=True) as stream:
+            stream.write(data)
+
+    def load(self, path: Path) -> None:
+        """Go on from where a run of the same settings stopped. Raises OptionError for another."""
+        try:
+            with safe_open(path, "pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            settings, step = json.loads(about["settings"]), int(about["step"])
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise OptionError(f"{path}: not a checkpoint of a sampler: {error}") from error
+        if settings != self.settings:
+            raise OptionError(f"{path}: found a run of {settings}, expected {self.settings}")
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
+
+        self.network.load_state_dict(part("network."))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part("optimiser.").items():
+            number, key = name.split(".")
+            state.setdefault(int(number), {})[key] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+        self.step_number = step
