@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from velcodec.codec.fitting import Fitter
     from velcodec.codec.groups import Batch, GroupEncoder
     from velcodec.decoder import Decoder
-    from velcodec.fit import Method
     from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -340,9 +339,9 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
     Raises OptionError, MissingDecoderError.
     """
-    from velcodec.codec.fitting import Fitter
+    from velcodec.codec import fitting
     from velcodec.codec.output import place_decoder
-    from velcodec.decoder import Decoder, load_decoder, load_encoder
+    from velcodec.decoder import Decoder, load_decoder
     from velcodec.device import pick_device
     from velcodec.progress import no_progress
 
@@ -351,12 +350,7 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
         decoder = place_decoder(how.decoder, place)
     else:
         decoder = load_decoder(how.decoder, place)
-    encoder = load_encoder(decoder)
-    if how.fit not in ("lm", "adam", "amortised"):
-        raise OptionError(f"fit: expected lm, adam or amortised, found {how.fit!r}")
-    if how.fit == "amortised" and encoder is None:
-        raise OptionError(f"fit amortised: decoder {decoder.name!r} has no encoder beside it")
-    return Fitter(decoder, encoder, cast("Method", how.fit), on_progress or no_progress)
+    return fitting.make_fitter(decoder, how.fit, on_progress or no_progress)
 
 
 def _gather(

@@ -22,6 +22,7 @@ from velcodec.evaluators import Evaluators
 from velcodec.formats.errors import (
     CorruptError,
     KeyNotFoundError,
+    MixedShapesError,
     ModelNumberError,
     OptionError,
 )
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from velcodec.codec.latents import ModelLatent
     from velcodec.decoder import Decoder
     from velcodec.formats.tile_stream import LatentTables
 
@@ -91,6 +93,7 @@ class Archive:
     ) -> None:
         self._reader: RecordReader = self._open(source)
         self._evaluators = Evaluators(self._reader, decoder, device)
+        self._fitted: dict[tuple[int, str], ModelLatent] = {}
         if self._reader.unfinished:
             log.warning(
                 "%s: ends in %d bytes of an addition that was never finished; the %d models before "
@@ -377,6 +380,49 @@ class Archive:
         cells = ground.to_cells(points)
         per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
         return per_cell / np.array([ground.dx_m, ground.dz_m])
+
+    def latent(self, which: Number, *, fit: str = "lm") -> ModelLatent:
+        """The latent of a model: the stored one, or where only its samples are stored one that is
+        fitted to them, not quantised, and kept for the next call. `fit` is lm, adam or amortised.
+
+        Raises MissingDecoderError, OptionError, and as `decode`.
+        """
+        from velcodec.codec.fitting import make_fitter
+        from velcodec.codec.latents import fitted_latent, stored_latent
+
+        number = self.index(which)
+        model, decoder = self._model(number), self._evaluators.decoder(self.header_of(number))
+        if model.has_latent:
+            return stored_latent(decoder, model)
+        if (number, fit) not in self._fitted:
+            self._fitted[number, fit] = fitted_latent(make_fitter(decoder, fit), model)
+        return self._fitted[number, fit]
+
+    def between(
+        self,
+        first: Number,
+        second: Number,
+        share: float,
+        res: Resolution | None = None,
+        *,
+        fit: str = "lm",
+    ) -> NDArray[np.generic]:
+        """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
+        rendering of (1 - share) of the first one's latent and `share` of the second one's.
+
+        Latents are those of `latent`. Raises MixedShapesError for models of other decoders or of
+        other tiles, and as `latent`.
+        """
+        from velcodec.codec.output import to_array
+
+        numbers = self.index(first), self.index(second)
+        hashes = {self.header_of(number).decoder_hash for number in numbers}
+        if len(hashes) > 1:
+            raise MixedShapesError(f"{self._reader.name}: models {numbers}: of different decoders")
+        grid = check_resolution(res, 1, False)
+        mixed = self.latent(numbers[0], fit=fit).mixed(self.latent(numbers[1], fit=fit), share)
+        decoder = self._evaluators.decoder(self.header_of(numbers[0]))
+        return to_array(mixed.render(decoder, grid), self.layout(numbers[0]))
 
     def decoder(self) -> Decoder:
         """The decoder that this archive was made with, loaded; where there are several, that of the

@@ -7,6 +7,7 @@ m/s; nothing here knows about bytes beyond the ideal code length of the coeffici
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from torch import Tensor
 from velcodec.codec.cut import Cut
 from velcodec.codec.torch_render import render_tiles, tile_values
 from velcodec.coordinates import Float64, grid_points
-from velcodec.decoder import Decoder
+from velcodec.decoder import Decoder, load_encoder
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
 from velcodec.fit.threads import spread
+from velcodec.formats.errors import OptionError
 from velcodec.formats.tile_stream import tile_bits
 from velcodec.metrics import DATA_RANGE
 from velcodec.progress import Progress, no_progress
@@ -54,6 +56,18 @@ class Fitter:
     def last_step(self) -> int:
         """The finest step index."""
         return len(self.decoder.steps) - 1
+
+
+def make_fitter(decoder: Decoder, fit: str, on_progress: Progress = no_progress) -> Fitter:
+    """What fits latents of a decoder by the method `fit`. Raises OptionError for another method, or
+    one that needs an encoder where there is none.
+    """
+    encoder = load_encoder(decoder)
+    if fit not in ("lm", "adam", "amortised"):
+        raise OptionError(f"fit: expected lm, adam or amortised, found {fit!r}")
+    if fit == "amortised" and encoder is None:
+        raise OptionError(f"fit amortised: decoder {decoder.name!r} has no encoder beside it")
+    return Fitter(decoder, encoder, cast("Method", fit), on_progress)
 
 
 def log_step_ratio(steps: Tensor) -> float:
