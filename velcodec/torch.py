@@ -1,6 +1,6 @@
 """A PyTorch data set whose models stay in an archive and are decoded batch by batch.
 
-    from velcodec.torch import VelocityDataset
+    from velcodec.torch import VelocityDataset, upsample
 
 It opens the archive once in every process that reads it, and never keeps what it decoded.
 """
@@ -22,9 +22,12 @@ from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind, x_first
 from velcodec.resolution import Resolution
+from velcodec.sampler.render import upsample
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
+
+__all__ = ["VelocityDataset", "upsample"]
 
 
 class VelocityDataset(Dataset[Any]):
