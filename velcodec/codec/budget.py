@@ -8,7 +8,6 @@ guide the search.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -285,8 +284,7 @@ class Spending:
     def _offer_samples_of(self, i: int, error: float) -> None:
         """Samples of model i of this error."""
         assert self.samples is not None
-        distance = next(model.distance for model in self.options.of[i] if model.exact is None)
-        found = [replace(each, distance=distance) for each in self.samples.of_error(i, error)]
+        found = self.samples.of_error(i, error)
         self.options.of[i] += found
         self.at_error[i][error] = found
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from velcodec.codec.coded import CodedModel
@@ -49,5 +47,5 @@ def encode_to_target(
         elif keep_latent:
             coded.append(latent.with_samples(other))
         else:
-            coded.append(replace(other, distance=latent.distance))
+            coded.append(other)
     return coded
