@@ -1,4 +1,4 @@
-"""Latents of archived models: the stored ones, or ones fitted to samples; and models between two."""
+"""Latents of archived models, stored or fitted to samples; and models between two."""
 
 from __future__ import annotations
 
