@@ -221,8 +221,7 @@ class SampledField:
         z0, x0 = max(top - REACH, 0), max(left - REACH, 0)
         bottom, right = min(top + BLOCK + 1, nz), min(left + BLOCK + 1, nx)
         part = self.samples[z0 : min(bottom + REACH, nz), x0 : min(right + REACH, nx)]
-        scaled = ((part - self.middle) / self.half_range).astype(np.float32)
-        found = features_of(scaled, self._layers)
+        found = features_of((part - self.middle) / self.half_range, self._layers)
         own = found[:, top - z0 : bottom - z0, left - x0 : right - x0]
         return np.ascontiguousarray(own.transpose(1, 2, 0))
 
@@ -232,7 +231,7 @@ def cell_positions(samples: int, wanted: int) -> Float64:
     return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * (samples / (2.0 * wanted))
 
 
-def features_of(samples: Float32, layers: Layers) -> Float32:
+def features_of(samples: Float64, layers: Layers) -> Float32:
     """Biases and gates (4 HIDDEN + 1, nz, nx) of samples (nz, nx)."""
     from velcodec.sampler.kernel import add_convolved, map_channels
 
@@ -274,24 +273,26 @@ def _extend(padded: Float32, margin: int, reach: int) -> None:
     padded[:, b : b + reach] = padded[:, b - 1 : b]
 
 
-def _inputs(samples: Float32) -> Float32:
-    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx)."""
+def _inputs(samples: Float64) -> Float32:
+    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx): ratios of
+    differences, which are taken in float64, so that faint ones are not lost.
+    """
     nz, nx = samples.shape
     half = WINDOW // 2
     wide = np.pad(samples, half, mode="edge")
     small, middle, large = (_range(samples, size) for size in RANGES)
     found = np.empty((WINDOW * WINDOW + 2, nz, nx), np.float32)
+    whole = np.where(middle > 0, middle, 1.0)
     for dz in range(WINDOW):
         for dx in range(WINDOW):
-            np.subtract(wide[dz : dz + nz, dx : dx + nx], samples, out=found[dz * WINDOW + dx])
-    whole = np.where(middle > 0, middle, np.float32(1))
-    found[:-2] *= np.float32(2) / whole
-    found[-2] = middle / np.where(large > 0, large, np.float32(1))
+            around = wide[dz : dz + nz, dx : dx + nx]
+            found[dz * WINDOW + dx] = 2.0 * (around - samples) / whole
+    found[-2] = middle / np.where(large > 0, large, 1.0)
     found[-1] = small / whole
     return found
 
 
-def _range(samples: Float32, size: int) -> Float32:
+def _range(samples: Float64, size: int) -> Float64:
     """Greatest less least of size x size samples about each."""
     half = size // 2
     ends = []
@@ -308,7 +309,7 @@ def _range(samples: Float32, size: int) -> Float32:
             for part in parts[1:]:
                 pick(found, part, out=found)
         ends.append(found)
-    difference: Float32 = ends[0] - ends[1]
+    difference: Float64 = ends[0] - ends[1]
     return difference
 
 
