@@ -40,6 +40,8 @@ from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, pack_record
 from velcodec.formats.tile_stream import TileCoding, Tiles, decode_tiles, encode_tiles
 from velcodec.formats.writer import VlatWriter
+from velcodec.sampler.compiled import SampledField
+from velcodec.sampler.form import newest_sampler, sampler_of
 from velcodec.stored import tables_of
 from velcodec.tiling import plan
 
@@ -170,6 +172,19 @@ def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, 
     }
 
 
+def sampled() -> dict[str, float]:
+    """Seconds of rendering one model of samples at 280 x 280, by what is in it."""
+    weights = sampler_of(newest_sampler())
+    models = {
+        "layers": synth.draw("curvefault_a", 5, 0, 1).render(N, N)[0].numpy(),
+        "smooth": synth.draw("style_a", 5, 0, 1).render(N, N)[0].numpy(),
+    }
+    return {
+        name: seconds(lambda model=model: SampledField(model, weights).grid(FINE, FINE))
+        for name, model in models.items()
+    }
+
+
 def shares(frozen: FrozenMixture) -> dict[str, float]:
     """The entropy coder's part of reading an archive, and of writing one by the encoder alone, all
     that is tried and measured on the way to a budget included.
@@ -224,6 +239,7 @@ def measure() -> dict[str, Any]:
         "ceilings": top,
         "floors": floors,
         "paths": rows,
+        "samples_at_280_s": sampled(),
         "jpeg2000": jpeg2000(),
         "archives": shares(frozen),
     }
@@ -276,6 +292,9 @@ def show(found: dict[str, Any]) -> None:
             f"| {row['of_arithmetic_floor']:.0%} | {row['of_both_floors']:.0%} "
             f"| {row['products']:.3f} |"
         )
+    print("\n| samples at 280 x 280, one model | ms | matrix products |\n|---|---|---|")
+    for name, value in found["samples_at_280_s"].items():
+        print(f"| {name} | {value * 1e3:.1f} | {value / top['product_s']:.3f} |")
     print("\n| JPEG 2000 | ms a model | of float, batch |\n|---|---|---|")
     ours = found["paths"]["float, batch"]["seconds"] / BATCH
     for name, value in found["jpeg2000"].items():
