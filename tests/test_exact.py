@@ -16,7 +16,7 @@ from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import check_samples
 from velcodec.decoder import Decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.formats.errors import NoLatentError, OptionError, VerificationError
+from velcodec.formats.errors import OptionError, VerificationError
 from velcodec.formats.header import DTYPES
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -89,26 +89,26 @@ def test_models_of_several_kinds_go_into_one_archive() -> None:
             assert np.array_equal(archive[number], model)
 
 
-def test_a_kept_latent_renders_other_grids() -> None:
+def test_samples_count_where_a_latent_is_kept_beside_them() -> None:
     models = layered(2, 16, 16)
+    alone = velcodec.compress(models, decoder="tiny", max_error=5.0)
     data = velcodec.compress(models, decoder="tiny", max_error=5.0, keep_latent=True)
-    with velcodec.open(data) as archive:
+    points = np.random.default_rng(0).uniform(0, 150, (20, 2))
+    with velcodec.open(data) as archive, velcodec.open(alone) as plain:
         assert np.abs(archive.decode(0) - models[0]).max() <= 5.0
-        assert np.abs(archive.decode(0, 16) - models[0]).max() <= 5.0
-        assert archive.decode(0, 24).shape == (24, 24)
-        assert archive.sample(0, [[20.0, 30.0]]).shape == (1,)
+        for grid in (16, 24, (5, 30)):
+            assert np.array_equal(archive.decode(0, grid), plain.decode(0, grid))
+        assert np.array_equal(archive.sample(0, points), plain.sample(0, points))
+        assert np.array_equal(archive.gradient(0, points), plain.gradient(0, points))
 
 
-def test_without_a_latent_other_grids_are_refused_with_the_remedy() -> None:
+def test_samples_alone_answer_everywhere() -> None:
     data = velcodec.compress(layered(1, 8, 8), decoder="tiny", lossless=True)
     with velcodec.open(data) as archive:
-        for ask in (
-            lambda: archive.decode(0, 16),
-            lambda: archive.sample(0, [[0.0, 0.0]]),
-            lambda: archive.gradient(0, [[0.0, 0.0]]),
-        ):
-            with pytest.raises(NoLatentError, match=r"model 0: .*--keep-latent"):
-                ask()
+        assert archive.decode(0, 16).shape == (16, 16)
+        assert archive.decode(0, (3, 40), "cpu", average="cell").shape == (3, 40)
+        assert archive.sample(0, [[0.0, 0.0], [5.0, 77.0]]).shape == (2,)
+        assert archive.gradient(0, [[0.0, 0.0], [5.0, 77.0]]).shape == (2, 2)
 
 
 def test_tensors_hold_the_same_samples() -> None:
@@ -123,6 +123,7 @@ def test_exact_samples_need_no_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path
     data = velcodec.compress(models, decoder="tiny", lossless=True)
     monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
     assert np.array_equal(velcodec.decompress(data), models)
+    assert np.array_equal(velcodec.decompress(data, (24, 18))[:, 1::3, 1::3], models)
 
 
 def test_the_summary_tells_what_was_stored_and_measured() -> None:
@@ -161,7 +162,8 @@ def test_info_tells_how_models_are_stored() -> None:
         ({"max_error": float("nan")}, "max error"),
         ({"lossless": True, "max_error": 1.0}, "max_error and lossless: expected one"),
         ({"lossless": True, "bytes_per_model": 99.0}, "bytes_per_model and lossless"),
-        ({"keep_latent": True}, "keep_latent: expected it with"),
+        ({"keep_latent": True, "bytes_per_model": 99.0}, "keep_latent: expected it with psnr, "),
+        ({"keep_latent": True, "latent_only": True}, "keep_latent: expected it with psnr, "),
         ({"latent_only": True, "lossless": True}, "latent_only: expected it without"),
     ],
 )

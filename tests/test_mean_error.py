@@ -11,7 +11,7 @@ from velcodec.codec import mean_error
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import SampleCoder
 from velcodec.codec.mean_error import FINEST_M_S, WAYS, MeanErrorCoder, Way, loosened, step_of
-from velcodec.formats.exact.stream import LABELS, WAVES, decode_exact
+from velcodec.formats.exact.stream import LABELS, WAVES, ExactStream, decode_exact
 from velcodec.metrics import mse_of_psnr, psnr
 
 
@@ -25,6 +25,13 @@ def noisy_layers(count: int, seed: int = 0) -> np.ndarray:
 def hills(count: int) -> np.ndarray:
     """Models without an edge, float32 m/s."""
     return synth.draw("style_a", 1, 0, count).render(40, 36).numpy()
+
+
+def stream_of(models: np.ndarray, target_db: float, units: str = "m/s") -> ExactStream:
+    """That of the first model."""
+    found = coder_of(models, units).reaching(0, mse_of_psnr(target_db)).exact
+    assert found is not None
+    return found
 
 
 def coder_of(models: np.ndarray, units: str = "m/s") -> MeanErrorCoder:
@@ -41,32 +48,30 @@ def test_the_mean_error_asked_for_is_reached(models: np.ndarray, target_db: floa
     coder = coder_of(models)
     for i, model in enumerate(models):
         found = coder.reaching(i, mse_of_psnr(target_db))
-        back = decode_exact(found.stream, coder.coder.coding_of_streams(), model.shape, model.dtype)
+        assert found.exact is not None
+        assert not found.has_latent
+        back = decode_exact(found.exact, coder.coder.coding_of_streams(), model.shape, model.dtype)
         assert psnr(model, back) >= target_db
         assert psnr(model, back) == pytest.approx(-10 * np.log10(found.mse / 9e6), abs=1e-6)
 
 
 def test_units_do_not_change_what_is_stored() -> None:
     models = noisy_layers(1)
-    in_m_s = coder_of(models).reaching(0, mse_of_psnr(38.0))
-    in_km_s = coder_of(models / 1000, "km/s").reaching(0, mse_of_psnr(38.0))
-    assert len(in_km_s.stream.data) == pytest.approx(len(in_m_s.stream.data), abs=4)
+    in_m_s, in_km_s = stream_of(models, 38.0), stream_of(models / 1000, 38.0, "km/s")
+    assert len(in_km_s.data) == pytest.approx(len(in_m_s.data), abs=4)
 
 
 def test_layers_become_labels_and_hills_waves() -> None:
-    found = [
-        coder_of(models).reaching(0, mse_of_psnr(38.0)).stream.coder
-        for models in (noisy_layers(1), hills(1))
-    ]
+    found = [stream_of(models, 38.0).coder for models in (noisy_layers(1), hills(1))]
     assert found == [LABELS, WAVES]
 
 
 def test_more_ways_never_take_more_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     models = noisy_layers(4, seed=3)
 
-    def lengths() -> list[int]:
+    def lengths() -> list[float]:
         coder = coder_of(models)
-        return [len(coder.reaching(i, mse_of_psnr(40.0)).stream.data) for i in range(len(models))]
+        return [coder.reaching(i, mse_of_psnr(40.0)).bits for i in range(len(models))]
 
     all_of_them = lengths()
     monkeypatch.setattr(mean_error, "WAYS", WAYS[:1])

@@ -11,7 +11,7 @@ from latent_archives import latent_archive
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.formats.errors import CorruptError, NoLatentError, OptionError
+from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.header import Layout
 from velcodec.formats.tile_stream import decode_measured
 from velcodec.metrics import psnr
@@ -84,14 +84,17 @@ def test_samples_beside_a_latent_do_not_count(tiny: Decoder) -> None:
     models = layered(1, 8, 8)
     data = velcodec.compress(models, decoder=tiny, lossless=True, keep_latent=True)
     found = velcodec.preview(data, bytes=1000)
+    latent = velcodec.compress(models, decoder=tiny, latent_only=True)
     assert not np.array_equal(found, models)
-    assert np.array_equal(velcodec.preview(data, 12, bytes=1000), velcodec.decompress(data, 12))
+    for grid in (None, 12):
+        of_latent = velcodec.decompress(latent, grid)
+        assert np.array_equal(velcodec.preview(data, grid, bytes=1000), of_latent)
 
 
 def test_a_model_without_a_latent_has_no_preview(tiny: Decoder) -> None:
     data = velcodec.compress(layered(1, 8, 8), decoder=tiny, lossless=True)
     for sizes in ({"bytes": 20}, {"coefficients": 20}):
-        with pytest.raises(NoLatentError, match="model 0"):
+        with pytest.raises(OptionError, match=r"model 0: .*--keep-latent"):
             velcodec.preview(data, **sizes)
 
 

@@ -47,7 +47,7 @@ def test_every_model_reaches_its_psnr(tiny: Decoder, kind: object, target: float
     encoded = made(models, tiny, psnr=target)
     assert min(decibels(encoded, models)) >= (TARGET_DB if target is None else target)
     with velcodec.open(encoded.data) as archive:
-        assert archive.decode(0, 31).shape == (31, 31)  # the latent is always there
+        assert archive.decode(0, 31).shape == (31, 31)
 
 
 def test_the_summary_is_true(tiny: Decoder) -> None:
@@ -95,7 +95,11 @@ def test_a_model_that_latents_cannot_bring_to_the_target_is_named(
         encode(models, about, Coding(decoder=tiny, latent_only=True))
     encoded = encode(models, about, Coding(decoder=tiny))
     assert min(decibels(encoded, models)) >= TARGET_DB
-    assert encoded.summary.both >= 1
+    assert encoded.summary.samples >= 1
+    assert encoded.summary.both == 0
+    kept = encode(models, about, Coding(decoder=tiny, keep_latent=True))
+    assert min(decibels(kept, models)) >= TARGET_DB
+    assert (kept.summary.samples, kept.summary.both >= 1) == (0, True)
 
 
 def test_latents_alone_are_all_that_is_stored_where_so_asked(tiny: Decoder) -> None:
@@ -185,9 +189,9 @@ def test_more_bytes_buy_quality(tiny: Decoder) -> None:
 def test_samples_are_stored_where_they_buy_more_than_a_finer_latent(tiny: Decoder) -> None:
     models = layered(4, 30, 30, seed=3)[1::2]
     latents = made(models, tiny, bytes_per_model=150, latent_only=True).summary
-    both = made(models, tiny, bytes_per_model=150).summary
-    assert both.both == 2
-    assert both.mean_psnr > latents.mean_psnr + 10
+    either = made(models, tiny, bytes_per_model=150).summary
+    assert either.samples == 2
+    assert either.mean_psnr > latents.mean_psnr + 10
 
 
 @pytest.mark.parametrize("size", [90, 130, 200])
@@ -215,6 +219,21 @@ def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:
         made(layered(2, 20, 20), tiny, bytes_per_model=20)
 
 
+@pytest.mark.parametrize("kind", [layered, smooth])
+def test_what_samples_cost_once_never_forbids_a_budget(tiny: Decoder, kind: object) -> None:
+    """Samples may take fewer bits than a latent, and more with what the header says of them."""
+    models = kind(2, 20, 20, seed=1)  # type: ignore[operator]
+
+    def least(latent_only: bool) -> int:
+        with pytest.raises(BudgetError) as found:
+            made(models, tiny, bytes_per_model=20, latent_only=latent_only)
+        return int(str(found.value).rsplit("(", 1)[1].split()[0])
+
+    latents = least(True)
+    assert least(False) <= latents
+    assert len(made(models, tiny, bytes_per_model=latents / 2 + 1).data) <= latents + 2
+
+
 def test_strange_models_are_farther_away(tiny: Decoder) -> None:
     calm = smooth(1, 24, 24)
     noise = np.random.default_rng(0).uniform(1500, 4500, (1, 24, 24)).astype(np.float32)
@@ -231,7 +250,8 @@ def test_strange_models_are_farther_away(tiny: Decoder) -> None:
         ({"psnr": 130.0}, "psnr: expected"),
         ({"psnr": float("nan")}, "psnr: expected"),
         ({"psnr": 40.0, "bytes_per_model": 64.0}, "psnr and bytes_per_model: expected one of them"),
-        ({"psnr": 40.0, "keep_latent": True}, "keep_latent: expected it with"),
+        ({"bytes_per_model": 99.0, "keep_latent": True}, "keep_latent: expected it with psnr, "),
+        ({"latent_only": True, "keep_latent": True}, "keep_latent: expected it with psnr, "),
         ({"bytes_per_model": -1.0}, "bytes per model: expected more than 0, found -1"),
     ],
 )

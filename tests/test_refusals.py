@@ -175,10 +175,24 @@ def test_context_network_error(path: Path, data: bytes) -> None:
         read(path)
 
 
-def test_no_latent_error(path: Path) -> None:
-    words = ("a.vlat: model 0: ", "without a latent", "9 x 8 samples", "--keep-latent")
-    with refuses(errors.NoLatentError, *words):
-        velcodec.decompress(path, 30)
+def test_sampler_error(path: Path, data: bytes) -> None:
+    """An archive whose samples a later version's sampler renders at other grids."""
+    reader = VlatReader(data)
+    assert reader.header.exact is not None
+    native, known = velcodec.decompress(data), reader.header.exact.sampler
+    for sampler, words in (
+        (replace(known, number=99), ("found number 99", "expected 1 to ")),
+        (replace(known, digest=bytes(4)), ("found hash ", f"the archive needs {bytes(4).hex()}")),
+    ):
+        stream = io.BytesIO()
+        exact = replace(reader.header.exact, sampler=sampler)
+        writer = VlatWriter(stream, replace(reader.header, exact=exact))
+        writer.add_many(list(reader.payloads()))
+        writer.close()
+        path.write_bytes(stream.getvalue())
+        with refuses(errors.SamplerError, "sampler", *words, "native grid can be decoded"):
+            velcodec.decompress(path, 30)
+        assert np.array_equal(velcodec.decompress(path), native)
 
 
 def test_missing_extra_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,24 @@ def test_without_torch_the_same_is_decoded_as_with_it(archive: Path, tmp_path: P
         assert (opened.sample(0, [[55.0, 85.0]]) == alone).all()
 
 
+def test_samples_at_other_grids_need_no_torch(tmp_path: Path) -> None:
+    model = np.full((24, 20), 2000, np.float32)
+    model[9:, 4:] = 3300.25
+    path = tmp_path / "exact.vlat"
+    path.write_bytes(velcodec.compress(model, lossless=True))
+    target = tmp_path / "out.npy"
+    words = ("decompress", path, target, "--res", "72x60", "--device", "cpu")
+    assert loaded(command(*words), "torch") == []
+    assert (np.load(target)[1::3, 1::3] == model).all()
+    code = (
+        "import velcodec\n"
+        f"archive = velcodec.open({str(path)!r})\n"
+        "archive.decode(0, 30, average='cell'), archive.decode(0, 30, average='slowness')\n"
+        "assert archive.sample(0, [[40.0, 90.0]])[0] == 3300.25"
+    )
+    assert loaded(code, "torch") == []
+
+
 def test_samples_beside_a_latent_need_no_torch(tmp_path: Path) -> None:
     model = np.full((24, 20), 2000, np.float32)
     model[9:] = 3300.25

@@ -475,8 +475,8 @@ class Archive:
                     if device is None
                     else self._evaluators.decoder(header, device)
                 )
-                place = self._reader.name
-                values = render_models(decoder, [models[row] for row in rows], res, average, place)
+                places = [self._place(block[row]) for row in rows]
+                values = render_models(decoder, [models[row] for row in rows], res, average, places)
                 rendered |= dict.fromkeys(rows, values)
             for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
                 yield model.layout, found, next(rendered[row]) if found is None else None
@@ -495,7 +495,7 @@ class Archive:
         from velcodec.codec.output import render_samples, render_samples_on
         from velcodec.device import is_cpu, pick_device
 
-        place = f"{self._reader.name}: model {number}"
+        place = self._place(number)
         if device is None or is_cpu(device) or model.samples is None:
             return render_samples(model, res, average, place)
         return render_samples_on(model, model.grid(res), average, place, pick_device(device))
@@ -526,10 +526,14 @@ class Archive:
         if block:
             yield block
 
+    def _place(self, number: int) -> str:
+        """What errors call a model."""
+        return f"{self._reader.name}: model {number}"
+
     def _check_size(self, number: int, allow_large: bool) -> None:
         if self._reader.header_of(number).most_samples > LARGE_CELLS:
             layout = self.layout(number)
-            check_native(layout.nz, layout.nx, f"{self._reader.name}: model {number}", allow_large)
+            check_native(layout.nz, layout.nx, self._place(number), allow_large)
 
     def close(self) -> None:
         """Close the file; what was decoded stays valid."""

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from latent_archives import latent_archive
 
+from velcodec.decoder import Decoder
 from velcodec.formats import errors
+from velcodec.formats.header import Layout
 
 Run = Callable[..., Result]
 
@@ -221,8 +224,15 @@ def test_an_unknown_version_is_refused(run: Run, archive: Path) -> None:
     assert_refused(run("info", "in.vlat"), errors.VersionError, "in.vlat", "99")
 
 
+@pytest.fixture
+def latents(run: Run, tiny: Decoder) -> Path:
+    """An archive that cannot be read without its decoder."""
+    Path("in.vlat").write_bytes(latent_archive(tiny, Layout(12, 14)))
+    return Path("in.vlat")
+
+
 def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(
-    run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: Run, latents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from velcodec.decoder import registry
 
@@ -234,7 +244,7 @@ def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(
     assert files() == {"in.vlat"}
 
 
-def test_a_decoder_that_is_not_the_archives_is_refused(run: Run, archive: Path) -> None:
+def test_a_decoder_that_is_not_the_archives_is_refused(run: Run, latents: Path) -> None:
     result = run("decompress", "in.vlat", "--decoder", "nowhere.safetensors")
     assert_refused(result, errors.MissingDecoderError, "nowhere.safetensors")
 

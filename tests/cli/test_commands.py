@@ -160,7 +160,7 @@ def test_units_order_axes_and_integers_come_back(compress: Run, run: Run) -> Non
 def test_info_shows_all_that_was_stored(compress: Run, run: Run) -> None:
     np.save("in.npy", CONSTANT)
     stored = ("--dx", "12.5", "--dz", "5", "--origin", "100,-20", "--licence", "CC0")
-    stored += ("--provenance", "made up", "--key-prefix", "line")
+    stored += ("--provenance", "made up", "--key-prefix", "line", "--latent-only")
     assert compress("in.npy", "in.vlat", *stored).exit_code == 0
     found = figures(run("info", "in.vlat", "--keys", "--json"))
     assert found["models"] == 3

@@ -64,5 +64,6 @@ def test_a_model_without_a_latent_is_told(run: Run) -> None:
     models = np.full((2, 8, 9), 2000.0, dtype=np.float32)
     Path("in.vlat").write_bytes(velcodec.compress(models, decoder="tiny", lossless=True))
     result = run("preview", "in.vlat", "--bytes", 20)
-    assert result.exit_code == 33
-    assert "without a latent" in result.stderr
+    assert result.exit_code == 2
+    assert "model 0: stored as samples alone" in result.stderr
+    assert "--keep-latent" in result.stderr

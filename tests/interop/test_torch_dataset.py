@@ -21,7 +21,6 @@ from velcodec.formats.errors import (
     MissingDecoderError,
     MixedShapesError,
     ModelNumberError,
-    NoLatentError,
     OptionError,
     ResolutionError,
 )
@@ -178,7 +177,7 @@ def test_threads_share_one_archive(
 def test_mixed_shapes_are_refused_unless_one_resolution_is_given(mixed: Path) -> None:
     with pytest.raises(MixedShapesError):
         VelocityDataset(mixed)
-    dataset = VelocityDataset(mixed, res=(16, 10), interpolate=True)
+    dataset = VelocityDataset(mixed, res=(16, 10))
     assert torch.stack(dataset.__getitems__([0, 1, 2])).shape == (3, 1, 16, 10)
 
 
@@ -200,6 +199,7 @@ def test_what_cannot_be_is_said_when_it_is_made(exact: Path, tmp_path: Path) -> 
         {"value_range": (0, float("inf"))},
         {"dtype": torch.int32},
         {"device": "abacus"},
+        {"average": "median"},
     ):
         with pytest.raises(OptionError):
             VelocityDataset(exact, **options)
@@ -207,10 +207,18 @@ def test_what_cannot_be_is_said_when_it_is_made(exact: Path, tmp_path: Path) -> 
         VelocityDataset(archive)  # type: ignore[arg-type]
 
 
-def test_what_no_model_can_give_is_said_when_it_is_asked_for(exact: Path, latents: Path) -> None:
-    with pytest.raises(NoLatentError):
-        VelocityDataset(exact, res=24)[0]
-    assert VelocityDataset(exact, res=24, interpolate=True)[0].shape == (1, 24, 24)
+@pytest.mark.parametrize("name", ["exact", "latents"])
+@pytest.mark.parametrize("average", ["none", "cell", "slowness"])
+def test_samples_and_latents_have_any_grid_and_means_over_its_cells(
+    name: str, average: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(name)
+    found = torch.cat(list(VelocityDataset(path, (24, 5), average=average)))
+    expected = velcodec.decompress(path, (24, 5), average=average)
+    np.testing.assert_allclose(found, expected, atol=ROUNDING)
+
+
+def test_what_no_model_can_give_is_said_when_it_is_asked_for(latents: Path) -> None:
     with pytest.raises(MissingDecoderError):
         VelocityDataset(latents, decoder="absent")[0]
 

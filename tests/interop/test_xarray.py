@@ -18,7 +18,6 @@ import velcodec
 from velcodec.formats.errors import (
     InputFileError,
     MixedShapesError,
-    NoLatentError,
     NotVlatError,
     OptionError,
     ResolutionError,
@@ -185,20 +184,29 @@ def test_chunks_are_of_some_hundred_models_or_fewer_large_ones() -> None:
     assert xarray_backend.chunk_shape((100, 20_000, 20_000)) == (1, 20_000, 20_000)
 
 
-def test_samples_alone_have_their_own_grid_unless_interpolated(exact: Path) -> None:
-    with pytest.raises(NoLatentError):
-        open_dataset(exact, res=24).velocity.load()
-    between = open_dataset(exact, res=24, interpolate=True).velocity
-    np.testing.assert_array_equal(
-        between.values, velcodec.decompress(exact, res=24, interpolate=True)
-    )
+@pytest.mark.parametrize("name", ["exact", "latents"])
+@pytest.mark.parametrize("average", ["none", "cell", "slowness"])
+def test_samples_and_latents_have_any_grid_and_means_over_its_cells(
+    name: str, average: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(name)
+    velocity = open_dataset(path, res=(24, 5), average=average).velocity
+    expected = velcodec.decompress(path, (24, 5), average=average)
+    np.testing.assert_array_equal(velocity.values, expected)
+    if average != "none":
+        assert (expected != velcodec.decompress(path, (24, 5))).any()
+
+
+def test_what_is_no_average_is_refused_when_it_is_opened(exact: Path) -> None:
+    with pytest.raises(OptionError, match="average: expected one of none, cell, slowness"):
+        open_dataset(exact, average="median")
 
 
 def test_mixed_shapes_are_refused_unless_one_resolution_is_given(mixed: Path) -> None:
     with pytest.raises(MixedShapesError, match="12x9"):
         open_dataset(mixed)
-    dataset = open_dataset(mixed, res=(16, 10), interpolate=True)
-    expected = velcodec.decompress(mixed, (16, 10), interpolate=True)
+    dataset = open_dataset(mixed, res=(16, 10))
+    expected = velcodec.decompress(mixed, (16, 10))
     np.testing.assert_array_equal(dataset.velocity.values, expected)
 
 
@@ -220,7 +228,7 @@ def test_licences_of_all_parts_are_told(exact: Path, tmp_path: Path) -> None:
 
 
 def test_models_on_different_ground_have_positions_each(mixed: Path) -> None:
-    dataset = open_dataset(mixed, res=(16, 10), interpolate=True)
+    dataset = open_dataset(mixed, res=(16, 10))
     assert not {"z", "x"} & set(dataset.coords)
     with velcodec.open(mixed) as archive:
         for number in range(3):

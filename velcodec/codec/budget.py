@@ -111,12 +111,12 @@ class Spending:
 
         Raises BudgetError with the least possible when even the coarsest coding takes more.
         """
-        while self.coarsest > 0 and self.size(self.options.cheapest()) > budget:
+        while self.coarsest > 0 and self.size(self._cheapest(budget)) > budget:
             self.coarsest = max(0, self.coarsest - COARSER)
             self._offer(self.coarsest)
-        if self.size(self.options.cheapest()) > budget:
+        if self.size(self._cheapest(budget)) > budget:
             _add_one_tile(self.fitter, self.fitted, self.range_step, self.options)
-            least = self.size(self.options.cheapest())
+            least = self.size(self._cheapest(budget))
             if least > budget:
                 models = len(self.source)
                 raise BudgetError(
@@ -124,7 +124,9 @@ class Spending:
                     f"these {models} models is {-(-least // models)} bytes per model "
                     f"({least} bytes in all)"
                 )
-        self.domains = None
+        cheapest = self._cheapest(budget)
+        fits = self.size(self.options.cheapest()) <= budget
+        self.domains = None if fits else domains_of(cheapest)
         chosen = self._choose(budget)
         while self.finest < self.fitter.last_step and self.options.exhausted(chosen):
             self.finest = min(self.fitter.last_step, self.finest + FINER)
@@ -138,6 +140,21 @@ class Spending:
                 break
             chosen = self._choose(budget)
         return self._prefer_latents(self._close_gaps(chosen, budget), budget)
+
+    def _cheapest(self, budget: float) -> list[CodedModel]:
+        """A choice of the fewest bytes: where that of the fewest bits takes more than the budget,
+        with no samples, or those of one domain, if what the header says of the others costs more.
+        """
+        best = self.options.cheapest()
+        least = self.size(best)
+        if least <= budget:
+            return best
+        for domains in [set[int](), *({domain} for domain in sorted(domains_of(best)))]:
+            trial = self.options.in_domains(domains).cheapest()
+            size = self.size(trial)
+            if size < least:
+                best, least = trial, size
+        return best
 
     def _prefer_latents(self, chosen: list[CodedModel], budget: float) -> list[CodedModel]:
         """The choice with latents in place of samples that are no better, where they take little
@@ -189,7 +206,8 @@ class Spending:
         """`best`, or a choice with samples in some of these sets of domains that is worth more, or
         as much in fewer bytes.
         """
-        rank = total_worth(best), -self.size(best)
+        least = self.size(best)
+        rank = (total_worth(best) if least <= budget else -np.inf), -least
         for domains in trials:
             options = self.options.in_domains(domains)
             trial = options.top_up(options.choose(budget, self.size), budget, self.size)

@@ -17,7 +17,7 @@ import numpy as np
 from velcodec.codec.budget import Spending
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
-from velcodec.codec.exact import SampleCoder, code_samples
+from velcodec.codec.exact import FEW_VALUES, SampleCoder, code_samples
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.mean_error import MeanErrorCoder
 from velcodec.codec.measure import Measured, measure
@@ -185,7 +185,7 @@ def encode_group(
         fitter, source, contents.range_step, target + ROUNDING_DB, samples, promise.keep_latent
     )
     encoded = _finish(fitter, source, contents, coded, coder)
-    if _mostly_exact(coded) and not promise.keep_latent:
+    if not promise.keep_latent and (_mostly_exact(coded) or _mostly_few_values(source, coded)):
         exactly = SampleCoder(source, EXACT_NETWORK)
         bit_for_bit = code_samples(exactly, 0.0, None, fitter.on_progress)
         other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
@@ -237,6 +237,17 @@ def _encode_to_budget(
 def _mostly_exact(coded: Sequence[CodedModel]) -> bool:
     """Whether most models come out bit for bit: then all may, by the network for such samples."""
     return 2 * sum(model.exact is not None and model.mse == 0.0 for model in coded) > len(coded)
+
+
+def _mostly_few_values(source: ModelSet, coded: Sequence[CodedModel]) -> bool:
+    """Whether most models come out as samples and have few values: bit for bit they may take the
+    fewest bytes of all.
+    """
+    few = (
+        model.exact is not None and len(np.unique(own)) <= FEW_VALUES
+        for own, model in zip(source.models, coded, strict=True)
+    )
+    return 2 * sum(few) > len(coded)
 
 
 def _rank(coded: Sequence[CodedModel], group: Group) -> tuple[float, int]:

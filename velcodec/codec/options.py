@@ -189,6 +189,8 @@ class Options:
         found = list(chosen)
         for _ in range(TOP_UPS):
             spare = 8.0 * (budget - size(found))
+            if spare < 0:
+                break
             moves = []
             for i, (own, now) in enumerate(zip(self.of, found, strict=True)):
                 within = [model for model in own if model.bits <= now.bits + spare]

@@ -50,10 +50,10 @@ def render_models(
     models: Sequence[StoredModel],
     res: tuple[int, int] | None = None,
     average: Average = "none",
-    place: str = "models",
+    places: Sequence[str] = (),
 ) -> Iterator[Tensor | Float64]:
     """The latents of every model in order, [nz, nx] float64 m/s: tensors on the decoder's device,
-    or arrays of a decoder without torch.
+    or arrays of a decoder without torch. `places` name the models where means are taken.
     """
     first = 0
     while first < len(models):
@@ -67,7 +67,11 @@ def render_models(
             last += 1
         tiles = join_tiles([model.tiles for model in models[first:last]])
         values = render_grid(decoder, ready_tiles(decoder, tiles), head.tiling, *fine)
-        yield from values if average == "none" else averaged(values, along, average, place)
+        if average == "none":
+            yield from values
+        else:
+            for fine_values, place in zip(values, places[first:last], strict=True):
+                yield averaged(fine_values, along, average, place)
         first = last
 
 

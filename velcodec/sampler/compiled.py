@@ -227,8 +227,10 @@ class SampledField:
 
 
 def cell_positions(samples: int, wanted: int) -> Float64:
-    """Positions in cells of the centres of `wanted` cells over an axis of `samples`."""
-    return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * (samples / (2.0 * wanted))
+    """Positions in cells of the centres of `wanted` cells over an axis of `samples`; one that is a
+    sample's own is exact.
+    """
+    return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * samples / (2.0 * wanted)
 
 
 def features_of(samples: Float64, layers: Layers) -> Float32:

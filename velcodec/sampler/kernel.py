@@ -138,6 +138,8 @@ def _value(
     fx, fz = x - 0.5 - ix, z - 0.5 - iz
     x0, x1 = max(ix, 0), min(ix + 1, nx - 1)
     z0, z1 = max(iz, 0), min(iz + 1, nz - 1)
+    if fx == 0.0 and fz == 0.0:
+        return samples[z0, x0]  # without the rounding of what follows
     w00, w01 = (1.0 - fz) * (1.0 - fx), (1.0 - fz) * fx
     w10, w11 = fz * (1.0 - fx), fz * fx
     s00, s01, s10, s11 = samples[z0, x0], samples[z0, x1], samples[z1, x0], samples[z1, x1]
