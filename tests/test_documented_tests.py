@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
-PAGES = ("trust.md", "concurrency.md", "format.md", "format-exact.md")
+PAGES = ("trust.md", "concurrency.md", "format.md", "format-exact.md", "format-sampler.md")
 
 NAMED = re.compile(r"`(tests/[\w./-]+|test_\w+(?:\.py)?)`")
 

@@ -16,12 +16,12 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parent / "formats"))
 
-from builders import archive, header, tables
+from builders import archive, exact_coding, header, tables
 
 import velcodec
 from velcodec.formats.errors import CorruptError, RepairError, ResolutionError, VelcodecError
 from velcodec.formats.exact.domain import RAW, Domain
-from velcodec.formats.exact.stream import LEAST_SQUARES, WAVES, ExactCoding
+from velcodec.formats.exact.stream import LEAST_SQUARES, WAVES
 from velcodec.formats.header import Layout
 from velcodec.formats.journal import read_journal
 from velcodec.formats.page import Page, Run
@@ -53,7 +53,7 @@ def peak_of(ask: Callable[[], Any], error: type[VelcodecError], match: str | Non
 
 def exact(layout: Layout, payload: bytes, domain: Domain | None = None) -> bytes:
     """An archive of one record with an exact stream of this layout."""
-    coding = ExactCoding(3, (domain or Domain(0, 1500.0, 1.0, 3001),))
+    coding = exact_coding(domain or Domain(0, 1500.0, 1.0, 3001))
     return archive([payload], header(layouts=(layout,), exact=coding))
 
 

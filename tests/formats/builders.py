@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
+from velcodec.formats.exact.domain import Domain
+from velcodec.formats.exact.stream import EXACT_NETWORK, ExactCoding, SamplerName
 from velcodec.formats.header import Header, Layout, Source
 from velcodec.formats.quality import Quality
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
@@ -18,6 +20,8 @@ from velcodec.formats.writer import VlatWriter
 
 HASH = bytes(range(32))
 STEPS = 3
+SAMPLER = SamplerName(1, b"hash")
+"""One that is nowhere: native grids need none."""
 
 
 def tables(size: int = 4, limit: int = 3, classes: int = 2) -> LatentTables:
@@ -75,6 +79,11 @@ def header(coding: TileCoding | None = None, **fields: object) -> Header:
         "coding": coding or TileCoding(1500.0, 1.0, 12, {0: TOTAL}),
     }
     return Header(**(about | fields))  # type: ignore[arg-type]
+
+
+def exact_coding(*domains: Domain) -> ExactCoding:
+    """The exact coding of some domains."""
+    return ExactCoding(EXACT_NETWORK, domains, SAMPLER)
 
 
 def archive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zstandard
+from builders import exact_coding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -21,7 +22,6 @@ from velcodec.formats.exact.domain import (
     exact_domain,
 )
 from velcodec.formats.exact.stream import (
-    EXACT_NETWORK,
     ExactCoding,
     ExactStream,
     decode_exact,
@@ -42,7 +42,7 @@ def any_model(dtype: str) -> st.SearchStrategy[np.ndarray]:
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(DTYPES).flatmap(any_model))
 def test_samples_of_every_dtype_come_back_bit_for_bit(model: np.ndarray) -> None:
-    coding = ExactCoding(EXACT_NETWORK, (exact_domain([model]),))
+    coding = exact_coding(exact_domain([model]))
     allowed = allowed_codes(model, coding.domains[0])
     ways = [] if allowed is None else encode_exact(allowed, 0, coding)
     streams = [made.stream for made in ways] or [encode_raw(model, 0)]
@@ -106,21 +106,55 @@ def test_an_impossible_domain_is_refused(data: object) -> None:
         Domain.from_list(data)
 
 
-@pytest.mark.parametrize("data", [{}, {"n": 0, "d": [[0, 0, 1, 5, 0]]}, {"n": 1, "d": []}])
-def test_an_impossible_exact_coding_is_refused(data: dict[str, object]) -> None:
+WHOLE = exact_coding(Domain(EVEN, 0.0, 1.0, 5)).to_dict()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 0},
+        {"d": []},
+        {"s": None},
+        {"s": 1},
+        {"s": b"hash"},
+        {"s": []},
+        {"s": [1]},
+        {"s": [1, b"hash", 0]},
+        {"s": [0, b"hash"]},
+        {"s": [-1, b"hash"]},
+        {"s": [1 << 16, b"hash"]},
+        {"s": [1.0, b"hash"]},
+        {"s": [True, b"hash"]},
+        {"s": ["1", b"hash"]},
+        {"s": [1, b""]},
+        {"s": [1, b"has"]},
+        {"s": [1, b"hashs"]},
+        {"s": [1, "hash"]},
+        {"s": [1, [1, 2, 3, 4]]},
+        {"s": [1, None]},
+    ],
+)
+def test_an_impossible_exact_coding_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(CorruptError, match="exact coding"):
-        ExactCoding.from_dict(data)
+        ExactCoding.from_dict(WHOLE | change)
+
+
+@pytest.mark.parametrize("key", WHOLE)
+def test_an_exact_coding_without_one_of_its_keys_is_refused(key: str) -> None:
+    assert ExactCoding.from_dict(WHOLE).to_dict() == WHOLE
+    with pytest.raises(CorruptError, match="exact coding"):
+        ExactCoding.from_dict({name: value for name, value in WHOLE.items() if name != key})
 
 
 def test_a_domain_that_is_not_there_is_refused() -> None:
-    coding = ExactCoding(EXACT_NETWORK, (Domain(EVEN, 0.0, 1.0, 5),))
+    coding = exact_coding(Domain(EVEN, 0.0, 1.0, 5))
     with pytest.raises(CorruptError, match="found 3, expected less than 1"):
         decode_exact(ExactStream(3, 0, b""), coding, (1, 1), np.dtype("<f4"))
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", encode_raw(np.zeros((2, 2)), 0).data])
 def test_raw_samples_of_another_size_are_refused(data: bytes) -> None:
-    coding = ExactCoding(EXACT_NETWORK, (Domain(RAW, 0, 1.0, 1),))
+    coding = exact_coding(Domain(RAW, 0, 1.0, 1))
     with pytest.raises(CorruptError, match="raw samples"):
         decode_exact(ExactStream(0, 0, data), coding, (3, 3), np.dtype("<f8"))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from builders import header
+from builders import exact_coding, header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError, OptionError, TruncatedError
 from velcodec.formats.exact.domain import EVEN, Domain
-from velcodec.formats.exact.stream import CODERS, ExactCoding, ExactStream
+from velcodec.formats.exact.stream import CODERS, ExactStream
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, pack_record, unpack_record
 from velcodec.formats.varint import encode_varint
@@ -20,7 +20,7 @@ ONE = header()
 TILED = header(layouts=(Layout(200, 300),), tiled=True)
 MIXED = header(layouts=(Layout(200, 300), Layout(70, 70)), tiled=True)
 EXACT = header(
-    layouts=(Layout(200, 300),), tiled=True, exact=ExactCoding(3, (Domain(EVEN, 0.0, 1.0, 9),))
+    layouts=(Layout(200, 300),), tiled=True, exact=exact_coding(Domain(EVEN, 0.0, 1.0, 9))
 )
 HEADERS = {"one": ONE, "tiled": TILED, "mixed": MIXED, "exact": EXACT}
 

@@ -18,7 +18,7 @@ from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.directory import Directory
 from velcodec.formats.errors import OptionError, VelcodecError
 from velcodec.formats.exact.domain import Domain
-from velcodec.formats.exact.stream import ExactCoding, ExactStream, decode_exact
+from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
 from velcodec.formats.files import open_models
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.journal import read_journal
@@ -41,6 +41,7 @@ Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
 SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11))
 MODELS_READ = 8
+SAMPLER = SamplerName(1, b"hash")
 
 
 def container(data: bytes) -> None:
@@ -170,7 +171,7 @@ PARTS: tuple[Callable[[bytes], object], ...] = (
 def _headers() -> tuple[Header, ...]:
     coding = TileCoding(1500.0, 1.0, 12, {0: TOTAL})
     one, two = (Layout(70, 70),), (Layout(70, 70), Layout(300, 200))
-    exact = ExactCoding(3, (Domain(0, 0.0, 1.0, 100),))
+    exact = ExactCoding(3, (Domain(0, 0.0, 1.0, 100),), SAMPLER)
     return (
         Header(bytes(32), "tiny", one, coding),
         Header(bytes(32), "tiny", two, coding, tiled=True),
@@ -219,6 +220,7 @@ def _exact() -> ExactCoding:
             Domain(3, 0.0, 1.0, len(palette), 0, palette),
             Domain(0, 1500.0, 25.0, 120, 2),
         ),
+        SAMPLER,
     )
 
 

@@ -44,6 +44,7 @@ from velcodec.formats.sharded import Shard, write_manifest
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
 from velcodec.formats.writer import VlatWriter
+from velcodec.sampler.form import newest_sampler
 from velcodec.stored import tables_of
 from velcodec.tiling import Axis, Tiling
 from velcodec.train.contexts import resampled
@@ -378,7 +379,7 @@ def tiled_archive() -> bytes:
         Domain(1, base, 1.0, int(ordered.max()) - base + 5000),
         Domain(3, 0.0, 1.0, len(palette), 0, palette),
     )
-    exact = ExactCoding(EXACT_NETWORK, domains)
+    exact = ExactCoding(EXACT_NETWORK, domains, newest_sampler())
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 1.0)
     head = Header(
         decoder.identity or b"", decoder.name, (Layout(24, 26),), coding, tiled=True, exact=exact

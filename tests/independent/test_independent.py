@@ -31,6 +31,9 @@ from corpus import (  # noqa: E402
 from vlatlite.coder import tile  # noqa: E402
 from vlatlite.container import record  # noqa: E402
 
+import velcodec  # noqa: E402
+from velcodec import synth  # noqa: E402
+
 HASHES, RENDERINGS = hashes(), renderings()
 ALLOWED = {"json", "zlib", "hashlib", "math", "functools", "pathlib", "numpy", "msgpack"}
 ALLOWED |= {"zstandard"}
@@ -77,6 +80,143 @@ def test_latents_render_within_the_tolerance(reader: vlatlite.Reader, key: str) 
     (archive,) = vlatlite.open_archives(LATENTS / f"{name}.vlat")
     kept = RENDERINGS[key]
     check_rendering(reader.model(archive, int(number), (17, 13) if other else None), kept)
+
+
+def drawn(family: str, nz: int, nx: int, number: int = 0) -> np.ndarray:
+    found: np.ndarray = synth.draw(family, 70_000_011, number, 1).render(nz, nx).numpy()[0]
+    return found
+
+
+def saved(path: Path, models: np.ndarray, **options: object) -> vlatlite.Archive:
+    """An archive of samples, bit for bit, as the second reader has it."""
+    path.write_bytes(velcodec.compress(models, lossless=True, **options))  # type: ignore[arg-type]
+    (archive,) = vlatlite.open_archives(path)
+    return archive
+
+
+NATIVE = (30, 26)
+GRIDS = [(90, 78), (61, 47), (30, 77), (11, 9), (7, 60), (1, 1), (1, 40), (33, 1)]
+
+
+@pytest.mark.parametrize(
+    "family", ["flatvel_b", "curvevel_a", "curvefault_b", "style_a", "style_b", "geology"]
+)
+def test_samples_are_the_same_at_other_grids(
+    reader: vlatlite.Reader, tmp_path: Path, family: str
+) -> None:
+    model = drawn(family, *NATIVE)
+    archive = saved(tmp_path / "a.vlat", model)
+    assert np.array_equal(reader.model(archive, 0, NATIVE), model)
+    for grid in GRIDS:
+        check_rendering(
+            reader.model(archive, 0, grid), velcodec.decompress(tmp_path / "a.vlat", grid)
+        )
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 2), (2, 1), (2, 2), (1, 40), (23, 1), (3, 50), (45, 4)]
+)
+def test_models_of_few_rows_or_columns_are_the_same(
+    reader: vlatlite.Reader, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    model = drawn("geology", 50, 50)[: shape[0], : shape[1]]
+    model = model + np.arange(model.size, dtype=np.float32).reshape(shape) % 7 * 90
+    archive = saved(tmp_path / "a.vlat", model)
+    for grid in [(5, 5), (1, 93), (70, 1), (3 * shape[0], 3 * shape[1])]:
+        check_rendering(
+            reader.model(archive, 0, grid), velcodec.decompress(tmp_path / "a.vlat", grid)
+        )
+
+
+def test_a_model_of_more_than_one_block_is_the_same(
+    reader: vlatlite.Reader, tmp_path: Path
+) -> None:
+    model = np.rint(drawn("curvefault_a", 270, 40)).astype(np.int16)
+    archive = saved(tmp_path / "a.vlat", model)
+    for grid in [(541, 40), (100, 17)]:
+        check_rendering(
+            reader.model(archive, 0, grid), velcodec.decompress(tmp_path / "a.vlat", grid)
+        )
+
+
+@pytest.mark.parametrize("dtype", ["<f8", ">f4", "<i2", ">u2", "<i8", "|u1"])
+@pytest.mark.parametrize(
+    "options", [{}, {"units": "km/s"}, {"order": "xz"}], ids=["m/s", "km/s", "xz"]
+)
+def test_other_grids_have_the_dtype_units_and_axes_of_the_samples(
+    reader: vlatlite.Reader, tmp_path: Path, dtype: str, options: dict[str, str]
+) -> None:
+    model = drawn("curvefault_a", 24, 19, 3) / (1000 if options.get("units") else 1)
+    if dtype == "|u1":
+        model = model * (20 if options.get("units") else 0.02)
+    if np.dtype(dtype).kind in "iu":
+        model = np.rint(model)
+    archive = saved(tmp_path / "a.vlat", model.astype(dtype), **options)
+    for grid in [(53, 31), (9, 44)]:
+        found = reader.model(archive, 0, grid)
+        assert found.shape == (grid[::-1] if options.get("order") else grid)
+        check_rendering(found, velcodec.decompress(tmp_path / "a.vlat", grid))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_layers_with_noise_of_the_last_bits_are_the_same(
+    reader: vlatlite.Reader, tmp_path: Path, scale: float
+) -> None:
+    """What float32 does not resolve of the range is no difference to anybody."""
+    rng = np.random.default_rng(5)
+    clean = np.where(np.arange(40)[:, None] < 20, 2000.0, 5000.0).repeat(40, 1)
+    clean[11:, 26:] += 400.0
+    for noise in (1e-3, 1e-4, 1e-5, 1e-7, 1e-10):
+        model = (clean + rng.normal(0, noise, clean.shape)) * scale
+        archive = saved(tmp_path / "a.vlat", model, units="m/s" if scale == 1.0 else "km/s")
+        check_rendering(
+            reader.model(archive, 0, (93, 110)), velcodec.decompress(tmp_path / "a.vlat", (93, 110))
+        )
+
+
+def test_a_constant_model_is_constant_at_every_grid(
+    reader: vlatlite.Reader, tmp_path: Path
+) -> None:
+    archive = saved(tmp_path / "a.vlat", np.full((9, 7), 1500.5, np.float32))
+    for grid in GRIDS:
+        found = reader.model(archive, 0, grid)
+        assert np.array_equal(found, np.full(grid, 1500.5, np.float32))
+        assert np.array_equal(found, velcodec.decompress(tmp_path / "a.vlat", grid))
+
+
+def test_every_third_sample_at_three_times_the_grid_is_native(
+    reader: vlatlite.Reader, tmp_path: Path
+) -> None:
+    model = drawn("style_b", *NATIVE)
+    archive = saved(tmp_path / "a.vlat", model)
+    thrice = NATIVE[0] * 3, NATIVE[1] * 3
+    assert np.array_equal(reader.model(archive, 0, thrice)[1::3, 1::3], model)
+    assert np.array_equal(velcodec.decompress(tmp_path / "a.vlat", thrice)[1::3, 1::3], model)
+
+
+def test_samples_answer_where_a_latent_is_beside_them(
+    reader: vlatlite.Reader, tmp_path: Path
+) -> None:
+    model = drawn("curvevel_b", *NATIVE)
+    alone = saved(tmp_path / "a.vlat", model)
+    both = saved(tmp_path / "b.vlat", model, keep_latent=True)
+    assert record(both.payloads[0], both.headers[0])[3]
+    expected = reader.model(alone, 0, (50, 70))
+    assert np.array_equal(reader.model(both, 0, (50, 70)), expected)
+    check_rendering(expected, velcodec.decompress(tmp_path / "b.vlat", (50, 70)))
+
+
+@pytest.mark.parametrize("name", [[9, None], [1, b"hash"]], ids=["number", "hash"])
+def test_a_sampler_that_it_does_not_have_it_refuses(
+    reader: vlatlite.Reader, tmp_path: Path, name: list[object]
+) -> None:
+    model = drawn("flatvel_a", *NATIVE)
+    archive = saved(tmp_path / "a.vlat", model)
+    coding = archive.headers[0]["e"]
+    coding["s"] = [new or old for new, old in zip(name, coding["s"], strict=True)]
+    assert np.array_equal(reader.model(archive, 0), model)
+    with pytest.raises(ValueError, match="not here"):
+        reader.model(archive, 0, (60, 60))
 
 
 def about(archive: vlatlite.Archive) -> object:

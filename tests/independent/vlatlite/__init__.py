@@ -1,6 +1,7 @@
-"""A reader of `.vlat` archives that follows docs/format.md and docs/format-exact.md step by step
-and shares no code with velcodec. Plain Python and NumPy, with zstandard and msgpack; slow, and
-nobody's dependency. What it cannot find in those pages is missing there.
+"""A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md and
+docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
+zstandard and msgpack; slow, and nobody's dependency. What it cannot find in those pages is missing
+there.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from .container import Archive, check, open_archives, record, safetensors
 from .labels import Labels
 from .least_squares import least_squares
 from .rendering import Decoder
+from .sampler import Sampler
 from .waves import numbers, waves
 
 __all__ = ["Archive", "Reader", "identity", "open_archives"]
@@ -39,7 +41,7 @@ def identity(data):
 
 class Reader:
     """Models of archives; `decoders` are decoder files' bytes, `data` the folder of the released
-    networks and weights.
+    networks, weights and samplers.
     """
 
     def __init__(self, decoders, data):
@@ -60,6 +62,15 @@ class Reader:
         check(header["h"] in self.decoders, "a decoder that is not here")
         return self.decoders[header["h"]]
 
+    def sampler(self, coding):
+        """The sampler that an exact coding names."""
+        number, start = coding["s"]
+        path = self.data / f"sampler-{number}.safetensors"
+        data = path.read_bytes() if path.exists() else b""
+        known = hashlib.sha256(data).digest()[:4] == start
+        check(known, f"sampler {number} of this hash is not here")
+        return Sampler(safetensors(data)[0])
+
     def layout(self, archive, number):
         """The layout of a model, with the fields that go before it."""
         header = archive.headers[archive.header_of[number]]
@@ -78,14 +89,16 @@ class Reader:
         layout = header["l"][layout]
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
-        if exact and grid in (None, shape):
+        if exact:
             out = self.samples(exact, header["e"], shape, dtype)
+            if grid in (None, shape):
+                return out.T if layout.get("a", "nzx").endswith("xz") else out
+            values = self.sampler(header["e"]).render(out, grid)
         else:
-            check(streams, "a model without a latent")
             decoder = self.decoder(archive, header)
             tiles = [tile(stream, header, decoder.tensors) for stream in streams]
             values = decoder.render(tiles, tiling, shape, grid or shape) / unit
-            out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+        out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
         return out.T if layout.get("a", "nzx").endswith("xz") else out
 
     def samples(self, exact, coding, shape, dtype):
