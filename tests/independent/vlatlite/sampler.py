@@ -106,8 +106,7 @@ class Sampler:
         if least == greatest:
             return np.full(grid, least)
         half = (greatest - least) / 2
-        t = ((s - (least + half)) / half).astype(np.float32)
-        biases, gates = self.features(t.astype(np.float64))
+        biases, gates = self.features((s - (least + half)) / half)
         places = [(np.arange(N) + 0.5) * n / N - 0.5 for n, N in zip(s.shape, grid, strict=True)]
         iz, ix = (np.floor(place).astype(int) for place in places)
         fz, fx = places[0][:, None] - iz[:, None], places[1] - ix
