@@ -122,9 +122,9 @@ def compress(
     What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
     35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
     off by more than `max_error` (m/s); every sample bit for bit (`lossless`). The fewest bytes are
-    sought, by latents and by samples beside them; `latent_only` leaves samples out. Under
-    `max_error` and `lossless` only samples are stored, unless `keep_latent`; other grids than the
-    native one need a latent. Every model is read back and measured. `fit` is lm, adam or amortised.
+    sought, by latents or by samples; `latent_only` leaves samples out, `keep_latent` keeps a latent
+    beside samples (not with a size). Either is a field that any grid can be rendered of. Every
+    model is read back and measured. `fit` is lm, adam or amortised.
 
     `fields` are columns of metadata, each one value for all models or one for each: texts, numbers
     or booleans. Some names have a meaning: see docs/archives.md. `embed_decoder` puts the decoder
