@@ -107,8 +107,8 @@ def test_samples_alone_answer_everywhere() -> None:
     with velcodec.open(data) as archive:
         assert archive.decode(0, 16).shape == (16, 16)
         assert archive.decode(0, (3, 40), "cpu", average="cell").shape == (3, 40)
-        assert archive.sample(0, [[0.0, 0.0], [5.0, 77.0]]).shape == (2,)
-        assert archive.gradient(0, [[0.0, 0.0], [5.0, 77.0]]).shape == (2, 2)
+        assert archive.sample(0, [[0.0, 0.0], [5.0, 74.0]]).shape == (2,)
+        assert archive.gradient(0, [[0.0, 0.0], [5.0, 74.0]]).shape == (2, 2)
 
 
 def test_tensors_hold_the_same_samples() -> None:
