@@ -294,14 +294,14 @@ def read_families(sources: Sequence[Path], settings: dict[str, Any]) -> list[Fam
 
 
 def family_rows(tables: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the printed table: the stored means of each family and of all."""
-    sizes = {one["family"]: one["stored_bytes_per_model"] for one in tables["data"]}
+    """Heads and rows of the printed table: the means of each family's latents and of all."""
+    sizes = {one["family"]: one["latents_bytes_per_model"] for one in tables["data"]}
     rows = []
     for name, found in (*tables["families"].items(), ("all", tables["overall"])):
         size = f"{sizes[name]:,.1f}" if name in sizes else ""
         cells = [
             f"{found[coding]['psnr_db']['mean']:.2f} / {found[coding]['ssim']['mean']:.4f}"
-            for coding in ("stored", "unquantised")
+            for coding in ("latents", "unquantised")
         ]
         rows.append([name, size, *cells])
-    return ["family", "bytes/model", "stored: PSNR dB / SSIM", "latent not quantised"], rows
+    return ["family", "bytes/model", "latents: PSNR dB / SSIM", "not quantised"], rows

@@ -1,8 +1,9 @@
-"""The demo's picture: original, rendering and error of a few models side by side (matplotlib)."""
+"""The demo's picture: models, their renderings at a finer grid, and errors (matplotlib)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -11,8 +12,20 @@ if TYPE_CHECKING:
 
     Model = NDArray[np.generic]
 
-INCHES_PER_PANEL = (3.3, 2.5)
+INCHES_PER_PANEL = (2.75, 2.3)
 DOTS_PER_INCH = 110
+
+ERROR_SHARE = 98.0
+"""Percentile of the errors, off by most, that ends their colours: the sharpest edges lie beyond."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One [z, x] image with its title: m/s, or an error in m/s."""
+
+    title: str
+    values: Model
+    is_error: bool = False
 
 
 def need_matplotlib(instead: str = "use --no-picture") -> None:
@@ -27,46 +40,53 @@ def need_matplotlib(instead: str = "use --no-picture") -> None:
         ) from None
 
 
-def draw_comparison(
-    originals: Sequence[Model],
-    native: Sequence[Model],
-    fine: Sequence[Model],
-    names: Sequence[str],
-    qualities: Sequence[str],
+def draw_rows(
+    rows: Sequence[Sequence[Panel]],
     extent_km: tuple[float, float, float, float],
     stream: BinaryIO,
 ) -> None:
-    """Write a PNG with a row per model: original, fine rendering, error at the native grid.
+    """Write a PNG with a row per model, as many panels in each: velocities, then errors.
 
-    Models are [z, x] in m/s; `extent_km` is (left, right, bottom, top) of all of them.
+    The velocities of a row share one scale, that of its first panel; all errors share another.
+    `extent_km` is (left, right, bottom, top) of all models.
     """
     need_matplotlib()
     from matplotlib.figure import Figure
 
-    rows = len(originals)
     width, height = INCHES_PER_PANEL
-    figure = Figure(figsize=(3 * width, rows * height), layout="constrained", dpi=DOTS_PER_INCH)
-    panels: Any = figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True)
-    for panel, original, back, rendering, name, quality in zip(
-        panels, originals, native, fine, names, qualities, strict=True
-    ):
-        low, high = float(original.min()), float(original.max())
-        error = back.astype(float) - original.astype(float)
-        span = max(1.0, float(abs(error).max()))
-        look = {"extent": extent_km, "aspect": "auto", "interpolation": "nearest"}
-        speed = {"cmap": "viridis", "vmin": low, "vmax": high, **look}
-        panel[0].imshow(original, **speed)
-        image = panel[1].imshow(rendering, **speed)
-        figure.colorbar(image, ax=panel[:2].tolist(), label="m/s", pad=0.01)
-        image = panel[2].imshow(error, cmap="RdBu_r", vmin=-span, vmax=span, **look)
-        figure.colorbar(image, ax=panel[2], label="m/s", pad=0.02)
-        panel[0].set_title(f"{name}, {size(original)}", fontsize="medium")
-        panel[1].set_title(f"rendering, {size(rendering)}", fontsize="medium")
-        panel[2].set_title(f"error, {size(back)}: {quality}", fontsize="medium")
-        panel[0].set_ylabel("depth, km")
+    columns = len(rows[0])
+    size = (columns * width + 1.2, len(rows) * height + 0.4)
+    figure = Figure(figsize=size, layout="constrained", dpi=DOTS_PER_INCH)
+    panels: Any = figure.subplots(len(rows), columns, squeeze=False, sharex=True, sharey=True)
+    look = {"extent": extent_km, "aspect": "auto", "interpolation": "nearest"}
+    span = error_span([panel.values for row in rows for panel in row if panel.is_error])
+    speeds = sum(not panel.is_error for panel in rows[0])
+    for axes, row in zip(panels, rows, strict=True):
+        first = row[0].values
+        speed = {"cmap": "viridis", "vmin": float(first.min()), "vmax": float(first.max())}
+        error = {"cmap": "RdBu_r", "vmin": -span, "vmax": span}
+        images = []
+        for axis, panel in zip(axes, row, strict=True):
+            kind = error if panel.is_error else speed
+            images.append(axis.imshow(panel.values, **kind, **look))
+            axis.set_title(panel.title, fontsize="medium")
+        bar = {"ax": axes[:speeds].tolist(), "label": "velocity, m/s", "pad": 0.01}
+        figure.colorbar(images[0], **bar)
+        axes[0].set_ylabel("depth, km")
+    bar = {"ax": panels[:, speeds:].ravel().tolist(), "label": "error, m/s", "pad": 0.02}
+    figure.colorbar(images[-1], extend="both", extendfrac=0.01, aspect=60, **bar)
     for axis in panels[-1]:
         axis.set_xlabel("x, km")
     figure.savefig(stream, format="png")
+
+
+def error_span(errors: Sequence[Model]) -> float:
+    """The end of a scale for these errors, m/s: a percentile in the worst of them, at least 1."""
+    import numpy as np
+
+    worst = max(float(np.percentile(abs(error.astype(float)), ERROR_SHARE)) for error in errors)
+    digit = 10.0 ** np.floor(np.log10(max(worst, 1.0)))
+    return float(np.ceil(max(worst, 1.0) / digit) * digit)
 
 
 def size(model: Model) -> str:

@@ -22,8 +22,8 @@ def test_families_that_differ_can_hide_what_each_shows() -> None:
     norms = {"a": [1.0, 2.0, 3.0], "b": [11.0, 12.0, 13.0]}
     psnr = {"a": [3.0, 2.0, 1.0], "b": [13.0, 12.0, 11.0]}
     found = correlation_table(norms, psnr, psnr)
-    assert found["families"]["a"]["stored"] == pytest.approx(-1.0)
-    assert found["all"]["stored"] > 0.9
+    assert found["families"]["a"]["latents"] == pytest.approx(-1.0)
+    assert found["all"]["latents"] > 0.9
 
 
 def test_a_models_norm_is_that_of_its_latent(coded: CodedFamily) -> None:

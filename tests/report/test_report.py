@@ -64,7 +64,7 @@ def test_every_picture_is_there_and_shown(folder: Path) -> None:
 
 
 def test_overall_and_family_figures_are_those_of_the_models(tables: dict[str, Any]) -> None:
-    for coding in ("unquantised", "stored"):
+    for coding in ("unquantised", "latents"):
         figures = tables["per_model"]["a"][coding]
         assert len(figures) == 2
         for metric in METRICS:
@@ -83,6 +83,14 @@ def test_super_resolution_has_every_resolution_and_method(tables: dict[str, Any]
     for row in rows:
         assert set(METHODS) < set(row)
     assert rows[0]["nearest"]["mse"] == 0.0  # at the native grid nothing is upsampled
+    assert rows[0]["lossless"]["mse"] == 0.0
+    assert any(res % RESOLUTIONS[0] for res in RESOLUTIONS)  # a ratio that is no integer
+
+
+def test_super_resolution_tells_what_the_archives_take(tables: dict[str, Any]) -> None:
+    for row in tables["super_resolution"]:
+        assert list(row["bytes_per_model"]) == ["default", "lossless", "stored", "latents"]
+        assert row["bytes_per_model"]["stored"] <= 200  # as asked for in conftest.py
 
 
 def test_stored_bytes_are_those_of_the_file_that_compress_writes(

@@ -1,36 +1,34 @@
-"""Upsamplings line up with the generator's finer grids, and stay in range."""
+"""The truth is that of the models that were coded; every method is measured against it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from checkers import layered
 
-from velcodec.coordinates import cell_centres
-from velcodec.report.data import generated_families, generated_truth
-from velcodec.report.super_resolution import UPSAMPLINGS, upsample
-
-
-def test_nearest_repeats_every_sample() -> None:
-    model = np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert np.array_equal(upsample(model, 6, "nearest"), np.kron(model, np.ones((3, 3))))
-
-
-@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
-def test_smooth_upsamplings_keep_a_ramp_where_it_is(method: str) -> None:
-    """So cell centres are aligned: a shift of half a cell would show."""
-    coarse = cell_centres(10)[:, None] + 3 * cell_centres(10)
-    fine = cell_centres(40)[:, None] + 3 * cell_centres(40)
-    inner = slice(8, -8)
-    assert np.allclose(upsample(coarse, 40, method)[inner, inner], fine[inner, inner])
+import velcodec
+from velcodec.api import Coding, Description, make_fitter
+from velcodec.decoder import read_decoder
+from velcodec.formats.npy import as_models
+from velcodec.metrics import psnr
+from velcodec.progress import no_progress
+from velcodec.report.coding import ARCHIVES, CodedFamily, code_family
+from velcodec.report.data import Family, generated_families, generated_truth
+from velcodec.report.super_resolution import METHODS, fine_rendering
 
 
-@given(seed=st.integers(0, 99), method=st.sampled_from(UPSAMPLINGS))
-def test_no_upsampling_leaves_the_models_range(seed: int, method: str) -> None:
-    model = np.random.default_rng(seed).uniform(1500, 4500, (5, 5))
-    fine = upsample(model, 20, method)
-    assert model.min() <= fine.min() <= fine.max() <= model.max()
+@pytest.fixture(scope="module")
+def coded(tiny_home: Path) -> CodedFamily:
+    """Two models of 8 x 8, [x, z] and in km/s, with every archive."""
+    decoder = read_decoder(tiny_home / "decoders" / "tiny.safetensors")
+    coding = Coding(300, decoder=decoder, device="cpu")
+    source = as_models(layered(2, 8, 8) / 1000, order="xz", units="km/s")
+    about = Description(order="xz", units="km/s")
+    return code_family(
+        Family("layers", source), make_fitter(coding), coding, about, no_progress, ARCHIVES
+    )
 
 
 def test_the_truth_is_the_same_models_as_those_fitted() -> None:
@@ -40,3 +38,25 @@ def test_the_truth_is_the_same_models_as_those_fitted() -> None:
     # 210 is an odd refinement of 70, so it shares cell centres with it.
     shared = truth.render(210, 210)[1, 1::3, 1::3].numpy()
     assert np.mean(np.abs(shared - family.models.m_s(1)) < 1.0) > 0.99
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_renders_any_grid_in_m_s(coded: CodedFamily, method: str) -> None:
+    model = coded.family.models.m_s(1)
+    fine = fine_rendering(coded, method, 1, 24)
+    assert fine.shape == (24, 24)
+    assert psnr(model, fine[1::3, 1::3]) > 20  # an odd refinement: the samples' own places
+
+
+def test_a_lossless_archive_gives_its_samples_and_their_field(coded: CodedFamily) -> None:
+    assert np.array_equal(coded.archives["lossless"].rendering(1), coded.family.models.m_s(1))
+    data = velcodec.compress(
+        layered(2, 8, 8) / 1000, order="xz", units="km/s", lossless=True, device="cpu"
+    )
+    fine = velcodec.decompress(data, 24)[1].T * 1000.0
+    assert np.allclose(fine_rendering(coded, "lossless", 1, 24), fine, rtol=1e-6)
+
+
+def test_archives_within_the_budget_keep_it(coded: CodedFamily) -> None:
+    for name in ("stored", "latents"):
+        assert coded.stored[name].bytes_per_model <= coded.budget

@@ -1,20 +1,22 @@
-"""A family coded in two ways: by latents that are not quantised, and as a real archive.
+"""A family coded: by latents that are not quantised, and as real archives.
 
-The first is what the paper reports on (256 floats for each model), the second is what a user gets.
+The first is what the paper reports on (256 floats for each model), the others are what a user gets.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from velcodec.api import Coding, Description, encode
 from velcodec.codec.cut import cut_models
 from velcodec.codec.fitting import Fitted, Fitter
-from velcodec.codec.output import on_cpu, render_models
+from velcodec.codec.output import on_cpu, render_models, render_samples, x_first
 from velcodec.codec.render import render_grid
 from velcodec.codec.torch_render import render_tiles
+from velcodec.codec.values import to_m_s
 from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.fit import LMOptions
@@ -37,6 +39,12 @@ LONG_FIT = LMOptions(
 """Of latents that are not quantised: no rounding follows that would make up for a short fit."""
 
 Grid = tuple[int, int]
+
+LATENTS, UNQUANTISED = "latents", "unquantised"
+"""The two codings of every family, by the names that the tables give them."""
+
+ARCHIVES = ("default", "lossless", "stored")
+"""Archives whose records are of any kind: without options, of `lossless`, within the budget."""
 
 
 @dataclass(frozen=True)
@@ -73,32 +81,55 @@ class Unquantised:
 
 @dataclass(frozen=True)
 class Stored:
-    """A family's archive, `size` bytes, and what is read back from it, with what was measured."""
+    """A family's archive, `size` bytes, and what is read back from it, with what was measured.
+
+    Each model is a latent or samples; both define a continuous field.
+    """
 
     decoder: Decoder
     size: int
     models: list[StoredModel]
     quality: tuple[Quality, ...]
 
+    @property
+    def bytes_per_model(self) -> float:
+        """Size of the whole archive by the number of models."""
+        return self.size / len(self.models)
+
     def rendering(self, i: int, res: Grid | None = None) -> Float64:
         """Model i, [z, x] m/s, at `res` or its native grid."""
-        (values,) = render_models(self.decoder, [self.models[i]], res)
+        model = self.models[i]
+        samples = render_samples(model, res, "none", f"model {i}")
+        if samples is not None:
+            found = to_m_s(samples, model.layout.units)
+            return found.T if x_first(model.layout) else found
+        (values,) = render_models(self.decoder, [model], res)
         return on_cpu(values)
 
 
 @dataclass(frozen=True)
 class CodedFamily:
-    """A family and both of its codings; `budget` in bytes per model is what was asked for."""
+    """A family and its codings; `budget` in bytes per model is what was asked for.
+
+    `latents` is an archive of latents alone within the budget; `archives` are those of ARCHIVES by
+    name, where they were asked for.
+    """
 
     family: Family
     budget: float
     unquantised: Unquantised
-    stored: Stored
+    latents: Stored
+    archives: Mapping[str, Stored] = field(default_factory=dict)
+
+    @property
+    def stored(self) -> dict[str, Stored]:
+        """Every archive by its name in the tables."""
+        return {**self.archives, LATENTS: self.latents}
 
     @property
     def codings(self) -> dict[str, Unquantised | Stored]:
-        """Both codings by the names that the tables give them."""
-        return {"unquantised": self.unquantised, "stored": self.stored}
+        """Every coding by its name in the tables."""
+        return {**self.stored, UNQUANTISED: self.unquantised}
 
 
 def budget_of(family: Family, bytes_per_model: float | None) -> float:
@@ -115,8 +146,10 @@ def code_family(
     coding: Coding,
     description: Description,
     on_progress: Progress,
+    archives: Sequence[str] = (),
 ) -> CodedFamily:
-    """Code `family` in both ways. Without a budget in `coding` each model gets the default.
+    """Code `family` by latents, not quantised and stored, and as these of ARCHIVES. Without a
+    budget in `coding` each model gets the default.
 
     Raises BudgetError where the budget cannot be kept.
     """
@@ -125,16 +158,28 @@ def code_family(
         on_progress(done, total, f"{family.name}, {stage}")
 
     budget = budget_of(family, coding.bytes_per_model)
-    coding = replace(coding, bytes_per_model=budget, psnr=None, latent_only=True)
     description = replace(description, source_sha256=family.source.sha256)
-    encoded = encode(family.source, description, coding, told)
+    free = replace(coding, bytes_per_model=None, psnr=None, latent_only=False)
+    asked = {
+        "default": free,
+        "lossless": replace(free, lossless=True),
+        "stored": replace(free, bytes_per_model=budget),
+        LATENTS: replace(free, bytes_per_model=budget, latent_only=True),
+    }
+
+    def store(name: str) -> Stored:
+        encoded = encode(family.source, description, asked[name], told)
+        reader = VlatReader(encoded.data)
+        models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
+        return Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
+
+    latents = store(LATENTS)
     members = np.arange(len(family))
     cut = cut_models(family.models, members, NATIVE_SAMPLES, FINE_RANGE_STEP_M_S)
     fitter = replace(fitter, on_progress=told, options=LONG_FIT)
     fitted = Fitted.empty(fitter, cut)
     # The finest step has the weakest prior: the fit goes as far as it can.
     fitted.fit(fitter, base=fitter.last_step)
-    reader = VlatReader(encoded.data)
-    models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
-    stored = Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
-    return CodedFamily(family, budget, Unquantised(fitter.decoder, fitted), stored)
+    unquantised = Unquantised(fitter.decoder, fitted)
+    kept = {name: store(name) for name in archives}
+    return CodedFamily(family, budget, unquantised, latents, kept)

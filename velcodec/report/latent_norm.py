@@ -19,7 +19,7 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
 def correlation_table(
     norms: Mapping[str, Sequence[float]],
     unquantised_db: Mapping[str, Sequence[float]],
-    stored_db: Mapping[str, Sequence[float]],
+    latents_db: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
     """Correlation of latent norm and PSNR over all models and for each family, by its name."""
 
@@ -27,7 +27,7 @@ def correlation_table(
         norm = [value for name in names for value in norms[name]]
         return {
             coding: pearson(norm, [value for name in names for value in psnr[name]])
-            for coding, psnr in (("unquantised", unquantised_db), ("stored", stored_db))
+            for coding, psnr in (("unquantised", unquantised_db), ("latents", latents_db))
         }
 
     return {"all": both(list(norms)), "families": {name: both([name]) for name in norms}}

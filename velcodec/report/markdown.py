@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import paper
+from .coding import ARCHIVES, LATENTS, UNQUANTISED
 from .figures import METRICS
-from .super_resolution import METHODS, RESOLUTIONS
+from .super_resolution import CODED, METHODS, RESOLUTIONS, UPSAMPLINGS
 
-CODING_NAMES = {"unquantised": "latent not quantised", "stored": "stored"}
-METHOD_NAMES = {**CODING_NAMES, **{m: f"{m} of 70 x 70" for m in METHODS[2:]}}
+CODING_NAMES = {UNQUANTISED: "latent not quantised", LATENTS: "latents"}
+METHOD_NAMES = {
+    **{m: m for m in ARCHIVES},
+    **CODING_NAMES,
+    **{m: f"{m} of 70 x 70" for m in UPSAMPLINGS},
+}
 METRIC_NAMES = {"psnr_db": "PSNR, dB", "ssim": "SSIM", "mse": "MSE, (m/s)²"}
 DIGITS = {"psnr_db": 2, "ssim": 4, "mse": 0}
 NO_VALUE = "-"
@@ -55,7 +60,7 @@ def _about(tables: Mapping[str, Any]) -> str:
             f"{one['models']:,}",
             f"{one['nz']} x {one['nx']}",
             number(one["budget_bytes_per_model"], 1),
-            number(one["stored_bytes_per_model"], 1),
+            number(one["latents_bytes_per_model"], 1),
         ]
         for one in tables["data"]
     ]
@@ -65,9 +70,10 @@ def _about(tables: Mapping[str, Any]) -> str:
         f"velcodec {tables['velcodec']}, decoder {decoder['name']} "
         f"(`{decoder['hash'][:16]}`, {decoder['architecture']}, {decoder['parameters']:,} "
         f"parameters), fit {decoder['fit']}. PSNR over a fixed range of 3000 m/s, MSE in (m/s)².\n"
-        '"Latent not quantised": floats, as in the paper. "Stored": a real archive of the whole '
-        "family, its size divided by its models, the decoder not counted. The paper's figures are "
-        "of the models that it was trained on, at 256 floats each.\n\n" + table(heads, rows)
+        '"Latent not quantised": floats, as in the paper. "Latents": a real archive of the whole '
+        "family that holds latents alone, its size divided by its models, the decoder not counted. "
+        "The paper's figures are of the models that it was trained on, at 256 floats each.\n\n"
+        + table(heads, rows)
     )
 
 
@@ -145,48 +151,57 @@ def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str])
 
 
 def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, str]) -> str:
-    count = next(row["models"] for row in rows if row["family"] == "all")
+    overall = [row for row in rows if row["family"] == "all"]
     parts = [
         "## Super-resolution\n\n"
-        f"{count:,} generated models, fitted at 70 x 70 and measured against the generator's exact "
-        "values at the finer grid; upsamplings of the uncompressed 70 x 70 grid beside them. Each "
-        "cell is PSNR in dB / SSIM, the best PSNR of a row in bold."
+        f"{overall[0]['models']:,} generated models, coded at 70 x 70 and measured against the "
+        "generator's exact values at the finer grid; upsamplings of the uncompressed 70 x 70 grid "
+        'beside them. "Default", "lossless" and "stored" (within the bytes allowed) are archives '
+        "whose records hold whatever was best, a latent or samples. Each cell is PSNR in dB / "
+        "SSIM, the best PSNR of a row in bold."
     ]
     for res in RESOLUTIONS:
         own = [row for row in rows if row["resolution"] == res]
-        methods = METHODS[:2] if res == RESOLUTIONS[0] else METHODS
+        methods = CODED if res == RESOLUTIONS[0] else METHODS
         lines = [[row["family"], *_qualities(row, methods)] for row in own]
-        reference = paper.RESOLUTIONS[res]
         heads = [f"{res} x {res}", *(METHOD_NAMES[m] for m in methods)]
-        parts.append(
-            table(heads, lines) + f"\n\nThe paper: {reference[0]:.2f} / {reference[1]:.3f}."
+        part = table(heads, lines)
+        if res in paper.RESOLUTIONS:
+            psnr, ssim = paper.RESOLUTIONS[res]
+            part += f"\n\nThe paper: {psnr:.2f} / {ssim:.3f}."
+        parts.append(part)
+    parts.append(
+        table(
+            ["all families", "method", *METRIC_NAMES.values()],
+            [
+                [
+                    f"{row['resolution']} x {row['resolution']}",
+                    METHOD_NAMES[method],
+                    *(number(row[method][metric], DIGITS[metric]) for metric in METRICS),
+                ]
+                for row in overall
+                for method in METHODS
+            ],
         )
-    overall = [
-        [
-            f"{row['resolution']} x {row['resolution']}",
-            *(
-                number(row[coding][metric], DIGITS[metric])
-                for coding in CODING_NAMES
-                for metric in METRICS
-            ),
-        ]
+    )
+    sizes = [
+        [row["family"], *(number(size, 1) for size in row["bytes_per_model"].values())]
         for row in rows
-        if row["family"] == "all"
+        if row["resolution"] == RESOLUTIONS[0]
     ]
-    heads = [f"{METRIC_NAMES[m]}, {name}" for name in CODING_NAMES.values() for m in METRICS]
-    parts.append(table(["all families", *heads], overall))
+    heads = ["bytes/model", *(METHOD_NAMES[m] for m in (*ARCHIVES, LATENTS))]
+    parts.append(table(heads, sizes))
     return "\n\n".join(parts) + _picture(
         pictures, "super_resolution", "Part of a model of each family at 280 x 280"
     )
 
 
 def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
-    """PSNR and SSIM of each method; the best PSNR in bold where there is a choice."""
+    """PSNR and SSIM of each method; the best PSNR in bold."""
     best = max(methods, key=lambda method: row[method]["psnr_db"])
     cells = [f"{number(row[m]['psnr_db'], 2)} / {number(row[m]['ssim'], 4)}" for m in methods]
-    bold = len(methods) > len(CODING_NAMES)
     return [
-        f"**{cell}**" if bold and method == best else cell
+        f"**{cell}**" if method == best else cell
         for method, cell in zip(methods, cells, strict=True)
     ]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from velcodec.coordinates import Float64
 
-from .coding import CodedFamily
+from .coding import LATENTS, UNQUANTISED, CodedFamily
 from .data import generated_truth
 from .interpolation import ALPHAS, Path
 from .run import Report
@@ -27,11 +27,13 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Told apart by the colour-blind (Okabe and Ito 2008)."""
 
 MARKERS = "os^Dv<>P"
+CODING_TITLES = {UNQUANTISED: "latent not quantised", LATENTS: "latent"}
 SUPER_RESOLUTION_COLUMNS = {
     "nearest": "70 x 70 samples",
     "bicubic": "bicubic of them",
-    "unquantised": "latent not quantised",
-    "stored": "stored",
+    "lossless": "lossless",
+    "default": "default",
+    **CODING_TITLES,
 }
 
 
@@ -73,26 +75,26 @@ def _show(panel: Any, model: Float64, low: float, high: float, cmap: str = "viri
 
 
 def _reconstruction(report: Report) -> Figure:
-    """The model of median quality of each family, both renderings and the stored one's error."""
+    """The model of median quality of each family, both renderings, the stored one's error."""
     data = report.data[:MOST_FAMILIES]
     figure, panels = _panels(len(data), 4)
     for row, coded in zip(panels, data, strict=True):
         name = coded.family.name
         figures = report.figures[name]
-        order = np.argsort([one.psnr_db for one in figures["stored"]])
+        order = np.argsort([one.psnr_db for one in figures[LATENTS]])
         i = int(order[len(order) // 2])
         original = coded.family.models.m_s(i)
         low, high = float(original.min()), float(original.max())
         _show(row[0], original, low, high)
         row[0].set_ylabel(name)
-        for panel, coding in zip(row[1:], ("unquantised", "stored"), strict=False):
+        for panel, coding in zip(row[1:], CODING_TITLES, strict=False):
             image = _show(panel, coded.codings[coding].rendering(i), low, high)
             panel.set_xlabel(f"{figures[coding][i].psnr_db:.1f} dB")
         figure.colorbar(image, ax=row[2], label="m/s")
-        error = coded.stored.rendering(i) - original
+        error = coded.latents.rendering(i) - original
         span = max(1.0, float(np.abs(error).max()))
         figure.colorbar(_show(row[3], error, -span, span, "RdBu_r"), ax=row[3], label="m/s")
-    titles = ("median model", "latent not quantised", "stored", "error of stored")
+    titles = ("median model", *CODING_TITLES.values(), "error of the latent")
     for panel, title in zip(panels[0], titles, strict=True):
         panel.set_title(title, fontsize="medium")
     return figure
@@ -156,9 +158,8 @@ def _latent_norm(report: Report) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 3.8), layout="constrained", dpi=DOTS_PER_INCH)
-    titles = {"unquantised": "latent not quantised", "stored": "stored"}
     for axes, (coding, title) in zip(
-        figure.subplots(1, 2, sharey=True), titles.items(), strict=True
+        figure.subplots(1, 2, sharey=True), CODING_TITLES.items(), strict=True
     ):
         for k, (name, norms) in enumerate(report.norms.items()):
             psnr = [one.psnr_db for one in report.figures[name][coding]]

@@ -16,7 +16,7 @@ from velcodec.decoder import Decoder, registry
 from velcodec.progress import Progress, no_progress
 
 from .ablation import AblationRecipe, ablation_table
-from .coding import CodedFamily, code_family
+from .coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily, code_family
 from .data import PAPER_FAMILIES, Family, generated_families
 from .figures import Figures, measure, summary
 from .interpolation import Path, follow_all, interpolation_table
@@ -24,7 +24,8 @@ from .latent_norm import correlation_table
 from .storage import storage_table
 from .super_resolution import super_resolution_table
 
-CODINGS = ("unquantised", "stored")
+CODINGS = (UNQUANTISED, LATENTS)
+"""What all tables but that of super-resolution are of."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,21 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
     """
     fitter = make_fitter(plan.coding)
 
-    def code(families: Sequence[Family]) -> list[CodedFamily]:
+    def code(families: Sequence[Family], archives: Sequence[str] = ()) -> list[CodedFamily]:
         found = []
+        asked = fitter, plan.coding, plan.description, on_progress, archives
         for family in families:
             try:
-                found.append(
-                    code_family(family, fitter, plan.coding, plan.description, on_progress)
-                )
+                found.append(code_family(family, *asked))
             except Exception as error:
                 error.add_note(family.source.name)
                 raise
         return found
 
     made = generated_families(plan.generated, plan.models)
-    data = code(plan.files or made)
-    generated = code(made) if plan.files else data
+    data = code(plan.files)
+    generated = code(made, ARCHIVES)
+    data = data or generated
     figures = {coded.family.name: measure_both(coded, on_progress) for coded in data}
     norms = {coded.family.name: coded.unquantised.norms() for coded in data}
     paths = follow_all(data)
@@ -148,7 +149,7 @@ def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
 
 
 def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
-    """What a family is, and the budget it was stored with."""
+    """What a family is, and the budget of its latents."""
     nz, nx = coded.family.shape
     return {
         "family": coded.family.name,
@@ -157,5 +158,5 @@ def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
         "nz": nz,
         "nx": nx,
         "budget_bytes_per_model": coded.budget,
-        "stored_bytes_per_model": coded.stored.size / len(coded.family),
+        "latents_bytes_per_model": coded.latents.bytes_per_model,
     }

@@ -36,11 +36,11 @@ class Collection:
     """The coded models of all families, and the sizes of archives of some of them."""
 
     def __init__(self, families: Sequence[CodedFamily]) -> None:
-        self.decoder = families[0].stored.decoder
+        self.decoder = families[0].latents.decoder
         self.models: list[StoredModel] = [
-            model for coded in families for model in coded.stored.models
+            model for coded in families for model in coded.latents.models
         ]
-        self.quality = [row for coded in families for row in coded.stored.quality]
+        self.quality = [row for coded in families for row in coded.latents.quality]
         self.grid_bytes = float(
             np.mean([m.layout.nz * m.layout.nx * FLOAT_BYTES for m in self.models])
         )
@@ -114,8 +114,8 @@ def storage_table(
             {
                 "family": coded.family.name,
                 "models": len(coded.family),
-                "bytes": coded.stored.size,
-                "bytes_per_model": coded.stored.size / len(coded.family),
+                "bytes": coded.latents.size,
+                "bytes_per_model": coded.latents.bytes_per_model,
                 "grid_bytes_per_model": coded.family.shape[0] * coded.family.shape[1] * FLOAT_BYTES,
             }
             for coded in families

@@ -1,0 +1,111 @@
+"""The usual interpolations of a model's samples, to stand beside a rendering of what is stored.
+
+They are separable: weights along z, then along x. Sample i lies at i + 1/2 cells, as everywhere
+(`velcodec.coordinates`). Beyond the outermost sample the kernels see it repeated; the spline goes
+on mirrored through it, in position and in value. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from velcodec.coordinates import Float64, cell_centres
+
+LANCZOS_LOBES = 3
+
+
+def _box(t: Float64) -> Float64:
+    return np.where((t >= -0.5) & (t < 0.5), 1.0, 0.0)
+
+
+def _hat(t: Float64) -> Float64:
+    return np.maximum(0.0, 1.0 - np.abs(t))
+
+
+def _keys(t: Float64) -> Float64:
+    """Keys (1981), a = -1/2: quadratics come back exactly."""
+    s = np.abs(t)
+    inner = (1.5 * s - 2.5) * s * s + 1.0
+    outer = ((-0.5 * s + 2.5) * s - 4.0) * s + 2.0
+    return np.where(s < 1.0, inner, np.where(s < 2.0, outer, 0.0))
+
+
+def _lanczos(t: Float64) -> Float64:
+    lobes = LANCZOS_LOBES
+    return np.where(np.abs(t) < lobes, np.sinc(t) * np.sinc(t / lobes), 0.0)
+
+
+def _spline(t: Float64) -> Float64:
+    """The cubic B-spline."""
+    s = np.abs(t)
+    inner = (3.0 * s - 6.0) * s * s + 4.0
+    return np.where(s < 1.0, inner, np.maximum(0.0, 2.0 - s) ** 3) / 6.0
+
+
+KERNELS: dict[str, tuple[Callable[[Float64], Float64], int]] = {
+    "nearest": (_box, 1),
+    "bilinear": (_hat, 1),
+    "bicubic": (_keys, 2),
+    "lanczos": (_lanczos, LANCZOS_LOBES),
+}
+"""Kernels by name, and how many samples away they reach."""
+
+SPLINE = "spline"
+"""The natural cubic B-spline through the samples."""
+
+
+def positions(samples: int, wanted: int) -> Float64:
+    """Positions in cells, (wanted,), of the cell centres of a grid over an axis of `samples`."""
+    return (cell_centres(wanted) + 1.0) / 2.0 * samples
+
+
+def weights(samples: int, at: Float64, method: str) -> Float64:
+    """What each sample of an axis counts at positions `at` (P,) in cells: (P, samples)."""
+    if method == SPLINE:
+        return _spline_weights(samples, at)
+    kernel, reach = KERNELS[method]
+    found = np.zeros((len(at), samples))
+    rows, first = np.arange(len(at)), np.floor(at - 0.5).astype(np.int64)
+    for k in range(1 - reach, reach + 1):
+        np.add.at(found, (rows, (first + k).clip(0, samples - 1)), kernel(at - 0.5 - first - k))
+    # Those of Lanczos do not sum to exactly 1.
+    return found / found.sum(1, keepdims=True)
+
+
+def _spline_weights(samples: int, at: Float64) -> Float64:
+    """As `weights`: the basis at `at`, times what takes samples to coefficients."""
+    centres = positions(samples, samples)
+
+    def basis(where: Float64) -> Float64:
+        found = _spline(where[:, None] - centres)
+        # Coefficients go on point-mirrored beyond the outermost one, so that the ends are natural.
+        for k in (1, 2):
+            for end, inner, beyond in ((0, k, -k), (samples - 1, samples - 1 - k, samples - 1 + k)):
+                share = _spline(where - 0.5 - beyond)
+                found[:, end] += 2.0 * share
+                found[:, min(max(inner, 0), samples - 1)] -= share
+        return found
+
+    through: Any = basis(centres)
+    solved: Float64 = np.linalg.solve(through.T, basis(at).T)
+    return solved.T
+
+
+def interpolate(model: Float64, z: Float64, x: Float64, method: str) -> Float64:
+    """One [z, x] model at positions z (P,) and x (Q,) in its cells, (P, Q), in its units.
+
+    It is kept within the model's own range, as renderings are: all but nearest and bilinear
+    overshoot at edges.
+    """
+    along_z = weights(model.shape[0], z, method)
+    along_x = weights(model.shape[1], x, method)
+    return (along_z @ model @ along_x.T).clip(model.min(), model.max())
+
+
+def upsample(model: Float64, res: int, method: str) -> Float64:
+    """One [z, x] model at res x res over the same extent, cell centres aligned."""
+    nz, nx = model.shape
+    return interpolate(model, positions(nz, res), positions(nx, res), method)
