@@ -246,7 +246,7 @@ coding = together(
     click.option(
         "--keep-latent",
         is_flag=True,
-        help="With --max-error or --lossless: store a latent too, to render other grids.",
+        help="Where samples are stored, keep a latent beside them, for work on latents.",
     ),
     click.option(
         "--latent-only",
