@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import index as as_index
 from pathlib import Path
@@ -25,6 +26,7 @@ from velcodec.formats.errors import (
     MixedShapesError,
     ModelNumberError,
     OptionError,
+    SamplerError,
 )
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.page import entry_bytes
@@ -364,7 +366,8 @@ class Archive:
 
         model, header = self._model(which), self.header_of(which)
         cells = self.geometry(which).to_cells(points)
-        return sample(lambda: self._evaluators.evaluator(header), model, cells)
+        with self._named(self.index(which)):
+            return sample(lambda: self._evaluators.evaluator(header), model, cells)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
@@ -378,7 +381,8 @@ class Archive:
         model, header = self._model(which), self.header_of(which)
         ground = self.geometry(which)
         cells = ground.to_cells(points)
-        per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
+        with self._named(self.index(which)):
+            per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
         return per_cell / np.array([ground.dx_m, ground.dz_m])
 
     def latent(self, which: Number, *, fit: str = "lm") -> ModelLatent:
@@ -496,9 +500,18 @@ class Archive:
         from velcodec.device import is_cpu, pick_device
 
         place = self._place(number)
-        if device is None or is_cpu(device) or model.samples is None:
-            return render_samples(model, res, average, place)
-        return render_samples_on(model, model.grid(res), average, place, pick_device(device))
+        with self._named(number):
+            if device is None or is_cpu(device) or model.samples is None:
+                return render_samples(model, res, average, place)
+            return render_samples_on(model, model.grid(res), average, place, pick_device(device))
+
+    @contextmanager
+    def _named(self, number: int) -> Iterator[None]:
+        """A sampler that is not here is told with the model that needs it."""
+        try:
+            yield
+        except SamplerError as error:
+            raise SamplerError(f"{self._place(number)}: {error}") from error
 
     def _arrays(
         self,

@@ -8,6 +8,8 @@ place.) It never clips a value to fit a dtype.
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,8 +41,14 @@ def from_m_s(values: Float64, dtype: np.dtype[np.generic], units: str) -> NDArra
 
 
 def as_dtype(values: Float64, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Values in `dtype`; integers are rounded to nearest."""
-    return (np.rint(values) if np.issubdtype(dtype, np.integer) else values).astype(dtype)
+    """Values in `dtype`; integers are rounded to nearest, and held within what the dtype can."""
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    ends = np.iinfo(cast("np.dtype[np.integer[Any]]", dtype))
+    rounded = np.rint(values)
+    # The greatest integers of 64 bits have no float64 of their own: it would wrap around.
+    found = rounded.clip(float(ends.min), np.nextafter(float(ends.max), 0.0)).astype(dtype)
+    return np.where(rounded >= float(ends.max), ends.max, found).astype(dtype)
 
 
 def inner_range(model: NDArray[np.generic], units: str) -> tuple[float, float]:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from velcodec.codec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
+from velcodec.formats.errors import SamplerError
 from velcodec.formats.locks import lazy_property
 from velcodec.sampler.form import (
     DILATIONS,
+    FAINT,
     HIDDEN,
     ORIENTATIONS,
     RANGES,
@@ -37,6 +39,9 @@ BLOCK = 256
 
 POINTS_AT_ONCE = 1 << 21
 """Points whose mean is taken are there together, up to a row of cells."""
+
+HUGE = 1e300
+"""Sums of greater samples would overflow."""
 
 LEAST_ROWS = 16
 """Rows of samples, or of values, that are worth a thread of their own."""
@@ -111,8 +116,13 @@ class SampledField:
     def __init__(self, samples: NDArray[np.generic], weights: SamplerWeights) -> None:
         self.samples = np.ascontiguousarray(samples, np.float64)
         self.least, self.most = float(self.samples.min()), float(self.samples.max())
-        self.middle = self.least + (self.most - self.least) / 2.0
-        self.half_range = max((self.most - self.least) / 2.0, np.finfo(np.float64).tiny)
+        if max(-self.least, self.most) > HUGE:
+            raise SamplerError(
+                f"samples: found values up to {max(-self.least, self.most):g}, expected at most "
+                f"{HUGE:g} where another grid than their own is asked for"
+            )
+        self.half_range = (self.most - self.least) / 2.0
+        self.middle = self.least + self.half_range
         self.weights = weights
 
     @property
@@ -276,21 +286,21 @@ def _extend(padded: Float32, margin: int, reach: int) -> None:
 
 
 def _inputs(samples: Float64) -> Float32:
-    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx): ratios of
-    differences, which are taken in float64, so that faint ones are not lost.
+    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx), of samples from
+    -1 to 1: ratios of differences, which are taken in float64.
     """
     nz, nx = samples.shape
     half = WINDOW // 2
     wide = np.pad(samples, half, mode="edge")
     small, middle, large = (_range(samples, size) for size in RANGES)
     found = np.empty((WINDOW * WINDOW + 2, nz, nx), np.float32)
-    whole = np.where(middle > 0, middle, 1.0)
+    near = middle + 2.0 * FAINT
     for dz in range(WINDOW):
         for dx in range(WINDOW):
             around = wide[dz : dz + nz, dx : dx + nx]
-            found[dz * WINDOW + dx] = 2.0 * (around - samples) / whole
-    found[-2] = middle / np.where(large > 0, large, 1.0)
-    found[-1] = small / whole
+            found[dz * WINDOW + dx] = 2.0 * (around - samples) / near
+    found[-2] = middle / (large + 2.0 * FAINT)
+    found[-1] = small / near
     return found
 
 

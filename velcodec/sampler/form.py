@@ -29,6 +29,10 @@ INPUTS = WINDOW * WINDOW + 2
 RANGES = 3, WINDOW, 13
 """Sides of the windows whose ranges are compared."""
 
+FAINT = 2.0**-12
+"""Differences are told from none where they are a sensible part of this share of the whole range:
+added to every range that others are divided by, so that noise is not blown up."""
+
 DILATIONS = 1, 2, 4, 8, 3, 1
 
 REACH = RANGES[-1] // 2 + sum(DILATIONS)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from velcodec.sampler.form import (
     CHANNELS,
     DILATIONS,
+    FAINT,
     GATE_ZERO,
     HIDDEN,
     INPUTS,
@@ -100,9 +101,13 @@ class SamplerNetwork(nn.Module):
         for name in SHAPES:
             yield name, getattr(self, name)
 
-    def prepare(self, samples: Tensor) -> Prepared:
-        """What `forward` needs of samples (B, nz, nx), in any units."""
-        x = F.relu(F.conv2d(inputs(samples), *self._lifted()))
+    def prepare(self, samples: Tensor, span: Tensor | None = None) -> Prepared:
+        """What `forward` needs of samples (B, nz, nx), in any units. `span` (B,) is the range of
+        the whole model's samples where these are a part of it.
+        """
+        if span is None:
+            span = samples.amax((1, 2)) - samples.amin((1, 2))
+        x = F.relu(F.conv2d(inputs(samples, span), *self._lifted()))
         for base, bias, dilation in zip(self.convs, self.conv_bias, DILATIONS, strict=True):
             weight, full = oriented(base), bias.repeat(ORIENTATIONS)
             padded = F.pad(x, (dilation,) * 4, mode="replicate")
@@ -180,10 +185,11 @@ def gate_of(logit: Tensor) -> Tensor:
     return (torch.sigmoid(2.0 * logit) * (1.0 + GATE_ZERO) - GATE_ZERO).clamp(min=0.0)
 
 
-def inputs(samples: Tensor) -> Tensor:
+def inputs(samples: Tensor, span: Tensor) -> Tensor:
     """What the network sees of samples (B, nz, nx), (B, INPUTS, nz, nx): the 5 x 5 samples around
     less the one in the middle, over half of their range; the range of 5 x 5 samples over that of
-    13 x 13; that of 3 x 3 over that of 5 x 5. Beyond an edge stands the last sample.
+    13 x 13; that of 3 x 3 over that of 5 x 5. Beyond an edge stands the last sample. Ranges that
+    others are divided by are greater by the share FAINT of `span` (B,), the whole range.
     """
     image = samples[:, None]
     nz, nx = samples.shape[1:]
@@ -191,20 +197,15 @@ def inputs(samples: Tensor) -> Tensor:
     shifts = [(dz, dx) for dz in range(WINDOW) for dx in range(WINDOW)]
     around = torch.cat([wide[..., dz : dz + nz, dx : dx + nx] for dz, dx in shifts], dim=1)
     small, middle, large = (window_range(image, size) for size in RANGES)
-    return torch.cat(
-        [ratio(2.0 * (around - image), middle), ratio(middle, large), ratio(small, middle)], dim=1
-    )
+    faint = torch.where(span > 0, FAINT * span, 1.0)[:, None, None, None]
+    near = middle + faint
+    return torch.cat([2.0 * (around - image) / near, middle / (large + faint), small / near], dim=1)
 
 
 def window_range(image: Tensor, size: int) -> Tensor:
     """Greatest less least of size x size samples about each, (B, 1, nz, nx)."""
     padded = F.pad(image, (size // 2,) * 4, mode="replicate")
     return F.max_pool2d(padded, size, 1) + F.max_pool2d(-padded, size, 1)
-
-
-def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """part / whole, and 0 where whole is 0."""
-    return part / torch.where(whole > 0, whole, 1.0)
 
 
 def spline_coefficients(samples: Tensor) -> Tensor:

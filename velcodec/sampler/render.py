@@ -120,7 +120,8 @@ class TorchField:
                 z0, x0 = max(top - AROUND, 0), max(left - AROUND, 0)
                 bottom, right = top + BLOCK + 1 + AROUND, left + BLOCK + 1 + AROUND
                 with torch.no_grad():
-                    prepared = self.network.prepare(self.samples[None, z0:bottom, x0:right])
+                    part = self.samples[None, z0:bottom, x0:right]
+                    prepared = self.network.prepare(part, (self.most - self.least)[None])
                 start = torch.tensor([x0, z0]).to(cells)
                 for chosen in numbers.split(POINTS_AT_ONCE):
                     yield chosen, prepared, cells[chosen] - start

@@ -211,7 +211,7 @@ def distorted(samples: Tensor, generator: torch.Generator) -> Tensor:
                 reach = 1 + int(uniform(0, 2))
                 noise = F.pad(noise, (reach,) * 4, mode="replicate")
                 noise = F.avg_pool2d(noise, 2 * reach + 1, 1)
-            found[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(0.5, 4.0))
+            found[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(-4.0, 4.0))
     return found
 
 

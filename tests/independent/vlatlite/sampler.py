@@ -35,14 +35,11 @@ def shifts(image, side, dilation=1):
     return [[wide[..., j : j + nz, i : i + nx] for i in steps] for j in steps]
 
 
-def ratio(part, whole):
-    return part / np.where(whole > 0, whole, 1)
-
-
 def inputs(t):
     r3, r5, r13 = (np.ptp(np.array(shifts(t, n)), axis=(0, 1)) for n in (3, 5, 13))
-    differences = [ratio(2 * (s - t), r5) for row in shifts(t, 5) for s in row]
-    return np.stack([*differences, ratio(r5, r13), ratio(r3, r5)])
+    near, far = r5 + 2**-11, r13 + 2**-11
+    differences = [2 * (s - t) / near for row in shifts(t, 5) for s in row]
+    return np.stack([*differences, r5 / far, r3 / near])
 
 
 def spline(values):
