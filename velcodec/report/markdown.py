@@ -180,7 +180,7 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
                     *(number(row[method][metric], DIGITS[metric]) for metric in METRICS),
                 ]
                 for row in overall
-                for method in METHODS
+                for method in (CODED if row["resolution"] == RESOLUTIONS[0] else METHODS)
             ],
         )
     )
@@ -197,11 +197,11 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
 
 
 def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
-    """PSNR and SSIM of each method; the best PSNR in bold."""
+    """PSNR and SSIM of each method; the best PSNR in bold, but at the native grid."""
     best = max(methods, key=lambda method: row[method]["psnr_db"])
     cells = [f"{number(row[m]['psnr_db'], 2)} / {number(row[m]['ssim'], 4)}" for m in methods]
     return [
-        f"**{cell}**" if method == best else cell
+        f"**{cell}**" if methods is METHODS and method == best else cell
         for method, cell in zip(methods, cells, strict=True)
     ]
 
