@@ -185,7 +185,10 @@ def test_a_tensor_of_another_dtype_is_not_written(dtype: str) -> None:
         to_bytes(DecoderFile({}, {"x": np.zeros(2, dtype=dtype)}))
 
 
-@pytest.mark.parametrize("config", [{"a": float("nan")}, {"a": object()}, {"a": {1, 2}}], ids=str)
+NOT_JSON = {"nan": float("nan"), "object": object(), "set": {1, 2}}
+
+
+@pytest.mark.parametrize("config", [{"a": each} for each in NOT_JSON.values()], ids=NOT_JSON)
 def test_a_configuration_that_json_cannot_hold_is_not_written(config: dict[str, Any]) -> None:
     with pytest.raises(DecoderFileError, match="JSON"):
         to_bytes(DecoderFile(config, {}))
