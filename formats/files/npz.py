@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import MAGIC, NpyWriter, check_header_length
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .sinks import FileSink
-from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
+from .words import GROUNDS, KEYS, SAID, attributes_of, columns_of, velocity_units
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -108,11 +109,12 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
         for name in names:
             member, place = members[name], f"{file}:{name}"
             assert member is not None
-            form = form_of(
-                member.shape, member.dtype, place, hints,
+            columns = {key: small.pop(key) for key in GROUNDS if np.ndim(small.get(key, 0))}
+            form, _ = named_form(
+                member.shape, member.dtype, place, hints, [], small,
                 units=velocity_units(small.get("units"), place, hints),
-                ground=ground_of(small, place),
-                keys=tuple(map(str, small[KEYS])) if KEYS in small else None,
+                columns=columns,
+                keys=lambda _: tuple(map(str, small[KEYS])) if KEYS in small else None,
             )  # fmt: skip
             if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
                 check_packed(member.shape, None, member.dtype, place)
@@ -174,7 +176,8 @@ def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[
         with archive.open(member.name) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         if array.ndim <= 1:
-            values[name] = array if name in (KEYS, "origin") else array.item()
+            column = name in (KEYS, "origin") or (name in GROUNDS and array.size != 1)
+            values[name] = array if column else array.item()
     return values
 
 
@@ -192,7 +195,7 @@ class NpzSink(FileSink):
 
     def _close(self) -> None:
         self._stream.close()
-        values: dict[str, Any] = attributes_of(self.form.ground, self.form.units)
+        values: dict[str, Any] = attributes_of(self.form) | columns_of(self.form)
         if self.form.keys is not None:
             values[KEYS] = np.array(self.form.keys)
         for name, value in values.items():

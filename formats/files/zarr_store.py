@@ -14,20 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..absent import marks_of
 from ..errors import InputFileError
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import Axis, named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    GROUNDS,
     KEYS,
     attributes_of,
     check_unpacked,
+    columns_of,
     coordinates_of,
-    ground_of,
-    ground_of_axes,
-    order_of,
     velocity_units,
 )
 
@@ -53,7 +54,7 @@ class ZarrPart(Part):
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
         check_codecs(array, self.place)
-        return np.asarray(array[start:stop] if "n" in self.form.axes else array[...])
+        return np.asarray(array[self._some(start, stop)])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
@@ -77,28 +78,34 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
     with reading(file):
         source = _opened(path)
         arrays = dict(_arrays(source)) if isinstance(source, zarr.Group) else {"": source}
-        found = {name: (a.shape, np.dtype(a.dtype)) for name, a in arrays.items()}
+        found = {
+            name: (a.shape, np.dtype(a.dtype))
+            for name, a in arrays.items()
+            if name.rpartition("/")[2] not in GROUNDS
+        }
         (name,) = chosen(found, hints.array, file)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
-        check_packed(array.shape, array.shards or array.chunks, found[name][1], place)
         check_unpacked(array.attrs, place)
         attributes = {**source.attrs, **array.attrs}
-        dims = _dimensions(array)
-        order = hints.order or order_of(dims) or hints.unstated_order
         folder = name.rpartition("/")[0]
-        coordinates = {
-            axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), size, place)
-            for axis, dim, size in zip(order, dims[-2:], array.shape[-2:], strict=False)
-        }
-        form = form_of(
+
+        def beside(other: str) -> Any:
+            return arrays.get(f"{folder}/{other}".lstrip("/"))
+
+        columns = {key: _values(beside(key), place) for key in GROUNDS}
+        keys = _keys(attributes.get(KEYS))
+        form, own = named_form(
             *found[name], place, hints,
-            order=order,
+            [_axis(dim, beside(dim) if dim else None, place) for dim in _dimensions(array)],
+            attributes,
             units=velocity_units(attributes.get("units"), place, hints),
-            ground=ground_of_axes(coordinates, place, hints, ground_of(attributes, place)),
-            keys=_keys(attributes.get(KEYS)),
+            columns={key: column for key, column in columns.items() if column is not None},
+            keys=lambda sizes: keys,
         )  # fmt: skip
-    return [ZarrPart(path, file, name or None, form)]
+        check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
+        marks = marks_of(array.attrs, place, array.fill_value)
+    return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
 
 
 def check_codecs(array: Any, name: str) -> None:
@@ -133,16 +140,22 @@ def _arrays(group: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}/{below}", array
 
 
-def _dimensions(array: Any) -> list[str | None]:
+def _dimensions(array: Any) -> list[str]:
     names = getattr(array.metadata, "dimension_names", None)
-    return list(names or array.attrs.get("_ARRAY_DIMENSIONS") or [])
+    return [str(name or "") for name in names or array.attrs.get("_ARRAY_DIMENSIONS") or []]
 
 
-def _axis(array: Any, size: int, name: str) -> tuple[NDArray[Any], Any] | None:
-    if array is None or array.shape != (size,) or np.dtype(array.dtype).kind not in "iuf":
+def _axis(dim: str, array: Any, name: str) -> Axis:
+    values = _values(array, name)
+    return Axis(dim) if values is None else Axis(dim, values, dict(array.attrs))
+
+
+def _values(array: Any, name: str) -> NDArray[Any] | None:
+    """The numbers of an array of one axis; None for another."""
+    if array is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
         return None
     check_codecs(array, name)
-    return np.asarray(array[...]), array.attrs.get("units")
+    return np.asarray(array[...])
 
 
 def _keys(values: Any) -> tuple[str, ...] | None:
@@ -160,7 +173,7 @@ class ZarrSink(FileSink):
         if "n" in form.axes:
             size = form.nz * form.nx * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
-        attributes: dict[str, Any] = attributes_of(form.ground, form.units)
+        attributes: dict[str, Any] = attributes_of(form)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
         self._data = group.create_array(
@@ -173,6 +186,8 @@ class ZarrSink(FileSink):
         )
         for axis, (values, about) in coordinates_of(form).items():
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)
+        for key, column in columns_of(form).items():
+            group.create_array(name=key, data=column, dimension_names=["model"])
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
