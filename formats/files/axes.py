@@ -52,6 +52,7 @@ STANDARD = {
     "latitude": "y", "depth": "z", "height": "z", "altitude": "z", "time": "t",
 }  # fmt: skip
 UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
+NOUGHT = 1e-6
 UP_OR_DOWN = "state which way it points with --z-positive up or down"
 
 
@@ -253,6 +254,8 @@ def ground_of_axes(
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
         last = None if first is None or down is None else first + down * (nz - 1)
+        if last is not None and down is not None and abs(last) < NOUGHT * abs(down):
+            last = 0.0  # but for the rounding of a sum
         line = Line(first, last, said.dz_m, nz)
         depth = depth_of(z, line, name, hints, positive, convention=convention)
     else:

@@ -37,6 +37,7 @@ from .words import (
 
 KEYS_AT_ONCE = 64
 MATLAB = "MATLAB_class"
+MATLAB_5 = b"MATLAB 5.0"
 SCALE_ATTRIBUTES = ("units", "positive", "axis", "standard_name")
 NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
@@ -60,6 +61,11 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
     """
     file = str(path)
     h5py = needed("h5py", "io")
+    with reading(file), path.open("rb") as stream:
+        if stream.read(len(MATLAB_5)) == MATLAB_5:
+            raise InputFileError(
+                f"{file}: found a MATLAB file of an older version, expected 7.3: save it with -v7.3"
+            )
     with reading(file), h5py.File(path, "r") as source:
         datasets = inner_datasets(h5py, source, file)
         if hints.array and hints.array in source and isinstance(source[hints.array], h5py.Dataset):
