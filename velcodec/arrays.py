@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from velcodec.formats.absent import check_present, marks_of
 from velcodec.formats.errors import InputDtypeError, InputShapeError
-from velcodec.formats.files.axes import Axis, named_form
+from velcodec.formats.files.axes import axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, depth_first
+from velcodec.formats.files.netcdf import coordinates_in
 from velcodec.formats.files.words import check_unpacked, velocity_units
 
 EXPECTED = "an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or a list of arrays"
@@ -79,11 +80,6 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
     dims = [str(dim) for dim in models.dims]
     check_unpacked(models.attrs, name)
 
-    def axis(dim: str) -> Axis:
-        if dim not in models.coords or models.coords[dim].dtype.kind not in "iuf":
-            return Axis(dim)
-        return Axis(dim, np.asarray(models.coords[dim].values), dict(models.coords[dim].attrs))
-
     def keys(sizes: tuple[int, ...]) -> tuple[str, ...] | None:
         texts = [
             dim for dim in dims if dim in models.coords and models.coords[dim].dtype.kind in "OU"
@@ -93,7 +89,8 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
 
     array = plain_array(models.data, name)
     form, own = named_form(
-        array.shape, array.dtype, name, hints, [axis(dim) for dim in dims], models.attrs,
+        array.shape, array.dtype, name, hints,
+        axes_of(dims, coordinates_in(models), name), models.attrs,
         units=velocity_units(models.attrs.get("units"), name, hints), keys=keys,
     )  # fmt: skip
     check_present(array, name, lambda place: place, marks_of(models.attrs, name))

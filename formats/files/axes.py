@@ -101,6 +101,84 @@ class Axis:
         return next((word for word in self.words[1:] if word in LENGTHS), unit)
 
 
+MAX_COORDINATES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """An array of coordinates that is not read yet, along some of a file's dimensions."""
+
+    name: str
+    dims: tuple[str, ...]
+    size: int
+    attributes: Mapping[str, Any]
+    read: Callable[[], NDArray[Any]]
+
+
+def axes_of(dims: Sequence[str], coordinates: Sequence[Coordinate], name: str) -> list[Axis]:
+    """The axes of an array with named dimensions: with their own coordinates, or else with the only
+    ones along them that are depth or distance.
+
+    Raises InputFileError for depths that differ from one place to another, and for coordinates that
+    are too many.
+    """
+    for each in coordinates:
+        if len(each.dims) > 1 and set(each.dims) <= set(dims) and _role(each) == "z":
+            raise InputFileError(
+                f"{name}: coordinates {each.name}: found depths along {', '.join(each.dims)}, "
+                "expected the same for all samples of a row"
+            )
+    found = []
+    for dim in dims:
+        along = [each for each in coordinates if each.dims == (dim,)]
+        own = [each for each in along if each.name == dim]
+        other = [each for each in along if _role(each) in ("z", "x", "y")]
+        if not own and len(other) == 1 and Axis(dim).role not in ("n", "1"):
+            own = other
+        if not own or Axis(dim).role in ("n", "1"):
+            found.append(Axis(dim))
+            continue
+        (chosen,) = own
+        if chosen.size > MAX_COORDINATES:
+            raise InputFileError(
+                f"{name}: coordinates {chosen.name}: found {chosen.size}, expected at most "
+                f"{MAX_COORDINATES}"
+            )
+        found.append(Axis(chosen.name, chosen.read(), chosen.attributes))
+    return found
+
+
+def _role(coordinate: Coordinate) -> str:
+    return Axis(coordinate.name, None, coordinate.attributes).role
+
+
+def axes_beside(
+    shape: tuple[int, ...], beside: Sequence[Coordinate], hints: Hints, unstated: str | None = None
+) -> list[Axis]:
+    """The axes of an array without names, by arrays beside it that are called as axes are and are
+    as long as one; none where they fit neither order of the last two.
+    """
+    fitting = [each for each in beside if each.size in shape]
+    roles = {role: [c for c in fitting if _role(c) in role] for role in ("z", "x", "y")}
+    if any(len(some) > 1 for some in roles.values()):
+        return []
+    z, x, y = ([*roles[role], None][0] for role in ("z", "x", "y"))
+    if len(shape) == 3 and z and x and y and {z.size, x.size, y.size} == set(shape):
+        return [Axis(next(c.name for c in (z, y, x) if c.size == size)) for size in shape]
+    x = x or y
+    usual = hints.order or unstated or hints.unstated_order
+    for order in (usual, usual[::-1]) if hints.order is None else (usual,):
+        sizes = dict(zip(order, shape[-2:], strict=True))
+        if (z or x) and (z is None or z.size == sizes["z"]) and (x is None or x.size == sizes["x"]):
+            both = {"z": z, "x": x}
+            last = [
+                Axis(axis) if (c := both[axis]) is None else Axis(c.name, c.read(), c.attributes)
+                for axis in order
+            ]
+            return [*(Axis() for _ in shape[:-2]), *last]
+    return []
+
+
 def place(
     axes: Sequence[Axis],
     shape: tuple[int, ...],

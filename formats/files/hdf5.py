@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..absent import marks_of
 from ..errors import InputFileError
-from .axes import Axis, named_form
+from .axes import Axis, Coordinate, axes_beside, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
@@ -94,8 +94,11 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
                     f"{place}: found a MATLAB array of {shape[::-1]}, expected (nz, nx); state the "
                     f"order of the last two axes of {shape}, in which it lies, with --order"
                 )
+        axes = _axes(h5py, source, dataset, place)
+        if not any(axis.name for axis in axes):
+            axes = axes_beside(shape, _coordinates(datasets, name), hints, unstated)
         form, own = named_form(
-            *found[name], place, hints, _axes(h5py, source, dataset, place), attributes,
+            *found[name], place, hints, axes, attributes,
             unstated=unstated,
             units=velocity_units(attributes.get("units"), place, hints),
             columns=_values_of(h5py, beside, single=False),
@@ -132,6 +135,26 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
         elif dataset.dtype.kind in "iuf":
             found[key] = dataset[()]
     return found
+
+
+def _coordinates(datasets: Mapping[str, Any], models: str) -> list[Coordinate]:
+    """Datasets beside that of the models with one axis of more than one sample, not read."""
+    folder = models.rpartition("/")[0]
+    return [
+        Coordinate(
+            name.rpartition("/")[2],
+            (),
+            dataset.size,
+            {key: dataset.attrs[key] for key in SCALE_ATTRIBUTES if key in dataset.attrs},
+            lambda dataset=dataset: np.asarray(dataset[()]).ravel(),  # type: ignore[misc]
+        )
+        for name, dataset in datasets.items()
+        if name.rpartition("/")[0] == folder
+        and name != models
+        and dataset.shape
+        and dataset.dtype.kind in "iuf"
+        and 1 <= dataset.size == max(dataset.shape) <= MAX_KEYS
+    ]
 
 
 def _axes(h5py: Any, source: Any, dataset: Any, place: str) -> list[Axis]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..absent import Marks, marks_of
 from ..errors import InputFileError
-from .axes import Axis, named_form
+from .axes import Coordinate, axes_of, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
@@ -25,6 +25,7 @@ from .words import (
     AXIS_NAMES,
     GROUNDS,
     KEYS,
+    MAX_KEYS,
     PACKED,
     SAID,
     attributes_of,
@@ -81,7 +82,8 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             if packed:
                 dtype = _unpacked(variable[(slice(0, 1),) * variable.ndim]).dtype
             form, own = named_form(
-                shape, dtype, place, hints, [_axis(source, dim) for dim in dims], attributes,
+                shape, dtype, place, hints,
+                axes_of(dims, coordinates_in(variable), place), attributes,
                 units=velocity_units(attributes.get("units"), place, hints),
                 columns=_columns(source),
                 keys=lambda sizes: _keys(source, dims, place, sizes),
@@ -113,7 +115,7 @@ def _columns(source: Any) -> dict[str, NDArray[Any]]:
     return {
         key: np.asarray(source[key].values)
         for key in GROUNDS
-        if key in source.variables and source[key].ndim == 1
+        if key in source.variables and source[key].ndim == 1 and source[key].size <= MAX_KEYS
     }
 
 
@@ -141,10 +143,19 @@ def _check_inside(path: Path, file: str) -> None:
         inner_datasets(h5py, source, file)
 
 
-def _axis(source: Any, dim: str) -> Axis:
-    if dim not in source.coords or source.coords[dim].dtype.kind not in "iuf":
-        return Axis(dim)
-    return Axis(dim, np.asarray(source.coords[dim].values), dict(source.coords[dim].attrs))
+def coordinates_in(variable: Any) -> list[Coordinate]:
+    """The numeric coordinates of an xarray DataArray, not read."""
+    return [
+        Coordinate(
+            str(name),
+            tuple(map(str, found.dims)),
+            found.size,
+            dict(found.attrs),
+            lambda found=found: np.asarray(found.values),  # type: ignore[misc]
+        )
+        for name, found in variable.coords.items()
+        if found.dtype.kind in "iuf"
+    ]
 
 
 def _keys(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..absent import marks_of
 from ..errors import InputFileError
-from .axes import Axis, named_form
+from .axes import Coordinate, axes_of, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
@@ -25,6 +26,7 @@ from .words import (
     AXIS_NAMES,
     GROUNDS,
     KEYS,
+    MAX_KEYS,
     attributes_of,
     check_unpacked,
     columns_of,
@@ -97,7 +99,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         keys = _keys(attributes.get(KEYS))
         form, own = named_form(
             *found[name], place, hints,
-            [_axis(dim, beside(dim) if dim else None, place) for dim in _dimensions(array)],
+            axes_of(_dimensions(array), _coordinates(arrays, folder, place), place),
             attributes,
             units=velocity_units(attributes.get("units"), place, hints),
             columns={key: column for key, column in columns.items() if column is not None},
@@ -145,17 +147,33 @@ def _dimensions(array: Any) -> list[str]:
     return [str(name or "") for name in names or array.attrs.get("_ARRAY_DIMENSIONS") or []]
 
 
-def _axis(dim: str, array: Any, name: str) -> Axis:
-    values = _values(array, name)
-    return Axis(dim) if values is None else Axis(dim, values, dict(array.attrs))
+def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coordinate]:
+    """The arrays of numbers in the same group, by their names and dimensions, not read."""
+    found = []
+    for path, array in arrays.items():
+        group, _, name = path.rpartition("/")
+        dims = _dimensions(array) or [name]
+        if (
+            group == folder
+            and name
+            and np.dtype(array.dtype).kind in "iuf"
+            and len(dims) == array.ndim
+        ):
+            read = partial(_read, array, place)
+            found.append(Coordinate(name, tuple(dims), array.size, dict(array.attrs), read))
+    return found
+
+
+def _read(array: Any, name: str) -> NDArray[Any]:
+    check_codecs(array, name)
+    return np.asarray(array[...])
 
 
 def _values(array: Any, name: str) -> NDArray[Any] | None:
-    """The numbers of an array of one axis; None for another."""
-    if array is None or len(array.shape) != 1 or np.dtype(array.dtype).kind not in "iuf":
+    """The numbers of a small array of one axis; None for another."""
+    if array is None or array.ndim != 1 or np.dtype(array.dtype).kind not in "iuf":
         return None
-    check_codecs(array, name)
-    return np.asarray(array[...])
+    return _read(array, name) if array.size <= MAX_KEYS else None
 
 
 def _keys(values: Any) -> tuple[str, ...] | None:

@@ -271,7 +271,7 @@ def test_a_negative_spacing_of_depth_is_believed_with_an_origin_and_refused_with
 ) -> None:
     path = saved(tmp_path, "hdf5", ("z", "x"), asymmetric(1)[0, ::-1])
     with h5py.File(path, "r+") as out:
-        del out["z"], out["vp"].attrs["DIMENSION_LIST"]
+        del out["z"], out["x"], out["vp"].attrs["DIMENSION_LIST"]
         out["vp"].attrs["dz"] = -10.0
     with pytest.raises(errors.InputFileError, match=r"dz: found -10\.0 m.*--z-positive"):
         open_models(path)
@@ -428,3 +428,64 @@ def test_an_axis_of_one_sample_behind_is_refused_unless_the_order_is_stated(
     with pytest.raises(errors.InputShapeError, match="one model of 5 x 7 or 5 models of 7 x 1"):
         open_models(path, **hints)
     assert len(open_models(path, order="zx", **hints)) == 5
+
+
+# --- coordinates that are no dimensions' own ------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["npz", "hdf5"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_coordinates_beside_an_array_tell_its_axes(
+    tmp_path: Path, format: str, turned: bool
+) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    z, x = STEPS[::-1] - 40, 100 + 25.0 * np.arange(NX)
+    values = {"vp": asymmetric(3).swapaxes(1, 2) if turned else asymmetric(3), "z": z, "x": x}
+    if format == "npz":
+        np.savez(path, **values)
+    else:
+        with h5py.File(path, "w") as out:
+            for name, value in values.items():
+                out[name] = value
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(25.0, 10.0, 100.0, 0.0)
+    assert np.array_equal(all_of(found), asymmetric(3))
+
+
+def test_coordinates_beside_a_volume_tell_that_it_is_one(tmp_path: Path) -> None:
+    axes = {"z": np.arange(4.0), "y": np.arange(5.0), "x": np.arange(7.0)}
+    np.savez(tmp_path / "in.npz", vp=asymmetric(4), **axes)
+    with pytest.raises(errors.InputShapeError, match="found z, y, x of sizes"):
+        open_models(tmp_path / "in.npz")
+
+
+def test_arrays_beside_that_fit_no_axis_say_nothing(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", vp=asymmetric(4), z=np.arange(11.0), time=np.arange(5.0))
+    assert open_models(tmp_path / "in.npz").parts[0].form.ground == Ground()
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_coordinates_along_a_dimension_of_another_name_count(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    about = {"depth": ("k", 50 + STEPS), "x": ("i", 25.0 * np.arange(NX))}
+    data = xarray.Dataset({"vp": (("i", "k"), asymmetric(1)[0].T)}, about)
+    if format == "netcdf":
+        data.to_netcdf(path, engine="h5netcdf")
+    else:
+        data.to_zarr(path, consolidated=False)
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(25.0, 10.0, 0.0, 50.0)
+    assert np.array_equal(all_of(found), asymmetric(1))
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_depths_that_differ_along_a_row_are_refused(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    about = {"depth": (("k", "x"), asymmetric(1)[0])}
+    data = xarray.Dataset({"vp": (("k", "x"), asymmetric(1)[0])}, about)
+    if format == "netcdf":
+        data.to_netcdf(path, engine="h5netcdf")
+    else:
+        data.to_zarr(path, consolidated=False)
+    with pytest.raises(errors.InputFileError, match="coordinates depth: found depths along k, x"):
+        open_models(path, array="vp")
