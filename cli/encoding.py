@@ -33,7 +33,10 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
     from velcodec.formats.npy import read_models
 
     order, units = settings["order"] or "zx", settings["units"] or "m/s"
-    return read_models(path, order=order, units=units)
+    found = read_models(path, order=order, units=units)
+    if settings["z_positive"] == "up":
+        return replace(found, models=found.models[:, ::-1], z_up=True)
+    return found
 
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
@@ -56,6 +59,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         array=settings["array"],
         shape=settings["shape"],
         dtype=settings["dtype"],
+        z_positive=settings["z_positive"],
     )
     if len({part.path for part in models.parts}) == 1:
         about = replace(about, source_sha256=models.sha256())

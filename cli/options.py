@@ -184,8 +184,14 @@ files = together(
     click.option(
         "--dtype", metavar="TYPE", help="Raw files: NumPy's name of the samples' type, as <f4."
     ),
+    click.option(
+        "--z-positive",
+        type=click.Choice(["up", "down"]),
+        help="Which way depth's coordinates point or, where there are none, its rows go.  "
+        "[default: as the file says, or down]",
+    ),
 )
-"""How files are to be read: `--format`, `--array`, `--shape`, `--dtype`."""
+"""How files are to be read: `--format`, `--array`, `--shape`, `--dtype`, `--z-positive`."""
 
 
 geometry = together(

@@ -53,6 +53,12 @@ class InputFileError(VelcodecError):
     exit_code = 14
 
 
+class NoDataError(VelcodecError):
+    """The input holds samples that stand for no data: masked, marked, or of dead traces."""
+
+    exit_code = 15
+
+
 class NotVlatError(VelcodecError):
     """The bytes are not a .vlat archive."""
 

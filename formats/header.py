@@ -20,7 +20,7 @@ MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
-LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -30,7 +30,8 @@ DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
 class Layout:
     """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
 
-    `nz`, `nx` count samples down and across; spacing and origin are in metres.
+    `nz`, `nx` count samples down and across; spacing and origin are in metres. `z_up` says that the
+    rows of the array they came in went up: here they go down.
     """
 
     nz: int
@@ -42,6 +43,7 @@ class Layout:
     dz_m: float = 10.0
     origin_x_m: float = 0.0
     origin_z_m: float = 0.0
+    z_up: bool = False
 
     def __post_init__(self) -> None:
         if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
@@ -73,6 +75,8 @@ class Layout:
             data["d"] = [short_number(self.dx_m), short_number(self.dz_m)]
         if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
             data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
+        if self.z_up:
+            data["v"] = True
         return data
 
     @classmethod
@@ -84,9 +88,11 @@ class Layout:
             dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
             x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
             names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
+            if not isinstance(up := data.get("v", False), bool):
+                raise TypeError(f"v: found {up!r}, expected true or false")
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CorruptError(f"layout in the header: {error}") from error
-        return cls(nz, nx, *names, dx, dz, x, z)
+        return cls(nz, nx, *names, dx, dz, x, z, up)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .absent import check_present
 from .errors import (
     EmptyInputError,
     InputDtypeError,
@@ -38,7 +39,7 @@ class ModelArray:
     """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
-    file they came from, if they did.
+    file they came from, if they did; `z_up` that the array's rows go up, not down.
     """
 
     models: NDArray[np.generic]
@@ -47,21 +48,34 @@ class ModelArray:
     units: str = "m/s"
     sha256: bytes | None = None
     name: str = "array"
+    z_up: bool = False
 
 
 def as_models(
     array: NDArray[Any], *, order: str = "zx", units: str = "m/s", name: str = "array",
-    sha256: bytes | None = None,
+    sha256: bytes | None = None, padded: bool = False,
 ) -> ModelArray:  # fmt: skip
     """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx).
 
-    Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError.
+    A `padded` array is a piece of one: of any shape, with values that stand for no data. Raises
+    InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
     check_option("order", order, ORDERS)
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
     axes = check_shape(array.shape, name)
     _check_finite(array, name)
+    if not padded:
+        check_last_axis(array.shape, name)
+        rows = array if array.ndim > 2 else array[None]
+        for first in range(0, len(rows), MODELS_AT_ONCE):
+            check_present(
+                rows[first : first + MODELS_AT_ONCE],
+                name,
+                lambda at, first=first: (  # type: ignore[misc]
+                    (at[0] + first, *at[1:]) if array.ndim > 2 else at[1:]
+                ),
+            )
     models = array.reshape(-1, *array.shape[-2:])
     if order == "xz":
         models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
@@ -106,6 +120,12 @@ def load_mapped(path: Path) -> NDArray[Any]:
         if "Python objects" in first:
             raise InputDtypeError(f"{path}: dtype: found objects, expected {ACCEPTED}") from error
         raise InputFileError(f"{path}: not a whole .npy file: {first}") from error
+    end, size = getattr(array, "offset", 0) + array.nbytes, path.stat().st_size
+    if size > end and array.size:
+        raise InputFileError(
+            f"{path}: found {size - end} bytes behind the array of shape {array.shape}, expected "
+            "the end: a .npy file holds one array"
+        )
     return array
 
 
@@ -208,6 +228,18 @@ def check_shape(shape: tuple[int, ...], name: str) -> str:
     if 0 in shape:
         raise EmptyInputError(f"{name}: shape: found {shape}, expected at least one sample")
     return AXES_OF_NDIM[len(shape)]
+
+
+def check_last_axis(shape: tuple[int, ...], name: str) -> None:
+    """Raises InputShapeError for (n, m, 1), which nothing but its maker can tell from one model
+    with an axis of 1 behind it.
+    """
+    if len(shape) == 3 and shape[2] == 1 and min(shape[:2]) > 1:
+        n, m = shape[:2]
+        raise InputShapeError(
+            f"{name}: shape: found {shape}, which is one model of {n} x {m} or {n} models of "
+            f"{m} x 1; expected {(n, m)} or {(n, 1, m, 1)}"
+        )
 
 
 def check_dtype(dtype: np.dtype[Any], name: str) -> None:

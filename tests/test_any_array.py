@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import velcodec
+from velcodec.formats.absent import SENTINELS
 from velcodec.formats.errors import BudgetError
 from velcodec.formats.header import DTYPES
 from velcodec.metrics import psnr
@@ -27,7 +28,10 @@ SHAPES = st.one_of(
     npst.array_shapes(min_dims=2, max_dims=3, max_side=8),
     st.tuples(st.integers(1, 3), st.just(1), st.integers(1, 9), st.integers(1, 9)),
     st.sampled_from([(1, 1), (1, 60), (60, 1), (2, 1, 40)]),
-)
+).filter(lambda shape: len(shape) != 3 or shape[2] > 1 or 1 in shape[:2])
+"""All but (n, m, 1), which may be one model as well as n."""
+
+NO_DATA = frozenset(SENTINELS) | {float(np.float32(value)) for value in SENTINELS}
 
 SETTINGS = st.fixed_dictionaries(
     {"order": st.sampled_from(["zx", "xz"]), "units": st.sampled_from(["m/s", "km/s"])}
@@ -49,7 +53,8 @@ def arrays(draw: st.DrawFn, most: float | None = None) -> np.ndarray:
         if most is not None:
             low, high = max(low, int(-most)), min(high, int(most))
         elements = st.integers(low, high)
-    found = draw(npst.arrays(dtype, draw(SHAPES), elements=elements))
+    there = elements.filter(lambda value: float(value) not in NO_DATA)
+    found = draw(npst.arrays(dtype, draw(SHAPES), elements=there))
     return found if draw(st.booleans()) else np.asfortranarray(found)
 
 

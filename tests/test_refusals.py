@@ -100,6 +100,15 @@ def test_non_finite_error(tmp_path: Path) -> None:
         velcodec.compress(tmp_path / "m.npy")
 
 
+def test_no_data_error(tmp_path: Path) -> None:
+    models = MODELS.copy()
+    models[1, 2, 3:5] = -9999.0
+    np.save(tmp_path / "m.npy", models)
+    words = ("m.npy: ", "found -9999.0 at index (1, 2, 3)", "2 of 144 samples", "expected")
+    with refuses(errors.NoDataError, *words):
+        velcodec.compress(tmp_path / "m.npy")
+
+
 def test_input_file_error(tmp_path: Path) -> None:
     (tmp_path / "m.npy").write_bytes(b"nothing of the kind")
     with refuses(errors.InputFileError, "m.npy: ", "found b'nothin'", "expected a .npy file"):

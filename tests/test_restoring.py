@@ -15,7 +15,7 @@ from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsE
 from velcodec.formats.files import FORMATS, Ground, open_models
 from velcodec.jobs import Job, compress_job
 from velcodec.originals import open_originals
-from velcodec.restoring import Restoring, restore_file, restore_folder
+from velcodec.restoring import Restoring, restore_file, restore_folder, restore_stream
 
 EXACT = Coding(lossless=True, decoder="tiny")
 
@@ -73,6 +73,97 @@ def test_models_come_back_in_every_format_with_their_ground(name: str, tmp_path:
     assert np.array_equal(part.read(0, 3), models)
     if name not in ("m.npy",):
         assert part.form.ground == Ground(20.0, 5.0, 100.0, 50.0)
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.h5", "m.nc", "m.zarr", "m.npy", "m.rsf"])
+def test_models_on_different_ground_keep_it_in_one_file_or_are_refused(
+    name: str, tmp_path: Path
+) -> None:
+    models = layered(3, 9, 14)
+    places = [
+        Description(dx=10.0, dz=10.0),
+        Description(dx=25.0, dz=5.0, origin=(5000.0, 100.0)),
+        Description(fields={"dx_m": 7.0}),
+    ]
+    for number, about in enumerate(places):
+        way = velcodec.append if number else velcodec.create
+        with way(tmp_path / "a.vlat", description=about, lossless=True, decoder="tiny") as archive:
+            archive.add(models[number : number + 1], fields=about.fields)
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        if name == "m.rsf":
+            with pytest.raises(OptionError, match="models 0 and 1: found different spacings"):
+                restore_file(archive, tmp_path / name)
+            assert (
+                restore_folder(archive, tmp_path / "out", Restoring(None, "rsf", per_file=1)) == 3
+            )
+            grounds = [part.form.ground for part in open_models(tmp_path / "out").parts]
+        else:
+            restore_file(archive, tmp_path / name)
+            form = open_models(tmp_path / name).parts[0].form
+            assert form.ground == Ground()
+            grounds = list(form.grounds or ())
+        expected = [archive.geometry(number) for number in range(3)]
+    assert np.array_equal(
+        np.concatenate([array for _, array in open_models(
+            tmp_path / ("out" if name == "m.rsf" else name)).read(0, 3)]), models
+    )  # fmt: skip
+    if name == "m.npy":  # which holds nothing beside the values
+        assert grounds == []
+        return
+    assert grounds == [Ground(g.dx_m, g.dz_m, g.origin_x_m, g.origin_z_m) for g in expected]
+    if name != "m.rsf":
+        job = Job(open_models(tmp_path / name), Description(), EXACT)
+        compress_job(job, tmp_path / "b.vlat")
+        with velcodec.open(tmp_path / "b.vlat") as back:
+            assert [back.geometry(number) for number in range(3)] == expected
+
+
+@pytest.mark.parametrize("order", ["zx", "xz"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_depth_that_points_up_goes_in_the_right_way_and_comes_back_as_it_was(
+    name: str, order: str, tmp_path: Path
+) -> None:
+    models = layered(1, 9, 14)
+    rows = models[0, ::-1]
+    np.save(tmp_path / "in.npy", rows if order == "zx" else rows.T)
+    source = open_models(tmp_path / "in.npy", order=order, z_positive="up")
+    compress_job(Job(source, Description(dz=5.0), EXACT), tmp_path / "a.vlat")
+    path = tmp_path / f"m{FORMATS[name].suffixes[0]}"
+    hints = {"shape": (9, 14) if order == "zx" else (14, 9)} if name == "raw" else {}
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        assert np.array_equal(archive[0] if order == "zx" else archive[0].T, models[0])
+        assert archive.layout(0).z_up
+        restore_file(archive, path)
+        if name == "npy":
+            assert path.read_bytes() == (tmp_path / "in.npy").read_bytes()
+        if name in ("npy", "raw"):
+            with (tmp_path / "stream").open("wb") as out:
+                restore_stream(archive, out, Restoring(format=name))
+            assert (tmp_path / "stream").read_bytes() == path.read_bytes()
+        for original, more in ((tmp_path / "in.npy", {}), (path, hints)):
+            originals = open_originals(archive, original, **more)
+            (found,) = (model for model, _ in originals.read(range(1)))
+            assert np.array_equal(found, models[0])
+
+
+def test_rows_that_go_up_and_down_make_no_one_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", layered(1, 9, 14))
+    np.savez(tmp_path / "in" / "b.npz", vp=layered(1, 9, 14, seed=2), z_positive="up")
+    with archive_of(tmp_path / "in", tmp_path) as archive:
+        for write in (restore_file, _as_a_stream):
+            with pytest.raises(MixedShapesError, match="model 1: its rows go up"):
+                write(archive, tmp_path / "out.npy")
+        assert restore_folder(archive, tmp_path / "out") == 2
+    for name in ("a.npy", "b.npz"):
+        (before,), (after,) = (open_models(tmp_path / top / name).parts for top in ("in", "out"))
+        assert before.form.z_up is after.form.z_up is (name == "b.npz")
+        assert np.array_equal(before.read(0, 1), after.read(0, 1))
+
+
+def _as_a_stream(archive: velcodec.Archive, path: Path) -> None:
+    with path.open("wb") as out:
+        restore_stream(archive, out)
 
 
 def test_axes_are_those_that_came(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import GROUND_FIELDS, Archive
+from velcodec.arrays import is_array, labelled, plain_array
 from velcodec.formats.columns import Column, as_column
 from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.files.base import Ground, Hints
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.npy import ModelArray, as_models, read_models
 from velcodec.formats.page import MAX_KEY_BYTES
@@ -116,7 +118,9 @@ def compress(
 
     `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, the
     path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
-    axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
+    axes are [z, x], or [x, z] with order "xz". Tensors are taken as arrays, and so are masked
+    arrays that mask nothing; of an xarray DataArray what its dimensions, coordinates and units say
+    counts where no argument says otherwise. `dx`, `dz` and `origin` (x, z) are in metres, values
     in `units` (m/s or km/s).
 
     What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
@@ -225,12 +229,13 @@ def encode(
     on_progress: Progress | None = None,
     *,
     advise: bool = True,
+    padded: bool = False,
 ) -> Encoded:
     """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
 
     `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
     as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
-    callers that encode piece by piece.
+    callers that encode piece by piece; `padded` as for `make_batch`.
     """
     from velcodec.codec.encode import Encoded
     from velcodec.writing import create
@@ -239,7 +244,7 @@ def encode(
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
-    batch = make_batch(models, about, about.keys, about.fields, advise=advise)
+    batch = make_batch(models, about, about.keys, about.fields, advise=advise, padded=padded)
     stream = io.BytesIO()
     with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
         archive.add_batch(batch)
@@ -299,17 +304,21 @@ def make_batch(
     fields: Mapping[str, Any],
     *,
     advise: bool = True,
+    padded: bool = False,
 ) -> Batch:
-    """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
+    """Checked models with their layouts, keys and columns; `advise` of values that look wrong.
+
+    `padded` arrays are pieces of others: no sample of theirs is taken for a mark of no data.
+    """
     from velcodec.codec.groups import Batch
 
     check_geometry(about)
-    views, layouts, layout_of = _gather(models, about)
+    views, layouts, layout_of, own_keys = _gather(models, about, padded)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
         _warn_of_values(views, layouts[0].units, name)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
-    return Batch(views, layouts, layout_of, _keys(keys, len(views)), columns)
+    return Batch(views, layouts, layout_of, _keys(keys or own_keys, len(views)), columns)
 
 
 def _column(value: Any, count: int, name: str) -> Column:
@@ -354,22 +363,25 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
 
 def _gather(
-    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray, about: Description
-) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64]]:
-    """The models as [z, x] views, their layouts, and which layout each has."""
+    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray,
+    about: Description,
+    padded: bool,
+) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64], Sequence[str] | None]:
+    """The models as [z, x] views, their layouts, which layout each has, and their own keys."""
+    in_list = not isinstance(models, ModelArray) and not is_array(models)
     if isinstance(models, ModelArray):
-        parts = [models]
-    elif isinstance(models, np.ndarray):
-        parts = [as_models(models, order=about.order, units=about.units)]
+        parts = [_Taken(models, about)]
+    elif not in_list:
+        parts = [_taken(models, about, "array", padded)]
     else:
-        parts = [as_models(np.asarray(m), order=about.order, units=about.units) for m in models]
+        parts = [_taken(m, about, f"models[{i}]", padded) for i, m in enumerate(models)]
         if not parts:
             raise EmptyInputError("models: expected at least one, found an empty list")
-    in_list = not isinstance(models, (ModelArray, np.ndarray))
     views: list[NDArray[np.generic]] = []
     layouts: dict[Layout, int] = {}
     layout_of: list[int] = []
-    for part in parts:
+    for taken in parts:
+        part, own = taken.array, taken.about
         axes = "n" + part.axes if in_list and len(part.axes) == 2 else part.axes
         nz, nx = part.models.shape[1:]
         layout = Layout(
@@ -378,15 +390,60 @@ def _gather(
             axes=axes,
             dtype=part.dtype.str,
             units=part.units,
-            dx_m=float(about.dx),
-            dz_m=float(about.dz),
-            origin_x_m=float(about.origin[0]),
-            origin_z_m=float(about.origin[1]),
+            dx_m=float(own.dx),
+            dz_m=float(own.dz),
+            origin_x_m=float(own.origin[0]),
+            origin_z_m=float(own.origin[1]),
+            z_up=part.z_up,
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
         layout_of.extend([number] * len(part.models))
-    return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
+    keys = None if in_list else parts[0].keys
+    return views, tuple(layouts), np.array(layout_of, dtype=np.int64), keys
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """An array of models with what it, or the caller, says of them."""
+
+    array: ModelArray
+    about: Description
+    keys: Sequence[str] | None = None
+
+
+def _taken(models: Any, about: Description, name: str, padded: bool) -> _Taken:
+    """One array, checked."""
+    # What is as it is by default was not stated.
+    usual = Description()
+
+    def stated(name: str) -> Any:
+        value = getattr(about, name)
+        return None if value == getattr(usual, name) else value
+
+    x, z = stated("origin") or (None, None)
+    ground = Ground(stated("dx"), stated("dz"), x, z)
+    found = labelled(models, Hints(stated("order"), stated("units"), ground), name)
+    if found is None:
+        plain = plain_array(models, name)
+        taken = as_models(plain, order=about.order, units=about.units, name=name, padded=padded)
+        return _Taken(taken, about)
+    form, own = found.form, found.form.ground
+    array = replace(
+        as_models(found.models, units=form.units or about.units, name=name),
+        axes=form.axes,
+        z_up=form.z_up,
+    )
+    about = replace(
+        about,
+        dx=own.dx_m or about.dx,
+        dz=own.dz_m or about.dz,
+        origin=(
+            about.origin[0] if own.origin_x_m is None else own.origin_x_m,
+            about.origin[1] if own.origin_z_m is None else own.origin_z_m,
+        ),
+    )
+    return _Taken(array, about, form.keys)
 
 
 def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:

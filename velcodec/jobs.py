@@ -23,6 +23,7 @@ import msgpack
 import numpy as np
 
 from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
+from velcodec.archive import GROUND_FIELDS
 from velcodec.formats.append import append_to
 from velcodec.formats.atomic import atomic_write, check_target, naming
 from velcodec.formats.copying import copy_records
@@ -123,7 +124,7 @@ class Job:
             keys, fields = self._columns(part, rows)
             about = self._about(part)
             array = ModelArray(values, part.form.axes, np.dtype(part.form.dtype), about.units)
-            array = replace(array, name=part.place)
+            array = replace(array, name=part.place, z_up=part.form.z_up)
             batches.append(make_batch(array, about, keys, fields, advise=rows.start == 0))
             at = rows.stop
         return joined_batches(batches)
@@ -158,6 +159,13 @@ class Job:
         }
         if self.models.need_names:
             fields.setdefault(FILE_FIELD, part.file)
+        if part.form.grounds is not None:
+            first = self._firsts[id(part)]
+            some = part.form.grounds[rows.start - first : rows.stop - first]
+            for name in GROUND_FIELDS:
+                column = np.array([getattr(ground, name) for ground in some], dtype=float)
+                if not np.isnan(column).all():
+                    fields.setdefault(name, column)
         return keys, fields
 
     @lazy_property

@@ -47,14 +47,18 @@ def open_originals(
 ) -> Originals:
     """The models of files, a folder or a pattern, as `open_models` finds them.
 
-    Their axes are in the archive's order where neither they nor `order` among `hints`, those of
-    `open_models`, say another. Raises InputShapeError for other models than the archive's, and what
+    Their axes are in the archive's order, and depth points as in the models that it was made from,
+    where neither they nor `order` and `z_positive` among `hints`, those of `open_models`, say
+    another. Raises InputShapeError for other models than the archive's, and what
     `open_models` does.
     """
     layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}
     if len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}
+    ways = {layout.z_up for layout in layouts}
+    if len(ways) == 1:
+        hints = {"unstated_z_positive": "up" if ways.pop() else "down", **hints}
     models = open_models(where, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {(layout.nz, layout.nx) for layout in layouts})

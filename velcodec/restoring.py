@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive import Archive
+from velcodec.archive import GROUND_FIELDS, Archive
+from velcodec.coordinates import Geometry
 from velcodec.formats.atomic import atomic_write, naming
-from velcodec.formats.errors import OptionError
+from velcodec.formats.errors import MixedShapesError, OptionError
 from velcodec.formats.files import (
     FORMATS,
     Form,
@@ -155,6 +156,7 @@ def restore_stream(
         layout = archive.layout(block[0])
         first = first or layout
         check_stackable([first, layout], grid is None)
+        _check_direction(first, layout, block[0])
         if writer is None:
             shape = _shape(layout, count, len(archive) > 1, grid)
             writer = (
@@ -166,6 +168,10 @@ def restore_stream(
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
         models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
+        if layout.z_up:  # as they came
+            models = np.flip(
+                models, models.ndim - 1 if layout.axes.endswith("xz") else models.ndim - 2
+            )
         writer.add(models)
         on_progress(done, count or len(archive), "render")
     if writer is None:
@@ -240,15 +246,36 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
     """How these models, which stack, lie in a file; at another grid, where its samples lie."""
     layout = archive.layout(numbers[0])
     nz, nx = grid or (layout.nz, layout.nx)
-    z, x = archive.geometry(numbers[0]).axes(nz, nx)
-    ground = Ground(
-        layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, float(x[0]), float(z[0])
-    )
     keys = tuple(archive.keys[n] for n in numbers) if archive.has_keys else None
     axes = layout.axes
     if len(numbers) > 1 and "n" not in axes:
         axes = f"n{axes}"
-    return Form(len(numbers), nz, nx, axes, layout.dtype, layout.units, ground, keys)
+    form = Form(len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up)
+    alike = len(archive.layouts) < 2 and not set(GROUND_FIELDS) & set(archive.fields)
+    layouts = [layout] * len(numbers) if alike else [archive.layout(n) for n in numbers]
+    grounds = {each: _ground(each, nz, nx) for each in set(layouts)}
+    for number, each in zip(numbers, layouts, strict=True):
+        _check_direction(layout, each, number)
+    return form.on(tuple(grounds[each] for each in layouts))
+
+
+def _ground(layout: Layout, nz: int, nx: int) -> Ground:
+    """Where the samples of a model of this layout lie at another grid."""
+    own = (layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m)
+    z, x = Geometry(*own).axes(nz, nx)
+    return Ground(
+        layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, float(x[0]), float(z[0])
+    )
+
+
+def _check_direction(first: Layout, layout: Layout, number: int) -> None:
+    """Raises MixedShapesError for rows that go up beside others that go down, in one file."""
+    if layout.z_up is not first.z_up:
+        way = "up" if layout.z_up else "down"
+        raise MixedShapesError(
+            f"model {number}: its rows go {way}, those of the first model do not, so that they do "
+            "not stack"
+        )
 
 
 def _fill(

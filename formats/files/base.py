@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
 from math import isfinite, prod
 from pathlib import Path
@@ -20,10 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..absent import Marks, check_present
 from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
 from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
 from ..locks import lazy_property
-from ..npy import ORDERS, check_dtype, check_option, check_shape
+from ..npy import ORDERS, check_dtype, check_last_axis, check_option, check_shape
+
+DIRECTIONS = ("down", "up")
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Ground:
 
     def checked(self, name: str) -> Ground:
         """Raises InputFileError for a spacing or a position that cannot be."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if value is None:
                 continue
-            spacing = field.name in ("dx_m", "dz_m")
+            spacing = each.name in ("dx_m", "dz_m")
             if not (isfinite(value) and abs(value) < 1e12 and (value > 0 or not spacing)):
                 what = "a spacing above zero" if spacing else "a position"
-                raise InputFileError(f"{name}: {field.name[:-2]}: found {value} m, expected {what}")
+                raise InputFileError(f"{name}: {each.name[:-2]}: found {value} m, expected {what}")
         return self
 
 
@@ -58,7 +61,9 @@ class Form:
     """How models lie in a file: enough to write them, and all that a reader tells of them.
 
     `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
-    name with byte order. What a file does not say is None.
+    name with byte order. What a file does not say is None. Rows go up where `z_up`; the ground is
+    that of depth down all the same, its origin the shallowest sample. Models that do not lie on one
+    ground have `grounds`, one for each, beside one that says nothing.
     """
 
     count: int
@@ -69,6 +74,8 @@ class Form:
     units: str | None = None
     ground: Ground = Ground()
     keys: tuple[str, ...] | None = None
+    z_up: bool = False
+    grounds: tuple[Ground, ...] | None = None
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES)
@@ -84,6 +91,20 @@ class Form:
             raise OptionError(f"axes: found {self.axes!r} for {self.count} models")
         if self.keys is not None and len(self.keys) != self.count:
             raise OptionError(f"keys: found {len(self.keys)} for {self.count} models")
+        if self.grounds is not None and len(self.grounds) != self.count:
+            raise OptionError(f"grounds: found {len(self.grounds)} for {self.count} models")
+
+    def part(self, start: int, stop: int) -> Form:
+        """The form of models `start` to `stop` alone."""
+        keys = None if self.keys is None else self.keys[start:stop]
+        some = replace(self, count=stop - start, keys=keys, grounds=None)
+        return some if self.grounds is None else some.on(self.grounds[start:stop])
+
+    def on(self, grounds: tuple[Ground, ...]) -> Form:
+        """The same on the ground of each model."""
+        if len(set(grounds)) == 1:
+            return replace(self, ground=grounds[0], grounds=None)
+        return replace(self, ground=Ground(), grounds=grounds)
 
     @property
     def order(self) -> str:
@@ -102,7 +123,8 @@ class Hints:
     """What the caller says of the files; it goes before what they say themselves.
 
     `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files;
-    `unstated_order` is that of arrays of which the file, or its format, says none.
+    `unstated_order` is that of arrays of which the file, or its format, says none. `z_positive`, up
+    or down, is which way depth's coordinates point, or its rows where it has none.
     """
 
     order: str | None = None
@@ -112,35 +134,61 @@ class Hints:
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     unstated_order: str = "zx"
+    z_positive: str | None = None
+    unstated_z_positive: str = "down"
 
     def __post_init__(self) -> None:
         check_option("order", self.unstated_order, ORDERS)
+        for way in (self.z_positive or "down", self.unstated_z_positive):
+            check_option("z_positive", way, DIRECTIONS)
         if self.order is not None:
             check_option("order", self.order, ORDERS)
         if self.units is not None:
             check_option("units", self.units, UNITS)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """The axes of an array, and which of its own axes stands in each place, unless it is that."""
+
+    axes: str
+    own: tuple[int, ...] | None = None
+
+    def sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The array's shape with its axes in their places."""
+        return shape if self.own is None else tuple(shape[i] for i in self.own)
+
+
 def form_of(
     shape: tuple[int, ...], dtype: np.dtype[Any], name: str, hints: Hints, *,
-    order: str | None = None, units: str | None = None, ground: Ground = Ground(),
-    keys: tuple[str, ...] | None = None,
+    placed: Placed | None = None, units: str | None = None, ground: Ground = Ground(),
+    keys: tuple[str, ...] | None = None, z_up: bool | None = None,
+    grounds: tuple[Ground, ...] | None = None,
 ) -> Form:  # fmt: skip
     """The form of a file's array, with what the file says and the caller's hints before it.
 
     Raises InputShapeError, InputDtypeError, EmptyInputError, InputFileError.
     """
     check_dtype(dtype, name)
-    axes = check_shape(shape, name)[:-2] + (hints.order or order or hints.unstated_order)
+    if placed is None:
+        if hints.order is None:
+            check_last_axis(shape, name)
+        placed = Placed(check_shape(shape, name)[:-2] + (hints.order or hints.unstated_order))
+    axes, shape = placed.axes, placed.sizes(shape)
     count = shape[0] if "n" in axes else 1
     nz, nx = shape[-2:] if axes.endswith("zx") else shape[:-3:-1]
     if nz * nx > MAX_SAMPLES:
         raise InputShapeError(f"{name}: shape: found {shape}, expected at most 2**32 samples each")
     if keys is not None and len(keys) != count:
         raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
-    ground = hints.ground.or_else(ground).checked(name)
     units = hints.units or units
-    return Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys)
+    if z_up is None:
+        z_up = (hints.z_positive or hints.unstated_z_positive) == "up"
+    ground = hints.ground.or_else(ground).checked(name)
+    form = Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up)
+    if grounds is None:
+        return form
+    return form.on(tuple(hints.ground.or_else(each).or_else(ground) for each in grounds))
 
 
 MAX_PACKED_SAMPLES = 1 << 27
@@ -170,13 +218,16 @@ class Part(ABC):
     """Models of one shape and dtype: an array of a file.
 
     `path` is where the samples are; `file` the path as the user would know it, relative to the
-    folder that was opened.
+    folder that was opened. `own` is which of the array's own axes stands where the form has one,
+    unless they stand so; `marks` is what the file says of absent samples.
     """
 
     path: Path
     file: str
     array: str | None
     form: Form
+    own: tuple[int, ...] | None = field(default=None, kw_only=True)
+    marks: Marks = field(default=Marks(), kw_only=True)
 
     @property
     def name(self) -> str:
@@ -202,13 +253,37 @@ class Part(ABC):
                 f"{self.place}: models: found {start} to {stop}, expected some of {len(self)}"
             )
         with reading(self.place):
-            array = np.asarray(self._load(start, stop))
+            array = np.asanyarray(self._load(start, stop))
+        if self.own is not None:
+            array = array.transpose(self.own)
         models = depth_first(array, self.form.axes)
+        if self.form.z_up:
+            models = models[:, ::-1]
         if models.shape != (stop - start, self.form.nz, self.form.nx):
             raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
-        models = np.array(models, dtype=self.form.dtype, order="C")
-        check_finite(models, self.place, start, self.form.axes)
-        return models
+
+        def index(place: tuple[int, ...]) -> tuple[int, ...]:
+            return self._index(start, place)
+
+        check_finite(np.ma.filled(models, 0), self.place, index)
+        check_present(models, self.place, index, self.marks)
+        return np.array(np.ma.getdata(models), dtype=self.form.dtype, order="C")
+
+    def _index(self, start: int, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Where a sample (model after `start`, z, x) is in the file's array."""
+        number, z, x = place
+        z = self.form.nz - 1 - z if self.form.z_up else z
+        at = {"n": start + number, "1": 0, "z": z, "x": x}
+        found = [at[axis] for axis in self.form.axes]
+        return (
+            tuple(found[self.own.index(i)] for i in range(len(found))) if self.own else tuple(found)
+        )
+
+    def _some(self, start: int, stop: int) -> Any:
+        """What takes these models out of the array; all of it where there is no axis of models."""
+        if "n" not in self.form.axes:
+            return ...
+        return (*[slice(None)] * (self.own[0] if self.own else 0), slice(start, stop))
 
     @abstractmethod
     def _load(self, start: int, stop: int) -> NDArray[Any]:
@@ -239,11 +314,9 @@ class Slice(Part):
 
 def slice_part(part: Part, start: int, stop: int) -> Part:
     """Models `start` to `stop` of a part as a part."""
-    form = part.form
-    if (start, stop) == (0, form.count):
+    if (start, stop) == (0, part.form.count):
         return part
-    keys = None if form.keys is None else form.keys[start:stop]
-    some = replace(form, count=stop - start, keys=keys)
+    some = part.form.part(start, stop)
     return Slice(part.path, part.file, part.array, some, part, start)
 
 
@@ -320,18 +393,19 @@ def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
     return array if "n" in axes else array[0]
 
 
-def check_finite(models: NDArray[Any], name: str, start: int, axes: str) -> None:
-    """Raises NonFiniteError with the place of the first value, in the file's array."""
+def check_finite(
+    models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]]
+) -> None:
+    """Raises NonFiniteError with the first value and its place in the file's array."""
     if models.dtype.kind != "f":
         return
     finite = np.isfinite(models)
     if finite.all():
         return
-    number, z, x = (int(i) for i in np.argwhere(~finite)[0])
-    index = {"n": start + number, "1": 0, "z": z, "x": x}
-    place = tuple(index[axis] for axis in axes)
+    place = tuple(int(i) for i in np.argwhere(~finite)[0])
     raise NonFiniteError(
-        f"{name}: found {models[number, z, x]} at index {place}, expected finite velocities"
+        f"{name}: found {models[place]} at index {index(place)}, expected finite velocities "
+        f"({np.count_nonzero(~finite)} of {finite.size} samples are not)"
     )
 
 

@@ -6,6 +6,7 @@ names could be anything on the reader's machine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..absent import marks_of
 from ..errors import InputFileError
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import Axis, Coordinate, axes_beside, named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
     KEYS,
+    MAX_KEYS,
     MAX_KEYS_BYTES,
     SAID,
     attributes_of,
     check_keys,
     check_unpacked,
-    ground_of,
-    order_of,
+    columns_of,
+    text_of,
     velocity_units,
 )
 
 KEYS_AT_ONCE = 64
+MATLAB = "MATLAB_class"
+MATLAB_5 = b"MATLAB 5.0"
+SCALE_ATTRIBUTES = ("units", "positive", "axis", "standard_name")
+NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
 
 @dataclass(frozen=True)
@@ -40,54 +48,148 @@ class Hdf5Part(Part):
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         with needed("h5py", "io").File(self.path, "r") as source:
-            dataset = source[self.array]
-            return dataset[start:stop] if "n" in self.form.axes else dataset[()]
+            return np.asarray(source[self.array][self._some(start, stop)])
 
 
 def read_hdf5(path: Path, hints: Hints) -> list[Part]:
     """The only dataset of models in the file, or the one that is named.
 
-    Attributes `dx`, `dz`, `origin` (x, z) in metres and `units`, of the dataset or of the file, and
-    labels of its dimensions (z, x) are heeded; a dataset `keys` beside it names the models.
+    Attributes `dx`, `dz`, `origin` (x, z) in metres, `z_positive` and `units`, of the dataset or of
+    the file, or datasets of these names beside it, are heeded, and so are labels and scales of its
+    dimensions; a dataset `keys` beside it names the models. MATLAB's arrays have their axes the
+    other way round.
     """
     file = str(path)
     h5py = needed("h5py", "io")
+    with reading(file), path.open("rb") as stream:
+        if stream.read(len(MATLAB_5)) == MATLAB_5:
+            raise InputFileError(
+                f"{file}: found a MATLAB file of an older version, expected 7.3: save it with -v7.3"
+            )
     with reading(file), h5py.File(path, "r") as source:
         datasets = inner_datasets(h5py, source, file)
         if hints.array and hints.array in source and isinstance(source[hints.array], h5py.Dataset):
             datasets[hints.array.strip("/")] = source[hints.array]  # by a second name, perhaps
-        found = {name: (d.shape or (), d.dtype) for name, d in datasets.items()}
+        found = {
+            name: (d.shape or (), d.dtype)
+            for name, d in datasets.items()
+            if _may_be_models(name, d) or name == (hints.array or "").strip("/")
+        }
         (name,) = chosen(found, hints.array, file)
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
-        check_packed(shape, dataset.chunks, dataset.dtype, place)
         check_unpacked(dataset.attrs, place)
+        beside = _beside(datasets, name.rpartition("/")[0])
         attributes = {
             key: attrs[key]
-            for attrs in (source.attrs, dataset.attrs)
+            for attrs in (source.attrs, _values_of(h5py, beside, single=True), dataset.attrs)
             for key in SAID
             if key in attrs
         }
-        form = form_of(
-            *found[name], place, hints,
-            order=order_of(_dimensions(dataset.attrs)),
+        unstated = None
+        if MATLAB in dataset.attrs:
+            unstated = "xz"
+            if len(shape) > 2 and hints.order is None:
+                raise InputFileError(
+                    f"{place}: found a MATLAB array of {shape[::-1]}, expected (nz, nx); state the "
+                    f"order of the last two axes of {shape}, in which it lies, with --order"
+                )
+        axes = _axes(h5py, source, dataset, place)
+        if not any(axis.name for axis in axes):
+            axes = axes_beside(shape, _coordinates(datasets, name), hints, unstated)
+        form, own = named_form(
+            *found[name], place, hints, axes, attributes,
+            unstated=unstated,
             units=velocity_units(attributes.get("units"), place, hints),
-            ground=ground_of(attributes, place),
-            keys=_keys(datasets.get(f"{name.rpartition('/')[0]}/{KEYS}".lstrip("/")), place, shape),
+            columns=_values_of(h5py, beside, single=False),
+            keys=lambda sizes: _keys(beside.get(KEYS), place, sizes),
         )  # fmt: skip
-    return [Hdf5Part(path, file, name, form)]
+        check_packed((form.nz, form.nx), dataset.chunks, dataset.dtype, place)
+        marks = marks_of(dataset.attrs, place, dataset.fillvalue)
+    return [Hdf5Part(path, file, name, form, own=own, marks=marks)]
 
 
-def _dimensions(attributes: Any) -> list[str | None]:
-    """Names of the axes: an attribute `dimensions`, or the standard's labels.
+def _may_be_models(name: str, dataset: Any) -> bool:
+    """Whether a dataset is none that says something of others, and no text or cells of MATLAB's."""
+    kind = text_of(dataset.attrs.get(MATLAB)) if MATLAB in dataset.attrs else "single"
+    numeric = kind in ("single", "double") or kind.startswith(("int", "uint"))
+    said = name.rpartition("/")[2] in (KEYS, *SAID)
+    return numeric and not (said and (dataset.size or 0) <= max(dataset.shape or (1,)))
 
-    The labels are read as an attribute: the library's own function for them crashes on bad ones.
+
+def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """The datasets in the same group that say something of the models."""
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID)}
+    return {key: datasets[name] for key, name in named.items() if name in datasets}
+
+
+def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[str, Any]:
+    """What these datasets hold: one value for all models each, or columns."""
+    found: dict[str, Any] = {}
+    for key, dataset in beside.items():
+        few = dataset.size is not None and (dataset.size <= (2 if key == "origin" else 1))
+        if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
+            continue
+        if h5py.check_string_dtype(dataset.dtype):
+            found[key] = np.atleast_1d(dataset.asstr()[()]).ravel()[0]
+        elif dataset.dtype.kind in "iuf":
+            found[key] = dataset[()]
+    return found
+
+
+def _coordinates(datasets: Mapping[str, Any], models: str) -> list[Coordinate]:
+    """Datasets beside that of the models with one axis of more than one sample, not read."""
+    folder = models.rpartition("/")[0]
+    return [
+        Coordinate(
+            name.rpartition("/")[2],
+            (),
+            dataset.size,
+            {key: dataset.attrs[key] for key in SCALE_ATTRIBUTES if key in dataset.attrs},
+            lambda dataset=dataset: np.asarray(dataset[()]).ravel(),  # type: ignore[misc]
+        )
+        for name, dataset in datasets.items()
+        if name.rpartition("/")[0] == folder
+        and name != models
+        and dataset.shape
+        and dataset.dtype.kind in "iuf"
+        and 1 <= dataset.size == max(dataset.shape) <= MAX_KEYS
+    ]
+
+
+def _axes(h5py: Any, source: Any, dataset: Any, place: str) -> list[Axis]:
+    """Names of the axes: an attribute `dimensions`, the standard's labels, or its scales, which are
+    coordinates too.
+
+    Both are read as attributes: the library's own functions for them crash on bad ones.
     """
-    for name in ("dimensions", "DIMENSION_LABELS"):
-        if name in attributes:
-            names = np.atleast_1d(attributes[name])
-            return [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names]
-    return []
+    names: list[str] = []
+    for key in ("dimensions", "DIMENSION_LABELS"):
+        if key in dataset.attrs and not names:
+            names = [text_of(name) for name in np.atleast_1d(dataset.attrs[key])]
+    names += [""] * (dataset.ndim - len(names))
+    axes = [Axis(name) for name in names]
+    for number, references in enumerate(np.atleast_1d(dataset.attrs.get("DIMENSION_LIST", []))):
+        for reference in np.atleast_1d(references)[:1]:
+            scale = (
+                source[reference] if isinstance(reference, h5py.Reference) and reference else None
+            )
+            if number < len(axes) and isinstance(scale, h5py.Dataset):
+                axes[number] = _scale(scale, names[number], place)
+    return axes
+
+
+def _scale(scale: Any, label: str, place: str) -> Axis:
+    about = {key: scale.attrs[key] for key in SCALE_ATTRIBUTES if key in scale.attrs}
+    said = text_of(scale.attrs.get("NAME"))
+    name = label or scale.name.rpartition("/")[2] or said
+    if said.startswith(NO_VARIABLE) or scale.dtype.kind not in "iuf" or scale.ndim != 1:
+        return Axis(name)
+    if scale.size > MAX_KEYS:
+        raise InputFileError(
+            f"{place}: coordinates of {name}: found {scale.size}, which are too many"
+        )
+    return Axis(name, np.asarray(scale[()]), about)
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
@@ -131,7 +233,9 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
 
 
 class Hdf5Sink(FileSink):
-    """Writes one dataset, with attributes for units, spacing and origin, and `keys` beside it."""
+    """Writes one dataset, with attributes for units, spacing and origin, or columns of these,
+    and `keys` beside it.
+    """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
@@ -140,8 +244,10 @@ class Hdf5Sink(FileSink):
         self._data = self._file.create_dataset(array, shape=form.shape, dtype=form.dtype)
         # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
-        for key, value in attributes_of(form.ground, form.units).items():
+        for key, value in attributes_of(form).items():
             self._data.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
+        for key, column in columns_of(form).items():
+            self._file.create_dataset(key, data=column)
         if form.keys is not None:
             keys = np.array([key.encode() for key in form.keys])
             dtype = h5py.string_dtype("utf-8", max(1, keys.itemsize))

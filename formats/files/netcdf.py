@@ -6,77 +6,117 @@ writes in slices.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..absent import Marks, marks_of
 from ..errors import InputFileError
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import Coordinate, axes_of, named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .hdf5 import inner_datasets
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    GROUNDS,
     KEYS,
+    MAX_KEYS,
+    PACKED,
+    SAID,
     attributes_of,
     check_keys,
+    columns_of,
     coordinates_of,
-    ground_of,
-    ground_of_axes,
-    order_of,
     velocity_units,
 )
 
 CLASSIC = b"CDF"
+ABSENT = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
 
 
 @dataclass(frozen=True)
 class NetcdfPart(Part):
     """A variable of a NetCDF file."""
 
+    packed: bool = False
+    packed_marks: Marks = field(default=Marks())
+
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         with _opened(self.path) as source:
-            variable = source[self.array]
-            if "n" in self.form.axes:
-                variable = variable[start:stop]
-            return np.array(variable.values)
+            variable = source[self.array][self._some(start, stop)].load()
+            if not self.packed:
+                return np.array(variable.values)
+            mask = self.packed_marks.mask(variable.values)
+            return np.ma.masked_array(_unpacked(variable).values, mask)
 
 
 def read_netcdf(path: Path, hints: Hints) -> list[Part]:
     """The only variable of models in the file, or the one that is named.
 
-    Dimensions named z or depth and x or distance tell the order; their coordinates (in m, km or ft)
-    the spacing and origin, and otherwise the attributes that HDF5 files may have. Packed values are
-    unpacked.
+    Names of dimensions, and units and attributes of their coordinates, tell which axis is which;
+    coordinates (in m, km or ft) the spacing and origin, and otherwise the attributes that HDF5
+    files may have. Packed values are unpacked.
     """
     file = str(path)
     xarray = needed("xarray", "xarray")
     with reading(file):
         _check_inside(path, file)
         with _opened(path) as source:
-            found = {str(name): (v.shape, v.dtype) for name, v in source.data_vars.items()}
+            found = {
+                str(name): (v.shape, v.dtype)
+                for name, v in source.data_vars.items()
+                if name not in (KEYS, *SAID)
+            }
             (name,) = chosen(found, hints.array, file)
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
-            check_packed(variable.shape, variable.encoding.get("chunksizes"), variable.dtype, place)
             dims = [str(dim) for dim in variable.dims]
-            order = hints.order or order_of(dims) or hints.unstated_order
             attributes = {**source.attrs, **variable.attrs}
-            form = form_of(
-                *found[name], place, hints,
-                order=order,
+            packed = any(key in variable.attrs for key in (*PACKED, "_Unsigned"))
+            shape, dtype = found[name]
+            if packed:
+                dtype = _unpacked(variable[(slice(0, 1),) * variable.ndim]).dtype
+            form, own = named_form(
+                shape, dtype, place, hints,
+                axes_of(dims, coordinates_in(variable), place), attributes,
                 units=velocity_units(attributes.get("units"), place, hints),
-                ground=ground_of_axes(
-                    {axis: _axis(source, dim) for axis, dim in zip(order, dims[-2:], strict=False)},
-                    place, hints, ground_of(attributes, place),
-                ),
-                keys=_keys(source, dims, place, found[name][0]),
+                columns=_columns(source),
+                keys=lambda sizes: _keys(source, dims, place, sizes),
             )  # fmt: skip
-    return [NetcdfPart(path, file, name, form)]
+            chunks = variable.encoding.get("chunksizes")
+            check_packed((form.nz, form.nx), chunks, variable.dtype, place)
+            marks = marks_of(variable.attrs, place)
+    return [
+        NetcdfPart(
+            path, file, name, form,
+            own=own, packed=packed,
+            marks=Marks() if packed else marks,
+            packed_marks=marks if packed else Marks(),
+        )
+    ]  # fmt: skip
+
+
+def _unpacked(variable: Any) -> Any:
+    """A variable's values as `scale_factor`, `add_offset` and `_Unsigned` have them."""
+    xarray = needed("xarray", "xarray")
+    kept = {key: v for key, v in variable.attrs.items() if key not in ABSENT}
+    packed = variable.copy(deep=False)
+    packed.attrs = kept
+    return xarray.decode_cf(packed.to_dataset(name="packed"), decode_times=False)["packed"]
+
+
+def _columns(source: Any) -> dict[str, NDArray[Any]]:
+    """The variables that place each model."""
+    return {
+        key: np.asarray(source[key].values)
+        for key in GROUNDS
+        if key in source.variables and source[key].ndim == 1 and source[key].size <= MAX_KEYS
+    }
 
 
 def _opened(path: Path) -> Any:
@@ -85,8 +125,9 @@ def _opened(path: Path) -> Any:
     if not classic:
         needed("h5netcdf", "xarray")
     return needed("xarray", "xarray").open_dataset(
-        path, engine="scipy" if classic else "h5netcdf", decode_times=False, cache=False
-    )
+        path, engine="scipy" if classic else "h5netcdf", decode_times=False, cache=False,
+        mask_and_scale=False,
+    )  # fmt: skip
 
 
 def _check_inside(path: Path, file: str) -> None:
@@ -102,17 +143,26 @@ def _check_inside(path: Path, file: str) -> None:
         inner_datasets(h5py, source, file)
 
 
-def _axis(source: Any, dim: str) -> tuple[NDArray[Any], Any] | None:
-    if dim not in source.coords or source.coords[dim].dtype.kind not in "iuf":
-        return None
-    return source.coords[dim].values, source.coords[dim].attrs.get("units")
+def coordinates_in(variable: Any) -> list[Coordinate]:
+    """The numeric coordinates of an xarray DataArray, not read."""
+    return [
+        Coordinate(
+            str(name),
+            tuple(map(str, found.dims)),
+            found.size,
+            dict(found.attrs),
+            lambda found=found: np.asarray(found.values),  # type: ignore[misc]
+        )
+        for name, found in variable.coords.items()
+        if found.dtype.kind in "iuf"
+    ]
 
 
 def _keys(
     source: Any, dims: list[str], name: str, shape: tuple[int, ...]
 ) -> tuple[str, ...] | None:
     """The texts that number the models: a variable `keys`, or the coordinate of their dimension."""
-    for word in (KEYS, *dims[:-2][:1]):
+    for word in (KEYS, *dims):
         if word in source.variables:
             variable = source[word]
             if variable.ndim == 1 and variable.dtype.kind in "OUT":
@@ -138,7 +188,9 @@ class NetcdfSink(FileSink):
         self._data = self._file.create_variable(array, dims, form.dtype)
         self._data.attrs["long_name"] = "velocity"
         # Half of what coordinates tell may be known alone: a spacing without an origin.
-        self._data.attrs.update(attributes_of(form.ground, form.units))
+        self._data.attrs.update(attributes_of(form))
+        for key, column in columns_of(form).items():
+            self._file.create_variable(key, ("model",), "<f8")[...] = column
         if form.keys is not None:
             dims = ("model",) if "n" in form.axes else ()
             keys = self._file.create_variable(KEYS, dims, h5py.string_dtype())

@@ -10,6 +10,7 @@ import io
 import struct
 import zipfile
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import MAGIC, NpyWriter, check_header_length
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import Coordinate, axes_beside, named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .sinks import FileSink
-from .words import KEYS, SAID, attributes_of, ground_of, velocity_units
+from .words import GROUNDS, KEYS, SAID, attributes_of, columns_of, velocity_units
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -96,23 +98,28 @@ class NpzPart(Part):
 def read_npz(path: Path, hints: Hints) -> list[Part]:
     """Every array of models in the archive, or the one that is named.
 
-    Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say.
+    Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say, and so do
+    coordinates called `z`, `x` or the like.
     """
     file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
         members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
         names = chosen(found, hints.array, file, several=True)
-        small = _small(archive, members) if len(names) == 1 else {}
+        alone = len(names) == 1
+        small = _small(archive, members) if alone else {}
+        beside = _coordinates(archive, members, names[0]) if alone else []
         parts: list[Part] = []
         for name in names:
             member, place = members[name], f"{file}:{name}"
             assert member is not None
-            form = form_of(
+            columns = {key: small.pop(key) for key in GROUNDS if np.ndim(small.get(key, 0))}
+            form, _ = named_form(
                 member.shape, member.dtype, place, hints,
+                axes_beside(member.shape, beside, hints), small,
                 units=velocity_units(small.get("units"), place, hints),
-                ground=ground_of(small, place),
-                keys=tuple(map(str, small[KEYS])) if KEYS in small else None,
+                columns=columns,
+                keys=lambda _: tuple(map(str, small[KEYS])) if KEYS in small else None,
             )  # fmt: skip
             if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
                 check_packed(member.shape, None, member.dtype, place)
@@ -174,8 +181,29 @@ def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[
         with archive.open(member.name) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         if array.ndim <= 1:
-            values[name] = array if name in (KEYS, "origin") else array.item()
+            column = name in (KEYS, "origin") or (name in GROUNDS and array.size != 1)
+            values[name] = array if column else array.item()
     return values
+
+
+def _coordinates(
+    archive: zipfile.ZipFile, members: dict[str, Member | None], models: str
+) -> list[Coordinate]:
+    """The arrays beside the models that have one axis, not read."""
+
+    def read(member: Member) -> NDArray[Any]:
+        with archive.open(member.name) as stream:
+            return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
+
+    return [
+        Coordinate(name, (), prod(member.shape), {}, partial(read, member))
+        for name, member in members.items()
+        if member is not None
+        and name != models
+        and len(member.shape) == 1
+        and member.dtype.kind in "iuf"
+        and prod(member.shape) * member.dtype.itemsize <= MAX_SMALL_BYTES
+    ]
 
 
 class NpzSink(FileSink):
@@ -192,7 +220,7 @@ class NpzSink(FileSink):
 
     def _close(self) -> None:
         self._stream.close()
-        values: dict[str, Any] = attributes_of(self.form.ground, self.form.units)
+        values: dict[str, Any] = attributes_of(self.form) | columns_of(self.form)
         if self.form.keys is not None:
             values[KEYS] = np.array(self.form.keys)
         for name, value in values.items():

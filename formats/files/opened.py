@@ -18,13 +18,16 @@ def open_models(
     order: str | None = None, unstated_order: str = "zx", units: str | None = None,
     ground: Ground = Ground(),  # noqa: B008
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
+    z_positive: str | None = None, unstated_z_positive: str = "down",
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
     `format` is told by names and first bytes unless given; `order` (zx, xz: the array's last two
     axes), `units` and `ground` go before what the files say, `unstated_order` is for files that say
-    none; `array` names one of a file's arrays; `shape` and `dtype` are those of raw files. No
-    sample is read here, except in text headers.
+    none; `z_positive` (up, down) says which way depth's coordinates point, or rows where there are
+    none, `unstated_z_positive` where files do not say it: models come depth down always; `array`
+    names one of a file's arrays; `shape` and `dtype` are those of raw files. No sample is read
+    here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -34,6 +37,7 @@ def open_models(
     if sizes is not None and (min(sizes, default=0) < 1 or not 2 <= len(sizes) <= 4):
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
     hints = Hints(order, units, ground, array, sizes, dtype, unstated_order)
+    hints = replace(hints, z_positive=z_positive, unstated_z_positive=unstated_z_positive)
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:

@@ -24,12 +24,17 @@ class RawPart(Part):
     offset: int = 0
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
-        form, many = self.form, "n" in self.form.axes
-        shape = (stop - start, *form.shape[1:]) if many else form.shape
-        first = start * form.nz * form.nx * np.dtype(form.dtype).itemsize
+        form, shape = self.form, self.form.shape
+        if self.own is not None:
+            shape = tuple(shape[self.own.index(i)] for i in range(len(self.own)))
+        first, outermost = 0, self.own is None or self.own[0] == 0
+        if "n" in form.axes and outermost:
+            shape = (stop - start, *shape[1:])
+            first = start * form.nz * form.nx * np.dtype(form.dtype).itemsize
         with self.path.open("rb") as stream:
             stream.seek(self.offset + first)
-            return np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
+            array = np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
+        return array if outermost else array[self._some(start, stop)]
 
 
 def read_raw(path: Path, hints: Hints) -> list[Part]:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError, InputShapeError, OptionError
+from .axes import Axis, ground_of_axes, place
 from .base import Form, Ground, Hints, Part, form_of, reading
 from .raw import RawPart
 from .sinks import FileSink
-from .words import metres, order_of, velocity_units
+from .words import LENGTHS, attributes_of, metres, positive_of, velocity_units
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20
@@ -32,13 +33,15 @@ KINDS = {
 SIZES = dict(KINDS.keys())
 FORMATS = {"native": "<", "xdr": ">"}
 STDIN = ("stdin", "-")
+TIMES = ("s", "sec", "ms", "us")
 
 
 def read_rsf(path: Path, hints: Hints) -> list[Part]:
     """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models).
 
-    Labels that say otherwise are believed. Raises InputFileError for a data file that lies outside
-    the header's folder, with what it can be read by.
+    Labels and units that say otherwise are believed, and so is a step of depth below zero. Raises
+    InputFileError for a data file that lies outside the header's folder, with what it can be read
+    by.
     """
     file = str(path)
     with reading(file):
@@ -46,11 +49,20 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
         said = _said(head, file)
         shape, dtype = _shape(said, file), _dtype(said, file)
-        order = hints.order or order_of([said.get("label2"), said.get("label1")]) or "xz"
-        (dx, x), (dz, z) = (_axis(said, order, axis, file, hints) for axis in "xz")
+        numbers = range(len(shape), 0, -1)
+        axes = [Axis(_label(said, number)) for number in numbers]
+        placed = place(axes, shape, file, hints, "xz")
+        own = placed.own or range(len(shape))
+        at = dict(zip(placed.axes[-2:], [numbers[i] for i in own][-2:], strict=True))
+        (dx, x), (dz, z) = (_line(said, at[axis], axis, file, hints) for axis in "xz")
+        nz = shape[len(shape) - at["z"]]
+        ground, z_up = ground_of_axes(
+            axes[len(shape) - at["z"]], Axis(), nz, file, hints, Ground(dx, dz, x, z),
+            positive_of(said), convention=False,
+        )  # fmt: skip
         units = velocity_units(said.get("unit"), file, hints)
         form = form_of(
-            shape, dtype, file, hints, order=order, units=units, ground=Ground(dx, dz, x, z)
+            shape, dtype, file, hints, placed=placed, units=units, ground=ground, z_up=z_up
         )
         packed = said.get("in") in STDIN
         if packed and not end:
@@ -60,7 +72,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
         size, expected = data.stat().st_size - offset, prod(shape) * dtype.itemsize
         if size != expected:
             raise InputFileError(f"{file}: found {size} bytes of samples, expected {expected}")
-    return [RawPart(data, file, None, form, offset)]
+    return [RawPart(data, file, None, form, offset, own=placed.own)]
 
 
 def _said(head: bytes, file: str) -> dict[str, str]:
@@ -94,16 +106,28 @@ def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
     return np.dtype(FORMATS[form] + KINDS[kind, size])
 
 
-def _axis(
-    said: dict[str, str], order: str, axis: str, file: str, hints: Hints
+def _label(said: dict[str, str], number: int) -> str:
+    """What an axis is called. Without a label n1 is depth, n2 distance and n3 the models; but in
+    units of time it is time, and an n3 in units of length is another distance.
+    """
+    label, unit = said.get(f"label{number}", ""), said.get(f"unit{number}", "").strip().lower()
+    if label.strip() or number > 3:
+        return label
+    if unit in TIMES:
+        return "time"
+    return ("depth", "distance", "y" if unit and unit in LENGTHS else "model")[number - 1]
+
+
+def _line(
+    said: dict[str, str], number: int, axis: str, file: str, hints: Hints
 ) -> tuple[float | None, float | None]:
-    """Spacing and origin in metres of the axis, which is n1 if it is the faster one."""
+    """Spacing and first coordinate of an axis, in metres unless the caller states both."""
     stated = getattr(hints.ground, f"d{axis}_m"), getattr(hints.ground, f"origin_{axis}_m")
-    number = 2 - order.index(axis)
     names = f"d{number}", f"o{number}"
-    if None not in stated or not any(name in said for name in names):
+    if not any(name in said for name in names) or (axis == "x" and None not in stated):
         return None, None
-    scale = metres(said.get(f"unit{number}"), f"{file}: unit{number}")
+    unit = said.get(f"unit{number}")
+    scale = metres(unit, f"{file}: unit{number}") if None in stated else 1.0
     step, origin = (_number(said, n, 0, file) * scale if n in said else None for n in names)
     return step, origin
 
@@ -142,6 +166,12 @@ class RsfSink(FileSink):
             raise OptionError(
                 f"dtype: found {form.dtype}, expected one that RSF has: {', '.join(kinds)}"
             )
+        if form.grounds is not None:
+            other = next(n for n, each in enumerate(form.grounds) if each != form.grounds[0])
+            raise OptionError(
+                f"models 0 and {other}: found different spacings or origins, expected the same: an "
+                "RSF file says them once; write a folder of files, or NetCDF, HDF5, Zarr or npz"
+            )
         super().__init__(replace(form, axes="nxz" if "n" in form.axes else "xz"))
         data_format = f"{names[end]}_{kinds[code]}"
         self._stream = path.open("xb")
@@ -155,9 +185,10 @@ class RsfSink(FileSink):
 
 
 def _header(form: Form, data_format: str) -> str:
-    ground = form.ground
+    ground, about = form.ground, attributes_of(form)
+    depth = "Elevation" if form.z_up else "Depth"
     axes = (
-        ("Depth", form.nz, ground.dz_m, ground.origin_z_m),
+        (depth, form.nz, ground.dz_m, about.get("origin_z")),
         ("Distance", form.nx, ground.dx_m, ground.origin_x_m),
     )
     lines = []
@@ -169,5 +200,6 @@ def _header(form: Form, data_format: str) -> str:
         lines.append(f'n3={form.count} d3=1 o3=0 label3="Model"')
     if form.units is not None:
         lines.append(f'label="Velocity" unit="{form.units}"')
+    lines.append(f'z_positive="{"up" if form.z_up else "down"}"')
     lines.append(f'esize={np.dtype(form.dtype).itemsize} data_format="{data_format}" in="stdin"')
     return "".join(f"\t{line}\n" for line in lines)

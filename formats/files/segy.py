@@ -6,6 +6,7 @@ that would be microseconds is millimetres, the coordinates are metres with the s
 
 from __future__ import annotations
 
+import struct
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError, OptionError
-from .base import Form, Ground, Hints, Part, form_of, reading
+from ..errors import InputFileError, InputShapeError, NoDataError, OptionError
+from ..npy import check_dtype
+from .axes import Axis, ground_of_axes
+from .base import Form, Ground, Hints, Part, Placed, form_of, reading
 from .extras import needed
 from .sinks import FileSink
 
 FEET = 2
 METRES = 1
 LENGTH = (0, 1)  # coordinate units: not stated, or a length; others are angles
+DEAD = (2, 3)  # trace identification codes: dead, dummy
+HEAD_BYTES = 3600
+FORMAT, REVISION = slice(3224, 3226), slice(3500, 3502)
+EXTENDED_INTERVAL, BYTE_ORDER = slice(3272, 3280), slice(3296, 3300)
+ORDER_CONSTANT = 16909060
+MOST_EXTENDED = 1000.0  # metres: larger ones may as well be millimetres
 EVEN = 1e-3  # of a step: coordinates are whole numbers of the scalar's unit
 DTYPE_CODES = {
     "f4": 5, "f8": 6, "i4": 2, "i2": 3, "i1": 8, "u4": 10, "u2": 11, "u8": 12, "i8": 9, "u1": 16,
@@ -38,18 +47,32 @@ TEXT = {
 
 @dataclass(frozen=True)
 class SegyPart(Part):
-    """The traces of a SEG-Y file."""
+    """The traces of a SEG-Y file; `order` is that along the line, if they lie otherwise."""
+
+    order: tuple[int, ...] | None = None
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         with _opened(self.path) as source:
-            return source.trace.raw[:]
+            traces = np.asarray(source.trace.raw[:])
+            field = needed("segyio", "io").TraceField.TraceIdentificationCode
+            codes = source.attributes(field)[:]
+        dead = np.isin(codes, DEAD) | ~traces.any(axis=1)
+        if dead.any():
+            raise NoDataError(
+                f"{self.place}: trace {int(np.argmax(dead)) + 1}: is dead, as are "
+                f"{np.count_nonzero(dead)} of {len(dead)}; expected velocities alone"
+            )
+        return traces if self.order is None else traces[list(self.order)]
 
 
 def read_segy(path: Path, hints: Hints) -> list[Part]:
-    """The model of a SEG-Y file, as an array of traces (x, z).
+    """The model of a SEG-Y file, as an array of traces (x, z), in either byte order.
 
     Spacing and origin across are those of the CDP, group or source coordinates, the first of them
-    that are there and evenly spaced; down, those of the sample interval and the delay.
+    that are there and evenly spaced, and traces are sorted by them; down, those of the sample
+    interval and the delay. Raises InputFileError for coordinates that are angles or uneven, unless
+    the caller states the spacing, and for traces that do not begin and go on alike;
+    InputShapeError for a 3-D survey.
     """
     file = str(path)
     if hints.order == "zx":
@@ -57,18 +80,28 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
     segyio = needed("segyio", "io")
     with reading(file), _opened(path) as source:
         shape = (int(source.tracecount), len(source.samples))
+        check_dtype(np.dtype(source.dtype), file)
         field = segyio.BinField
         foot = 0.3048 if source.bin[field.MeasurementSystem] == FEET else 1.0
-        ground = _across(segyio, source, foot).or_else(_down(segyio, source, foot))
-        form = form_of(shape, np.dtype(source.dtype), file, hints, order="xz", ground=ground)
-    return [SegyPart(path, file, None, form)]
+        _check_one_line(segyio, source, file)
+        across, order = _across(segyio, source, foot, file, hints)
+        down = _down(segyio, source, foot, path, hints)
+        ground, z_up = ground_of_axes(
+            Axis("depth"), Axis(), shape[1], file, hints, across.or_else(down), "down"
+        )
+        placed = Placed("xz")
+        form = form_of(
+            shape, np.dtype(source.dtype), file, hints, placed=placed, ground=ground, z_up=z_up
+        )
+    return [SegyPart(path, file, None, form, order=order)]
 
 
 def _opened(path: Path) -> Any:
     segyio = needed("segyio", "io")
+    endian = _endian(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # segyio takes unknown codes for IBM floats; we do not
-        source = segyio.open(str(path), ignore_geometry=True)
+        source = segyio.open(str(path), ignore_geometry=True, endian=endian)
     code = int(source.bin[segyio.BinField.Format])
     if code not in CODES:
         source.close()
@@ -76,19 +109,96 @@ def _opened(path: Path) -> Any:
     return source
 
 
-def _down(segyio: Any, source: Any, foot: float) -> Ground:
+def _endian(path: Path) -> str:
+    """The byte order: by the constant that revision 2 has for it, or by the sample format."""
+    head = _head(path)
+    for order in ("big", "little"):
+        if int.from_bytes(head[BYTE_ORDER], order) == ORDER_CONSTANT:
+            return order
+    known = int.from_bytes(head[FORMAT], "big") not in CODES
+    return "little" if known and int.from_bytes(head[FORMAT], "little") in CODES else "big"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(HEAD_BYTES)
+
+
+def _check_one_line(segyio: Any, source: Any, file: str) -> None:
+    """Raises InputShapeError for traces that cover an area, InputFileError for those that do not
+    have the same samples.
+    """
+    field, count = segyio.TraceField, int(source.tracecount)
+    inlines = len(np.unique(source.attributes(field.INLINE_3D)[:]))
+    crosslines = len(np.unique(source.attributes(field.CROSSLINE_3D)[:]))
+    if min(inlines, crosslines) > 1 and count > max(inlines, crosslines):
+        raise InputShapeError(
+            f"{file}: found {inlines} inlines and {crosslines} crosslines, expected one line: 3-D "
+            "models are not supported"
+        )
+    for name, what in (
+        ("TRACE_SAMPLE_COUNT", "samples"),
+        ("TRACE_SAMPLE_INTERVAL", "a sample interval"),
+        ("DelayRecordingTime", "a delay"),
+        ("ScalarTraceHeader", "a scalar of delays"),
+    ):
+        values = source.attributes(getattr(field, name))[:]
+        if name == "ScalarTraceHeader" and not source.attributes(field.DelayRecordingTime)[:].any():
+            continue
+        if np.ptp(values):
+            other = int(np.flatnonzero(values != values[0])[0])
+            raise InputFileError(
+                f"{file}: trace {other + 1}: found {what} of {values[other]} and {values[0]} in "
+                "the first trace, expected all traces to begin and go on alike"
+            )
+
+
+def _down(segyio: Any, source: Any, foot: float, path: Path, hints: Hints) -> Ground:
     field, first = segyio.TraceField, source.header[0]
-    interval = source.bin[segyio.BinField.Interval] or first[field.TRACE_SAMPLE_INTERVAL]
-    step = (int(interval) & MAX_UINT16) / 1000 * foot  # segyio takes it as a signed number
     delay = int(first[field.DelayRecordingTime]) * float(_scale(first[field.ScalarTraceHeader]))
-    return Ground(dz_m=step or None, origin_z_m=delay * foot if delay else None)
+    origin = delay * foot if delay else None
+    # segyio takes intervals as signed numbers
+    interval = int(source.bin[segyio.BinField.Interval]) & MAX_UINT16
+    own = int(first[field.TRACE_SAMPLE_INTERVAL]) & MAX_UINT16
+    step = (interval or own) / 1000
+    extended = _extended_interval(path)
+    if hints.ground.dz_m is not None:
+        return Ground(origin_z_m=origin)
+    if interval and own and interval != own:
+        raise InputFileError(
+            f"{path}: sample interval: found {interval} for the file and {own} for its traces; "
+            "state the spacing with --dz"
+        )
+    if extended:
+        if not 0 < extended < MOST_EXTENDED:
+            raise InputFileError(
+                f"{path}: sample interval of revision 2: found {extended:g}, expected metres; "
+                "state the spacing with --dz"
+            )
+        step = extended
+    return Ground(dz_m=step * foot or None, origin_z_m=origin)
 
 
-def _across(segyio: Any, source: Any, foot: float) -> Ground:
-    field = segyio.TraceField
-    if int(source.header[0][field.CoordinateUnits]) not in LENGTH or source.tracecount < 2:
-        return Ground()
+def _extended_interval(path: Path) -> float:
+    """Revision 2's interval, which for depth is in metres or feet; zero where there is none."""
+    head = _head(path)
+    if 2 not in head[REVISION]:
+        return 0.0
+    (value,) = struct.unpack("<d" if _endian(path) == "little" else ">d", head[EXTENDED_INTERVAL])
+    return float(value)
+
+
+def _across(
+    segyio: Any, source: Any, foot: float, file: str, hints: Hints
+) -> tuple[Ground, tuple[int, ...] | None]:
+    """Spacing and origin by the coordinates, and the order of the traces along the line."""
+    field, stated = segyio.TraceField, hints.ground.dx_m is not None
+    if source.tracecount < 2:
+        return Ground(), None
+    angles = set(source.attributes(field.CoordinateUnits)[:].tolist()) - set(LENGTH)
     scale = _scale(source.attributes(field.SourceGroupScalar)[:])
+    found: tuple[Ground, tuple[int, ...] | None] | None = None
+    uneven: tuple[float, float] | None = None
     for x_field, y_field in (
         (field.CDP_X, field.CDP_Y),
         (field.GroupX, field.GroupY),
@@ -96,13 +206,48 @@ def _across(segyio: Any, source: Any, foot: float) -> Ground:
     ):
         x = source.attributes(x_field)[:] * scale * foot
         y = source.attributes(y_field)[:] * scale * foot
-        steps = np.hypot(np.diff(x), np.diff(y))
+        if not (np.ptp(x) or np.ptp(y)):
+            continue
+        order = _along(x, y)
+        steps = np.hypot(np.diff(x[order]), np.diff(y[order]))
         step = float(steps.mean())
         tolerance = max(EVEN * step, float(scale.max()) * foot)
-        if step > 0 and np.abs(steps - step).max() <= tolerance:
-            along_x = np.ptp(y) == 0 and x[-1] > x[0]  # otherwise x says nothing of the distance
-            return Ground(dx_m=float(f"{step:.9g}"), origin_x_m=float(x[0]) if along_x else None)
-    return Ground()
+        kept = None if np.array_equal(order, np.arange(len(order))) else tuple(order.tolist())
+        along_x = np.ptp(y) == 0 and not angles  # otherwise x says nothing of the distance
+        ground = Ground(origin_x_m=float(x[order[0]]) if along_x else None)
+        if steps.min() > 0 and np.abs(steps - step).max() <= tolerance and not angles:
+            return replace(ground, dx_m=None if stated else float(f"{step:.9g}")), kept
+        found, uneven = found or (ground, kept), uneven or (steps.min(), steps.max())
+    if uneven is None or found is None:
+        return Ground(), None
+    if not stated:
+        what = (
+            f"angles (units {min(angles)})"
+            if angles
+            else f"steps from {uneven[0]:g} to {uneven[1]:g} m"
+        )
+        raise InputFileError(
+            f"{file}: coordinates: found {what}, expected an even line in metres or feet; state "
+            "the spacing with --dx"
+        )
+    return found
+
+
+def _along(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
+    """The order of traces along their line: as they lie if they go on, and x does not fall alone;
+    otherwise from one end of the line to the other, from west to east, or to the north.
+    """
+    line = x if np.ptp(x) >= np.ptp(y) else y
+    steps = np.diff(line)
+    falls_in_x = np.ptp(y) == 0 and (steps < 0).any()
+    if not falls_in_x and ((steps > 0).all() or (steps < 0).all()):
+        return np.arange(len(x))
+    crooked = np.hypot(np.diff(x), np.diff(y))
+    distinct = len(np.unique(np.stack([x, y]), axis=1).T) == len(x)
+    if np.ptp(y) and np.ptp(x) and distinct and np.ptp(crooked) <= EVEN * crooked.mean():
+        return np.arange(len(x))
+    order = np.argsort(line, kind="stable")
+    return order[::-1] if x[order[-1]] < x[order[0]] else order
 
 
 class SegySink(FileSink):
@@ -112,7 +257,8 @@ class SegySink(FileSink):
     """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
-        super().__init__(replace(form, axes="xz") if form.count == 1 else form)
+        down = replace(form, z_up=False)  # samples of a trace go down, in the standard
+        super().__init__(replace(down, axes="xz") if form.count == 1 else down)
         if form.count != 1:
             raise OptionError(
                 f"models: found {form.count}, expected one for each SEG-Y file: write a folder"

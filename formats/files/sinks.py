@@ -48,7 +48,8 @@ class FileSink(ABC):
         if not np.can_cast(models.dtype, form.dtype, "same_kind"):
             raise InputDtypeError(f"models: dtype: found {models.dtype}, expected {form.dtype}")
         if len(models):
-            array = own_axes(np.asarray(models, dtype=form.dtype), form.axes)
+            rows = models[:, ::-1] if form.z_up else models
+            array = own_axes(np.asarray(rows, dtype=form.dtype), form.axes)
             self._put(self.written, end, array)
         self.written = end
 

@@ -39,7 +39,9 @@ FORMATS = {
     for form in (
         FileFormat("npy", (".npy",), read_npy, NpySink),
         FileFormat("npz", (".npz",), read_npz, NpzSink, named_arrays=True),
-        FileFormat("hdf5", (".h5", ".hdf5", ".hdf"), read_hdf5, Hdf5Sink, named_arrays=True),
+        FileFormat(
+            "hdf5", (".h5", ".hdf5", ".hdf", ".mat"), read_hdf5, Hdf5Sink, named_arrays=True
+        ),
         FileFormat("netcdf", (".nc", ".nc4", ".cdf"), read_netcdf, NetcdfSink, named_arrays=True),
         FileFormat("zarr", (".zarr",), read_zarr, ZarrSink, named_arrays=True, folder=True),
         FileFormat("segy", (".sgy", ".segy"), read_segy, SegySink),

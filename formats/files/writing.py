@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -71,8 +70,7 @@ def split_files(
     files = []
     for number, start in enumerate(range(0, form.count, per_file), first):
         count = min(per_file, form.count - start)
-        keys = None if form.keys is None else form.keys[start : start + count]
-        files.append((name.replace("{}", str(number)), replace(form, count=count, keys=keys)))
+        files.append((name.replace("{}", str(number)), form.part(start, start + count)))
     return files
 
 

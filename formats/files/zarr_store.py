@@ -8,26 +8,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..absent import marks_of
 from ..errors import InputFileError
-from .base import Form, Hints, Part, check_packed, form_of, reading
+from .axes import Coordinate, axes_of, named_form
+from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    GROUNDS,
     KEYS,
+    MAX_KEYS,
     attributes_of,
     check_unpacked,
+    columns_of,
     coordinates_of,
-    ground_of,
-    ground_of_axes,
-    order_of,
     velocity_units,
 )
 
@@ -53,7 +56,7 @@ class ZarrPart(Part):
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
         check_codecs(array, self.place)
-        return np.asarray(array[start:stop] if "n" in self.form.axes else array[...])
+        return np.asarray(array[self._some(start, stop)])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
@@ -77,28 +80,34 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
     with reading(file):
         source = _opened(path)
         arrays = dict(_arrays(source)) if isinstance(source, zarr.Group) else {"": source}
-        found = {name: (a.shape, np.dtype(a.dtype)) for name, a in arrays.items()}
+        found = {
+            name: (a.shape, np.dtype(a.dtype))
+            for name, a in arrays.items()
+            if name.rpartition("/")[2] not in GROUNDS
+        }
         (name,) = chosen(found, hints.array, file)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
-        check_packed(array.shape, array.shards or array.chunks, found[name][1], place)
         check_unpacked(array.attrs, place)
         attributes = {**source.attrs, **array.attrs}
-        dims = _dimensions(array)
-        order = hints.order or order_of(dims) or hints.unstated_order
         folder = name.rpartition("/")[0]
-        coordinates = {
-            axis: _axis(arrays.get(f"{folder}/{dim}".lstrip("/")), size, place)
-            for axis, dim, size in zip(order, dims[-2:], array.shape[-2:], strict=False)
-        }
-        form = form_of(
+
+        def beside(other: str) -> Any:
+            return arrays.get(f"{folder}/{other}".lstrip("/"))
+
+        columns = {key: _values(beside(key), place) for key in GROUNDS}
+        keys = _keys(attributes.get(KEYS))
+        form, own = named_form(
             *found[name], place, hints,
-            order=order,
+            axes_of(_dimensions(array), _coordinates(arrays, folder, place), place),
+            attributes,
             units=velocity_units(attributes.get("units"), place, hints),
-            ground=ground_of_axes(coordinates, place, hints, ground_of(attributes, place)),
-            keys=_keys(attributes.get(KEYS)),
+            columns={key: column for key, column in columns.items() if column is not None},
+            keys=lambda sizes: keys,
         )  # fmt: skip
-    return [ZarrPart(path, file, name or None, form)]
+        check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
+        marks = marks_of(array.attrs, place, array.fill_value)
+    return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
 
 
 def check_codecs(array: Any, name: str) -> None:
@@ -133,16 +142,38 @@ def _arrays(group: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}/{below}", array
 
 
-def _dimensions(array: Any) -> list[str | None]:
+def _dimensions(array: Any) -> list[str]:
     names = getattr(array.metadata, "dimension_names", None)
-    return list(names or array.attrs.get("_ARRAY_DIMENSIONS") or [])
+    return [str(name or "") for name in names or array.attrs.get("_ARRAY_DIMENSIONS") or []]
 
 
-def _axis(array: Any, size: int, name: str) -> tuple[NDArray[Any], Any] | None:
-    if array is None or array.shape != (size,) or np.dtype(array.dtype).kind not in "iuf":
-        return None
+def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coordinate]:
+    """The arrays of numbers in the same group, by their names and dimensions, not read."""
+    found = []
+    for path, array in arrays.items():
+        group, _, name = path.rpartition("/")
+        dims = _dimensions(array) or [name]
+        if (
+            group == folder
+            and name
+            and np.dtype(array.dtype).kind in "iuf"
+            and len(dims) == array.ndim
+        ):
+            read = partial(_read, array, place)
+            found.append(Coordinate(name, tuple(dims), array.size, dict(array.attrs), read))
+    return found
+
+
+def _read(array: Any, name: str) -> NDArray[Any]:
     check_codecs(array, name)
-    return np.asarray(array[...]), array.attrs.get("units")
+    return np.asarray(array[...])
+
+
+def _values(array: Any, name: str) -> NDArray[Any] | None:
+    """The numbers of a small array of one axis; None for another."""
+    if array is None or array.ndim != 1 or np.dtype(array.dtype).kind not in "iuf":
+        return None
+    return _read(array, name) if array.size <= MAX_KEYS else None
 
 
 def _keys(values: Any) -> tuple[str, ...] | None:
@@ -160,7 +191,7 @@ class ZarrSink(FileSink):
         if "n" in form.axes:
             size = form.nz * form.nx * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
-        attributes: dict[str, Any] = attributes_of(form.ground, form.units)
+        attributes: dict[str, Any] = attributes_of(form)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
         self._data = group.create_array(
@@ -173,6 +204,8 @@ class ZarrSink(FileSink):
         )
         for axis, (values, about) in coordinates_of(form).items():
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)
+        for key, column in columns_of(form).items():
+            group.create_array(name=key, data=column, dimension_names=["model"])
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array

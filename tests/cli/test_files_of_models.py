@@ -12,7 +12,7 @@ from checkers import figures, layered
 from click.testing import Result
 
 import velcodec
-from velcodec.formats.files import open_models
+from velcodec.formats.files import Form, open_models, open_sink
 
 Run = Callable[..., Result]
 
@@ -37,6 +37,37 @@ def test_decompress_writes_the_format_that_is_named(run: Run, exact: np.ndarray)
     unknown = run("decompress", "exact.vlat", "x", "--format", "tiff")
     assert unknown.exit_code == 2
     assert "npy, npz, hdf5, netcdf, zarr, segy, rsf, raw" in unknown.stderr
+
+
+@pytest.mark.parametrize("name", ["in.npy", "in.nc", "in.sgy"])
+def test_depth_that_points_up_is_stated_once_and_remembered(
+    run: Run, compress: Run, name: str
+) -> None:
+    models = layered(1, 9, 14)[0]
+    form = Form(1, 9, 14, "xz" if name == "in.sgy" else "zx")
+    with open_sink(name, form) as sink:
+        sink.add(models[None, ::-1])
+    assert compress(name, "up.vlat", "--lossless", "--z-positive", "up").exit_code == 0
+    with velcodec.open("up.vlat") as archive:
+        assert np.array_equal(archive[0].T if name == "in.sgy" else archive[0], models)
+    for target in ("back.npy", "back.h5"):
+        assert run("decompress", "up.vlat", target).exit_code == 0
+        found = figures(run("verify", "up.vlat", "--against", target, "--json"))
+        assert found["max_error_m_s"] == 0.0
+    rows = np.load("back.npy")
+    assert np.array_equal(rows.T if name == "in.sgy" else rows, models[::-1])
+    way = ("--z-positive", "up")
+    found = figures(run("verify", "up.vlat", "--against", name, *way, "--json"))
+    assert found["max_error_m_s"] == 0.0
+    wrong = figures(run("verify", "up.vlat", "--against", name, "--z-positive", "down", "--json"))
+    assert wrong["max_error_m_s"] > 0.0
+
+
+def test_evaluate_takes_the_direction_of_depth_too(run: Run) -> None:
+    np.save("in.npy", layered(1, 9, 14))
+    how = ("--lossless", "--decoder", "tiny", "--device", "cpu", "--json", "--z-positive", "up")
+    found = figures(run("evaluate", "in.npy", *how))["files"]
+    assert [one["max_error_m_s"] for one in found] == [0.0]
 
 
 def test_decompress_restores_openfwis_layout(run: Run, exact: np.ndarray) -> None:

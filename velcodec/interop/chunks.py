@@ -74,7 +74,7 @@ class ChunkCoding:
         """Raise InputShapeError, InputDtypeError or EmptyInputError where chunks of this shape and
         dtype hold no models.
         """
-        as_models(np.broadcast_to(np.uint8(0), shape), name="chunk")  # takes no memory
+        as_models(np.broadcast_to(np.uint8(0), shape), name="chunk", padded=True)  # no memory
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
     def encode(self, chunk: NDArray[Any]) -> bytes:
@@ -88,7 +88,7 @@ class ChunkCoding:
             decoder=self.decoder,
         )
         # A chunk is no file of models: edges are padded with the fill value, which is no velocity.
-        return encode(chunk, about, how, advise=False).data
+        return encode(chunk, about, how, advise=False, padded=True).data
 
     def decode(self, data: bytes) -> NDArray[np.generic]:
         """The chunk as it went in: shape, dtype, order of axes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +75,129 @@ def test_a_line_at_an_angle_has_a_spacing_and_no_origin(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "traces",
+    ("traces", "match"),
     [
-        {"CDP_X": [0, 10, 20, 40, 50, 60, 70]},
-        {"CDP_X": 25 * np.arange(7), "CoordinateUnits": 2},  # seconds of arc
-        {"CDP_X": 7},
+        ({"CDP_X": [0, 10, 20, 40, 50, 60, 70]}, "found steps from 10 to 20 m"),
+        ({"CDP_X": [0, 10, 20, 20, 30, 40, 50]}, "found steps from 0 to 10 m"),
+        ({"CDP_X": 25 * np.arange(7), "CoordinateUnits": 2}, "found angles"),  # seconds of arc
     ],
 )
-def test_coordinates_that_are_no_even_line_say_nothing(
-    tmp_path: Path, traces: dict[str, Any]
+def test_coordinates_that_are_no_even_line_are_refused_unless_the_spacing_is_stated(
+    tmp_path: Path, traces: dict[str, Any], match: str
 ) -> None:
-    ground = open_models(saved(tmp_path / "in.sgy", **traces)).parts[0].form.ground
+    path = saved(tmp_path / "in.sgy", **traces)
+    with pytest.raises(errors.InputFileError, match=f"coordinates: {match}.*--dx"):
+        open_models(path)
+    stated = open_models(path, ground=Ground(dx_m=20.0))
+    assert stated.parts[0].form.ground.dx_m == 20.0
+    assert np.array_equal(all_of(stated), asymmetric(1))
+
+
+def test_coordinates_that_are_one_point_say_nothing(tmp_path: Path) -> None:
+    ground = open_models(saved(tmp_path / "in.sgy", CDP_X=7)).parts[0].form.ground
     assert ground == Ground()
+
+
+@pytest.mark.parametrize("name", ["CDP_X", "GroupX", "SourceX"])
+@pytest.mark.parametrize("order", [[3, 0, 6, 1, 5, 2, 4], [6, 5, 4, 3, 2, 1, 0]])
+def test_traces_are_sorted_along_the_line(tmp_path: Path, name: str, order: list[int]) -> None:
+    path = saved(tmp_path / "in.sgy", **{name: 100 + 25 * np.array(order)})
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(dx_m=25.0, origin_x_m=100.0)
+    assert np.array_equal(all_of(found)[0, :, order].T, asymmetric(1)[0])
+
+
+@pytest.mark.parametrize("reach", [1, -1])
+def test_traces_of_a_line_at_an_angle_are_sorted_too(tmp_path: Path, reach: int) -> None:
+    order = np.array([3, 0, 6, 1, 5, 2, 4])
+    path = saved(tmp_path / "in.sgy", CDP_X=500 + 30 * order, CDP_Y=800 + 40 * reach * order)
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(dx_m=50.0)
+    assert np.array_equal(all_of(found)[0], asymmetric(1)[0][:, np.argsort(order)])
+
+
+def test_a_survey_of_several_inlines_is_refused(tmp_path: Path) -> None:
+    traces = {"INLINE_3D": [1, 1, 1, 2, 2, 2, 3], "CROSSLINE_3D": [1, 2, 3, 1, 2, 3, 1]}
+    path = saved(tmp_path / "in.sgy", **traces)
+    with pytest.raises(errors.InputShapeError, match="found 3 inlines and 3 crosslines"):
+        open_models(path)
+    line = {"INLINE_3D": 5, "CROSSLINE_3D": 1 + np.arange(7)}
+    assert np.array_equal(all_of(open_models(saved(tmp_path / "b.sgy", **line))), asymmetric(1))
+
+
+@pytest.mark.parametrize(
+    ("traces", "match"),
+    [
+        ({"DelayRecordingTime": [0, 0, 10, 0, 0, 0, 0]}, "trace 3: found a delay of 10 and 0"),
+        ({"TRACE_SAMPLE_INTERVAL": [8, 4, 8, 8, 8, 8, 8]}, "trace 2: found a sample interval"),
+    ],
+)
+def test_traces_that_do_not_begin_and_go_on_alike_are_refused(
+    tmp_path: Path, traces: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(errors.InputFileError, match=match):
+        open_models(saved(tmp_path / "in.sgy", **traces))
+
+
+def test_two_intervals_of_one_file_are_refused_unless_the_spacing_is_stated(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path / "in.sgy", interval=10000, TRACE_SAMPLE_INTERVAL=5000)
+    with pytest.raises(errors.InputFileError, match="found 10000 for the file and 5000"):
+        open_models(path)
+    assert open_models(path, ground=Ground(dz_m=5.0)).parts[0].form.ground.dz_m == 5.0
+
+
+@pytest.mark.parametrize("endian", ["big", "little"])
+def test_the_interval_of_revision_2_is_metres(tmp_path: Path, endian: str) -> None:
+    path = in_order(tmp_path / "in.sgy", endian)
+    data = bytearray(path.read_bytes())
+    data[3272:3280] = struct.pack("<d" if endian == "little" else ">d", 12.5)
+    data[3500] = 2
+    path.write_bytes(data)
+    assert open_models(path).parts[0].form.ground.dz_m == 12.5
+    data[3272:3280] = struct.pack("<d" if endian == "little" else ">d", 12500.0)
+    path.write_bytes(data)
+    with pytest.raises(errors.InputFileError, match="revision 2: found 12500, expected metres"):
+        open_models(path)
+
+
+def in_order(path: Path, endian: str, format: int = 5) -> Path:
+    """A file in this byte order."""
+    spec = segyio.spec()
+    spec.format, spec.samples, spec.tracecount, spec.endian = format, range(5), 7, endian
+    with segyio.create(str(path), spec) as out:
+        for number in range(7):
+            out.header[number] = {FIELD.CDP_X: 25 * number, FIELD.SourceGroupScalar: -10}
+            out.trace[number] = asymmetric(1)[0, :, number].astype(out.dtype)
+    return path
+
+
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("format", [1, 2, 3, 5, 6])
+@pytest.mark.parametrize("endian", ["big", "little"])
+def test_files_of_either_byte_order_are_read(
+    tmp_path: Path, endian: str, format: int, constant: bool
+) -> None:
+    path = in_order(tmp_path / "in.sgy", endian, format)
+    if constant:
+        data = bytearray(path.read_bytes())
+        data[3296:3300] = struct.pack("<I" if endian == "little" else ">I", 0x01020304)
+        path.write_bytes(data)
+    found = open_models(path)
+    assert np.array_equal(all_of(found), asymmetric(1))
+    assert found.parts[0].form.ground == Ground(dx_m=2.5, dz_m=1.0, origin_x_m=0.0)
+
+
+def test_dead_traces_are_refused_with_their_number(tmp_path: Path) -> None:
+    code = {"TraceIdentificationCode": [1, 1, 2, 1, 1, 2, 1]}
+    with pytest.raises(errors.NoDataError, match="trace 3: is dead, as are 2 of 7"):
+        all_of(open_models(saved(tmp_path / "in.sgy", **code)))
+    path = saved(tmp_path / "zeros.sgy")
+    with segyio.open(str(path), "r+", ignore_geometry=True) as out:
+        out.trace[4] = np.zeros(5, dtype="f4")
+    with pytest.raises(errors.NoDataError, match="trace 5: is dead, as are 1 of 7"):
+        all_of(open_models(path))
 
 
 def test_the_interval_is_millimetres_and_the_delay_metres(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.base import Ground, Hints
+from velcodec.formats.files.base import Form, Ground, Hints
 from velcodec.formats.files.words import (
     attributes_of,
     ground_of,
-    order_of,
     steps_of,
     velocity_units,
 )
@@ -36,24 +35,12 @@ def test_other_units_are_refused(text: str) -> None:
         velocity_units(text, "in.h5", Hints())
 
 
-@pytest.mark.parametrize(
-    ("names", "order"),
-    [
-        (["z", "x"], "zx"), (["n", "x", "z"], "xz"), (["Depth (m)", "u"], "zx"), (["u", "x"], "zx"),
-        (["u", "depth"], "xz"), (["u", "v"], None), (["z", "z"], None), (["", ""], None),
-        ([None, "z"], "xz"), (["z"], None), ([], None),
-    ],
-)  # fmt: skip
-def test_names_of_axes(names: list[str | None], order: str | None) -> None:
-    assert order_of(names) == order
-
-
 NUMBERS = st.none() | st.floats(-1e6, 1e6)
 
 
 @given(st.builds(Ground, NUMBERS, NUMBERS, NUMBERS, NUMBERS))
 def test_attributes_say_what_they_were_told(ground: Ground) -> None:
-    assert ground_of(attributes_of(ground, "m/s"), "in.h5") == ground
+    assert ground_of(attributes_of(Form(1, 5, 7, ground=ground, units="m/s")), "in.h5") == ground
 
 
 @given(

@@ -1,0 +1,491 @@
+"""What files say of their axes, of depth and of absent samples counts in every format alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import xarray
+from round_trips import GROUND, NX, NZ, all_of, asymmetric, form_for
+
+from velcodec.formats import errors
+from velcodec.formats.files import FORMATS, Form, Ground, Models, open_models, open_sink
+from velcodec.formats.files.axes import Axis, place
+from velcodec.formats.files.base import Hints
+
+Coordinates = Mapping[str, tuple[Any, Mapping[str, str]]]
+
+NAMED = ("netcdf", "zarr", "hdf5", "rsf")
+"""Formats whose axes may have names and coordinates."""
+
+
+def saved(
+    folder: Path, format: str, dims: Sequence[str], array: Any, coords: Coordinates | None = None,
+    **attributes: Any,
+) -> Path:  # fmt: skip
+    """A file of this format as other software writes it: an array, named axes, coordinates."""
+    path, coords = folder / f"in{FORMATS[format].suffixes[0]}", coords or {}
+    if format in ("netcdf", "zarr"):
+        about = {dim: (dim, values, attrs) for dim, (values, attrs) in coords.items()}
+        data = xarray.Dataset({"vp": (dims, array, attributes)}, about)
+        if format == "netcdf":
+            data.to_netcdf(path, engine="h5netcdf")
+        else:
+            data.to_zarr(path, consolidated=False)
+    elif format == "hdf5":
+        with h5py.File(path, "w") as out:
+            out["vp"] = array
+            out["vp"].attrs.update(attributes)
+            for number, dim in enumerate(dims):
+                values, attrs = coords.get(dim, (np.arange(array.shape[number]), {}))
+                out[dim] = values
+                out[dim].attrs.update(attrs)
+                out[dim].make_scale(dim)
+                out["vp"].dims[number].attach_scale(out[dim])
+    else:
+        words = ['esize=4 data_format="native_float" in="stdin"']
+        for number, (dim, size) in enumerate(zip(dims[::-1], array.shape[::-1], strict=True), 1):
+            words.append(f'n{number}={size} label{number}="{dim}"')
+            if dim in coords:
+                values, attrs = coords[dim]
+                words.append(f"o{number}={values[0]} d{number}={values[1] - values[0]}")
+                words.append(f'unit{number}="{attrs.get("units", "")}"')
+                if "positive" in attrs:
+                    words.append(f"z_positive={attrs['positive']}")
+        samples = np.ascontiguousarray(array, dtype="<f4").tobytes()
+        path.write_bytes(" ".join(words).encode() + b"\x0c\x0c\x04" + samples)
+    return path
+
+
+def opened(folder: Path, format: str, *said: Any, **hints: Any) -> Models:
+    return open_models(saved(folder, format, *said), **hints)
+
+
+ORDERS = {  # where models, depth and distance are
+    ("model", "z", "x"): (0, 1, 2),
+    ("model", "x", "z"): (0, 2, 1),
+    ("z", "x", "model"): (2, 0, 1),
+    ("x", "z", "model"): (2, 1, 0),
+    ("z", "model", "x"): (1, 0, 2),
+    ("realization", "depth", "distance"): (0, 1, 2),
+    ("n", "nx", "nz"): (0, 2, 1),
+    ("x_m", "z_m", "number"): (2, 1, 0),
+    ("time", "Depth (km)", "Distance [km]"): (0, 1, 2),
+}
+
+
+@pytest.mark.parametrize("dims", ORDERS, ids=" ".join)
+@pytest.mark.parametrize("format", NAMED)
+def test_axes_go_where_their_names_say(tmp_path: Path, format: str, dims: tuple[str, ...]) -> None:
+    array = np.moveaxis(asymmetric(), [0, 1, 2], ORDERS[dims])
+    found = opened(tmp_path, format, dims, array)
+    assert np.array_equal(all_of(found), asymmetric())
+    (part,) = found.parts
+    assert np.array_equal(part.read(1, 3), asymmetric()[1:3])
+
+
+@pytest.mark.parametrize(
+    "dims",
+    [
+        ("z", "y", "x"), ("depth", "lat", "lon"), ("y", "x", "z"), ("inline", "crossline", "z"),
+        ("Depth", "northing", "easting"), ("model", "y", "x"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize("format", NAMED)
+@pytest.mark.parametrize("order", [None, "zx"])
+def test_volumes_are_no_stacks_of_sections(
+    tmp_path: Path, format: str, dims: tuple[str, ...], order: str | None
+) -> None:
+    with pytest.raises(errors.InputShapeError, match=f"found {', '.join(dims)} of sizes") as caught:
+        opened(tmp_path, format, dims, asymmetric(), order=order)
+    assert "3-D model" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "dims", [("u", "v"), ("time", "x"), ("z", "depth"), ("z", "model"), ("k", "")], ids=" ".join
+)
+def test_axes_that_cannot_be_told_are_refused_with_their_names(dims: tuple[str, ...]) -> None:
+    axes = [Axis(dim) for dim in dims]
+    with pytest.raises(errors.InputFileError, match=f"axes: found {dims[0]}, .*--order"):
+        place(axes, (NZ, NX), "in.nc", Hints())
+    if "model" not in dims:
+        assert place(axes, (NZ, NX), "in.nc", Hints(order="xz")).axes == "xz"
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape"),
+    [
+        (("z", "u", "v"), (5, 7, 4)), (("z", "x", "u"), (5, 7, 4)), (("u", "v", "w"), (4, 5, 7)),
+        (("channel", "z", "x"), (3, 5, 7)),
+    ],
+)  # fmt: skip
+def test_three_axes_of_which_one_may_be_anything_are_refused(
+    dims: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(errors.InputFileError, match=f"axes: found {', '.join(dims)}"):
+        place([Axis(dim) for dim in dims], shape, "in.nc", Hints())
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "axes", "own"),
+    [
+        ((), (5, 7), "zx", None),
+        (("dim_0", "dim_1", "dim_2"), (4, 5, 7), "nzx", None),
+        (("phony_dim_0", "z"), (7, 5), "xz", None),
+        (("model", "channel", "z", "x"), (4, 1, 5, 7), "n1zx", None),
+        (("channel", "z", "x", "model"), (1, 5, 7, 4), "n1zx", (3, 0, 1, 2)),
+        (("z", "x", "y"), (5, 7, 1), "nzx", (2, 0, 1)),
+    ],
+)
+def test_axes_of_models_and_of_one_sample_go_first(
+    dims: tuple[str, ...], shape: tuple[int, ...], axes: str, own: tuple[int, ...] | None
+) -> None:
+    found = place([Axis(dim) for dim in dims], shape, "in.nc", Hints())
+    assert (found.axes, found.own) == (axes, own)
+
+
+def test_units_and_attributes_of_coordinates_tell_axes_too() -> None:
+    def role(name: str, **attributes: str) -> str:
+        return Axis(name, np.arange(3.0), attributes).role
+
+    assert role("k", positive="down") == "z"
+    assert role("k", axis="X") == "x"
+    assert role("k", standard_name="height") == "z"
+    assert role("k", units="degrees_north") == "y"
+    assert Axis("z_km").unit == "km"
+    assert Axis("z_km", None, {"units": "m"}).unit == "m"
+
+
+@pytest.mark.parametrize("format", NAMED)
+def test_degrees_are_no_distance(tmp_path: Path, format: str) -> None:
+    coords = {"lon": (np.arange(NX) / 100, {"units": "degrees_east"})}
+    with pytest.raises(errors.InputFileError, match="unit of length: found 'degrees"):
+        opened(tmp_path, format, ("z", "lon"), asymmetric(1)[0], coords)
+
+
+# --- depth ----------------------------------------------------------------------------------------
+
+STEPS = np.arange(NZ) * 10.0
+LINES: dict[str, tuple[str, Any, dict[str, str], bool, float]] = {
+    # name of the axis, coordinates, attributes, whether its rows go up, depth of the top
+    "depths": ("depth", 20 + STEPS, {}, False, 20.0),
+    "depths that fall": ("depth", 20 + STEPS[::-1], {}, True, 20.0),
+    "positive down": ("z", -30 + STEPS, {"positive": "down"}, False, -30.0),
+    "positive down, falling": ("z", STEPS[::-1], {"positive": "down"}, True, 0.0),
+    "positive up": ("z", STEPS - 15, {"positive": "up"}, True, -25.0),
+    "positive up, falling": ("z", STEPS[::-1], {"positive": "up"}, False, -40.0),
+    "elevations": ("elevation", STEPS, {}, True, -40.0),
+    "heights that fall": ("Height", STEPS[::-1] - 100, {}, False, 60.0),
+    "z to zero": ("z", STEPS - 40, {}, True, 0.0),
+    "z from zero down": ("z", STEPS[::-1] - 40, {}, False, 0.0),
+    "z in km": ("z", (STEPS - 40) / 1000, {"units": "km"}, True, 0.0),
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("format", NAMED)
+def test_depth_goes_down_whatever_way_its_coordinates_go(
+    tmp_path: Path, format: str, line: str
+) -> None:
+    name, values, attributes, up, top = LINES[line]
+    array = asymmetric(4)[:, ::-1] if up else asymmetric(4)
+    found = opened(tmp_path, format, ("model", name, "x"), array, {name: (values, attributes)})
+    form = found.parts[0].form
+    assert form.z_up is up
+    assert form.ground.dz_m == pytest.approx(10.0)
+    assert form.ground.origin_z_m == pytest.approx(top)
+    assert np.array_equal(all_of(found), asymmetric(4))
+
+
+UNSURE: dict[str, tuple[str, Any, dict[str, str]]] = {
+    "z falls": ("z", STEPS[::-1], {}),
+    "z on both sides of zero": ("z", STEPS - 20, {}),
+    "depth that is negative": ("depth", STEPS - 40, {}),
+    "height that is positive down": ("height", STEPS, {"positive": "down"}),
+}
+
+
+@pytest.mark.parametrize("line", UNSURE)
+@pytest.mark.parametrize("format", NAMED)
+def test_depth_that_may_go_either_way_is_refused_until_it_is_stated(
+    tmp_path: Path, format: str, line: str
+) -> None:
+    name, values, attributes = UNSURE[line]
+    path = saved(tmp_path, format, (name, "x"), asymmetric(1)[0], {name: (values, attributes)})
+    stated = Ground(dz_m=10.0, origin_z_m=0.0)  # says nothing of the direction
+    for ground in (Ground(), stated):
+        with pytest.raises(errors.InputFileError, match=r"z: found .* --z-positive up or down"):
+            open_models(path, ground=ground)
+    rises = values[-1] > values[0]
+    for way in ("up", "down"):
+        found = open_models(path, z_positive=way, ground=stated)
+        assert found.parts[0].form.z_up == ((way == "up") == rises)
+        assert found.parts[0].form.ground.origin_z_m == 0.0
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_rows_that_go_up_are_turned_where_the_caller_says_so(tmp_path: Path, format: str) -> None:
+    models = asymmetric(1)
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    with open_sink(path, Form(1, NZ, NX, "xz" if format in ("segy", "rsf") else "zx")) as sink:
+        sink.add(models[:, ::-1])
+    hints: dict[str, Any] = {"shape": (NZ, NX)} if format == "raw" else {}
+    found = open_models(path, z_positive="up", **hints)
+    assert np.array_equal(all_of(found), models)
+    assert found.parts[0].form.z_up
+
+
+@pytest.mark.parametrize("axes", ["nzx", "nxz", "n1zx"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_rows_go_up_again_in_what_is_written(tmp_path: Path, format: str, axes: str) -> None:
+    count = 1 if format == "segy" else 3
+    models, path = asymmetric(count), tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    form = replace(form_for(models, axes), ground=GROUND, z_up=True)
+    with open_sink(path, form) as sink:
+        sink.add(models)
+    hints: dict[str, Any] = {"unstated_z_positive": "up", "unstated_order": axes[-2:]}
+    if format == "raw":
+        hints["shape"] = form.shape
+    found = open_models(path, **hints)
+    assert np.array_equal(all_of(found), models)
+    assert found.parts[0].form.z_up is (format != "segy")  # whose traces go down by definition
+    assert found.parts[0].form.ground == (Ground() if format in ("npy", "raw") else GROUND)
+    if format == "npy":
+        rows = np.load(path)
+        assert np.array_equal(rows, np.flip(form_array(models, axes), axes.index("z")))
+
+
+def form_array(models: np.ndarray, axes: str) -> np.ndarray:
+    array = models.swapaxes(1, 2) if axes.endswith("xz") else models
+    return array[:, None] if "1" in axes else array
+
+
+def test_a_negative_spacing_of_depth_is_believed_with_an_origin_and_refused_without(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path, "hdf5", ("z", "x"), asymmetric(1)[0, ::-1])
+    with h5py.File(path, "r+") as out:
+        del out["z"], out["x"], out["vp"].attrs["DIMENSION_LIST"]
+        out["vp"].attrs["dz"] = -10.0
+    with pytest.raises(errors.InputFileError, match=r"dz: found -10\.0 m.*--z-positive"):
+        open_models(path)
+    with h5py.File(path, "r+") as out:
+        out["vp"].attrs["origin"] = [0.0, 90.0]
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(None, 10.0, 0.0, 50.0)
+    assert np.array_equal(all_of(found), asymmetric(1))
+
+
+# --- several grounds ------------------------------------------------------------------------------
+
+GROUNDS = (GROUND, replace(GROUND, dz_m=5.0), Ground(100.0, 7.5, 0.0, 250.0))
+
+
+@pytest.mark.parametrize("z_up", [False, True])
+@pytest.mark.parametrize("format", ["npz", "hdf5", "netcdf", "zarr"])
+def test_every_model_keeps_its_own_ground(tmp_path: Path, format: str, z_up: bool) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    form = replace(form_for(asymmetric(3)), z_up=z_up).on(GROUNDS)
+    with open_sink(path, form) as sink:
+        sink.add(asymmetric(3))
+    found = open_models(path)
+    assert found.parts[0].form.grounds == GROUNDS
+    assert found.parts[0].form.ground == Ground()
+    assert np.array_equal(all_of(found), asymmetric(3))
+    assert found.slice(1, 2).parts[0].form.ground == GROUNDS[1]
+    stated = open_models(path, ground=Ground(dx_m=1.0)).parts[0].form.grounds
+    assert stated == tuple(replace(ground, dx_m=1.0) for ground in GROUNDS)
+
+
+def test_what_says_the_ground_once_refuses_models_on_several(tmp_path: Path) -> None:
+    form = form_for(asymmetric(3)).on(GROUNDS)
+    with (
+        pytest.raises(errors.OptionError, match="models 0 and 1: found different spacings"),
+        open_sink(tmp_path / "a.rsf", form),
+    ):
+        pass
+
+
+# --- no data --------------------------------------------------------------------------------------
+
+MARKS: dict[str, dict[str, Any]] = {
+    "fill value": {"_FillValue": np.float32(1601.0)},
+    "missing value": {"missing_value": np.float32(1601.0)},
+    "valid range": {"valid_range": np.array([1602.0, 9000.0], dtype="f4")},
+    "valid minimum": {"valid_min": np.float32(1602.0)},
+    "valid maximum": {"valid_max": np.float32(1600.0)},
+}
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_samples_that_are_marked_as_absent_are_refused_with_place_and_count(
+    tmp_path: Path, format: str, mark: str
+) -> None:
+    array = np.full((2, NZ, NX), 1500.0 if "maximum" in mark else 1700.0, dtype="f4")
+    array[1, 2, 3:5] = 1601.0
+    path = saved(tmp_path, format, ("model", "z", "x"), array, {}, **MARKS[mark])
+    found = open_models(path)
+    assert found.parts[0].form.dtype == "<f4"
+    assert np.array_equal(found.parts[0].read(0, 1), array[:1])
+    words = r"found 1601\.0 at index \(1, 2, 3\), marked as absent, as are 2 of 35 samples"
+    with pytest.raises(errors.NoDataError, match=words):
+        found.parts[0].read(1, 2)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("value", [-9999.0, 1e30, -999.25, 9.969209968386869e36])
+@pytest.mark.parametrize("dtype", ["<f4", "<f8"])
+def test_values_that_stand_for_no_data_are_refused_in_every_format(
+    tmp_path: Path, format: str, value: float, dtype: str
+) -> None:
+    models = asymmetric(1, dtype=dtype)
+    models[0, 1, 2:6] = value
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    with open_sink(path, Form(1, NZ, NX, "zx", dtype)) as sink:
+        sink.add(models)
+    hints: dict[str, Any] = {"shape": (NZ, NX), "dtype": dtype} if format == "raw" else {}
+    with pytest.raises(errors.NoDataError, match=r"at index \((1, 2|2, 1)\), .*4 of 35 samples"):
+        all_of(open_models(path, **hints))
+
+
+def test_integers_with_a_fill_value_stay_integers(tmp_path: Path) -> None:
+    models = asymmetric(dtype="<i2")
+    path = saved(tmp_path, "netcdf", ("model", "z", "x"), models, {}, _FillValue=np.int16(-1))
+    found = open_models(path)
+    assert found.parts[0].form.dtype == "<i2"
+    assert np.array_equal(all_of(found), models)
+
+
+def test_packed_samples_that_are_absent_are_refused(tmp_path: Path) -> None:
+    packed = np.arange(NZ * NX, dtype="i2").reshape(NZ, NX)
+    about = {"scale_factor": 0.5, "add_offset": 1500.0, "_FillValue": np.int16(12)}
+    path = saved(tmp_path, "netcdf", ("z", "x"), packed, {}, **about)
+    with pytest.raises(errors.NoDataError, match=r"at index \(1, 5\), masked, as are 1 of 35"):
+        all_of(open_models(path))
+
+
+# --- MATLAB, and what stands beside ---------------------------------------------------------------
+
+
+def test_matlabs_arrays_have_their_axes_the_other_way_round(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "vp.mat", "w", userblock_size=512) as out:
+        for name, value, kind in (
+            ("vp", asymmetric(1)[0].T, "single"), ("dx", [[25.0]], "double"),
+            ("name", np.array([[80], [81]], "u2"), "char"),
+        ):  # fmt: skip
+            out[name] = value
+            out[name].attrs["MATLAB_class"] = np.bytes_(kind)
+    found = open_models(tmp_path / "vp.mat")
+    assert np.array_equal(all_of(found), asymmetric(1))
+    assert found.parts[0].form.ground.dx_m == 25.0
+
+
+def test_a_matlab_array_of_three_axes_needs_the_order(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "vp.mat", "w") as out:
+        out["vp"] = asymmetric().swapaxes(1, 2)  # in MATLAB (nz, nx, n)
+        out["vp"].attrs["MATLAB_class"] = np.bytes_("single")
+    with pytest.raises(errors.InputFileError, match=r"MATLAB array of \(5, 7, 4\).*--order"):
+        open_models(tmp_path / "vp.mat")
+    assert np.array_equal(all_of(open_models(tmp_path / "vp.mat", order="xz")), asymmetric())
+
+
+def test_dimensions_of_netcdf_without_coordinates_have_names_alone(tmp_path: Path) -> None:
+    data = xarray.Dataset({"vp": (("x", "z"), asymmetric(1)[0].T)})
+    data.to_netcdf(tmp_path / "vp.h5", engine="h5netcdf")
+    found = open_models(tmp_path / "vp.h5")
+    assert np.array_equal(all_of(found), asymmetric(1))
+    assert found.parts[0].form.ground == Ground()
+
+
+def test_matlabs_older_files_are_refused_by_their_name(tmp_path: Path) -> None:
+    (tmp_path / "vp.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(900))
+    with pytest.raises(errors.InputFileError, match=r"MATLAB file of an older version.*-v7\.3"):
+        open_models(tmp_path / "vp.mat")
+
+
+@pytest.mark.parametrize("format", ["npy", "npz", "hdf5", "raw"])
+def test_an_axis_of_one_sample_behind_is_refused_unless_the_order_is_stated(
+    tmp_path: Path, format: str
+) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    if format == "npy":
+        np.save(path, np.ones((5, 7, 1)))
+    elif format == "npz":
+        np.savez(path, vp=np.ones((5, 7, 1)))
+    elif format == "hdf5":
+        with h5py.File(path, "w") as out:
+            out["vp"] = np.ones((5, 7, 1))
+    else:
+        np.ones((5, 7, 1), "f4").tofile(path)
+    hints: dict[str, Any] = {"shape": (5, 7, 1)} if format == "raw" else {}
+    with pytest.raises(errors.InputShapeError, match="one model of 5 x 7 or 5 models of 7 x 1"):
+        open_models(path, **hints)
+    assert len(open_models(path, order="zx", **hints)) == 5
+
+
+# --- coordinates that are no dimensions' own ------------------------------------------------------
+
+
+@pytest.mark.parametrize("format", ["npz", "hdf5"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_coordinates_beside_an_array_tell_its_axes(
+    tmp_path: Path, format: str, turned: bool
+) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    z, x = STEPS[::-1] - 40, 100 + 25.0 * np.arange(NX)
+    values = {"vp": asymmetric(3).swapaxes(1, 2) if turned else asymmetric(3), "z": z, "x": x}
+    if format == "npz":
+        np.savez(path, **values)
+    else:
+        with h5py.File(path, "w") as out:
+            for name, value in values.items():
+                out[name] = value
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(25.0, 10.0, 100.0, 0.0)
+    assert np.array_equal(all_of(found), asymmetric(3))
+
+
+def test_coordinates_beside_a_volume_tell_that_it_is_one(tmp_path: Path) -> None:
+    axes = {"z": np.arange(4.0), "y": np.arange(5.0), "x": np.arange(7.0)}
+    np.savez(tmp_path / "in.npz", vp=asymmetric(4), **axes)
+    with pytest.raises(errors.InputShapeError, match="found z, y, x of sizes"):
+        open_models(tmp_path / "in.npz")
+
+
+def test_arrays_beside_that_fit_no_axis_say_nothing(tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", vp=asymmetric(4), z=np.arange(11.0), time=np.arange(5.0))
+    assert open_models(tmp_path / "in.npz").parts[0].form.ground == Ground()
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_coordinates_along_a_dimension_of_another_name_count(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    about = {"depth": ("k", 50 + STEPS), "x": ("i", 25.0 * np.arange(NX))}
+    data = xarray.Dataset({"vp": (("i", "k"), asymmetric(1)[0].T)}, about)
+    if format == "netcdf":
+        data.to_netcdf(path, engine="h5netcdf")
+    else:
+        data.to_zarr(path, consolidated=False)
+    found = open_models(path)
+    assert found.parts[0].form.ground == Ground(25.0, 10.0, 0.0, 50.0)
+    assert np.array_equal(all_of(found), asymmetric(1))
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr"])
+def test_depths_that_differ_along_a_row_are_refused(tmp_path: Path, format: str) -> None:
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    about = {"depth": (("k", "x"), asymmetric(1)[0])}
+    data = xarray.Dataset({"vp": (("k", "x"), asymmetric(1)[0])}, about)
+    if format == "netcdf":
+        data.to_netcdf(path, engine="h5netcdf")
+    else:
+        data.to_zarr(path, consolidated=False)
+    with pytest.raises(errors.InputFileError, match="coordinates depth: found depths along k, x"):
+        open_models(path, array="vp")
