@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
+import numpy as np
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
 from .locks import lazy_property
+from .no_data import NoData, holds
 from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
@@ -20,7 +22,7 @@ MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
-LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "n")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -30,7 +32,8 @@ DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
 class Layout:
     """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
 
-    `nz`, `nx` count samples down and across; spacing and origin are in metres.
+    `nz`, `nx` count samples down and across; spacing and origin are in metres. `no_data`, nan or a
+    number, is what stands for absent samples, where models may have such.
     """
 
     nz: int
@@ -42,6 +45,7 @@ class Layout:
     dz_m: float = 10.0
     origin_x_m: float = 0.0
     origin_z_m: float = 0.0
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
@@ -58,6 +62,10 @@ class Layout:
         numbers = (self.dx_m, self.dz_m, self.origin_x_m, self.origin_z_m)
         if not (self.dx_m > 0 and self.dz_m > 0 and all(abs(v) < 1e12 for v in numbers)):
             raise CorruptError(f"layout: spacing and origin: found {numbers} m")
+        if self.no_data is not None and not holds(np.dtype(self.dtype), self.no_data):
+            raise CorruptError(
+                f"layout: no-data: found {self.no_data!r}, expected nan or a number of {self.dtype}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Short keys, defaults left out."""
@@ -73,6 +81,9 @@ class Layout:
             data["d"] = [short_number(self.dx_m), short_number(self.dz_m)]
         if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
             data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
+        if self.no_data is not None:
+            text = isinstance(self.no_data, str)
+            data["n"] = self.no_data if text else short_number(self.no_data)
         return data
 
     @classmethod
@@ -86,7 +97,7 @@ class Layout:
             names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CorruptError(f"layout in the header: {error}") from error
-        return cls(nz, nx, *names, dx, dz, x, z)
+        return cls(nz, nx, *names, dx, dz, x, z, data.get("n"))
 
 
 @dataclass(frozen=True)
