@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OptionError
+from .errors import EmptyInputError, OptionError
 
 NAN = "nan"
 NoData = str | int | float
@@ -76,3 +76,13 @@ def find_absent(models: NDArray[Any], no_data: NoData) -> NDArray[np.bool_]:
         return np.isnan(models)
     found: NDArray[np.bool_] = models == no_data_value(no_data, models.dtype)
     return found
+
+
+def check_present(models: NDArray[Any], no_data: NoData, name: str, start: int | None = 0) -> None:
+    """Raises EmptyInputError for a model of (n, nz, nx) without any sample; they are numbered from
+    `start` on, or not at all.
+    """
+    for number, model in enumerate(models):
+        if find_absent(model, no_data).all():
+            place = name if start is None else f"{name}: model {start + number}"
+            raise EmptyInputError(f"{place}: every sample is absent ({no_data}), expected some")

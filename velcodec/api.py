@@ -22,6 +22,7 @@ from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.formats.columns import Column, as_column
 from velcodec.formats.errors import EmptyInputError, OptionError
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
+from velcodec.formats.no_data import NoData, find_absent, no_data_of
 from velcodec.formats.npy import ModelArray, as_models, read_models
 from velcodec.formats.page import MAX_KEY_BYTES
 from velcodec.formats.tile_stream import TileCoding
@@ -52,7 +53,8 @@ class Description:
     `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
     or xz; one key for each model, or none for their numbers; free text on provenance and licence;
     `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
-    columns by name, each one value for all models or one for each.
+    columns by name, each one value for all models or one for each; `mask` the value, nan or a
+    number, of samples that are absent.
     """
 
     dx: float = 10.0
@@ -66,6 +68,7 @@ class Description:
     user: Mapping[str, Any] = field(default_factory=dict)
     source_sha256: bytes | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    mask: NoData | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def compress(
     origin: tuple[float, float] = (0.0, 0.0),
     units: str = "m/s",
     order: str = "zx",
+    mask: NoData | None = None,
     psnr: float | None = None,
     bytes_per_model: float | None = None,
     max_error: float | None = None,
@@ -118,6 +122,10 @@ def compress(
     path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
     axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
     in `units` (m/s or km/s).
+
+    Samples that are `mask` ("nan", or a number of the models' dtype) are absent: they come back as
+    that at the native grid, and at others where they are nearest; what is promised holds for the
+    rest.
 
     What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
     35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
@@ -145,6 +153,7 @@ def compress(
         licence=licence,
         user=dict(user or {}),
         fields=dict(fields or {}),
+        mask=mask,
     )
     coding = Coding(
         bytes_per_model=bytes_per_model,
@@ -237,7 +246,9 @@ def encode(
 
     about, how = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
-        models = read_models(Path(models), order=about.order, units=about.units)
+        models = read_models(
+            Path(models), order=about.order, units=about.units, no_data=about.mask
+        )
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     batch = make_batch(models, about, about.keys, about.fields, advise=advise)
     stream = io.BytesIO()
@@ -307,7 +318,10 @@ def make_batch(
     views, layouts, layout_of = _gather(models, about)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
-        _warn_of_values(views, layouts[0].units, name)
+        known = views
+        if about.mask is not None:
+            known = [_ends(v, layouts[k].no_data) for v, k in zip(views, layout_of, strict=True)]
+        _warn_of_values(known, layouts[0].units, name)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
     return Batch(views, layouts, layout_of, _keys(keys, len(views)), columns)
 
@@ -360,9 +374,12 @@ def _gather(
     if isinstance(models, ModelArray):
         parts = [models]
     elif isinstance(models, np.ndarray):
-        parts = [as_models(models, order=about.order, units=about.units)]
+        parts = [as_models(models, order=about.order, units=about.units, no_data=about.mask)]
     else:
-        parts = [as_models(np.asarray(m), order=about.order, units=about.units) for m in models]
+        parts = [
+            as_models(np.asarray(m), order=about.order, units=about.units, no_data=about.mask)
+            for m in models
+        ]
         if not parts:
             raise EmptyInputError("models: expected at least one, found an empty list")
     in_list = not isinstance(models, (ModelArray, np.ndarray))
@@ -382,11 +399,18 @@ def _gather(
             dz_m=float(about.dz),
             origin_x_m=float(about.origin[0]),
             origin_z_m=float(about.origin[1]),
+            no_data=no_data_of(about.mask, part.dtype, part.name),
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
         layout_of.extend([number] * len(part.models))
     return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
+
+
+def _ends(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
+    """The least and the greatest sample of those that are there."""
+    there = model if no_data is None else model[~find_absent(model, no_data)]
+    return np.array([there.min(), there.max()])
 
 
 def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:

@@ -48,13 +48,16 @@ def open_originals(
     """The models of files, a folder or a pattern, as `open_models` finds them.
 
     Their axes are in the archive's order where neither they nor `order` among `hints`, those of
-    `open_models`, say another. Raises InputShapeError for other models than the archive's, and what
+    `open_models`, say another, and their no-data value is the archive's. Raises InputShapeError for other models than the archive's, and what
     `open_models` does.
     """
     layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}
     if len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}
+    values = {layout.no_data for layout in layouts} - {None}
+    if len(values) == 1:
+        hints = {"no_data": values.pop(), **hints}
     models = open_models(where, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {(layout.nz, layout.nx) for layout in layouts})

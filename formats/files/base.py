@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
 from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
 from ..locks import lazy_property
-from ..npy import ORDERS, check_dtype, check_option, check_shape
+from ..no_data import NoData, check_present, find_absent, no_data_of
+from ..npy import AS_ABSENT, ORDERS, check_dtype, check_option, check_shape
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Form:
     """How models lie in a file: enough to write them, and all that a reader tells of them.
 
     `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
-    name with byte order. What a file does not say is None.
+    name with byte order. What a file does not say is None. Samples of the value `no_data`, nan or a
+    number, are absent.
     """
 
     count: int
@@ -69,6 +71,7 @@ class Form:
     units: str | None = None
     ground: Ground = Ground()
     keys: tuple[str, ...] | None = None
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES)
@@ -102,7 +105,8 @@ class Hints:
     """What the caller says of the files; it goes before what they say themselves.
 
     `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files;
-    `unstated_order` is that of arrays of which the file, or its format, says none.
+    `unstated_order` is that of arrays of which the file, or its format, says none; `no_data`, nan
+    or a number, is the value of absent samples.
     """
 
     order: str | None = None
@@ -112,6 +116,7 @@ class Hints:
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
     unstated_order: str = "zx"
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         check_option("order", self.unstated_order, ORDERS)
@@ -140,7 +145,8 @@ def form_of(
         raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
     ground = hints.ground.or_else(ground).checked(name)
     units = hints.units or units
-    return Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys)
+    no_data = no_data_of(hints.no_data, np.dtype(dtype), name)
+    return Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, no_data)
 
 
 MAX_PACKED_SAMPLES = 1 << 27
@@ -207,7 +213,10 @@ class Part(ABC):
         if models.shape != (stop - start, self.form.nz, self.form.nx):
             raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
         models = np.array(models, dtype=self.form.dtype, order="C")
-        check_finite(models, self.place, start, self.form.axes)
+        check_finite(models, self.place, start, self.form.axes, self.form.no_data)
+        if self.form.no_data is not None:
+            several = "n" in self.form.axes
+            check_present(models, self.form.no_data, self.place, start if several else None)
         return models
 
     @abstractmethod
@@ -320,18 +329,26 @@ def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
     return array if "n" in axes else array[0]
 
 
-def check_finite(models: NDArray[Any], name: str, start: int, axes: str) -> None:
-    """Raises NonFiniteError with the place of the first value, in the file's array."""
+def check_finite(
+    models: NDArray[Any], name: str, start: int, axes: str, no_data: NoData | None = None
+) -> None:
+    """Raises NonFiniteError with the place of the first value, in the file's array; samples of the
+    value `no_data` are absent.
+    """
     if models.dtype.kind != "f":
         return
     finite = np.isfinite(models)
+    if no_data is not None:
+        finite |= find_absent(models, no_data)
     if finite.all():
         return
     number, z, x = (int(i) for i in np.argwhere(~finite)[0])
     index = {"n": start + number, "1": 0, "z": z, "x": x}
     place = tuple(index[axis] for axis in axes)
+    value = models[number, z, x]
+    hint = AS_ABSENT if np.isnan(value) else ""
     raise NonFiniteError(
-        f"{name}: found {models[number, z, x]} at index {place}, expected finite velocities"
+        f"{name}: found {value} at index {place}, expected finite velocities{hint}"
     )
 
 

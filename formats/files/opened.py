@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OptionError
+from ..no_data import NoData
 from .base import Ground, Hints, Models, Part
 from .find import find
 from .table import FORMATS, FileFormat, format_by_suffix, format_of, named_format
@@ -18,13 +19,15 @@ def open_models(
     order: str | None = None, unstated_order: str = "zx", units: str | None = None,
     ground: Ground = Ground(),  # noqa: B008
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
+    no_data: NoData | None = None,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
     `format` is told by names and first bytes unless given; `order` (zx, xz: the array's last two
     axes), `units` and `ground` go before what the files say, `unstated_order` is for files that say
-    none; `array` names one of a file's arrays; `shape` and `dtype` are those of raw files. No
-    sample is read here, except in text headers.
+    none; `array` names one of a file's arrays; `shape` and `dtype` are those of raw files;
+    `no_data`, nan or a number, is the value of absent samples. No sample is read here, except in
+    text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -33,7 +36,7 @@ def open_models(
     sizes = None if shape is None else tuple(shape)
     if sizes is not None and (min(sizes, default=0) < 1 or not 2 <= len(sizes) <= 4):
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
-    hints = Hints(order, units, ground, array, sizes, dtype, unstated_order)
+    hints = Hints(order, units, ground, array, sizes, dtype, unstated_order, no_data)
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:
