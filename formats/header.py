@@ -82,8 +82,8 @@ class Layout:
         if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
             data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
         if self.no_data is not None:
-            text = isinstance(self.no_data, str)
-            data["n"] = self.no_data if text else short_number(self.no_data)
+            no_data = self.no_data
+            data["n"] = no_data if isinstance(no_data, str) else short_number(no_data)
         return data
 
     @classmethod

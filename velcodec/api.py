@@ -246,9 +246,7 @@ def encode(
 
     about, how = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
-        models = read_models(
-            Path(models), order=about.order, units=about.units, no_data=about.mask
-        )
+        models = read_models(Path(models), order=about.order, units=about.units, no_data=about.mask)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     batch = make_batch(models, about, about.keys, about.fields, advise=advise)
     stream = io.BytesIO()

@@ -325,7 +325,8 @@ class Archive:
         With `device` the result is a tensor computed and kept there. A model that is stored as
         samples is what they are at its own grid, and elsewhere the field between them. `average` is
         none for the field at the centres of the grid's cells, cell for its mean over each cell, or
-        slowness for the velocity of the mean slowness over each.
+        slowness for the velocity of the mean slowness over each. Samples whose nearest one at the
+        native grid is absent have the no-data value of the model's layout.
 
         Raises ResolutionError (below 1, or more than 100 million samples in all, or in one model,
         without `allow_large`), MixedShapesError (native grids, dtypes, units or orders that
@@ -419,8 +420,8 @@ class Archive:
         """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
         rendering of (1 - share) of the first one's latent and `share` of the second one's.
 
-        Latents are those of `latent`; absent is what is in the first one. Raises MixedShapesError for models of other decoders or of
-        other tiles, and as `latent`.
+        Latents are those of `latent`; samples are absent where they are in the first one. Raises
+        MixedShapesError for models of other decoders or of other tiles, and as `latent`.
         """
         from velcodec.codec.output import to_array
 

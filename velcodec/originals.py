@@ -48,8 +48,8 @@ def open_originals(
     """The models of files, a folder or a pattern, as `open_models` finds them.
 
     Their axes are in the archive's order where neither they nor `order` among `hints`, those of
-    `open_models`, say another, and their no-data value is the archive's. Raises InputShapeError for other models than the archive's, and what
-    `open_models` does.
+    `open_models`, say another, and their no-data value is the archive's. Raises InputShapeError for
+    other models than the archive's, and what `open_models` does.
     """
     layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}

@@ -1,4 +1,4 @@
-"""Which samples are absent: any image of bits comes back, in few bytes, or the stream is refused."""
+"""Which samples are absent: any image of bits comes back, in few bytes, or it is refused."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_no_data_value_that_the_dtype_cannot_hold_is_refused(option: Any, dtyp
 
 @pytest.mark.parametrize("option", [True, "none", "-9999", [1.0], b"nan", 1j])
 def test_what_is_no_value_is_refused(option: Any) -> None:
-    with pytest.raises(OptionError, match="mask: found .*, expected nan or a number"):
+    with pytest.raises(OptionError, match=r"mask: found .*, expected nan or a number"):
         no_data_of(option, np.dtype("<f4"), "models")
 
 

@@ -73,6 +73,13 @@ def measure(
     return found
 
 
+def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    """Whether both tell the same samples to be absent."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
 def _check_same(
     key: str, stored: StoredModel, ours: CodedModel, absent: NDArray[np.bool_] | None
 ) -> None:
@@ -85,8 +92,7 @@ def _check_same(
         and np.array_equal(stored.tiles.high, ours.tiles.high)
         and np.array_equal(stored.tiles.step[varied], ours.tiles.step[varied])
         and np.array_equal(stored.tiles.coefficients, ours.tiles.coefficients)
-        and (stored.absent is None) == (absent is None)
-        and (absent is None or np.array_equal(stored.absent, absent))
+        and _equal(stored.absent, absent)
     )
     if not same:
         raise VerificationError(f"model {key}: does not read back as coded")
