@@ -292,7 +292,7 @@ def test_the_commands_keep_absent_samples(
     np.save("in.npy", array)
     option = f"--mask={no_data}"
     assert run("compress", "in.npy", "a.vlat", option, "--lossless").exit_code == 0
-    assert run("append", "a.vlat", "in.npy", option, "--max-error", 5).exit_code == 0
+    assert run("append", "in.npy", "a.vlat", option, "--max-error", 5).exit_code == 0
     assert run("verify", "a.vlat", "--against", "in.npy", "--against", "in.npy").exit_code == 0
     assert run("decompress", "a.vlat", "out.npy").exit_code == 0
     out = np.load("out.npy")

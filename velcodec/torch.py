@@ -36,8 +36,8 @@ class VelocityDataset(Dataset[Any]):
     `res` is N or (nz, nx), without it the models' own grid. With `value_range` (low, high) values
     are scaled so that these become -1 and 1; those outside stay outside, and absent samples are not
     a number. `transform` is called with each tensor last. `device`, `decoder` and `average` are as
-    for `velcodec.open` and `Archive.decode`; tensors stay on `device`, so that with worker processes
-    it is the CPU.
+    for `velcodec.open` and `Archive.decode`; tensors stay on `device`, so that with worker
+    processes it is the CPU.
 
     A DataLoader fetches each batch as one: it is decoded together. Raises what `velcodec.open`
     raises, MixedShapesError where models of different shapes are opened without `res`,
