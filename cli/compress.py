@@ -28,6 +28,7 @@ what_goes_in = options.together(
     options.source,
     options.files,
     options.geometry,
+    options.mask,
     options.coding,
     options.decoder,
     click.option(

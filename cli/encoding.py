@@ -60,6 +60,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         shape=settings["shape"],
         dtype=settings["dtype"],
         z_positive=settings["z_positive"],
+        no_data=settings["mask"],
     )
     if len({part.path for part in models.parts}) == 1:
         about = replace(about, source_sha256=models.sha256())
@@ -77,7 +78,7 @@ def description_of(settings: Mapping[str, Any]) -> Description:
     """What the options say of the models beside their values; defaults where they say nothing."""
     from velcodec.api import Description
 
-    names = ("dx", "dz", "origin", "units", "order", "provenance", "licence")
+    names = ("dx", "dz", "origin", "units", "order", "provenance", "licence", "mask")
     given = {name: settings.get(name) for name in names}
     return Description(**{name: value for name, value in given.items() if value is not None})
 

@@ -81,6 +81,7 @@ REPORT_ONLY = {
 @options.source
 @options.files
 @options.geometry
+@options.mask
 @options.coding
 @options.decoder
 @options.device
@@ -207,7 +208,11 @@ def files_of(
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
         restore_file(archive, decoded)
-        yield (decoded,), {"order": archive.layout(0).axes[-2:]}
+        told: dict[str, Any] = {"order": archive.layout(0).axes[-2:]}
+        values = {layout.no_data for layout in archive.layouts_in_use} - {None}
+        if values:
+            told["mask"] = values.pop()
+        yield (decoded,), told
 
 
 def write_report(
@@ -266,6 +271,8 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
         )
     if settings["lossless"] or settings["max_error"] is not None or settings["psnr"] is not None:
         raise OptionError("--report: expected it without --lossless, --max-error and --psnr")
+    if settings["mask"] is not None:
+        raise OptionError("--report: expected it without --mask")
     set_threads(settings["threads"])
     steps = settings["ablation_steps"]
     files = read_families(sources, settings)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from velcodec import Archive
+    from velcodec.formats.header import Layout
     from velcodec.formats.npy import ModelArray
     from velcodec.metrics import Quality
 
@@ -95,7 +96,8 @@ def compare(
 ) -> Comparison:
     """Decode every model as `decompress` would and compare with the original, both in m/s.
 
-    Raises InputShapeError for an original of another shape.
+    Raises InputShapeError for an original of another shape, and VerificationError for one with
+    other absent samples.
     """
     from velcodec.codec.values import to_m_s
     from velcodec.formats.errors import InputShapeError
@@ -111,11 +113,33 @@ def compare(
                 raise InputShapeError(
                     f"model {len(qualities)}: found {before.shape}, expected {after.shape}"
                 )
+            absent = same_absent(before, after, layout, len(qualities))
             qualities.append(
-                quality(to_m_s(before, units or layout.units), to_m_s(after, layout.units))
+                quality(to_m_s(before, units or layout.units), to_m_s(after, layout.units), absent)
             )
             update(len(qualities), len(archive), "compare")
     return Comparison(tuple(qualities), size)
+
+
+def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
+    """Which samples of a model are absent, or None. Raises VerificationError where others are in
+    the original.
+    """
+    from velcodec.formats.errors import VerificationError
+    from velcodec.formats.no_data import find_absent, holds
+
+    value = layout.no_data
+    if value is None:
+        return None
+    expected = find_absent(after, value)
+    # An original of a dtype that cannot have the value has every sample.
+    found = find_absent(before, value) if holds(before.dtype, value) else expected & False
+    if (found != expected).any():
+        raise VerificationError(
+            f"model {number}: found {found.sum()} absent samples ({value}), expected the "
+            f"{expected.sum()} of the archive, at the same places"
+        )
+    return expected if expected.any() else None
 
 
 def in_memory(models: ModelArray) -> Read:

@@ -46,6 +46,8 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         pairs[f"{head}: grid"] = f"{layout.nz} x {layout.nx} (depth x distance)"
         pairs[f"{head}: array"] = array_text(layout)
         pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m"
+        if layout.no_data is not None:
+            pairs[f"{head}: absent"] = f"samples of {layout.no_data}"
         pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m"
     for name, column in figures["columns"].items():
         pairs[f"field: {name}"] = column_text(column)

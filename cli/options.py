@@ -52,6 +52,23 @@ def origin(
     return x, z
 
 
+def no_data(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> str | int | float | None:
+    """`nan` or a number; whether the models can have it is for the library to say."""
+    if text is None or text.lower() == "nan":
+        return None if text is None else "nan"
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        expected = "expected nan or a number, such as -9999"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option) from None
+
+
 def assignments(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -215,6 +232,16 @@ geometry = together(
     ),
 )
 """`--dx`, `--dz` and `--origin`: where the samples lie, in metres; None where not given."""
+
+
+mask = click.option(
+    "--mask",
+    callback=no_data,
+    metavar="nan|VALUE",
+    help="Samples of this value are absent, such as above the ground: they come back as it, and "
+    "count in no promise.",
+)
+"""`--mask` of what is compressed: the value of absent samples."""
 
 
 coding = together(

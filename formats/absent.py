@@ -1,6 +1,7 @@
 """Samples that stand for no data: marked by the file, or by a value that is no velocity.
 
-None is ever taken for a velocity: whoever reads models refuses them, with position and count.
+None is ever taken for a velocity: whoever reads models refuses them, with position and count, but
+for those of the value that the caller has declared absent (see `no_data`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputFileError, NoDataError
+from .no_data import NoData, find_absent
 
 SENTINELS = (
     -999.0, -999.25, -9999.0, -99999.0, 1e20, -1e20, 1e30, -1e30, 9.969209968386869e36,
@@ -25,6 +27,8 @@ SENTINELS = (
 
 LEAST_SENTINEL, GREATEST_SENTINEL = -900.0, 1e19
 """Between these two no sentinel lies."""
+
+AS_ABSENT = "; --mask={0} (mask={1}) keeps samples of this value as absent ones"
 
 
 @dataclass(frozen=True)
@@ -94,25 +98,37 @@ def _numbers(attributes: Mapping[str, Any], key: str, name: str) -> list[float]:
         raise InputFileError(f"{name}: {key}: found {value!r}, expected a number") from error
 
 
-def check_present(
+def check_all_present(
     array: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
-    marks: Marks = Marks(),
+    marks: Marks = Marks(), no_data: NoData | None = None,
 ) -> None:  # fmt: skip
-    """Raises NoDataError for masked samples, for those that `marks` tell and for sentinels.
+    """Raises NoDataError for masked samples, for those that `marks` tell and for sentinels, but for
+    samples of the value `no_data`, which the caller has declared absent.
 
     `index` gives the place in the file's array of a place in this one.
     """
+    values = np.ma.getdata(array)
+    declared = None if no_data is None else find_absent(values, no_data)
+
+    def refuse(found: NDArray[np.bool_], what: str, way: str) -> None:
+        _refuse(found if declared is None else found & ~declared, values, name, index, what, way)
+
     if isinstance(array, np.ma.MaskedArray):
-        _refuse(np.ma.getmaskarray(array), array.data, name, index, "masked")
-        array = array.data
+        way = "; filled with a value that --mask (mask=) names, they are kept as absent samples"
+        refuse(np.ma.getmaskarray(array), "masked", way)
     elif marks != Marks():
-        _refuse(marks.mask(array), array, name, index, "marked as absent")
-    if array.size and (array.min() < LEAST_SENTINEL or array.max() > GREATEST_SENTINEL):
-        kept = {_as_in(array, value) for value in SENTINELS}
-        if array.dtype.itemsize == 8 and array.dtype.kind == "f":
+        refuse(marks.mask(values), "marked as absent", AS_ABSENT)
+    # NaN, where it is declared, is neither the least nor the greatest.
+    least, greatest = np.fmin, np.fmax
+    if values.size and (
+        least.reduce(values, axis=None) < LEAST_SENTINEL
+        or greatest.reduce(values, axis=None) > GREATEST_SENTINEL
+    ):
+        kept = {_as_in(values, value) for value in SENTINELS}
+        if values.dtype.itemsize == 8 and values.dtype.kind == "f":
             kept |= {float(np.float32(value)) for value in SENTINELS}
-        stand = np.isin(array, np.array([v for v in kept if v is not None], dtype=array.dtype))
-        _refuse(stand, array, name, index, "a value that stands for no data")
+        stand = np.isin(values, np.array([v for v in kept if v is not None], dtype=values.dtype))
+        refuse(stand, "a value that stands for no data", AS_ABSENT)
 
 
 def _as_in(array: NDArray[Any], value: float) -> Any:
@@ -126,13 +142,15 @@ def _as_in(array: NDArray[Any], value: float) -> Any:
 
 def _refuse(
     mask: NDArray[np.bool_], array: NDArray[Any], name: str,
-    index: Callable[[tuple[int, ...]], tuple[int, ...]], what: str,
+    index: Callable[[tuple[int, ...]], tuple[int, ...]], what: str, way: str,
 ) -> None:  # fmt: skip
     count = int(np.count_nonzero(mask))
     if not count:
         return
     place = tuple(int(i) for i in np.argwhere(mask)[0])
+    value = array[place]
+    argument = "'nan'" if value != value else value
     raise NoDataError(
-        f"{name}: found {array[place]} at index {index(place)}, {what}, as are {count} of "
-        f"{mask.size} samples; expected velocities alone"
+        f"{name}: found {value} at index {index(place)}, {what}, as are {count} of "
+        f"{mask.size} samples; expected velocities alone{way.format(value, argument)}"
     )

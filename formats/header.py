@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgpack
+import numpy as np
 
 from .errors import CorruptError, OptionError
 from .exact.stream import ExactCoding
 from .locks import lazy_property
+from .no_data import NoData, holds
 from .packed import check_keys, integer, number, sequence, short_number, unpack_mapping
 from .tile_coding import TileCoding
 
@@ -20,7 +22,7 @@ MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
-LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -31,7 +33,8 @@ class Layout:
     """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
 
     `nz`, `nx` count samples down and across; spacing and origin are in metres. `z_up` says that the
-    rows of the array they came in went up: here they go down.
+    rows of the array they came in went up: here they go down. `no_data`, nan or a number, is what
+    stands for absent samples, where models may have such.
     """
 
     nz: int
@@ -44,6 +47,7 @@ class Layout:
     origin_x_m: float = 0.0
     origin_z_m: float = 0.0
     z_up: bool = False
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
@@ -60,6 +64,10 @@ class Layout:
         numbers = (self.dx_m, self.dz_m, self.origin_x_m, self.origin_z_m)
         if not (self.dx_m > 0 and self.dz_m > 0 and all(abs(v) < 1e12 for v in numbers)):
             raise CorruptError(f"layout: spacing and origin: found {numbers} m")
+        if self.no_data is not None and not holds(np.dtype(self.dtype), self.no_data):
+            raise CorruptError(
+                f"layout: no-data: found {self.no_data!r}, expected nan or a number of {self.dtype}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Short keys, defaults left out."""
@@ -77,6 +85,9 @@ class Layout:
             data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
         if self.z_up:
             data["v"] = True
+        if self.no_data is not None:
+            no_data = self.no_data
+            data["n"] = no_data if isinstance(no_data, str) else short_number(no_data)
         return data
 
     @classmethod
@@ -92,7 +103,7 @@ class Layout:
                 raise TypeError(f"v: found {up!r}, expected true or false")
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CorruptError(f"layout in the header: {error}") from error
-        return cls(nz, nx, *names, dx, dz, x, z, up)
+        return cls(nz, nx, *names, dx, dz, x, z, up, data.get("n"))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .absent import check_present
+from .absent import check_all_present
 from .errors import (
     EmptyInputError,
     InputDtypeError,
@@ -25,6 +25,7 @@ from .errors import (
     OptionError,
 )
 from .header import UNITS
+from .no_data import NoData, check_some_present, find_absent, no_data_of
 
 ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"
@@ -32,6 +33,7 @@ AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
 MODELS_AT_ONCE = 256
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
+AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class ModelArray:
 
 def as_models(
     array: NDArray[Any], *, order: str = "zx", units: str = "m/s", name: str = "array",
-    sha256: bytes | None = None, padded: bool = False,
+    sha256: bytes | None = None, padded: bool = False, no_data: NoData | None = None,
 ) -> ModelArray:  # fmt: skip
-    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx).
+    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Samples of
+    the value `no_data` (nan or a number) are absent.
 
     A `padded` array is a piece of one: of any shape, with values that stand for no data. Raises
     InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
@@ -64,26 +67,32 @@ def as_models(
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
     axes = check_shape(array.shape, name)
-    _check_finite(array, name)
+    absent = no_data_of(no_data, array.dtype, name)
+    _check_finite(array, name, absent)
     if not padded:
         check_last_axis(array.shape, name)
         rows = array if array.ndim > 2 else array[None]
         for first in range(0, len(rows), MODELS_AT_ONCE):
-            check_present(
+            check_all_present(
                 rows[first : first + MODELS_AT_ONCE],
                 name,
                 lambda at, first=first: (  # type: ignore[misc]
                     (at[0] + first, *at[1:]) if array.ndim > 2 else at[1:]
                 ),
+                no_data=absent,
             )
     models = array.reshape(-1, *array.shape[-2:])
+    if absent is not None:
+        check_some_present(models, absent, name, None if array.ndim == 2 else 0)
     if order == "xz":
         models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
     return ModelArray(models, axes, array.dtype, units, sha256, name)
 
 
-def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> ModelArray:
-    """The models of a `.npy` file, memory-mapped.
+def read_models(
+    path: str | Path, *, order: str = "zx", units: str = "m/s", no_data: NoData | None = None
+) -> ModelArray:
+    """The models of a `.npy` file, memory-mapped; `no_data` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """
@@ -99,7 +108,9 @@ def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> M
         array = load_mapped(path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
-    return as_models(array, order=order, units=units, name=str(path), sha256=digest)
+    return as_models(
+        array, order=order, units=units, name=str(path), sha256=digest, no_data=no_data
+    )
 
 
 def load_mapped(path: Path) -> NDArray[Any]:
@@ -249,18 +260,21 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")
 
 
-def _check_finite(array: NDArray[Any], name: str) -> None:
+def _check_finite(array: NDArray[Any], name: str, no_data: NoData | None) -> None:
     if array.dtype.kind != "f":
         return
     rows = array if array.ndim > 2 else array[None]
     for first in range(0, len(rows), MODELS_AT_ONCE):
         part = rows[first : first + MODELS_AT_ONCE]
         bad = ~np.isfinite(part)
+        if no_data is not None:
+            bad &= ~find_absent(part, no_data)
         if bad.any():
             place = np.argwhere(bad)[0]
             value = part[tuple(place)]
             place[0] += first
             position = tuple(int(i) for i in (place if array.ndim > 2 else place[1:]))
+            hint = AS_ABSENT if np.isnan(value) else ""
             raise NonFiniteError(
-                f"{name}: found {value} at index {position}, expected finite velocities"
+                f"{name}: found {value} at index {position}, expected finite velocities{hint}"
             )

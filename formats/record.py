@@ -25,7 +25,7 @@ a byte of the file, and kilobytes when it is decoded.
 class Record:
     """One model: `layout` numbers the header's layouts; tiles_z x tiles_x tiles of
     tile_nz x tile_nx samples each, row by row, with one stream each. No tiles where the `exact`
-    stream stands alone.
+    stream stands alone. `absent` is the stream of the samples that are, None where none is.
     """
 
     layout: int
@@ -35,6 +35,7 @@ class Record:
     tile_nx: int
     streams: Sequence[bytes]
     exact: ExactStream | None = None
+    absent: bytes | None = None
 
 
 def pack_record(record: Record, header: Header) -> bytes:
@@ -45,6 +46,7 @@ def pack_record(record: Record, header: Header) -> bytes:
     prefix = b""
     if len(header.layouts) > 1:
         prefix += encode_varint(record.layout)
+    prefix += _pack_absent(record, header)
     if header.exact is not None:
         exact = _pack_exact(record)
         if not record.streams:
@@ -64,6 +66,16 @@ def pack_record(record: Record, header: Header) -> bytes:
                 prefix += encode_varint(value)
             prefix += b"".join(encode_varint(len(stream)) for stream in record.streams[:-1])
     return prefix + b"".join(record.streams)
+
+
+def _pack_absent(record: Record, header: Header) -> bytes:
+    """What tells the absent samples of a model whose layout has a no-data value."""
+    absent = record.absent
+    if header.layouts[record.layout].no_data is None:
+        if absent is not None:
+            raise OptionError("record: found absent samples, expected a no-data value for them")
+        return b""
+    return encode_varint(0) if absent is None else encode_varint(len(absent) + 1) + absent
 
 
 def _pack_exact(record: Record) -> bytes:
@@ -86,17 +98,20 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
                 f"{place}: layout: found {layout}, expected less than {len(header.layouts)}"
             )
     nz, nx = header.layouts[layout].nz, header.layouts[layout].nx
+    absent = None
+    if header.layouts[layout].no_data is not None:
+        absent, at = _unpack_absent(payload, at, place)
     exact = None
     if header.exact is not None:
         exact, at, kept = _unpack_exact(payload, at, place)
         if not kept:
-            return Record(layout, 0, 0, nz, nx, [], exact)
+            return Record(layout, 0, 0, nz, nx, [], exact, absent)
     tiles_z = tiles_x = 1
     if header.tiled:
         tiles_z, at = decode_varint(payload, at, f"{place}: tiles")
         tiles_x, at = decode_varint(payload, at, f"{place}: tiles")
     if tiles_z * tiles_x == 1:
-        return Record(layout, 1, 1, nz, nx, [payload[at:]], exact)
+        return Record(layout, 1, 1, nz, nx, [payload[at:]], exact, absent)
     tile_nz, at = decode_varint(payload, at, f"{place}: tile size")
     tile_nx, at = decode_varint(payload, at, f"{place}: tile size")
     _check_tiles(place, (tiles_z, tiles_x), (tile_nz, tile_nx), (nz, nx), len(payload) - at)
@@ -114,7 +129,21 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
         )
     ends.append(len(payload))
     streams = [payload[a:b] for a, b in pairwise(ends)]
-    return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams, exact)
+    return Record(layout, tiles_z, tiles_x, tile_nz, tile_nx, streams, exact, absent)
+
+
+def _unpack_absent(payload: bytes, at: int, place: str) -> tuple[bytes | None, int]:
+    """The stream of absent samples, if there are such, and where it ends."""
+    more, at = decode_varint(payload, at, f"{place}: absent samples")
+    if more == 0:
+        return None, at
+    end = at + more - 1
+    if end > len(payload):
+        raise CorruptError(
+            f"{place}: absent samples: found a length of {more - 1} bytes, "
+            f"expected at most {len(payload) - at}"
+        )
+    return payload[at:end], end
 
 
 def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | None, int, bool]:

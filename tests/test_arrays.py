@@ -73,6 +73,32 @@ def test_masked_samples_are_refused_with_place_and_count(
         velcodec.compress(masked, decoder=tiny, **how)
 
 
+def test_masked_samples_of_the_declared_value_are_absent(tiny: Decoder) -> None:
+    gone = np.indices(ONE.shape)[0] < 3
+    masked = np.ma.masked_array(np.where(gone, np.float32(-9999), ONE), mask=gone)
+    found = velcodec.decompress(velcodec.compress(masked, mask=-9999, lossless=True))
+    assert np.array_equal(found, masked.data)
+    with pytest.raises(errors.NoDataError, match="masked, as are 42 of 126 samples"):
+        velcodec.compress(masked, mask=-1, decoder=tiny)
+
+
+@pytest.mark.parametrize("units", ["m/s", "km/s"])
+def test_an_array_with_names_has_absent_samples(units: str) -> None:
+    models = np.where(np.indices(ONE.shape)[0] < 3, np.float32(np.nan), ONE)
+    if units == "km/s":
+        models = models / 1000
+    array = xarray.DataArray(
+        models[::-1],
+        {"z": -10.0 * np.arange(9)[::-1]},
+        ("z", "x"),
+        attrs={"_FillValue": np.nan, "units": units},
+    )
+    found = velcodec.decompress(velcodec.compress(array, mask="nan", lossless=True))
+    assert np.array_equal(found, models, equal_nan=True)
+    with pytest.raises(errors.NoDataError, match=r"found nan .*marked.*; --mask=nan"):
+        velcodec.compress(array)
+
+
 @pytest.mark.parametrize("value", [-9999.0, 1e30])
 def test_values_that_stand_for_no_data_are_refused(tiny: Decoder, value: float) -> None:
     models = MODELS.copy()

@@ -24,6 +24,7 @@ from velcodec.formats.columns import Column, as_column
 from velcodec.formats.errors import EmptyInputError, OptionError
 from velcodec.formats.files.base import Ground, Hints
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
+from velcodec.formats.no_data import NoData, find_absent, no_data_of
 from velcodec.formats.npy import ModelArray, as_models, read_models
 from velcodec.formats.page import MAX_KEY_BYTES
 from velcodec.formats.tile_stream import TileCoding
@@ -54,7 +55,8 @@ class Description:
     `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
     or xz; one key for each model, or none for their numbers; free text on provenance and licence;
     `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
-    columns by name, each one value for all models or one for each.
+    columns by name, each one value for all models or one for each; `mask` the value, nan or a
+    number, of samples that are absent.
     """
 
     dx: float = 10.0
@@ -68,6 +70,7 @@ class Description:
     user: Mapping[str, Any] = field(default_factory=dict)
     source_sha256: bytes | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    mask: NoData | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def compress(
     origin: tuple[float, float] = (0.0, 0.0),
     units: str = "m/s",
     order: str = "zx",
+    mask: NoData | None = None,
     psnr: float | None = None,
     bytes_per_model: float | None = None,
     max_error: float | None = None,
@@ -122,6 +126,10 @@ def compress(
     arrays that mask nothing; of an xarray DataArray what its dimensions, coordinates and units say
     counts where no argument says otherwise. `dx`, `dz` and `origin` (x, z) are in metres, values
     in `units` (m/s or km/s).
+
+    Samples that are `mask` ("nan", or a number of the models' dtype) are absent: they come back as
+    that at the native grid, and at others where they are nearest; what is promised holds for the
+    rest.
 
     What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
     35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
@@ -149,6 +157,7 @@ def compress(
         licence=licence,
         user=dict(user or {}),
         fields=dict(fields or {}),
+        mask=mask,
     )
     coding = Coding(
         bytes_per_model=bytes_per_model,
@@ -242,7 +251,7 @@ def encode(
 
     about, how = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
-        models = read_models(Path(models), order=about.order, units=about.units)
+        models = read_models(Path(models), order=about.order, units=about.units, no_data=about.mask)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     batch = make_batch(models, about, about.keys, about.fields, advise=advise, padded=padded)
     stream = io.BytesIO()
@@ -316,7 +325,10 @@ def make_batch(
     views, layouts, layout_of, own_keys = _gather(models, about, padded)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
-        _warn_of_values(views, layouts[0].units, name)
+        known = views
+        if about.mask is not None:
+            known = [_ends(v, layouts[k].no_data) for v, k in zip(views, layout_of, strict=True)]
+        _warn_of_values(known, layouts[0].units, name)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
     return Batch(views, layouts, layout_of, _keys(keys or own_keys, len(views)), columns)
 
@@ -395,6 +407,7 @@ def _gather(
             origin_x_m=float(own.origin[0]),
             origin_z_m=float(own.origin[1]),
             z_up=part.z_up,
+            no_data=no_data_of(about.mask, part.dtype, part.name),
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
@@ -423,14 +436,17 @@ def _taken(models: Any, about: Description, name: str, padded: bool) -> _Taken:
 
     x, z = stated("origin") or (None, None)
     ground = Ground(stated("dx"), stated("dz"), x, z)
-    found = labelled(models, Hints(stated("order"), stated("units"), ground), name)
+    hints = Hints(stated("order"), stated("units"), ground, no_data=about.mask)
+    found = labelled(models, hints, name)
     if found is None:
-        plain = plain_array(models, name)
-        taken = as_models(plain, order=about.order, units=about.units, name=name, padded=padded)
+        taken = as_models(
+            plain_array(models, name, about.mask),
+            order=about.order, units=about.units, name=name, padded=padded, no_data=about.mask,
+        )  # fmt: skip
         return _Taken(taken, about)
     form, own = found.form, found.form.ground
     array = replace(
-        as_models(found.models, units=form.units or about.units, name=name),
+        as_models(found.models, units=form.units or about.units, name=name, no_data=about.mask),
         axes=form.axes,
         z_up=form.z_up,
     )
@@ -444,6 +460,12 @@ def _taken(models: Any, about: Description, name: str, padded: bool) -> _Taken:
         ),
     )
     return _Taken(array, about, form.keys)
+
+
+def _ends(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
+    """The least and the greatest sample of those that are there."""
+    there = model if no_data is None else model[~find_absent(model, no_data)]
+    return np.array([there.min(), there.max()])
 
 
 def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:

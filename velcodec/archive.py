@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from velcodec.absent import at_cells, put_no_data, put_no_data_in_tensor
 from velcodec.codec.average import Average, check_average
 from velcodec.coordinates import Float64, Geometry
 from velcodec.evaluators import Evaluators
@@ -326,7 +327,8 @@ class Archive:
         With `device` the result is a tensor computed and kept there. A model that is stored as
         samples is what they are at its own grid, and elsewhere the field between them. `average` is
         none for the field at the centres of the grid's cells, cell for its mean over each cell, or
-        slowness for the velocity of the mean slowness over each.
+        slowness for the velocity of the mean slowness over each. Samples whose nearest one at the
+        native grid is absent have the no-data value of the model's layout.
 
         Raises ResolutionError (below 1, or more than 100 million samples in all, or in one model,
         without `allow_large`), MixedShapesError (native grids, dtypes, units or orders that
@@ -351,15 +353,22 @@ class Archive:
         from velcodec.codec.output import array_to_tensor, to_tensor
 
         tensors = [
-            to_tensor(values, layout) if samples is None else array_to_tensor(samples, device)
-            for layout, samples, values in self._restored(numbers, grid, device, kind, allow_large)
+            put_no_data_in_tensor(
+                to_tensor(values, model.layout)
+                if samples is None
+                else array_to_tensor(samples, device),
+                model.layout,
+                model.absent,
+            )
+            for model, samples, values in self._restored(numbers, grid, device, kind, allow_large)
         ]
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity (P,), float64, at points (x, z) in metres, shape (P, 2), anywhere in the extent.
 
-        It is in the units of the archive, m/s or km/s, as `decode` gives them. Raises
+        It is in the units of the archive, m/s or km/s, as `decode` gives them, and not a number at
+        points whose nearest sample is absent. Raises
         PointsOutsideError, InputShapeError, InputDtypeError, NonFiniteError.
         """
         from velcodec.codec.output import sample
@@ -367,14 +376,15 @@ class Archive:
         model, header = self._model(which), self.header_of(which)
         cells = self.geometry(which).to_cells(points)
         with self._named(self.index(which)):
-            return sample(lambda: self._evaluators.evaluator(header), model, cells)
+            values = sample(lambda: self._evaluators.evaluator(header), model, cells)
+        return _without_absent(values, model, cells)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
         km/s per metre where the archive is in km/s.
 
         It is the analytic derivative of the field, zero where that is held at the model's own
-        minimum or maximum.
+        minimum or maximum, and not a number at points whose nearest sample is absent.
         """
         from velcodec.codec.output import gradient
 
@@ -383,7 +393,7 @@ class Archive:
         cells = ground.to_cells(points)
         with self._named(self.index(which)):
             per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
-        return per_cell / np.array([ground.dx_m, ground.dz_m])
+        return _without_absent(per_cell, model, cells) / np.array([ground.dx_m, ground.dz_m])
 
     def latent(self, which: Number, *, fit: str = "lm") -> ModelLatent:
         """The latent of a model: the stored one, or where only its samples are stored one that is
@@ -414,8 +424,8 @@ class Archive:
         """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
         rendering of (1 - share) of the first one's latent and `share` of the second one's.
 
-        Latents are those of `latent`. Raises MixedShapesError for models of other decoders or of
-        other tiles, and as `latent`.
+        Latents are those of `latent`; samples are absent where they are in the first one. Raises
+        MixedShapesError for models of other decoders or of other tiles, and as `latent`.
         """
         from velcodec.codec.output import to_array
 
@@ -426,7 +436,9 @@ class Archive:
         grid = check_resolution(res, 1, False)
         mixed = self.latent(numbers[0], fit=fit).mixed(self.latent(numbers[1], fit=fit), share)
         decoder = self._evaluators.decoder(self.header_of(numbers[0]))
-        return to_array(mixed.render(decoder, grid), self.layout(numbers[0]))
+        model = self._model(numbers[0])
+        found = to_array(mixed.render(decoder, grid), model.layout)
+        return put_no_data(found, model.layout, model.absent)
 
     def decoder(self) -> Decoder:
         """The decoder that this archive was made with, loaded; where there are several, that of the
@@ -452,8 +464,8 @@ class Archive:
         device: str | torch.device | None,
         average: Average,
         allow_large: bool = False,
-    ) -> Iterator[tuple[Layout, Any, Any]]:
-        """Each model's layout, and the field of its samples as the user's array or tensor, or None
+    ) -> Iterator[tuple[StoredModel, Any, Any]]:
+        """Each model, and the field of its samples as the user's array or tensor, or None
         and a rendering of its latent in m/s: a tensor where a `device` is given, else an array or a
         tensor.
         """
@@ -483,7 +495,7 @@ class Archive:
                 values = render_models(decoder, [models[row] for row in rows], res, average, places)
                 rendered |= dict.fromkeys(rows, values)
             for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
-                yield model.layout, found, next(rendered[row]) if found is None else None
+                yield model, found, next(rendered[row]) if found is None else None
 
     def _sampled(
         self,
@@ -522,8 +534,9 @@ class Archive:
     ) -> Iterator[NDArray[np.generic]]:
         from velcodec.codec.output import to_array
 
-        for layout, samples, values in self._restored(numbers, res, None, average, allow_large):
-            yield to_array(values, layout) if samples is None else samples
+        for model, samples, values in self._restored(numbers, res, None, average, allow_large):
+            array = to_array(values, model.layout) if samples is None else samples
+            yield put_no_data(array, model.layout, model.absent)
 
     def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
         """Numbers in order, as many together as are not too large."""
@@ -560,6 +573,13 @@ class Archive:
 
     def __repr__(self) -> str:
         return f"<velcodec archive of {len(self)} models, decoder {self.header.decoder_name!r}>"
+
+
+def _without_absent(values: Float64, model: StoredModel, cells: Float64) -> Float64:
+    """Values at cell coordinates, not a number where the model is absent."""
+    if model.absent is not None:
+        values[at_cells(model.absent, cells)] = np.nan
+    return values
 
 
 def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:

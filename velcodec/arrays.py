@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.absent import check_present, marks_of
+from velcodec.formats.absent import check_all_present, marks_of
 from velcodec.formats.errors import InputDtypeError, InputShapeError
 from velcodec.formats.files.axes import axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, depth_first
 from velcodec.formats.files.netcdf import coordinates_in
 from velcodec.formats.files.words import check_unpacked, velocity_units
+from velcodec.formats.no_data import NoData, no_data_of
+from velcodec.formats.npy import check_dtype
 
 EXPECTED = "an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or a list of arrays"
 
@@ -34,9 +36,9 @@ def is_array(models: Any) -> bool:
     return False
 
 
-def plain_array(models: Any, name: str = "models") -> NDArray[Any]:
+def plain_array(models: Any, name: str = "models", no_data: NoData | None = None) -> NDArray[Any]:
     """A NumPy array of what is one: of a tensor, wherever it is and whether it needs gradients, of
-    a matrix, of a masked array that masks nothing.
+    a matrix, of a masked array that masks nothing but samples of the value `no_data`.
 
     Raises NoDataError for samples that are masked, InputDtypeError for what NumPy cannot hold,
     InputShapeError for what is no array.
@@ -51,7 +53,9 @@ def plain_array(models: Any, name: str = "models") -> NDArray[Any]:
                 "dense one of float32, float64 or integers"
             ) from error
     if isinstance(models, np.ma.MaskedArray):
-        check_present(models, name, lambda place: place)
+        check_dtype(models.dtype, name)
+        absent = no_data_of(no_data, models.dtype, name)
+        check_all_present(models, name, lambda place: place, no_data=absent)
         return np.asarray(models.data)
     try:
         return np.asarray(models)
@@ -87,12 +91,13 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
         found = [tuple(map(str, models.coords[dim].values)) for dim in texts]
         return next((each for each in found if len(sizes) > 2 and len(each) == sizes[0]), None)
 
-    array = plain_array(models.data, name)
+    array = plain_array(models.data, name, hints.no_data)
     form, own = named_form(
         array.shape, array.dtype, name, hints,
         axes_of(dims, coordinates_in(models), name), models.attrs,
         units=velocity_units(models.attrs.get("units"), name, hints), keys=keys,
     )  # fmt: skip
-    check_present(array, name, lambda place: place, marks_of(models.attrs, name))
+    marks = marks_of(models.attrs, name)
+    check_all_present(array, name, lambda place: place, marks, form.no_data)
     found = depth_first(array if own is None else array.transpose(own), form.axes)
     return Labelled(found[:, ::-1] if form.z_up else found, form)

@@ -76,8 +76,9 @@ def compress(
     """
     from velcodec.api import Description
 
-    models = source if isinstance(source, Models) else open_models(source)
-    job = Job(models, description or Description(), coding_of(coding))
+    about = description or Description()
+    models = source if isinstance(source, Models) else open_models(source, no_data=about.mask)
+    job = Job(models, about, coding_of(coding))
     return compress_shards(
         job,
         Path(target),

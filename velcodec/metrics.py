@@ -89,11 +89,24 @@ class Quality:
         return asdict(self)
 
 
-def quality(original: NDArray[np.generic], rendering: NDArray[np.generic]) -> Quality:
-    """All figures of one [z, x] rendering in m/s."""
+def quality(
+    original: NDArray[np.generic],
+    rendering: NDArray[np.generic],
+    absent: NDArray[np.bool_] | None = None,
+) -> Quality:
+    """All figures of one [z, x] rendering in m/s. Where samples are `absent` neither counts; for
+    SSIM both have there what is nearest in the original.
+    """
+    before, after = original, rendering
+    if absent is not None:
+        from velcodec.absent import filled
+
+        original = filled(original, absent)
+        rendering = np.where(absent, original, rendering)
+        before, after = before[~absent], after[~absent]
     return Quality(
-        psnr(original, rendering),
+        psnr(before, after),
         ssim(original, rendering),
-        mae(original, rendering),
-        max_error(original, rendering),
+        mae(before, after),
+        max_error(before, after),
     )

@@ -49,8 +49,8 @@ def open_originals(
 
     Their axes are in the archive's order, and depth points as in the models that it was made from,
     where neither they nor `order` and `z_positive` among `hints`, those of `open_models`, say
-    another. Raises InputShapeError for other models than the archive's, and what
-    `open_models` does.
+    another; their no-data value is the archive's. Raises InputShapeError for other models than the
+    archive's, and what `open_models` does.
     """
     layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}
@@ -59,6 +59,9 @@ def open_originals(
     ways = {layout.z_up for layout in layouts}
     if len(ways) == 1:
         hints = {"unstated_z_positive": "up" if ways.pop() else "down", **hints}
+    values = {layout.no_data for layout in layouts} - {None}
+    if len(values) == 1:
+        hints = {"no_data": values.pop(), **hints}
     models = open_models(where, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {(layout.nz, layout.nx) for layout in layouts})

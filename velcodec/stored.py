@@ -19,6 +19,7 @@ from velcodec.formats.errors import (
     MixedShapesError,
     UnknownFeatureError,
 )
+from velcodec.formats.exact.absent import decode_absent
 from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, unpack_record
@@ -59,7 +60,8 @@ class StoredModel:
     where it has none); `decoder_hash` tells which decoder renders them.
 
     `samples` (nz, nx) are there where the record has an exact stream: the native grid, in the
-    user's dtype and units; `sampler` is what renders them elsewhere.
+    user's dtype and units; `sampler` is what renders them elsewhere. `absent` (nz, nx) tells which
+    samples are, whatever the latents and `samples` say there; None where all are there.
     """
 
     layout: Layout
@@ -68,6 +70,7 @@ class StoredModel:
     decoder_hash: bytes
     samples: NDArray[np.generic] | None = None
     sampler: SamplerName | None = None
+    absent: NDArray[np.bool_] | None = None
 
     @property
     def has_latent(self) -> bool:
@@ -169,9 +172,19 @@ def decode_records(
             own = take_tiles(tiles, rows_of_tiles) if record.streams else NO_TILES
             at += len(record.streams)
             tiling = _tiling(places[row], record, layout)
-            model = StoredModel(layout, tiling, own, header.decoder_hash)
+            absent = _absent(places[row], record, layout)
+            model = StoredModel(layout, tiling, own, header.decoder_hash, absent=absent)
             found[row] = header, record, model
     return [each for each in found if each is not None]
+
+
+def _absent(place: str, record: Record, layout: Layout) -> NDArray[np.bool_] | None:
+    if record.absent is None:
+        return None
+    try:
+        return decode_absent(record.absent, (layout.nz, layout.nx))
+    except CorruptError as error:
+        raise CorruptError(f"{place}: {error}") from error
 
 
 def _samples(

@@ -34,9 +34,10 @@ class VelocityDataset(Dataset[Any]):
     """The models of an archive as tensors (1, nz, nx), depth down, in the archive's units.
 
     `res` is N or (nz, nx), without it the models' own grid. With `value_range` (low, high) values
-    are scaled so that these become -1 and 1; those outside stay outside. `transform` is called with
-    each tensor last. `device`, `decoder` and `average` are as for `velcodec.open` and
-    `Archive.decode`; tensors stay on `device`, so that with worker processes it is the CPU.
+    are scaled so that these become -1 and 1; those outside stay outside, and absent samples are not
+    a number. `transform` is called with each tensor last. `device`, `decoder` and `average` are as
+    for `velcodec.open` and `Archive.decode`; tensors stay on `device`, so that with worker
+    processes it is the CPU.
 
     A DataLoader fetches each batch as one: it is decoded together. Raises what `velcodec.open`
     raises, MixedShapesError where models of different shapes are opened without `res`,
@@ -71,6 +72,10 @@ class VelocityDataset(Dataset[Any]):
             self._res = None if res is None else grid
             self._models = len(archive)
             self._x_first = x_first(layout)
+            layouts = archive.layouts_in_use
+            self._no_data = {
+                float(each.no_data) for each in layouts if isinstance(each.no_data, int | float)
+            }
 
     def __len__(self) -> int:
         return self._models
@@ -92,6 +97,8 @@ class VelocityDataset(Dataset[Any]):
         models = (models.mT if self._x_first else models).to(self.dtype).contiguous()
         if self.value_range is not None:
             low, high = self.value_range
+            for value in self._no_data:
+                models = models.masked_fill(models == value, math.nan)
             models = (models - low).mul_(2 / (high - low)).sub_(1)
         tensors = list(models.unsqueeze(1))
         return tensors if self.transform is None else [self.transform(one) for one in tensors]

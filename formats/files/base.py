@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..absent import Marks, check_present
+from ..absent import Marks, check_all_present
 from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
 from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
 from ..locks import lazy_property
-from ..npy import ORDERS, check_dtype, check_last_axis, check_option, check_shape
+from ..no_data import NoData, check_some_present, find_absent, no_data_of
+from ..npy import AS_ABSENT, ORDERS, check_dtype, check_last_axis, check_option, check_shape
 
 DIRECTIONS = ("down", "up")
 
@@ -63,7 +64,8 @@ class Form:
     `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
     name with byte order. What a file does not say is None. Rows go up where `z_up`; the ground is
     that of depth down all the same, its origin the shallowest sample. Models that do not lie on one
-    ground have `grounds`, one for each, beside one that says nothing.
+    ground have `grounds`, one for each, beside one that says nothing. Samples of the value
+    `no_data`, nan or a number, are absent.
     """
 
     count: int
@@ -76,6 +78,7 @@ class Form:
     keys: tuple[str, ...] | None = None
     z_up: bool = False
     grounds: tuple[Ground, ...] | None = None
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES)
@@ -124,7 +127,8 @@ class Hints:
 
     `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files;
     `unstated_order` is that of arrays of which the file, or its format, says none. `z_positive`, up
-    or down, is which way depth's coordinates point, or its rows where it has none.
+    or down, is which way depth's coordinates point, or its rows where it has none. `no_data`, nan
+    or a number, is the value of absent samples.
     """
 
     order: str | None = None
@@ -136,6 +140,7 @@ class Hints:
     unstated_order: str = "zx"
     z_positive: str | None = None
     unstated_z_positive: str = "down"
+    no_data: NoData | None = None
 
     def __post_init__(self) -> None:
         check_option("order", self.unstated_order, ORDERS)
@@ -185,7 +190,10 @@ def form_of(
     if z_up is None:
         z_up = (hints.z_positive or hints.unstated_z_positive) == "up"
     ground = hints.ground.or_else(ground).checked(name)
-    form = Form(count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up)
+    form = Form(
+        count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up,
+        no_data=no_data_of(hints.no_data, np.dtype(dtype), name),
+    )  # fmt: skip
     if grounds is None:
         return form
     return form.on(tuple(hints.ground.or_else(each).or_else(ground) for each in grounds))
@@ -265,9 +273,14 @@ class Part(ABC):
         def index(place: tuple[int, ...]) -> tuple[int, ...]:
             return self._index(start, place)
 
-        check_finite(np.ma.filled(models, 0), self.place, index)
-        check_present(models, self.place, index, self.marks)
-        return np.array(np.ma.getdata(models), dtype=self.form.dtype, order="C")
+        no_data = self.form.no_data
+        check_finite(np.ma.filled(models, 0), self.place, index, no_data)
+        check_all_present(models, self.place, index, self.marks, no_data)
+        models = np.array(np.ma.getdata(models), dtype=self.form.dtype, order="C")
+        if no_data is not None:
+            several = "n" in self.form.axes
+            check_some_present(models, no_data, self.place, start if several else None)
+        return models
 
     def _index(self, start: int, place: tuple[int, ...]) -> tuple[int, ...]:
         """Where a sample (model after `start`, z, x) is in the file's array."""
@@ -394,18 +407,24 @@ def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def check_finite(
-    models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]]
-) -> None:
-    """Raises NonFiniteError with the first value and its place in the file's array."""
+    models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
+    no_data: NoData | None = None,
+) -> None:  # fmt: skip
+    """Raises NonFiniteError with the first value and its place in the file's array; samples of the
+    value `no_data` are absent.
+    """
     if models.dtype.kind != "f":
         return
     finite = np.isfinite(models)
+    if no_data is not None:
+        finite |= find_absent(models, no_data)
     if finite.all():
         return
     place = tuple(int(i) for i in np.argwhere(~finite)[0])
+    hint = AS_ABSENT if np.isnan(models[place]) else ""
     raise NonFiniteError(
         f"{name}: found {models[place]} at index {index(place)}, expected finite velocities "
-        f"({np.count_nonzero(~finite)} of {finite.size} samples are not)"
+        f"({np.count_nonzero(~finite)} of {finite.size} samples are not){hint}"
     )
 
 

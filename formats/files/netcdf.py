@@ -52,7 +52,10 @@ class NetcdfPart(Part):
             if not self.packed:
                 return np.array(variable.values)
             mask = self.packed_marks.mask(variable.values)
-            return np.ma.masked_array(_unpacked(variable).values, mask)
+            values = _unpacked(variable).values
+            if values.dtype.kind == "f":  # what stands for no data has no velocity to unpack
+                values = np.where(mask, values.dtype.type(np.nan), values)
+            return np.ma.masked_array(values, mask)
 
 
 def read_netcdf(path: Path, hints: Hints) -> list[Part]:

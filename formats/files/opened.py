@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import OptionError
+from ..no_data import NoData
 from .base import Ground, Hints, Models, Part
 from .find import find
 from .table import FORMATS, FileFormat, format_by_suffix, format_of, named_format
@@ -19,6 +20,7 @@ def open_models(
     ground: Ground = Ground(),  # noqa: B008
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
     z_positive: str | None = None, unstated_z_positive: str = "down",
+    no_data: NoData | None = None,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
@@ -26,8 +28,8 @@ def open_models(
     axes), `units` and `ground` go before what the files say, `unstated_order` is for files that say
     none; `z_positive` (up, down) says which way depth's coordinates point, or rows where there are
     none, `unstated_z_positive` where files do not say it: models come depth down always; `array`
-    names one of a file's arrays; `shape` and `dtype` are those of raw files. No sample is read
-    here, except in text headers.
+    names one of a file's arrays; `shape` and `dtype` are those of raw files; `no_data`, nan or a
+    number, is the value of absent samples. No sample is read here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -38,6 +40,7 @@ def open_models(
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
     hints = Hints(order, units, ground, array, sizes, dtype, unstated_order)
     hints = replace(hints, z_positive=z_positive, unstated_z_positive=unstated_z_positive)
+    hints = replace(hints, no_data=no_data)
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:

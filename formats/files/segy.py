@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError, InputShapeError, NoDataError, OptionError
+from ..no_data import find_absent
 from ..npy import check_dtype
 from .axes import Axis, ground_of_axes
 from .base import Form, Ground, Hints, Part, Placed, form_of, reading
@@ -57,6 +58,8 @@ class SegyPart(Part):
             field = needed("segyio", "io").TraceField.TraceIdentificationCode
             codes = source.attributes(field)[:]
         dead = np.isin(codes, DEAD) | ~traces.any(axis=1)
+        if self.form.no_data is not None:
+            dead &= ~find_absent(traces, self.form.no_data).all(axis=1)
         if dead.any():
             raise NoDataError(
                 f"{self.place}: trace {int(np.argmax(dead)) + 1}: is dead, as are "

@@ -7,6 +7,7 @@ import tracemalloc
 from typing import Any
 
 import msgpack
+import numpy as np
 import pytest
 from builders import HASH, header
 from hypothesis import given, settings
@@ -57,6 +58,34 @@ def test_any_header_comes_back(
 def test_defaults_take_no_bytes() -> None:
     assert set(msgpack.unpackb(header().to_bytes())) == {"h", "n", "l", "c"}
     assert Layout(70, 70).to_dict() == {"s": [70, 70]}
+
+
+def layout_data(own: Layout) -> dict[str, Any]:
+    return msgpack.unpackb(header(layouts=(own,)).to_bytes())["l"][0]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "no_data"),
+    [("<f4", "nan"), (">f8", "nan"), ("<f4", -9999), ("<f4", 0.5), (">f8", 1e30), ("|u1", 255),
+     ("<f4", float(np.float32(1e30))), ("<u8", 2**64 - 1), ("<i8", -(2**63)), ("<f8", -1e300)],
+)  # fmt: skip
+def test_a_no_data_value_comes_back(dtype: str, no_data: str | float) -> None:
+    own = header(layouts=(Layout(70, 70, dtype=dtype, no_data=no_data),))
+    assert Header.from_bytes(own.to_bytes()) == own
+    assert layout_data(own.layouts[0])["n"] == no_data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "no_data"),
+    [("<i2", "nan"), ("<f4", "inf"), ("<f4", float("nan")), ("<f4", float("inf")), ("<f4", True),
+     ("<f4", 1e30), ("<f4", 1e300), ("<f4", 0.1), ("|u1", 256), ("|u1", -1), ("<i4", 0.5),
+     ("<i8", 2**63), ("<f4", [1]), ("<f4", b"nan"), ("<i2", float("inf")), ("<f8", 2**53 + 1)],
+)  # fmt: skip
+def test_a_no_data_value_that_the_dtype_cannot_hold_is_refused(dtype: str, no_data: Any) -> None:
+    data = msgpack.unpackb(header(layouts=(Layout(70, 70, dtype=dtype),)).to_bytes())
+    data["l"][0]["n"] = no_data
+    with pytest.raises(CorruptError, match="layout: no-data: found"):
+        Header.from_bytes(msgpack.packb(data))
 
 
 DELETE = object()

@@ -22,7 +22,12 @@ MIXED = header(layouts=(Layout(200, 300), Layout(70, 70)), tiled=True)
 EXACT = header(
     layouts=(Layout(200, 300),), tiled=True, exact=exact_coding(Domain(EVEN, 0.0, 1.0, 9))
 )
-HEADERS = {"one": ONE, "tiled": TILED, "mixed": MIXED, "exact": EXACT}
+MASKED = header(
+    layouts=(Layout(200, 300, no_data="nan"), Layout(70, 70)),
+    tiled=True,
+    exact=exact_coding(Domain(EVEN, 0.0, 1.0, 9)),
+)
+HEADERS = {"one": ONE, "tiled": TILED, "mixed": MIXED, "exact": EXACT, "masked": MASKED}
 
 
 EXACT_STREAMS = st.builds(
@@ -41,9 +46,11 @@ def records(draw: st.DrawFn) -> tuple[Record, Header]:
     )
     streams = [draw(st.binary(max_size=200)) for _ in range(tiles_z * tiles_x)]
     exact = draw(st.none() | EXACT_STREAMS) if own.exact else None
+    masked = own.layouts[layout].no_data is not None
+    absent = draw(st.none() | st.binary(max_size=200)) if masked else None
     if exact is not None and draw(st.booleans()):
-        return Record(layout, 0, 0, nz, nx, [], exact), own
-    return Record(layout, tiles_z, tiles_x, *size, streams, exact), own
+        return Record(layout, 0, 0, nz, nx, [], exact, absent), own
+    return Record(layout, tiles_z, tiles_x, *size, streams, exact, absent), own
 
 
 @settings(deadline=None, max_examples=100)
@@ -64,6 +71,17 @@ def test_samples_begin_with_their_domain_and_coder() -> None:
     beside = Record(0, 1, 1, 200, 300, [b"tile"], samples)
     assert pack_record(beside, EXACT) == bytes([1 + (2 * 4 + 3) * 2 + 1, 3]) + b"xyz\1\1tile"
     assert pack_record(dataclasses.replace(beside, exact=None), EXACT) == b"\0\1\1tile"
+
+
+def test_absent_samples_stand_before_the_rest() -> None:
+    own = header(layouts=(Layout(70, 70, no_data=-9999),))
+    there = Record(0, 1, 1, 70, 70, [b"abc"])
+    assert pack_record(there, own) == b"\0abc"
+    for absent in (b"", b"12"):
+        packed = pack_record(dataclasses.replace(there, absent=absent), own)
+        assert packed == bytes([1 + len(absent)]) + absent + b"abc"
+    with pytest.raises(OptionError, match="found absent samples, expected a no-data value"):
+        pack_record(dataclasses.replace(there, absent=b"12"), ONE)
 
 
 def test_tiles_in_an_untiled_archive_are_not_written() -> None:
@@ -91,6 +109,8 @@ def _varints(*values: int) -> bytes:
         (_varints(201, 1, 1, 300) + bytes(400), TILED, "tiles along z: found 201"),
         (_varints(2, 2, 70, 70, 1, 1, 1), TILED, "streams: found lengths up to byte"),
         (_varints(2, 2, 70, 70, 2**62, 0, 0), TILED, "streams: found lengths up to byte"),
+        (_varints(0, 3) + b"1", MASKED, "absent samples: found a length of 2 bytes, expected at"),
+        (_varints(0, 2**62), MASKED, "absent samples: found a length of"),
     ],
 )
 def test_a_record_that_cannot_be_is_refused(payload: bytes, own: Header, said: str) -> None:

@@ -22,6 +22,7 @@ import targets
 
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.directory import Directory, PageEntry
+from velcodec.formats.exact.absent import encode_absent
 from velcodec.formats.exact.domain import RAW, allowed_codes
 from velcodec.formats.exact.labels import encode_labels
 from velcodec.formats.exact.least_squares import encode_least_squares
@@ -45,7 +46,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def archives() -> list[bytes]:
     """Archives with keys, quality, fields, several headers, pages and additions; those of old."""
     found = []
-    one, two, three = targets._headers()
+    one, two, three, _ = targets._headers()
     for journal in (False, True):
         stream = io.BytesIO()
         decoder = to_bytes(DecoderFile({"a": 1}, {"w": np.zeros(2, np.float32)}))
@@ -70,7 +71,7 @@ def archives() -> list[bytes]:
 
 def part_seeds() -> list[bytes]:
     """Bodies of sections, records, decoder files and manifests, behind the byte that chooses."""
-    one, two, three = targets._headers()
+    one, two, three, masked = targets._headers()
     runs = (Run(0, 2, 0), Run(20, 1, 1))
     fields = {"line": np.arange(3, dtype="<i4"), "t": np.array(["a", "b", "a"], dtype=object)}
     quality = np.arange(12, dtype=np.uint8).reshape(4, 3)
@@ -90,7 +91,10 @@ def part_seeds() -> list[bytes]:
         b"\x01" + moved.to_bytes(two, 1),
         b"\x02" + page.to_bytes(),
         b"\x03" + directory.to_bytes(),
+        b"\x00" + masked.to_bytes(),
         b"\x04" + pack_record(tiles, two),
+        b"\x04" + pack_record(replace(tiles, absent=b"hi"), masked),
+        b"\x04" + pack_record(tiles, masked),
         b"\x04\x00\x00\x01\x01abc",
         b"\x05" + to_bytes(DecoderFile({"a": [1, 2]}, arrays, {"name": "x"})),
         b"\x06" + json.dumps(manifest).encode(),
@@ -122,6 +126,7 @@ def streams() -> list[bytes]:
         raw = next(i for i, d in enumerate(coding.domains) if d.kind == RAW)
         found.append(bytes([0, number, raw, 0]) + encode_raw(model, raw).data)
         found += [bytes([k, number, 4, 1]) + random.bytes(20) for k in range(5)]
+        found.append(bytes([targets.ABSENT, number, 0, 0]) + encode_absent(z < 1 + x // 4))
     low = np.array([1500.0, 1600.25, 2000.0])
     batch = Tiles(
         random.integers(-6, 7, (3, 6)).astype(np.int32) * np.array([[1], [1], [0]], np.int32),

@@ -17,6 +17,7 @@ import numpy as np
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.directory import Directory
 from velcodec.formats.errors import OptionError, VelcodecError
+from velcodec.formats.exact.absent import decode_absent
 from velcodec.formats.exact.domain import Domain
 from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
 from velcodec.formats.files import open_models
@@ -41,6 +42,9 @@ Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
 SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11))
 MODELS_READ = 8
+ABSENT = 1 << 7
+"""A first byte of this bit means a stream of absent samples."""
+
 SAMPLER = SamplerName(1, b"hash")
 
 
@@ -171,20 +175,27 @@ PARTS: tuple[Callable[[bytes], object], ...] = (
 def _headers() -> tuple[Header, ...]:
     coding = TileCoding(1500.0, 1.0, 12, {0: TOTAL})
     one, two = (Layout(70, 70),), (Layout(70, 70), Layout(300, 200))
+    masked = Layout(70, 70, no_data="nan"), Layout(300, 200, dtype="<i2", no_data=-9999)
     exact = ExactCoding(3, (Domain(0, 0.0, 1.0, 100),), SAMPLER)
     return (
         Header(bytes(32), "tiny", one, coding),
         Header(bytes(32), "tiny", two, coding, tiled=True),
         Header(bytes(32), "tiny", two, coding, tiled=True, exact=exact),
+        Header(bytes(32), "tiny", masked, coding, tiled=True, exact=exact),
     )
 
 
 def entropy(data: bytes) -> None:
-    """Exact streams of every coder and domain, and tile streams; the first bytes choose."""
+    """Exact streams of every coder and domain, streams of absent samples, and tile streams; the
+    first bytes choose.
+    """
     if len(data) < 4:
         return
     way, shape, domain, dtype = data[:4]
     stream = data[4:MOST_BYTES]
+    if way & ABSENT:
+        tried(lambda: decode_absent(stream, SHAPES[shape % len(SHAPES)]))
+        return
     if way % 5 == 4:
         half = len(stream) // 2
         streams = [stream[:half], stream[half:], b""][: 1 + shape % 3]

@@ -294,3 +294,34 @@ def test_what_it_does_not_know_it_refuses() -> None:
         data[8] = version
         with pytest.raises(ValueError, match=f"version {version}"):
             vlatlite.Archive(bytes(data))
+
+
+@pytest.mark.parametrize(("dtype", "no_data"), [("<f4", "nan"), (">f8", "nan"), ("<i2", -9999)])
+@pytest.mark.parametrize("order", ["zx", "xz"])
+def test_absent_samples_are_the_same_at_every_grid(
+    reader: vlatlite.Reader, tmp_path: Path, dtype: str, no_data: str | float, order: str
+) -> None:
+    model = drawn("curvefault_b", *NATIVE).astype(dtype)
+    absent = np.arange(NATIVE[0])[:, None] < 4 + np.rint(3 * np.sin(np.arange(NATIVE[1]) / 4))
+    absent[12:15, 20:] = True
+    model[absent] = np.nan if no_data == "nan" else no_data
+    own = model if order == "zx" else model.T
+    archive = saved(tmp_path / "a.vlat", own, mask=no_data, order=order)
+    assert np.array_equal(reader.model(archive, 0), own, equal_nan=no_data == "nan")
+    with velcodec.open(tmp_path / "a.vlat") as other:
+        for grid in GRIDS:
+            found, expected = reader.model(archive, 0, grid), other.decode(0, grid)
+            gone = np.isnan(expected) if no_data == "nan" else expected == no_data
+            assert np.array_equal(np.isnan(found) if no_data == "nan" else found == no_data, gone)
+            assert found.dtype == expected.dtype
+            assert np.abs(found[~gone].astype(float) - expected[~gone]).max(initial=0.0) <= 1.0
+
+
+def test_latents_have_the_same_absent_samples(reader: vlatlite.Reader, tmp_path: Path) -> None:
+    models = np.stack([drawn("flatvel_b", *NATIVE, number) for number in range(2)])
+    models[0, :5, :9] = np.nan
+    path = tmp_path / "a.vlat"
+    path.write_bytes(velcodec.compress(models, mask="nan", latent_only=True, psnr=20.0))
+    (archive,) = vlatlite.open_archives(path)
+    for number, gone in enumerate(np.isnan(models)):
+        assert np.array_equal(np.isnan(reader.model(archive, number)), gone)

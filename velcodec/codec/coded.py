@@ -132,7 +132,8 @@ def _blended_error(
     fitter: Fitter, source: ModelSet, model: int, tiles: Tiles, tiling: Tiling
 ) -> float:
     rendered = render_native(fitter.decoder, tiles, tiling)
-    return float(np.square(rendered - source.m_s(model)).mean())
+    error = source.present(model, rendered - source.m_s(model))
+    return float(np.square(error).mean())
 
 
 def total_bits(models: Sequence[CodedModel]) -> float:

@@ -27,10 +27,15 @@ thread.
 
 @dataclass(frozen=True)
 class ModelSet:
-    """The models of one encoding: [z, x] arrays in one of the known units, read when needed."""
+    """The models of one encoding: [z, x] arrays in one of the known units, read when needed.
+
+    `absent` tells which samples of each are, or None for a model that has all, or nothing where all
+    models have all. What stands in their place is coded, and counts in no error.
+    """
 
     models: Sequence[NDArray[np.generic]]
     units: str
+    absent: Sequence[NDArray[np.bool_] | None] = ()
 
     def __len__(self) -> int:
         return len(self.models)
@@ -38,6 +43,15 @@ class ModelSet:
     def m_s(self, i: int) -> Float64:
         """Model i in m/s, float64 [z, x]."""
         return to_m_s(self.models[i], self.units)
+
+    def absent_of(self, i: int) -> NDArray[np.bool_] | None:
+        """Which samples of model i are absent, [z, x]; None where none is."""
+        return self.absent[i] if self.absent else None
+
+    def present(self, i: int, values: Float64) -> Float64:
+        """Those of `values` [z, x] that are of samples of model i that are there."""
+        absent = self.absent_of(i)
+        return values if absent is None else values[~absent]
 
 
 @dataclass(frozen=True)
@@ -94,13 +108,33 @@ class Cut:
         return found
 
     def _tile(self, tile: int) -> Float64:
+        number, place = self._place(tile)
+        return to_m_s(self.source.models[number][place], self.source.units)
+
+    def _place(self, tile: int) -> tuple[int, tuple[slice, slice]]:
+        """The number of a tile's model, and the tile's samples in it."""
         position = int(self.owner[tile])
         tiling = self.tilings[position]
         kz, kx = divmod(tile - int(self.first[position]), tiling.x.tiles)
         z, x = int(tiling.z.offsets[kz]), int(tiling.x.offsets[kx])
         nz, nx = tiling.tile_shape
-        model = self.source.models[int(self.members[position])]
-        return to_m_s(model[z : z + nz, x : x + nx], self.source.units)
+        return int(self.members[position]), (slice(z, z + nz), slice(x, x + nx))
+
+    def means(self, tiles: Int64, values: Float64) -> Float64:
+        """Mean over each of some tiles of one shape, of `values` (B, tile_nz * tile_nx), of samples
+        that are there; 0 where none is.
+        """
+        if not self.source.absent:
+            found: Float64 = values.mean(axis=1)
+            return found
+        there = np.ones(values.shape, dtype=bool)
+        for row, tile in enumerate(tiles):
+            number, place = self._place(int(tile))
+            absent = self.source.absent_of(number)
+            if absent is not None:
+                there[row] = ~absent[place].ravel()
+        sums: Float64 = np.where(there, values, 0.0).sum(axis=1)
+        return sums / np.maximum(there.sum(axis=1), 1)
 
     def targets(self, tiles: Int64) -> Float64:
         """Tiles of one shape, normalised to [-1, 1] by their own ends, (B, tile_nz * tile_nx)."""

@@ -147,6 +147,7 @@ class SampleCoder:
         model = self.source.models[i]
         samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
         error = to_m_s(samples, self.source.units) - self.source.m_s(i)
+        error = self.source.present(i, error)
         return CodedModel.of_samples(_shape(model), made.stream, float(np.square(error).mean()))
 
     def _choices_within(self, max_error: float) -> list[list[tuple[int, float]]]:

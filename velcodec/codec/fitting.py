@@ -249,8 +249,7 @@ def _group_error(
     ready = render_tiles(latents, cut.low[group], cut.high[group], decoder)
     values = tile_values(decoder, ready, points).cpu().numpy()
     exact = cut.values(group).reshape(len(group), -1)
-    found: Float64 = np.square(values - exact).mean(axis=1)
-    return found
+    return cut.means(group, np.square(values - exact))
 
 
 def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.absent import filled
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.promise import Promise
 from velcodec.codec.write import RANGE_STEP_M_S, Contents
 from velcodec.formats.columns import Column, joined, take_fields
+from velcodec.formats.exact.absent import encode_absent
 from velcodec.formats.header import Header, Layout
+from velcodec.formats.no_data import find_absent
 from velcodec.formats.sections import HEADER, pack_section
 from velcodec.formats.vlat import START
 from velcodec.formats.writer import VlatWriter
@@ -31,7 +34,8 @@ LARGEST_NUMBER = 1 << 32
 @dataclass(frozen=True)
 class Batch:
     """Some models: [z, x] views, all in the units of their layouts, with `layout_of` each of them
-    in `layouts`; keys or None; columns of the user's.
+    in `layouts`, whose no-data value stands in place of absent samples; keys or None; columns of
+    the user's.
     """
 
     models: Sequence[NDArray[np.generic]]
@@ -133,7 +137,10 @@ class GroupEncoder:
             first=first,
             fields=batch.fields,
         )
-        source = ModelSet(batch.models, batch.layouts[0].units)
+        source = _filled(batch)
+        if source.absent:
+            streams = [None if one is None else encode_absent(one) for one in source.absent]
+            contents = replace(contents, absent=streams)
         saved = 0 if self.writer is None else _saved(contents.header, self.writer.header)
         group = encode_group(self.fitter, source, contents, self.promise, saved)
         if self.writer is None:
@@ -141,6 +148,20 @@ class GroupEncoder:
         group.packed.write(self.writer)
         summary = group.summary
         self.summary = summary if self.summary is None else self.summary.joined(summary)
+
+
+def _filled(batch: Batch) -> ModelSet:
+    """The models to code: with something that costs little in place of absent samples."""
+    models: list[NDArray[np.generic]] = []
+    absent: list[NDArray[np.bool_] | None] = []
+    for model, number in zip(batch.models, batch.layout_of.tolist(), strict=True):
+        no_data = batch.layouts[number].no_data
+        gone = None if no_data is None else find_absent(model, no_data)
+        gone = gone if gone is not None and gone.any() else None
+        models.append(model if gone is None else filled(model, gone))
+        absent.append(gone)
+    known = any(gone is not None for gone in absent)
+    return ModelSet(models, batch.layouts[0].units, absent if known else ())
 
 
 def _saved(header: Header, first: Header) -> int:

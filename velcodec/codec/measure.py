@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
@@ -22,7 +23,9 @@ from velcodec.stored import StoredModel, read_models
 
 @dataclass(frozen=True)
 class Measured:
-    """What a model's decoding misses at its native grid: PSNR (dB), errors in m/s."""
+    """What a model's decoding misses at its native grid, where samples are: PSNR (dB), errors in
+    m/s.
+    """
 
     psnr: float
     mae: float
@@ -49,7 +52,7 @@ def measure(
         some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
         stored = read_models(reader, lambda _: contents.tables, some)
         for number, model in zip(some, stored, strict=True):
-            _check_same(contents.key(number), model, coded[number])
+            _check_same(contents.key(number), model, coded[number], source.absent_of(number))
         rendered = render_models(decoder, [model for model in stored if model.samples is None])
         for number, model in zip(some, stored, strict=True):
             samples = model.samples
@@ -59,6 +62,7 @@ def measure(
             elif within is not None:
                 check_samples(source, number, contents.key(number), samples, within)
             error = np.abs(to_m_s(samples, source.units) - source.m_s(number))
+            error = source.present(number, error)
             found.append(
                 Measured(
                     psnr_of_mse(float(np.square(error).mean())),
@@ -69,7 +73,16 @@ def measure(
     return found
 
 
-def _check_same(key: str, stored: StoredModel, ours: CodedModel) -> None:
+def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
+    """Whether both tell the same samples to be absent."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def _check_same(
+    key: str, stored: StoredModel, ours: CodedModel, absent: NDArray[np.bool_] | None
+) -> None:
     """Raise VerificationError unless the record holds what was measured before."""
     varied = ours.tiles.high > ours.tiles.low
     same = (
@@ -79,6 +92,7 @@ def _check_same(key: str, stored: StoredModel, ours: CodedModel) -> None:
         and np.array_equal(stored.tiles.high, ours.tiles.high)
         and np.array_equal(stored.tiles.step[varied], ours.tiles.step[varied])
         and np.array_equal(stored.tiles.coefficients, ours.tiles.coefficients)
+        and _equal(stored.absent, absent)
     )
     if not same:
         raise VerificationError(f"model {key}: does not read back as coded")

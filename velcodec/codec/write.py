@@ -32,7 +32,8 @@ class Contents:
 
     `header` is complete but for the codings and whether models are tiled; `layout_of` (n,) numbers
     each model's layout in it; `keys` are None where the models' numbers, from `first` on, are their
-    keys; `exact` lists all domains that streams may be in; `fields` are the user's columns.
+    keys; `exact` lists all domains that streams may be in; `fields` are the user's columns;
+    `absent` has each model's stream of absent samples or None, and nothing where all have all.
     """
 
     header: Header
@@ -43,6 +44,7 @@ class Contents:
     exact: ExactCoding | None = None
     first: int = 0
     fields: Mapping[str, Column] = field(default_factory=dict)
+    absent: Sequence[bytes | None] = ()
 
     def key(self, i: int) -> str:
         """Key of model i."""
@@ -87,8 +89,9 @@ def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -
             if exact is not None:
                 exact = replace(exact, domain=place[exact.domain])
             record = Record(
-                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, exact
-            )
+                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, exact,
+                contents.absent[i] if contents.absent else None,
+            )  # fmt: skip
             found.append(pack_record(record, header))
     return found
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from velcodec.archive import Archive
 from velcodec.codec.average import Average, check_average
 from velcodec.formats.header import Layout
+from velcodec.formats.no_data import NAN, no_data_value
 from velcodec.interop.extras import from_extra
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
 from velcodec.resolution import Resolution
@@ -77,6 +78,7 @@ class VelcodecBackend(BackendEntrypoint):
             array = LazyModels(shared, layout, shape, at, check_average(average))
             models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
             models.attrs = {"long_name": "velocity", "units": layout.units}
+            models.attrs |= _fill_value(archive, array.dtype)
             models.encoding = {
                 "preferred_chunks": dict(zip(DIMS, chunk_shape(array.shape), strict=True))
             }
@@ -178,6 +180,13 @@ def _columns(archive: Archive) -> dict[str, Any]:
     fields = {name: ("model", values) for name, values in model_fields(archive).items()}
     taken = {*DIMS, "velocity"}
     return {"model": ("model", models)} | {n: v for n, v in fields.items() if n not in taken}
+
+
+def _fill_value(archive: Archive, dtype: np.dtype[Any]) -> dict[str, Any]:
+    """The attribute that names the value of absent samples, where they have one, but for NaN."""
+    stated = (layout.no_data for layout in archive.layouts_in_use)
+    values = {value for value in stated if value is not None and value != NAN}
+    return {"_FillValue": no_data_value(values.pop(), dtype)} if len(values) == 1 else {}
 
 
 def _attributes(archive: Archive) -> dict[str, str]:

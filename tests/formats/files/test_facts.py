@@ -335,8 +335,12 @@ def test_samples_that_are_marked_as_absent_are_refused_with_place_and_count(
     assert found.parts[0].form.dtype == "<f4"
     assert np.array_equal(found.parts[0].read(0, 1), array[:1])
     words = r"found 1601\.0 at index \(1, 2, 3\), marked as absent, as are 2 of 35 samples"
+    words += r"; expected velocities alone; --mask=1601\.0 "
     with pytest.raises(errors.NoDataError, match=words):
         found.parts[0].read(1, 2)
+    assert np.array_equal(open_models(path, no_data=1601).parts[0].read(1, 2), array[1:])
+    with pytest.raises(errors.NoDataError, match="marked as absent"):
+        open_models(path, no_data=1600).parts[0].read(1, 2)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -353,6 +357,33 @@ def test_values_that_stand_for_no_data_are_refused_in_every_format(
     hints: dict[str, Any] = {"shape": (NZ, NX), "dtype": dtype} if format == "raw" else {}
     with pytest.raises(errors.NoDataError, match=r"at index \((1, 2|2, 1)\), .*4 of 35 samples"):
         all_of(open_models(path, **hints))
+    assert np.array_equal(all_of(open_models(path, **hints, no_data=value)), models)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_beside_declared_absent_samples_the_undeclared_are_refused(
+    tmp_path: Path, format: str
+) -> None:
+    models = asymmetric(1)
+    models[0, 0], models[0, 2, 2] = np.nan, -9999.0
+    path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
+    with open_sink(path, Form(1, NZ, NX, "zx", "<f4")) as sink:
+        sink.add(models)
+    hints: dict[str, Any] = {"shape": (NZ, NX), "dtype": "<f4"} if format == "raw" else {}
+    with pytest.raises(errors.NoDataError, match=r"found -9999\.0 at index .*, as are 1 of 35"):
+        all_of(open_models(path, **hints, no_data="nan"))
+    with pytest.raises(errors.NonFiniteError, match="found nan"):
+        all_of(open_models(path, **hints, no_data=-9999))
+
+
+def test_dead_traces_that_hold_the_declared_value_are_absent(tmp_path: Path) -> None:
+    models = asymmetric(1)
+    models[0, :, 3] = 0.0
+    with open_sink(tmp_path / "in.sgy", Form(1, NZ, NX, "zx", "<f4")) as sink:
+        sink.add(models)
+    with pytest.raises(errors.NoDataError, match="trace 4: is dead"):
+        all_of(open_models(tmp_path / "in.sgy"))
+    assert np.array_equal(all_of(open_models(tmp_path / "in.sgy", no_data=0)), models)
 
 
 def test_integers_with_a_fill_value_stay_integers(tmp_path: Path) -> None:
@@ -369,6 +400,9 @@ def test_packed_samples_that_are_absent_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path, "netcdf", ("z", "x"), packed, {}, **about)
     with pytest.raises(errors.NoDataError, match=r"at index \(1, 5\), masked, as are 1 of 35"):
         all_of(open_models(path))
+    found = all_of(open_models(path, no_data="nan"))
+    assert np.array_equal(np.argwhere(np.isnan(found)), [[0, 1, 5]])
+    assert found[0, 1, 4] == 1505.5
 
 
 # --- MATLAB, and what stands beside ---------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
+from .absent import absent_samples, nearest
 from .coder import Stream, tile
 from .container import Archive, check, open_archives, record, safetensors
 from .labels import Labels
@@ -85,21 +86,29 @@ class Reader:
     def model(self, archive, number, grid=None):
         """A model as the user's array, at its native grid or at another."""
         header = archive.headers[archive.header_of[number]]
-        layout, exact, tiling, streams = record(archive.payloads[number], header)
+        layout, exact, tiling, streams, absent = record(archive.payloads[number], header)
         layout = header["l"][layout]
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
+        if absent is not None:
+            absent = nearest(absent_samples(Stream(absent), shape), grid or shape)
+
+        def finished(out):
+            if absent is not None:
+                out = out.copy()
+                out[absent] = np.nan if layout["n"] == "nan" else layout["n"]
+            return out.T if layout.get("a", "nzx").endswith("xz") else out
+
         if exact:
             out = self.samples(exact, header["e"], shape, dtype)
             if grid in (None, shape):
-                return out.T if layout.get("a", "nzx").endswith("xz") else out
+                return finished(out)
             values = self.sampler(header["e"]).render(out, grid)
         else:
             decoder = self.decoder(archive, header)
             tiles = [tile(stream, header, decoder.tensors) for stream in streams]
             values = decoder.render(tiles, tiling, shape, grid or shape) / unit
-        out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
-        return out.T if layout.get("a", "nzx").endswith("xz") else out
+        return finished((np.rint(values) if dtype.kind in "iu" else values).astype(dtype))
 
     def samples(self, exact, coding, shape, dtype):
         number, coder, data = exact

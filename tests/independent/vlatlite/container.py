@@ -147,12 +147,19 @@ class Archive:
 
 
 def record(payload, header):
-    """Layout, the exact stream as (domain, coder, bytes), tiling and tile streams."""
+    """Layout, the exact stream as (domain, coder, bytes), tiling, tile streams, and the stream of
+    absent samples.
+    """
     at = layout = 0
     if len(header["l"]) > 1:
         layout, at = varint(payload, at)
     nz, nx = header["l"][layout]["s"]
-    tiling, exact = (1, 1, nz, nx), None
+    tiling, exact, absent = (1, 1, nz, nx), None, None
+    if "n" in header["l"][layout]:
+        more, at = varint(payload, at)
+        if more:
+            absent = payload[at : at + more - 1]
+            at += more - 1
     if "e" in header:
         r, at = varint(payload, at)
         if r:
@@ -161,7 +168,7 @@ def record(payload, header):
             exact = domain, coder, payload[at : at + length]
             at += length
             if not kept:
-                return layout, exact, tiling, []
+                return layout, exact, tiling, [], absent
     if header.get("i"):
         tiles_z, at = varint(payload, at)
         tiles_x, at = varint(payload, at)
@@ -177,7 +184,7 @@ def record(payload, header):
     for length in [*lengths, len(payload) - at - sum(lengths)]:
         streams.append(payload[at : at + length])
         at += length
-    return layout, exact, tiling, streams
+    return layout, exact, tiling, streams, absent
 
 
 def open_archives(path):
