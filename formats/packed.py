@@ -102,7 +102,8 @@ def number(value: Any) -> float:
 
 def short_number(value: float) -> float | int:
     """An integer where that says the same in fewer bytes."""
-    return int(value) if value == int(value) else value
+    short = int(value)
+    return short if value == short and -(1 << 63) <= short < 1 << 64 else value
 
 
 def sequence(value: Any) -> list[Any]:

@@ -286,7 +286,7 @@ def group_encoder(
         source=Source(about.source_sha256),
         provenance=about.provenance,
         licence=about.licence,
-        user=dict(about.user),
+        user=_plain(about.user),
     )
     _check_storable(template)
     return GroupEncoder(fitter, promise, template, begin, writer)
@@ -411,6 +411,15 @@ def check_geometry(about: Description) -> None:
             raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
     if len(about.origin) != 2 or not all(abs(metres) < MOST_METRES for metres in about.origin):
         raise OptionError(f"origin: expected (x, z) in metres, found {about.origin}")
+
+
+def _plain(value: Any) -> Any:
+    """User's values with NumPy's numbers and arrays as Python's, which are what a header holds."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _check_storable(header: Header) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.codec.promise import Promise
+from velcodec.codec.promise import Promise, plain_number
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.header import UNITS
 from velcodec.formats.npy import ORDERS, as_models
@@ -42,11 +41,8 @@ class ChunkCoding:
     def __post_init__(self) -> None:
         for name in ("psnr", "max_error"):
             value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise OptionError(f"{name}: expected a number, found {value!r}")
-            object.__setattr__(self, name, float(value))  # NumPy's numbers are not JSON
+            if value is not None:
+                object.__setattr__(self, name, plain_number(value, name))
         if not isinstance(self.lossless, bool):
             raise OptionError(f"lossless: expected true or false, found {self.lossless!r}")
         if not (self.decoder is None or isinstance(self.decoder, str)):
