@@ -32,8 +32,7 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
     """The models of an `.npy` file, with the order and units that the options say."""
     from velcodec.formats.npy import read_models
 
-    order, units = settings["order"] or "zx", settings["units"] or "m/s"
-    return read_models(path, order=order, units=units)
+    return read_models(path, order=settings["order"] or "zx", units=settings["units"])
 
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:

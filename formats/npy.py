@@ -38,7 +38,7 @@ class ModelArray:
     """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
-    file they came from, if they did.
+    file they came from, if they did; `units_stated` tells whether anybody said the units.
     """
 
     models: NDArray[np.generic]
@@ -47,17 +47,20 @@ class ModelArray:
     units: str = "m/s"
     sha256: bytes | None = None
     name: str = "array"
+    units_stated: bool = True
 
 
 def as_models(
-    array: NDArray[Any], *, order: str = "zx", units: str = "m/s", name: str = "array",
+    array: NDArray[Any], *, order: str = "zx", units: str | None = None, name: str = "array",
     sha256: bytes | None = None,
 ) -> ModelArray:  # fmt: skip
-    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx).
+    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Units
+    that are not stated are taken as m/s.
 
     Raises InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, OptionError.
     """
     check_option("order", order, ORDERS)
+    stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
     axes = check_shape(array.shape, name)
@@ -65,11 +68,11 @@ def as_models(
     models = array.reshape(-1, *array.shape[-2:])
     if order == "xz":
         models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
-    return ModelArray(models, axes, array.dtype, units, sha256, name)
+    return ModelArray(models, axes, array.dtype, units, sha256, name, stated)
 
 
-def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> ModelArray:
-    """The models of a `.npy` file, memory-mapped.
+def read_models(path: str | Path, *, order: str = "zx", units: str | None = None) -> ModelArray:
+    """The models of a `.npy` file, memory-mapped; `units` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """

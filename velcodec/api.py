@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.formats.columns import Column, as_column
-from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.npy import ModelArray, as_models, read_models
 from velcodec.formats.page import MAX_KEY_BYTES
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 MOST_METRES = 1e12
 
 SLOWEST_M_S = 20.0
-"""No rock is as slow: models that are slower throughout are in km/s."""
+"""No rock is as slow: models that are slower throughout are in km/s, or no velocities."""
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str | os.PathLike[str]
 
@@ -49,7 +49,8 @@ Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str 
 class Description:
     """What an array does not say of itself; stored with the models.
 
-    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
+    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s, None for m/s where no values tell
+    otherwise; `order` of the last two axes, zx
     or xz; one key for each model, or none for their numbers; free text on provenance and licence;
     `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
     columns by name, each one value for all models or one for each.
@@ -58,7 +59,7 @@ class Description:
     dx: float = 10.0
     dz: float = 10.0
     origin: tuple[float, float] = (0.0, 0.0)
-    units: str = "m/s"
+    units: str | None = None
     order: str = "zx"
     keys: Sequence[str] | None = None
     provenance: str = ""
@@ -93,7 +94,7 @@ def compress(
     dx: float = 10.0,
     dz: float = 10.0,
     origin: tuple[float, float] = (0.0, 0.0),
-    units: str = "m/s",
+    units: str | None = None,
     order: str = "zx",
     psnr: float | None = None,
     bytes_per_model: float | None = None,
@@ -117,7 +118,7 @@ def compress(
     `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, the
     path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
     axes are [z, x], or [x, z] with order "xz". `dx`, `dz` and `origin` (x, z) are in metres, values
-    in `units` (m/s or km/s).
+    in `units` (m/s or km/s; where none are stated, m/s).
 
     What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
     35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
@@ -130,9 +131,10 @@ def compress(
     or booleans. Some names have a meaning: see docs/archives.md. `embed_decoder` puts the decoder
     (about 1 MB) into the archive.
 
-    Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
-    InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
-    BudgetError, QualityError, VerificationError, MissingDecoderError.
+    Values that look like km/s where no units are stated are refused (UnitsError), or warned of
+    (logger `velcodec`) where nothing is lost; negative ones are warned of. Raises InputShapeError,
+    InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError, BudgetError,
+    QualityError, VerificationError, MissingDecoderError.
     """
     description = Description(
         dx=dx,
@@ -239,7 +241,8 @@ def encode(
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
-    batch = make_batch(models, about, about.keys, about.fields, advise=advise)
+    exact = how.lossless
+    batch = make_batch(models, about, about.keys, about.fields, advise=advise, exact=exact)
     stream = io.BytesIO()
     with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
         archive.add_batch(batch)
@@ -299,15 +302,22 @@ def make_batch(
     fields: Mapping[str, Any],
     *,
     advise: bool = True,
+    exact: bool = False,
+    first: int = 0,
 ) -> Batch:
-    """Checked models with their layouts, keys and columns; `advise` of values that look wrong."""
+    """Checked models with their layouts, keys and columns; `advise` of values that look wrong.
+
+    Where units are not stated, models of values that tell otherwise are refused unless they are to
+    be stored `exact`ly; errors number them from `first` on.
+    """
     from velcodec.codec.groups import Batch
 
     check_geometry(about)
-    views, layouts, layout_of = _gather(models, about)
+    views, layouts, layout_of = _gather(models, about, None if exact else first)
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
-        _warn_of_values(views, layouts[0].units, name)
+        stated = models.units_stated if isinstance(models, ModelArray) else about.units is not None
+        _warn_of_values(views, layouts[0].units, name, stated)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
     return Batch(views, layouts, layout_of, _keys(keys, len(views)), columns)
 
@@ -354,9 +364,12 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
 
 def _gather(
-    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray, about: Description
-) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64]]:
-    """The models as [z, x] views, their layouts, and which layout each has."""
+    models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray, about: Description,
+    first: int | None,
+) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64]]:  # fmt: skip
+    """The models as [z, x] views, their layouts, and which layout each has. Their units are
+    checked, numbers from `first` on, or not where it is None.
+    """
     if isinstance(models, ModelArray):
         parts = [models]
     elif isinstance(models, np.ndarray):
@@ -370,6 +383,8 @@ def _gather(
     layouts: dict[Layout, int] = {}
     layout_of: list[int] = []
     for part in parts:
+        if first is not None:
+            _check_units(part, first + len(views))
         axes = "n" + part.axes if in_list and len(part.axes) == 2 else part.axes
         nz, nx = part.models.shape[1:]
         layout = Layout(
@@ -389,19 +404,40 @@ def _gather(
     return views, tuple(layouts), np.array(layout_of, dtype=np.int64)
 
 
-def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:
+def _check_units(part: ModelArray, first: int) -> None:
+    """Raise UnitsError for a model whose values are no velocities in m/s, where nobody said that
+    they are: what is promised in m/s, and over 3000 m/s, would leave nothing of it.
+    """
+    if part.units_stated:
+        return
+    for number, model in enumerate(part.models, start=first):
+        least, greatest = float(model.min()), float(model.max())
+        if least < greatest and max(-least, greatest) < SLOWEST_M_S:
+            raise UnitsError(
+                f"{part.name}: model {number}: found values from {least:g} to {greatest:g} and no "
+                "units, expected velocities in m/s: say --units km/s (units='km/s') where they are "
+                "in km/s, --units m/s (units='m/s') where they are not"
+            )
+
+
+def _warn_of_values(
+    models: Sequence[NDArray[np.generic]], units: str, name: str, stated: bool
+) -> None:
     """Log what is allowed and yet likely a mistake."""
     least = min(float(model.min()) for model in models)
-    greatest = max(float(model.max()) for model in models)
     if least < 0:
         log.warning("%s: found negative velocities, down to %g %s", name, least, units)
-    elif greatest < SLOWEST_M_S and units == "m/s":
-        log.warning(
-            "%s: all velocities are below %g m/s; if they are in km/s, say so with --units km/s "
-            "(units='km/s')",
-            name,
-            SLOWEST_M_S,
-        )
+    elif not stated:
+        slow = sum(0 < float(model.max()) < SLOWEST_M_S for model in models)
+        if slow:
+            log.warning(
+                "%s: all velocities of %d of %d models are below %g m/s; if they are in km/s, say "
+                "so with --units km/s (units='km/s')",
+                name,
+                slow,
+                len(models),
+                SLOWEST_M_S,
+            )
 
 
 def check_geometry(about: Description) -> None:
