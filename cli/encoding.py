@@ -32,8 +32,7 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
     """The models of an `.npy` file, with the order and units that the options say."""
     from velcodec.formats.npy import read_models
 
-    order, units = settings["order"] or "zx", settings["units"] or "m/s"
-    found = read_models(path, order=order, units=units)
+    found = read_models(path, order=settings["order"] or "zx", units=settings["units"])
     if settings["z_positive"] == "up":
         return replace(found, models=found.models[:, ::-1], z_up=True)
     return found

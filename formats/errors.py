@@ -59,6 +59,12 @@ class NoDataError(VelcodecError):
     exit_code = 15
 
 
+class UnitsError(VelcodecError):
+    """The input's values are no velocities in the units that they are taken to have."""
+
+    exit_code = 17
+
+
 class NotVlatError(VelcodecError):
     """The bytes are not a .vlat archive."""
 

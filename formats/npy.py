@@ -41,7 +41,8 @@ class ModelArray:
     """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
-    file they came from, if they did; `z_up` that the array's rows go up, not down.
+    file they came from, if they did; `units_stated` tells whether anybody said the units, `z_up`
+    that the array's rows go up, not down.
     """
 
     models: NDArray[np.generic]
@@ -50,20 +51,23 @@ class ModelArray:
     units: str = "m/s"
     sha256: bytes | None = None
     name: str = "array"
+    units_stated: bool = True
     z_up: bool = False
 
 
 def as_models(
-    array: NDArray[Any], *, order: str = "zx", units: str = "m/s", name: str = "array",
+    array: NDArray[Any], *, order: str = "zx", units: str | None = None, name: str = "array",
     sha256: bytes | None = None, padded: bool = False, no_data: NoData | None = None,
 ) -> ModelArray:  # fmt: skip
-    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Samples of
-    the value `no_data` (nan or a number) are absent.
+    """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Units
+    that are not stated are taken as m/s; samples of the value `no_data` (nan or a number) are
+    absent.
 
     A `padded` array is a piece of one: of any shape, with values that stand for no data. Raises
     InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
     check_option("order", order, ORDERS)
+    stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
     axes = check_shape(array.shape, name)
@@ -86,13 +90,13 @@ def as_models(
         check_some_present(models, absent, name, None if array.ndim == 2 else 0)
     if order == "xz":
         models, axes = models.swapaxes(1, 2), axes.replace("zx", "xz")
-    return ModelArray(models, axes, array.dtype, units, sha256, name)
+    return ModelArray(models, axes, array.dtype, units, sha256, name, stated)
 
 
 def read_models(
-    path: str | Path, *, order: str = "zx", units: str = "m/s", no_data: NoData | None = None
+    path: str | Path, *, order: str = "zx", units: str | None = None, no_data: NoData | None = None
 ) -> ModelArray:
-    """The models of a `.npy` file, memory-mapped; `no_data` as for `as_models`.
+    """The models of a `.npy` file, memory-mapped; `units` and `no_data` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """

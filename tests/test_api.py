@@ -28,7 +28,10 @@ from velcodec.formats.errors import (
     NonFiniteError,
     NotVlatError,
     OptionError,
+    UnitsError,
 )
+from velcodec.formats.files import open_models
+from velcodec.jobs import Job
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -265,11 +268,67 @@ def warnings_of(caplog: pytest.LogCaptureFixture, models: np.ndarray, **options:
 def test_values_that_look_like_km_s_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     models = np.full((2, 5, 5), 4.5)
     (said,) = warnings_of(caplog, models)
-    assert "below 20 m/s" in said
+    assert "2 of 2 models are below 20 m/s" in said
     assert "--units km/s" in said
-    assert warnings_of(caplog, models, units="km/s") == []
+    for units in ("km/s", "m/s"):
+        assert warnings_of(caplog, models, units=units) == []
     models[1, 2, 2] = 1500.0
+    assert "1 of 2 models are below 20 m/s" in warnings_of(caplog, models)[0]
+    models[0] = 0
     assert warnings_of(caplog, models) == []
+
+
+KM_S = layered(2, 8, 10) / 1000
+UNLIKE_M_S = {
+    "km/s": KM_S,
+    "one of two": np.stack([layered(1, 8, 10)[0], KM_S[0]]),
+    "slowness": 1 / layered(2, 8, 10),
+    "normalised": layered(2, 8, 10) / 2250 - 1,
+    "one model": KM_S[0],
+    "list": [layered(1, 8, 10)[0], KM_S[0]],
+    "integers": (layered(2, 8, 10) // 400).astype("u1"),
+}
+PROMISES: list[dict[str, float]] = [
+    {}, {"psnr": 50.0}, {"max_error": 10.0}, {"bytes_per_model": 300}, {"latent_only": True},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: next(iter(promise), "default"))
+@pytest.mark.parametrize("kind", UNLIKE_M_S)
+def test_values_that_are_no_velocities_in_m_s_are_refused_where_no_units_are_stated(
+    kind: str, promise: dict[str, float]
+) -> None:
+    number = 1 if kind in ("one of two", "list") else 0
+    with pytest.raises(UnitsError, match=rf"model {number}: found values from .*--units km/s"):
+        velcodec.compress(UNLIKE_M_S[kind], decoder="tiny", **promise)
+
+
+@pytest.mark.parametrize("kind", ["km/s", "one of two", "normalised"])
+def test_stated_units_are_believed(kind: str) -> None:
+    for units in ("m/s", "km/s"):
+        data = velcodec.compress(UNLIKE_M_S[kind], decoder="tiny", units=units, max_error=1e-3)
+        with velcodec.open(data) as archive:
+            assert archive.layout(0).units == units
+
+
+def test_bit_for_bit_no_units_are_needed(caplog: pytest.LogCaptureFixture) -> None:
+    for models in UNLIKE_M_S.values():
+        back = velcodec.decompress(velcodec.compress(models, decoder="tiny", lossless=True))
+        assert np.array_equal(back, np.asarray(models))
+
+
+def test_batches_and_files_are_refused_by_the_numbers_of_their_models(tmp_path: Path) -> None:
+    with velcodec.create(tmp_path / "a.vlat", decoder="tiny") as writer:
+        writer.add(layered(2, 8, 10))
+        with pytest.raises(UnitsError, match="array: model 3: found values from 1"):
+            writer.add(UNLIKE_M_S["one of two"])
+    path = tmp_path / "in.npy"
+    np.save(path, UNLIKE_M_S["one of two"])
+    with pytest.raises(UnitsError, match=r"in\.npy: model 1: found values from 1"):
+        velcodec.compress(path, decoder="tiny")
+    job = Job(open_models(path), Description(), Coding(decoder="tiny"))
+    with pytest.raises(UnitsError, match=r"in\.npy: model 1: found values from 1"):
+        job.batch(0, 2)
 
 
 def test_negative_velocities_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,7 @@ from velcodec.formats.errors import (
     EmptyInputError,
     NonFiniteError,
     OptionError,
+    UnitsError,
     VerificationError,
 )
 from velcodec.formats.files import Form, open_models, open_sink
@@ -259,6 +260,19 @@ def test_what_is_no_mask_is_refused() -> None:
         velcodec.compress(np.ones((3, 4), "<i2"), mask=70000)
     with pytest.raises(OptionError, match="mask: found 'none', expected nan or a number"):
         velcodec.compress(np.ones((3, 4), "<f4"), mask="none")
+
+
+@pytest.mark.parametrize("no_data", ["nan", -9999])
+def test_units_that_nobody_stated_are_told_by_the_samples_that_are_there(
+    no_data: str | float,
+) -> None:
+    array, gone = masked("<f4", no_data)
+    slow = np.where(gone, array, array / 1000).astype("<f4")
+    with pytest.raises(UnitsError, match=r"model 0: found values from \d\.\d+ to \d\.\d+ and no"):
+        velcodec.compress(slow, mask=no_data, max_error=9.0)
+    found = velcodec.decompress(velcodec.compress(slow, mask=no_data, units="km/s", max_error=9.0))
+    assert np.array_equal(find_absent(found, no_data), gone)
+    assert np.abs(found - slow)[~gone].max() <= 0.009 * (1 + 1e-6)
 
 
 def test_a_damaged_stream_of_absent_samples_is_refused_by_its_place() -> None:

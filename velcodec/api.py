@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.arrays import is_array, labelled, plain_array
 from velcodec.formats.columns import Column, as_column
-from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.files.base import Ground, Hints
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 MOST_METRES = 1e12
 
 SLOWEST_M_S = 20.0
-"""No rock is as slow: models that are slower throughout are in km/s."""
+"""No rock is as slow: models that are slower throughout are in km/s, or no velocities."""
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str | os.PathLike[str]
 
@@ -52,7 +52,8 @@ Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str 
 class Description:
     """What an array does not say of itself; stored with the models.
 
-    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s; `order` of the last two axes, zx
+    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s, None for m/s where no values tell
+    otherwise; `order` of the last two axes, zx
     or xz; one key for each model, or none for their numbers; free text on provenance and licence;
     `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
     columns by name, each one value for all models or one for each; `mask` the value, nan or a
@@ -62,7 +63,7 @@ class Description:
     dx: float = 10.0
     dz: float = 10.0
     origin: tuple[float, float] = (0.0, 0.0)
-    units: str = "m/s"
+    units: str | None = None
     order: str = "zx"
     keys: Sequence[str] | None = None
     provenance: str = ""
@@ -98,7 +99,7 @@ def compress(
     dx: float = 10.0,
     dz: float = 10.0,
     origin: tuple[float, float] = (0.0, 0.0),
-    units: str = "m/s",
+    units: str | None = None,
     order: str = "zx",
     mask: NoData | None = None,
     psnr: float | None = None,
@@ -125,7 +126,7 @@ def compress(
     axes are [z, x], or [x, z] with order "xz". Tensors are taken as arrays, and so are masked
     arrays that mask nothing; of an xarray DataArray what its dimensions, coordinates and units say
     counts where no argument says otherwise. `dx`, `dz` and `origin` (x, z) are in metres, values
-    in `units` (m/s or km/s).
+    in `units` (m/s or km/s; where none are stated, m/s).
 
     Samples that are `mask` ("nan", or a number of the models' dtype) are absent: they come back as
     that at the native grid, and at others where they are nearest; what is promised holds for the
@@ -142,9 +143,10 @@ def compress(
     or booleans. Some names have a meaning: see docs/archives.md. `embed_decoder` puts the decoder
     (about 1 MB) into the archive.
 
-    Warns (logger `velcodec`) of values that look like km/s and of negative ones. Raises
-    InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError,
-    BudgetError, QualityError, VerificationError, MissingDecoderError.
+    Values that look like km/s where no units are stated are refused (UnitsError), or warned of
+    (logger `velcodec`) where nothing is lost; negative ones are warned of. Raises InputShapeError,
+    InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError, BudgetError,
+    QualityError, VerificationError, MissingDecoderError.
     """
     description = Description(
         dx=dx,
@@ -253,7 +255,10 @@ def encode(
     if isinstance(models, (str, os.PathLike)):
         models = read_models(Path(models), order=about.order, units=about.units, no_data=about.mask)
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
-    batch = make_batch(models, about, about.keys, about.fields, advise=advise, padded=padded)
+    batch = make_batch(
+        models, about, about.keys, about.fields,
+        advise=advise, padded=padded, exact=how.lossless,
+    )  # fmt: skip
     stream = io.BytesIO()
     with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
         archive.add_batch(batch)
@@ -300,7 +305,7 @@ def group_encoder(
         source=Source(about.source_sha256),
         provenance=about.provenance,
         licence=about.licence,
-        user=dict(about.user),
+        user=_plain(about.user),
     )
     _check_storable(template)
     return GroupEncoder(fitter, promise, template, begin, writer)
@@ -314,23 +319,28 @@ def make_batch(
     *,
     advise: bool = True,
     padded: bool = False,
+    exact: bool = False,
+    first: int = 0,
 ) -> Batch:
     """Checked models with their layouts, keys and columns; `advise` of values that look wrong.
 
-    `padded` arrays are pieces of others: no sample of theirs is taken for a mark of no data.
+    `padded` arrays are pieces of others: no sample of theirs is taken for a mark of no data. Where
+    units are not stated, models of values that tell otherwise are refused unless they are to be
+    stored `exact`ly; errors number them from `first` on.
     """
     from velcodec.codec.groups import Batch
 
     check_geometry(about)
-    views, layouts, layout_of, own_keys = _gather(models, about, padded)
+    gathered = _gather(models, about, padded, None if exact else first)
+    views, layouts, layout_of = gathered.views, gathered.layouts, gathered.layout_of
     if advise:
         name = models.name if isinstance(models, ModelArray) else "models"
-        known = views
-        if about.mask is not None:
-            known = [_ends(v, layouts[k].no_data) for v, k in zip(views, layout_of, strict=True)]
-        _warn_of_values(known, layouts[0].units, name)
+        known = [
+            _present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)
+        ]
+        _warn_of_values(known, layouts[0].units, name, gathered.units_stated)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
-    return Batch(views, layouts, layout_of, _keys(keys or own_keys, len(views)), columns)
+    return Batch(views, layouts, layout_of, _keys(keys or gathered.keys, len(views)), columns)
 
 
 def _column(value: Any, count: int, name: str) -> Column:
@@ -378,8 +388,11 @@ def _gather(
     models: NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray,
     about: Description,
     padded: bool,
-) -> tuple[list[NDArray[np.generic]], tuple[Layout, ...], NDArray[np.int64], Sequence[str] | None]:
-    """The models as [z, x] views, their layouts, which layout each has, and their own keys."""
+    first: int | None,
+) -> _Gathered:
+    """The models with what is known of them. Their units are checked, numbers from `first` on, or
+    not where it is None.
+    """
     in_list = not isinstance(models, ModelArray) and not is_array(models)
     if isinstance(models, ModelArray):
         parts = [_Taken(models, about)]
@@ -394,6 +407,9 @@ def _gather(
     layout_of: list[int] = []
     for taken in parts:
         part, own = taken.array, taken.about
+        no_data = no_data_of(about.mask, part.dtype, part.name)
+        if first is not None:
+            _check_units(part, first + len(views), no_data)
         axes = "n" + part.axes if in_list and len(part.axes) == 2 else part.axes
         nz, nx = part.models.shape[1:]
         layout = Layout(
@@ -407,13 +423,34 @@ def _gather(
             origin_x_m=float(own.origin[0]),
             origin_z_m=float(own.origin[1]),
             z_up=part.z_up,
-            no_data=no_data_of(about.mask, part.dtype, part.name),
+            no_data=no_data,
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
         layout_of.extend([number] * len(part.models))
-    keys = None if in_list else parts[0].keys
-    return views, tuple(layouts), np.array(layout_of, dtype=np.int64), keys
+    units = {layout.units for layout in layouts}
+    if len(units) > 1:
+        raise OptionError(f"units: found {sorted(units)}, expected the same in all models")
+    return _Gathered(
+        views,
+        tuple(layouts),
+        np.array(layout_of, dtype=np.int64),
+        None if in_list else parts[0].keys,
+        all(taken.array.units_stated for taken in parts),
+    )
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Models as [z, x] views, their layouts, which layout each has, their own keys, and whether the
+    units of all were stated.
+    """
+
+    views: list[NDArray[np.generic]]
+    layouts: tuple[Layout, ...]
+    layout_of: NDArray[np.int64]
+    keys: Sequence[str] | None
+    units_stated: bool
 
 
 @dataclass(frozen=True)
@@ -462,25 +499,49 @@ def _taken(models: Any, about: Description, name: str, padded: bool) -> _Taken:
     return _Taken(array, about, form.keys)
 
 
-def _ends(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
-    """The least and the greatest sample of those that are there."""
-    there = model if no_data is None else model[~find_absent(model, no_data)]
+def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
+    """The samples that are there; of a model with absent ones the least and the greatest."""
+    if no_data is None:
+        return model
+    there = model[~find_absent(model, no_data)]
     return np.array([there.min(), there.max()])
 
 
-def _warn_of_values(models: Sequence[NDArray[np.generic]], units: str, name: str) -> None:
+def _check_units(part: ModelArray, first: int, no_data: NoData | None) -> None:
+    """Raise UnitsError for a model whose values are no velocities in m/s, where nobody said that
+    they are: what is promised in m/s, and over 3000 m/s, would leave nothing of it.
+    """
+    if part.units_stated:
+        return
+    for number, model in enumerate(part.models, start=first):
+        there = _present(model, no_data)
+        least, greatest = float(there.min()), float(there.max())
+        if least < greatest and max(-least, greatest) < SLOWEST_M_S:
+            raise UnitsError(
+                f"{part.name}: model {number}: found values from {least:g} to {greatest:g} and no "
+                "units, expected velocities in m/s: say --units km/s (units='km/s') where they are "
+                "in km/s, --units m/s (units='m/s') where they are not"
+            )
+
+
+def _warn_of_values(
+    models: Sequence[NDArray[np.generic]], units: str, name: str, stated: bool
+) -> None:
     """Log what is allowed and yet likely a mistake."""
     least = min(float(model.min()) for model in models)
-    greatest = max(float(model.max()) for model in models)
     if least < 0:
         log.warning("%s: found negative velocities, down to %g %s", name, least, units)
-    elif greatest < SLOWEST_M_S and units == "m/s":
-        log.warning(
-            "%s: all velocities are below %g m/s; if they are in km/s, say so with --units km/s "
-            "(units='km/s')",
-            name,
-            SLOWEST_M_S,
-        )
+    elif not stated:
+        slow = sum(0 < float(model.max()) < SLOWEST_M_S for model in models)
+        if slow:
+            log.warning(
+                "%s: all velocities of %d of %d models are below %g m/s; if they are in km/s, say "
+                "so with --units km/s (units='km/s')",
+                name,
+                slow,
+                len(models),
+                SLOWEST_M_S,
+            )
 
 
 def check_geometry(about: Description) -> None:
@@ -490,6 +551,15 @@ def check_geometry(about: Description) -> None:
             raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
     if len(about.origin) != 2 or not all(abs(metres) < MOST_METRES for metres in about.origin):
         raise OptionError(f"origin: expected (x, z) in metres, found {about.origin}")
+
+
+def _plain(value: Any) -> Any:
+    """User's values with NumPy's numbers and arrays as Python's, which are what a header holds."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _check_storable(header: Header) -> None:

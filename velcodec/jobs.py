@@ -83,14 +83,14 @@ class Job:
         count = len(self)
         if self.keys is not None and len(self.keys) != count:
             raise OptionError(f"keys: found {len(self.keys)}, expected one for each of {count}")
-        units = {self._units(part.form) for part in self.models.parts}
+        units = {self._units(part.form) or "m/s" for part in self.models.parts}
         if len(units) > 1:
             raise OptionError(f"units: found {sorted(units)}, expected the same in all files")
         for name, value in self.fields.items():
             if not isinstance(value, str) and np.ndim(value) and len(value) != count:
                 raise OptionError(f"field {name!r}: found {len(value)}, expected {count}")
 
-    def _units(self, form: Form) -> str:
+    def _units(self, form: Form) -> str | None:
         return form.units or self.description.units
 
     def blocks(self, start: int = 0) -> list[tuple[int, int]]:
@@ -123,9 +123,14 @@ class Job:
             rows = slice(at, at + len(values))
             keys, fields = self._columns(part, rows)
             about = self._about(part)
-            array = ModelArray(values, part.form.axes, np.dtype(part.form.dtype), about.units)
-            array = replace(array, name=part.place, z_up=part.form.z_up)
-            batches.append(make_batch(array, about, keys, fields, advise=rows.start == 0))
+            dtype, stated = np.dtype(part.form.dtype), about.units is not None
+            array = ModelArray(values, part.form.axes, dtype, about.units or "m/s")
+            array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
+            batch = make_batch(
+                array, about, keys, fields,
+                advise=rows.start == 0, exact=self.coding.lossless, first=rows.start,
+            )  # fmt: skip
+            batches.append(batch)
             at = rows.stop
         return joined_batches(batches)
 

@@ -73,8 +73,11 @@ class ArchiveWriter:
         in the first batch alone.
         """
         advise = self.summary is None
-        about = self._description
-        self.add_batch(make_batch(models, about, keys, fields or {}, advise=advise))
+        about, exact = self._description, self._encoder.promise.lossless
+        batch = make_batch(
+            models, about, keys, fields or {}, advise=advise, exact=exact, first=len(self)
+        )
+        self.add_batch(batch)
 
     def add_batch(self, batch: Batch) -> None:
         """Encode a batch that was checked and append it."""

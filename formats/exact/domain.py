@@ -35,6 +35,9 @@ SPARSE, FEW_STEPS = 16, 1 << 16
 MAX_EVEN = 2.0**52
 """Least multiple of a step that float64 might not hold exactly."""
 
+LEAST_STEP = float(np.finfo(np.float64).tiny)
+"""Steps are no finer, so that dividing by them does not overflow."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -186,31 +189,66 @@ def ordered_domain(models: Sequence[Samples]) -> Domain:
 
 def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     """Domains of even steps for an encoder to choose from: as wide as the bound lets them be, and
-    about half as wide, so that the levels lie closer to the samples.
+    about half as wide, so that the levels lie closer to the samples; no level lies outside the
+    models' range. None for integers that float64 does not hold, and for bounds too fine for it.
 
     Where all samples are multiples of one step, as whole m/s are, so are the steps: the bound holds
     2 floor(bound / step) + 1 of them, but just twice the bound may suit round numbers better.
     """
+    if not float64_holds(models):
+        return []
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
+    kind = bound_class(bound, max(greatest - least, 1e-300))
+    bound = min(bound, max(greatest - least, 1.0))  # no wider bound tells more
+    dtype = models[0].dtype
+    spacing = 0.0
+    if dtype.kind == "f":
+        spacing = float(np.spacing(np.array(max(abs(least), abs(greatest)), dtype=dtype)))
     exact = even_domain(models)
-    if exact is not None:
-        one = exact.step
-        counts = (2 * math.floor(bound / one) + 1, math.floor(2 * bound / one))
-        steps = [one * max(1, count) for count in (*counts, counts[0] // 2)]
+    one = 0.0 if exact is None else exact.step
+    if one > 0 and (spacing == 0 or one % spacing == least % spacing == 0):
+        # All samples between two steps are numbers of the dtype.
+        most = math.floor(bound / one)
+        reach = one * most
+        steps = [one * max(1, count) for count in (2 * most + 1, math.floor(2 * bound / one), most)]
     else:
         # A sample halfway between two steps must stay within the bound after its dtype's rounding.
-        largest = max(abs(least), abs(greatest))
-        rounding = 2.0 * float(np.spacing(np.array(largest, dtype=models[0].dtype)))
-        widest = 2.0 * max(bound - rounding, bound / 2)
-        steps = [widest, widest / 2]
-    kind = bound_class(bound, max(greatest - least, 1e-300))
-    spans = {step: (greatest - least) / step + 2 for step in steps}
-    return [
-        Domain(EVEN, least, step, math.ceil(span), kind)
-        for step, span in spans.items()
-        if span < MAX_SPAN
-    ]
+        one, reach = 1.0, max(bound - 2.0 * spacing, bound / 2)
+        steps = [2.0 * reach, reach]
+    found = []
+    for step in dict.fromkeys(steps):
+        if step >= LEAST_STEP and (greatest - least) / step < MAX_EVEN:
+            base = least + _offset(greatest - least, step, reach, one)
+            domain = Domain(EVEN, base, step, math.floor((greatest - base) / step) + 1, kind)
+            found.append(_ending_by(domain, greatest, dtype))
+    return found
+
+
+def _offset(extent: float, step: float, reach: float, grid: float) -> float:
+    """Where steps begin in an interval of this extent, so that none is outside and both of its ends
+    are within `reach` of one, of which a step is at most twice: at 0 or a multiple of `grid`, where
+    those do.
+    """
+    beyond = extent - step * math.floor(extent / step)
+    least, most = max(0.0, beyond - reach), min(beyond, reach)
+    whole = math.ceil(least / grid) * grid
+    return whole if whole <= most else (least + most) / 2
+
+
+def _ending_by(domain: Domain, greatest: float, dtype: np.dtype[Any]) -> Domain:
+    """An even domain, its step smaller by as little as keeps its last sample from lying beyond."""
+    last = np.array([domain.span - 1])
+    while float(domain.samples(last, dtype)[0]) > greatest:
+        domain = replace(domain, step=math.nextafter(domain.step, 0.0))
+    return domain
+
+
+def float64_holds(models: Sequence[Samples]) -> bool:
+    """Whether float64 holds every sample: not so for some integers of 64 bits."""
+    if models[0].dtype.kind not in "iu" or models[0].dtype.itemsize < 8:
+        return True
+    return all(-MAX_EVEN < int(end) < MAX_EVEN for m in models for end in (m.min(), m.max()))
 
 
 def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domain:
@@ -220,13 +258,16 @@ def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domai
     exact = even_domain(models)
     if exact is not None and exact.step >= step:
         return replace(exact, bound=bound)
+    if not float64_holds(models):
+        return Domain(RAW, 0, 1.0, 1)
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     if not math.isfinite(greatest - least):
         return Domain(RAW, 0, 1.0, 1)
-    step = max(step, (greatest - least) / MOST_FINE)
+    step = max(step, (greatest - least) / MOST_FINE, LEAST_STEP)
     # No integer beyond the greatest sample: what is decoded stays within the range of the models.
-    return Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
+    domain = Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
+    return _ending_by(domain, greatest, models[0].dtype)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:
@@ -241,6 +282,8 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
         else:
             codes = np.searchsorted(np.array(domain.values), model.astype(np.float64))
         return np.repeat(codes[..., None], 3, axis=2)
+    if not float64_holds([model]):
+        return None
     values = model.astype(np.float64)
     place = (values - domain.base) / domain.step
     reach = bound / domain.step

@@ -20,6 +20,7 @@ from velcodec.formats.exact.domain import (
     allowed_codes,
     bounded_domains,
     exact_domain,
+    fine_domain,
 )
 from velcodec.formats.exact.stream import (
     ExactCoding,
@@ -70,6 +71,32 @@ def test_everything_allowed_lies_within_the_bound(
         for choice in range(3):
             found = domain.samples(allowed[..., choice], model.dtype).astype(np.float64)
             assert np.abs(found - model.astype(np.float64)).max() <= bound
+            assert model.min() <= found.min() <= found.max() <= model.max()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from([d for d in DTYPES if np.dtype(d).kind in "iu"]).flatmap(any_model),
+    st.floats(0.01, 1e20),
+)
+def test_integers_within_a_bound_are_compared_as_integers(model: np.ndarray, bound: float) -> None:
+    for domain in bounded_domains([model], bound):
+        allowed = allowed_codes(model, domain, bound)
+        assert allowed is not None
+        for choice in range(3):
+            found = domain.samples(allowed[..., choice], model.dtype)
+            assert (
+                max(abs(int(a) - int(b)) for a, b in zip(found.flat, model.flat, strict=True))
+                <= bound
+            )
+            assert model.min() <= found.min() <= found.max() <= model.max()
+
+
+def test_integers_that_float64_does_not_hold_have_no_even_steps() -> None:
+    for model in (np.array([[2**53 + 1, 0]]), np.array([[2**63]], np.uint64)):
+        assert bounded_domains([model], 10.0) == []
+        assert fine_domain([model], 1.0).kind == RAW
+        assert allowed_codes(model, Domain(EVEN, 0.0, 1.0, 1 << 55), 10.0) is None
 
 
 def test_whole_numbers_are_even_steps_of_their_greatest_common_step() -> None:

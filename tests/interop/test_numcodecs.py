@@ -10,7 +10,14 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.formats.errors import CorruptError, InputDtypeError, NonFiniteError, OptionError
+from velcodec.formats.errors import (
+    CorruptError,
+    InputDtypeError,
+    InputShapeError,
+    NonFiniteError,
+    OptionError,
+    UnitsError,
+)
 
 numcodecs = pytest.importorskip("numcodecs")
 
@@ -85,6 +92,94 @@ def test_what_is_no_velocity_is_refused() -> None:
         Velcodec.from_config({"colour": "red"})
     with pytest.raises(velcodec.VelcodecError):
         codec.decode(b"nothing of the kind")
+
+
+SHAPES = [
+    ((10, 9), (10, 9)), ((10, 9), (4, 5)), ((5, 11, 9), (2, 11, 9)), ((5, 11, 9), (1, 4, 5)),
+    ((5, 11, 9), (2, 4, 5)), ((4, 1, 10, 9), (3, 1, 10, 9)), ((4, 1, 10, 9), (2, 1, 4, 5)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("axes", ["zx", "xz"])
+@pytest.mark.parametrize(("shape", "chunks"), SHAPES)
+@pytest.mark.parametrize("options", [{"lossless": True}, {"max_error": BOUND}])
+@pytest.mark.parametrize("filtered", [False, True])
+def test_arrays_of_either_order_in_memory_come_back_as_they_were(
+    order: str,
+    axes: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    options: dict[str, Any],
+    filtered: bool,
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    models = np.arange(np.prod(shape), dtype="f4").reshape(shape) * 7 % 2999 + 1500
+    array = zarr.create_array(
+        {},
+        shape=shape,
+        chunks=chunks,
+        dtype="f4",
+        zarr_format=2,
+        order=order,
+        filters=[numcodecs.AsType("f8", "f4")] if filtered else None,
+        compressors=Velcodec(order=axes, **options),
+    )
+    array[...] = models
+    found = array[...]
+    assert np.abs(found - models).max() <= options.get("max_error", 0)
+    array[..., -2:] = models[..., -2:] + 1
+    assert np.abs(array[..., -2:] - models[..., -2:] - 1).max() <= options.get("max_error", 0)
+
+
+@pytest.mark.parametrize("filter_id", ["delta", "shuffle"])
+def test_a_filter_that_leaves_no_models_is_refused(filter_id: str) -> None:
+    """The samples of a whole chunk in a row are no model, and neither are bytes."""
+    zarr = pytest.importorskip("zarr")
+    filters = {"delta": numcodecs.Delta("f4"), "shuffle": numcodecs.Shuffle(4)}
+    array = zarr.create_array(
+        {},
+        shape=(2, 8, 6),
+        dtype="f4",
+        zarr_format=2,
+        filters=[filters[filter_id]],
+        compressors=Velcodec(lossless=True),
+    )
+    with pytest.raises(InputShapeError):
+        array[...] = layered(2, 8, 6)
+
+
+@pytest.mark.parametrize("layout", ["C", "F", "transposed", "strided", "backwards"])
+def test_any_order_in_memory_comes_back_with_its_samples_in_place(layout: str) -> None:
+    models = layered(3, 10, 8)
+    given = {
+        "C": models,
+        "F": np.asfortranarray(models),
+        "transposed": np.ascontiguousarray(models.transpose(2, 0, 1)).transpose(1, 2, 0),
+        "strided": np.repeat(models, 2, axis=2)[..., ::2],
+        "backwards": models[:, ::-1].copy()[:, ::-1],
+    }[layout]
+    codec = Velcodec(lossless=True)
+    found = codec.decode(codec.encode(given))
+    assert np.array_equal(found, models)
+    assert found.flags.f_contiguous == (layout == "F")
+
+
+def test_one_dimension_is_refused() -> None:
+    with pytest.raises(InputShapeError):
+        Velcodec(lossless=True).encode(np.zeros(8, "f4"))
+
+
+@pytest.mark.parametrize("options", [{}, {"psnr": 50.0}, {"max_error": BOUND}])
+def test_values_in_km_s_are_refused_where_no_units_are_stated(options: dict[str, float]) -> None:
+    models = layered(2, 12, 9)
+    models[1] /= 1000
+    with pytest.raises(UnitsError, match=r"model 1: .*units='km/s'"):
+        Velcodec(**options).encode(models)
+    assert Velcodec(units="m/s", **options).encode(models)
+    codec = Velcodec(units="km/s", **options)
+    found = codec.decode(codec.encode(models[1]))
+    assert len(np.unique(found)) > 3
 
 
 def test_it_compresses_arrays_of_zarrs_second_format(tmp_path: Any) -> None:

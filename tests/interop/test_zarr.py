@@ -21,6 +21,7 @@ from velcodec.formats.errors import (
     InputShapeError,
     NonFiniteError,
     OptionError,
+    UnitsError,
 )
 from velcodec.metrics import psnr
 from velcodec.synth import draw
@@ -114,6 +115,40 @@ def test_a_part_of_a_chunk_can_be_written_and_read() -> None:
     np.testing.assert_array_equal(array[3, 2:, 5], models[3, 2:, 5])
     np.testing.assert_array_equal(array[3, :2], np.zeros((2, 8)))
     np.testing.assert_array_equal(array.oindex[[0, 2], :, [1, 7]], models[[0, 2]][:, :, [1, 7]])
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("transposed", [None, (0, 2, 1), (2, 0, 1), (2, 1, 0)])
+@pytest.mark.parametrize("chunks", [(2, 8, 6), (1, 8, 6), (2, 5, 4)])
+def test_arrays_come_back_in_the_order_in_which_they_went_in(
+    order: str, transposed: tuple[int, ...] | None, chunks: tuple[int, ...]
+) -> None:
+    models = np.asarray(layered(5, 8, 6), order=order)  # type: ignore[call-overload]
+    filters = [] if transposed is None else [zarr.codecs.TransposeCodec(order=transposed)]
+    with zarr.config.set({"array.order": order}):
+        array = create({}, VelcodecCodec(lossless=True), models, chunks=chunks, filters=filters)
+        array[...] = models
+        np.testing.assert_array_equal(array[...], models)
+        array[1:, :, 2:4] = models[1:, :, 2:4] + 1
+        np.testing.assert_array_equal(array[1:, :, 2:4], models[1:, :, 2:4] + 1)
+
+
+def test_values_in_km_s_are_refused_where_no_units_are_stated() -> None:
+    models = layered(2, 8, 6)
+    models[1] /= 1000
+    for options in ({}, {"max_error": BOUND}):
+        with pytest.raises(UnitsError, match=r"model 1: .*units='km/s'"):
+            saved(VelcodecCodec(**options), models, chunks=(2, 8, 6))
+        saved(VelcodecCodec(units="m/s", **options), models, chunks=(2, 8, 6))
+    found = saved(VelcodecCodec(units="km/s"), models[1:], chunks=(2, 8, 6))
+    assert len(np.unique(found)) > 3
+
+
+def test_fill_values_are_no_velocities_in_other_units() -> None:
+    models = layered(3, 8, 6)
+    for fill in (0, 1, -1):
+        found = saved(VelcodecCodec(max_error=BOUND), models, chunks=(2, 8, 8), fill_value=fill)
+        assert worst(found, models) <= BOUND
 
 
 def test_shards_hold_chunks() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from velcodec.codec.coded import CodedModel
 from velcodec.codec.cut import ModelSet
-from velcodec.codec.values import to_m_s, unit_scale
+from velcodec.codec.values import difference_m_s, lie_within, unit_scale
 from velcodec.formats.errors import VerificationError
 from velcodec.formats.exact.domain import (
     ORDERED,
@@ -24,6 +24,7 @@ from velcodec.formats.exact.domain import (
     even_domain,
     exact_domain,
     fine_domain,
+    float64_holds,
     ordered_domain,
 )
 from velcodec.formats.exact.stream import (
@@ -146,7 +147,7 @@ class SampleCoder:
         """Model i of the samples of a stream, with their error."""
         model = self.source.models[i]
         samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
-        error = to_m_s(samples, self.source.units) - self.source.m_s(i)
+        error = difference_m_s(samples, model, self.source.units)
         error = self.source.present(i, error)
         return CodedModel.of_samples(_shape(model), made.stream, float(np.square(error).mean()))
 
@@ -176,7 +177,8 @@ class SampleCoder:
     def _bounded_choices(self, bound: float) -> list[list[tuple[int, float]]]:
         models = self.source.models
         choices: list[list[tuple[int, float]]] = [[] for _ in models]
-        for members in self._by(lambda m: m.dtype).values():
+        held = [i for i, model in enumerate(models) if float64_holds([model])]
+        for members in self._by(lambda m: m.dtype, held).values():
             for domain in bounded_domains([models[i] for i in members], bound):
                 number = self._number_of(domain)
                 for i in members:
@@ -234,8 +236,8 @@ def check_samples(
         if stored.tobytes() != np.ascontiguousarray(model).tobytes():
             raise VerificationError(f"model {key}: found other samples than the original's")
         return
-    worst = float(np.abs(to_m_s(stored, source.units) - source.m_s(number)).max())
-    if not worst <= max_error:
+    if not lie_within(stored, model, max_error, source.units):
+        worst = float(np.abs(difference_m_s(stored, model, source.units)).max())
         raise VerificationError(
             f"model {key}: found an error of {worst:g} m/s, expected at most {max_error:g}"
         )

@@ -13,7 +13,7 @@ from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import check_samples
 from velcodec.codec.fitting import Fitter
 from velcodec.codec.output import on_cpu, render_models
-from velcodec.codec.values import from_m_s, to_m_s
+from velcodec.codec.values import difference_m_s, from_m_s
 from velcodec.codec.write import MODELS_AT_ONCE, Contents
 from velcodec.formats.errors import VerificationError
 from velcodec.formats.reader import VlatReader
@@ -61,7 +61,8 @@ def measure(
                 samples = from_m_s(values, source.models[number].dtype, source.units)
             elif within is not None:
                 check_samples(source, number, contents.key(number), samples, within)
-            error = np.abs(to_m_s(samples, source.units) - source.m_s(number))
+            original = source.models[number]
+            error = np.abs(difference_m_s(samples, original, source.units))
             error = source.present(number, error)
             found.append(
                 Measured(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
 
 from velcodec.codec.rungs import TARGET_DB
 from velcodec.formats.errors import OptionError
@@ -28,6 +32,10 @@ class Promise:
     latent_only: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("psnr_db", "max_error", "bytes_per_model"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, plain_number(value, name.removesuffix("_db")))
         if self.psnr_db is not None and not 0 < self.psnr_db < PSNR_CAP:
             raise OptionError(f"psnr: expected 0 to {PSNR_CAP:g} dB, found {self.psnr_db:g}")
         for name, unit in (("max_error", " m/s"), ("bytes_per_model", "")):
@@ -60,3 +68,15 @@ class Promise:
         if self.within is not None or self.bytes_per_model is not None:
             return None
         return TARGET_DB if self.psnr_db is None else self.psnr_db
+
+
+def plain_number(value: Any, name: str) -> float:
+    """A number as a float of Python: NumPy's own do not go into headers. Raises OptionError."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise OptionError(f"{name.replace('_', ' ')}: expected a number, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise OptionError(f"{name.replace('_', ' ')}: found a number too large") from error

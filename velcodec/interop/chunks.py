@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.codec.promise import Promise
+from velcodec.codec.promise import Promise, plain_number
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.header import UNITS
 from velcodec.formats.npy import ORDERS, as_models
+from velcodec.formats.reader import VlatReader
 
 FITS = ("lm", "adam", "amortised")
+
+MEMORY, FORTRAN = "memory_order", "F"
+"""The note that an archive has of a chunk whose samples lie in memory in Fortran's order."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class ChunkCoding:
     psnr: float | None = None
     max_error: float | None = None
     lossless: bool = False
-    units: str = "m/s"
+    units: str | None = None
     order: str = "zx"
     fit: str = "lm"
     decoder: str | None = None
@@ -42,18 +45,15 @@ class ChunkCoding:
     def __post_init__(self) -> None:
         for name in ("psnr", "max_error"):
             value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise OptionError(f"{name}: expected a number, found {value!r}")
-            object.__setattr__(self, name, float(value))  # NumPy's numbers are not JSON
+            if value is not None:
+                object.__setattr__(self, name, plain_number(value, name))
         if not isinstance(self.lossless, bool):
             raise OptionError(f"lossless: expected true or false, found {self.lossless!r}")
         if not (self.decoder is None or isinstance(self.decoder, str)):
             raise OptionError(f"decoder: expected a name, hash or path, found {self.decoder!r}")
         for name, known in (("units", UNITS), ("order", ORDERS), ("fit", FITS)):
             value = getattr(self, name)
-            if value not in known:
+            if value not in known and not (name == "units" and value is None):
                 raise OptionError(f"{name}: expected one of {known}, found {value!r}")
         Promise(self.psnr, self.max_error, self.lossless)
 
@@ -78,8 +78,13 @@ class ChunkCoding:
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
     def encode(self, chunk: NDArray[Any]) -> bytes:
-        """The bytes of an archive. Raises what `velcodec.compress` raises."""
-        about = Description(units=self.units, order=self.order)
+        """The bytes of an archive; what order its samples have in memory is noted in it, since
+        zarr's format 2 tells its arrays of Fortran order from others by that alone.
+
+        Raises what `velcodec.compress` raises.
+        """
+        user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
+        about = Description(units=self.units, order=self.order, user=user)
         how = Coding(
             psnr=self.psnr,
             max_error=self.max_error,
@@ -91,11 +96,18 @@ class ChunkCoding:
         return encode(chunk, about, how, advise=False, padded=True).data
 
     def decode(self, data: bytes) -> NDArray[np.generic]:
-        """The chunk as it went in: shape, dtype, order of axes.
+        """The chunk as it went in: shape, dtype, order of axes, order in memory.
 
         Raises what `velcodec.decompress` raises.
         """
-        return decompress(data, decoder=self.decoder)
+        noted = VlatReader(data).header.user.get(MEMORY)
+        found = decompress(data, decoder=self.decoder)
+        return np.asarray(found, order="F" if noted == FORTRAN else "C")
+
+
+def in_fortran_order(chunk: NDArray[Any]) -> bool:
+    """Whether an array's first axis is the fastest in memory, and only that can be said of it."""
+    return chunk.flags.f_contiguous and not chunk.flags.c_contiguous
 
 
 def check_chunk(chunk: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -35,7 +35,7 @@ class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         psnr: float | None = None,
         max_error: float | None = None,
         lossless: bool = False,
-        units: str = "m/s",
+        units: str | None = None,
         order: str = "zx",
         fit: str = "lm",
         decoder: str | None = None,

@@ -49,7 +49,7 @@ class VelcodecCodec(ArrayBytesCodec):
         psnr: float | None = None,
         max_error: float | None = None,
         lossless: bool = False,
-        units: str = "m/s",
+        units: str | None = None,
         order: str = "zx",
         fit: str = "lm",
         decoder: str | None = None,
