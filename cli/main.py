@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -137,7 +137,14 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
     callback=show_version,
     help="Show the version and exit.",
 )
-def main() -> None:
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long the server of a URL may take to answer (also VELCODEC_TIMEOUT).  [default: 30]",
+)
+@click.pass_context
+def main(context: click.Context, timeout: float | None) -> None:
     """Store seismic velocity models in small files that render at any resolution.
 
     \b
@@ -145,6 +152,26 @@ def main() -> None:
       velcodec compress models.npy models.vlat --dx 10 --dz 10
       velcodec decompress models.vlat fine.npy --res 280
     """
+    if timeout is not None:
+        context.call_on_close(_set_timeout(timeout))
     logger = logging.getLogger("velcodec")
     if not any(isinstance(handler, Warnings) for handler in logger.handlers):
         logger.addHandler(Warnings(logging.WARNING))
+
+
+def _set_timeout(seconds: float) -> Callable[[], None]:
+    """Let servers take so long, here and in the processes that are started; returns what undoes
+    it.
+    """
+    from velcodec.formats.patience import TIMEOUT_VARIABLE
+
+    before = os.environ.get(TIMEOUT_VARIABLE)
+    os.environ[TIMEOUT_VARIABLE] = repr(seconds)
+
+    def undo() -> None:
+        if before is None:
+            del os.environ[TIMEOUT_VARIABLE]
+        else:
+            os.environ[TIMEOUT_VARIABLE] = before
+
+    return undo

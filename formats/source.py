@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 from .errors import InputFileError, MissingExtraError, OptionError, TruncatedError
 from .locks import ForkableLock
+from .patience import patiently
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16
@@ -164,8 +165,9 @@ class _Remote:
 
     def __init__(self, url: str) -> None:
         self._fs, self._path = _filesystem(url)
+        self._url = url
         try:
-            size = self._fs.info(self._path)["size"]
+            size = patiently(url, lambda: self._fs.info(self._path))["size"]
         except Exception as error:
             raise InputFileError(f"{url}: {_said(error)}") from error
         if size is None:
@@ -174,7 +176,10 @@ class _Remote:
         self._lock = ForkableLock()
         self._spans: list[tuple[int, bytes]] = []
         start, end = min(REMOTE_START_BYTES, self.size), max(0, self.size - REMOTE_END_BYTES)
-        self.fetch([(0, self.size)] if end <= start else [(0, start), (end, self.size)])
+        try:
+            self.fetch([(0, self.size)] if end <= start else [(0, start), (end, self.size)])
+        except OSError as error:
+            raise InputFileError(f"{url}: {error}") from error
 
     def read(self, offset: int, count: int) -> bytes:
         with self._lock:
@@ -187,7 +192,11 @@ class _Remote:
         if begin == end:
             return b""
         try:
-            data: bytes = self._fs.cat_file(self._path, start=begin, end=end)
+            data: bytes = patiently(
+                self._url,
+                lambda: self._fs.cat_file(self._path, start=begin, end=end),
+                end - begin,
+            )
         except Exception as error:  # each file system of fsspec has errors of its own
             raise OSError(_said(error)) from error
         if len(data) == self.size > end - begin:  # a server that knows no ranges sends it all
@@ -218,10 +227,10 @@ def _filesystem(url: str) -> tuple[Any, str]:
             f"{url}: fsspec is not installed: pip install 'velcodec[remote]'"
         ) from error
     try:
-        found, path = fsspec.core.url_to_fs(url)
+        found, path = patiently(url, lambda: fsspec.core.url_to_fs(url))  # some connect
     except ImportError as error:  # a scheme that needs a package of its own
         raise MissingExtraError(f"{url}: {_said(error)}") from error
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise InputFileError(f"{url}: {_said(error)}") from error
     return found, path
 

@@ -115,6 +115,13 @@ def test_input_file_error(tmp_path: Path) -> None:
         velcodec.compress(tmp_path / "m.npy")
 
 
+def test_units_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", MODELS / 1000)
+    words = ("m.npy: model 0: ", "found values from ", "expected velocities in m/s", "--units km/s")
+    with refuses(errors.UnitsError, *words):
+        velcodec.compress(tmp_path / "m.npy")
+
+
 def test_not_vlat_error(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
     with refuses(errors.NotVlatError, "a.vlat: signature: ", "found b'\\x89PNG", "expected"):

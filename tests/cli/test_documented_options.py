@@ -82,7 +82,9 @@ def test_every_option_of_a_command_is_told(name: str) -> None:
 
 
 def test_no_option_is_told_that_no_command_has() -> None:
-    everything = {text for name in NAMES for text in options(name)} | {"--help", "--version"}
+    own = {text for parameter in main.params for text in parameter.opts} | {"--help"}
+    everything = {text for name in NAMES for text in options(name)} | own
+    assert own - {"-h"} <= set(OPTION.findall(SECTIONS[COMMON]))
     assert set(OPTION.findall(PAGE)) <= everything
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from checkers import figures, keys_of, layered
 from click.testing import Result
 
 import velcodec
+from velcodec.formats.patience import TIMEOUT_VARIABLE
 
 Run = Callable[..., Result]
 
@@ -34,6 +37,28 @@ def test_every_command_reads_urls(run: Run, data: bytes) -> None:
         assert gone.stderr.startswith("velcodec: error: memory://far/b.vlat")
     finally:
         fsspec.filesystem("memory").rm("/far", recursive=True)
+
+
+def test_a_server_that_never_answers_is_given_up_after_the_timeout(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    never = threading.Event()
+    memory = type(fsspec.filesystem("memory"))
+    monkeypatch.setattr(memory, "info", lambda *_, **__: never.wait(20))
+    try:
+        for command in ("info", "ls", "verify", "decompress"):
+            done = run("--timeout", "0.05", command, "memory://far/a.vlat")
+            assert done.exit_code == 14
+            assert "memory://far/a.vlat: no answer within 0.05 s (--timeout" in done.stderr
+        assert TIMEOUT_VARIABLE not in os.environ
+        monkeypatch.setenv(TIMEOUT_VARIABLE, "0.07")
+        assert "within 0.07 s" in run("info", "memory://far/a.vlat").stderr
+        assert "within 0.05 s" in run("--timeout", "0.05", "info", "memory://far/a.vlat").stderr
+        assert os.environ[TIMEOUT_VARIABLE] == "0.07"
+    finally:
+        never.set()
+    assert run("--timeout", "0", "info", "memory://far/a.vlat").exit_code == 2
 
 
 def test_every_command_reads_a_pipe(run: Run, data: bytes) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import re
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +17,13 @@ import numpy as np
 import pytest
 from builders import archive, header
 
-from velcodec.formats.errors import InputFileError, MissingExtraError, NotVlatError
+from velcodec.formats import patience
+from velcodec.formats.errors import (
+    InputFileError,
+    MissingExtraError,
+    NotVlatError,
+    OptionError,
+)
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sharded import (
@@ -44,6 +52,12 @@ class Site:
     requests: int = 0
     sent: int = 0
     url: str = ""
+    busy: list[int] = field(default_factory=list)
+    """What is answered to the next requests instead, whatever their method; 0: the connection
+    breaks."""
+    silent: threading.Event | None = None
+    """Nothing is answered before this is set."""
+    methods: tuple[str, ...] = ("HEAD", "GET")
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -61,6 +75,18 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.answer(True)
 
         def answer(self, body: bool) -> None:
+            if site.silent is not None and self.command in site.methods:
+                site.silent.wait(20)
+            if site.busy and self.command in site.methods:
+                status = site.busy.pop(0)
+                if status == 0:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             data = site.files.get(self.path)
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
             status = 200
@@ -204,6 +230,117 @@ def test_a_server_that_refuses_is_told(site: Site) -> None:
     site.status = 403
     with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 403 Forbidden$"):
         VlatReader(site.url + "/a.vlat")
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(patience.TIMEOUT_VARIABLE, "0.2")
+    monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.01)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
+def test_a_server_that_never_answers_is_given_up(site: Site, methods: tuple[str, ...]) -> None:
+    site.files["/a.vlat"] = SMALL
+    site.silent, site.methods = threading.Event(), methods
+    began = time.monotonic()
+    try:
+        with pytest.raises(
+            InputFileError,
+            match=r"a\.vlat: .*no answer within 0\.\d+ s \(--timeout and VELCODEC_TIME",
+        ):
+            VlatReader(site.url + "/a.vlat")
+        assert time.monotonic() - began < 5
+    finally:
+        site.silent.set()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_falls_silent_later_is_given_up(site: Site, large: bytes) -> None:
+    site.files["/a.vlat"] = large
+    reader = VlatReader(site.url + "/a.vlat")
+    assert reader.payload(0)
+    site.silent = threading.Event()
+    try:
+        with pytest.raises(InputFileError, match="no answer within"):
+            reader.payload(12_345)
+    finally:
+        site.silent.set()
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_file_system_that_never_answers_is_given_up(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe("/a.vlat", SMALL)
+    never = threading.Event()
+    monkeypatch.setattr(type(memory), "cat_file", lambda *_, **__: never.wait(20))
+    with pytest.raises(InputFileError, match="no answer within"):
+        VlatReader("memory://a.vlat")
+    never.set()
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("busy", [[503], [429, 500, 502], [0], [504, 0, 503]])
+@pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
+def test_what_may_pass_is_tried_again(
+    site: Site, busy: list[int], methods: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    site.files["/a.vlat"] = SMALL
+    site.busy, site.methods = list(busy), methods
+    check_same(VlatReader(site.url + "/a.vlat"), SMALL)
+    assert site.busy == []
+    assert all(re.search(r"a\.vlat: .*; try \d of 4 follows", text) for text in caplog.messages)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_a_server_that_stays_busy_is_told(site: Site) -> None:
+    site.files["/a.vlat"] = SMALL
+    site.status = 503
+    with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 503"):
+        VlatReader(site.url + "/a.vlat")
+    assert patience.TRIES <= site.requests <= 2 * patience.TRIES
+
+
+@pytest.mark.parametrize(("status", "requests"), [(403, 2), (404, 2), (410, 2), (501, 2)])
+def test_what_does_not_pass_is_not_tried_again(site: Site, status: int, requests: int) -> None:
+    site.status = status
+    with pytest.raises(InputFileError):
+        VlatReader(site.url + "/a.vlat")
+    assert site.requests <= requests
+
+
+def test_what_is_waited_for_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(patience, "TELL_AFTER_S", 0.01)
+    assert patience.patiently("s3://b/a.vlat", lambda: time.sleep(0.1) or 3) == 3
+    assert caplog.messages == ["s3://b/a.vlat: no answer yet; it is waited for 30 s in all"]
+
+
+def test_many_bytes_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(patience.TIMEOUT_VARIABLE, "0.01")
+    slow = lambda: time.sleep(0.2) or b"data"  # noqa: E731
+    assert patience.patiently("s3://b/a.vlat", slow, 1 << 20) == b"data"
+    with pytest.raises(OSError, match="no answer"):
+        patience.patiently("s3://b/a.vlat", slow, 1)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e99"])
+def test_a_timeout_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(patience.TIMEOUT_VARIABLE, text)
+    with pytest.raises(OptionError, match=f"VELCODEC_TIMEOUT: expected .* found '{text}'"):
+        VlatReader("memory://a.vlat")
+
+
+def test_the_timeout_is_thirty_seconds_where_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for text in (None, "", " "):
+        monkeypatch.delenv(patience.TIMEOUT_VARIABLE, raising=False)
+        if text is not None:
+            monkeypatch.setenv(patience.TIMEOUT_VARIABLE, text)
+        assert patience.timeout() == 30.0
 
 
 def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_path: Path) -> None:
