@@ -111,6 +111,8 @@ class ShardedReader:
 
     def __init__(self, folder: str | Path) -> None:
         self.name = str(folder).rstrip("/")
+        # Shards are opened when they are needed: the process may be in another folder by then.
+        self._folder = self.name if is_url(self.name) else str(Path(folder).absolute())
         source = ByteSource(self._path(MANIFEST))
         try:
             self.shards = read_manifest(source)
@@ -123,7 +125,7 @@ class ShardedReader:
             raise CorruptError(f"{self.name}: manifest: found no shard")
 
     def _path(self, name: str) -> str | Path:
-        return f"{self.name}/{name}" if is_url(self.name) else Path(self.name) / name
+        return f"{self._folder}/{name}" if is_url(self._folder) else Path(self._folder) / name
 
     def _shard(self, which: int) -> VlatReader:
         reader = self._open.get(which)
