@@ -25,9 +25,11 @@ import numpy as np
 from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
 from velcodec.formats.append import append_to
 from velcodec.formats.atomic import atomic_write, check_target, naming
+from velcodec.formats.columns import is_text
 from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import (
     CorruptError,
+    InputFileError,
     InterruptedJobError,
     OptionError,
     OutputExistsError,
@@ -82,6 +84,13 @@ class Job:
         count = len(self)
         if self.keys is not None and len(self.keys) != count:
             raise OptionError(f"keys: found {len(self.keys)}, expected one for each of {count}")
+        if self.models.need_names:
+            for part in self.models.parts:
+                if not is_text(part.file):
+                    raise InputFileError(
+                        f"{part.path}: name: expected one that UTF-8 can hold: the archive keeps "
+                        "the files' names"
+                    )
         units = {self._units(part.form) for part in self.models.parts}
         if len(units) > 1:
             raise OptionError(f"units: found {sorted(units)}, expected the same in all files")
