@@ -247,7 +247,8 @@ def compress_job(
     sources = [part.path for part in job.models.parts]
     part = part_of(target)
     try:
-        check_target(target, force=force, source=sources[0] if len(sources) == 1 else None)
+        for source in dict.fromkeys(sources):
+            check_target(target, force=force, source=source)
     except OutputExistsError as error:
         raise (finished(target) if resume and not part.exists() else error) from None
     if part.exists() and not (resume or force):
