@@ -130,16 +130,21 @@ class ShardedReader:
     def _shard(self, which: int) -> VlatReader:
         reader = self._open.get(which)
         if reader is None:
-            shard = self.shards[which]
-            reader = VlatReader(self._path(shard.name))
-            if len(reader) != shard.models:
-                found = len(reader)
-                reader.close()
-                raise CorruptError(
-                    f"{self.name}: shard {shard.name}: found {found} models, "
-                    f"expected {shard.models}"
-                )
-            reader = self._kept(which, reader)
+            reader = self._kept(which, self.open_shard(which))
+        return reader
+
+    def open_shard(self, which: int) -> VlatReader:
+        """A reader of one shard, for the caller to close. Raises CorruptError for another one than
+        the manifest's.
+        """
+        shard = self.shards[which]
+        reader = VlatReader(self._path(shard.name))
+        if len(reader) != shard.models:
+            found = len(reader)
+            reader.close()
+            raise CorruptError(
+                f"{self.name}: shard {shard.name}: found {found} models, expected {shard.models}"
+            )
         return reader
 
     def _kept(self, which: int, reader: VlatReader) -> VlatReader:
