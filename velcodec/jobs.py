@@ -7,11 +7,10 @@ then copied into place with every checksum verified.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgpack
 import numpy as np
 
-from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
+from velcodec.api import Coding, Description, group_encoder, make_batch
 from velcodec.formats.append import append_to
 from velcodec.formats.atomic import atomic_write, check_target, naming
 from velcodec.formats.columns import is_text
@@ -34,6 +33,7 @@ from velcodec.formats.errors import (
     OptionError,
     OutputExistsError,
     OutputPathError,
+    VelcodecError,
 )
 from velcodec.formats.files import Form, Models, Part
 from velcodec.formats.header import Header
@@ -43,6 +43,7 @@ from velcodec.formats.npy import ModelArray
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sections import PLAN, SUMMARY
 from velcodec.formats.writer import VlatWriter
+from velcodec.plans import Hashes, Plan, check_same, hashes_of, make_plan, pack_plan, unpack_plan
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Job:
 
     `description` says what the files do not: its spacing, origin and units count where a file says
     nothing. `keys` are given for all models, or None for those of the files; `fields` have one
-    value for all models or one for each.
+    value for all models or one for each. `hashes` are those of the files, where they are known.
     """
 
     models: Models
@@ -76,6 +77,7 @@ class Job:
     coding: Coding = field(default_factory=Coding)
     keys: Sequence[str] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Hashes | None = None
 
     def __len__(self) -> int:
         return len(self.models)
@@ -191,8 +193,12 @@ class Job:
     @lazy_property
     def _firsts(self) -> dict[int, int]:
         """Number of each part's first model, by the part's identity."""
-        ends = accumulate(len(part) for part in self.models.parts)
-        return {id(p): end - len(p) for p, end in zip(self.models.parts, ends, strict=True)}
+        pairs = zip(self.models.parts, self._ends, strict=True)
+        return {id(part): end - len(part) for part, end in pairs}
+
+    @lazy_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(part) for part in self.models.parts))
 
     def slice(self, start: int, stop: int) -> Job:
         """The same for models `start` to `stop` alone."""
@@ -203,28 +209,43 @@ class Job:
         if self.models.need_names:
             fields.setdefault(FILE_FIELD, self._files(start, stop))
         models = self.models.slice(start, stop)
+        hashes = self.hashes
+        if hashes is not None:
+            hashes = {part.path: hashes[part.path] for part in models.parts}
         return replace(
             self,
+            hashes=hashes,
             models=models if self._has_own_keys else models.without_keys(),
             keys=None if self.keys is None else self.keys[start:stop],
             fields=fields,
         )
 
+    def parts_of(self, models: range) -> range:
+        """The numbers of the files and arrays that these models are of."""
+        if not models:
+            return range(0)
+        first = bisect_right(self._ends, models.start)
+        return range(first, bisect_left(self._ends, models.stop) + 1)
+
     def _files(self, start: int, stop: int) -> list[str]:
         parts = self.models.slice(start, stop).parts
         return [part.file for part in parts for _ in range(len(part))]
 
-    def plan(self) -> bytes:
-        """What must be the same for an unfinished archive to be gone on with."""
-        decoder = self.coding.decoder
-        coding = {
-            **settings_of(replace(self.coding, device="")),
-            "decoder": getattr(decoder, "identity", None) or str(decoder),
-        }
-        parts = [(part.name, len(part), part.form.nz, part.form.nx) for part in self.models.parts]
-        about = {**vars(self.description), "keys": self.keys, "fields": sorted(self.fields)}
-        text = json.dumps([coding, about, parts], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).digest()
+    def with_hashes(self) -> Job:
+        """The same, with the SHA-256 of every file, each read once. Raises InputFileError."""
+        known = dict(self.hashes or {})
+        paths = {part.path for part in self.models.parts}
+        if len(paths) == 1 and self.description.source_sha256 is not None:
+            known.setdefault(*paths, self.description.source_sha256)
+        return replace(self, hashes=hashes_of(self.models, known))
+
+    def plan(self, **more: Any) -> Plan:
+        """What must be the same for an unfinished archive to be gone on with; see `make_plan`."""
+        job = self if self.hashes is not None else self.with_hashes()
+        assert job.hashes is not None
+        return make_plan(
+            job.models, job.hashes, job.description, job.coding, job.keys, job.fields, **more
+        )
 
 
 def compress_job(
@@ -238,9 +259,9 @@ def compress_job(
     """Compress the models of `job` to an archive.
 
     A path is written as `TARGET.part` until it is whole; a binary stream from front to back. After
-    an interruption `resume` goes on: the job must be the same. Raises what
-    `velcodec.compress` does, OutputExistsError for an unfinished archive without `resume` or
-    `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
+    an interruption `resume` goes on: the job must be the same, and so must every file's content.
+    Raises what `velcodec.compress` does, OutputExistsError for an unfinished archive without
+    `resume` or `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
     """
     if not isinstance(target, Path):
         return _to_stream(job, target, on_progress)
@@ -256,10 +277,17 @@ def compress_job(
             f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
             "--force"
         )
+    job = job.with_hashes()
     with open_part(part, resume=resume) as (stream, journal):
-        before = _gone_on(job, part, journal)
         start = sum(page.count for page in journal.pages)
+        try:
+            before = _gone_on(job, part, journal, start)
+        except VelcodecError:
+            _keep(stream, part, journal.end, job)
+            raise
         encoder = _encoder(job, stream, journal.writer(stream) if journal.end else None)
+        if encoder.writer is not None and journal.notes[PLAN] != pack_plan(job.plan()):
+            encoder.writer.note(PLAN, pack_plan(job.plan()))
         encoder.summary = before
         safe = journal.end
         try:
@@ -366,20 +394,22 @@ def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEnco
         embedded = decoder_to_embed(header.decoder_hash, job.coding)
         begun = VlatWriter(stream, header, decoder=embedded, journal=journal)
         if journal:
-            begun.note(PLAN, job.plan())
+            begun.note(PLAN, pack_plan(job.plan()))
         return begun
 
     return group_encoder(job.description, job.coding, begin, writer)
 
 
-def _gone_on(job: Job, part: Path, journal: Journal) -> Summary | None:
-    """The summary of what an unfinished archive has; None where there is nothing to go on from."""
+def _gone_on(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:
+    """The summary of what an unfinished archive has, so many models; None where there is nothing
+    to go on from.
+    """
     from velcodec.codec.encode import Summary
 
     if not journal.end:
         return None
-    if journal.notes.get(PLAN) != job.plan():
-        raise OptionError(f"{part}: was begun with other models or options; --force begins anew")
+    begun = unpack_plan(journal.notes.get(PLAN, b""), str(part))
+    check_same(begun, job.plan(), str(part), job.parts_of(range(models)))
     try:
         return Summary(**msgpack.unpackb(journal.notes[SUMMARY]))
     except (KeyError, TypeError, ValueError) as error:

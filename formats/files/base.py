@@ -236,6 +236,9 @@ class Slice(Part):
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         return self.whole._load(self.first + start, self.first + stop)
 
+    def sha256(self) -> bytes:
+        return self.whole.sha256()
+
 
 def slice_part(part: Part, start: int, stop: int) -> Part:
     """Models `start` to `stop` of a part as a part."""
