@@ -348,7 +348,9 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
     keys = [f"m{i}" for i in range(11)]
     compress_job(job_of(folder, keys=keys, fields=fields), tmp_path / "m.vlat")
     with velcodec.open(tmp_path / "m.vlat") as archive:
-        assert archive.metadata("m7") == {"family": "layered", "depth": 3.5, "file": "model2.npy"}
+        assert archive.metadata("m7") == {
+            "family": "layered", "depth": 3.5, "file": "model2.npy", "row": 3,
+        }  # fmt: skip
     with pytest.raises(OptionError, match="keys: found 10"):
         job_of(folder, keys=keys[:10])
     with pytest.raises(OptionError, match="field 'depth': found 10"):

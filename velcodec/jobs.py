@@ -35,7 +35,7 @@ from velcodec.formats.errors import (
     OutputPathError,
     VelcodecError,
 )
-from velcodec.formats.files import Form, Models, Part
+from velcodec.formats.files import ARRAY, Form, Models, Part, first_of
 from velcodec.formats.header import Header
 from velcodec.formats.journal import Journal, open_part, part_of, read_journal
 from velcodec.formats.locks import lazy_property
@@ -60,7 +60,10 @@ MODELS_OF_BUDGET = 1000
 
 SAMPLES_AT_ONCE = 1 << 25
 
-FILE_FIELD = "file"
+FILE_FIELD, ARRAY_FIELD, ROW_FIELD = "file", "array", "row"
+"""Fields that say where a model came from: the file, the array in it where arrays have names, and
+its number in that array, which tells where one file ends and another one of that name begins.
+"""
 
 
 @dataclass(frozen=True)
@@ -167,9 +170,27 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[rows]
             for name, value in self.fields.items()
         }
-        if self.models.need_names:
-            fields.setdefault(FILE_FIELD, part.file)
-        return keys, fields
+        start = rows.start - self._firsts[id(part)]
+        return keys, self._origin(part, start, start + rows.stop - rows.start) | fields
+
+    def _origin(self, part: Part, start: int, stop: int) -> dict[str, Any]:
+        """The fields that say where models `start` to `stop` of a part came from."""
+        if not self.models.need_names:
+            return {}
+        first = first_of(part)
+        rows = np.arange(first + start, first + stop, dtype="<i4")
+        fields: dict[str, Any] = {FILE_FIELD: part.file, ROW_FIELD: rows}
+        if self._has_arrays:
+            fields[ARRAY_FIELD] = part.array or ""
+        return fields
+
+    @lazy_property
+    def _has_arrays(self) -> bool:
+        """Whether arrays have names that are worth to be remembered."""
+        return any(part.array not in (None, ARRAY) for part in self.models.parts) or (
+            len({(part.path, part.array) for part in self.models.parts})
+            > len({part.path for part in self.models.parts})
+        )
 
     @lazy_property
     def _has_own_keys(self) -> bool:
@@ -206,9 +227,15 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
             for name, value in self.fields.items()
         }
-        if self.models.need_names:
-            fields.setdefault(FILE_FIELD, self._files(start, stop))
         models = self.models.slice(start, stop)
+        origins = [self._origin(part, 0, len(part)) for part in models.parts]
+        for name in origins[0]:
+            columns = [
+                [one[name]] * len(part) if isinstance(one[name], str) else one[name].tolist()
+                for one, part in zip(origins, models.parts, strict=True)
+            ]
+            values = [value for column in columns for value in column]
+            fields.setdefault(name, np.array(values, "<i4") if name == ROW_FIELD else values)
         hashes = self.hashes
         if hashes is not None:
             hashes = {part.path: hashes[part.path] for part in models.parts}
@@ -226,10 +253,6 @@ class Job:
             return range(0)
         first = bisect_right(self._ends, models.start)
         return range(first, bisect_left(self._ends, models.stop) + 1)
-
-    def _files(self, start: int, stop: int) -> list[str]:
-        parts = self.models.slice(start, stop).parts
-        return [part.file for part in parts for _ in range(len(part))]
 
     def with_hashes(self) -> Job:
         """The same, with the SHA-256 of every file, each read once. Raises InputFileError."""

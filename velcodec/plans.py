@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from velcodec.api import Coding, Description, settings_of
+from velcodec.formats.files import first_of
 from velcodec.formats.errors import (
     CorruptError,
     DecoderFileError,
@@ -86,9 +87,8 @@ def make_plan(
 def _described(part: Part, hashes: Hashes) -> dict[str, Any]:
     """A part: which file and array, what they say of the models, and what is in the file."""
     form = {**asdict(part.form), "keys": _digest(part.form.keys)}
-    first = getattr(part, "first", 0)  # of a part of a file's models
     return {
-        "file": part.file, "array": part.array, "first": first, "form": form,
+        "file": part.file, "array": part.array, "first": first_of(part), "form": form,
         "sha256": hashes[part.path].hex(),
     }  # fmt: skip
 

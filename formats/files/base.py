@@ -58,7 +58,8 @@ class Form:
     """How models lie in a file: enough to write them, and all that a reader tells of them.
 
     `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
-    name with byte order. What a file does not say is None.
+    name with byte order. What a file does not say is None. `array` is what the array is to be
+    called in a file that is written.
     """
 
     count: int
@@ -69,6 +70,7 @@ class Form:
     units: str | None = None
     ground: Ground = Ground()
     keys: tuple[str, ...] | None = None
+    array: str | None = None
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES)
@@ -238,6 +240,11 @@ class Slice(Part):
 
     def sha256(self) -> bytes:
         return self.whole.sha256()
+
+
+def first_of(part: Part) -> int:
+    """The number that a part's first model has in the array."""
+    return part.first + first_of(part.whole) if isinstance(part, Slice) else 0
 
 
 def slice_part(part: Part, start: int, stop: int) -> Part:

@@ -179,11 +179,14 @@ def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[
 
 
 class NpzSink(FileSink):
-    """Writes one array of models, uncompressed, and what is known of them beside it."""
+    """Writes one array of models, uncompressed, and what is known of them beside it; where it is
+    not `alone`, only the array, behind those that the file has already.
+    """
 
-    def __init__(self, path: Path, form: Form, array: str) -> None:
+    def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
-        self._archive = zipfile.ZipFile(path, "x", zipfile.ZIP_STORED)
+        self._alone = alone
+        self._archive = zipfile.ZipFile(path, "x" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
 
@@ -192,8 +195,10 @@ class NpzSink(FileSink):
 
     def _close(self) -> None:
         self._stream.close()
-        values: dict[str, Any] = attributes_of(self.form.ground, self.form.units)
-        if self.form.keys is not None:
+        values: dict[str, Any] = {}
+        if self._alone:
+            values |= attributes_of(self.form.ground, self.form.units)
+        if self._alone and self.form.keys is not None:
             values[KEYS] = np.array(self.form.keys)
         for name, value in values.items():
             with self._archive.open(f"{name}.npy", "w") as stream:
