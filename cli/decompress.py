@@ -48,8 +48,8 @@ rendering = options.together(
     click.option(
         "--array",
         metavar="NAME",
-        help="Name of the array, in formats that have names.  [default: velocity; in a folder, that "
-        "of the array which models came from]",
+        help="Name of the array, in formats that have names.  [default: velocity; in a folder, the "
+        "one that models came from]",
     ),
     click.option(
         "--per-file",

@@ -91,7 +91,7 @@ def verify(
             figures["as_measured"] = None if archive.quality is None else not farther
         whole = f"{source}: {count(len(archive), 'model')}, every checksum holds, all decode"
         show(figures, whole, comparison, per_model, as_json)
-        if farther:
+        if farther and comparison is not None:
             raise differs(archive, comparison, farther[0], len(farther), against)
 
 
@@ -126,8 +126,8 @@ def differs(
     found, stored = comparison.qualities[number], (archive.quality or ())[number]
     others = f" and {models - 1:,} more" if models > 1 else ""
     return VerificationError(
-        f"{', '.join(map(str, against))}: model {number}{others}: found a greatest error of {found.max_error:g} m/s "
-        f"(mean {found.mae:g}, {found.psnr:.2f} dB), expected {stored.max_error_m_s:g} (mean "
+        f"{', '.join(map(str, against))}: model {number}{others}: found a greatest error of "
+        f"{found.max_error:g} m/s (mean {found.mae:g}, {found.psnr:.2f} dB), expected {stored.max_error_m_s:g} (mean "
         f"{stored.mae_m_s:g}, {stored.psnr_db:g} dB) or better, as was measured when it was stored"
     )
 

@@ -19,7 +19,6 @@ from typing import BinaryIO
 
 from .errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
 
-
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISCHR, "a device"),

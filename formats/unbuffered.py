@@ -18,7 +18,8 @@ from .errors import OutputPathError
 class Unbuffered(io.FileIO):
     """A file that is there, or with `create` is made, to read and to write at any place.
 
-    Raises OutputPathError where it cannot be opened, or is no regular file, and by `write` where bytes do not fit.
+    Raises OutputPathError where it cannot be opened, or is no regular file, and by `write` where
+    bytes do not fit.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:

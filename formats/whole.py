@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from .decoder_file import read_decoder_file
 from .errors import CorruptError, DecoderFileError
@@ -59,7 +60,8 @@ def _shards(reader: ShardedReader) -> Iterator[str]:
 
 def _file(reader: VlatReader) -> Iterator[str]:
     records, passed = 0, Counter[bytes]()
-    for found in walk(io.BufferedReader(_Bytes(reader), READ_AT_ONCE), reader.name):
+    stream = io.BufferedReader(cast(io.RawIOBase, _Bytes(reader)), READ_AT_ONCE)
+    for found in walk(cast(BinaryIO, stream), reader.name):
         if isinstance(found, FoundRecord):
             records += 1
         elif found.kind == DECODER:
@@ -72,7 +74,8 @@ def _file(reader: VlatReader) -> Iterator[str]:
         )
     _ = reader.keys, reader.quality_codes, reader.lengths, reader.fields, reader.headers()
     for kind, count in sorted(passed.items()):
-        what = f"a section {kind.decode()!r}" if count == 1 else f"{count} sections {kind.decode()!r}"
+        what = f"a section {kind.decode()!r}"
+        what = what if count == 1 else f"{count} sections {kind.decode()!r}"
         yield (
             f"{reader.name}: what {what} may mean, which this version does not know; the checksum "
             "holds"

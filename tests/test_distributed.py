@@ -21,9 +21,9 @@ from checkers import layered
 
 import velcodec
 import velcodec.distributed
+from velcodec.api import Description
 from velcodec.codec.encode import Summary
 from velcodec.decoder import Decoder
-from velcodec.api import Description
 from velcodec.distributed import PLAN, compress, connected
 from velcodec.formats.errors import (
     CorruptError,

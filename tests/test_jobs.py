@@ -187,7 +187,9 @@ def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"out\.vlat\.part: .* --resume"):
         compress_job(job_of(folder), target)
     other = Job(open_models(folder), Description(dx=6.0), EXACT)
-    with pytest.raises(OptionError, match="begun with other models or options: dx: found 6.0, was"):
+    with pytest.raises(
+        OptionError, match=r"begun with other models or options: dx: found 6\.0, was"
+    ):
         compress_job(other, target, resume=True)
     compress_job(other, target, force=True)
     assert velcodec.open(target).layout(0).dx_m == 6.0
@@ -232,7 +234,9 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "lossless: found False, was True": lambda folder: replace(
         job_of(folder), coding=Coding(max_error=1.0, decoder="tiny")
     ),
-    "decoder: found [0-9a-f]+": lambda folder: replace(job_of(folder), coding=Coding(lossless=True)),
+    "decoder: found [0-9a-f]+": lambda folder: replace(
+        job_of(folder), coding=Coding(lossless=True)
+    ),
     "units: found km/s, was m/s": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
     ),
@@ -276,7 +280,7 @@ def test_another_dtype_and_another_version_are_told(
     target = tmp_path / "out.vlat"
     begun(folder, target)
     monkeypatch.setattr(velcodec, "__version__", "99.0")
-    with pytest.raises(OptionError, match="options: velcodec: found 99.0, was "):
+    with pytest.raises(OptionError, match=r"options: velcodec: found 99\.0, was "):
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()
     np.save(folder / "model3.npy", np.load(folder / "model3.npy").astype("f8"))

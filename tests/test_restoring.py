@@ -257,9 +257,9 @@ def test_arrays_of_one_file_come_back_as_they_were(tmp_path: Path, listed: bool)
     source = folder if listed else folder / "m.npz"
     with velcodec.open(compressed(source, tmp_path / "x.vlat")) as archive:
         assert restore_folder(archive, tmp_path / "back") == (3 if listed else 1)
-        with pytest.raises(OptionError, match="several arrays, which only an .npz"):
+        with pytest.raises(OptionError, match=r"several arrays, which only an \.npz"):
             restore_folder(archive, tmp_path / "other", Restoring(format="hdf5"))
-        with pytest.raises(OptionError, match="several arrays, which only an .npz"):
+        with pytest.raises(OptionError, match=r"several arrays, which only an \.npz"):
             restore_folder(archive, tmp_path / "other", Restoring(array="one"))
     with np.load(tmp_path / "back" / "m.npz") as back:
         assert set(back) == set(arrays)

@@ -3,7 +3,7 @@
 Workers are those of a dask client; each needs velcodec, and sees the files and the folder under the
 same paths. A worker that dies costs its unfinished shard's last block: another one goes on with it.
 The manifest, which makes the folder an archive, is written last. Where the folder holds something
-that is to be replaced, shards are made in `FOLDER.part` beside it, which takes its place at the end.
+that is to be replaced, shards are made in `FOLDER.part` beside it, which replaces it in the end.
 """
 
 from __future__ import annotations
@@ -323,7 +323,8 @@ def _begin(work: Path, plan: Plan, shards: Mapping[Path, range], *, resume: bool
 
 def _is_own(name: str) -> bool:
     """Whether a file in a folder of shards is part of an archive, finished or not."""
-    return name in (MANIFEST, PLAN) or re.fullmatch(r"shard-[0-9]+\.vlat(\.part)?", name) is not None
+    shard = re.fullmatch(r"shard-[0-9]+\.vlat(\.part)?", name)
+    return name in (MANIFEST, PLAN) or shard is not None
 
 
 def _hashes(job: Job, client: Any) -> Hashes:

@@ -259,7 +259,7 @@ class Job:
         known = dict(self.hashes or {})
         paths = {part.path for part in self.models.parts}
         if len(paths) == 1 and self.description.source_sha256 is not None:
-            known.setdefault(*paths, self.description.source_sha256)
+            known = dict.fromkeys(paths, self.description.source_sha256) | known
         return replace(self, hashes=hashes_of(self.models, known))
 
     def plan(self, **more: Any) -> Plan:

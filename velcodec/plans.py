@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from velcodec.api import Coding, Description, settings_of
-from velcodec.formats.files import first_of
 from velcodec.formats.errors import (
     CorruptError,
     DecoderFileError,
     MissingDecoderError,
     OptionError,
 )
+from velcodec.formats.files import first_of
 
 if TYPE_CHECKING:
     from velcodec.formats.files import Models, Part
@@ -71,9 +71,7 @@ def make_plan(
     described = {name: value for name, value in vars(about).items() if name != "source_sha256"}
     plan = {
         "velcodec": __version__,
-        "coding": {
-            **settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder)
-        },
+        "coding": {**settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder)},
         "description": {**described, "keys": _digest(about.keys)},
         "keys": _digest(keys),
         "fields": {name: _digest(fields[name]) for name in sorted(fields)},
@@ -206,9 +204,7 @@ def _other_file(before: list[Any], after: list[Any]) -> str:
         if old.get("form") != new.get("form"):
             form, other = new.get("form") or {}, old.get("form") or {}
             key = next(k for k in sorted(form.keys() | other.keys()) if form.get(k) != other.get(k))
-            return (
-                f"{new_name}: {key}: found {_short(form.get(key))}, was {_short(other.get(key))}"
-            )
+            return f"{new_name}: {key}: found {_short(form.get(key))}, was {_short(other.get(key))}"
         return f"{new_name}: has changed since (another SHA-256)"
     return f"found {len(after)} files and arrays, were {len(before)}"
 

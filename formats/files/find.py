@@ -129,7 +129,7 @@ def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     if not pattern:
         return not parts
     if pattern[0] == "**":
-        return _fits(parts, pattern[1:]) or bool(parts) and _fits(parts[1:], pattern)
+        return _fits(parts, pattern[1:]) or (bool(parts) and _fits(parts[1:], pattern))
     if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
         return False
     return fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])

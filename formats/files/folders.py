@@ -19,9 +19,9 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
     yield from _walk(folder, frozenset())
 
 
-def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[
-    tuple[Path, list[str], list[str]]
-]:
+def _walk(
+    folder: Path, above: frozenset[tuple[int, int]]
+) -> Iterator[tuple[Path, list[str], list[str]]]:
     about = folder.stat()
     here = above | {(about.st_dev, about.st_ino)}
     folders, files = [], []

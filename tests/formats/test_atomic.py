@@ -257,7 +257,7 @@ def test_a_link_that_leads_to_no_folder_or_in_a_circle_is_refused_before_any_wor
     tmp_path: Path,
 ) -> None:
     (tmp_path / "far").symlink_to("absent/real")
-    with pytest.raises(OutputPathError, match="far: folder .*absent does not exist"):
+    with pytest.raises(OutputPathError, match=r"far: folder .*absent does not exist"):
         check_target(tmp_path / "far", force=True)
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")

@@ -43,7 +43,11 @@ def test_a_whole_archive_is_whole_but_for_what_a_later_version_may_mean() -> Non
 def test_no_byte_can_be_altered_unnoticed() -> None:
     data = written()
     start = data.index(b"of a later version") - 40
-    places = {*range(0, len(data), 97), *range(len(data) - 500, len(data)), *range(start, start + 80)}
+    places = {
+        *range(0, len(data), 97),
+        *range(len(data) - 500, len(data)),
+        *range(start, start + 80),
+    }
     for place in places:
         altered = bytearray(data)
         altered[place] ^= 1 << place % 8
