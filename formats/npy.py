@@ -9,8 +9,9 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from .errors import (
     OptionError,
 )
 from .header import UNITS
+from .pieces import private_bytes
 
 ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"
@@ -69,7 +71,7 @@ def as_models(
 
 
 def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> ModelArray:
-    """The models of a `.npy` file, memory-mapped.
+    """The models of a `.npy` file, as they were when it was read, whatever becomes of the file.
 
     Raises InputFileError and what `as_models` does.
     """
@@ -77,19 +79,31 @@ def read_models(path: str | Path, *, order: str = "zx", units: str = "m/s") -> M
     try:
         with path.open("rb") as stream:
             start = stream.read(len(MAGIC))
-            if start != MAGIC:
-                kind = "an .npz archive" if start.startswith(b"PK") else repr(start)
-                raise InputFileError(f"{path}: found {kind}, expected a .npy file")
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").digest()
+        if start != MAGIC:
+            kind = "an .npz archive" if start.startswith(b"PK") else repr(start)
+            raise InputFileError(f"{path}: found {kind}, expected a .npy file")
         array = load_mapped(path)
+        data = private_bytes(path)
+        digest = hashlib.sha256(data).digest()
+        if isinstance(array, np.memmap):
+            array = _same_in(data, array, path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(array, order=order, units=units, name=str(path), sha256=digest)
 
 
+def _same_in(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
+    """The array that was mapped, of the file's bytes."""
+    offset = array.offset
+    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+    if len(data) < offset + array.nbytes:
+        raise InputFileError(f"{path}: was cut off while it was read")
+    return np.ndarray(array.shape, array.dtype, data, offset, order=order)
+
+
 def load_mapped(path: Path) -> NDArray[Any]:
-    """The array of a `.npy` file, memory-mapped.
+    """The array of a `.npy` file, memory-mapped: for its shape and dtype, as a sample that is
+    touched ends the process where the file was cut off meanwhile; see `pieces`.
 
     Raises InputFileError, InputDtypeError, OSError.
     """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from velcodec.archive import Archive
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.npy import load_mapped
+from velcodec.formats.pieces import mapped_rows
 from velcodec.listing import check_fields
 
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -174,6 +175,6 @@ def read_keys(path: Path) -> list[str]:
 def read_mask(path: Path) -> NDArray[Any]:
     """The array of a `.npy` file. Raises InputFileError."""
     try:
-        return np.asarray(load_mapped(path))
+        return mapped_rows(load_mapped(path), path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error

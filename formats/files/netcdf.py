@@ -32,6 +32,7 @@ from .words import (
 )
 
 CLASSIC = b"CDF"
+MAX_CLASSIC_READ = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,11 @@ def _opened(path: Path) -> Any:
         classic = stream.read(len(CLASSIC)) == CLASSIC
     if not classic:
         needed("h5netcdf", "xarray")
-    return needed("xarray", "xarray").open_dataset(
-        path, engine="scipy" if classic else "h5netcdf", decode_times=False, cache=False
-    )
+    options: dict[str, Any] = {"engine": "h5netcdf"}
+    if classic:
+        # Mapped, a file that is cut off meanwhile would end the process; read, it takes memory.
+        options = {"engine": "scipy", "mmap": path.stat().st_size > MAX_CLASSIC_READ}
+    return needed("xarray", "xarray").open_dataset(path, decode_times=False, cache=False, **options)
 
 
 def _check_inside(path: Path, file: str) -> None:

@@ -1,7 +1,7 @@
 """`.npz` archives: several `.npy` arrays in a zip file. Nothing is ever unpickled.
 
-Arrays that are not compressed are memory-mapped; compressed ones are inflated in passing, and go on
-from where the last read ended.
+Arrays that are not compressed are read where they lie; compressed ones are inflated in passing, and
+go on from where the last read ended.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import MAGIC, NpyWriter, check_header_length
+from ..pieces import read_rows
 from .base import Form, Hints, Part, check_packed, form_of, reading
 from .choose import chosen
 from .sinks import FileSink
@@ -81,15 +82,17 @@ class NpzPart(Part):
         member, many = self.member, "n" in self.form.axes
         shape, order = member.shape, ORDERS[member.fortran]
         if self.offset is not None:
-            array: NDArray[Any] = np.memmap(self.path, member.dtype, "r", self.offset, shape, order)
-            return array[start:stop] if many else array
+            return read_rows(
+                self.path, self.offset, shape, member.dtype, fortran=member.fortran,
+                rows=(start, stop) if many else None,
+            )  # fmt: skip
         if many and not member.fortran:
             shape = (stop - start, *shape[1:])
         size = prod(shape[1:] if many else shape) * member.dtype.itemsize
         first = member.start + (start * size if many and not member.fortran else 0)
         length = prod(shape) * member.dtype.itemsize
         data = self._inflater.read(self.path, member.name, first, length)
-        array = np.frombuffer(data, member.dtype).reshape(shape, order=order)
+        array: NDArray[Any] = np.frombuffer(data, member.dtype).reshape(shape, order=order)
         return array[start:stop] if many and member.fortran else array
 
 
