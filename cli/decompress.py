@@ -47,10 +47,9 @@ rendering = options.together(
     ),
     click.option(
         "--array",
-        default="velocity",
-        show_default=True,
         metavar="NAME",
-        help="Name of the array, in formats that have names.",
+        help="Name of the array, in formats that have names.  [default: velocity; in a folder, the "
+        "one that models came from]",
     ),
     click.option(
         "--per-file",

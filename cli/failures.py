@@ -30,7 +30,9 @@ def message_of(error: Exception) -> str:
         text = error.strerror or text
         if error.filename is not None:
             text = f"{os.fsdecode(error.filename)}: {text}"
-    notes = getattr(error, "__notes__", [])
+    from velcodec.formats.errors import shown
+
+    text, notes = shown(text), list(map(shown, getattr(error, "__notes__", [])))
     if notes and not any(path in text for path in notes):
         return f"{notes[0]}: {text}"
     return text

@@ -142,6 +142,33 @@ def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
     return expected if expected.any() else None
 
 
+ERROR_SLACK, ERROR_SLACK_M_S = 0.01, 0.1
+PSNR_SLACK_DB = 0.1
+"""What another processor's rounding may add to what was measured of a model that is not exact."""
+
+
+def farther_than_stored(archive: Archive, comparison: Comparison) -> list[int]:
+    """Numbers of the models that differ by more than was measured when they were stored; of those
+    that were not measured, none.
+    """
+
+    def within(found: float, stored: float) -> bool:
+        slack = ERROR_SLACK * stored + ERROR_SLACK_M_S if stored else 0.0
+        return found <= stored + slack
+
+    return [
+        number
+        for number, (found, stored) in enumerate(
+            zip(comparison.qualities, archive.quality or (), strict=False)
+        )
+        if not (
+            within(found.max_error, stored.max_error_m_s)
+            and within(found.mae, stored.mae_m_s)
+            and found.psnr >= stored.psnr_db - PSNR_SLACK_DB
+        )
+    ]
+
+
 def in_memory(models: ModelArray) -> Read:
     """What reads models that were read already."""
     return lambda block: ((m, models.units) for m in models.models[block.start : block.stop])

@@ -10,7 +10,7 @@ import click
 
 from . import options
 from .failures import about
-from .figures import HEADS, Comparison, compare
+from .figures import HEADS, Comparison, compare, farther_than_stored
 from .progress import progress
 from .report import count, show_json, show_table
 from .sources import Source, named, readable, short_name
@@ -45,11 +45,12 @@ def verify(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Check that IN.VLAT is whole: every checksum holds and every model decodes.
+    """Check that IN.VLAT is whole: every byte is read, every checksum holds, every model decodes.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). With --against the
     originals are read some models at a time, with the archive's axis order and units where neither
-    they nor the options say others; originals of another shape are an error.
+    they nor the options say others. Originals of another shape are an error, and so are those from
+    which a model differs by more than was measured when it was stored.
 
     \b
     Example:
@@ -58,6 +59,7 @@ def verify(
       velcodec verify shards/ --against FlatVel_A/
     """
     import velcodec
+    from velcodec.formats.whole import check_every_byte
     from velcodec.originals import open_originals
     from velcodec.threads import set_threads
 
@@ -67,8 +69,12 @@ def verify(
         velcodec.open(readable(source), decoder=decoder, device=device) as archive,
         progress(short_name(source)) as update,
     ):
+        unseen = check_every_byte(archive.reader)
         figures: dict[str, Any] = {"archive": source, "models": len(archive), "whole": True}
+        if unseen:
+            figures["not_looked_at"] = unseen
         comparison = None
+        farther: list[int] = []
         if not against:
             decode_all(archive, update)
         else:
@@ -81,12 +87,50 @@ def verify(
                 "source_sha256_matches": originals.matches(archive),
                 **comparison.to_dict(per_model),
             }
+            farther = farther_than_stored(archive, comparison)
+            figures["as_measured"] = None if archive.quality is None else not farther
+        whole = f"{source}: {count(len(archive), 'model')}, every checksum holds, all decode"
+        show(figures, whole, comparison, per_model, as_json)
+        if farther and comparison is not None:
+            raise differs(archive, comparison, farther[0], len(farther), against)
+
+
+def show(
+    figures: dict[str, Any],
+    whole: str,
+    comparison: Comparison | None,
+    per_model: bool,
+    as_json: bool,
+) -> None:
+    """Print what was found."""
     if as_json:
         show_json(figures)
         return
-    click.echo(f"{source}: {count(len(archive), 'model')}, every checksum holds, all decode")
+    click.echo(whole)
+    for line in figures.get("not_looked_at", ()):
+        click.echo(f"not looked at: {line}")
     if comparison is not None:
         show_comparison(comparison, figures, per_model)
+
+
+def differs(
+    archive: velcodec.Archive,
+    comparison: Comparison,
+    number: int,
+    models: int,
+    against: tuple[Path, ...],
+) -> Exception:
+    """What is raised where a model is farther from the original than it was measured to be."""
+    from velcodec.formats.errors import VerificationError
+
+    found, stored = comparison.qualities[number], (archive.quality or ())[number]
+    others = f" and {models - 1:,} more" if models > 1 else ""
+    return VerificationError(
+        f"{', '.join(map(str, against))}: model {number}{others}: found a greatest error of "
+        f"{found.max_error:g} m/s (mean {found.mae:g}, {found.psnr:.2f} dB), expected "
+        f"{stored.max_error_m_s:g} (mean {stored.mae_m_s:g}, {stored.psnr_db:g} dB) or better, as "
+        "was measured when it was stored"
+    )
 
 
 def decode_all(archive: velcodec.Archive, update: Callable[[int, int, str], None]) -> None:

@@ -97,7 +97,7 @@ def is_text(value: str) -> bool:
 
 def _check_text(text: str, name: str) -> None:
     if not is_text(text):
-        raise OptionError(f"field {name!r}: expected text that UTF-8 can hold")
+        raise OptionError(f"field {name!r}: found {text!r}, expected text that UTF-8 can hold")
     if len(text) * 4 > MAX_TEXT_BYTES and len(text.encode()) > MAX_TEXT_BYTES:
         raise OptionError(
             f"field {name!r}: found {len(text.encode())} bytes of text, "

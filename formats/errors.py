@@ -5,6 +5,10 @@ Messages are one line that names the file, the place, what was found and what wa
 
 from __future__ import annotations
 
+import re
+
+_NO_UTF_8 = re.compile("[\udc80-\udcff]")
+
 
 class VelcodecError(Exception):
     """Base of all errors that velcodec raises on purpose."""
@@ -13,8 +17,13 @@ class VelcodecError(Exception):
 
     def __str__(self) -> str:
         """One line that can be printed, whatever a file's own names and texts put into it."""
-        text = str(self.args[0]) if self.args else ""
+        text = shown(str(self.args[0])) if self.args else ""
         return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+
+
+def shown(text: str) -> str:
+    """A text that can be printed: bytes of a file's name that are no UTF-8 as `\\xff`."""
+    return _NO_UTF_8.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
 class OptionError(VelcodecError):

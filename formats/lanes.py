@@ -7,9 +7,9 @@ costs as much for few streams as for many. Imported where something is coded, fo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .compiled import njit
 from .exact.scalar_rans import READ, STATE, WORDS, peek, pop
 from .rans import STATE_BITS, WORD_BITS, Bool, UInt64
 from .tables import PRECISION

@@ -9,8 +9,9 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from .errors import (
 )
 from .header import UNITS
 from .no_data import NoData, check_some_present, find_absent, no_data_of
+from .pieces import private_bytes
 
 ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"
@@ -96,7 +98,8 @@ def as_models(
 def read_models(
     path: str | Path, *, order: str = "zx", units: str | None = None, no_data: NoData | None = None
 ) -> ModelArray:
-    """The models of a `.npy` file, memory-mapped; `units` and `no_data` as for `as_models`.
+    """The models of a `.npy` file, as they were when it was read, whatever becomes of the file;
+    `units` and `no_data` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """
@@ -104,12 +107,14 @@ def read_models(
     try:
         with path.open("rb") as stream:
             start = stream.read(len(MAGIC))
-            if start != MAGIC:
-                kind = "an .npz archive" if start.startswith(b"PK") else repr(start)
-                raise InputFileError(f"{path}: found {kind}, expected a .npy file")
-            stream.seek(0)
-            digest = hashlib.file_digest(stream, "sha256").digest()
+        if start != MAGIC:
+            kind = "an .npz archive" if start.startswith(b"PK") else repr(start)
+            raise InputFileError(f"{path}: found {kind}, expected a .npy file")
         array = load_mapped(path)
+        data = private_bytes(path)
+        digest = hashlib.sha256(data).digest()
+        if isinstance(array, np.memmap):
+            array = _same_in(data, array, path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(
@@ -117,8 +122,18 @@ def read_models(
     )
 
 
+def _same_in(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
+    """The array that was mapped, of the file's bytes."""
+    offset = array.offset
+    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+    if len(data) < offset + array.nbytes:
+        raise InputFileError(f"{path}: was cut off while it was read")
+    return np.ndarray(array.shape, array.dtype, data, offset, order=order)
+
+
 def load_mapped(path: Path) -> NDArray[Any]:
-    """The array of a `.npy` file, memory-mapped.
+    """The array of a `.npy` file, memory-mapped: for its shape and dtype, as a sample that is
+    touched ends the process where the file was cut off meanwhile; see `pieces`.
 
     Raises InputFileError, InputDtypeError, OSError.
     """

@@ -212,6 +212,10 @@ class VlatReader:
             for kind, place in self.directory.others
         ]
 
+    def bytes_at(self, offset: int, count: int) -> bytes:
+        """Bytes of the file as they are. Raises TruncatedError, InputFileError."""
+        return self._source.read_at(offset, count, "archive")
+
     # Records
 
     def __len__(self) -> int:

@@ -111,6 +111,8 @@ class ShardedReader:
 
     def __init__(self, folder: str | Path) -> None:
         self.name = str(folder).rstrip("/")
+        # Shards are opened when they are needed: the process may be in another folder by then.
+        self._folder = self.name if is_url(self.name) else str(Path(folder).absolute())
         source = ByteSource(self._path(MANIFEST))
         try:
             self.shards = read_manifest(source)
@@ -123,21 +125,26 @@ class ShardedReader:
             raise CorruptError(f"{self.name}: manifest: found no shard")
 
     def _path(self, name: str) -> str | Path:
-        return f"{self.name}/{name}" if is_url(self.name) else Path(self.name) / name
+        return f"{self._folder}/{name}" if is_url(self._folder) else Path(self._folder) / name
 
     def _shard(self, which: int) -> VlatReader:
         reader = self._open.get(which)
         if reader is None:
-            shard = self.shards[which]
-            reader = VlatReader(self._path(shard.name))
-            if len(reader) != shard.models:
-                found = len(reader)
-                reader.close()
-                raise CorruptError(
-                    f"{self.name}: shard {shard.name}: found {found} models, "
-                    f"expected {shard.models}"
-                )
-            reader = self._kept(which, reader)
+            reader = self._kept(which, self.open_shard(which))
+        return reader
+
+    def open_shard(self, which: int) -> VlatReader:
+        """A reader of one shard, for the caller to close. Raises CorruptError for another one than
+        the manifest's.
+        """
+        shard = self.shards[which]
+        reader = VlatReader(self._path(shard.name))
+        if len(reader) != shard.models:
+            found = len(reader)
+            reader.close()
+            raise CorruptError(
+                f"{self.name}: shard {shard.name}: found {found} models, expected {shard.models}"
+            )
         return reader
 
     def _kept(self, which: int, reader: VlatReader) -> VlatReader:

@@ -11,16 +11,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .atomic import check_regular
 from .errors import OutputPathError
 
 
 class Unbuffered(io.FileIO):
     """A file that is there, or with `create` is made, to read and to write at any place.
 
-    Raises OutputPathError where it cannot be opened, and by `write` where bytes do not fit.
+    Raises OutputPathError where it cannot be opened, or is no regular file, and by `write` where
+    bytes do not fit.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
+        check_regular(path)
         try:
             handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
         except OSError as error:

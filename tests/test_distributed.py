@@ -21,9 +21,10 @@ from checkers import layered
 
 import velcodec
 import velcodec.distributed
+from velcodec.api import Description
 from velcodec.codec.encode import Summary
 from velcodec.decoder import Decoder
-from velcodec.distributed import compress, connected
+from velcodec.distributed import PLAN, compress, connected
 from velcodec.formats.errors import (
     CorruptError,
     MissingExtraError,
@@ -32,6 +33,7 @@ from velcodec.formats.errors import (
     OutputExistsError,
     WorkerError,
 )
+from velcodec.formats.journal import part_of
 from velcodec.formats.sharded import MANIFEST
 
 EXACT: dict[str, Any] = {"lossless": True, "decoder": "tiny", "device": "cpu"}
@@ -161,16 +163,73 @@ def test_a_shard_that_cannot_be_made_is_an_error_and_the_others_are_kept(
     check_whole(tmp_path / "out", models)
 
 
-def test_shards_of_another_size_are_not_taken_for_these(
+def test_shards_that_were_begun_otherwise_are_not_gone_on_with(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
-    compress(folder, tmp_path / "out", client=client, models_per_shard=9, **EXACT)
-    (tmp_path / "out" / MANIFEST).unlink()
-    with pytest.raises(OptionError, match="found 9 models, expected 13"):
-        compress(folder, tmp_path / "out", client=client, models_per_shard=13, resume=True, **EXACT)
-    compress(folder, tmp_path / "out", client=client, models_per_shard=13, force=True, **EXACT)
-    check_whole(tmp_path / "out", models)
-    assert len(list((tmp_path / "out").glob("*.vlat"))) == 2
+    target = tmp_path / "out"
+    bad = models.copy()
+    bad[14, 2, 3] = np.nan
+    np.save(folder / "model2.npy", bad[10:20, None])
+    options: dict[str, Any] = {"client": client, "models_per_shard": 10, "retries": 0} | EXACT
+    with pytest.raises(NonFiniteError):
+        compress(folder, target, **options)
+    others: dict[str, dict[str, Any]] = {
+        "models_per_shard: found 13, was 10": {"models_per_shard": 13},
+        "lossless: found False, was True": {"lossless": False, "max_error": 2.0},
+        "dx: found 20.0, was 10.0": {"description": Description(dx=20.0)},
+        "units: found km/s, was None": {"description": Description(units="km/s")},
+        "licence: found CC0, was": {"description": Description(licence="CC0")},
+        "decoder: found .*, was ": {"decoder": None},
+    }
+    for said, other in others.items():
+        with pytest.raises(OptionError, match=f"other models or options: {said}"):
+            compress(folder, target, resume=True, **{**options, **other})
+    np.save(folder / "model1.npy", models[:10, None] + 1)
+    with pytest.raises(OptionError, match=r"model1\.npy: has changed since"):
+        compress(folder, target, resume=True, **options)
+    np.save(folder / "model1.npy", models[:10, None])
+    (target / PLAN).unlink()
+    with pytest.raises(OptionError, match="without the plan"):
+        compress(folder, target, resume=True, **options)
+    np.save(folder / "model2.npy", models[10:20, None])
+    compress(folder, target, force=True, **{**options, "models_per_shard": 13})
+    check_whole(target, models)
+    assert {path.name for path in target.iterdir()} == {
+        MANIFEST, "shard-00000.vlat", "shard-00001.vlat",
+    }  # fmt: skip
+    assert not part_of(target).exists()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_old_archive_stays_until_the_new_one_is_whole(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path, linked: bool
+) -> None:
+    target = tmp_path / "out"
+    if linked:
+        target.symlink_to("far", target_is_directory=True)
+    options: dict[str, Any] = {"client": client, "models_per_shard": 10, "retries": 0} | EXACT
+    compress(folder, target, **options)
+    (target / "notes.txt").write_text("kept")
+    newer = models + 1
+    bad = newer.copy()
+    bad[14, 2, 3] = np.nan
+    for i in range(3):
+        np.save(folder / f"model{i + 1}.npy", bad[10 * i : 10 * i + 10, None])
+    with pytest.raises(NonFiniteError):
+        compress(folder, target, force=True, **options)
+    check_whole(target, models)
+    with pytest.raises(OutputExistsError, match="--resume --force"):
+        compress(folder, target, resume=True, **options)
+    with pytest.raises(OutputExistsError, match="holds an archive already"):
+        compress(folder, target, **options)
+    np.save(folder / "model2.npy", newer[10:20, None])
+    compress(folder, target, resume=True, force=True, **options)
+    check_whole(target, newer)
+    assert (target / "notes.txt").read_text() == "kept"
+    assert target.is_symlink() is linked
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "in", "out", *(["far"] if linked else []),
+    }  # fmt: skip
 
 
 def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(

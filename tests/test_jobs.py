@@ -9,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from velcodec.formats.errors import (
     OutputExistsError,
     OutputPathError,
 )
-from velcodec.formats.files import open_models
+from velcodec.formats.files import Ground, open_models
 from velcodec.formats.journal import open_part, part_of
 from velcodec.jobs import Job, append_job, compress_job
 
@@ -156,7 +158,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from pathlib import Path
         from velcodec import jobs
         from velcodec.api import Coding, Description
-        from velcodec.formats.files import open_models
+        from velcodec.formats.files import Ground, open_models
 
         jobs.MODELS_AT_ONCE = 2
         coding = Coding(lossless=True, decoder="tiny")
@@ -185,10 +187,115 @@ def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match=r"out\.vlat\.part: .* --resume"):
         compress_job(job_of(folder), target)
     other = Job(open_models(folder), Description(dx=6.0), EXACT)
-    with pytest.raises(OptionError, match="begun with other models or options"):
+    with pytest.raises(
+        OptionError, match=r"begun with other models or options: dx: found 6\.0, was"
+    ):
         compress_job(other, target, resume=True)
     compress_job(other, target, force=True)
     assert velcodec.open(target).layout(0).dx_m == 6.0
+
+
+def begun(folder: Path, target: Path, **more: object) -> None:
+    """The job, interrupted when six of its eleven models are stored: of the first two files."""
+    with pytest.raises(InterruptedJobError):
+        compress_job(job_of(folder, **more), target, on_progress=Stop(4))
+    with velcodec.open(part_of(target)) as archive:
+        assert 4 < len(archive) <= 8
+
+
+@pytest.mark.parametrize("name", ["model1.npy", "model2.npy"])
+def test_models_that_were_made_anew_are_not_mixed_with_the_old_ones(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    target = tmp_path / "out.vlat"
+    begun(folder, target)
+    before = part_of(target).read_bytes()
+    about = (folder / name).stat()
+    np.save(folder / name, np.load(folder / name) + 1)
+    os.utime(folder / name, ns=(about.st_atime_ns, about.st_mtime_ns))  # as nothing had happened
+    with pytest.raises(OptionError, match=rf"out\.vlat\.part: was begun .*: {name}: has changed"):
+        compress_job(job_of(folder), target, resume=True)
+    assert part_of(target).read_bytes() == before
+
+
+def test_a_file_that_was_mended_before_any_of_it_was_stored_is_gone_on_with(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.vlat"
+    begun(folder, target)
+    models = models.copy()
+    models[8:] += 1
+    np.save(folder / "model3.npy", models[8:, None])
+    compress_job(job_of(folder), target, resume=True)
+    check_whole(target, models)
+
+
+FACTS: dict[str, Callable[[Path], Job]] = {
+    "lossless: found False, was True": lambda folder: replace(
+        job_of(folder), coding=Coding(max_error=1.0, decoder="tiny")
+    ),
+    "decoder: found [0-9a-f]+": lambda folder: replace(
+        job_of(folder), coding=Coding(lossless=True)
+    ),
+    "units: found km/s, was None": lambda folder: replace(
+        job_of(folder), description=Description(dx=5.0, units="km/s")
+    ),
+    r"origin: found \[1, 0\], was \[0.0, 0.0\]": lambda folder: replace(
+        job_of(folder), description=Description(dx=5.0, origin=(1, 0))
+    ),
+    "licence: found CC0, was ;": lambda folder: replace(
+        job_of(folder), description=Description(dx=5.0, licence="CC0")
+    ),
+    "depth: found [0-9a-f]+, was [0-9a-f]+": lambda folder: job_of(
+        folder, fields={"depth": np.arange(11) + 1}
+    ),
+    "keys: found [0-9a-f]+, was None": lambda folder: job_of(folder, keys=[*"abcdefghijk"]),
+    "model1.npy: axes: found n1xz, was n1zx": lambda folder: replace(
+        job_of(folder), models=open_models(folder, order="xz")
+    ),
+    "model1.npy: ground: found .*12.5": lambda folder: replace(
+        job_of(folder), models=open_models(folder, ground=Ground(dz_m=12.5))
+    ),
+    "model1.npy: z_up: found True, was False": lambda folder: replace(
+        job_of(folder), models=open_models(folder, z_positive="up")
+    ),
+    "model1.npy: no_data: found nan, was None": lambda folder: replace(
+        job_of(folder), models=open_models(folder, no_data="nan")
+    ),
+    "mask: found -1, was None": lambda folder: replace(
+        job_of(folder), description=Description(dx=5.0, mask=-1)
+    ),
+    "found 1 files and arrays, were 3": lambda folder: job_of(folder / "model1.npy"),
+}
+
+
+@pytest.mark.parametrize("said", FACTS)
+def test_every_fact_that_models_are_stored_with_must_be_the_same_to_go_on(
+    folder: Path, tmp_path: Path, said: str
+) -> None:
+    target = tmp_path / "out.vlat"
+    begun(folder, target, fields={"depth": np.arange(11)})
+    make = FACTS[said]
+    job = make(folder)
+    if "depth" not in job.fields and len(job) == 11:
+        job = replace(job, fields={"depth": np.arange(11)})
+    with pytest.raises(OptionError, match=f"begun with other models or options: {said}"):
+        compress_job(job, target, resume=True)
+
+
+def test_another_dtype_and_another_version_are_told(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.vlat"
+    begun(folder, target)
+    monkeypatch.setattr(velcodec, "__version__", "99.0")
+    with pytest.raises(OptionError, match=r"options: velcodec: found 99\.0, was "):
+        compress_job(job_of(folder), target, resume=True)
+    monkeypatch.undo()
+    np.save(folder / "model3.npy", np.load(folder / "model3.npy").astype("f8"))
+    monkeypatch.setattr(jobs, "MODELS_AT_ONCE", 2)
+    with pytest.raises(OptionError, match=r"model3\.npy: dtype: found <f8, was <f4"):
+        compress_job(job_of(folder), target, resume=True)
 
 
 def test_a_finished_archive_is_not_replaced_by_going_on(folder: Path, tmp_path: Path) -> None:
@@ -254,7 +361,9 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
     keys = [f"m{i}" for i in range(11)]
     compress_job(job_of(folder, keys=keys, fields=fields), tmp_path / "m.vlat")
     with velcodec.open(tmp_path / "m.vlat") as archive:
-        assert archive.metadata("m7") == {"family": "layered", "depth": 3.5, "file": "model2.npy"}
+        assert archive.metadata("m7") == {
+            "family": "layered", "depth": 3.5, "file": "model2.npy", "row": 3,
+        }  # fmt: skip
     with pytest.raises(OptionError, match="keys: found 10"):
         job_of(folder, keys=keys[:10])
     with pytest.raises(OptionError, match="field 'depth': found 10"):

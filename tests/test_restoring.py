@@ -13,7 +13,7 @@ from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsError
 from velcodec.formats.files import FORMATS, Ground, open_models
-from velcodec.jobs import Job, compress_job
+from velcodec.jobs import Job, append_job, compress_job
 from velcodec.originals import open_originals
 from velcodec.restoring import Restoring, restore_file, restore_folder, restore_stream
 
@@ -255,3 +255,153 @@ def test_keys_go_with_the_models(tmp_path: Path) -> None:
     restore_file(archive, tmp_path / "out.h5", Restoring(array="vp"))
     (part,) = open_models(tmp_path / "out.h5", array="vp").parts
     assert part.form.keys == ("north", "south")
+
+
+KINDS = {"f4 m/s": ("<f4", 1.0, "m/s"), "f8 km/s": ("<f8", 1e-3, "km/s"), "i2": ("<i2", 1.0, "m/s")}
+
+
+def of_kind(kind: str, count: int, seed: int) -> tuple[np.ndarray, str]:
+    """Models whose values no other kind could hold, and their units."""
+    dtype, scale, units = KINDS[kind]
+    return (np.floor(layered(count, 9, 14, seed=seed)) * scale).astype(dtype), units
+
+
+def compressed(source: object, target: Path, **hints: object) -> Path:
+    models = open_models(source, **hints)  # type: ignore[arg-type]
+    compress_job(Job(models, Description(), EXACT), target)
+    return target
+
+
+def same_files(one: Path, other: Path) -> bool:
+    names = [sorted(p.relative_to(f) for p in f.rglob("*") if p.is_file()) for f in (one, other)]
+    return names[0] == names[1] and all(
+        (one / name).read_bytes() == (other / name).read_bytes() for name in names[0]
+    )
+
+
+def test_files_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
+    for number, top in enumerate(("a", "b")):
+        folder = tmp_path / "in" / top / "model"
+        folder.mkdir(parents=True)
+        np.save(folder / "m.npy", layered(3, 9, 14, seed=number))
+    folders = [tmp_path / "in" / "a" / "model", tmp_path / "in" / "b" / "model"]
+    with velcodec.open(compressed(folders, tmp_path / "x.vlat")) as archive:
+        assert restore_folder(archive, tmp_path / "back") == 2
+    assert same_files(tmp_path / "in", tmp_path / "back")
+
+
+@pytest.mark.parametrize("how", ["append", "cat", "twice"])
+@pytest.mark.parametrize("second", KINDS)
+def test_files_of_one_name_that_came_one_after_the_other_are_never_merged(
+    tmp_path: Path, how: str, second: str
+) -> None:
+    for top, kind in (("a", "f4 m/s"), ("b", second)):
+        (tmp_path / top).mkdir()
+        np.save(tmp_path / top / "m.npy", of_kind(kind, 3, 1)[0])
+    path = tmp_path / "x.vlat"
+    units = {"units": KINDS[second][2]}
+    if how == "append":
+        compressed(tmp_path / "a", path)
+        append_job(Job(open_models(tmp_path / "b", **units), Description(), EXACT), path)  # type: ignore[arg-type]
+    elif how == "cat":
+        one = compressed(tmp_path / "a", tmp_path / "1.vlat")
+        velcodec.cat([one, compressed(tmp_path / "b", tmp_path / "2.vlat", **units)], path)
+    else:
+        compressed([tmp_path / "a", tmp_path / "a"], path)
+    with velcodec.open(path) as archive:
+        with pytest.raises(OptionError, match=r"model 3: file m\.npy: another had that name"):
+            restore_folder(archive, tmp_path / "back")
+        if second == "f4 m/s" or how == "twice":
+            assert restore_folder(archive, tmp_path / "back", Restoring(per_file=4)) == 2
+        else:
+            with pytest.raises(MixedShapesError):
+                restore_folder(archive, tmp_path / "back", Restoring(per_file=4))
+            with pytest.raises(MixedShapesError):
+                restore_file(archive, tmp_path / "back.npy")
+
+
+def test_models_of_one_array_that_do_not_stack_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", of_kind("f4 m/s", 2, 1)[0])
+    np.save(tmp_path / "in" / "b.npy", of_kind("i2", 2, 1)[0])
+    fields = {"file": "one.npy", "row": np.arange(4)}
+    job = Job(open_models(tmp_path / "in"), Description(), EXACT, fields=fields)
+    compress_job(job, tmp_path / "x.vlat")
+    with (
+        velcodec.open(tmp_path / "x.vlat") as archive,
+        pytest.raises(MixedShapesError, match="do not stack"),
+    ):
+        restore_folder(archive, tmp_path / "back")
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_arrays_of_one_file_come_back_as_they_were(tmp_path: Path, listed: bool) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    arrays = {
+        "vp": of_kind("f4 m/s", 3, 1)[0], "vs": of_kind("i2", 2, 2)[0], "rho": layered(1, 5, 6)[0],
+    }  # fmt: skip
+    np.savez(folder / "m.npz", **arrays)
+    if listed:
+        np.savez(folder / "n.npz", vs=arrays["vs"])
+        np.save(folder / "o.npy", arrays["vp"])
+    source = folder if listed else folder / "m.npz"
+    with velcodec.open(compressed(source, tmp_path / "x.vlat")) as archive:
+        assert restore_folder(archive, tmp_path / "back") == (3 if listed else 1)
+        with pytest.raises(OptionError, match=r"several arrays, which only an \.npz"):
+            restore_folder(archive, tmp_path / "other", Restoring(format="hdf5"))
+        with pytest.raises(OptionError, match=r"several arrays, which only an \.npz"):
+            restore_folder(archive, tmp_path / "other", Restoring(array="one"))
+    with np.load(tmp_path / "back" / "m.npz") as back:
+        assert set(back) == set(arrays)
+        for name, array in arrays.items():
+            assert back[name].dtype == array.dtype
+            assert np.array_equal(back[name], array)
+    if listed:
+        with np.load(tmp_path / "back" / "n.npz") as back:
+            assert np.array_equal(back["vs"], arrays["vs"])
+        assert (tmp_path / "back" / "o.npy").read_bytes() == (folder / "o.npy").read_bytes()
+
+
+@pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.named_arrays])
+def test_an_array_has_its_own_name_again_in_every_format_with_names(
+    name: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    suffix = FORMATS[name].suffixes[0]
+    for number in range(2):
+        np.save(tmp_path / "m.npy", layered(2, 9, 14, seed=number))
+        with velcodec.open(compressed(tmp_path / "m.npy", tmp_path / f"{number}.vlat")) as one:
+            restore_file(one, folder / f"m{number}{suffix}", Restoring(array=f"v{number}"))
+    with velcodec.open(compressed(folder, tmp_path / "x.vlat")) as archive:
+        assert archive.fields["array"].tolist() == ["v0", "v0", "v1", "v1"]
+        restore_folder(archive, tmp_path / "back")
+        restore_folder(archive, tmp_path / "named", Restoring(array="all"))
+    for number in range(2):
+        (part,) = open_models(tmp_path / "back" / f"m{number}{suffix}").parts
+        assert part.array == f"v{number}"
+        assert np.array_equal(part.read(0, 2), layered(2, 9, 14, seed=number))
+        (part,) = open_models(tmp_path / "named" / f"m{number}{suffix}").parts
+        assert part.array == "all"
+
+
+def test_a_part_of_a_files_models_comes_back_as_that_file(openfwi: Path, tmp_path: Path) -> None:
+    with archive_of(openfwi, tmp_path) as whole:
+        velcodec.subset(whole, tmp_path / "some.vlat", slice(None, None, 2))
+    with velcodec.open(tmp_path / "some.vlat") as archive:
+        assert restore_folder(archive, tmp_path / "back") == 3
+    back = np.load(tmp_path / "back" / "model" / "model1.npy")
+    assert np.array_equal(back, np.load(openfwi / "model" / "model1.npy")[::2])
+
+
+def test_an_array_name_that_leaves_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in" / "m.npz", vp=layered(2, 9, 14))
+    fields = {"array": "../../x"}
+    job = Job(open_models(tmp_path / "in"), Description(), EXACT, fields=fields)
+    compress_job(job, tmp_path / "x.vlat")
+    with velcodec.open(tmp_path / "x.vlat") as archive:
+        with pytest.raises(OptionError, match="--array"):
+            restore_folder(archive, tmp_path / "back")
+        assert restore_folder(archive, tmp_path / "back", Restoring(array="vp")) == 1

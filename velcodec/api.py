@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.arrays import is_array, labelled, plain_array
-from velcodec.formats.columns import Column, as_column
+from velcodec.formats.columns import Column, as_column, is_text
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.files.base import Ground, Hints
 from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
@@ -578,6 +578,9 @@ def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:
     found = tuple(str(key) for key in keys)
     if len(found) != models:
         raise OptionError(f"keys: expected one for each of {models} models, found {len(found)}")
+    for key in found:
+        if not is_text(key):
+            raise OptionError(f"key {key!r}: expected text that UTF-8 can hold")
     longest = max(found, key=lambda key: len(key.encode()))
     if len(longest.encode()) > MAX_KEY_BYTES:
         raise OptionError(f"keys: {longest[:40]!r}... is longer than {MAX_KEY_BYTES} bytes")

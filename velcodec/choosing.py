@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from velcodec.archive import Archive
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.npy import load_mapped
+from velcodec.formats.pieces import mapped_rows
 from velcodec.listing import check_fields
 
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -26,6 +28,14 @@ RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
 }
 _CONDITION = re.compile(r"([^=<>!]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+KNOWN_AS = {"utf-8-sig": "UTF-8,", "utf-32": "UTF-32,", "utf-16": "UTF-16,"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -129,21 +139,42 @@ def _checked_mask(mask: NDArray[Any], archive: Archive) -> NDArray[np.bool_]:
 
 
 def read_keys(path: Path) -> list[str]:
-    """The keys in a text file (UTF-8), one a line. Raises InputFileError."""
+    """The keys in a text file, one a line, however lines end. Raises InputFileError.
+
+    The file is in UTF-8, or in UTF-16 or UTF-32 where a byte order mark at its beginning says so;
+    the mark is no part of a key.
+    """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        data = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
+    marked = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), None)
+    try:
+        text = data.decode(marked or "utf-8")
     except UnicodeDecodeError as error:
+        what = (
+            f"{KNOWN_AS[marked]} as its byte order mark says"
+            if marked
+            else "UTF-8, or in UTF-16 with a byte order mark"
+        )
         raise InputFileError(
-            f"{path}: byte {error.start}: found {error.object[error.start]:#04x}, expected text in "
-            "UTF-8, one key a line"
+            f"{path}: byte {error.start}: found {data[error.start]:#04x}, expected text in {what}, "
+            "one key a line"
         ) from error
+    if "\0" in text:
+        at = text.index("\0")
+        raise InputFileError(
+            f"{path}: character {at}: found a zero, expected text, one key a line; text in UTF-16 "
+            "needs a byte order mark"
+        )
+    # Nothing else that Unicode calls a break ends a line: it may be in a key.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def read_mask(path: Path) -> NDArray[Any]:
     """The array of a `.npy` file. Raises InputFileError."""
     try:
-        return np.asarray(load_mapped(path))
+        return mapped_rows(load_mapped(path), path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error

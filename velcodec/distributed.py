@@ -2,7 +2,8 @@
 
 Workers are those of a dask client; each needs velcodec, and sees the files and the folder under the
 same paths. A worker that dies costs its unfinished shard's last block: another one goes on with it.
-The manifest, which makes the folder an archive, is written last.
+The manifest, which makes the folder an archive, is written last. Where the folder holds something
+that is to be replaced, shards are made in `FOLDER.part` beside it, which replaces it in the end.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ from __future__ import annotations
 import importlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from velcodec.editing import MODELS_PER_SHARD
-from velcodec.formats.atomic import make_folder
+from velcodec.formats.atomic import (
+    atomic_write,
+    check_regular,
+    exchange_folder,
+    led_to,
+    make_folder,
+)
 from velcodec.formats.errors import (
     InterruptedJobError,
     LockedError,
@@ -28,15 +35,28 @@ from velcodec.formats.errors import (
     WorkerError,
 )
 from velcodec.formats.files import Models, open_models
+from velcodec.formats.journal import part_of
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sharded import MANIFEST, Shard, shard_name, write_manifest
 from velcodec.jobs import Job, compress_job, finished
+from velcodec.plans import (
+    Hashes,
+    Plan,
+    changed_files,
+    check_same,
+    pack_plan,
+    sha256_of,
+    unpack_plan,
+)
 from velcodec.progress import Progress, no_progress
 from velcodec.writing import coding_of
 
 if TYPE_CHECKING:
     from velcodec.api import Description
     from velcodec.codec.encode import Summary
+
+PLAN = "shards.plan"
+"""The file beside unfinished shards that says what they were begun with."""
 
 RETRIES = 3
 LOCK_TRIALS = 30
@@ -71,8 +91,10 @@ def compress(
     `source` is what `velcodec.formats.files.open_models` takes, or gives; `target` a folder;
     `coding` as for `velcodec.create`. A shard that fails is tried again, `retries` times; where it
     fails for good the others are finished and kept before its error is raised. After that or an
-    interruption `resume` keeps the shards that are finished. Raises what `velcodec.compress` does,
-    WorkerError, OutputExistsError, InterruptedJobError.
+    interruption `resume` keeps the shards that are finished: the models, every file's content and
+    the options must be the same. With `force` what the folder holds is replaced when the new
+    archive is whole. Raises what `velcodec.compress` does, WorkerError, OutputExistsError,
+    InterruptedJobError.
     """
     from velcodec.api import Description
 
@@ -107,11 +129,16 @@ def compress_shards(
     if models_per_shard < 1:
         raise OptionError(f"models per shard: found {models_per_shard}, expected 1 or more")
     _check_keys(job)
-    _check_folder(target, force=force, resume=resume)
+    target = target.absolute()
+    work = _work_folder(target, force=force, resume=resume)
     job = replace(job, models=_absolute(job.models))
+    job = replace(job, hashes=_hashes(job, client))
+    plan = job.plan(models_per_shard=models_per_shard)
     ends = [*range(models_per_shard, len(job), models_per_shard), len(job)]
     ranges = list(zip([0, *ends[:-1]], ends, strict=True))
-    paths = [target.absolute() / shard_name(number) for number in range(len(ranges))]
+    paths = [work / shard_name(number) for number in range(len(ranges))]
+    touched = [job.parts_of(range(a, b)) for a, b in ranges]
+    _begin(work, plan, dict(zip(paths, touched, strict=True)), resume=resume)
     done: dict[int, tuple[Shard, Summary | None]] = {}
     for number, (path, (a, b)) in enumerate(zip(paths, ranges, strict=True)):
         if resume and path.exists():
@@ -140,7 +167,7 @@ def compress_shards(
             on_progress(models, len(job), f"{len(done):,} of {len(ranges):,} shards")
     except KeyboardInterrupt as stop:
         raise InterruptedJobError(
-            f"interrupted: {len(done)} of {len(ranges)} shards are in {target}; the same command "
+            f"interrupted: {len(done)} of {len(ranges)} shards are in {work}; the same command "
             "with --resume goes on"
         ) from stop
     finally:
@@ -149,7 +176,10 @@ def compress_shards(
         failed[0].add_note(f"{len(failed)} of {len(ranges)} shards failed; the others are kept")
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
-    write_manifest(target, shards, force=force or resume)
+    write_manifest(work, shards, force=True)
+    if work != target:
+        exchange_folder(work, target, _is_own)
+    (target / PLAN).unlink()
     return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
 
 
@@ -223,26 +253,93 @@ def _finished(path: Path, models: int) -> Shard:
     with VlatReader(path) as reader:
         if len(reader) != models:
             raise OptionError(
-                f"{path}: found {len(reader)} models, expected {models}: was it begun with other "
-                "models or another --models-per-shard?"
+                f"{path}: found {len(reader)} models, expected {models}: it was put there by "
+                "something else; --force begins anew"
             )
         return Shard(path.name, models, reader.size)
 
 
-def _check_folder(target: Path, *, force: bool, resume: bool) -> None:
-    if (target / MANIFEST).exists() and not force:
+def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
+    """The folder to make shards in: the target, or the one beside it that takes its place.
+
+    Raises OutputExistsError, OutputPathError.
+    """
+    check_regular(target)
+    part = part_of(led_to(target))
+    archive, begun = (target / MANIFEST).exists(), part.is_dir() and any(part.iterdir())
+    if archive and not force:
+        if resume and begun:
+            raise OutputExistsError(
+                f"{target}: holds an archive already, which {part} is to replace; go on with "
+                "--resume --force"
+            )
         if resume:
             raise finished(target)
         raise OutputExistsError(f"{target}: holds an archive already; replace it with --force")
-    if target.is_dir() and any(target.iterdir()) and not (force or resume):
+    if resume and begun:
+        return part
+    filled = target.is_dir() and any(target.iterdir())
+    if (filled or begun) and not (force or resume):
         raise OutputExistsError(
-            f"{target}: holds files already; go on with --resume, or replace them with --force"
+            f"{target if filled else part}: holds files already; go on with --resume, or replace "
+            "them with --force"
         )
-    make_folder(target)
-    if force and not resume:
-        (target / MANIFEST).unlink(missing_ok=True)
-        for old in target.glob("shard-*.vlat*"):
+    # What is there stays until the new archive is whole.
+    unfinished = resume and not archive and (target / PLAN).exists()
+    return part if force and filled and not unfinished else target
+
+
+def _begin(work: Path, plan: Plan, shards: Mapping[Path, range], *, resume: bool) -> None:
+    """Make the folder and its plan, or see that what is there was begun with the same; `shards` are
+    those to come, with the numbers of the files that each is of.
+
+    Raises OptionError, OutputPathError.
+    """
+    make_folder(work)
+    there = sorted(path for path in work.glob("shard-*") if _is_own(path.name))
+    try:
+        begun = (work / PLAN).read_bytes() if resume else None
+    except FileNotFoundError:
+        begun = None
+    if begun is not None:
+        before = unpack_plan(begun, str(work / PLAN))
+        stored = {number for path, files in shards.items() if path.exists() for number in files}
+        check_same(before, plan, str(work), stored)
+        for changed in changed_files(before, plan):
+            for path, files in shards.items():
+                if changed in files:
+                    part_of(path).unlink(missing_ok=True)
+    elif resume and there:
+        raise OptionError(
+            f"{work}: found shards without the plan that they were begun with ({PLAN}); --force "
+            "begins anew"
+        )
+    else:
+        for old in there:
             old.unlink()
+        (work / MANIFEST).unlink(missing_ok=True)
+    with atomic_write(work / PLAN, force=True) as stream:
+        stream.write(pack_plan(plan))
+
+
+def _is_own(name: str) -> bool:
+    """Whether a file in a folder of shards is part of an archive, finished or not."""
+    shard = re.fullmatch(r"shard-[0-9]+\.vlat(\.part)?", name)
+    return name in (MANIFEST, PLAN) or shard is not None
+
+
+def _hashes(job: Job, client: Any) -> Hashes:
+    """The SHA-256 of every file, read by the workers. Raises InputFileError, WorkerError."""
+    parts = list({part.path: part for part in job.models.parts}.values())
+    futures = client.map(sha256_of, parts, pure=False)
+    try:
+        found = client.gather(futures)
+    except VelcodecError:
+        raise
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WorkerError(f"files: {first}") from error
+    return {part.path: digest for part, digest in zip(parts, found, strict=True)}
 
 
 def _absolute(models: Models) -> Models:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from velcodec.decoder.registry import settled
 from velcodec.formats.errors import MissingDecoderError
 from velcodec.formats.header import Header
 from velcodec.formats.record_reader import RecordReader
@@ -32,7 +33,8 @@ class Evaluators:
     def __init__(
         self, reader: RecordReader, wanted: str | Path | Decoder | None, device: str
     ) -> None:
-        self._reader, self._wanted, self._device = reader, wanted, device
+        self._reader, self._device = reader, device
+        self._wanted: str | Path | Decoder | None = settled(wanted)
         self._decoders: dict[tuple[bytes, str], Decoder] = {}
         self._frozen: dict[bytes, FrozenMixture | None] = {}
 

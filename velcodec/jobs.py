@@ -7,11 +7,10 @@ then copied into place with every checksum verified.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -22,19 +21,22 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgpack
 import numpy as np
 
-from velcodec.api import Coding, Description, group_encoder, make_batch, settings_of
+from velcodec.api import Coding, Description, group_encoder, make_batch
 from velcodec.archive import GROUND_FIELDS
 from velcodec.formats.append import append_to
 from velcodec.formats.atomic import atomic_write, check_target, naming
+from velcodec.formats.columns import is_text
 from velcodec.formats.copying import copy_records
 from velcodec.formats.errors import (
     CorruptError,
+    InputFileError,
     InterruptedJobError,
     OptionError,
     OutputExistsError,
     OutputPathError,
+    VelcodecError,
 )
-from velcodec.formats.files import Form, Models, Part
+from velcodec.formats.files import ARRAY, Form, Models, Part, first_of
 from velcodec.formats.header import Header
 from velcodec.formats.journal import Journal, open_part, part_of, read_journal
 from velcodec.formats.locks import lazy_property
@@ -42,6 +44,7 @@ from velcodec.formats.npy import ModelArray
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sections import PLAN, SUMMARY
 from velcodec.formats.writer import VlatWriter
+from velcodec.plans import Hashes, Plan, check_same, hashes_of, make_plan, pack_plan, unpack_plan
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -58,7 +61,10 @@ MODELS_OF_BUDGET = 1000
 
 SAMPLES_AT_ONCE = 1 << 25
 
-FILE_FIELD = "file"
+FILE_FIELD, ARRAY_FIELD, ROW_FIELD = "file", "array", "row"
+"""Fields that say where a model came from: the file, the array in it where arrays have names, and
+its number in that array, which tells where one file ends and another one of that name begins.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Job:
 
     `description` says what the files do not: its spacing, origin and units count where a file says
     nothing. `keys` are given for all models, or None for those of the files; `fields` have one
-    value for all models or one for each.
+    value for all models or one for each. `hashes` are those of the files, where they are known.
     """
 
     models: Models
@@ -75,6 +81,7 @@ class Job:
     coding: Coding = field(default_factory=Coding)
     keys: Sequence[str] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Hashes | None = None
 
     def __len__(self) -> int:
         return len(self.models)
@@ -83,6 +90,13 @@ class Job:
         count = len(self)
         if self.keys is not None and len(self.keys) != count:
             raise OptionError(f"keys: found {len(self.keys)}, expected one for each of {count}")
+        if self.models.need_names:
+            for part in self.models.parts:
+                if not is_text(part.file):
+                    raise InputFileError(
+                        f"{part.path}: name: expected one that UTF-8 can hold: the archive keeps "
+                        "the files' names"
+                    )
         units = {self._units(part.form) or "m/s" for part in self.models.parts}
         if len(units) > 1:
             raise OptionError(f"units: found {sorted(units)}, expected the same in all files")
@@ -162,16 +176,35 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[rows]
             for name, value in self.fields.items()
         }
-        if self.models.need_names:
-            fields.setdefault(FILE_FIELD, part.file)
+        start = rows.start - self._firsts[id(part)]
+        stop = start + rows.stop - rows.start
+        fields = self._origin(part, start, stop) | fields
         if part.form.grounds is not None:
-            first = self._firsts[id(part)]
-            some = part.form.grounds[rows.start - first : rows.stop - first]
             for name in GROUND_FIELDS:
-                column = np.array([getattr(ground, name) for ground in some], dtype=float)
+                some = [getattr(ground, name) for ground in part.form.grounds[start:stop]]
+                column = np.array(some, dtype=float)
                 if not np.isnan(column).all():
                     fields.setdefault(name, column)
         return keys, fields
+
+    def _origin(self, part: Part, start: int, stop: int) -> dict[str, Any]:
+        """The fields that say where models `start` to `stop` of a part came from."""
+        if not self.models.need_names:
+            return {}
+        first = first_of(part)
+        rows = np.arange(first + start, first + stop, dtype="<i4")
+        fields: dict[str, Any] = {FILE_FIELD: part.file, ROW_FIELD: rows}
+        if self._has_arrays:
+            fields[ARRAY_FIELD] = part.array or ""
+        return fields
+
+    @lazy_property
+    def _has_arrays(self) -> bool:
+        """Whether arrays have names that are worth to be remembered."""
+        return any(part.array not in (None, ARRAY) for part in self.models.parts) or (
+            len({(part.path, part.array) for part in self.models.parts})
+            > len({part.path for part in self.models.parts})
+        )
 
     @lazy_property
     def _has_own_keys(self) -> bool:
@@ -195,8 +228,12 @@ class Job:
     @lazy_property
     def _firsts(self) -> dict[int, int]:
         """Number of each part's first model, by the part's identity."""
-        ends = accumulate(len(part) for part in self.models.parts)
-        return {id(p): end - len(p) for p, end in zip(self.models.parts, ends, strict=True)}
+        pairs = zip(self.models.parts, self._ends, strict=True)
+        return {id(part): end - len(part) for part, end in pairs}
+
+    @lazy_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(part) for part in self.models.parts))
 
     def slice(self, start: int, stop: int) -> Job:
         """The same for models `start` to `stop` alone."""
@@ -204,31 +241,48 @@ class Job:
             name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
             for name, value in self.fields.items()
         }
-        if self.models.need_names:
-            fields.setdefault(FILE_FIELD, self._files(start, stop))
         models = self.models.slice(start, stop)
+        origins = [self._origin(part, 0, len(part)) for part in models.parts]
+        for name in origins[0]:
+            columns = [
+                [one[name]] * len(part) if isinstance(one[name], str) else one[name].tolist()
+                for one, part in zip(origins, models.parts, strict=True)
+            ]
+            values = [value for column in columns for value in column]
+            fields.setdefault(name, np.array(values, "<i4") if name == ROW_FIELD else values)
+        hashes = self.hashes
+        if hashes is not None:
+            hashes = {part.path: hashes[part.path] for part in models.parts}
         return replace(
             self,
+            hashes=hashes,
             models=models if self._has_own_keys else models.without_keys(),
             keys=None if self.keys is None else self.keys[start:stop],
             fields=fields,
         )
 
-    def _files(self, start: int, stop: int) -> list[str]:
-        parts = self.models.slice(start, stop).parts
-        return [part.file for part in parts for _ in range(len(part))]
+    def parts_of(self, models: range) -> range:
+        """The numbers of the files and arrays that these models are of."""
+        if not models:
+            return range(0)
+        first = bisect_right(self._ends, models.start)
+        return range(first, bisect_left(self._ends, models.stop) + 1)
 
-    def plan(self) -> bytes:
-        """What must be the same for an unfinished archive to be gone on with."""
-        decoder = self.coding.decoder
-        coding = {
-            **settings_of(replace(self.coding, device="")),
-            "decoder": getattr(decoder, "identity", None) or str(decoder),
-        }
-        parts = [(part.name, len(part), part.form.nz, part.form.nx) for part in self.models.parts]
-        about = {**vars(self.description), "keys": self.keys, "fields": sorted(self.fields)}
-        text = json.dumps([coding, about, parts], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).digest()
+    def with_hashes(self) -> Job:
+        """The same, with the SHA-256 of every file, each read once. Raises InputFileError."""
+        known = dict(self.hashes or {})
+        paths = {part.path for part in self.models.parts}
+        if len(paths) == 1 and self.description.source_sha256 is not None:
+            known = dict.fromkeys(paths, self.description.source_sha256) | known
+        return replace(self, hashes=hashes_of(self.models, known))
+
+    def plan(self, **more: Any) -> Plan:
+        """What must be the same for an unfinished archive to be gone on with; see `make_plan`."""
+        job = self if self.hashes is not None else self.with_hashes()
+        assert job.hashes is not None
+        return make_plan(
+            job.models, job.hashes, job.description, job.coding, job.keys, job.fields, **more
+        )
 
 
 def compress_job(
@@ -242,16 +296,17 @@ def compress_job(
     """Compress the models of `job` to an archive.
 
     A path is written as `TARGET.part` until it is whole; a binary stream from front to back. After
-    an interruption `resume` goes on: the job must be the same. Raises what
-    `velcodec.compress` does, OutputExistsError for an unfinished archive without `resume` or
-    `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
+    an interruption `resume` goes on: the job must be the same, and so must every file's content.
+    Raises what `velcodec.compress` does, OutputExistsError for an unfinished archive without
+    `resume` or `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
     """
     if not isinstance(target, Path):
         return _to_stream(job, target, on_progress)
     sources = [part.path for part in job.models.parts]
     part = part_of(target)
     try:
-        check_target(target, force=force, source=sources[0] if len(sources) == 1 else None)
+        for source in dict.fromkeys(sources):
+            check_target(target, force=force, source=source)
     except OutputExistsError as error:
         raise (finished(target) if resume and not part.exists() else error) from None
     if part.exists() and not (resume or force):
@@ -259,10 +314,17 @@ def compress_job(
             f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
             "--force"
         )
+    job = job.with_hashes()
     with open_part(part, resume=resume) as (stream, journal):
-        before = _gone_on(job, part, journal)
         start = sum(page.count for page in journal.pages)
+        try:
+            before = _gone_on(job, part, journal, start)
+        except VelcodecError:
+            _keep(stream, part, journal.end, job)
+            raise
         encoder = _encoder(job, stream, journal.writer(stream) if journal.end else None)
+        if encoder.writer is not None and journal.notes[PLAN] != pack_plan(job.plan()):
+            encoder.writer.note(PLAN, pack_plan(job.plan()))
         encoder.summary = before
         safe = journal.end
         try:
@@ -369,20 +431,22 @@ def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEnco
         embedded = decoder_to_embed(header.decoder_hash, job.coding)
         begun = VlatWriter(stream, header, decoder=embedded, journal=journal)
         if journal:
-            begun.note(PLAN, job.plan())
+            begun.note(PLAN, pack_plan(job.plan()))
         return begun
 
     return group_encoder(job.description, job.coding, begin, writer)
 
 
-def _gone_on(job: Job, part: Path, journal: Journal) -> Summary | None:
-    """The summary of what an unfinished archive has; None where there is nothing to go on from."""
+def _gone_on(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:
+    """The summary of what an unfinished archive has, so many models; None where there is nothing
+    to go on from.
+    """
     from velcodec.codec.encode import Summary
 
     if not journal.end:
         return None
-    if journal.notes.get(PLAN) != job.plan():
-        raise OptionError(f"{part}: was begun with other models or options; --force begins anew")
+    begun = unpack_plan(journal.notes.get(PLAN, b""), str(part))
+    check_same(begun, job.plan(), str(part), job.parts_of(range(models)))
     try:
         return Summary(**msgpack.unpackb(journal.notes[SUMMARY]))
     except (KeyError, TypeError, ValueError) as error:

@@ -6,7 +6,6 @@ the damaged file is never changed.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,7 +27,8 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes, StoredPage
-from velcodec.formats.salvage import Bytes, Found, Salvage, salvage
+from velcodec.formats.pieces import private_bytes
+from velcodec.formats.salvage import Bytes, Found, Salvage, checksum_holds, salvage
 from velcodec.formats.sharded import MANIFEST, read_manifest, shard_name, shard_number
 from velcodec.formats.source import ByteSource
 from velcodec.formats.writer import VlatWriter
@@ -172,7 +172,7 @@ class _Mender:
                 decoders.update(found.decoders)
                 for kind, body in found.ancillary:
                     writer.attach(kind, body)
-                _write(found, data, writer, keys, first)
+                _write(found, data, writer, keys, first, str(path))
                 counts += (
                     len(found.records),
                     sum(record.page is None for record in found.records),
@@ -211,10 +211,15 @@ class _Keys:
         return key
 
 
-def _write(found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int) -> None:
+def _write(
+    found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int, name: str
+) -> None:
     """Append the records of one file, which are in `data`."""
     for block in _blocks(found.records):
         writer.use(found.headers[block[0].header])
+        for record in block:
+            if not checksum_holds(data, record.start, record.stop, record.number):
+                raise InputFileError(f"{name}: record {record.number}: changed while it was read")
         names = [keys.of(record, first + record.number) for record in block]
         quality, fields = _columns(block)
         writer.add_many(
@@ -262,16 +267,16 @@ def _intact(read: Callable[[], T]) -> T | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Bytes]:
-    """The bytes of a file, mapped. Raises InputFileError."""
+    """The bytes of a file, as they are now. Raises InputFileError."""
     try:
-        with path.open("rb") as stream:
-            if path.stat().st_size == 0:
-                yield b""
-                return
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                yield data
+        data = private_bytes(path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
+    try:
+        yield data
+    finally:
+        if not isinstance(data, bytes):
+            data.close()
 
 
 __all__ = ["Mended", "repair"]

@@ -6,9 +6,8 @@ Models are decoded a bounded number of samples at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,6 +19,7 @@ from velcodec.coordinates import Geometry
 from velcodec.formats.atomic import atomic_write, naming
 from velcodec.formats.errors import MixedShapesError, OptionError
 from velcodec.formats.files import (
+    ARRAY,
     FORMATS,
     Form,
     Ground,
@@ -31,7 +31,7 @@ from velcodec.formats.files import (
 )
 from velcodec.formats.header import Layout
 from velcodec.formats.npy import NpyWriter
-from velcodec.jobs import FILE_FIELD
+from velcodec.jobs import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.progress import Progress, no_progress
 from velcodec.resolution import Resolution, check_resolution
 from velcodec.stored import check_stackable
@@ -50,13 +50,14 @@ class Restoring:
     """How models are to come back.
 
     `res` as for `decompress`; `format` of the files, else their names tell it, or it is `.npy`;
-    `array` is the models' name in formats that have names; `per_file` models in each file of a
+    `array` is the models' name in formats that have names, else that of the array that they came
+    from, or velocity; `per_file` models in each file of a
     folder, else the files that they came from, or OpenFWI's 500; `average` as for `Archive.decode`.
     """
 
     res: Resolution | None = None
     format: str | None = None
-    array: str = "velocity"
+    array: str | None = None
     per_file: int | None = None
     average: str = "none"
     allow_large: bool = False
@@ -101,7 +102,7 @@ def restore_file(
     check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
     name = how.format_of(target)
-    with open_sink(target, form, format=name, array=how.array, force=force) as sink:
+    with open_sink(target, form, format=name, array=how.array or ARRAY, force=force) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
     return form.shape
 
@@ -115,15 +116,18 @@ def restore_folder(
 ) -> int:
     """Write a new folder of files; how many.
 
-    They are those that the models came from, with their names and numbers of models, where the
-    archive remembers them (its field `file`) and `per_file` is None. Raises as `restore_file`.
+    They are those that the models came from, with their names, arrays and numbers of models, where
+    the archive remembers them (its fields `file`, `array` and `row`) and `per_file` is None. Raises
+    as `restore_file`, OptionError where two files have the same name, and MixedShapesError where
+    the models of one array do not stack.
     """
     how = how or Restoring()
     grid = check_resolution(how.res, len(archive), how.allow_large)
     files = _files(archive, grid, how)
-    with open_folder_sink(target, files, format=how.format, array=how.array) as sink:
+    array = how.array or ARRAY
+    with open_folder_sink(target, files, format=how.format, array=array) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
-    return len(files)
+    return len({name for name, _ in files})
 
 
 def restore_stream(
@@ -224,22 +228,57 @@ def _files(
         per_file = {} if how.per_file is None else {"per_file": how.per_file}
         return split_files(form, name=f"model{{}}{suffix}", **per_file)
     found: list[tuple[str, Form]] = []
-    seen: set[str] = set()
-    first = 0
-    for name, group in groupby(names.tolist()):
-        numbers = range(first, first + len(list(group)))
-        first = numbers.stop
-        if not name:
+    seen: dict[str, set[str]] = {}
+    for file, array, numbers in _origins(archive, names.tolist()):
+        if not file:
             raise OptionError(f"model {numbers.start}: no file is known; {OTHERWISE}")
+        name = file
         if how.format is not None and told_format(Path(name)) != how.format:
             name = str(PurePosixPath(name).with_suffix(suffix))
-        if name in seen:
+        arrays = seen.setdefault(name, set())
+        if arrays and (array in arrays or found[-1][0] != name or not array):
             raise OptionError(
                 f"model {numbers.start}: file {name}: another had that name; {OTHERWISE}"
             )
-        seen.add(name)
-        found.append((name, form_of(archive, numbers, grid)))
+        if arrays and (how.array is not None or how.format_of(Path(name)) != "npz"):
+            raise OptionError(
+                f"model {numbers.start}: file {name}: array {array}: found several arrays, which "
+                f"only an .npz file has, under their own names; {OTHERWISE}"
+            )
+        arrays.add(array)
+        if len(archive.layouts) > 1:
+            layouts = dict.fromkeys(archive.layout(number) for number in numbers)
+            check_stackable(list(layouts), grid is None)
+        form = form_of(archive, numbers, grid)
+        found.append((name, replace(form, array=how.array or array or None)))
     return found
+
+
+def _origins(archive: Archive, files: Sequence[str]) -> Iterator[tuple[str, str, range]]:
+    """File, array and numbers of models that lay in one array, one behind the other."""
+    count = len(archive)
+    arrays = _texts_of(archive, ARRAY_FIELD)
+    rows = archive.fields.get(ROW_FIELD)
+    if rows is None or rows.dtype.kind not in "iuf":
+        rows = np.arange(count)
+    unknown = np.isnan(rows)  # of models that were stored without one
+    first = 0
+    for number in range(1, count + 1):
+        if (
+            number == count
+            or files[number] != files[first]
+            or arrays[number] != arrays[first]
+            or not (rows[number] > rows[number - 1] or unknown[number - 1 : number + 1].all())
+        ):
+            yield str(files[first]), arrays[first], range(first, number)
+            first = number
+
+
+def _texts_of(archive: Archive, name: str) -> Sequence[str]:
+    column = archive.fields.get(name)
+    if column is None or column.dtype != object:
+        return [""] * len(archive)
+    return column.tolist()
 
 
 def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | None) -> Form:

@@ -7,9 +7,9 @@ topography take a few bits a column. The idea is that of JBIG (ITU-T T.82).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import CorruptError
 from .symbols import Coder, code_bit, finish_decoder, finish_encoder, new_decoder, new_encoder
 

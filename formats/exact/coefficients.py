@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .misses import bit_length
 from .symbols import DECODING, Coder, code_among, code_bit, code_bits
 

@@ -6,9 +6,9 @@ The probability of a bit is a sum of learned weights of the corrections already 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .coefficients import MOST_BITS, code_learned, code_size, sign_of, size_class
 from .symbols import DECODING, Coder
 

@@ -11,8 +11,9 @@ import math
 from functools import cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..compiled import njit
 
 Int64 = NDArray[np.int64]
 

@@ -8,9 +8,9 @@ finds. Integers throughout: the mixture's sums at a value are the same on every 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .around import FRESH_FEATURES, FRESH_FIRST, GUESSES, PARTS, WIDTHS, narrow
 from .network import PRECISION, find_logits
 from .scalar_rans import peek

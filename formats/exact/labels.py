@@ -8,9 +8,9 @@ An encoder may choose each value within bounds, and takes the cheapest. Values a
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import CorruptError
 from .around import FRESH_FEATURES, GUESSES, NONE, look_around, unseen_bits
 from .fresh import (

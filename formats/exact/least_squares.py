@@ -8,9 +8,9 @@ begins as learned from generated models and goes on learning.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import CorruptError
 from .coefficients import code_below, code_learned, sign_of, size_class
 from .least_squares_start import (

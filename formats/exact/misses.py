@@ -7,9 +7,9 @@ were), its sign and the bits below the leading one: an exponential Golomb code w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .symbols import Coder, code_bit, code_bits
 
 Int64 = NDArray[np.int64]

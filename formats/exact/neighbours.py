@@ -8,9 +8,9 @@ distances: where that layer ended in earlier columns, and how thick it was there
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .around import NONE
 
 Int64 = NDArray[np.int64]

@@ -13,9 +13,9 @@ from functools import cache
 from importlib import resources
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import ContextNetworkError, CorruptError
 from .around import FRESH_ROWS, PARTS
 from .neighbours import FIRST, ROWS

@@ -9,9 +9,9 @@ Integer arithmetic throughout. Sources: the blending is that of Meyer and Tische
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import CorruptError
 from .misses import OTHER_SYMBOLS, bit_length, code_miss, energy_class, first_models
 from .symbols import (

@@ -13,8 +13,9 @@ finds the same guesses.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..compiled import njit
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]

@@ -7,9 +7,9 @@ precision p is an interval [start, start + frequency) of 2^p slots.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from ..errors import CorruptError
 from ..rans import STATE_BITS, WORD_BITS, head_length
 

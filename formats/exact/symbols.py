@@ -8,9 +8,9 @@ an encoder has collected with their count.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .network import PRECISION
 from .scalar_rans import check_read, encode_symbols, open_stream, peek, pop
 

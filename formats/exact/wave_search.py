@@ -6,9 +6,9 @@ Floating point is at home here: what comes out are integers, which the stream ho
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ..compiled import njit
 from .coefficients import (
     FEATURES,
     FREQUENCIES,

@@ -4,19 +4,21 @@
 `open_folder_sink` write, block by block. Each format has a module; `table` names them all.
 """
 
-from .base import Form, Ground, Models, Part
+from .base import Form, Ground, Models, Part, first_of
 from .opened import open_models
 from .sinks import Sink
 from .table import FORMATS, told_format
-from .writing import open_folder_sink, open_sink, split_files
+from .writing import ARRAY, open_folder_sink, open_sink, split_files
 
 __all__ = [
+    "ARRAY",
     "FORMATS",
     "Form",
     "Ground",
     "Models",
     "Part",
     "Sink",
+    "first_of",
     "open_folder_sink",
     "open_models",
     "open_sink",

@@ -65,7 +65,8 @@ class Form:
     name with byte order. What a file does not say is None. Rows go up where `z_up`; the ground is
     that of depth down all the same, its origin the shallowest sample. Models that do not lie on one
     ground have `grounds`, one for each, beside one that says nothing. Samples of the value
-    `no_data`, nan or a number, are absent.
+    `no_data`, nan or a number, are absent. `array` is what the array is to be called in a file that
+    is written.
     """
 
     count: int
@@ -79,6 +80,7 @@ class Form:
     z_up: bool = False
     grounds: tuple[Ground, ...] | None = None
     no_data: NoData | None = None
+    array: str | None = None
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES)
@@ -323,6 +325,14 @@ class Slice(Part):
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         return self.whole._load(self.first + start, self.first + stop)
+
+    def sha256(self) -> bytes:
+        return self.whole.sha256()
+
+
+def first_of(part: Part) -> int:
+    """The number that a part's first model has in the array."""
+    return part.first + first_of(part.whole) if isinstance(part, Slice) else 0
 
 
 def slice_part(part: Part, start: int, stop: int) -> Part:

@@ -1,18 +1,20 @@
 """Which files are meant: a path, a folder, a pattern or a list of these; in the order of numbers.
 
 A folder gives every file in it and below whose name tells a format, `model2` before `model10`.
+Links are followed; one that leads nowhere is refused.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 
 from ..errors import InputFileError
+from .folders import walk
 from .zarr_store import is_zarr
 
 NUMBER = re.compile("([0-9]+)")
@@ -60,8 +62,7 @@ def natural(file: str) -> tuple[list[list[str | int]], str]:
 
 def _in_folder(folder: Path, fits: Callable[[Path], bool]) -> list[Found]:
     found: dict[str, Path] = {}
-    for top, folders, files in os.walk(folder):
-        here = Path(top)
+    for here, folders, files in walk(folder):
         stores = [name for name in folders if is_zarr(here / name)]
         folders[:] = [n for n in folders if n not in stores and not n.startswith(".")]
         for name in (*files, *stores):
@@ -91,7 +92,7 @@ def _matching(pattern: str, fits: Callable[[Path], bool]) -> list[Found]:
     """The files of a pattern; their names begin after its last folder without a wild card."""
     fixed = Path(*_before(Path(pattern).parts))
     found: list[Found] = []
-    for match in sorted(glob(pattern, recursive=True), key=natural):
+    for match in sorted(_matches(pattern), key=natural):
         path = Path(match)
         file = path.relative_to(fixed).as_posix()
         if path.is_dir() and not is_zarr(path):
@@ -102,6 +103,36 @@ def _matching(pattern: str, fits: Callable[[Path], bool]) -> list[Found]:
         raise InputFileError(f"{pattern}: found no file that matches")
     # A folder and a file in it may both match.
     return list({one.path: one for one in found}.values())
+
+
+def _matches(pattern: str) -> list[str]:
+    """As `glob` with `**` for any folders, which goes round in circles of links."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        return glob(pattern)
+    first = parts.index("**")
+    found = []
+    for base in glob(str(Path(*parts[:first]))) if first else ["."]:
+        if not Path(base).is_dir():
+            continue
+        for here, folders, files in walk(Path(base)):
+            for name in (*files, *folders):
+                path = here / name
+                if _fits(path.relative_to(base).parts, parts[first:]):
+                    found.append(str(path))
+            folders[:] = [n for n in folders if not n.startswith(".") and not is_zarr(here / n)]
+    return found
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the parts of a path are those of a pattern, where `**` is any number of them."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return _fits(parts, pattern[1:]) or (bool(parts) and _fits(parts[1:], pattern))
+    if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
+        return False
+    return fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _before(parts: Sequence[str]) -> list[str]:

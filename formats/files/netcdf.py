@@ -37,6 +37,7 @@ from .words import (
 
 CLASSIC = b"CDF"
 ABSENT = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
+MAX_CLASSIC_READ = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,13 @@ def _opened(path: Path) -> Any:
         classic = stream.read(len(CLASSIC)) == CLASSIC
     if not classic:
         needed("h5netcdf", "xarray")
+    options: dict[str, Any] = {"engine": "h5netcdf"}
+    if classic:
+        # Mapped, a file that is cut off meanwhile would end the process; read, it takes memory.
+        options = {"engine": "scipy", "mmap": path.stat().st_size > MAX_CLASSIC_READ}
     return needed("xarray", "xarray").open_dataset(
-        path, engine="scipy" if classic else "h5netcdf", decode_times=False, cache=False,
-        mask_and_scale=False,
-    )  # fmt: skip
+        path, decode_times=False, cache=False, mask_and_scale=False, **options
+    )
 
 
 def _check_inside(path: Path, file: str) -> None:

@@ -1,4 +1,4 @@
-"""`.npy` files of models, memory-mapped: only the models asked for are read."""
+"""`.npy` files of models: only the models asked for are read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import MAGIC, NpyWriter, load_mapped
+from ..pieces import mapped_rows
 from .base import Form, Hints, Part, form_of, reading
 from .sinks import FileSink
 
@@ -19,8 +20,8 @@ class NpyPart(Part):
     """The array of a `.npy` file."""
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
-        array = load_mapped(self.path)
-        return array[start:stop] if "n" in self.form.axes else array
+        rows = (start, stop) if "n" in self.form.axes else None
+        return mapped_rows(load_mapped(self.path), self.path, rows)
 
 
 def read_npy(path: Path, hints: Hints) -> list[Part]:

@@ -1,7 +1,7 @@
 """`.npz` archives: several `.npy` arrays in a zip file. Nothing is ever unpickled.
 
-Arrays that are not compressed are memory-mapped; compressed ones are inflated in passing, and go on
-from where the last read ended.
+Arrays that are not compressed are read where they lie; compressed ones are inflated in passing, and
+go on from where the last read ended.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputFileError
 from ..npy import MAGIC, NpyWriter, check_header_length
+from ..pieces import read_rows
 from .axes import Coordinate, axes_beside, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
@@ -83,15 +84,17 @@ class NpzPart(Part):
         member, many = self.member, "n" in self.form.axes
         shape, order = member.shape, ORDERS[member.fortran]
         if self.offset is not None:
-            array: NDArray[Any] = np.memmap(self.path, member.dtype, "r", self.offset, shape, order)
-            return array[start:stop] if many else array
+            return read_rows(
+                self.path, self.offset, shape, member.dtype, fortran=member.fortran,
+                rows=(start, stop) if many else None,
+            )  # fmt: skip
         if many and not member.fortran:
             shape = (stop - start, *shape[1:])
         size = prod(shape[1:] if many else shape) * member.dtype.itemsize
         first = member.start + (start * size if many and not member.fortran else 0)
         length = prod(shape) * member.dtype.itemsize
         data = self._inflater.read(self.path, member.name, first, length)
-        array = np.frombuffer(data, member.dtype).reshape(shape, order=order)
+        array: NDArray[Any] = np.frombuffer(data, member.dtype).reshape(shape, order=order)
         return array[start:stop] if many and member.fortran else array
 
 
@@ -207,11 +210,14 @@ def _coordinates(
 
 
 class NpzSink(FileSink):
-    """Writes one array of models, uncompressed, and what is known of them beside it."""
+    """Writes one array of models, uncompressed, and what is known of them beside it; where it is
+    not `alone`, only the array, behind those that the file has already.
+    """
 
-    def __init__(self, path: Path, form: Form, array: str) -> None:
+    def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
-        self._archive = zipfile.ZipFile(path, "x", zipfile.ZIP_STORED)
+        self._alone = alone
+        self._archive = zipfile.ZipFile(path, "x" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
 
@@ -220,8 +226,10 @@ class NpzSink(FileSink):
 
     def _close(self) -> None:
         self._stream.close()
-        values: dict[str, Any] = attributes_of(self.form) | columns_of(self.form)
-        if self.form.keys is not None:
+        values: dict[str, Any] = {}
+        if self._alone:
+            values |= attributes_of(self.form) | columns_of(self.form)
+        if self._alone and self.form.keys is not None:
             values[KEYS] = np.array(self.form.keys)
         for name, value in values.items():
             with self._archive.open(f"{name}.npy", "w") as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,20 @@ def open_models(
         _check_hints(form, found.path, hints)
         listed |= found.listed
         parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
-    return Models(tuple(parts), listed)
+    return Models(_told_apart(parts), listed)
+
+
+def _told_apart(parts: list[Part]) -> tuple[Part, ...]:
+    """Parts whose files have names of their own: where those of several folders have the same, the
+    folders are part of them.
+    """
+    paths = {part.path: part for part in parts}
+    if len({part.file for part in paths.values()}) == len(paths):
+        return tuple(parts)
+    whole = {path: path.absolute() for path in paths}
+    above = os.path.commonpath([path.parent for path in whole.values()])
+    names = {path: Path(os.path.relpath(whole[path], above)).as_posix() for path in paths}
+    return tuple(replace(part, file=names[part.path]) for part in parts)
 
 
 def _check_hints(form: FileFormat, file: Path, hints: Hints) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..atomic import atomic_folder, atomic_path
 from ..errors import InputShapeError, OptionError, OutputPathError
 from .base import Form
+from .npz import NpzSink
 from .sinks import FileSink, Sink
 from .table import FileFormat, format_by_suffix, named_format
 from .words import AXIS_NAMES, KEYS, SAID
@@ -48,12 +49,18 @@ def open_folder_sink(
     """A new folder of files, filled in their order, there when the block ends without an exception.
 
     Files are (path in the folder, form), such as `split_files` gives or an archive remembers; no
-    path may leave the folder. Raises what `open_sink` does.
+    path may leave the folder. Arrays are called as their forms say, or `array`; several of one
+    `.npz` file follow each other under its path. Raises what `open_sink` does.
     """
     target = Path(target)
-    _check_array(array)
-    _check_paths([file for file, _ in files])
+    for file, _ in files:
+        _check_path(file)
     formats = [_format(Path(file), format) for file, _ in files]
+    _check_distinct(files, formats)
+    _check_array(array)
+    for (file, form), file_format in zip(files, formats, strict=True):
+        if form.array is not None and file_format.named_arrays:
+            _check_inner_array(file, form.array, file_format)
     with atomic_folder(target) as folder, _FolderSink(folder, files, formats, array) as sink:
         yield sink
 
@@ -101,7 +108,12 @@ class _FolderSink:
         file, form = self._files[self._next]
         path = self._folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._sink = self._formats[self._next].write(path, form, self._array)
+        array, write = form.array or self._array, self._formats[self._next].write
+        beside = [name for name, _ in self._files[max(0, self._next - 1) : self._next + 2]]
+        if beside.count(file) > 1:  # other arrays of the same file, which can only be an .npz
+            self._sink = NpzSink(path, form, array, alone=False)
+        else:
+            self._sink = write(path, form, array)
         self._next += 1
         return self._sink
 
@@ -132,11 +144,35 @@ def _check_array(array: str) -> None:
         raise OptionError(f"array: found {array!r}, a name that means something else")
 
 
-def _check_paths(files: Sequence[str]) -> None:
-    """Raises OutputPathError for a path that would leave the folder or comes twice."""
-    for file in files:
-        pieces = PurePosixPath(file).parts
-        if not pieces or pieces[0] == "/" or ".." in pieces or "\\" in file or "\0" in file:
-            raise OutputPathError(f"{file!r}: expected a path within the folder")
-    if len({PurePosixPath(file) for file in files}) < len(files):
-        raise OutputPathError("files: found a name twice, expected different ones")
+def _check_inner_array(file: str, array: str, file_format: FileFormat) -> None:
+    """As `_check_array`; groups of arrays may be named too, where the format has them."""
+    groups = file_format.name in ("npz", "hdf5", "zarr")
+    try:
+        for piece in array.split("/") if groups else [array]:
+            _check_array(piece)
+    except OptionError as error:
+        raise OptionError(f"{file}: {error}; name the arrays with --array") from error
+
+
+def _check_path(file: str) -> None:
+    """Raises OutputPathError for a path that would leave the folder."""
+    pieces = PurePosixPath(file).parts
+    if not pieces or pieces[0] == "/" or ".." in pieces or "\\" in file or "\0" in file:
+        raise OutputPathError(f"{file!r}: expected a path within the folder")
+
+
+def _check_distinct(files: Sequence[tuple[str, Form]], formats: Sequence[FileFormat]) -> None:
+    """Raises OutputPathError for a path that comes twice, but for those of one file's arrays."""
+    seen: dict[PurePosixPath, set[str | None]] = {}
+    last = None
+    for (file, form), file_format in zip(files, formats, strict=True):
+        path = PurePosixPath(file)
+        arrays = seen.setdefault(path, set())
+        if arrays and (path != last or None in {*arrays, form.array} or form.array in arrays):
+            raise OutputPathError(f"files: found a name twice ({file}), expected different ones")
+        if arrays and file_format.name != "npz":
+            raise OutputPathError(
+                f"{file}: found several arrays, expected one: only an .npz file has more"
+            )
+        arrays.add(form.array)
+        last = path

@@ -21,6 +21,7 @@ from .axes import Coordinate, axes_of, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
+from .folders import walk
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
@@ -62,7 +63,8 @@ class ZarrPart(Part):
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
         digest = hashlib.sha256()
         with reading(self.place):
-            for path in sorted(p for p in self.path.rglob("*") if p.is_file()):
+            found = (top / name for top, _, names in walk(self.path) for name in names)
+            for path in sorted(path for path in found if path.is_file()):
                 name = path.relative_to(self.path).as_posix()
                 digest.update(f"{name}\0{path.stat().st_size}\0".encode())
                 with path.open("rb") as stream:

@@ -7,6 +7,6 @@ knows models, or changes a file.
 """
 
 from .archive import Salvage, salvage
-from .found import Bytes, Found
+from .found import Bytes, Found, checksum_holds
 
-__all__ = ["Bytes", "Found", "Salvage", "salvage"]
+__all__ = ["Bytes", "Found", "Salvage", "checksum_holds", "salvage"]

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from velcodec.formats.atomic import atomic_folder, atomic_path, atomic_write, check_target
+from velcodec.formats.atomic import (
+    atomic_folder,
+    atomic_path,
+    atomic_write,
+    check_target,
+    exchange_folder,
+)
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError
+from velcodec.formats.unbuffered import Unbuffered
 
 
 def write(target: Path, data: bytes = b"new", **options: object) -> None:
@@ -202,3 +209,96 @@ def test_a_folder_with_anything_in_it_and_a_file_are_never_replaced(tmp_path: Pa
         (tmp_path / "late" / "file").write_bytes(b"another's")
     assert only(tmp_path) == {"file", "late"}
     assert only(tmp_path / "late") == {"file"}
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path: Path, force: bool, linked: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for target, kind in ((pipe, "a pipe"), (Path("/dev/null"), "a device")):
+        if linked:
+            (tmp_path / "link").unlink(missing_ok=True)
+            (tmp_path / "link").symlink_to(target)
+            target = tmp_path / "link"
+        for write in (atomic_write, atomic_path):
+            with pytest.raises(OutputPathError, match=f"{target}: output is {kind}") as told:  # noqa: SIM117
+                with write(target, force=force):
+                    pass
+            assert "--force" not in str(told.value)
+        with pytest.raises(OutputPathError, match=kind), atomic_folder(target):
+            pass
+        with pytest.raises(OutputPathError, match=kind):
+            Unbuffered(target, create=True)
+    assert pipe.is_fifo()
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "scratch").mkdir()
+    link, real = tmp_path / "link", tmp_path / "scratch" / "real"
+    link.symlink_to("scratch/real")
+    if there:
+        real.write_bytes(b"old")
+        with pytest.raises(OutputExistsError, match="link: output exists already"):
+            check_target(link)
+    write(link, b"new", force=there)
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert only(tmp_path / "scratch") == {"real"}
+    with atomic_path(link, force=True) as path:
+        path.write_bytes(b"newer")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"newer"
+
+
+def test_a_link_that_leads_to_no_folder_or_in_a_circle_is_refused_before_any_work(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "far").symlink_to("absent/real")
+    with pytest.raises(OutputPathError, match=r"far: folder .*absent does not exist"):
+        check_target(tmp_path / "far", force=True)
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OutputPathError, match="a: is a link that leads back to itself"):
+        check_target(tmp_path / "a", force=True)
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_behind_a_link_is_filled_and_the_link_stays(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "link").symlink_to("real", target_is_directory=True)
+    if there:
+        (tmp_path / "real").mkdir()
+    with atomic_folder(tmp_path / "link") as folder:
+        (folder / "file").write_bytes(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert only(tmp_path / "real") == {"file"}
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_takes_anothers_place_and_keeps_what_is_not_its_own(
+    tmp_path: Path, linked: bool
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, names in ((old, ("own-1", "own-2", "notes")), (new, ("own-1",))):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_bytes(folder.name.encode())
+    target = old
+    if linked:
+        target = tmp_path / "link"
+        target.symlink_to("old", target_is_directory=True)
+    exchange_folder(new, target, lambda name: name.startswith("own"))
+    assert only(old) == {"own-1", "notes"}
+    assert (target / "own-1").read_bytes() == b"new"
+    assert only(tmp_path) == {"old", *(["link"] if linked else [])}
+
+
+def test_a_folder_that_cannot_take_anothers_place_leaves_it_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "own").write_bytes(b"old")
+    with pytest.raises(OutputPathError, match="old: No such file"):
+        exchange_folder(tmp_path / "absent", tmp_path / "old", lambda name: True)
+    assert only(tmp_path) == {"old"}
+    assert (tmp_path / "old" / "own").read_bytes() == b"old"

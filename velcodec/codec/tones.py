@@ -6,9 +6,9 @@ Layers with faint noise become layers, of the values that most of their samples 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from velcodec.coordinates import Float64
+from velcodec.formats.compiled import njit
 from velcodec.tiling import Int64
 
 NEIGHBOURS, CORNER = 8, 0.5

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from velcodec.formats.compiled import njit
 
 from .padding import BLOCK
 from .product import FLOATS, add_weighted, largest, product

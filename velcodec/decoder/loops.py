@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from velcodec.formats.compiled import njit
 
 Array = NDArray[np.float32]
 
@@ -44,8 +45,7 @@ def _compiled(*, sums: bool = False) -> Callable[[_Loop], _Loop]:
     loops that do nothing but `sums` may have it.
     """
     freedom = {"contract", "reassoc", "nsz"} if sums else {"contract"}
-    with_options = njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)
-    return cast(Callable[[_Loop], _Loop], with_options)
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)
 
 
 @_compiled()

@@ -143,6 +143,13 @@ def _looks_like_path(wanted: str) -> bool:
     return os.sep in wanted or wanted.endswith(SUFFIX)
 
 
+def settled(wanted: Any) -> Any:
+    """What names the same decoder wherever the process goes: a path is made absolute."""
+    if isinstance(wanted, Path) or (isinstance(wanted, str) and _looks_like_path(wanted)):
+        return Path(wanted).absolute()
+    return wanted
+
+
 def _matches(entry: Entry, wanted: str | bytes | None) -> bool:
     if wanted is None:
         return entry.place == "shipped"

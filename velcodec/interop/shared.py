@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 import velcodec
 from velcodec.archive import GROUND_FIELDS, Archive
+from velcodec.decoder.registry import settled
 from velcodec.formats.header import Layout
+from velcodec.formats.source import is_url
 from velcodec.resolution import Resolution, check_native, check_resolution
 from velcodec.stored import check_stackable
 
@@ -31,7 +33,8 @@ class SharedArchive:
     """A place where an archive is, and the archive opened from there.
 
     `source`, `decoder` and `device` are those of `velcodec.open`; it pickles where they do, and a
-    path does.
+    path does. A relative path is one from the folder in which the process is now, wherever it or
+    its workers are when they read.
     """
 
     def __init__(
@@ -40,8 +43,8 @@ class SharedArchive:
         decoder: str | Path | Decoder | None = None,
         device: str = "cpu",
     ) -> None:
-        self._source: Any = str(source) if isinstance(source, os.PathLike) else source
-        self._decoder = decoder
+        self._source: Any = _fixed(source)
+        self._decoder = settled(decoder)
         self._device = device
         self._start()
 
@@ -87,6 +90,13 @@ class SharedArchive:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
+
+
+def _fixed(source: Any) -> Any:
+    """A source, of which a path means the same file in every folder."""
+    if not isinstance(source, (str, os.PathLike)) or is_url(source):
+        return source
+    return str(Path(source).absolute())
 
 
 def one_kind(

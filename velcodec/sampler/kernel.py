@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from velcodec.decoder.float_kernel import power_of_two
 from velcodec.decoder.product import FLOATS
+from velcodec.formats.compiled import njit
 from velcodec.sampler.form import GATE_ZERO, HIDDEN, LEAST_LOGIT, LOGIT_SCALE, ORIENTATIONS
 
 _F = np.float32

@@ -145,3 +145,49 @@ def test_options_that_a_format_has_no_use_for_are_refused(tmp_path: Path) -> Non
 def test_any_names_can_be_sorted(names: list[str]) -> None:
     backwards = names[::-1]
     assert sorted(names, key=natural) == sorted(backwards, key=natural)
+
+
+def test_linked_folders_and_files_are_read_as_if_they_lay_there(tmp_path: Path) -> None:
+    saved(tmp_path, "in/a1.npy", "far/model2.npy", "far/deep/model1.npy", "far/one.npy")
+    (tmp_path / "in" / "b").symlink_to("../far", target_is_directory=True)
+    (tmp_path / "in" / "c.npy").symlink_to(tmp_path / "far" / "one.npy")
+    found = ["a1.npy", "b/deep/model1.npy", "b/model2.npy", "b/one.npy", "c.npy"]
+    assert files(open_models(tmp_path / "in")) == found
+    assert files(open_models(f"{tmp_path}/i*")) == [f"in/{name}" for name in found]
+    assert sorted(files(open_models(f"{tmp_path}/in/**/*.npy"))) == sorted(found)
+    (tmp_path / "whole").symlink_to("in", target_is_directory=True)
+    assert files(open_models(tmp_path / "whole")) == found
+
+
+def test_links_that_lead_back_are_not_followed_round(tmp_path: Path) -> None:
+    saved(tmp_path, "a.npy", "sub/b.npy")
+    (tmp_path / "sub" / "up").symlink_to("..", target_is_directory=True)
+    (tmp_path / "self").symlink_to(".", target_is_directory=True)
+    assert files(open_models(tmp_path)) == ["a.npy", "sub/b.npy"]
+    assert files(open_models(f"{tmp_path}/**/*.npy")) == ["a.npy", "sub/b.npy"]
+
+
+@pytest.mark.parametrize("name", ["gone.npy", "folder", "sub/gone.h5", "circle"])
+def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    saved(tmp_path, "in/a.npy", "in/sub/b.npy")
+    (tmp_path / "in" / name).symlink_to("circle" if name == "circle" else "absent")
+    for where in (tmp_path / "in", f"{tmp_path}/i*", f"{tmp_path}/**/*"):
+        with pytest.raises(errors.InputFileError, match=rf"{name}: is a link to \w+, which is not"):
+            open_models(where)
+
+
+def test_a_hidden_link_that_leads_nowhere_is_left_out(tmp_path: Path) -> None:
+    saved(tmp_path, "a.npy")
+    (tmp_path / ".lock").symlink_to("host:1234")
+    assert files(open_models(tmp_path)) == ["a.npy"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    saved(tmp_path, "a.npy", "sub/b.npy")
+    (tmp_path / "sub").chmod(0)
+    try:
+        with pytest.raises(errors.InputFileError, match="Permission denied"):
+            open_models(tmp_path)
+    finally:
+        (tmp_path / "sub").chmod(0o700)

@@ -1,0 +1,79 @@
+"""`verify` says yes to the original alone, and to an archive of which every byte is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkers import figures
+from click.testing import Result
+from rich_archives import rich_archive
+
+from velcodec.decoder import Decoder
+
+Run = Callable[..., Result]
+
+PROMISES = {
+    "lossless": ("--lossless",),
+    "bound": ("--max-error", "5"),
+    "psnr": ("--psnr", "30"),
+    "latent": ("--psnr", "15", "--latent-only"),
+}
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_another_file_than_the_original_is_an_error(
+    run: Run, compress: Run, models: np.ndarray, promise: str
+) -> None:
+    np.save("in.npy", models)
+    other = models.copy()
+    other[1] += 2500
+    np.save("other.npy", other)
+    assert compress("in.npy", "in.vlat", *PROMISES[promise]).exit_code == 0
+    same = run("verify", "in.vlat", "--against", "in.npy", "--json")
+    assert figures(same)["as_measured"] is True
+    result = run("verify", "in.vlat", "--against", "other.npy")
+    assert result.exit_code == 51
+    assert "other.npy: model 1: found a greatest error of" in result.stderr
+    assert "expected" in result.stderr
+    assert "all models" in result.stdout
+    assert figures(run("verify", "in.vlat", "--against", "in.npy", "--json"))["whole"] is True
+
+
+def test_a_difference_of_one_sample_is_an_error_where_every_bit_was_kept(
+    run: Run, compress: Run, models: np.ndarray
+) -> None:
+    np.save("in.npy", models)
+    assert compress("in.npy", "in.vlat", "--lossless").exit_code == 0
+    models = models.copy()
+    models[2, 4, 4] = np.nextafter(models[2, 4, 4], np.float32(np.inf))
+    np.save("other.npy", models)
+    result = run("verify", "in.vlat", "--against", "other.npy", "--json")
+    assert result.exit_code == 51
+    assert "model 2: found a greatest error of 0.000244141 m/s" in result.stderr
+    assert '"as_measured": false' in result.stdout
+
+
+def test_an_archive_that_was_never_measured_is_compared_all_the_same(
+    run: Run, tiny: Decoder, models: np.ndarray
+) -> None:
+    Path("a.vlat").write_bytes(rich_archive(tiny, 3))
+    assert run("decompress", "a.vlat", "a.npy").exit_code == 0
+    found = figures(run("verify", "a.vlat", "--against", "a.npy", "--json"))
+    assert found["max_error_m_s"] < 0.1
+
+
+def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:
+    data = rich_archive(tiny, 3)
+    Path("a.vlat").write_bytes(data)
+    said = run("verify", "a.vlat").stdout
+    assert "not looked at: a.vlat: what a section 'z' may mean" in said
+    assert len(figures(run("verify", "a.vlat", "--json"))["not_looked_at"]) == 1
+    altered = bytearray(data)
+    altered[data.index(b"of a later version")] ^= 1
+    Path("a.vlat").write_bytes(altered)
+    result = run("verify", "a.vlat")
+    assert result.exit_code == 22
+    assert "section b'z'" in result.stderr
