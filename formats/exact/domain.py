@@ -186,18 +186,13 @@ def ordered_domain(models: Sequence[Samples]) -> Domain:
 
 def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     """Domains of even steps for an encoder to choose from: as wide as the bound lets them be, and
-    about half as wide, so that the levels lie closer to the samples. None for integers that float64
-    does not hold, and for bounds too fine for it.
+    about half as wide, so that the levels lie closer to the samples.
 
     Where all samples are multiples of one step, as whole m/s are, so are the steps: the bound holds
     2 floor(bound / step) + 1 of them, but just twice the bound may suit round numbers better.
     """
-    if not float64_holds(models):
-        return []
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
-    kind = bound_class(bound, max(greatest - least, 1e-300))
-    bound = min(bound, max(greatest - least, 1.0))  # no wider bound tells more
     exact = even_domain(models)
     if exact is not None:
         one = exact.step
@@ -209,19 +204,13 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
         rounding = 2.0 * float(np.spacing(np.array(largest, dtype=models[0].dtype)))
         widest = 2.0 * max(bound - rounding, bound / 2)
         steps = [widest, widest / 2]
-    spans = {step: (greatest - least) / step for step in steps if step > 0}
+    kind = bound_class(bound, max(greatest - least, 1e-300))
+    spans = {step: (greatest - least) / step + 2 for step in steps}
     return [
-        Domain(EVEN, least, step, math.floor(span) + 1, kind)
+        Domain(EVEN, least, step, math.ceil(span), kind)
         for step, span in spans.items()
-        if span < MAX_EVEN
+        if span < MAX_SPAN
     ]
-
-
-def float64_holds(models: Sequence[Samples]) -> bool:
-    """Whether float64 holds every sample: not so for some integers of 64 bits."""
-    if models[0].dtype.kind not in "iu" or models[0].dtype.itemsize < 8:
-        return True
-    return all(-MAX_EVEN < int(end) < MAX_EVEN for m in models for end in (m.min(), m.max()))
 
 
 def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domain:
@@ -231,8 +220,6 @@ def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domai
     exact = even_domain(models)
     if exact is not None and exact.step >= step:
         return replace(exact, bound=bound)
-    if not float64_holds(models):
-        return Domain(RAW, 0, 1.0, 1)
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     if not math.isfinite(greatest - least):
@@ -254,9 +241,6 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
         else:
             codes = np.searchsorted(np.array(domain.values), model.astype(np.float64))
         return np.repeat(codes[..., None], 3, axis=2)
-    first, last = _own_range(model, domain)
-    if first > last or not float64_holds([model]):
-        return None
     values = model.astype(np.float64)
     place = (values - domain.base) / domain.step
     reach = bound / domain.step
@@ -264,34 +248,16 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
     least, greatest = np.ceil(place - reach), np.floor(place + reach)
     ends = []
     for end, inwards in ((least, 1.0), (preferred, 0.0), (greatest, -1.0)):
-        end = np.clip(end, first, last)
+        end = np.clip(end, 0, domain.span - 1)
         # float32 and rounding may carry the outermost integer over the bound.
         for _ in range(2):
             far = _error(end, model, domain) > bound
-            end = np.clip(end + inwards * far, first, last)
+            end = np.clip(end + inwards * far, 0, domain.span - 1)
         ends.append(end.astype(np.int64))
     ends[0] = np.minimum(ends[0], ends[1])
     ends[2] = np.maximum(ends[2], ends[1])
     good = all(bool((_error(end, model, domain) <= bound).all()) for end in ends)
     return np.stack(ends, axis=2) if good else None
-
-
-def _own_range(model: Samples, domain: Domain) -> tuple[int, int]:
-    """The least and the greatest integer of an even domain whose samples lie within those of a
-    model; the first is greater where there is none.
-    """
-    ends = []
-    for value, inwards in ((model.min(), 1), (model.max(), -1)):
-        place = (float(value) - domain.base) / domain.step
-        nearest = min(max(place, 0.0), domain.span - 1.0)
-        end = math.ceil(nearest) if inwards > 0 else math.floor(nearest)
-        # Rounding may have put it one off, either way.
-        codes = np.array([end - inwards, end, end + inwards])
-        found = domain.samples(codes, model.dtype)
-        inside = (found >= value) if inwards > 0 else (found <= value)
-        inside &= (codes >= 0) & (codes < domain.span)
-        ends.append(int(codes[inside.argmax()]) if inside.any() else end + 2 * inwards)
-    return ends[0], ends[1]
 
 
 def _error(codes: NDArray[Any], model: Samples, domain: Domain) -> NDArray[np.float64]:
