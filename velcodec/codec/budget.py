@@ -277,7 +277,8 @@ class Spending:
         fine = code_members(self.fitter, self.fitted, np.array(rough), bases)
         for i, model in zip(rough, fine, strict=True):
             self.polished.add((i, model.base))
-            self.options.of[i] = [one for one in self.options.of[i] if one is not chosen[i]]
+            if model.bits <= chosen[i].bits:  # else the rough one may be all that the budget allows
+                self.options.of[i] = [one for one in self.options.of[i] if one is not chosen[i]]
             self.options.of[i].append(model)
         return True
 
