@@ -444,5 +444,5 @@ def test_upsample_keeps_leading_axes_and_says_what_it_takes() -> None:
         (torch.zeros(5, 7, dtype=torch.int64), InputDtypeError),
         (torch.zeros(7), InputShapeError),
     ):
-        with pytest.raises(error, match="^samples: found"):
+        with pytest.raises(error, match=r"^samples: found"):
             upsample(wrong, 10, 10)  # type: ignore[arg-type]
