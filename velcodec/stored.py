@@ -19,7 +19,6 @@ from velcodec.formats.errors import (
     MixedShapesError,
     UnknownFeatureError,
 )
-from velcodec.formats.exact.absent import decode_absent
 from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.record import Record, unpack_record
@@ -181,6 +180,8 @@ def decode_records(
 def _absent(place: str, record: Record, layout: Layout) -> NDArray[np.bool_] | None:
     if record.absent is None:
         return None
+    from velcodec.formats.exact.absent import decode_absent
+
     try:
         return decode_absent(record.absent, (layout.nz, layout.nx))
     except CorruptError as error:

@@ -10,19 +10,23 @@ import json
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from builders import archive, decoder_bytes
+from builders import archive, decoder_bytes, header
 
 import velcodec
 from velcodec.formats.append import append_to
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import OptionError, VelcodecError
+from velcodec.formats.exact.absent import encode_absent
+from velcodec.formats.header import Layout
 from velcodec.formats.journal import read_journal
 from velcodec.formats.reader import VlatReader
+from velcodec.formats.record import Record, pack_record
 from velcodec.formats.record_reader import RecordReader
 from velcodec.formats.scan import FoundRecord, walk
 from velcodec.formats.sharded import MANIFEST, open_reader
@@ -45,11 +49,23 @@ def embedded() -> bytes:
     return stream.getvalue()
 
 
+def masked() -> bytes:
+    absent = np.arange(70)[:, None] < 5 + np.arange(70) // 9
+    head = header(layouts=(Layout(70, 70, no_data="nan"),))
+    tile = Record(0, 1, 1, 70, 70, [b"tile"])
+    records = [replace(tile, absent=encode_absent(absent)), tile]
+    return archive([pack_record(record, head) for record in records], head)
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     str(path.relative_to(GOLDEN)): path.read_bytes
     for path in sorted(GOLDEN.rglob("*.vlat"))
     if path.stat().st_size <= LARGEST
-} | {"embedded decoder": embedded, "long record": lambda: archive([bytes(range(256)) * 5, b""])}
+} | {
+    "embedded decoder": embedded,
+    "long record": lambda: archive([bytes(range(256)) * 5, b""]),
+    "absent samples": masked,
+}
 
 EVERY = pytest.param(True, marks=pytest.mark.slow, id="every")
 some_or_every = pytest.mark.parametrize("every", [pytest.param(False, id="some"), EVERY])
