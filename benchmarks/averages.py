@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import velcodec
-from velcodec.codec.average import AVERAGES
+from velcodec.average import AVERAGES
 from velcodec.coordinates import Float64
 
 SAMPLES, SPACING_M = 70, 10.0

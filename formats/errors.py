@@ -123,7 +123,7 @@ class ContextNetworkError(VelcodecError):
 
 
 class SamplerError(VelcodecError):
-    """Samples are rendered elsewhere than at their own grid by a sampler that is not here."""
+    """Samples have no field between them: their sampler is not here, or they are too great."""
 
     exit_code = 33
 

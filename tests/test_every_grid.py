@@ -288,3 +288,19 @@ def test_the_command_line_has_every_grid_and_average(
         assert result.exit_code == 0, result.stderr
         assert np.array_equal(np.load(name), velcodec.decompress(data, (12, 20), average=average))
     assert CliRunner().invoke(main, [*words[:-1], "median"]).exit_code == 2
+
+
+def test_stored_samples_are_taken_to_a_gpu_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At their own grid nothing is rendered, on no device: bit for bit is bit for bit."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("rendered")
+
+    model = np.array([[2**60 + 1, 5], [7, 2**53 + 1]], dtype=np.int64)
+    archive = velcodec.open(velcodec.compress(model, decoder="tiny", lossless=True, units="m/s"))
+    monkeypatch.setattr("velcodec.device.is_cpu", lambda _: False)
+    monkeypatch.setattr("velcodec.codec.output.render_samples_on", never)
+    for res in (None, (2, 2)):
+        assert np.array_equal(archive.decode(0, res, device="cpu").numpy(), model)
+    with pytest.raises(AssertionError, match="rendered"):
+        archive.decode(0, 4, device="cpu")

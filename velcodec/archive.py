@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.absent import at_cells, put_no_data, put_no_data_in_tensor
-from velcodec.codec.average import Average, check_average
+from velcodec.average import Average, check_average
 from velcodec.coordinates import Float64, Geometry
 from velcodec.evaluators import Evaluators
 from velcodec.formats.errors import (
@@ -517,7 +517,8 @@ class Archive:
 
         place = self._place(number)
         with self._named(number):
-            if device is None or is_cpu(device) or model.samples is None:
+            native = average == "none" and model.is_native(res)
+            if native or device is None or is_cpu(device) or model.samples is None:
                 return render_samples(model, res, average, place)
             return render_samples_on(model, model.grid(res), average, place, pick_device(device))
 

@@ -76,6 +76,10 @@ class StoredModel:
         """Whether it has a latent, alone or beside samples."""
         return len(self.tiles.step) > 0
 
+    def is_native(self, res: tuple[int, int] | None) -> bool:
+        """Whether a rendering at `res` is on the model's own grid."""
+        return res in (None, (self.layout.nz, self.layout.nx))
+
     def grid(self, res: tuple[int, int] | None) -> tuple[int, int]:
         """(nz, nx) of a rendering: `res`, or the model's native grid."""
         return res or (self.tiling.z.samples, self.tiling.x.samples)

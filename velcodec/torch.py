@@ -17,7 +17,7 @@ import torch  # PyTorch: imports are absolute, this module is velcodec.torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from velcodec.codec.average import check_average
+from velcodec.average import check_average
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind, x_first

@@ -12,7 +12,7 @@ from checkers import layered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velcodec.codec.average import averaged
+from velcodec.average import averaged
 from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
 from velcodec.sampler import compiled, render
 from velcodec.sampler.compiled import SampledField, cell_positions

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.codec.average import Average, averaged, fine_shape
+from velcodec.average import Average, averaged, fine_shape
 from velcodec.codec.render import ready_tiles, render_grid, render_points
 from velcodec.codec.values import as_dtype, from_m_s, unit_scale
 from velcodec.coordinates import Float64
@@ -86,7 +86,7 @@ def render_samples(
     found = model.samples
     if found is None:
         return None
-    if average != "none" or res not in (None, found.shape):
+    if average != "none" or not model.is_native(res):
         values = sampled_field(model).averages(*model.grid(res), average, place)
         found = as_dtype(values, found.dtype)
     return found.T if x_first(model.layout) else found
@@ -95,7 +95,7 @@ def render_samples(
 def render_samples_on(
     model: StoredModel, res: tuple[int, int], average: Average, place: str, device: torch.device
 ) -> Tensor:
-    """As `render_samples`, computed and kept on a GPU."""
+    """As `render_samples` at another grid than the native one, computed and kept on a GPU."""
     from velcodec.sampler.render import TorchField
 
     assert model.samples is not None

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive import Archive
-from velcodec.codec.average import Average, check_average
+from velcodec.average import Average, check_average
 from velcodec.formats.header import Layout
 from velcodec.formats.no_data import NAN, no_data_value
 from velcodec.interop.extras import from_extra

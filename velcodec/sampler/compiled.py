@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.codec.average import Average, averaged, fine_shape
+from velcodec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
 from velcodec.formats.errors import SamplerError
 from velcodec.formats.locks import lazy_property
@@ -175,7 +175,7 @@ class SampledField:
         )  # fmt: skip
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
-        """Values (nz, nx) as `velcodec.codec.average` says, some rows at a time; `place` is named
+        """Values (nz, nx) as `velcodec.average` says, some rows at a time; `place` is named
         by the OptionError of a slowness that is none.
         """
         if average == "none":

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.codec.average import Average, averaged, fine_shape
+from velcodec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
 from velcodec.formats.errors import InputDtypeError, InputShapeError
 from velcodec.formats.exact.stream import SamplerName
@@ -83,7 +83,7 @@ class TorchField:
         return self.points(cells).reshape(nz, nx)
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Tensor:
-        """Values (nz, nx) as `velcodec.codec.average` says; `place` is named by the OptionError of
+        """Values (nz, nx) as `velcodec.average` says; `place` is named by the OptionError of
         a slowness that is none.
         """
         if average == "none":
