@@ -30,6 +30,7 @@ from .sections import (
     DECODER,
     DIRECTORY,
     HEADER,
+    OPENING,
     PAGE,
     Place,
     Section,
@@ -38,7 +39,7 @@ from .sections import (
 )
 from .source import ByteSource
 from .varint import encode_varint
-from .vlat import END_SIGNATURE, START, TAIL_BYTES, check_record, check_start
+from .vlat import END_SIGNATURE, START, TAIL_BYTES, Belongs, check_record, check_start
 
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
@@ -62,9 +63,11 @@ class VlatReader:
         self._lock = ForkableLock()
         try:
             self._check_start()
+            first = read_section(self._source, len(START), HEADER, "header")
+            self.stamp = first.checksum
+            self.header = self._headers[0] = self._header_in(first, 0)
             self.directory, self.end = self._find_directory()
             self._check_others()
-            self.header = self._header(0)
         except BaseException:
             self._source.close()
             raise
@@ -136,7 +139,7 @@ class VlatReader:
     # Headers, pages and what else the directory leads to
 
     def _section(self, place: Place, kind: bytes, what: str) -> Section:
-        return read_section(self._source, place.at, kind, what, place.size)
+        return read_section(self._source, place.at, kind, what, place.size, self.stamp)
 
     def _header(self, number: int) -> Header:
         found = self._headers.get(number)
@@ -144,17 +147,17 @@ class VlatReader:
             later = self.directory.headers
             if number > len(later):
                 raise self._fail("index", f"found header number {number} of {1 + len(later)}")
-            if number == 0:
-                section = read_section(self._source, len(START), HEADER, "header")
-            else:
-                section = self._section(later[number - 1], HEADER, "header")
-            try:
-                first = None if number == 0 else self.header
-                found = Header.from_bytes(section.body, first, number)
-            except (CorruptError, UnknownFeatureError) as error:
-                raise type(error)(f"{self.name}: {error}") from error
-            self._headers[number] = found
+            section = self._section(later[number - 1], HEADER, "header")
+            found = self._headers[number] = self._header_in(section, number)
         return found
+
+    def _header_in(self, section: Section, number: int) -> Header:
+        try:
+            if number == 0:
+                return Header.from_bytes(section.body[OPENING:])
+            return Header.from_bytes(section.body, self.header, number)
+        except (CorruptError, UnknownFeatureError) as error:
+            raise type(error)(f"{self.name}: {error}") from error
 
     def _page(self, number: int) -> StoredPage:
         with self._lock:
@@ -247,7 +250,8 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        check_record(number, payload, data[len(prefix) + length :], self.name)
+        belongs = Belongs(self.stamp, number, int(page.headers[row]))
+        check_record(belongs, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parent / "formats"))
 
-from builders import archive, exact_coding, header, tables
+from builders import archive, exact_coding, header, opening, stamp_of, tables
 
 import velcodec
 from velcodec.formats.errors import CorruptError, RepairError, ResolutionError, VelcodecError
@@ -28,7 +28,7 @@ from velcodec.formats.page import Page, Run
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.record import unpack_record
 from velcodec.formats.salvage import salvage
-from velcodec.formats.sections import HEADER, PAGE, pack_section
+from velcodec.formats.sections import PAGE, pack_section
 from velcodec.formats.tile_stream import decode_tiles
 from velcodec.formats.varint import encode_varint
 from velcodec.formats.vlat import END_SIGNATURE, START
@@ -111,7 +111,7 @@ PAGES: dict[str, dict[str, Any]] = {
 def test_a_page_that_claims_much_is_refused(case: str) -> None:
     part = archive([b"a"])[: -len(END_SIGNATURE)]
     at = part.index(b"\x00P")
-    hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]))
+    hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]), stamp_of(part))
     tracemalloc.start()
     try:  # a journal ends before it, and a repair does without it
         assert read_journal(io.BytesIO(hostile), "a.part").end == 0
@@ -172,7 +172,7 @@ def test_nothing_but_the_archive_and_its_shards_is_opened(tmp_path: Path) -> Non
 def test_a_repair_of_what_only_looks_like_sections_ends() -> None:
     """A long section begins every few bytes, and none is whole."""
     one = b"\x00P" + encode_varint(20_000)
-    data = START + pack_section(HEADER, header().to_bytes()) + one * 10_000
+    data = opening() + one * 10_000
     assert peak_of(lambda: salvage(data, "a.vlat"), RepairError, "no intact record") < LITTLE
 
 
@@ -181,5 +181,5 @@ def test_a_page_of_many_records_that_are_not_there_is_no_work() -> None:
 
     count = 1 << 16
     page = Page(np.full(count, 255), (Run(0, count, 0),))
-    data = START + pack_section(HEADER, header().to_bytes()) + pack_section(PAGE, page.to_bytes())
+    data = opening() + pack_section(PAGE, page.to_bytes(), stamp_of(opening()))
     assert peak_of(lambda: salvage(data * 3, "a.vlat"), RepairError) < 64 << 20

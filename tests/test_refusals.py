@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import stamp_of
 from checkers import layered
 
 import velcodec
@@ -133,10 +134,10 @@ def test_version_error(path: Path, data: bytes) -> None:
 
 def test_unknown_feature_error(path: Path, data: bytes) -> None:
     """A section of a type that must be understood, as a later version may write."""
-    section, old = pack_section(b"Q", b"what comes"), VlatReader(data).directory
+    section, old = pack_section(b"Q", b"what comes", stamp_of(data)), VlatReader(data).directory
     place = Place(len(data), len(section))
     directory = Directory(old.headers, old.pages, old.decoders, ((b"Q", place),))
-    body = pack_section(b"L", directory.to_bytes())
+    body = pack_section(b"L", directory.to_bytes(), stamp_of(data))
     path.write_bytes(data + section + body + pack_tail(len(body)))
     words = (f"a.vlat: section b'Q' at byte {len(data)}: ", "found a type", "expected one known")
     with refuses(errors.UnknownFeatureError, *words):

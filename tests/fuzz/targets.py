@@ -28,14 +28,21 @@ from velcodec.formats.reader import VlatReader
 from velcodec.formats.record import unpack_record
 from velcodec.formats.salvage import salvage
 from velcodec.formats.scan import scan
-from velcodec.formats.sections import CHECKSUM_BYTES, DIRECTORY, section_size
+from velcodec.formats.sections import (
+    CHECKSUM_BYTES,
+    DIRECTORY,
+    HEADER,
+    UNSTAMPED,
+    USE,
+    section_size,
+)
 from velcodec.formats.sharded import read_manifest
 from velcodec.formats.source import ByteSource
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.tile_coding import TileCoding
 from velcodec.formats.tile_stream import decode_tiles
 from velcodec.formats.varint import MAX_BYTES, decode_varint
-from velcodec.formats.vlat import START, pack_tail, record_checksum
+from velcodec.formats.vlat import START, Belongs, pack_tail, record_checksum
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
@@ -95,7 +102,7 @@ def with_checksums(data: bytes) -> bytes:
     from the front understands them, and a tail for the last directory.
     """
     out = bytearray(data)
-    at, number = len(START), 0
+    at, number, headers, current, stamp = len(START), 0, 0, 0, UNSTAMPED
     while at < len(data):
         try:
             if data[at] == 0:
@@ -105,8 +112,14 @@ def with_checksums(data: bytes) -> bytes:
                 end += at
                 if not kind or end + CHECKSUM_BYTES > len(data):
                     break
-                total = zlib.crc32(data[at + 1 : end])
-                out[end : end + CHECKSUM_BYTES] = total.to_bytes(CHECKSUM_BYTES, "little")
+                total = zlib.crc32(data[at + 1 : end]) ^ int.from_bytes(stamp, "little")
+                sums = total.to_bytes(CHECKSUM_BYTES, "little")
+                out[end : end + CHECKSUM_BYTES] = sums
+                if kind == HEADER:
+                    stamp = sums if not headers else stamp
+                    current, headers = headers, headers + 1
+                elif kind == USE:
+                    current, _ = decode_varint(data[at + 3 : end], 0, "")
                 end += CHECKSUM_BYTES
                 if kind == DIRECTORY:
                     tail = pack_tail(end - at)
@@ -115,7 +128,7 @@ def with_checksums(data: bytes) -> bytes:
             else:
                 more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
                 payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(number, payload)
+                sums = record_checksum(Belongs(stamp, number, current & 0xFFFF), payload)
                 end = at + start + more - 1 + len(sums)
                 if end > len(data):
                     break
