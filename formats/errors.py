@@ -53,6 +53,12 @@ class InputFileError(VelcodecError):
     exit_code = 14
 
 
+class ChangedFileError(VelcodecError):
+    """A file was replaced, or altered, while it was read."""
+
+    exit_code = 16
+
+
 class NotVlatError(VelcodecError):
     """The bytes are not a .vlat archive."""
 

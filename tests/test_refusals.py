@@ -107,6 +107,17 @@ def test_input_file_error(tmp_path: Path) -> None:
         velcodec.compress(tmp_path / "m.npy")
 
 
+def test_changed_file_error(data: bytes) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/changed.vlat", data + bytes(1 << 17))
+    with velcodec.open("memory://changed.vlat") as archive:
+        memory.pipe("/changed.vlat", data)
+        words = ("changed.vlat: ", "replaced", "found ", "expected ")
+        with refuses(errors.ChangedFileError, *words):
+            archive._reader._source.read_at(1 << 13, 9, "record 0")
+    memory.rm("/changed.vlat")
+
+
 def test_not_vlat_error(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
     with refuses(errors.NotVlatError, "a.vlat: signature: ", "found b'\\x89PNG", "expected"):
