@@ -213,6 +213,6 @@ def _sure_header(
             bits -= 16  # so far any of MAX_HEADERS would do
         header = told
         at, number = span[1] + size, number + 1
-        if at == end:
+        if at == end < len(data) and header == state.header:
             bits += 16  # it ends where something that is intact begins
     return header if bits >= SURE_BITS else None
