@@ -111,7 +111,10 @@ class Reader:
         if kind == 3:
             planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
             palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
-        stream = Stream(data)
+        least = shape[0] * shape[1] // (1024, 4096, 1024, 256)[coder]
+        bare = data.lstrip(b"\0")
+        check(len(data) == max(len(bare), least), "zeros before a stream, or bytes missing")
+        stream = Stream(bare)
         if coder == 0:
             network = self.network(f"contexts-{coding['n']}")
             codes = Labels(stream, shape, span, bound, network).decode()
