@@ -43,6 +43,9 @@ from .vlat import END_SIGNATURE, START, TAIL_BYTES, Belongs, check_record, check
 
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
+TAIL_WORK = 4
+"""Directories are looked for in so many times the bytes of the file, all of them together."""
+
 MAX_TAILS_TRIED = 256
 """By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
 
@@ -87,17 +90,27 @@ class VlatReader:
     def _find_directory(self) -> tuple[Directory, int]:
         """The directory that the last tail names, and where that tail ends."""
         size = self._source.size
+        end, work = size, TAIL_WORK * size
         try:
-            return self._directory_before(size), size
+            section = self._directory_before(size, size)
         except (CorruptError, TruncatedError) as error:
             for end in islice(self._tails_before(size), MAX_TAILS_TRIED):
                 try:
-                    return self._directory_before(end), end
+                    section = self._directory_before(end, work)
+                    break
                 except (CorruptError, TruncatedError):
-                    continue
-            raise error
+                    work -= self._told_size(end)
+            else:
+                raise error
+        return Directory.from_bytes(section.body, section.at, self.name), end
 
-    def _directory_before(self, end: int) -> Directory:
+    def _told_size(self, end: int) -> int:
+        """Bytes of a directory, as the tail that ends at `end` says."""
+        size = int.from_bytes(self._source.read_at(end - TAIL_BYTES, 4, "end signature"), "little")
+        return size if size < end else 0
+
+    def _directory_before(self, end: int, most: int) -> Section:
+        """The section that the tail which ends at `end` leads to, of at most so many bytes."""
         source = self._source
         at = end - TAIL_BYTES
         if at < len(START):
@@ -112,10 +125,9 @@ class VlatReader:
             )
         size = int.from_bytes(tail[:4], "little")
         where = at - size
-        if where < len(START):
+        if where < len(START) or size > most:
             raise self._fail("directory", f"found a size of {size} bytes, more than the file has")
-        section = self._section(Place(where, size), DIRECTORY, "directory")
-        return Directory.from_bytes(section.body, where, source.name)
+        return self._section(Place(where, size), DIRECTORY, "directory")
 
     def _check_others(self) -> None:
         """Raise UnknownFeatureError for a section that must be understood and is not known."""

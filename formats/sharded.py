@@ -24,7 +24,7 @@ from .columns import Column, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
 from .locks import ForkableLock, lazy_property
-from .packed import check_keys
+from .packed import check_keys, once
 from .page import QualityCodes
 from .quality import Quality, joined_codes, quality_rows
 from .reader import VlatReader
@@ -75,7 +75,7 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
     if source.size > MAX_MANIFEST_BYTES:
         raise CorruptError(f"{source.name}: found {source.size} bytes, expected a manifest")
     try:
-        data = json.loads(source.read_at(0, source.size, "manifest"))
+        data = json.loads(source.read_at(0, source.size, "manifest"), object_pairs_hook=once)
         if data["format"] != FORMAT:
             raise VersionError(
                 f"{source.name}: format: found {data['format']!r}, expected {FORMAT!r}"
@@ -130,13 +130,15 @@ class ShardedReader:
         if reader is None:
             shard = self.shards[which]
             reader = VlatReader(self._path(shard.name))
-            if len(reader) != shard.models:
-                found = len(reader)
-                reader.close()
-                raise CorruptError(
-                    f"{self.name}: shard {shard.name}: found {found} models, "
-                    f"expected {shard.models}"
-                )
+            for what, found, told in (
+                ("models", len(reader), shard.models),
+                ("bytes", reader.end, shard.bytes),
+            ):
+                if found != told:
+                    reader.close()
+                    raise CorruptError(
+                        f"{self.name}: shard {shard.name}: found {found} {what}, expected {told}"
+                    )
             reader = self._kept(which, reader)
         return reader
 

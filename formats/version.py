@@ -1,7 +1,8 @@
 """Which version of a remote file is being read: every answer must be of the one that came first.
 
-A server may replace a file between two requests. What it says of a version is compared on each
-answer, its entity tag, its date and the file's length; a web server is asked for that version alone.
+A server may replace a file between two requests. What it says of a version, its entity tag, its
+date and the file's length, is compared on each answer; a web server is asked for that version and
+no other.
 """
 
 from __future__ import annotations

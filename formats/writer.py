@@ -59,6 +59,8 @@ class VlatWriter:
     begin with different models have different stamps.
     """
 
+    _held: list[tuple[bytes, bytes]] | None
+
     def __init__(
         self,
         stream: BinaryIO,
@@ -78,7 +80,7 @@ class VlatWriter:
         self._stream, self._at, self._journal = stream, at, journal
         self._closed_with = 0, 0, 0
         self._stamp = UNSTAMPED
-        self._held: list[tuple[bytes, bytes]] | None = None
+        self._held = None
         self._headers: list[Header] = []
         self._numbers: dict[bytes, int] = {}
         self._places: list[Place] = []

@@ -228,7 +228,7 @@ def _code_samples(
                 values[label] = value
                 labels += 1
             if label != above:
-                use(label, decoding, recency)
+                use(label, bool(decoding), recency)
             columns[x, z] = label
             counts[label] += 1
             advance(label, above, z, scan, thickness)

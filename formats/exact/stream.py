@@ -40,8 +40,8 @@ DIGEST_BYTES = 4
 """Of a sampler's hash, a header has so many bytes."""
 
 SAMPLES_PER_BYTE = {LABELS: 1 << 10, NUMBERS: 1 << 12, WAVES: 1 << 10, LEAST_SQUARES: 1 << 8}
-"""Samples that a byte of a stream may stand for, by its coder: what takes time is paid for in bytes.
-A stream that needs fewer stands behind zeros; no stream begins with one.
+"""Samples that a byte of a stream may stand for, by its coder: time is paid for in bytes. A stream
+that needs fewer stands behind zeros; no stream begins with one.
 """
 
 MOST_LABELLED = 0.9

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -46,7 +47,7 @@ from velcodec.formats.vlat import START, Belongs, pack_tail, record_checksum
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
-SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11))
+SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11), (70, 70), (512, 300), (4096, 4096))
 MODELS_READ = 8
 SAMPLER = SamplerName(1, b"hash")
 
@@ -293,12 +294,27 @@ def _folder() -> Path:
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
+SECONDS, SECONDS_PER_BYTE = 4.0, 0.05
+"""What an input may take of a core, instrumented and with bounds checked, several times over."""
+
+
+def timed(target: Target) -> Target:
+    """The target, which fails for an input that takes longer than its bytes allow."""
+
+    def measured(data: bytes) -> None:
+        for _ in range(2):  # loops may be compiled at first
+            begun = time.process_time()
+            target(data)
+            took = time.process_time() - begun
+            if took <= SECONDS + SECONDS_PER_BYTE * len(data):
+                return
+        raise AssertionError(f"{target.__name__}: {len(data)} bytes took {took:.1f} s")
+
+    return measured
+
+
 TARGETS: dict[str, Target] = {
-    "container": container,
-    "parts": parts,
-    "entropy": entropy,
-    "files": files,
-    "hdf5": hdf5,
+    target.__name__: timed(target) for target in (container, parts, entropy, files, hdf5)
 }
 
 __all__ = ["TARGETS", "with_checksums"]

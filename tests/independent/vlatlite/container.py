@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import msgpack
@@ -76,7 +77,7 @@ def check_apart(arrays):
     for flat in (later, decoders):
         spans += zip(running(flat[::2]), flat[1::2], strict=True)
     spans = sorted([*spans, *zip(running(others[1::3]), others[2::3], strict=True)])
-    for (at, size), (after, _) in zip(spans, spans[1:], strict=False):
+    for (at, size), (after, _) in pairwise(spans):
         check(at + size <= after, "a section within another")
 
 
