@@ -2,7 +2,6 @@
 
 import json
 import zlib
-from itertools import pairwise
 from pathlib import Path
 
 import msgpack
@@ -77,8 +76,9 @@ def check_apart(arrays):
     for flat in (later, decoders):
         spans += zip(running(flat[::2]), flat[1::2], strict=True)
     spans = sorted([*spans, *zip(running(others[1::3]), others[2::3], strict=True)])
-    for (at, size), (after, _) in pairwise(spans):
-        check(at + size <= after, "a section within another")
+    ends = [at + size for at, size in spans]
+    after = [at for at, _ in spans[1:]]
+    check(all(a <= b for a, b in zip(ends, after, strict=False)), "a section within another")
 
 
 def column(packed, count):
