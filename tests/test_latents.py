@@ -88,3 +88,10 @@ def test_between_keeps_units_and_axis_order() -> None:
     middle = archive.between(0, 1, 0.5)
     assert middle.shape == (20, 24)
     assert models.min() <= middle.min() <= middle.max() <= models.max() + 1e-6
+
+
+@pytest.mark.parametrize("share", [float("nan"), float("inf")])
+def test_a_share_is_a_finite_number(share: float) -> None:
+    archive = archive_of(layered(2, 24, 20), lossless=True)
+    with pytest.raises(OptionError, match="share: found"):
+        archive.between(0, 1, share)

@@ -260,8 +260,14 @@ def test_strange_models_are_farther_away(tiny: Decoder) -> None:
         ({"psnr": 130.0}, "psnr: expected"),
         ({"psnr": float("nan")}, "psnr: expected"),
         ({"psnr": 40.0, "bytes_per_model": 64.0}, "psnr and bytes_per_model: expected one of them"),
-        ({"bytes_per_model": 99.0, "keep_latent": True}, "keep_latent: expected it with psnr, "),
-        ({"latent_only": True, "keep_latent": True}, "keep_latent: expected it with psnr, "),
+        (
+            {"bytes_per_model": 99.0, "keep_latent": True},
+            "keep_latent: expected it without bytes_per_model",
+        ),
+        (
+            {"latent_only": True, "keep_latent": True},
+            "keep_latent and latent_only: expected one of them",
+        ),
         ({"bytes_per_model": -1.0}, "bytes per model: expected more than 0, found -1"),
     ],
 )

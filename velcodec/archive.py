@@ -424,11 +424,15 @@ class Archive:
         """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
         rendering of (1 - share) of the first one's latent and `share` of the second one's.
 
-        Latents are those of `latent`; samples are absent where they are in the first one. Raises
-        MixedShapesError for models of other decoders or of other tiles, and as `latent`.
+        Latents are those of `latent`, so that the ends are about the two models, not equal to them;
+        samples are absent where they are in the first one. Raises OptionError for a share that is
+        no finite number, MixedShapesError for models of other decoders or of other tiles, and as
+        `latent`.
         """
         from velcodec.codec.output import to_array
 
+        if not np.isfinite(share):
+            raise OptionError(f"share: found {share}, expected a finite number, 0 to 1 as a rule")
         numbers = self.index(first), self.index(second)
         hashes = {self.header_of(number).decoder_hash for number in numbers}
         if len(hashes) > 1:

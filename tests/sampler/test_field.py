@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.codec.average import averaged
-from velcodec.formats.errors import OptionError
+from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
 from velcodec.sampler import compiled, render
 from velcodec.sampler.compiled import SampledField, cell_positions
 from velcodec.sampler.form import SamplerWeights, newest_sampler, sampler_of
@@ -432,3 +432,17 @@ def test_means_are_taken_of_arrays_and_tensors_of_many_models() -> None:
         assert found.shape == (3, 2, 3)
         assert np.allclose(averaged(torch.as_tensor(fine), (4, 2), average, "a"), found)
     assert averaged(fine, (4, 2), "cell", "a")[1, 1, 2] == pytest.approx(fine[1, 4:, 4:].mean())
+
+
+def test_upsample_keeps_leading_axes_and_says_what_it_takes() -> None:
+    samples = torch.rand(2, 3, 5, 7, dtype=torch.float64)
+    fine = upsample(samples, 15, 21)
+    assert fine.shape == (2, 3, 15, 21)
+    assert torch.allclose(fine[1, 2], upsample(samples[1, 2], 15, 21))
+    for wrong, error in (
+        (np.zeros((5, 7)), InputDtypeError),
+        (torch.zeros(5, 7, dtype=torch.int64), InputDtypeError),
+        (torch.zeros(7), InputShapeError),
+    ):
+        with pytest.raises(error, match=r"^samples: found"):
+            upsample(wrong, 10, 10)  # type: ignore[arg-type]

@@ -52,8 +52,10 @@ class Promise:
         asked = [name for name, there in given.items() if there]
         if len(asked) > 1:
             raise OptionError(f"{' and '.join(asked)}: expected one of them")
-        if self.keep_latent and (self.bytes_per_model is not None or self.latent_only):
-            raise OptionError("keep_latent: expected it with psnr, max_error or lossless only")
+        if self.keep_latent and self.latent_only:
+            raise OptionError("keep_latent and latent_only: expected one of them")
+        if self.keep_latent and self.bytes_per_model is not None:
+            raise OptionError("keep_latent: expected it without bytes_per_model")
         if self.latent_only and self.within is not None:
             raise OptionError("latent_only: expected it without max_error and lossless")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from velcodec.codec.average import Average, averaged, fine_shape
 from velcodec.coordinates import Float64
+from velcodec.formats.errors import InputDtypeError, InputShapeError
 from velcodec.formats.exact.stream import SamplerName
 from velcodec.sampler.compiled import cell_positions
 from velcodec.sampler.form import REACH, newest_sampler, sampler_of
@@ -35,14 +36,25 @@ def _network(name: SamplerName, dtype: torch.dtype, device: str) -> SamplerNetwo
 
 
 def upsample(samples: Tensor, nz: int, nx: int) -> Tensor:
-    """Models (B, nz', nx') rendered at (nz, nx) over the same extent, differentiable.
+    """Models (..., nz', nx') rendered at (nz, nx) over the same extent, a differentiable function
+    of the samples: any leading axes, float32 or float64, on their device.
 
-    The dtype, float32 or float64, and the device are those of `samples`; values are not clamped, so
-    that gradients pass everywhere. Memory grows with samples and points: for small models.
+    Values are not clamped to the samples' range, so that gradients pass everywhere, and are exact
+    to the dtype's rounding: `Archive.decode` is clamped and exact. Memory grows with samples and
+    points: for small models. Raises InputShapeError, InputDtypeError.
     """
+    if not isinstance(samples, Tensor) or not samples.is_floating_point():
+        found_type = getattr(samples, "dtype", type(samples).__name__)
+        raise InputDtypeError(f"samples: found {found_type}, expected a float tensor")
+    if samples.ndim < 2 or 0 in samples.shape or min(nz, nx) < 1:
+        raise InputShapeError(
+            f"samples: found shape {tuple(samples.shape)} for {nz} x {nx}, expected (..., nz, nx)"
+        )
+    leading = samples.shape[:-2]
+    samples = samples.reshape(-1, *samples.shape[-2:])
     network = _network(newest_sampler(), samples.dtype, str(samples.device))
     found: Tensor = network(network.prepare(samples), _grid_cells(samples, nz, nx))
-    return found.reshape(len(samples), nz, nx)
+    return found.reshape(*leading, nz, nx)
 
 
 def _grid_cells(samples: Tensor, nz: int, nx: int) -> Tensor:
