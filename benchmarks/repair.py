@@ -84,10 +84,8 @@ def count(data: bytes, archives: int) -> Counter[str]:
             fate = "lost"
             if record is not None:
                 assert spoilt[record.start : record.stop] == reader.payload(number)
+                assert record.header == which
                 fate = "saved"
-                if record.header != which:
-                    assert record.presumed
-                    fate = "saved under a presumed header"
             found[f"{'page there' if page_there else 'page lost'}: {fate}"] += 1
     return found
 

@@ -74,11 +74,6 @@ def lines(mended: Mended, target: Path) -> list[str]:
         found.append(
             f"{count(mended.without_index, 'model')} saved without key, quality and fields"
         )
-    if mended.presumed:
-        found.append(
-            f"{count(mended.presumed, 'model')} saved under the header that stands before the "
-            "damage, which may not be theirs"
-        )
     if mended.damaged_bytes:
         found.append(f"{count(mended.damaged_bytes, 'byte')} told nothing")
     return found

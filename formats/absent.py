@@ -148,8 +148,8 @@ def _refuse(
     if not count:
         return
     place = tuple(int(i) for i in np.argwhere(mask)[0])
-    value = array[place]
-    argument = "'nan'" if value != value else value
+    value = str(array[place])
+    argument = "'nan'" if value == "nan" else value
     raise NoDataError(
         f"{name}: found {value} at index {index(place)}, {what}, as are {count} of "
         f"{mask.size} samples; expected velocities alone{way.format(value, argument)}"

@@ -42,6 +42,7 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
                 reader.keys,
                 reader.embedded_decoders(),
                 reader.ancillary(),
+                stamp=reader.stamp,
             )
         stream.truncate(end)
         stream.seek(end)

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from .errors import DecoderFileError
+from .packed import once
 
 MAX_FILE_BYTES = 16 * 2**20
 MAX_HEADER_BYTES = 1 << 20
@@ -102,7 +103,10 @@ def read_decoder_file(source: Path | bytes) -> DecoderFile:
         found = about.get("format") if isinstance(about, dict) else None
         raise DecoderFileError(f"{place}: format: found {found!r}, expected {FORMAT_NAME!r}")
     try:
-        config, info = json.loads(about["config"]), json.loads(about["info"])
+        config, info = (
+            json.loads(about["config"]),
+            json.loads(about["info"], object_pairs_hook=once),
+        )
         canonical = _canonical(config).decode() == about["config"]
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise DecoderFileError(f"{place}: metadata: {error}") from error
@@ -153,7 +157,7 @@ def _header(place: str, data: bytes) -> tuple[dict[str, Any], int]:
         )
     try:
         deserialize(data)
-        header = json.loads(data[8 : 8 + length])
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=once)
     except (SafetensorError, ValueError, RecursionError) as error:
         raise DecoderFileError(f"{place}: not a decoder file: {error}") from error
     return header, 8 + length

@@ -10,7 +10,7 @@ import msgpack
 from .columns import expand, squeeze
 from .errors import CorruptError, UnknownFeatureError
 from .packed import integer, sequence, unpack_array
-from .page import MIN_RECORD_BYTES
+from .page import MAX_HEADERS, MIN_RECORD_BYTES
 from .sections import KNOWN, MAX_SECTION_BYTES, Place
 
 BYTES_OF_SPAN = 4
@@ -49,12 +49,13 @@ class Directory:
         records = _distances([page.records_at for page in self.pages])
         counts = [page.count for page in self.pages]
         pages = [*places[::2], *places[1::2], *records, *counts]
-        parts = [pages, _flat(self.headers), _flat(self.decoders)]
-        if self.others:
-            distances = _flat([place for _, place in self.others])
-            kinds = [kind[0] for kind, _ in self.others]
-            rows = zip(kinds, distances[::2], distances[1::2], strict=True)
-            parts.append([value for row in rows for value in row])
+        distances = _flat([place for _, place in self.others])
+        kinds = [kind[0] for kind, _ in self.others]
+        rows = zip(kinds, distances[::2], distances[1::2], strict=True)
+        others = [value for row in rows for value in row]
+        parts = [pages, _flat(self.headers), _flat(self.decoders), others]
+        while parts and not parts[-1]:
+            del parts[-1]
         return squeeze(msgpack.packb(parts))
 
     @classmethod
@@ -69,13 +70,13 @@ class Directory:
             lists = unpack_array(packed, place, 5 + max(0, end))
             if len(lists) > 4:
                 raise UnknownFeatureError(
-                    f"{place}: found {len(lists)} arrays, expected 3 or 4: a later version may "
+                    f"{place}: found {len(lists)} arrays, expected at most 4: a later version may "
                     "read it"
                 )
             parts = [[integer(v) for v in sequence(part)] for part in lists]
-            numbers, headers, decoders, *rest = parts
+            numbers, headers, decoders, rest = parts + [[]] * (4 - len(parts))
             pages = _pages(numbers)
-            others = tuple(_others(rest[0])) if rest else ()
+            others = tuple(_others(rest))
             found = cls(tuple(_places(headers)), pages, tuple(_places(decoders)), others)
         except (TypeError, ValueError) as error:
             raise CorruptError(f"{place}: {error}") from error
@@ -84,6 +85,17 @@ class Directory:
         for where in places:
             if where.at < 0 or where.size < 0 or where.at + where.size > end:
                 raise CorruptError(f"{place}: found {where}, expected it before byte {end}")
+        # What is named once is read once: what it takes is bounded by the file.
+        places.sort(key=lambda where: where.at)
+        for where, after in pairwise(places):
+            if where.at + where.size > after.at:
+                raise CorruptError(
+                    f"{place}: found {where} and {after}, expected each section once"
+                )
+        if len(found.headers) >= MAX_HEADERS:
+            raise CorruptError(
+                f"{place}: found {len(found.headers)} later headers, expected under {MAX_HEADERS}"
+            )
         # Records follow each other, so that nothing is counted, or read, twice.
         behind = 0
         for page in pages:

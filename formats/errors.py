@@ -68,6 +68,12 @@ class NoDataError(VelcodecError):
     exit_code = 15
 
 
+class ChangedFileError(VelcodecError):
+    """A file was replaced, or altered, while it was read."""
+
+    exit_code = 16
+
+
 class UnitsError(VelcodecError):
     """The input's values are no velocities in the units that they are taken to have."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
 LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
+MAX_UNKNOWN = 64
+"""Keys of a header that are not known; later headers have a copy each."""
+
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
 ) + ("|i1", "|u1")  # fmt: skip
@@ -163,14 +166,12 @@ class Header:
         """Samples of the largest layout."""
         return max(layout.nz * layout.nx for layout in self.layouts)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Short keys; what is empty is left out."""
-        data: dict[str, Any] = {
-            "h": self.decoder_hash,
-            "n": self.decoder_name,
-            "l": [layout.to_dict() for layout in self.layouts],
-            "c": self.coding.to_list(),
-        }
+    def to_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Short keys; what is empty is left out, and the layouts where `without` has "l"."""
+        data: dict[str, Any] = {"h": self.decoder_hash, "n": self.decoder_name}
+        if "l" not in without:
+            data["l"] = [layout.to_dict() for layout in self.layouts]
+        data["c"] = self.coding.to_list()
         for key, value in (
             ("i", self.tiled),
             ("f", self.source.sha256),
@@ -212,6 +213,11 @@ class Header:
             if first is not None:
                 kept = {key: value for key, value in first.extra.items() if key not in gone}
                 extra = kept | extra
+            if len(extra) > MAX_UNKNOWN:
+                raise CorruptError(
+                    f"header: found {len(extra)} keys that are not known, expected at most "
+                    f"{MAX_UNKNOWN}"
+                )
             return cls(
                 part("h", lambda value: value, lambda header: header.decoder_hash),
                 part("n", lambda value: value, lambda header: header.decoder_name),
@@ -238,9 +244,11 @@ class Header:
 
         Raises `OptionError` for what msgpack cannot hold or a reader would not take.
         """
-        data = self.to_dict()
+        # What is shared with the first header is not looked through: thousands of headers may.
+        shared = {"l"} if first is not None and self.layouts is first.layouts else set()
+        data = self.to_dict(shared)
         if first is not None:
-            before = first.to_dict()
+            before = first.to_dict(shared)
             gone = {key: None for key in before if key not in data}
             data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
         try:

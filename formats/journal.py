@@ -21,7 +21,7 @@ from .page import StoredPage
 from .scan import FoundHeader, FoundRecord, walk
 from .sections import DECODER, DIRECTORY, PAGE, Place, is_critical
 from .unbuffered import Unbuffered
-from .vlat import START, pack_entry
+from .vlat import START
 from .writer import VlatWriter
 
 
@@ -41,6 +41,7 @@ class Journal:
     decoders: list[tuple[Place, bytes]] = field(default_factory=list)
     keys: list[str] | None = None
     notes: dict[bytes, bytes] = field(default_factory=dict)
+    stamp: bytes = b""
 
     def writer(self, stream: BinaryIO) -> VlatWriter:
         """A writer that goes on from `end`."""
@@ -54,6 +55,7 @@ class Journal:
             directory,
             self.keys,
             [data for _, data in self.decoders],
+            stamp=self.stamp,
             journal=True,
         )
 
@@ -64,18 +66,18 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
     What follows the last whole page may be anything. Raises NotVlatError, VersionError.
     """
     safe, ahead = Journal(), Journal()
-    records_at, count, known, before = len(START), 0, 0, len(START)
+    records_at, count, known = len(START), 0, 0
     try:
         for found in walk(stream, name):
             if isinstance(found, FoundRecord):
                 if not count:
-                    records_at = before
+                    records_at = found.at
                 count += 1
-                before += len(pack_entry(found.number, found.payload))
                 continue
-            before, place = found.end, Place(found.at, found.end - found.at)
+            place = Place(found.at, found.end - found.at)
             if isinstance(found, FoundHeader):
                 ahead.headers.append(found.header)
+                ahead.stamp = found.stamp
                 ahead.places.append(place)
             elif found.kind == DECODER:
                 ahead.decoders.append((place, found.body))
@@ -101,6 +103,7 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
                     list(ahead.decoders),
                     ahead.keys,
                     dict(ahead.notes),
+                    ahead.stamp,
                 )
             elif not is_critical(found.kind):
                 ahead.notes[found.kind] = found.body

@@ -6,7 +6,7 @@ the promise; `unpack_mapping` looks first. It knows nothing of what the fields m
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgpack
@@ -58,9 +58,21 @@ def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:
 def _unpack(data: bytes, place: str, most: int) -> Any:
     _check_counts(data, place, most)
     try:
-        return msgpack.unpackb(data, strict_map_key=True)
+        return msgpack.unpackb(data, strict_map_key=True, object_pairs_hook=once)
     except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
+
+
+def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A mapping of pairs, of msgpack or JSON. Raises ValueError for a key that is there twice,
+    of which readers would believe the one or the other.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"found the key {key!r} twice, expected each once")
+        found[key] = value
+    return found
 
 
 def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[str, ...]:

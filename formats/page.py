@@ -33,6 +33,9 @@ MAX_RECORD_BYTES = 1 << 31
 MAX_KEYS_BYTES = 1 << 26
 MAX_FIELDS = 256
 MAX_FIELD_NAME_BYTES = 256
+MAX_HEADERS = 1 << 16
+"""An archive has no more, so that the shortest checksum tells each of them."""
+
 MAX_PAGE_RECORDS = 1 << 16
 MAX_PAGE_VALUES = 3 * MAX_PAGE_RECORDS + (1 << 14)
 """Values in a page's mapping: three for each of its runs, some for each of its fields."""
@@ -185,7 +188,8 @@ class StoredPage:
             )
         flat = [integer(v) for v in sequence(data.get("r", [0, count, 0]))]
         runs = tuple(Run(*row) for row in zip(flat[::3], flat[1::3], flat[2::3], strict=True))
-        if any(not (0 <= r.gap < 1 << 62 and r.count >= 1 and r.header >= 0) for r in runs):
+        places = all(0 <= r.gap < 1 << 62 and r.count >= 1 for r in runs)
+        if not places or not all(0 <= r.header < MAX_HEADERS for r in runs):
             raise CorruptError(f"{place}: found runs {flat[:12]}, expected counts of 1 or more")
         if sum(run.count for run in runs) != count:
             raise CorruptError(f"{place}: found runs of other than {count} records")

@@ -30,6 +30,7 @@ from .sections import (
     DECODER,
     DIRECTORY,
     HEADER,
+    OPENING,
     PAGE,
     Place,
     Section,
@@ -38,10 +39,13 @@ from .sections import (
 )
 from .source import ByteSource
 from .varint import encode_varint
-from .vlat import END_SIGNATURE, START, TAIL_BYTES, check_record, check_start
+from .vlat import END_SIGNATURE, START, TAIL_BYTES, Belongs, check_record, check_start
 
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
+TAIL_WORK = 4
+"""Directories are looked for in so many times the bytes of the file, all of them together."""
+
 MAX_TAILS_TRIED = 256
 """By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
 
@@ -62,9 +66,11 @@ class VlatReader:
         self._lock = ForkableLock()
         try:
             self._check_start()
+            first = read_section(self._source, len(START), HEADER, "header")
+            self.stamp = first.checksum
+            self.header = self._headers[0] = self._header_in(first, 0)
             self.directory, self.end = self._find_directory()
             self._check_others()
-            self.header = self._header(0)
         except BaseException:
             self._source.close()
             raise
@@ -84,17 +90,27 @@ class VlatReader:
     def _find_directory(self) -> tuple[Directory, int]:
         """The directory that the last tail names, and where that tail ends."""
         size = self._source.size
+        end, work = size, TAIL_WORK * size
         try:
-            return self._directory_before(size), size
+            section = self._directory_before(size, size)
         except (CorruptError, TruncatedError) as error:
             for end in islice(self._tails_before(size), MAX_TAILS_TRIED):
                 try:
-                    return self._directory_before(end), end
+                    section = self._directory_before(end, work)
+                    break
                 except (CorruptError, TruncatedError):
-                    continue
-            raise error
+                    work -= self._told_size(end)
+            else:
+                raise error
+        return Directory.from_bytes(section.body, section.at, self.name), end
 
-    def _directory_before(self, end: int) -> Directory:
+    def _told_size(self, end: int) -> int:
+        """Bytes of a directory, as the tail that ends at `end` says."""
+        size = int.from_bytes(self._source.read_at(end - TAIL_BYTES, 4, "end signature"), "little")
+        return size if size < end else 0
+
+    def _directory_before(self, end: int, most: int) -> Section:
+        """The section that the tail which ends at `end` leads to, of at most so many bytes."""
         source = self._source
         at = end - TAIL_BYTES
         if at < len(START):
@@ -109,10 +125,9 @@ class VlatReader:
             )
         size = int.from_bytes(tail[:4], "little")
         where = at - size
-        if where < len(START):
+        if where < len(START) or size > most:
             raise self._fail("directory", f"found a size of {size} bytes, more than the file has")
-        section = self._section(Place(where, size), DIRECTORY, "directory")
-        return Directory.from_bytes(section.body, where, source.name)
+        return self._section(Place(where, size), DIRECTORY, "directory")
 
     def _check_others(self) -> None:
         """Raise UnknownFeatureError for a section that must be understood and is not known."""
@@ -136,7 +151,7 @@ class VlatReader:
     # Headers, pages and what else the directory leads to
 
     def _section(self, place: Place, kind: bytes, what: str) -> Section:
-        return read_section(self._source, place.at, kind, what, place.size)
+        return read_section(self._source, place.at, kind, what, place.size, self.stamp)
 
     def _header(self, number: int) -> Header:
         found = self._headers.get(number)
@@ -144,17 +159,17 @@ class VlatReader:
             later = self.directory.headers
             if number > len(later):
                 raise self._fail("index", f"found header number {number} of {1 + len(later)}")
-            if number == 0:
-                section = read_section(self._source, len(START), HEADER, "header")
-            else:
-                section = self._section(later[number - 1], HEADER, "header")
-            try:
-                first = None if number == 0 else self.header
-                found = Header.from_bytes(section.body, first, number)
-            except (CorruptError, UnknownFeatureError) as error:
-                raise type(error)(f"{self.name}: {error}") from error
-            self._headers[number] = found
+            section = self._section(later[number - 1], HEADER, "header")
+            found = self._headers[number] = self._header_in(section, number)
         return found
+
+    def _header_in(self, section: Section, number: int) -> Header:
+        try:
+            if number == 0:
+                return Header.from_bytes(section.body[OPENING:])
+            return Header.from_bytes(section.body, self.header, number)
+        except (CorruptError, UnknownFeatureError) as error:
+            raise type(error)(f"{self.name}: {error}") from error
 
     def _page(self, number: int) -> StoredPage:
         with self._lock:
@@ -251,7 +266,8 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        check_record(number, payload, data[len(prefix) + length :], self.name)
+        belongs = Belongs(self.stamp, number, int(page.headers[row]))
+        check_record(belongs, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Reading an archive from front to back: down a pipe, or where its index is lost.
 
-Nothing here seeks, and no more than one record or section is held at a time.
+Nothing here seeks, and no more than one record or section is held at a time; of those before it,
+places and lengths, until the index says the same of them.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import BinaryIO
 
 from .errors import CorruptError, TruncatedError, UnknownFeatureError
 from .header import Header
-from .page import checksum_bytes
+from .order import Met
+from .page import MAX_HEADERS, checksum_bytes
 from .sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
     HEADER,
     MARKER,
+    OPENING,
     TYPE_BYTES,
     USE,
     Section,
@@ -25,25 +28,38 @@ from .sections import (
     section_size,
 )
 from .varint import MAX_BYTES, decode_varint
-from .vlat import START, TAIL_BYTES, check_record, check_start, entry_span, pack_tail
+from .vlat import (
+    START,
+    TAIL_BYTES,
+    Belongs,
+    check_record,
+    check_start,
+    entry_span,
+    pack_tail,
+)
 
 READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class FoundRecord:
-    """A record: its number, the header it comes under, its payload."""
+    """A record: its number, the header that it comes under and the number of that, its payload,
+    and where its entry begins.
+    """
 
     number: int
     header: Header
+    header_number: int
     payload: bytes
+    at: int
 
 
 @dataclass(frozen=True)
 class FoundHeader(Section):
-    """A section that holds a header."""
+    """A section that holds a header; `stamp` is the archive's."""
 
     header: Header
+    stamp: bytes
 
 
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Section]:
@@ -51,6 +67,7 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
 
     Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
     the bytes end elsewhere than behind a tail: within a record or a section, or before the index.
+    What the index says of records that were given out already is compared when it comes.
     """
     for found in walk(stream, name):
         if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):
@@ -62,41 +79,53 @@ def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
     ahead = _Ahead(stream, name)
     check_start(ahead.take(len(START), "signature", short=True), name)
     headers: list[Header] = []
-    current: Header | None = None
-    number, closed = 0, False
+    met = Met(name)
+    current, closed = -1, False
     while not ahead.at_end():
         if ahead.peek(1) == MARKER:
-            section = _section(ahead)
+            section = _section(ahead, met.stamp)
             if section.kind == HEADER:
-                current = _header(section, headers, name)
-                headers.append(current)
-                closed = False
-                yield FoundHeader(section.kind, section.body, section.at, section.end, current)
+                header = _header(section, headers, name)
+                current, closed = len(headers), False
+                headers.append(header)
+                met.header(section)
+                yield FoundHeader(**vars(section), header=header, stamp=met.stamp)
                 continue
             if section.kind == USE:
                 which, end = decode_varint(section.body, 0, f"{name}: header number")
                 if which >= len(headers) or end != len(section.body):
                     raise CorruptError(f"{name}: found header number {which} of {len(headers)}")
-                current = headers[which]
-            yield section
+                current = which
             closed = section.kind == DIRECTORY
+            if not closed:
+                met.section(section)
+            yield section
             if closed:
+                met.directory(section)
                 _check_tail(ahead, section)
             continue
-        payload = _payload(ahead, number)
-        if current is None:
-            raise CorruptError(f"{name}: record {number}: found it before any header")
-        yield FoundRecord(number, current, payload)
-        number, closed = number + 1, False
+        at = ahead.at
+        if current < 0:
+            raise CorruptError(f"{name}: record {met.records}: found it before any header")
+        payload = _payload(ahead, Belongs(met.stamp, met.records, current))
+        found = FoundRecord(met.records, headers[current], current, payload, at)
+        met.record(at, len(payload), current)
+        closed = False
+        yield found
     if not closed:
         raise TruncatedError(
-            f"{name}: found the end at byte {ahead.at} behind {number} records, expected an index"
+            f"{name}: found the end at byte {ahead.at} behind {met.records} records, expected an "
+            "index"
         )
 
 
 def _header(section: Section, known: list[Header], name: str) -> Header:
+    if len(known) == MAX_HEADERS:
+        raise CorruptError(f"{name}: found more than {MAX_HEADERS} headers")
     try:
-        return Header.from_bytes(section.body, known[0] if known else None, len(known))
+        if not known:
+            return Header.from_bytes(section.body[OPENING:])
+        return Header.from_bytes(section.body, known[0], len(known))
     except (CorruptError, UnknownFeatureError) as error:
         raise type(error)(f"{name}: {error}") from error
 
@@ -107,25 +136,26 @@ def _check_tail(ahead: _Ahead, directory: Section) -> None:
         raise CorruptError(f"{ahead.name}: end signature: found {tail!r} behind the directory")
 
 
-def _section(ahead: _Ahead) -> Section:
+def _section(ahead: _Ahead, stamp: bytes) -> Section:
     start = ahead.peek(len(MARKER) + TYPE_BYTES + MAX_BYTES)
     kind = start[len(MARKER) : len(MARKER) + TYPE_BYTES]
     at = ahead.at
     place = f"{ahead.name}: section {kind!r} at byte {at}"
     body, end = section_size(kind, start, place)
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
-    check_section(data, place)
+    check_section(data, place, stamp)
     # Only now: a type that was altered is damage, not a feature.
     check_known(kind, place)
-    return Section(kind, data[body:end], at, ahead.at)
+    return Section(kind, data[body:end], at, ahead.at, data[end:])
 
 
-def _payload(ahead: _Ahead, number: int) -> bytes:
+def _payload(ahead: _Ahead, belongs: Belongs) -> bytes:
+    number = belongs.number
     place = f"{ahead.name}: record {number}"
     start, stop = entry_span(ahead.peek(MAX_BYTES), place)
     data = ahead.take(stop + checksum_bytes(stop - start), f"record {number}")
     payload = data[start:stop]
-    check_record(number, payload, data[stop:], ahead.name)
+    check_record(belongs, payload, data[stop:], ahead.name)
     return payload
 
 

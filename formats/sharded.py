@@ -24,7 +24,7 @@ from .columns import Column, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
 from .locks import ForkableLock, lazy_property
-from .packed import check_keys
+from .packed import check_keys, once
 from .page import QualityCodes
 from .quality import Quality, joined_codes, quality_rows
 from .reader import VlatReader
@@ -75,7 +75,7 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
     if source.size > MAX_MANIFEST_BYTES:
         raise CorruptError(f"{source.name}: found {source.size} bytes, expected a manifest")
     try:
-        data = json.loads(source.read_at(0, source.size, "manifest"))
+        data = json.loads(source.read_at(0, source.size, "manifest"), object_pairs_hook=once)
         if data["format"] != FORMAT:
             raise VersionError(
                 f"{source.name}: format: found {data['format']!r}, expected {FORMAT!r}"
@@ -139,12 +139,15 @@ class ShardedReader:
         """
         shard = self.shards[which]
         reader = VlatReader(self._path(shard.name))
-        if len(reader) != shard.models:
-            found = len(reader)
-            reader.close()
-            raise CorruptError(
-                f"{self.name}: shard {shard.name}: found {found} models, expected {shard.models}"
-            )
+        for what, found, told in (
+            ("models", len(reader), shard.models),
+            ("bytes", reader.end, shard.bytes),
+        ):
+            if found != told:
+                reader.close()
+                raise CorruptError(
+                    f"{self.name}: shard {shard.name}: found {found} {what}, expected {told}"
+                )
         return reader
 
     def _kept(self, which: int, reader: VlatReader) -> VlatReader:

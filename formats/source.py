@@ -13,9 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from .errors import InputFileError, MissingExtraError, OptionError, TruncatedError
+from .errors import (
+    ChangedFileError,
+    InputFileError,
+    MissingExtraError,
+    OptionError,
+    TruncatedError,
+)
 from .locks import ForkableLock
 from .patience import patiently
+from .version import Version, fetch_range
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16
@@ -56,7 +63,7 @@ class ByteSource:
     """Reads ranges of an archive; safe to share between threads.
 
     Raises InputFileError, or OptionError for what is neither a path nor bytes nor a binary stream;
-    MissingExtraError for a URL without fsspec.
+    MissingExtraError for a URL without fsspec; ChangedFileError where a remote file is replaced.
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
@@ -161,18 +168,22 @@ class _Stream:
 
 
 class _Remote:
-    """A file that fsspec reaches. Start and end are fetched at once, other ranges when needed."""
+    """A file that fsspec reaches. Start and end are fetched at once, other ranges when needed; all
+    are of one version.
+    """
 
     def __init__(self, url: str) -> None:
         self._fs, self._path = _filesystem(url)
         self._url = url
         try:
-            size = patiently(url, lambda: self._fs.info(self._path))["size"]
+            info = patiently(url, lambda: self._fs.info(self._path))
+            size = info["size"]
         except Exception as error:
             raise InputFileError(f"{url}: {_said(error)}") from error
         if size is None:
             raise InputFileError(f"{url}: the server does not say the file's size")
         self.size = int(size)
+        self._version = Version(url, info)
         self._lock = ForkableLock()
         self._spans: list[tuple[int, bytes]] = []
         start, end = min(REMOTE_START_BYTES, self.size), max(0, self.size - REMOTE_END_BYTES)
@@ -192,11 +203,13 @@ class _Remote:
         if begin == end:
             return b""
         try:
-            data: bytes = patiently(
+            data = patiently(
                 self._url,
-                lambda: self._fs.cat_file(self._path, start=begin, end=end),
+                lambda: fetch_range(self._fs, self._path, begin, end, self._version),
                 end - begin,
             )
+        except ChangedFileError:
+            raise
         except Exception as error:  # each file system of fsspec has errors of its own
             raise OSError(_said(error)) from error
         if len(data) == self.size > end - begin:  # a server that knows no ranges sends it all

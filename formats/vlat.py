@@ -7,6 +7,7 @@ docs/format.md is the specification. `writer` writes archives, `reader` reads th
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass
 
 from .errors import CorruptError, NotVlatError, TruncatedError, VersionError
 from .page import LONG_CHECKSUM_BYTES, MAX_RECORD_BYTES, checksum_bytes
@@ -41,21 +42,49 @@ def check_start(start: bytes, name: str) -> None:
         raise VersionError(f"{name}: format version: found {start[-1]}, expected {VERSION}")
 
 
-def record_checksum(number: int, payload: bytes) -> bytes:
-    """CRC-32 of the record's number (8 bytes, little-endian) and its payload; its low 16 bits where
-    the payload is short.
+@dataclass(frozen=True)
+class Belongs:
+    """Where a record belongs: the archive by its stamp, the record's number, its header's.
+
+    The stamp is the checksum (4 bytes) of the section of the archive's first header.
     """
-    total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
+
+    stamp: bytes
+    number: int
+    header: int
+
+
+def record_checksum(belongs: Belongs, payload: bytes) -> bytes:
+    """CRC-32 of the archive's stamp, the record's number (8 bytes, little-endian) and its payload,
+    exclusive or the number of its header; the low 16 bits where the payload is short.
+
+    So of two headers at most one fits a record, whatever is in it.
+    """
+    return _checksum(belongs.stamp, belongs.number, payload, belongs.header)
+
+
+def header_told(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
+    """The number of the header that a record with the checksum `found` comes under, should nothing
+    of it be damaged: a checksum fits one header of those that an archive may have.
+    """
+    other = _checksum(stamp, number, payload, 0)
+    return int.from_bytes(found, "little") ^ int.from_bytes(other, "little")
+
+
+def _checksum(stamp: bytes, number: int, payload: bytes, header: int) -> bytes:
+    total = zlib.crc32(payload, zlib.crc32(stamp + number.to_bytes(8, "little"))) ^ header
     return total.to_bytes(LONG_CHECKSUM_BYTES, "little")[: checksum_bytes(len(payload))]
 
 
-def check_record(number: int, payload: bytes, found: bytes, name: str) -> None:
+def check_record(belongs: Belongs, payload: bytes, found: bytes, name: str) -> None:
     """Raise CorruptError unless `found` is the checksum of this record of the archive `name`."""
-    expected = record_checksum(number, payload)
+    expected = record_checksum(belongs, payload)
     if found != expected:
+        number = belongs.number
         raise CorruptError(
             f"{name}: record {number}: checksum does not match: found {found[::-1].hex()}, "
-            f"expected {expected[::-1].hex()}: the file was altered"
+            f"expected {expected[::-1].hex()}: the file was altered, or the record is of another "
+            "archive or under another header"
         )
 
 
@@ -64,9 +93,9 @@ def pack_tail(directory_bytes: int) -> bytes:
     return directory_bytes.to_bytes(4, "little") + END_SIGNATURE
 
 
-def pack_entry(number: int, payload: bytes) -> bytes:
+def pack_entry(belongs: Belongs, payload: bytes) -> bytes:
     """A record as it stands in the file: length, payload, checksum."""
-    return encode_varint(len(payload) + 1) + payload + record_checksum(number, payload)
+    return encode_varint(len(payload) + 1) + payload + record_checksum(belongs, payload)
 
 
 def entry_span(start: bytes, place: str) -> tuple[int, int]:

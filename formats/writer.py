@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from io import UnsupportedOperation
@@ -19,6 +20,7 @@ from .header import Header
 from .page import (
     MAX_FIELD_NAME_BYTES,
     MAX_FIELDS,
+    MAX_HEADERS,
     MAX_KEY_BYTES,
     MAX_RECORD_BYTES,
     Page,
@@ -27,9 +29,20 @@ from .page import (
     entry_bytes,
 )
 from .quality import Quality, joined_codes, quality_codes
-from .sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Place, is_critical, pack_section
+from .sections import (
+    DECODER,
+    DIRECTORY,
+    HEADER,
+    OPENING,
+    PAGE,
+    UNSTAMPED,
+    USE,
+    Place,
+    is_critical,
+    pack_section,
+)
 from .varint import encode_varint
-from .vlat import START, pack_entry, pack_tail
+from .vlat import START, Belongs, pack_entry, pack_tail
 
 RECORDS_OF_PAGE = 4096
 MAX_DECODER_BYTES = 1 << 24
@@ -41,7 +54,12 @@ class VlatWriter:
 
     With `journal` every page of the index follows its records, so that a file that was cut off
     keeps its keys and columns; without it they stand together at the end, which is faster to read.
+
+    Nothing is written before the first record, whose CRC-32 opens the first header: archives that
+    begin with different models have different stamps.
     """
+
+    _held: list[tuple[bytes, bytes]] | None
 
     def __init__(
         self,
@@ -52,7 +70,8 @@ class VlatWriter:
         journal: bool = False,
     ) -> None:
         self._begin(stream, 0, journal)
-        self._put(START)
+        self._held = []
+        self._at = len(START)
         self.use(header)
         if decoder is not None:
             self.embed(decoder)
@@ -60,6 +79,8 @@ class VlatWriter:
     def _begin(self, stream: BinaryIO, at: int, journal: bool) -> None:
         self._stream, self._at, self._journal = stream, at, journal
         self._closed_with = 0, 0, 0
+        self._stamp = UNSTAMPED
+        self._held = None
         self._headers: list[Header] = []
         self._numbers: dict[bytes, int] = {}
         self._places: list[Place] = []
@@ -85,11 +106,13 @@ class VlatWriter:
         decoders: Sequence[bytes],
         ancillary: Sequence[tuple[bytes, bytes]] = (),
         *,
+        stamp: bytes,
         journal: bool = False,
     ) -> VlatWriter:
         """A writer of more records from byte `at` on, where an archive's tail or a page ends."""
         writer = cls.__new__(cls)
         writer._begin(stream, at, journal)
+        writer._stamp = stamp
         writer._headers = list(headers)
         writer._numbers = {_identity(headers, head): i for i, head in enumerate(headers)}
         writer._places = list(directory.headers)
@@ -130,24 +153,40 @@ class VlatWriter:
     def use(self, header: Header) -> None:
         """Let the records that follow come under this header; free where it is the same one.
 
-        Raises `OptionError` for what no header can hold.
+        Raises `OptionError` for what no header can hold, and for more than MAX_HEADERS.
         """
         if self._current >= 0 and header == self._headers[self._current]:
             return
         identity = _identity(self._headers, header)
         known = self._numbers.get(identity)
+        if known is None and len(self._headers) == MAX_HEADERS:
+            raise OptionError(f"header: found more than {MAX_HEADERS} different ones")
         self._after_run()
         if known is None:
             known = len(self._headers)
             self._numbers[identity] = known
             self._headers.append(header)
-            body = header.to_bytes(self._headers[0], known) if known else identity
-            place = self._section(HEADER, body)
             if known:
-                self._places.append(place)
+                body = header.to_bytes(self._headers[0], known)
+                self._places.append(self._section(HEADER, body))
+            else:
+                self._section(HEADER, bytes(OPENING) + identity)
         else:
             self._section(USE, encode_varint(known))
         self._current = known
+
+    def _stamp_sections(self, payload: bytes | None) -> None:
+        """Write the sections that were held back until the first record, whose payload this is, if
+        there is one.
+        """
+        held, self._held = self._held, None
+        if held is None:
+            return
+        opening = bytes(OPENING) if payload is None else zlib.crc32(payload).to_bytes(4, "little")
+        first = pack_section(HEADER, opening + self._headers[0].to_bytes())
+        self._stamp = first[-len(UNSTAMPED) :]
+        others = [pack_section(kind, body, self._stamp) for kind, body in held[1:]]
+        self._stream.write(b"".join([START, first, *others]))
 
     def embed(self, decoder: bytes) -> None:
         """Put a decoder file's bytes into the archive, once. Raises `OptionError` for too many."""
@@ -248,8 +287,15 @@ class VlatWriter:
         first = self._count
         if not self._page.count:
             self._page.first = first
+        self._stamp_sections(payloads[0])
         self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
-        self._put(b"".join(pack_entry(first + i, payload) for i, payload in enumerate(payloads)))
+        stamp, header = self._stamp, self._current
+        self._put(
+            b"".join(
+                pack_entry(Belongs(stamp, first + i, header), payload)
+                for i, payload in enumerate(payloads)
+            )
+        )
         self._count += len(payloads)
 
     def end_page(self) -> None:
@@ -260,6 +306,7 @@ class VlatWriter:
     def close(self) -> None:
         """Write the index; nothing can be added after it. A file's bytes are on disk then."""
         self._close_page()
+        self._stamp_sections(None)
         for body, records_at, count in self._pages:
             self._entries.append(PageEntry(self._section(PAGE, body), records_at, count))
         self._pages = []
@@ -278,9 +325,13 @@ class VlatWriter:
         self._at += len(data)
 
     def _section(self, kind: bytes, body: bytes) -> Place:
-        data = pack_section(kind, body)
+        data = pack_section(kind, body, self._stamp)
         place = Place(self._at, len(data))
-        self._put(data)
+        if self._held is None:
+            self._put(data)
+        else:
+            self._held.append((kind, body))
+            self._at += len(data)
         return place
 
     def _flush(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,30 @@ import zstandard
 
 sys.path.insert(0, str(Path(__file__).parent / "formats"))
 
-from builders import archive, exact_coding, header, tables
+from builders import archive, exact_coding, header, opening, stamp_of, tables
 
 import velcodec
-from velcodec.formats.errors import CorruptError, RepairError, ResolutionError, VelcodecError
+from velcodec.formats.errors import (
+    CorruptError,
+    OptionError,
+    RepairError,
+    ResolutionError,
+    VelcodecError,
+)
 from velcodec.formats.exact.domain import RAW, Domain
 from velcodec.formats.exact.stream import LEAST_SQUARES, WAVES
-from velcodec.formats.header import Layout
+from velcodec.formats.header import Header, Layout
 from velcodec.formats.journal import read_journal
 from velcodec.formats.page import Page, Run
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.record import unpack_record
 from velcodec.formats.salvage import salvage
-from velcodec.formats.sections import HEADER, PAGE, pack_section
+from velcodec.formats.scan import FoundRecord, scan
+from velcodec.formats.sections import DECODER, DIRECTORY, PAGE, Place, pack_section
 from velcodec.formats.tile_stream import decode_tiles
 from velcodec.formats.varint import encode_varint
-from velcodec.formats.vlat import END_SIGNATURE, START
+from velcodec.formats.vlat import END_SIGNATURE, START, pack_tail
+from velcodec.formats.writer import VlatWriter
 
 HUGE, LARGE = Layout(1 << 16, 1 << 16), Layout(10_001, 10_000)
 LITTLE = 8 << 20
@@ -79,7 +89,7 @@ def test_raw_samples_that_inflate_beyond_their_layout_are_refused() -> None:
 
 @pytest.mark.parametrize("coder", [WAVES, LEAST_SQUARES])
 def test_streams_that_would_take_long_are_refused(coder: int) -> None:
-    data = exact(Layout(4000, 4000), encode_varint(1 + 2 * coder) + b"ab")
+    data = exact(Layout(4000, 4000), encode_varint(1 + 2 * coder) + b"\1" * (1 << 16))
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "too great") < LITTLE
 
 
@@ -111,7 +121,7 @@ PAGES: dict[str, dict[str, Any]] = {
 def test_a_page_that_claims_much_is_refused(case: str) -> None:
     part = archive([b"a"])[: -len(END_SIGNATURE)]
     at = part.index(b"\x00P")
-    hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]))
+    hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]), stamp_of(part))
     tracemalloc.start()
     try:  # a journal ends before it, and a repair does without it
         assert read_journal(io.BytesIO(hostile), "a.part").end == 0
@@ -172,7 +182,7 @@ def test_nothing_but_the_archive_and_its_shards_is_opened(tmp_path: Path) -> Non
 def test_a_repair_of_what_only_looks_like_sections_ends() -> None:
     """A long section begins every few bytes, and none is whole."""
     one = b"\x00P" + encode_varint(20_000)
-    data = START + pack_section(HEADER, header().to_bytes()) + one * 10_000
+    data = opening() + one * 10_000
     assert peak_of(lambda: salvage(data, "a.vlat"), RepairError, "no intact record") < LITTLE
 
 
@@ -181,5 +191,63 @@ def test_a_page_of_many_records_that_are_not_there_is_no_work() -> None:
 
     count = 1 << 16
     page = Page(np.full(count, 255), (Run(0, count, 0),))
-    data = START + pack_section(HEADER, header().to_bytes()) + pack_section(PAGE, page.to_bytes())
+    data = opening() + pack_section(PAGE, page.to_bytes(), stamp_of(opening()))
     assert peak_of(lambda: salvage(data * 3, "a.vlat"), RepairError) < 64 << 20
+
+
+def quickly(ask: Callable[[], Any], match: str) -> None:
+    """Refused in little memory and in 2 seconds."""
+    begun = time.process_time()
+    assert peak_of(ask, VelcodecError, match) < 64 << 20
+    assert time.process_time() - begun < 4  # it is asked twice, once under watch
+
+
+def test_a_directory_names_no_section_twice() -> None:
+    data = archive([b"a"])
+    decoder = pack_section(DECODER, bytes(50_000), stamp_of(data))
+    place = Place(len(data), len(decoder))
+    directory = replace(VlatReader(data).directory, decoders=(place,) * 20_000)
+    body = pack_section(DIRECTORY, directory.to_bytes(), stamp_of(data))
+    hostile = data + decoder + body + pack_tail(len(body))
+    quickly(lambda: VlatReader(hostile), "expected each section once")
+
+
+def test_a_header_of_many_unknown_keys_is_refused() -> None:
+    body = header(extra={f"x{i}": i for i in range(65)})
+    with pytest.raises(OptionError, match="found 65 keys that are not known"):
+        body.to_bytes()
+    most = header(extra={f"x{i}": i for i in range(64)})
+    assert Header.from_bytes(most.to_bytes()) == most
+
+
+def test_later_headers_of_many_layouts_take_little_time() -> None:
+    first = header(layouts=tuple(Layout(n, 7) for n in range(1, 20_001)))
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, first)
+    begun = time.process_time()
+    for number in range(300):
+        writer.use(replace(first, provenance=f"{number}"))
+        writer.add(b"\x00" * 9)
+    writer.close()
+    reader = VlatReader(stream.getvalue())
+    assert reader.headers()[-1].layouts is reader.header.layouts
+    assert sum(isinstance(one, FoundRecord) for one in scan(io.BytesIO(stream.getvalue()))) == 300
+    assert time.process_time() - begun < 8
+
+
+def test_many_tails_are_not_all_followed() -> None:
+    """Each leads to a directory of nearly the whole file whose checksum does not hold."""
+    data = opening() + bytes(1 << 20)
+    while len(data) < 5 << 20:
+        for _ in range(200):
+            where = len(START) + 99
+            data += pack_tail(len(data) - where)
+        data += bytes(1 << 20)
+    quickly(lambda: VlatReader(data), "end signature")
+
+
+def test_a_tail_that_leads_to_a_directory_that_cannot_be_is_not_passed_over() -> None:
+    data = archive([b"a"])
+    end = pack_section(DIRECTORY, b"\x00\x93\x01\x02\x03", stamp_of(data))
+    with pytest.raises(CorruptError, match="directory"):
+        VlatReader(data + end + pack_tail(len(end)))

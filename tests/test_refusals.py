@@ -122,6 +122,17 @@ def test_units_error(tmp_path: Path) -> None:
         velcodec.compress(tmp_path / "m.npy")
 
 
+def test_changed_file_error(data: bytes) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe("/changed.vlat", data + bytes(1 << 17))
+    with velcodec.open("memory://changed.vlat") as archive:
+        memory.pipe("/changed.vlat", data)
+        words = ("changed.vlat: ", "replaced", "found ", "expected ")
+        with refuses(errors.ChangedFileError, *words):
+            archive._reader._source.read_at(1 << 13, 9, "record 0")
+    memory.rm("/changed.vlat")
+
+
 def test_not_vlat_error(path: Path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
     with refuses(errors.NotVlatError, "a.vlat: signature: ", "found b'\\x89PNG", "expected"):
@@ -149,10 +160,13 @@ def test_version_error(path: Path, data: bytes) -> None:
 
 def test_unknown_feature_error(path: Path, data: bytes) -> None:
     """A section of a type that must be understood, as a later version may write."""
-    section, old = pack_section(b"Q", b"what comes"), VlatReader(data).directory
+    section, old = (
+        pack_section(b"Q", b"what comes", VlatReader(data).stamp),
+        VlatReader(data).directory,
+    )
     place = Place(len(data), len(section))
     directory = Directory(old.headers, old.pages, old.decoders, ((b"Q", place),))
-    body = pack_section(b"L", directory.to_bytes())
+    body = pack_section(b"L", directory.to_bytes(), VlatReader(data).stamp)
     path.write_bytes(data + section + body + pack_tail(len(body)))
     words = (f"a.vlat: section b'Q' at byte {len(data)}: ", "found a type", "expected one known")
     with refuses(errors.UnknownFeatureError, *words):

@@ -28,13 +28,12 @@ from velcodec.formats.errors import (
 from velcodec.formats.header import Header
 from velcodec.formats.page import QualityCodes, StoredPage
 from velcodec.formats.pieces import private_bytes
-from velcodec.formats.salvage import Bytes, Found, Salvage, checksum_holds, salvage
+from velcodec.formats.salvage import Bytes, Found, Salvage, salvage
 from velcodec.formats.sharded import MANIFEST, read_manifest, shard_name, shard_number
 from velcodec.formats.source import ByteSource
 from velcodec.formats.writer import VlatWriter
 
 RECORDS_AT_ONCE = 4096
-PRESUMED, PRESUMED_TEXT = "repair", "header presumed"
 T = TypeVar("T")
 
 
@@ -45,14 +44,12 @@ class Mended:
     `lost` are numbers of models that are gone, as ranges (first, behind the last), `lost_files`
     shards of which nothing could be had, `uncounted` files of which nothing tells how many models
     they had, so that more may be gone. Of the models saved, `without_index` have no key, quality
-    or fields any more, since their page is gone; `presumed` lie behind a damage that may have held
-    another header than theirs.
+    or fields any more, since their page is gone.
     """
 
     saved: int
     lost: tuple[tuple[int, int], ...]
     without_index: int
-    presumed: int
     decoders: int
     damaged_bytes: int
     lost_files: tuple[str, ...] = ()
@@ -65,9 +62,8 @@ class Mended:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is gone, as far as can be known, and nothing is presumed."""
-        gone = self.lost or self.lost_files or self.uncounted
-        return not (gone or self.without_index or self.presumed)
+        """Whether nothing is gone, as far as can be known."""
+        return not (self.lost or self.lost_files or self.uncounted or self.without_index)
 
 
 def repair(
@@ -78,8 +74,7 @@ def repair(
     Keys, measured quality and fields come along where the page of the index that has them is
     intact. A model without a key gets its number with `#` before it in an archive of keys; in one
     without keys models keep their numbers, as keys where some are lost. Additions and archives that
-    were never finished (`.part`) are read as far as they go. Models that are `presumed` to be of
-    a header have the text "header presumed" in a field `repair`.
+    were never finished (`.part`) are read as far as they go.
 
     Raises RepairError where not one model can be had, VersionError for an archive of another
     version, unless `any_version` says that this byte is damaged, UnknownFeatureError for what a
@@ -161,7 +156,7 @@ class _Mender:
             raise RepairError(f"{name}: found no shard of which anything is intact")
         writer: VlatWriter | None = None
         keys = _Keys(self._keyed, bool(self._lost))
-        counts = np.zeros(4, dtype=np.int64)
+        counts = np.zeros(3, dtype=np.int64)
         decoders: set[bytes] = set()
         for path, first, found in self._files:
             with _opened(path) as data:
@@ -176,14 +171,13 @@ class _Mender:
                 counts += (
                     len(found.records),
                     sum(record.page is None for record in found.records),
-                    sum(record.presumed for record in found.records),
                     sum(end - begin for begin, end in found.gaps),
                 )
         assert writer is not None
         writer.close()
-        saved, without_index, presumed, damaged = counts.tolist()
+        saved, without_index, damaged = counts.tolist()
         return Mended(
-            saved, tuple(self._lost), without_index, presumed, len(decoders), damaged,
+            saved, tuple(self._lost), without_index, len(decoders), damaged,
             uncounted=tuple(self._uncounted),
         )  # fmt: skip
 
@@ -218,7 +212,7 @@ def _write(
     for block in _blocks(found.records):
         writer.use(found.headers[block[0].header])
         for record in block:
-            if not checksum_holds(data, record.start, record.stop, record.number):
+            if not found.holds(record, data):
                 raise InputFileError(f"{name}: record {record.number}: changed while it was read")
         names = [keys.of(record, first + record.number) for record in block]
         quality, fields = _columns(block)
@@ -232,7 +226,7 @@ def _write(
 
 def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
     """Neighbouring records of one header and one page, some at a time."""
-    for _, group in groupby(records, key=lambda r: (r.header, r.presumed, id(r.page))):
+    for _, group in groupby(records, key=lambda r: (r.header, id(r.page))):
         block = list(group)
         for begin in range(0, len(block), RECORDS_AT_ONCE):
             yield block[begin : begin + RECORDS_AT_ONCE]
@@ -240,10 +234,10 @@ def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
 
 def _columns(block: Sequence[Found]) -> tuple[QualityCodes | None, dict[str, Column]]:
     """What the page of some records says of them."""
-    page, told = block[0].page, block[0].presumed
+    page = block[0].page
     rows = np.array([record.row for record in block])
     if page is None:
-        return None, {PRESUMED: np.full(len(block), PRESUMED_TEXT, object)} if told else {}
+        return None, {}
     quality = _intact(lambda: page.quality)
     fields = {}
     for name in _intact(lambda: page.field_names) or ():

@@ -106,8 +106,7 @@ class _Window:
                 return False
             if isinstance(found, FoundRecord):
                 self._size += len(found.payload)
-                which = next(i for i, h in enumerate(self._headers) if h is found.header)
-                self._records.append((found, which))
+                self._records.append((found, found.header_number))
             elif isinstance(found, FoundHeader):
                 self._headers.append(found.header)
             elif found.kind == DECODER:

@@ -11,9 +11,20 @@ from numpy.typing import NDArray
 
 from ..compiled import njit
 from ..errors import CorruptError
-from .symbols import Coder, code_bit, finish_decoder, finish_encoder, new_decoder, new_encoder
+from .paid import bare, paid_for
+from .symbols import (
+    Coder,
+    code_bit,
+    finish_decoder,
+    finish_encoder,
+    new_decoder,
+    new_encoder,
+)
 
 CONTEXTS = 1 << 7
+
+SAMPLES_PER_BYTE = 1 << 16
+"""Samples that a byte of a stream may stand for: time is paid for in bytes."""
 
 
 @njit(cache=True)
@@ -38,13 +49,15 @@ def encode_absent(absent: NDArray[np.bool_]) -> bytes:
     columns = np.ascontiguousarray(absent.T, dtype=np.int8)
     coder = new_encoder(columns.size)
     _code_bits(columns, coder)
-    return finish_encoder(coder)
+    return paid_for(finish_encoder(coder), columns.size // SAMPLES_PER_BYTE)
 
 
 def decode_absent(stream: bytes, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """What `encode_absent` was given: some samples, and not all. Raises CorruptError."""
+    samples = shape[0] * shape[1]
+    data = bare(stream, samples, samples // SAMPLES_PER_BYTE, "absent samples")
     columns = np.zeros(shape[::-1], dtype=np.int8)
-    coder = new_decoder(stream)
+    coder = new_decoder(data)
     _code_bits(columns, coder)
     finish_decoder(coder)
     count = int(np.count_nonzero(columns))

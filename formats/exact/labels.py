@@ -39,6 +39,7 @@ from .network import (
     class_frequencies,
     powers_of_two,
 )
+from .recency import FRONT, OLDER, STATE, Recency, label_at, new_recency, place_of, use
 from .symbols import (
     DECODING,
     Coder,
@@ -94,7 +95,7 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
     class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64,
-    mixture: Mixture, coder: Coder, original: Int64, price: float, trace: Int64,
+    mixture: Mixture, recency: Recency, coder: Coder, original: Int64, price: float, trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
 
@@ -108,7 +109,6 @@ def _code_samples(
     capacity = len(values)
     counts = np.zeros(capacity, dtype=np.int64)
     thickness = np.zeros((capacity, 2), dtype=np.int64)
-    recent = np.zeros(capacity, dtype=np.int64)
     scan = np.zeros(4, dtype=np.int64)
     codes = np.zeros(FEATURES, dtype=np.int64)
     frequencies = np.zeros(CLASSES, dtype=np.int64)
@@ -147,7 +147,7 @@ def _code_samples(
             if not decoding:
                 least, preferred, greatest = allowed[x, z]
                 found, label, rank, cost = _choose_known(
-                    allowed[x, z], frequencies, candidates, labels, values, recent,
+                    allowed[x, z], frequencies, candidates, values, recency,
                     original, x, z, price,
                 )  # fmt: skip
                 for kind in (BETWEEN, GREATER, LESS):
@@ -199,7 +199,7 @@ def _code_samples(
                 size = min(1 << group, others - first)
                 rank = first + code_even(rank - first, size, coder)
                 if decoding:
-                    label = _label_at(rank, recent, candidates)
+                    label = _label_of_rank(rank, recency, candidates)
             else:
                 base, size = _room(found, low, high, span)
                 if labels == capacity:
@@ -226,10 +226,9 @@ def _code_samples(
                 newest[1] = newest[0] - (values[left] >> shift) if left != NONE else 0
                 label = labels
                 values[label] = value
-                recent[labels] = label
                 labels += 1
             if label != above:
-                _use(label, labels, recent)
+                use(label, bool(decoding), recency)
             columns[x, z] = label
             counts[label] += 1
             advance(label, above, z, scan, thickness)
@@ -275,8 +274,8 @@ def _fill_candidates(
 
 @njit(cache=True)
 def _choose_known(
-    allowed: Int64, frequencies: Int64, candidates: Int64, labels: int, values: Int64,
-    recent: Int64, original: Int64, x: int, z: int, price: float,
+    allowed: Int64, frequencies: Int64, candidates: Int64, values: Int64,
+    recency: Recency, original: Int64, x: int, z: int, price: float,
 ) -> tuple[int, int, int, float]:  # fmt: skip
     """The class that codes an allowed value of sample (x, z) in the fewest bits, errors among them
     at their `price`, but for new ones; its label and rank, and its bits, 16 less. NONE where there
@@ -294,8 +293,15 @@ def _choose_known(
     if frequencies[KNOWN] == 0 or 1.0 - np.log2(frequencies[KNOWN]) >= cost:
         return best, label, rank, cost
     behind = 0
-    for place in range(FIRST_RANKED - CANDIDATES, min(labels, MOST_RECENT)):
-        other = _ranked(place, recent, candidates)
+    next_one = recency[STATE][FRONT]
+    for place in range(FIRST_RANKED - CANDIDATES, MOST_RECENT):
+        if place < 0:
+            other = candidates[CANDIDATES + place]
+        elif next_one == NONE:
+            break
+        else:
+            other = NONE if next_one in candidates else next_one
+            next_one = recency[OLDER][next_one]
         if other == NONE:
             continue
         if least <= values[other] <= greatest:
@@ -332,34 +338,22 @@ def _regret(value: int, original: Int64, x: int, z: int, price: float) -> float:
 
 
 @njit(cache=True)
-def _ranked(place: int, recent: Int64, candidates: Int64) -> int:
-    """The label at a place of the ranking, or NONE; places before 0 are those of candidates."""
-    if place < 0:
-        return int(candidates[CANDIDATES + place])
-    return NONE if recent[place] in candidates else int(recent[place])
-
-
-@njit(cache=True)
-def _label_at(rank: int, recent: Int64, candidates: Int64) -> int:
-    """The label of a rank."""
-    for place in range(FIRST_RANKED - CANDIDATES, len(recent)):
-        label = _ranked(place, recent, candidates)
-        if label != NONE:
+def _label_of_rank(rank: int, recency: Recency, candidates: Int64) -> int:
+    """The label of a rank: candidates without a class come first, then the others by their use."""
+    for k in range(FIRST_RANKED, CANDIDATES):
+        if candidates[k] != NONE:
             if rank == 0:
-                return label
+                return int(candidates[k])
             rank -= 1
-    return 0
-
-
-@njit(cache=True)
-def _use(label: int, labels: int, recent: Int64) -> None:
-    """Move `label` to the front of the first `labels` of `recent`."""
-    place = 0
-    while recent[place] != label:
-        place += 1
-    for k in range(place, 0, -1):
-        recent[k] = recent[k - 1]
-    recent[0] = label
+    # Every candidate before the place moves it on by one; they come in any order.
+    places = np.full(CANDIDATES, len(recency[OLDER]), dtype=np.int64)
+    for k in range(CANDIDATES):
+        if candidates[k] != NONE:
+            places[k] = place_of(candidates[k], recency)
+    places.sort()
+    for k in range(CANDIDATES):
+        rank += int(places[k] <= rank)
+    return label_at(rank, recency)
 
 
 def encode_labels(
@@ -383,7 +377,7 @@ def encode_labels(
     compared = nothing if original is None else np.ascontiguousarray(original.T)
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_mixture(), coder, compared, price,
+        powers_of_two(), new_mixture(), new_recency(len(values)), coder, compared, price,
         nothing if trace is None else trace,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
@@ -398,7 +392,8 @@ def decode_labels(
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_mixture(), coder, nothing[..., 0], 0.0, nothing[..., 0],
+        powers_of_two(), new_mixture(), new_recency(len(values)), coder, nothing[..., 0], 0.0,
+        nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

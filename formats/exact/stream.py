@@ -16,6 +16,7 @@ import zstandard
 
 from ..errors import CorruptError, UnknownFeatureError
 from ..packed import check_keys, integer, sequence
+from . import paid
 from .domain import RAW, Domain, Int64, Samples
 
 EXACT_NETWORK = 3
@@ -38,6 +39,11 @@ MAX_NETWORK = 1 << 16
 
 DIGEST_BYTES = 4
 """Of a sampler's hash, a header has so many bytes."""
+
+SAMPLES_PER_BYTE = {LABELS: 1 << 10, NUMBERS: 1 << 12, WAVES: 1 << 10, LEAST_SQUARES: 1 << 8}
+"""Samples that a byte of a stream may stand for, by its coder: time is paid for in bytes. A stream
+that needs fewer stands behind zeros; no stream begins with one.
+"""
 
 MOST_LABELLED = 0.9
 """Share of distinct values in a model above which labels are not tried."""
@@ -113,6 +119,17 @@ class ExactStream:
     data: bytes
 
 
+def paid_for(coder: int, data: bytes, samples: int) -> bytes:
+    """A stream of this coder, with what it lacks in bytes for so many samples before it."""
+    return paid.paid_for(data, samples // SAMPLES_PER_BYTE[coder])
+
+
+def _bare(stream: ExactStream, samples: int) -> bytes:
+    """The inverse of `paid_for`. Raises CorruptError where bytes are missing, or zeros too many."""
+    least = samples // SAMPLES_PER_BYTE[stream.coder]
+    return paid.bare(stream.data, samples, least, "exact stream")
+
+
 def encode_raw(model: Samples, number: int) -> ExactStream:
     """The stream of samples too far apart for integers, domain `number` being RAW."""
     native = np.ascontiguousarray(model.astype(model.dtype.newbyteorder("<")))
@@ -149,6 +166,7 @@ def encode_exact(allowed: Int64, number: int, coding: ExactCoding) -> list[Made]
     preferred = allowed[..., 1]
     data = encode_numbers(preferred, coding.domains[number].span)
     labels = encode_as_labels(allowed, number, coding)
+    data = paid_for(NUMBERS, data, preferred.size)
     numbers = Made(ExactStream(number, NUMBERS, data), preferred)
     return [numbers] if labels is None else [labels, numbers]
 
@@ -173,7 +191,10 @@ def encode_as_labels(
     labels = encode_labels(
         allowed, domain.span, domain.bound, network, original=original, price=price
     )
-    return None if labels is None else Made(ExactStream(number, LABELS, labels[0]), labels[1])
+    if labels is None:
+        return None
+    data = paid_for(LABELS, labels[0], preferred.size)
+    return Made(ExactStream(number, LABELS, data), labels[1])
 
 
 def encode_as_waves(
@@ -188,7 +209,8 @@ def encode_as_waves(
     if not fits(shape, span):
         return None
     data = encode_waves(allowed, span, step)
-    return Made(ExactStream(number, WAVES, data), decode_waves(data, shape, span))
+    codes = decode_waves(data, shape, span)
+    return Made(ExactStream(number, WAVES, paid_for(WAVES, data, codes.size)), codes)
 
 
 def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
@@ -199,7 +221,8 @@ def encode_as_least_squares(made: Made, coding: ExactCoding) -> Made | None:
     span = coding.domains[number].span
     if not fits((codes.shape[0], codes.shape[1]), span):
         return None
-    return Made(ExactStream(number, LEAST_SQUARES, encode_least_squares(codes, span)), codes)
+    data = paid_for(LEAST_SQUARES, encode_least_squares(codes, span), codes.size)
+    return Made(ExactStream(number, LEAST_SQUARES, data), codes)
 
 
 def decode_exact(
@@ -222,17 +245,18 @@ def decode_exact(
     domain = coding.domains[stream.domain]
     if domain.kind == RAW:
         return _decode_raw(stream.data, shape, dtype)
-    if stream.coder == LABELS:
-        network = network_of(coding.network)
-        codes = decode_labels(stream.data, shape, domain.span, domain.bound, network)
-    elif stream.coder == NUMBERS:
-        codes = decode_numbers(stream.data, shape, domain.span)
-    elif stream.coder == WAVES:
-        codes = decode_waves(stream.data, shape, domain.span)
-    elif stream.coder == LEAST_SQUARES:
-        codes = decode_least_squares(stream.data, shape, domain.span)
-    else:
+    if stream.coder not in SAMPLES_PER_BYTE:
         raise UnknownFeatureError(
             f"exact stream: coder: found {stream.coder}, expected 0 to {CODERS - 1}"
         )
+    data = _bare(stream, shape[0] * shape[1])
+    if stream.coder == LABELS:
+        network = network_of(coding.network)
+        codes = decode_labels(data, shape, domain.span, domain.bound, network)
+    elif stream.coder == NUMBERS:
+        codes = decode_numbers(data, shape, domain.span)
+    elif stream.coder == WAVES:
+        codes = decode_waves(data, shape, domain.span)
+    else:
+        codes = decode_least_squares(data, shape, domain.span)
     return domain.samples(codes, dtype)

@@ -7,6 +7,6 @@ knows models, or changes a file.
 """
 
 from .archive import Salvage, salvage
-from .found import Bytes, Found, checksum_holds
+from .found import Bytes, Found
 
-__all__ = ["Bytes", "Found", "Salvage", "checksum_holds", "salvage"]
+__all__ = ["Bytes", "Found", "Salvage", "salvage"]

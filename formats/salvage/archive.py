@@ -8,12 +8,19 @@ from functools import cached_property
 
 from ..errors import RepairError
 from ..header import Header
-from ..sections import DECODER, Section
+from ..sections import DECODER, UNSTAMPED, Section
 from ..vlat import SIGNATURE, START, TAIL_BYTES, check_start
 from ..writer import MAX_DECODER_BYTES
-from .found import Bytes, Found, is_tail
+from .found import Bytes, Found, header_of, is_tail
 from .paged import find_by_pages
-from .parts import find_sections, last_directory, read_headers, read_others, read_pages
+from .parts import (
+    find_first_header,
+    find_sections,
+    last_directory,
+    read_headers,
+    read_others,
+    read_pages,
+)
 from .walked import walk
 
 
@@ -34,6 +41,7 @@ class Salvage:
     ancillary: list[tuple[bytes, bytes]] = field(default_factory=list)
     gaps: list[tuple[int, int]] = field(default_factory=list)
     uncounted: bool = False
+    stamp: bytes = UNSTAMPED
 
     @cached_property
     def lost(self) -> list[tuple[int, int]]:
@@ -41,6 +49,11 @@ class Salvage:
         there = [record.number for record in self.records]
         ends = zip([-1, *there], [*there, self.expected], strict=True)
         return [(a + 1, b) for a, b in ends if b > a + 1]
+
+    def holds(self, record: Found, data: Bytes) -> bool:
+        """Whether a record is in these bytes as it was found."""
+        told = header_of(data, record.start, record.stop, record.number, self.stamp)
+        return told == record.header
 
     @property
     def has_keys(self) -> bool:
@@ -57,18 +70,18 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """
     if bytes(data[: len(SIGNATURE)]) == SIGNATURE and not any_version:
         check_start(bytes(data[: len(START)]).ljust(len(START), b"\1"), name)
-    sections = list(find_sections(data))
-    headers = read_headers(sections)
+    first = find_first_header(data)
+    sections = [] if first is None else list(find_sections(data, first))
+    stamp = UNSTAMPED if first is None else first.checksum
+    headers = read_headers(sections, stamp)
     if 0 not in headers:
         raise RepairError(
             f"{name}: the first header is damaged, and no model can be decoded without it"
         )
     directory = last_directory(sections, name)
     pages = read_pages(sections, name)
-    # A file that says where everything is says so of its headers too.
-    alone = directory is not None and not directory.headers
-    found = find_by_pages(data, sections, pages, directory)
-    for record in walk(data, sections, found, headers, alone):
+    found = find_by_pages(data, sections, pages, directory, stamp)
+    for record in walk(data, sections, found, headers, stamp):
         found.setdefault(record.number, record)
     records = [found[number] for number in sorted(found) if found[number].header in headers]
     if not records and (directory is None or directory.models):
@@ -76,7 +89,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     told = [page.first + len(page) for page, _ in pages]
     last = [record.number + 1 for record in records[-1:]]
     expected = max([*last, *told, directory.models if directory else 0])
-    others = read_others(data, directory, name)
+    others = read_others(data, directory, stamp, name)
     decoders = dict.fromkeys(
         section.body
         for section in sections
@@ -90,6 +103,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         [(section.kind, section.body) for section in others],
         list(_gaps(data, [*sections, *others], found.values())),
         directory is None or directory.models < expected,
+        stamp,
     )
 
 

@@ -7,7 +7,7 @@ from mmap import mmap
 
 from ..page import StoredPage, checksum_bytes
 from ..varint import encode_varint
-from ..vlat import END_SIGNATURE, TAIL_BYTES, record_checksum
+from ..vlat import END_SIGNATURE, TAIL_BYTES, header_told
 
 Bytes = bytes | mmap
 
@@ -17,15 +17,14 @@ SURE_BITS = 32
 
 @dataclass(frozen=True)
 class Found:
-    """An intact record: its number, where its payload stands, the number of its header (`presumed`
-    where a damage before it may have held another), its row in a page if one is there.
+    """An intact record: its number, where its payload stands, the number of its header, which its
+    checksum tells, its row in a page if one is there.
     """
 
     number: int
     start: int
     stop: int
     header: int
-    presumed: bool = False
     page: StoredPage | None = None
     row: int = 0
 
@@ -49,12 +48,14 @@ class Found:
         return bytes(data[self.start : self.stop])
 
 
-def checksum_holds(data: Bytes, start: int, stop: int, number: int) -> bool:
-    """Whether the payload from `start` to `stop` is that of record `number`."""
+def header_of(data: Bytes, start: int, stop: int, number: int, stamp: bytes) -> int | None:
+    """The number of the header under which the payload from `start` to `stop` would be that of
+    record `number`; None where there are too few bytes.
+    """
     size = checksum_bytes(stop - start)
     if stop + size > len(data) or number < 0:
-        return False
-    return record_checksum(number, bytes(data[start:stop])) == bytes(data[stop : stop + size])
+        return None
+    return header_told(stamp, number, bytes(data[start:stop]), bytes(data[stop : stop + size]))
 
 
 def is_tail(data: Bytes, at: int) -> bool:

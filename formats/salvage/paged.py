@@ -12,7 +12,7 @@ from ..page import StoredPage
 from ..sections import Section
 from ..varint import encode_varint
 from ..vlat import START, TAIL_BYTES
-from .found import SURE_BITS, Bytes, Found, checksum_holds, is_tail
+from .found import SURE_BITS, Bytes, Found, header_of, is_tail
 from .parts import WORK
 
 SAMPLED, PLACES_TRIED, LOOKED_AT, MOVES = 16, 64, 1 << 24, 3
@@ -26,6 +26,7 @@ def find_by_pages(
     sections: list[Section],
     pages: list[tuple[StoredPage, Section]],
     directory: Directory | None,
+    stamp: bytes,
 ) -> dict[int, Found]:
     """The records of every page by their numbers; where they lie the directory says, or they
     themselves do.
@@ -41,7 +42,8 @@ def find_by_pages(
 
     def take(page: StoredPage, rows: list[int], base: int) -> int:
         """Take in what is intact of a page, should it begin at `base`; where that ends."""
-        records = [r for row in rows if (r := _record_of(data, page, base, row)) is not None]
+        tried = (_record_of(data, page, base, row, stamp) for row in rows)
+        records = [record for record in tried if record is not None]
         found.update((record.number, record) for record in records)
         if records:
             bases[page.first] = base
@@ -61,7 +63,7 @@ def find_by_pages(
             if base is None and rows and work > 0:
                 # Bytes were put in or taken out before, or within, the page's records.
                 work -= min(LOOKED_AT, len(data))
-                base = _sought(data, page, rows, behind)
+                base = _sought(data, page, rows, behind, stamp)
             if base is None or not rows:
                 break
             behind = max(behind, take(page, rows, base))
@@ -75,18 +77,21 @@ def find_by_pages(
     return found
 
 
-def _record_of(data: Bytes, page: StoredPage, base: int, row: int) -> Found | None:
+def _record_of(data: Bytes, page: StoredPage, base: int, row: int, stamp: bytes) -> Found | None:
     """The record of a page's row, if it is intact."""
     length, number = int(page.lengths[row]), page.first + row
     at = base + int(page.places[row])
     prefix = encode_varint(length + 1)
     start, stop = at + len(prefix), at + len(prefix) + length
-    if bytes(data[at:start]) != prefix or not checksum_holds(data, start, stop, number):
+    header = int(page.headers[row])
+    if bytes(data[at:start]) != prefix or header_of(data, start, stop, number, stamp) != header:
         return None
-    return Found(number, start, stop, int(page.headers[row]), False, page, row)
+    return Found(number, start, stop, header, page, row)
 
 
-def _sought(data: Bytes, page: StoredPage, rows: list[int], lowest: int) -> int | None:
+def _sought(
+    data: Bytes, page: StoredPage, rows: list[int], lowest: int, stamp: bytes
+) -> int | None:
     """Where a page's records would begin so that some of `rows` stand where they should, from byte
     `lowest` on, by their lengths and checksums.
     """
@@ -104,7 +109,7 @@ def _sought(data: Bytes, page: StoredPage, rows: list[int], lowest: int) -> int 
     order = likely[np.argsort(score[likely], kind="stable")[::-1][:PLACES_TRIED]]
     for at in order.tolist():
         base = first + at
-        good = (record for row in some if (record := _record_of(data, page, base, row)))
+        good = (record for row in some if (record := _record_of(data, page, base, row, stamp)))
         if sum(8 * record.checksum_bytes for record in good) >= SURE_BITS:
             return base
     return None

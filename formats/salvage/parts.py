@@ -9,13 +9,15 @@ from ..directory import Directory
 from ..errors import CorruptError, TruncatedError
 from ..header import MAX_HEADER_BYTES, Header
 from ..packed import unpack_mapping
-from ..page import MAX_PAGE_RECORDS, StoredPage
+from ..page import MAX_HEADERS, MAX_PAGE_RECORDS, StoredPage
 from ..sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
     HEADER,
     LONGEST_HEAD,
+    OPENING,
     PAGE,
+    UNSTAMPED,
     Section,
     check_known,
     check_section,
@@ -23,7 +25,7 @@ from ..sections import (
 )
 from .found import Bytes
 
-SECTION = re.compile(rb"\x00[HUDPL]")
+SECTION, FIRST_HEADER = re.compile(rb"\x00[HUDPL]"), re.compile(rb"\x00H")
 LONG_SECTION = 1 << 16
 WORK = 8
 """Long stretches that only look like sections are hashed up to so many times the file's size."""
@@ -32,12 +34,34 @@ NO_HEADER = -1
 """The number of a header that cannot be made out."""
 
 
-def find_sections(data: Bytes) -> Iterator[Section]:
-    """Every section whose checksum holds, in order, wherever it stands; none within another."""
+def find_first_header(data: Bytes) -> Section | None:
+    """The first header: a section without a stamp that holds one."""
+    for section in _find(data, FIRST_HEADER, UNSTAMPED):
+        body = section.body
+        if len(body) <= OPENING + MAX_HEADER_BYTES and _number_in(body[OPENING:]) == 0:
+            return section
+    return None
+
+
+def find_sections(data: Bytes, first: Section) -> Iterator[Section]:
+    """The first header and every section of its archive whose checksum holds, in order, wherever it
+    stands; none within another.
+    """
+    yielded = False
+    for section in _find(data, SECTION, first.checksum):
+        if not yielded and section.at >= first.at:
+            yielded = True
+            yield first
+        yield section
+    if not yielded:
+        yield first
+
+
+def _find(data: Bytes, pattern: re.Pattern[bytes], stamp: bytes) -> Iterator[Section]:
     at, budget = 0, WORK * len(data)
-    while (match := SECTION.search(data, at)) is not None:
+    while (match := pattern.search(data, at)) is not None:
         at = match.start()
-        section = section_at(data, at, match.group()[1:], budget)
+        section = section_at(data, at, match.group()[1:], stamp, budget)
         if isinstance(section, int):
             budget -= section
             at += 1
@@ -46,7 +70,9 @@ def find_sections(data: Bytes) -> Iterator[Section]:
             at = section.end
 
 
-def section_at(data: Bytes, at: int, kind: bytes, budget: int = 1 << 62) -> Section | int:
+def section_at(
+    data: Bytes, at: int, kind: bytes, stamp: bytes, budget: int = 1 << 62
+) -> Section | int:
     """The section at a place, or how many bytes were looked at in vain."""
     try:
         body, end = section_size(kind, bytes(data[at : at + LONGEST_HEAD]), "section")
@@ -57,35 +83,45 @@ def section_at(data: Bytes, at: int, kind: bytes, budget: int = 1 << 62) -> Sect
         return 0
     whole = bytes(data[at : at + size])
     try:
-        check_section(whole, "section")
+        check_section(whole, "section", stamp)
     except CorruptError:
         return size
-    return Section(kind, whole[body:end], at, at + size)
+    return Section(kind, whole[body:end], at, at + size, whole[end:])
 
 
-def header_number(section: Section) -> int:
-    """The number that a header says it has, or NO_HEADER."""
-    if len(section.body) > MAX_HEADER_BYTES:
+def header_number(section: Section, stamp: bytes) -> int:
+    """The number that a header says it has, or NO_HEADER; the one without a stamp is the first."""
+    if section.checksum == stamp:
+        return 0
+    return _number_in(section.body) or NO_HEADER
+
+
+def _number_in(body: bytes) -> int:
+    if len(body) > MAX_HEADER_BYTES:
         return NO_HEADER
     try:
-        number = unpack_mapping(section.body, "header").get("b", 0)
+        number = unpack_mapping(body, "header").get("b", 0)
     except CorruptError:
         return NO_HEADER
-    return number if isinstance(number, int) and number >= 0 else NO_HEADER
+    return number if isinstance(number, int) and 0 <= number < MAX_HEADERS else NO_HEADER
 
 
-def read_headers(sections: list[Section]) -> dict[int, Header]:
+def read_headers(sections: list[Section], stamp: bytes) -> dict[int, Header]:
     """Every header that can be made whole, by its number."""
     bodies: dict[int, bytes] = {}
     for section in sections:
         if section.kind == HEADER:
-            bodies.setdefault(header_number(section), section.body)
+            bodies.setdefault(header_number(section, stamp), section.body)
     headers: dict[int, Header] = {}
     for number in sorted(bodies.keys() - {NO_HEADER}):
         if number and 0 not in headers:
             break
+        body = bodies[number]
         try:
-            headers[number] = Header.from_bytes(bodies[number], headers.get(0), number)
+            if number:
+                headers[number] = Header.from_bytes(body, headers[0], number)
+            else:
+                headers[0] = Header.from_bytes(body[OPENING:])
         except CorruptError:
             continue
     return headers
@@ -102,7 +138,7 @@ def last_directory(sections: list[Section], name: str) -> Directory | None:
     return None
 
 
-def read_others(data: Bytes, directory: Directory | None, name: str) -> list[Section]:
+def read_others(data: Bytes, directory: Directory | None, stamp: bytes, name: str) -> list[Section]:
     """The intact ones of the ancillary sections that the directory lists.
 
     Raises UnknownFeatureError where one of the sections must be understood and is not known.
@@ -110,7 +146,7 @@ def read_others(data: Bytes, directory: Directory | None, name: str) -> list[Sec
     found = []
     for kind, place in directory.others if directory is not None else ():
         check_known(kind, f"{name}: section {kind!r} at byte {place.at}")
-        section = section_at(data, place.at, kind)
+        section = section_at(data, place.at, kind, stamp)
         if isinstance(section, Section) and section.end == place.at + place.size:
             found.append(section)
     return found

@@ -14,8 +14,11 @@ from velcodec.formats.exact.domain import Domain
 from velcodec.formats.exact.stream import EXACT_NETWORK, ExactCoding, SamplerName
 from velcodec.formats.header import Header, Layout, Source
 from velcodec.formats.quality import Quality
+from velcodec.formats.sections import HEADER, OPENING, pack_section, read_section
+from velcodec.formats.source import ByteSource
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
+from velcodec.formats.vlat import START, Belongs, pack_entry
 from velcodec.formats.writer import VlatWriter
 
 HASH = bytes(range(32))
@@ -84,6 +87,21 @@ def header(coding: TileCoding | None = None, **fields: object) -> Header:
 def exact_coding(*domains: Domain) -> ExactCoding:
     """The exact coding of some domains."""
     return ExactCoding(EXACT_NETWORK, domains, SAMPLER)
+
+
+def opening(body: bytes | None = None) -> bytes:
+    """How an archive begins: signature, version and the section of the first header."""
+    return START + pack_section(HEADER, bytes(OPENING) + (body or header().to_bytes()))
+
+
+def stamp_of(data: bytes) -> bytes:
+    """The stamp of an archive that begins so."""
+    return read_section(ByteSource(data), len(START), HEADER, "header").checksum
+
+
+def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -> bytes:
+    """A record as it stands in an archive that begins so."""
+    return pack_entry(Belongs(stamp_of(data), number, header_number), payload)
 
 
 def archive(

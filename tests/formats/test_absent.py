@@ -40,6 +40,21 @@ def test_a_box_takes_a_few_bytes() -> None:
     assert len(encode_absent(absent)) < 24
 
 
+def test_a_byte_stands_for_so_many_samples_at_most() -> None:
+    absent = np.zeros((512, 512), dtype=bool)
+    absent[0, 0] = True
+    stream = encode_absent(absent)
+    bare = stream.lstrip(b"\0")
+    padded = bare.rjust(4, b"\0")
+    assert stream == padded
+    assert np.array_equal(decode_absent(stream, absent.shape), absent)
+    for data in (b"\0" + padded, padded[:3], bare.rjust(9, b"\0")):
+        with pytest.raises(CorruptError, match="absent samples: found"):
+            decode_absent(data, absent.shape)
+    with pytest.raises(CorruptError, match="found 0 bytes for 4294967296 samples, expected"):
+        decode_absent(b"", (1 << 16, 1 << 16))
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=40), st.sampled_from([(1, 1), (1, 9), (7, 1), (12, 11)]))
 def test_arbitrary_bytes_are_absent_samples_or_are_refused(

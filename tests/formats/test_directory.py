@@ -16,29 +16,31 @@ from velcodec.formats.sections import KNOWN, Place
 
 END = 1 << 40
 OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda k: k not in KNOWN)
-PLACES = st.builds(Place, st.integers(0, END // 2), st.integers(0, 1 << 20))
 
 
 @st.composite
-def pages(draw: st.DrawFn) -> tuple[PageEntry, ...]:
-    """Pages anywhere, of records that follow each other."""
-    found, behind = [], 0
-    for _ in range(draw(st.integers(0, 12))):
+def directories(draw: st.DrawFn) -> Directory:
+    """Sections anywhere, none within another; pages of records that follow each other."""
+    counts = draw(st.tuples(*[st.integers(0, 12)] * 4))
+    places, end = [], 0
+    for _ in range(sum(counts)):
+        at, size = end + draw(st.integers(0, END // 64)), draw(st.integers(1, 1 << 20))
+        places.append(Place(at, size))
+        end = at + size
+    if draw(st.booleans()):  # distances may be negative
+        places.reverse()
+    headers, decoders, others, of_pages = (tuple(places.pop() for _ in range(n)) for n in counts)
+    pages, behind = [], 0
+    for place in of_pages:
         at, count = behind + draw(st.integers(0, END // 32)), draw(st.integers(1, 1 << 20))
-        found.append(PageEntry(draw(PLACES), at, count))
+        pages.append(PageEntry(place, at, count))
         behind = at + 3 * count
-    return tuple(found)
-
-
-OTHERS = st.tuples(OTHER_KINDS, PLACES)
-
-
-def some(values: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, ...]]:
-    return st.lists(values, max_size=12).map(tuple)
+    kinds = tuple(draw(OTHER_KINDS) for _ in others)
+    return Directory(headers, tuple(pages), decoders, tuple(zip(kinds, others, strict=True)))
 
 
 @settings(deadline=None)
-@given(st.builds(Directory, some(PLACES), pages(), some(PLACES), some(OTHERS)))
+@given(directories())
 def test_any_directory_comes_back(own: Directory) -> None:
     found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
     assert found == own
@@ -59,7 +61,9 @@ def packed(*parts: object) -> bytes:
 REFUSED: dict[str, bytes] = {
     "nothing": b"",
     "a mapping": b"\x00\x80",
-    "two arrays": packed([], []),
+    "a section within another": packed([9, 9, 9, 1], [12, 9]),
+    "a decoder twice": packed([], [], [9, 9, 0, 9]),
+    "a section that is a page too": packed([9, 9, 9, 1], [], [], [120, 9, 9]),
     "two numbers for another section": packed([], [], [], [120, 9]),
     "a page among other sections": packed([], [], [], [ord("P"), 9, 9]),
     "another section of no letter": packed([], [], [], [256, 9, 9]),

@@ -6,14 +6,14 @@ import io
 import zlib
 
 import pytest
-from builders import archive, header
+from builders import archive, entry_of, header
 
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.header import Layout
 from velcodec.formats.journal import read_journal
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.scan import scan
-from velcodec.formats.vlat import pack_entry, record_checksum
+from velcodec.formats.vlat import Belongs, record_checksum
 from velcodec.formats.writer import VlatWriter
 
 
@@ -26,7 +26,7 @@ def swapped(data: bytes, a: bytes, b: bytes) -> bytes:
 
 def test_swapped_records_are_refused_from_the_index_and_from_the_front() -> None:
     whole = archive([b"first", b"other"], keys=["a", "b"])
-    data = swapped(whole, pack_entry(0, b"first"), pack_entry(1, b"other"))
+    data = swapped(whole, entry_of(whole, 0, b"first"), entry_of(whole, 1, b"other"))
     with pytest.raises(CorruptError, match="record 0: checksum"):
         VlatReader(data).payload(0)
     with pytest.raises(CorruptError, match="record 0: checksum"):
@@ -34,8 +34,9 @@ def test_swapped_records_are_refused_from_the_index_and_from_the_front() -> None
 
 
 def test_swapped_payloads_are_refused_where_their_checksums_stay_with_them() -> None:
-    first, other = (p + record_checksum(i, p) for i, p in enumerate((b"first", b"other")))
-    data = swapped(archive([b"first", b"other"], keys=["a", "b"]), first, other)
+    whole = archive([b"first", b"other"], keys=["a", "b"])
+    first, other = (entry_of(whole, i, p)[1:] for i, p in enumerate((b"first", b"other")))
+    data = swapped(whole, first, other)
     with pytest.raises(CorruptError, match="record 1: checksum"):
         VlatReader(data).payload(1)
 
@@ -90,22 +91,24 @@ def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
     """The low half of a CRC-32 alone would not notice the 85,863rd bit from the end."""
     size = 11_000
     payload = bytearray(size)
-    whole = record_checksum(5, bytes(payload))
-    low = zlib.crc32(payload, zlib.crc32((5).to_bytes(8, "little"))) & 0xFFFF
+    belongs = Belongs(b"seal", 5, 0)
+    whole = record_checksum(belongs, bytes(payload))
+    before = zlib.crc32(b"seal" + (5).to_bytes(8, "little"))
+    low = zlib.crc32(payload, before) & 0xFFFF
     missed = 0
     for bit in range(8 * (size - 10_700)):
         payload[bit // 8] ^= 1 << bit % 8
-        assert record_checksum(5, bytes(payload)) != whole
-        missed += zlib.crc32(payload, zlib.crc32((5).to_bytes(8, "little"))) & 0xFFFF == low
+        assert record_checksum(belongs, bytes(payload)) != whole
+        missed += zlib.crc32(payload, before) & 0xFFFF == low
         payload[bit // 8] ^= 1 << bit % 8
     assert missed > 0  # why long records have all four bytes
 
 
 def test_a_flipped_bit_of_a_short_record_is_noticed_by_two_bytes() -> None:
     payload = bytearray(1023)
-    whole = record_checksum(5, bytes(payload))
+    whole = record_checksum(Belongs(b"seal", 5, 0), bytes(payload))
     assert len(whole) == 2
     for bit in range(8 * len(payload)):
         payload[bit // 8] ^= 1 << bit % 8
-        assert record_checksum(5, bytes(payload)) != whole
+        assert record_checksum(Belongs(b"seal", 5, 0), bytes(payload)) != whole
         payload[bit // 8] ^= 1 << bit % 8

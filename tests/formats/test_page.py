@@ -16,7 +16,7 @@ from velcodec.formats.columns import as_column
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.page import Page, Run, StoredPage
 from velcodec.formats.varint import encode_varint
-from velcodec.formats.vlat import pack_entry
+from velcodec.formats.vlat import Belongs, pack_entry
 
 LENGTHS = st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 200), min_size=1, max_size=20)
 
@@ -73,7 +73,7 @@ def test_entries_are_as_long_as_their_parts(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("n", [0, 126, 127, 1023, 1024, 20_000])
 def test_entries_are_packed_as_long_as_pages_say(n: int) -> None:
-    assert page([n]).entry_bytes.tolist() == [len(pack_entry(7, bytes(n)))]
+    assert page([n]).entry_bytes.tolist() == [len(pack_entry(Belongs(b"seal", 7, 9), bytes(n)))]
 
 
 def test_records_stand_behind_the_sections_between_them() -> None:

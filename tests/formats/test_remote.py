@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import io
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,10 +20,13 @@ from builders import archive, header
 
 from velcodec.formats import patience
 from velcodec.formats.errors import (
+    ChangedFileError,
+    CorruptError,
     InputFileError,
     MissingExtraError,
     NotVlatError,
     OptionError,
+    VelcodecError,
 )
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import VlatReader
@@ -48,6 +52,10 @@ class Site:
 
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
+    tags: dict[str, str] = field(default_factory=dict)
+    dates: dict[str, str] = field(default_factory=dict)
+    minds: bool = True
+    before: Callable[[int], None] | None = None
     status: int | None = None
     requests: int = 0
     sent: int = 0
@@ -72,6 +80,8 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             site.requests += 1
+            if site.before is not None:
+                site.before(site.requests)
             self.answer(True)
 
         def answer(self, body: bool) -> None:
@@ -94,11 +104,16 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 status, data = site.status, b"no"
             elif data is None:
                 status, data = 404, b"not here"
+            elif site.minds and self.is_refused():
+                status, data = 412, b""
             elif asked and site.ranges:
                 begin, end = int(asked[1]), int(asked[2]) + 1
                 where = f"bytes {begin}-{min(end, len(data)) - 1}/{len(data)}"
                 status, data = 206, data[begin:end]
             self.send_response(status)
+            for name, told in (("ETag", site.tags), ("Last-Modified", site.dates)):
+                if self.path in told:
+                    self.send_header(name, told[self.path])
             if site.ranges:
                 self.send_header("Accept-Ranges", "bytes")
             if status == 206:
@@ -108,6 +123,13 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             if body:
                 site.sent += len(data)
                 self.wfile.write(data)
+
+        def is_refused(self) -> bool:
+            tag, date = self.headers.get("If-Match"), self.headers.get("If-Unmodified-Since")
+            assert not (tag or "").startswith("W/")
+            return (tag or site.tags.get(self.path)) != site.tags.get(self.path) or (
+                date or site.dates.get(self.path)
+            ) != site.dates.get(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:
             """The test's output is not the place."""
@@ -371,6 +393,94 @@ def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
     for url in (site.url + "/a.vlat", "memory://a.vlat", "memory://empty.vlat"):
         with pytest.raises(NotVlatError):
             VlatReader(url)
+
+
+def of_one_length(count: int, seed: int) -> bytes:
+    """An archive of records of 150 bytes, all alike but for what is in them."""
+    rng, stream = np.random.default_rng(seed), io.BytesIO()
+    writer = VlatWriter(stream, header())
+    writer.add_many([rng.bytes(150) for _ in range(count)])
+    writer.close()
+    return stream.getvalue()
+
+
+OLD, NEW = of_one_length(1000, 0), of_one_length(1000, 1)
+LATER = of_one_length(1001, 1)
+VERSIONS: dict[str, tuple[dict[str, str], dict[str, str], bytes]] = {
+    "tag": ({"tags": '"old"'}, {"tags": '"new"'}, NEW),
+    "weak tag": ({"tags": 'W/"old"'}, {"tags": 'W/"new"'}, NEW),
+    "date": (
+        {"dates": "Tue, 01 Dec 2026 00:00:00 GMT"},
+        {"dates": "Tue, 01 Dec 2026 00:00:01 GMT"},
+        NEW,
+    ),
+    "length": ({}, {}, LATER),
+}
+
+
+@pytest.mark.parametrize("minds", [True, False], ids=["asked for", "compared"])
+@pytest.mark.parametrize("told", VERSIONS)
+@pytest.mark.parametrize("request_", [1, 2, 3])
+def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
+    site: Site, told: str, minds: bool, request_: int
+) -> None:
+    old, new, data = VERSIONS[told]
+    site.minds, site.files = minds, {"/a.vlat": OLD}
+
+    def say(version: dict[str, str]) -> None:
+        for where, what in version.items():
+            getattr(site, where)["/a.vlat"] = what
+
+    def replace(request: int) -> None:
+        if request == request_:
+            site.files["/a.vlat"] = data
+            say(new)
+
+    say(old)
+    site.before = replace
+    with pytest.raises(ChangedFileError, match=r"a\.vlat: was replaced while it was read: "):
+        VlatReader(site.url + "/a.vlat").payload(500)
+
+
+def test_a_file_that_stays_is_read_whatever_the_server_says_of_it(site: Site) -> None:
+    for tag in ('"old"', 'W/"old"'):
+        site.files, site.tags = {"/a.vlat": OLD}, {"/a.vlat": tag}
+        site.dates = {"/a.vlat": "Tue, 01 Dec 2026 00:00:00 GMT"}
+        check_same(VlatReader(site.url + "/a.vlat"), OLD)
+
+
+def test_a_file_that_is_replaced_elsewhere_is_refused_by_name(memory: Any) -> None:
+    memory.pipe("/a.vlat", OLD)
+    reader = VlatReader("memory://a.vlat")
+    assert reader.payload(500) == VlatReader(OLD).payload(500)
+    memory.pipe("/a.vlat", NEW)
+    with pytest.raises(ChangedFileError, match=r"memory://a\.vlat: was replaced"):
+        reader.payload(501)
+
+
+def test_what_a_silent_server_replaces_gives_no_model_of_neither_archive(site: Site) -> None:
+    site.files = {"/a.vlat": OLD}
+    reader = VlatReader(site.url + "/a.vlat")
+    site.files["/a.vlat"] = NEW
+    for number in range(400, 500):
+        with pytest.raises(CorruptError, match="of another archive"):
+            reader.payload(number)
+
+
+@pytest.mark.parametrize("request_", [1, 2, 3])
+def test_an_archive_of_two_halves_is_refused(site: Site, request_: int) -> None:
+    site.files = {"/a.vlat": OLD}
+
+    def replace(request: int) -> None:
+        if request == request_:
+            site.files["/a.vlat"] = NEW
+
+    site.before = replace
+    try:
+        found = [VlatReader(site.url + "/a.vlat").payload(500)]
+    except VelcodecError:
+        return
+    assert found[0] in [VlatReader(data).payload(500) for data in (OLD, NEW)]
 
 
 def test_memory_reads_like_a_file(memory: Any, large: bytes) -> None:

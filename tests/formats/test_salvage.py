@@ -49,8 +49,7 @@ def check(found: Salvage, data: bytes, whole: bytes) -> set[int]:
     reader = VlatReader(whole)
     for record in found.records:
         assert record.payload(data) == reader.payload(record.number)
-        if not record.presumed:
-            assert found.headers[record.header] == reader.header_of(record.number)
+        assert found.headers[record.header] == reader.header_of(record.number)
         if record.page is not None and record.page.keys is not None:
             assert record.page.keys[record.row] == f"key {record.number}"
     return {record.number for record in found.records}
@@ -85,7 +84,7 @@ def test_everything_comes_out_of_a_whole_archive(data: bytes) -> None:
     found = salvage(data, "a.vlat")
     assert check(found, data, data) == set(range(60))
     assert (found.lost, found.gaps, found.decoders) == ([], [], [DECODER])
-    assert not any(record.presumed or record.page is None for record in found.records)
+    assert not any(record.page is None for record in found.records)
 
 
 def test_every_other_record_comes_out_when_one_is_damaged(data: bytes) -> None:
@@ -197,15 +196,22 @@ def test_records_of_a_lost_header_are_not_believed_to_be_of_another() -> None:
         assert check(found, damaged, data) == {i for i in range(60) if i % 40 < 20}
 
 
-def test_records_that_are_presumed_to_be_of_a_header_say_so() -> None:
-    data = written(40)
+def test_records_tell_their_header_where_nothing_else_does() -> None:
+    data = written(60)
     directory = VlatReader(data).directory
     (place,) = directory.headers
     index = directory.pages[0].place.at
     spoilt = spoiled(data, place.at, place.at + place.size)[:index]
     found = salvage(spoilt, "a.vlat")
-    check(found, spoilt, data)
-    assert {record.number for record in found.records if record.presumed} == set(range(20, 40))
+    assert check(found, spoilt, data) == {*range(20), *range(40, 60)}
+
+
+def test_no_record_of_another_archive_comes_out() -> None:
+    data = written(20)
+    other = archive([b"other", b"ones"] * 5, keys=[str(i) for i in range(10)])
+    both = data + other
+    found = salvage(both, "a.vlat")
+    assert check(found, both, data) == set(range(20))
 
 
 def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -219,7 +225,6 @@ def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path:
     spoilt = whole[:end]
     found = salvage(spoilt, "a.vlat")
     assert check(found, spoilt, whole) == set(range(32))
-    assert not any(record.presumed for record in found.records)
     finished = salvage(whole, "a.vlat")
     assert (finished.expected, finished.uncounted) == (32, False)
 
@@ -250,7 +255,7 @@ def test_an_archive_of_nothing_gives_nothing_and_loses_nothing() -> None:
     found = salvage(archive([]), "a.vlat")
     assert (found.records, found.lost) == ([], [])
     with pytest.raises(RepairError, match="no intact record"):
-        salvage(archive([])[:-20], "a.vlat")
+        salvage(archive([])[:-17], "a.vlat")
 
 
 WHOLE = written(25)
@@ -314,7 +319,7 @@ def test_every_record_outside_the_damage_comes_out_as_it_was(
         if not any(hit[slice(*span)].any() for span in needed):
             record = found[number]
             assert spoilt[record.start : record.stop] == reader.payload(number)
-            assert (record.header, record.presumed) == (reader.header_number(number), False)
+            assert record.header == reader.header_number(number)
             assert record.page is not None
     check(salvage(spoilt, "a.vlat"), spoilt, data)
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import opening
 
 import velcodec
 from velcodec.formats.errors import CorruptError, SamplerError
 from velcodec.formats.exact.stream import MAX_NETWORK, SamplerName
 from velcodec.formats.reader import VlatReader
-from velcodec.formats.sections import HEADER, pack_section
-from velcodec.formats.vlat import START
 from velcodec.formats.writer import VlatWriter
 from velcodec.sampler.form import NEWEST, newest_sampler, sampler_of
 
@@ -90,6 +89,6 @@ def test_a_header_of_an_impossible_sampler_is_refused(
     whole = naming(data, SamplerName(NEWEST, b"hash"))
     body = VlatReader(whole).header.to_bytes()
     assert body.count(old) == 1
-    broken = START + pack_section(HEADER, body.replace(old, new))
+    broken = opening(body.replace(old, new))
     with pytest.raises(CorruptError, match=said):
-        velcodec.open(broken + whole[len(START + pack_section(HEADER, body)) :])
+        velcodec.open(broken + whole[len(opening(body)) :])

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
-from builders import archive, decoder_bytes, header
+from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.append import append_to
+from velcodec.formats.directory import Directory, PageEntry
 from velcodec.formats.errors import (
     CorruptError,
     NotVlatError,
@@ -23,12 +25,21 @@ from velcodec.formats.errors import (
     VersionError,
 )
 from velcodec.formats.header import Header, Layout
-from velcodec.formats.page import MAX_RECORD_BYTES
+from velcodec.formats.page import MAX_RECORD_BYTES, Page, Run
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.scan import FoundRecord, scan
-from velcodec.formats.sections import DECODER, DIRECTORY, HEADER, PAGE, USE, Section, pack_section
+from velcodec.formats.sections import (
+    DECODER,
+    DIRECTORY,
+    HEADER,
+    PAGE,
+    USE,
+    Place,
+    Section,
+    pack_section,
+)
 from velcodec.formats.varint import encode_varint
-from velcodec.formats.vlat import START, TAIL_BYTES, pack_entry, pack_tail
+from velcodec.formats.vlat import START, TAIL_BYTES, Belongs, pack_entry, pack_tail
 from velcodec.formats.writer import VlatWriter
 
 OTHER = header(decoder_name="other", layouts=(Layout(5, 6),))
@@ -118,7 +129,7 @@ def test_sections_are_found_where_they_stand() -> None:
         page.place.at for page in reader.directory.pages
     ]
     for one in sections:
-        assert data[one.at : one.end] == pack_section(one.kind, one.body)
+        assert data[one.at : one.end] == pack_section(one.kind, one.body, stamp_of(data))
 
 
 def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> None:
@@ -138,7 +149,8 @@ def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> Non
 
 
 def entry_end(data: bytes, number: int, payload: bytes) -> int:
-    entry = pack_entry(number, payload)
+    under = VlatReader(data).header_number(number)
+    entry = entry_of(data, number, payload, under)
     return data.index(entry) + len(entry)
 
 
@@ -155,17 +167,33 @@ def test_every_flipped_bit_is_noticed_or_changes_nothing() -> None:
         assert found == whole
 
 
-START_OF_ONE = START + pack_section(HEADER, header().to_bytes()) + pack_entry(0, b"abc")
+STAMP = stamp_of(opening())
+START_OF_ONE = opening() + entry_of(opening(), 0, b"abc")
 
 
-def closed(data: bytes) -> bytes:
-    """With a directory and a tail; what they say is not looked at in a scan."""
-    end = pack_section(DIRECTORY, b"")
+def stamped(kind: bytes, body: bytes) -> bytes:
+    return pack_section(kind, body, STAMP)
+
+
+def index_of(data: bytes, *lengths: int) -> bytes:
+    """A page and a directory of records from the first header on, at the end of `data`."""
+    page = stamped(PAGE, Page(np.array(lengths, np.int64), RUNS[len(lengths)]).to_bytes())
+    entry = PageEntry(Place(len(data), len(page)), len(opening()), len(lengths))
+    return closed(data + page, Directory(pages=(entry,)))
+
+
+RUNS = {1: (Run(0, 1, 0),), 2: (Run(0, 1, 0), Run(15, 1, 0))}
+
+
+def closed(data: bytes, directory: Directory) -> bytes:
+    end = stamped(DIRECTORY, directory.to_bytes())
     return data + end + pack_tail(len(end))
 
 
 def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
-    data = closed(START_OF_ONE + pack_section(b"z", b"whatever") + pack_entry(1, b"def"))
+    note = stamped(b"z", b"whatever")
+    assert len(note) == 15
+    data = index_of(START_OF_ONE + note + entry_of(opening(), 1, b"def"), 3, 3)
     assert [payload for _, _, payload in records(data)] == [b"abc", b"def"]
     found = [one for one in scan(io.BytesIO(data)) if isinstance(one, Section)]
     assert (found[0].kind, found[0].body) == (b"z", b"whatever")
@@ -173,7 +201,7 @@ def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
 
 @pytest.mark.parametrize("kind", [b"Z", b"A"])
 def test_a_section_of_an_unknown_capital_type_is_refused(kind: bytes) -> None:
-    data = START_OF_ONE + pack_section(kind, b"whatever")
+    data = START_OF_ONE + stamped(kind, b"whatever")
     with pytest.raises(UnknownFeatureError, match=r"section b'[ZA]' at byte .* expected one known"):
         records(data)
     with pytest.raises(CorruptError, match="checksum does not match"):
@@ -185,14 +213,15 @@ def long_section(kind: bytes, length: int) -> bytes:
 
 
 ODD: dict[str, tuple[bytes, str]] = {
-    "a record before any header": (START + pack_entry(0, b"abc"), "before any header"),
+    "a record before any header": (START + entry_of(opening(), 0, b"abc"), "before any header"),
     "a use before any header": (START + pack_section(USE, b"\x00"), "header number 0 of 0"),
-    "a header that is not there": (START_OF_ONE + pack_section(USE, b"\x01"), "number 1 of 1"),
-    "a use of nothing": (START_OF_ONE + pack_section(USE, b""), "header number"),
-    "a use and more": (START_OF_ONE + pack_section(USE, b"\x00\x00"), "header number"),
-    "a record twice": (START_OF_ONE + pack_entry(0, b"abc"), "record 1: checksum"),
-    "another tail": (START_OF_ONE + pack_section(DIRECTORY, b"") + pack_tail(9), "end signature"),
-    "no tail": (START_OF_ONE + pack_section(DIRECTORY, b""), "end signature"),
+    "a header that is not there": (START_OF_ONE + stamped(USE, b"\x01"), "number 1 of 1"),
+    "a use of nothing": (START_OF_ONE + stamped(USE, b""), "header number"),
+    "a use and more": (START_OF_ONE + stamped(USE, b"\x00\x00"), "header number"),
+    "a record twice": (START_OF_ONE + entry_of(opening(), 0, b"abc"), "record 1: checksum"),
+    "another tail": (index_of(START_OF_ONE, 3)[:-8] + pack_tail(9), "end signature"),
+    "no tail": (index_of(START_OF_ONE, 3)[:-8], "end signature"),
+    "a directory of nothing": (closed(START_OF_ONE, Directory()), "records without a page"),
     "a huge section": (START_OF_ONE + long_section(b"z", 1 << 40), "found 1099511627776 bytes"),
     "a large section": (START_OF_ONE + long_section(b"z", 1 << 28), "found the end"),
     "a large header": (START + long_section(HEADER, 1 << 28), "found the end"),
@@ -237,7 +266,7 @@ def test_one_record_is_held_at_a_time() -> None:
         def read(self, size: int = -1) -> bytes:
             while len(self.rest) < size and self.number < 400:
                 self.number += 1
-                self.rest += pack_entry(self.number, payload)
+                self.rest += pack_entry(Belongs(STAMP, self.number, 0), payload)
             found, self.rest = self.rest[:size], self.rest[size:]
             return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -29,18 +30,25 @@ from velcodec.formats.reader import VlatReader
 from velcodec.formats.record import unpack_record
 from velcodec.formats.salvage import salvage
 from velcodec.formats.scan import scan
-from velcodec.formats.sections import CHECKSUM_BYTES, DIRECTORY, section_size
+from velcodec.formats.sections import (
+    CHECKSUM_BYTES,
+    DIRECTORY,
+    HEADER,
+    UNSTAMPED,
+    USE,
+    section_size,
+)
 from velcodec.formats.sharded import read_manifest
 from velcodec.formats.source import ByteSource
 from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.tile_coding import TileCoding
 from velcodec.formats.tile_stream import decode_tiles
 from velcodec.formats.varint import MAX_BYTES, decode_varint
-from velcodec.formats.vlat import START, pack_tail, record_checksum
+from velcodec.formats.vlat import START, Belongs, pack_tail, record_checksum
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
-SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11))
+SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11), (70, 70), (512, 300), (4096, 4096))
 MODELS_READ = 8
 ABSENT = 1 << 7
 """A first byte of this bit means a stream of absent samples."""
@@ -99,7 +107,7 @@ def with_checksums(data: bytes) -> bytes:
     from the front understands them, and a tail for the last directory.
     """
     out = bytearray(data)
-    at, number = len(START), 0
+    at, number, headers, current, stamp = len(START), 0, 0, 0, UNSTAMPED
     while at < len(data):
         try:
             if data[at] == 0:
@@ -109,8 +117,14 @@ def with_checksums(data: bytes) -> bytes:
                 end += at
                 if not kind or end + CHECKSUM_BYTES > len(data):
                     break
-                total = zlib.crc32(data[at + 1 : end])
-                out[end : end + CHECKSUM_BYTES] = total.to_bytes(CHECKSUM_BYTES, "little")
+                total = zlib.crc32(data[at + 1 : end]) ^ int.from_bytes(stamp, "little")
+                sums = total.to_bytes(CHECKSUM_BYTES, "little")
+                out[end : end + CHECKSUM_BYTES] = sums
+                if kind == HEADER:
+                    stamp = sums if not headers else stamp
+                    current, headers = headers, headers + 1
+                elif kind == USE:
+                    current, _ = decode_varint(data[at + 3 : end], 0, "")
                 end += CHECKSUM_BYTES
                 if kind == DIRECTORY:
                     tail = pack_tail(end - at)
@@ -119,7 +133,7 @@ def with_checksums(data: bytes) -> bytes:
             else:
                 more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
                 payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(number, payload)
+                sums = record_checksum(Belongs(stamp, number, current & 0xFFFF), payload)
                 end = at + start + more - 1 + len(sums)
                 if end > len(data):
                     break
@@ -291,12 +305,27 @@ def _folder() -> Path:
 
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
+SECONDS, SECONDS_PER_BYTE = 4.0, 0.05
+"""What an input may take of a core, instrumented and with bounds checked, several times over."""
+
+
+def timed(target: Target) -> Target:
+    """The target, which fails for an input that takes longer than its bytes allow."""
+
+    def measured(data: bytes) -> None:
+        for _ in range(2):  # loops may be compiled at first
+            begun = time.process_time()
+            target(data)
+            took = time.process_time() - begun
+            if took <= SECONDS + SECONDS_PER_BYTE * len(data):
+                return
+        raise AssertionError(f"{target.__name__}: {len(data)} bytes took {took:.1f} s")
+
+    return measured
+
+
 TARGETS: dict[str, Target] = {
-    "container": container,
-    "parts": parts,
-    "entropy": entropy,
-    "files": files,
-    "hdf5": hdf5,
+    target.__name__: timed(target) for target in (container, parts, entropy, files, hdf5)
 }
 
 __all__ = ["TARGETS", "with_checksums"]

@@ -21,7 +21,7 @@ from velcodec.formats.columns import Column, joined, take_fields
 from velcodec.formats.exact.absent import encode_absent
 from velcodec.formats.header import Header, Layout
 from velcodec.formats.no_data import find_absent
-from velcodec.formats.sections import HEADER, pack_section
+from velcodec.formats.sections import HEADER, OPENING, pack_section
 from velcodec.formats.vlat import START
 from velcodec.formats.writer import VlatWriter
 from velcodec.stored import tables_of
@@ -166,6 +166,6 @@ def _filled(batch: Batch) -> ModelSet:
 
 def _saved(header: Header, first: Header) -> int:
     """Bytes that an archive of one group has and a later group of an archive has not, at least."""
-    whole = len(pack_section(HEADER, header.to_bytes()))
+    whole = len(pack_section(HEADER, bytes(OPENING) + header.to_bytes()))
     later = header.to_bytes(first, LARGEST_NUMBER)
     return len(START) + whole - len(pack_section(HEADER, later))

@@ -40,6 +40,13 @@ def identity(data):
     return digest.digest()
 
 
+def paid(data, least):
+    """A stream without the zeros that it has before it where it lacks bytes."""
+    bare = data.lstrip(b"\0")
+    check(len(data) == max(len(bare), least), "zeros before a stream, or bytes missing")
+    return bare
+
+
 class Reader:
     """Models of archives; `decoders` are decoder files' bytes, `data` the folder of the released
     networks, weights and samplers.
@@ -91,7 +98,8 @@ class Reader:
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
         if absent is not None:
-            absent = nearest(absent_samples(Stream(absent), shape), grid or shape)
+            stream = Stream(paid(absent, shape[0] * shape[1] // 65536))
+            absent = nearest(absent_samples(stream, shape), grid or shape)
 
         def finished(out):
             if absent is not None:
@@ -120,7 +128,8 @@ class Reader:
         if kind == 3:
             planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
             palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
-        stream = Stream(data)
+        least = shape[0] * shape[1] // (1024, 4096, 1024, 256)[coder]
+        stream = Stream(paid(data, least))
         if coder == 0:
             network = self.network(f"contexts-{coding['n']}")
             codes = Labels(stream, shape, span, bound, network).decode()

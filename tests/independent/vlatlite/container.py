@@ -38,32 +38,47 @@ def squeezed(data):
     return zstandard.ZstdDecompressor().decompress(data[1:])
 
 
-def section(data, at, kind):
+def section(data, at, kind, stamp=None):
     check(data[at] == 0 and data[at + 1 : at + 2] == kind, f"no section {kind} at {at}")
     length, body = varint(data, at + 2)
     end = body + length
-    check(zlib.crc32(data[at + 1 : end]) == int.from_bytes(data[end : end + 4], "little"), "sum")
-    return data[body:end]
+    found = int.from_bytes(data[end : end + 4], "little")
+    check(zlib.crc32(data[at + 1 : end]) ^ (stamp or 0) == found, "sum")
+    return (data[body:end], found) if stamp is None else data[body:end]
 
 
 def running(distances):
     return np.cumsum(np.array(distances, dtype=object)).tolist()
 
 
-def find_directory(data):
+def find_directory(data, stamp):
     """The directory that the last good tail leads to, as its arrays."""
     end = len(data)
     while end > 9:
         at = end - 8
         if data[at + 4 : end] == b"vlt\n":
             try:
-                body = section(data, at - int.from_bytes(data[at : at + 4], "little"), b"L")
+                size = int.from_bytes(data[at : at + 4], "little")
+                body = section(data, at - size, b"L", stamp)
                 return msgpack.unpackb(squeezed(body))
             except (ValueError, IndexError):
                 pass
         end = data.rfind(b"vlt\n", 0, end - 1) + 4
         check(end > 3, "no directory")
     raise ValueError("no directory")
+
+
+def check_apart(arrays):
+    """No section that the directory names is within another, or named twice."""
+    pages, later, decoders, others = arrays
+    half = len(pages) // 2
+    spans = list(zip(running(pages[:half]), pages[half:], strict=True))
+    for flat in (later, decoders):
+        spans += zip(running(flat[::2]), flat[1::2], strict=True)
+    spans = sorted([*spans, *zip(running(others[1::3]), others[2::3], strict=True)])
+    ends = [at + size for at, size in spans]
+    after = [at for at, _ in spans[1:]]
+    check(all(a <= b for a, b in zip(ends, after, strict=False)), "a section within another")
 
 
 def column(packed, count):
@@ -94,29 +109,31 @@ class Archive:
     def __init__(self, data):
         check(data[:8] == b"\x89VLT\r\n\x1a\n", "no archive")
         check(data[8] == 1, f"version {data[8]}")
-        pages, later, decoders, *others = find_directory(data)
-        check(len(others) <= 1, "a directory of a later version")
+        first, self.stamp = section(data, 9, b"H")
+        arrays = find_directory(data, self.stamp)
+        check(len(arrays) <= 4, "a directory of a later version")
+        pages, later, decoders, others = arrays + [[]] * (4 - len(arrays))
+        check_apart([pages[: len(pages) // 2], later, decoders, others])
         self.others, self.measured = [], False
-        for kind, at in (
-            zip(others[0][::3], running(others[0][1::3]), strict=True) if others else ()
-        ):
+        for kind, at in zip(others[::3], running(others[1::3]), strict=True):
             check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
-            self.others.append((chr(kind), section(data, at, bytes([kind]))))
-        first = msgpack.unpackb(section(data, 9, b"H"))
+            self.others.append((chr(kind), section(data, at, bytes([kind]), self.stamp)))
+        first = msgpack.unpackb(first[4:])
         check(first.pop("b", 0) == 0, "a header of another number")
         self.headers = [first]
         for number, at in enumerate(running(later[::2]), 1):
-            merged = first | msgpack.unpackb(section(data, at, b"H"))
+            merged = first | msgpack.unpackb(section(data, at, b"H", self.stamp))
             check(merged.pop("b", 0) == number, "a header of another number")
             self.headers.append({k: v for k, v in merged.items() if v is not None})
         for header in self.headers:
             check_keys(header, HEADER_KEYS)
-        self.decoders = [section(data, at, b"D") for at in running(decoders[::2])]
+        self.decoders = [section(data, at, b"D", self.stamp) for at in running(decoders[::2])]
         self.payloads, self.header_of, self.keys, self.quality, self.fields = [], [], [], [], []
         n = len(pages) // 4
         starts = running(pages[2 * n : 3 * n])
         for at, start, count in zip(running(pages[:n]), starts, pages[3 * n :], strict=True):
-            self._page(data, msgpack.unpackb(section(data, at, b"P")), start, count)
+            page = msgpack.unpackb(section(data, at, b"P", self.stamp))
+            self._page(data, page, start, count)
 
     def _page(self, data, page, at, count):
         check_keys(page, PAGE_KEYS)
@@ -124,6 +141,7 @@ class Archive:
         lengths = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
         check(len(lengths) == count, "a page of other records")
         runs, rows = page.get("r", [0, count, 0]), iter(lengths)
+        check(all(header < 65536 for header in runs[2::3]), "more headers than there may be")
         for gap, some, header in zip(runs[::3], runs[1::3], runs[2::3], strict=True):
             at += gap
             for _ in range(some):
@@ -131,7 +149,8 @@ class Archive:
                 more, body = varint(data, at)
                 payload, width = data[body : body + length], 2 if length < 1024 else 4
                 at = body + length + width
-                total = zlib.crc32(payload, zlib.crc32(number.to_bytes(8, "little")))
+                before = self.stamp.to_bytes(4, "little") + number.to_bytes(8, "little")
+                total = zlib.crc32(before + payload) ^ header
                 found = int.from_bytes(data[at - width : at], "little")
                 check(more == length + 1, "length of a record")
                 check(total % (1 << 8 * width) == found, "sum of a record")
