@@ -42,8 +42,11 @@ _HOMES = {
     "subset": "velcodec.archive.edit",
 }
 
-MODULES = ("distributed", "torch")
-"""Parts that are imported when they are first used, like the names."""
+_MODULES = {
+    "distributed": "velcodec.files.distributed",
+    "errors": "velcodec.formats.errors",
+    "torch": "velcodec.torch",
+}
 
 __all__ = [
     "Archive",
@@ -69,8 +72,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in MODULES:
-        return import_module(f"velcodec.{name}")
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -80,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_HOMES, *_MODULES})

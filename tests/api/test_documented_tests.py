@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 PAGES = ("trust.md", "concurrency.md", "format.md", "format-exact.md", "format-sampler.md")
 

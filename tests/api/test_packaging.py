@@ -7,10 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import velcodec
 
-ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from checkers import layered
 from click.testing import CliRunner
+from paths import DOCS
 
 import velcodec
 from velcodec.cli import main
 
-PAGE = (Path(__file__).parents[1] / "docs" / "archives.md").read_text()
+PAGE = (DOCS / "archives.md").read_text()
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", PAGE, flags=re.DOTALL)
 FAR = ("example.org", "s3://", "--dask")
 

@@ -15,9 +15,6 @@ from typing import Any
 import msgpack
 import pytest
 import zstandard
-
-sys.path.insert(0, str(Path(__file__).parent / "formats"))
-
 from builders import archive, exact_coding, header, opening, stamp_of, tables
 
 import velcodec

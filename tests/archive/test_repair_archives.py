@@ -13,6 +13,7 @@ import pytest
 from checkers import layered
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import GOLDEN
 
 import velcodec
 from velcodec.archive.repair import Mended
@@ -30,7 +31,6 @@ from velcodec.formats.errors import (
     VersionError,
 )
 
-GOLDEN = Path(__file__).parent / "golden"
 MODELS = layered(24, 12, 10)
 KEYS = [f"model {i}" for i in range(len(MODELS))]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
 from checkers import subcommands
+from paths import DOCS
 
 from velcodec.cli import main
 
-PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
+PAGE = (DOCS / "cli.md").read_text()
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 COMMON = "options-that-mean-the-same-everywhere"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+from paths import DOCS
 
 from velcodec.formats import errors
 
-CLI_PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+CLI_PAGE = DOCS / "cli.md"
 
 
 def error_classes() -> list[type[errors.VelcodecError]]:

@@ -14,14 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from interpreted import CONFIGS, HIGH, LOW, WAYS, decoder_of, latents, points_of
 from numpy.typing import NDArray
+from paths import ROOT
 
 from velcodec.decode.torch_render import render_tiles, tile_values
 from velcodec.decoder import Decoder, SirenMixture, load_decoder
 from velcodec.decoder.siren_mixture import cuda
 from velcodec.fit.lm import error_and_gradient, hessian_of
 from velcodec.geometry import grid_points
-
-ROOT = Path(__file__).parents[2]
 
 needs_triton = pytest.mark.skipif(not cuda.has_triton(), reason="Triton is not installed")
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib import resources
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from velcodec.decoder import load_decoder
 from velcodec.decoder.file import build_decoder
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.sample_coding.dct.start import first_models
 from velcodec.formats.sample_coding.label_map.network import network_of
-
-ROOT = Path(__file__).parents[1]
 
 
 def listed(page: str, heading: str) -> list[tuple[str, ...]]:

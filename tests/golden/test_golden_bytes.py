@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
+from make_golden import HEADER, PATH, TABLES, TILES, golden_bytes
+from paths import GOLDEN
 
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.latent_coding.stream import decode_tiles
-
-GOLDEN = Path(__file__).parent.parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-from make_golden import HEADER, PATH, TABLES, TILES, golden_bytes  # noqa: E402
 
 LISTED = r"^    ([0-9a-f]{4})  +([0-9a-f]{2}(?: [0-9a-f]{2})*)(?: \.\. ([0-9a-f]{2}))?(?=  |$)"
 SHA256 = "305024abe66bad89e065a205ab8ab04670ac742a4a0bca54664c1ce16c21c188"

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-import velcodec
-from velcodec.decode.stored import read_record
-from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.sample_coding.domain import EVEN, ORDERED, PALETTE, RAW
-from velcodec.formats.sample_coding.stream import CODERS, EXACT_NETWORK, LABELS, MEAN_ERROR_NETWORK
-
-sys.path.insert(0, str(Path(__file__).parent / "golden"))
-
 from corpus import (
     GOLDEN,
     LATENTS,
@@ -32,6 +21,12 @@ from corpus import (
     sha_of,
     told,
 )
+
+import velcodec
+from velcodec.decode.stored import read_record
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.sample_coding.domain import EVEN, ORDERED, PALETTE, RAW
+from velcodec.formats.sample_coding.stream import CODERS, EXACT_NETWORK, LABELS, MEAN_ERROR_NETWORK
 
 HASHES, RENDERINGS = hashes(), renderings()
 MOST_BYTES = 1_500_000

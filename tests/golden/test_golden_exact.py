@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from make_exact import FOLDER, sha256
 
 import velcodec
-
-GOLDEN = Path(__file__).parent / "golden"
-sys.path.insert(0, str(GOLDEN))
-
-from make_exact import FOLDER, sha256  # noqa: E402
 
 HASHES = json.loads((FOLDER / "hashes.json").read_text())
 

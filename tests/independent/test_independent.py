@@ -12,8 +12,6 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(HERE.parent / "golden")]
-
 import vlatlite  # noqa: E402
 from corpus import (  # noqa: E402
     GOLDEN,

@@ -10,12 +10,13 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import velcodec
 from velcodec.formats.errors import MissingExtraError
 from velcodec.interop.extras import from_extra
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAMES = {
     "xarray.backends": "velcodec.interop.xarray_backend:VelcodecBackend",
     "zarr.codecs": "velcodec.interop.zarr_codec:VelcodecCodec",

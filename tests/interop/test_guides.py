@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 import torch
 from latent_archives import latent_archive
+from paths import DOCS
 
 import velcodec
 from velcodec.formats.container.header import Layout
 from velcodec.torch import VelocityDataset
-
-DOCS = Path(__file__).parents[2] / "docs"
 
 
 def blocks(page: str) -> list[str]:

@@ -1,7 +1,7 @@
 """A whole archive from a damaged one: every record that is intact, and what the index says of it.
 
-`velcodec.formats.container.salvage` finds the records; here they are written anew. Nothing is decoded, and
-the damaged file is never changed.
+`velcodec.formats.container.salvage` finds the records; here they are written anew. Nothing is
+decoded, and the damaged file is never changed.
 """
 
 from __future__ import annotations

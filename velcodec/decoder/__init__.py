@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from velcodec.decoder.sizes import LATENT_SIZE, NATIVE_SAMPLES, MixtureConfig
 
 _HOMES = {
-    "LATENT_SIZE": "layout",
-    "NATIVE_SAMPLES": "layout",
+    "LATENT_SIZE": "sizes",
+    "NATIVE_SAMPLES": "sizes",
     "ConcatConfig": "siren_concat",
     "Decoder": "base",
-    "MixtureConfig": "layout",
+    "MixtureConfig": "sizes",
     "SirenConcat": "siren_concat",
-    "SirenMixture": "siren_mixture",
+    "SirenMixture": "siren_mixture.network",
     "load_decoder": "load",
     "load_encoder": "load",
     "read_decoder": "file",

@@ -175,7 +175,7 @@ class SampledField:
         )  # fmt: skip
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
-        """Values (nz, nx) as `velcodec.sampler.cell_average` says, some rows at a time; `place` is named
+        """Values (nz, nx) as `cell_average` says, some rows at a time; `place` is named
         by the OptionError of a slowness that is none.
         """
         if average == "none":

@@ -83,7 +83,7 @@ class TorchField:
         return self.points(cells).reshape(nz, nx)
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Tensor:
-        """Values (nz, nx) as `velcodec.sampler.cell_average` says; `place` is named by the OptionError of
+        """Values (nz, nx) as `cell_average` says; `place` is named by the OptionError of
         a slowness that is none.
         """
         if average == "none":

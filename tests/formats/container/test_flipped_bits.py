@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import archive, decoder_bytes, header
+from paths import GOLDEN
 
 import velcodec
 from velcodec.formats.container.append import append_to
@@ -32,7 +33,6 @@ from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import OptionError, VelcodecError
 from velcodec.formats.sample_coding.absent_mask import encode_absent
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 LARGEST = 6000
 SOME = 160
 MOST_MEMORY = 16 << 20

@@ -8,12 +8,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 from round_trips import asymmetric, form_for, written
 
 from velcodec.formats import errors
 from velcodec.formats.files import FORMATS, open_models, open_sink
 
-ROOT = Path(__file__).parents[3]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 READING = [
     ("hdf5", "h5py", "io"),

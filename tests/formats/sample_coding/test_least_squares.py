@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from paths import GOLDEN
 
 import velcodec
 from velcodec import synth
@@ -30,7 +31,7 @@ from velcodec.formats.sample_coding.stream import LEAST_SQUARES
 
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=18)
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "samples"
+SAMPLES = GOLDEN / "samples"
 
 
 def smooth(shape: tuple[int, int] = (40, 37), span: int = 3001) -> np.ndarray:
@@ -135,10 +136,10 @@ def test_each_processor_and_each_compilation_finds_the_same(
     way: dict[str, str], tmp_path: Path
 ) -> None:
     for name in ("smooth.vlat", "smooth-lossless.vlat"):
-        with velcodec.open(GOLDEN / name) as archive:
+        with velcodec.open(SAMPLES / name) as archive:
             sums = [hashlib.sha256(archive[i].tobytes()).hexdigest() for i in range(len(archive))]
         found = subprocess.run(
-            [sys.executable, "-c", DECODE, str(GOLDEN / name)],
+            [sys.executable, "-c", DECODE, str(SAMPLES / name)],
             env=os.environ | way | {"NUMBA_CACHE_DIR": str(tmp_path)},
             capture_output=True,
             text=True,

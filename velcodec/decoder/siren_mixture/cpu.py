@@ -1,9 +1,8 @@
 """`siren-mixture` in floating point on a CPU: latents in, velocities out, nothing kept between.
 
 The latent's linear maps run once per model and yield the trunk's effective weights; the trunk runs
-in compiled loops over blocks of points (`velcodec.decoder.siren_mixture.cpu_kernel`). Torch's rendering
-(`SirenMixture`) is there for gradients and other devices; the two differ by
-rounding, some hundredths of m/s.
+in compiled loops over blocks of points (`cpu_kernel`). Torch's rendering (`SirenMixture`) is there
+for gradients and other devices; the two differ by rounding, some hundredths of m/s.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ class FloatMixture:
 
 
 def _products(weights: Float32, inputs: Float32) -> Float32:
-    """As `velcodec.decoder.siren_mixture.cpu_product.products`: not the system's, whose sums hang on the batch."""
+    """As `cpu_product.products`: not the system's, whose sums hang on the batch."""
     from velcodec.decoder.siren_mixture.cpu_product import products
 
     out = np.empty((*weights.shape[:2], len(inputs) * inputs.shape[2]), np.float32)

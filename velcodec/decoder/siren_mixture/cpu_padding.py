@@ -1,4 +1,4 @@
-"""Layers filled up to the sizes that the compiled loops take (`velcodec.decoder.siren_mixture.cpu_product`)."""
+"""Layers filled up to the sizes that the compiled loops take (`cpu_product`)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _LATENTS_AT_ONCE = tl.constexpr(16)
 
 @triton.jit
 def _sine(x):
-    """Sine by half turns and a polynomial, as `velcodec.decoder.siren_mixture.fit_kernels` does it."""
+    """Sine by half turns and a polynomial, as `fit_kernels` does it."""
     turns = tl.floor(x * _PER_PI + 0.5)
     rest = ((x - turns * _PI_1) - turns * _PI_2) - turns * _PI_3
     square = rest * rest
