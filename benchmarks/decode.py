@@ -29,13 +29,15 @@ from numpy.typing import NDArray
 import velcodec
 from benchmarks.shared import drawn_coefficients, seconds
 from velcodec import synth
-from velcodec.decode.render import ready_tiles, render_grid
+from velcodec.decode.blend import render_grid
+from velcodec.decode.render import ready_tiles
 from velcodec.decode.stored import tables_of
 from velcodec.decode.tiling import plan
-from velcodec.decode.torch_render import render_tiles
+from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decoder import load_decoder
-from velcodec.decoder.siren_mixture.cpu import MODELS_AT_ONCE, FloatMixture
-from velcodec.decoder.siren_mixture.frozen import FrozenMixture, freeze
+from velcodec.decoder.siren_mixture.cpu import MODELS_AT_ONCE, FloatMixture, cpu_renderer
+from velcodec.decoder.siren_mixture.frozen import FrozenMixture
+from velcodec.decoder.siren_mixture.network import freeze
 from velcodec.decoder.sizes import LATENT_SIZE, MixtureConfig
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record import Record, pack_record
@@ -213,7 +215,7 @@ def shares(frozen: FrozenMixture) -> dict[str, float]:
 def measure() -> dict[str, Any]:
     """All figures."""
     frozen = freeze(load_decoder())
-    c, floating = frozen.settings, frozen.floating
+    c, floating = frozen.settings, cpu_renderer(frozen)
     top, point = ceilings(), work_of_point(c)
     arithmetic = point["flop"] / top["gflop_per_s"] / 1e9
     floors = {

@@ -15,7 +15,7 @@ import numpy as np
 from velcodec.encode.mean_error import MeanErrorCoder
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.tiles import ModelSet
-from velcodec.formats.sample_coding.stream import MEAN_ERROR_NETWORK
+from velcodec.formats.sample_coding.label_map.network import MEAN_ERROR_NETWORK
 from velcodec.metrics import mse_of_psnr
 
 FIRST = 40

@@ -12,7 +12,7 @@ import numpy as np
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.no_data import NoData, holds
-from velcodec.formats.sample_coding.stream import ExactCoding
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.storage.checked_msgpack import (
     check_keys,
     integer,

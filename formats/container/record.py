@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from velcodec.formats.container.header import Header
 from velcodec.formats.errors import CorruptError, OptionError
-from velcodec.formats.sample_coding.stream import CODERS, ExactStream
+from velcodec.formats.sample_coding.coders import CODERS
+from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 MAX_TILES = 1 << 18

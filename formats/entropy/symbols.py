@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import check_read, encode_symbols, open_stream, peek, pop
-from velcodec.formats.sample_coding.label_map.network import PRECISION
 
 Int64 = NDArray[np.int64]
 UInt64 = NDArray[np.uint64]
 Coder = tuple[bool, UInt64, UInt64, NDArray[np.int32], Int64]
 
 DECODING = 0
+
+PRECISION = 16
+"""Frequencies of symbols are out of 2^PRECISION."""
 
 EVEN_BITS = 15
 """Even symbols are cut into a head of at most so many bits and raw bits."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import Coder, code_bit, code_bits
 
 Int64 = NDArray[np.int64]
@@ -29,16 +30,6 @@ OTHER_SYMBOLS = 8
 
 FIRST_STOP = (2000, 6000, 14000, 26000, 42000, 54000, 61000)
 """Frequency of a miss having no more bits, from far below the usual size to far above it."""
-
-
-@njit(cache=True)
-def bit_length(value: int) -> int:
-    """Bits of an integer that is not negative."""
-    bits = 0
-    while value > 0:
-        value >>= 1
-        bits += 1
-    return bits
 
 
 @njit(cache=True)

@@ -16,7 +16,7 @@ from interpreted import CONFIGS, HIGH, LOW, WAYS, decoder_of, latents, points_of
 from numpy.typing import NDArray
 from paths import ROOT
 
-from velcodec.decode.torch_render import render_tiles, tile_values
+from velcodec.decode.torch_tiles import render_tiles, tile_values
 from velcodec.decoder import Decoder, SirenMixture, load_decoder
 from velcodec.decoder.siren_mixture import cuda
 from velcodec.fit.lm import error_and_gradient, hessian_of

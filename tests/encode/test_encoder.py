@@ -19,9 +19,10 @@ from hypothesis.extra import numpy as npst
 
 import velcodec
 from velcodec.api import Coding, Description, encode
-from velcodec.decode.render import COMPILED_POINTS_AT_ONCE, render_grid, render_points
+from velcodec.decode.blend import render_grid, render_points
+from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
 from velcodec.decode.tiling import plan
-from velcodec.decode.torch_render import POINTS_AT_ONCE, render_tiles
+from velcodec.decode.torch_tiles import POINTS_AT_ONCE, render_tiles
 from velcodec.decode.units import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.encode import rungs
@@ -154,9 +155,9 @@ def test_rendering_does_not_depend_on_how_much_is_done_at_once(
     assert POINTS_AT_ONCE > 60 * 90
     whole = render_grid(tiny, tiles, tiling, 60, 90)
     assert COMPILED_POINTS_AT_ONCE > 60 * 90
-    monkeypatch.setattr("velcodec.decode.torch_render.COMPILED_POINTS_AT_ONCE", 70)
+    monkeypatch.setattr("velcodec.decode.torch_tiles.COMPILED_POINTS_AT_ONCE", 70)
     torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=1e-9, rtol=0)
-    monkeypatch.setattr("velcodec.decode.torch_render.POINTS_AT_ONCE", 70)
+    monkeypatch.setattr("velcodec.decode.torch_tiles.POINTS_AT_ONCE", 70)
     monkeypatch.setattr("velcodec.decoder.SirenMixture.compiled", lambda _: None)
     torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=0.05, rtol=0)
 

@@ -11,7 +11,8 @@ from velcodec.encode import mean_error
 from velcodec.encode.mean_error import FINEST_M_S, WAYS, MeanErrorCoder, Way, loosened, step_of
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.tiles import ModelSet
-from velcodec.formats.sample_coding.stream import LABELS, WAVES, ExactStream, decode_exact
+from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP
+from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.metrics import mse_of_psnr, psnr
 
 
@@ -63,7 +64,7 @@ def test_units_do_not_change_what_is_stored() -> None:
 
 def test_layers_become_labels_and_hills_waves() -> None:
     found = [stream_of(models, 38.0).coder for models in (noisy_layers(1), hills(1))]
-    assert found == [LABELS, WAVES]
+    assert found == [LABEL_MAP, DCT]
 
 
 def test_more_ways_never_take_more_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from velcodec.encode.encode import Encoded
 from velcodec.encode.options import worth_of_psnr
 from velcodec.encode.rungs import TARGET_DB
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.metrics import mae, max_error, psnr
 
 

@@ -19,7 +19,8 @@ from velcodec.encode.coded import BESIDE_BITS, CodedModel
 from velcodec.encode.encode import Encoded
 from velcodec.encode.target import LATENT_WORTH, encode_to_target
 from velcodec.formats.latent_coding.stream import Tiles
-from velcodec.formats.sample_coding.stream import LABELS, ExactStream
+from velcodec.formats.sample_coding.coders import LABEL_MAP
+from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.metrics import mse_of_psnr, psnr
 
 TARGET_DB = 35.0
@@ -34,7 +35,7 @@ def a_latent(bits: float, mse: float = GOOD) -> CodedModel:
 
 def some_samples(bits: float, mse: float = GOOD) -> CodedModel:
     """Samples alone that take so many bits, with such an error."""
-    stream = ExactStream(LABELS, 0, b"")
+    stream = ExactStream(LABEL_MAP, 0, b"")
     return replace(CodedModel.of_samples((4, 4), stream, mse), bits=bits)
 
 

@@ -41,13 +41,9 @@ from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 from velcodec.formats.latent_coding.stream import decode_tiles
 from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.sample_coding.absent_mask import decode_absent
+from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.stream import (
-    ExactCoding,
-    ExactStream,
-    SamplerName,
-    decode_exact,
-)
+from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
 

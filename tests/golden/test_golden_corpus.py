@@ -25,8 +25,9 @@ from corpus import (
 import velcodec
 from velcodec.decode.stored import read_record
 from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.sample_coding.coders import CODERS, LABEL_MAP
 from velcodec.formats.sample_coding.domain import EVEN, ORDERED, PALETTE, RAW
-from velcodec.formats.sample_coding.stream import CODERS, EXACT_NETWORK, LABELS, MEAN_ERROR_NETWORK
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, MEAN_ERROR_NETWORK
 
 HASHES, RENDERINGS = hashes(), renderings()
 MOST_BYTES = 1_500_000
@@ -97,7 +98,7 @@ def test_the_corpus_has_every_representation() -> None:
                     if record.exact is not None and header.exact is not None:
                         kinds.add(header.exact.domains[record.exact.domain].kind)
                         found.add(record.exact.coder)
-                        if record.exact.coder == LABELS:
+                        if record.exact.coder == LABEL_MAP:
                             networks.add(header.exact.network)
     assert found == set(range(CODERS))
     assert kinds == {EVEN, ORDERED, PALETTE, RAW}

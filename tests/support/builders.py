@@ -17,8 +17,9 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.latent_coding.stream import TileCoding, Tiles, encode_tiles
 from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
+from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK, ExactCoding, SamplerName
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.storage.source import ByteSource
 
 HASH = bytes(range(32))

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.render import ready_tiles, render_grid, render_points
+from velcodec.decode.blend import render_grid, render_points
+from velcodec.decode.render import ready_tiles
 from velcodec.decode.stored import StoredModel, join_tiles
 from velcodec.decode.units import as_dtype, from_m_s, unit_scale
 from velcodec.decoder import registry
@@ -180,7 +181,7 @@ def gradient(decoder: Callable[[], Decoder], model: StoredModel, cells: Float64)
 
         assert model.sampler is not None
         return TorchField(model.samples, model.sampler, "cpu").gradient(cells)
-    from velcodec.decode.torch_render import ready_tiles, render_gradient
+    from velcodec.decode.torch_tiles import ready_tiles, render_gradient
 
     found = decoder()
     slopes = render_gradient(found, ready_tiles(found, model.tiles), model.tiling, cells)

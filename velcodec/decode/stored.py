@@ -24,12 +24,8 @@ from velcodec.formats.errors import (
     UnknownFeatureError,
 )
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, Tiles, decode_tiles
-from velcodec.formats.sample_coding.stream import (
-    ExactCoding,
-    ExactStream,
-    SamplerName,
-    decode_exact,
-)
+from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
+from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder

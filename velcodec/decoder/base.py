@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from velcodec.decoder.backends import CpuBackend
 from velcodec.decoder.sizes import LATENT_SIZE
 from velcodec.formats.latent_coding.stream import LatentTables
-
-if TYPE_CHECKING:
-    from velcodec.decoder.siren_mixture.cpu import FloatMixture
 
 PRICE_OF_A_BIT = 0.1155
 """Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""
@@ -130,7 +128,7 @@ class Decoder(nn.Module, ABC):
         """Weight (B,) of the Gaussian prior that stands for the rate at step indices (B,)."""
         return PRIOR_PER_BIT * self.bit_price(step_index)
 
-    def compiled(self) -> FloatMixture | None:
+    def compiled(self) -> CpuBackend | None:
         """What evaluates this decoder on the CPU faster than torch, where there is such a thing."""
         return None
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from velcodec.decode.render import render_grid
+from velcodec.decode.blend import render_grid
 from velcodec.decode.stored import NO_TILES
 from velcodec.decode.tiling import Axis, Int64, Tiling
-from velcodec.decode.torch_render import ready_tiles
+from velcodec.decode.torch_tiles import ready_tiles
 from velcodec.decoder import Decoder
 from velcodec.encode.fitting import Fitted, Fitter, Quantised, quantise_tiles
 from velcodec.encode.tiles import ModelSet

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from velcodec.decode.stored import tables_of
 from velcodec.decode.tiling import Int64
-from velcodec.decode.torch_render import render_tiles, tile_values
+from velcodec.decode.torch_tiles import render_tiles, tile_values
 from velcodec.decoder import Decoder, load_encoder
 from velcodec.encode.tiles import Cut
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents

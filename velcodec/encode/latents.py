@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from velcodec.decode.render import render_grid
+from velcodec.decode.blend import render_grid
 from velcodec.decode.stored import StoredModel
 from velcodec.decode.tiling import Tiling
-from velcodec.decode.torch_render import ready_tiles, render_tiles
+from velcodec.decode.torch_tiles import ready_tiles, render_tiles
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.encode.fitting import Fitted, Fitter
 from velcodec.encode.pack import RANGE_STEP_M_S

@@ -19,8 +19,10 @@ from velcodec.decode.units import unit_scale
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.simplify import recentred, smoothed, toned
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP
 from velcodec.formats.sample_coding.domain import RAW, allowed_codes, bound_class
-from velcodec.formats.sample_coding.stream import Made, encode_as_labels, encode_as_waves
+from velcodec.formats.sample_coding.stream import CodedImage, encode_image
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class MeanErrorCoder:
                 self._smooth[i] = waves is not None and (8.0 * len(waves.stream.data) < judged.bits)
         return self._smooth[i]
 
-    def _as_labels(self, i: int, rms: float, way: Way, wanted_rms: float) -> Made | None:
+    def _as_labels(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedImage | None:
         """Labels of about a root mean square error; None where there are no integers for them."""
         model = self.source.models[i]
         number = self._domain(model.dtype, way, wanted_rms)
@@ -159,9 +161,10 @@ class MeanErrorCoder:
         rms /= domain.step * unit_scale(self.source.units)
         loose = loosened(codes, rms, way.reach, domain.span)
         coding = self.coder.coding_of_streams()
-        return encode_as_labels(loose, number, coding, codes, ERROR_BITS / rms**2)
+        request = Request(loose, original=codes, price=ERROR_BITS / rms**2)
+        return encode_image(LABEL_MAP, request, number, coding)
 
-    def _as_waves(self, i: int, rms: float) -> Made | None:
+    def _as_waves(self, i: int, rms: float) -> CodedImage | None:
         """Waves of about a root mean square error; None where they do not serve."""
         model = self.source.models[i]
         number = self.coder.fine_domain(model.dtype, FINEST_M_S)
@@ -171,7 +174,8 @@ class MeanErrorCoder:
             return None
         step = STEP_PER_RMS * rms / (domain.step * unit_scale(self.source.units))
         coding = self.coder.coding_of_streams()
-        return encode_as_waves(allowed, number, coding, max(1, round(step)))
+        request = Request(allowed, step=max(1, round(step)))
+        return encode_image(DCT, request, number, coding)
 
     def _domain(self, dtype: np.dtype[np.generic], way: Way, wanted_rms: float) -> int:
         """Number of the domain for labels of such an error."""

@@ -18,7 +18,7 @@ from velcodec.formats.container.quality import Quality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, encode_tiles
-from velcodec.formats.sample_coding.stream import ExactCoding
+from velcodec.formats.sample_coding.coding import ExactCoding
 
 MODELS_AT_ONCE = 4096
 

@@ -15,6 +15,9 @@ from velcodec.decode.units import difference_m_s, lie_within, unit_scale
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.tiles import ModelSet
 from velcodec.formats.errors import VerificationError
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, LEAST_SQUARES
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import (
     ORDERED,
     RAW,
@@ -27,17 +30,8 @@ from velcodec.formats.sample_coding.domain import (
     float64_holds,
     ordered_domain,
 )
-from velcodec.formats.sample_coding.stream import (
-    EXACT_NETWORK,
-    NUMBERS,
-    ExactCoding,
-    Made,
-    encode_as_labels,
-    encode_as_least_squares,
-    encode_as_waves,
-    encode_exact,
-    encode_raw,
-)
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
+from velcodec.formats.sample_coding.stream import CodedImage, encode_image, encode_raw
 from velcodec.progress import Progress
 from velcodec.sampler.form import newest_sampler
 
@@ -98,7 +92,7 @@ class SampleCoder:
     def within(self, i: int, max_error: float) -> CodedModel:
         """The shortest stream of model i within a bound."""
         model = self.source.models[i]
-        found: list[Made] = []
+        found: list[CodedImage] = []
         for number, reach in self._choices_within(max_error)[i]:
             domain = self.domains[number]
             # Exact steps are sometimes shorter than a bound's own; bit patterns never are.
@@ -108,28 +102,35 @@ class SampleCoder:
                 return CodedModel.of_samples(_shape(model), encode_raw(model, number), 0.0)
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
-                found += encode_exact(allowed, number, self.coding_of_streams())
+                found += self._coded((LABEL_MAP, BLENDED), Request(allowed), number)
         made = min(found, key=_length)
-        numbers = min((one for one in found if one.stream.coder == NUMBERS), key=_length)
+        numbers = min((one for one in found if one.stream.coder == BLENDED), key=_length)
         if _length(numbers) < LAYERED * _length(made):
             waves = self._waves_within(i, numbers.stream.domain, max_error)
-            fitted = encode_as_least_squares(numbers, self.coding_of_streams())
-            made = min([made, *waves, *([] if fitted is None else [fitted])], key=_length)
+            exactly = Request.exactly(numbers.codes)
+            fitted = self._coded((LEAST_SQUARES,), exactly, numbers.stream.domain)
+            made = min([made, *waves, *fitted], key=_length)
         return self.measured(i, made)
 
-    def _waves_within(self, i: int, number: int, max_error: float) -> list[Made]:
+    def _waves_within(self, i: int, number: int, max_error: float) -> list[CodedImage]:
         """Waves of model i within a bound: in the domain that suits numbers, and in a finer one."""
         model = self.source.models[i]
         ways = [] if self.domains[number].kind == ORDERED else [number]
         if max_error > 0:
             ways.append(self.fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
         bound = max_error / unit_scale(self.source.units) * ROUNDING
-        found = []
+        found: list[CodedImage] = []
         for way in dict.fromkeys(ways):
             allowed = allowed_codes(model, self.domains[way], bound)
             if allowed is not None:
-                found.append(encode_as_waves(allowed, way, self.coding_of_streams()))
-        return [made for made in found if made is not None]
+                found += self._coded((DCT,), Request(allowed), way)
+        return found
+
+    def _coded(self, coders: Sequence[int], request: Request, number: int) -> list[CodedImage]:
+        """The streams of those of some coders that serve, in domain `number`."""
+        coding = self.coding_of_streams()
+        found = [encode_image(coder, request, number, coding) for coder in coders]
+        return [one for one in found if one is not None]
 
     def exact_labels(self, i: int) -> CodedModel | None:
         """The samples of model i bit for bit as labels; None where they are not few values."""
@@ -140,10 +141,10 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], reach)
         if allowed is None:
             return None
-        made = encode_as_labels(allowed, number, self.coding_of_streams())
-        return None if made is None else self.measured(i, made)
+        made = self._coded((LABEL_MAP,), Request(allowed), number)
+        return self.measured(i, made[0]) if made else None
 
-    def measured(self, i: int, made: Made) -> CodedModel:
+    def measured(self, i: int, made: CodedImage) -> CodedModel:
         """Model i of the samples of a stream, with their error."""
         model = self.source.models[i]
         samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
@@ -196,7 +197,7 @@ class SampleCoder:
         return groups
 
 
-def _length(made: Made) -> int:
+def _length(made: CodedImage) -> int:
     return len(made.stream.data)
 
 

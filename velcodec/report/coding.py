@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from velcodec.api import Coding, Description, encode
+from velcodec.decode.blend import render_grid
 from velcodec.decode.output import on_cpu, render_models, render_samples, x_first
-from velcodec.decode.render import render_grid
 from velcodec.decode.stored import StoredModel, read_models, tables_of
-from velcodec.decode.torch_render import render_tiles
+from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.encode.fitting import Fitted, Fitter

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
-from velcodec.formats.sample_coding.stream import DIGEST_BYTES, SamplerName
+from velcodec.formats.sample_coding.coding import DIGEST_BYTES, SamplerName
 
 Float32 = NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from velcodec.formats.errors import InputDtypeError, InputShapeError
-from velcodec.formats.sample_coding.stream import SamplerName
+from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.geometry import Float64
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import cell_positions

@@ -34,6 +34,7 @@ from velcodec.encode.mean_error import (
     loosened,
     step_of,
 )
+from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.sample_coding.domain import (
     allowed_codes,
     bound_class,
@@ -46,10 +47,10 @@ from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, RO
 from velcodec.formats.sample_coding.label_map.network import (
     ABOVE,
     CLASSES,
+    EXACT_NETWORK,
     FIRST_SCALE,
     LOGIT_SCALE,
     NARROW,
-    PRECISION,
     SECOND_SCALE,
     WIDTH,
     Maps,
@@ -67,7 +68,6 @@ from velcodec.formats.sample_coding.label_map.surroundings import (
     PARTS,
     WIDTHS,
 )
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK
 from velcodec.formats.storage.atomic import atomic_write
 
 FAMILIES = {

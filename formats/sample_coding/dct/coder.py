@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import (
     Coder,
     code_bits,
@@ -20,11 +21,13 @@ from velcodec.formats.entropy.symbols import (
     new_encoder,
 )
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
+from velcodec.formats.sample_coding.coders import DCT
 from velcodec.formats.sample_coding.dct.coefficients import code_coefficients, order_of
 from velcodec.formats.sample_coding.dct.outliers import code_corrections
 from velcodec.formats.sample_coding.dct.start import Models, first_models
 from velcodec.formats.sample_coding.dct.transform import analyse, synthesise
-from velcodec.formats.sample_coding.residuals import bit_length
+from velcodec.formats.sample_coding.domain import Domain
 
 Int64 = NDArray[np.int64]
 
@@ -173,3 +176,20 @@ def _code_integer(value: int, coder: Coder) -> int:
     bits = code_even(bit_length(value) - 1, 32, coder) + 1
     drop = max(bits - SIGNIFICANT_BITS, 0)
     return code_bits(value >> drop, 1, bits - 1 - drop, coder) << drop
+
+
+class DctCoder(SampleCoder):
+    """Smooth images within wide bounds, or in the mean: a DCT, with corrections of outliers."""
+
+    number, name, samples_per_byte = DCT, "DCT", 1 << 10
+
+    def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
+        """None for an image that is too large or of too wide a span."""
+        if not fits(request.shape, domain.span):
+            return None
+        data = encode_waves(request.allowed, domain.span, request.step)
+        return Image(data, decode_waves(data, request.shape, domain.span))
+
+    def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
+        """Raises CorruptError."""
+        return decode_waves(data, shape, domain.span)

@@ -6,18 +6,22 @@ frequency. The sums begin as learned from generated models and go on learning, s
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
-from velcodec.formats.entropy.symbols import DECODING, Coder, code_among, code_bit, code_bits
-from velcodec.formats.sample_coding.residuals import bit_length
+from velcodec.formats.entropy.learned_bits import code_learned
+from velcodec.formats.entropy.magnitudes import (
+    MOST_BITS,
+    bit_length,
+    code_below,
+    sign_of,
+    size_class,
+)
+from velcodec.formats.entropy.symbols import DECODING, Coder, code_bit
 
 Int64 = NDArray[np.int64]
 
-MOST_BITS = 48
 STAGES = 12
 """Numbers of bits of a magnitude that have weights of their own."""
 
@@ -32,33 +36,6 @@ REACH = 3
 CHUNK, MORES = 32, 12
 """After so many coefficients a bit says whether any others are not zero, in so many contexts."""
 
-RATE_BITS = 8
-"""Rates are in 2^-RATE_BITS of a weight for a miss of 2^-16."""
-
-CERTAIN = 12
-"""The greatest logit of a bit, in bits."""
-
-LOGIT_BITS = 10
-"""Weights are in 2^-LOGIT_BITS of 1/64 bit."""
-
-KEPT_SHIFT = LOGIT_BITS + 2
-"""Data files keep weights in 1/16 bit."""
-
-
-def _frequencies() -> Int64:
-    """Frequencies of a 0 bit, of 2^16, by its logit in 1/64 bit, from -CERTAIN to CERTAIN."""
-    out = []
-    for i in range(-CERTAIN * 64, CERTAIN * 64 + 1):
-        # 2^(i / 64) in 2^-40, by exact integer roots.
-        power = 1 << (40 * 64 + i)
-        for _ in range(6):
-            power = math.isqrt(power)
-        out.append(min(max((power << 16) // (power + (1 << 40)), 16), (1 << 16) - 16))
-    return np.array(out, dtype=np.int64)
-
-
-FREQUENCIES = _frequencies()
-
 
 def order_of(shape: tuple[int, int]) -> Int64:
     """The places (n, 2) of all coefficients in the order in which they are coded."""
@@ -66,45 +43,6 @@ def order_of(shape: tuple[int, int]) -> Int64:
     i, j = np.mgrid[:nz, :nx].reshape(2, -1)
     order: Int64 = np.argsort((i * nx) ** 2 + (j * nz) ** 2, kind="stable")
     return np.ascontiguousarray(np.stack([i[order], j[order]], 1).astype(np.int64))
-
-
-@njit(cache=True)
-def place_of(row: Int64, found: Int64) -> int:
-    """Where in FREQUENCIES that of a bit stands: its logit is the sum of weights in `row` of the
-    features `found`.
-    """
-    total = 0
-    for i in range(len(found)):
-        total += row[found[i]]
-    return min(max((total >> LOGIT_BITS) + 64 * CERTAIN, 0), 128 * CERTAIN)
-
-
-@njit(cache=True)
-def code_learned(bit: int, row: Int64, found: Int64, rate: int, coder: Coder) -> int:
-    """A bit with features `found`, from whose weights in `row` it is foreseen; they learn."""
-    pair = np.empty(2, dtype=np.int64)
-    pair[0] = FREQUENCIES[place_of(row, found)]
-    pair[1] = (1 << 16) - pair[0]
-    bit = code_among(bit, pair, coder)
-    miss = (0 if bit else 1 << 16) - pair[0]
-    for i in range(len(found)):
-        row[found[i]] += (miss * rate) >> RATE_BITS
-    return bit
-
-
-@njit(cache=True)
-def size_class(energy: int, most: int) -> int:
-    """Half octaves."""
-    if energy < 3:
-        return min(energy, most)
-    bits = bit_length(energy)
-    return min(2 * bits - 1 + ((energy >> (bits - 2)) & 1), most)
-
-
-@njit(cache=True)
-def sign_of(value: int) -> int:
-    """-1, 0 or 1."""
-    return int(value > 0) - int(value < 0)
 
 
 @njit(cache=True)
@@ -158,24 +96,6 @@ def find_features(
 
 
 @njit(cache=True)
-def code_below(
-    size: int, bits: int, row: Int64, tails: Int64, found: Int64, rate: int, coder: Coder
-) -> int:
-    """A size of `bits` bits, the leading one of which is known: the next one is learned, in `row`
-    for sizes of two bits, the others are raw.
-    """
-    if bits == 1:
-        return 1
-    left = bits - 2
-    bit = (size >> left) & 1
-    if bits == 2:
-        bit = code_learned(bit, row, found, rate, coder)
-    else:
-        bit = code_bit(bit, tails[bits], coder)
-    return code_bits(size, 2 | bit, left, coder)
-
-
-@njit(cache=True)
 def _code_value(
     value: int, weights: Int64, sign: Int64, tails: Int64, found: Int64,
     rate: int, coder: Coder,
@@ -194,16 +114,6 @@ def _code_value(
     now = code_below(size, bits, weights[STAGES], tails, found, rate, coder)
     negative = code_bit(int(value < 0), sign, coder)
     return -now if negative else now
-
-
-@njit(cache=True)
-def code_size(value: int, stops: Int64, coder: Coder) -> int:
-    """An integer that is not negative, of which nothing is known but those before it."""
-    wanted = bit_length(value)
-    bits = 0
-    while bits < MOST_BITS and code_bit(int(wanted > bits), stops[bits], coder):
-        bits += 1
-    return code_bits(value, 1, bits - 1, coder) if bits > 0 else 0
 
 
 @njit(cache=True)

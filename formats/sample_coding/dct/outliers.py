@@ -9,14 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.learned_bits import code_learned
+from velcodec.formats.entropy.magnitudes import MOST_BITS, code_size, sign_of, size_class
 from velcodec.formats.entropy.symbols import DECODING, Coder
-from velcodec.formats.sample_coding.dct.coefficients import (
-    MOST_BITS,
-    code_learned,
-    code_size,
-    sign_of,
-    size_class,
-)
 
 Int64 = NDArray[np.int64]
 

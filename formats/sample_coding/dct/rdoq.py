@@ -9,18 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.learned_bits import FREQUENCIES, place_of
+from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.sample_coding.dct.coefficients import (
     FEATURES,
-    FREQUENCIES,
     REACH,
     STAGES,
     find_features,
     order_of,
-    place_of,
 )
 from velcodec.formats.sample_coding.dct.start import first_models
 from velcodec.formats.sample_coding.dct.transform import TABLE_BITS, table
-from velcodec.formats.sample_coding.residuals import bit_length
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]

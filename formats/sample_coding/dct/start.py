@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.sample_coding.dct.coefficients import KEPT_SHIFT, MORES, ROWS, STAGES
+from velcodec.formats.entropy.learned_bits import KEPT_SHIFT
+from velcodec.formats.sample_coding.dct.coefficients import MORES, ROWS, STAGES
 from velcodec.formats.sample_coding.dct.outliers import SIDE_ROWS, WHICH_ROWS
 
 Int64 = NDArray[np.int64]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import (
     DECODING,
+    PRECISION,
     Coder,
     code_among,
     code_even,
@@ -22,6 +23,9 @@ from velcodec.formats.entropy.symbols import (
     new_encoder,
 )
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
+from velcodec.formats.sample_coding.coders import LABEL_MAP
+from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.label_map.context import FEATURES, RUN_TOP, advance, features
 from velcodec.formats.sample_coding.label_map.network import (
     ABOVE,
@@ -32,9 +36,9 @@ from velcodec.formats.sample_coding.label_map.network import (
     KNOWN,
     LEFT,
     LESS,
-    PRECISION,
     Network,
     class_frequencies,
+    network_of,
     powers_of_two,
 )
 from velcodec.formats.sample_coding.label_map.new_values import (
@@ -67,6 +71,9 @@ from velcodec.formats.sample_coding.label_map.surroundings import (
 )
 
 Int64 = NDArray[np.int64]
+
+MOST_LABELLED = 0.9
+"""Share of distinct values in a model above which labels are not tried."""
 
 MAX_LABELS = 1 << 16
 MOST_RECENT = 1024
@@ -427,3 +434,24 @@ def _image(columns: Int64, values: Int64) -> Int64:
 def _blank(height: int, width: int) -> tuple[Int64, Int64]:
     columns = np.full((width, height), NONE, dtype=np.int64)
     return columns, np.zeros(min(width * height, MAX_LABELS), dtype=np.int64)
+
+
+class LabelMapCoder(SampleCoder):
+    """Layers: which neighbour a sample is equal to, or its new value, by a context network."""
+
+    number, name, samples_per_byte = LABEL_MAP, "label map", 1 << 10
+
+    def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
+        """None for a model of hardly any equal samples, or of too many values."""
+        preferred = request.preferred
+        if len(np.unique(preferred)) > MOST_LABELLED * preferred.size:
+            return None
+        found = encode_labels(
+            request.allowed, domain.span, domain.bound, network_of(network),
+            original=request.original, price=request.price,
+        )  # fmt: skip
+        return None if found is None else Image(*found)
+
+    def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
+        """Raises CorruptError, ContextNetworkError."""
+        return decode_labels(data, shape, domain.span, domain.bound, network_of(network))

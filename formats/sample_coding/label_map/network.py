@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.errors import ContextNetworkError, CorruptError
 from velcodec.formats.sample_coding.label_map.context import FIRST, ROWS
 from velcodec.formats.sample_coding.label_map.surroundings import FRESH_ROWS, PARTS
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK, MEAN_ERROR_NETWORK
 
 Int64 = NDArray[np.int64]
 
@@ -32,7 +32,12 @@ WIDTH, NARROW = 48, 32
 FIRST_SCALE, SECOND_SCALE, LOGIT_SCALE = 256, 256, 256
 """What 1.0 is in the integers: first map's sums, weights of the others, logits (in bits)."""
 
-PRECISION = 16
+EXACT_NETWORK = 3
+"""Number of the context network that encoders use for exact samples and those within a bound."""
+
+MEAN_ERROR_NETWORK = 5
+"""The one for samples whose errors count in the mean."""
+
 _TOTAL = 1 << PRECISION
 _POWER_BITS = 20
 

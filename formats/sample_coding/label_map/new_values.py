@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
-from velcodec.formats.entropy.symbols import DECODING, Coder, code_bits, code_interval
-from velcodec.formats.sample_coding.label_map.network import PRECISION, find_logits
+from velcodec.formats.entropy.symbols import DECODING, PRECISION, Coder, code_bits, code_interval
+from velcodec.formats.sample_coding.label_map.network import find_logits
 from velcodec.formats.sample_coding.label_map.surroundings import (
     FRESH_FEATURES,
     FRESH_FIRST,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import (
     DECODING,
     Coder,
@@ -21,9 +22,11 @@ from velcodec.formats.entropy.symbols import (
     new_encoder,
 )
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
+from velcodec.formats.sample_coding.coders import BLENDED
+from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.residuals import (
     OTHER_SYMBOLS,
-    bit_length,
     code_miss,
     energy_class,
     first_models,
@@ -145,3 +148,17 @@ def decode_numbers(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
         raise CorruptError(f"exact stream: found a value outside 0 to {span - 1}")
     finish_decoder(coder)
     return np.ascontiguousarray(columns.T)
+
+
+class BlendedCoder(SampleCoder):
+    """Any image: residuals of a blend of predictions from the neighbours."""
+
+    number, name, samples_per_byte = BLENDED, "blended prediction", 1 << 12
+
+    def encode(self, request: Request, domain: Domain, network: int) -> Image:
+        """The preferred integers; every image can be coded."""
+        return Image(encode_numbers(request.preferred, domain.span), request.preferred)
+
+    def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
+        """Raises CorruptError."""
+        return decode_numbers(data, shape, domain.span)

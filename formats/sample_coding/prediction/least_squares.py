@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.learned_bits import code_learned
+from velcodec.formats.entropy.magnitudes import bit_length, code_below, sign_of, size_class
 from velcodec.formats.entropy.symbols import (
     DECODING,
     Coder,
@@ -20,12 +22,9 @@ from velcodec.formats.entropy.symbols import (
     new_encoder,
 )
 from velcodec.formats.errors import CorruptError
-from velcodec.formats.sample_coding.dct.coefficients import (
-    code_below,
-    code_learned,
-    sign_of,
-    size_class,
-)
+from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
+from velcodec.formats.sample_coding.coders import LEAST_SQUARES
+from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.prediction.blended import blend
 from velcodec.formats.sample_coding.prediction.regression import (
     FRACTION,
@@ -49,7 +48,6 @@ from velcodec.formats.sample_coding.prediction.start import (
     Start,
     first_models,
 )
-from velcodec.formats.sample_coding.residuals import bit_length
 
 Int64 = NDArray[np.int64]
 
@@ -237,3 +235,19 @@ def decode_least_squares(stream: bytes, shape: tuple[int, int], span: int) -> In
         raise CorruptError(f"exact stream: found a value outside 0 to {span - 1}")
     finish_decoder(coder)
     return np.ascontiguousarray(columns.T)
+
+
+class LeastSquaresCoder(SampleCoder):
+    """Smooth images: residuals of predictions whose weights are fitted at every sample."""
+
+    number, name, samples_per_byte = LEAST_SQUARES, "least squares", 1 << 8
+
+    def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
+        """The preferred integers; None for an image that is too large or of too wide a span."""
+        if not fits(request.shape, domain.span):
+            return None
+        return Image(encode_least_squares(request.preferred, domain.span), request.preferred)
+
+    def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
+        """Raises CorruptError."""
+        return decode_least_squares(data, shape, domain.span)

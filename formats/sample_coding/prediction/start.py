@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.sample_coding.dct.coefficients import KEPT_SHIFT
+from velcodec.formats.entropy.learned_bits import KEPT_SHIFT
 from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER, Float64
 
 Int64 = NDArray[np.int64]

@@ -26,7 +26,8 @@ from velcodec.formats.container.sections import Place, pack_section
 from velcodec.formats.container.shards import MANIFEST, Shard, ShardedReader, write_manifest
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError, UnknownFeatureError, VersionError
-from velcodec.formats.sample_coding.stream import ExactCoding, ExactStream, decode_exact
+from velcodec.formats.sample_coding.coding import ExactCoding
+from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 
 LATER = [(b"x", b"a picture"), (b"z", b""), (b"x", b"another")]
 

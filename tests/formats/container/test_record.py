@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record import Record, pack_record, unpack_record
 from velcodec.formats.errors import CorruptError, OptionError, TruncatedError
+from velcodec.formats.sample_coding.coders import CODERS
 from velcodec.formats.sample_coding.domain import EVEN, Domain
-from velcodec.formats.sample_coding.stream import CODERS, ExactStream
+from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.formats.storage.varint import encode_varint
 
 ONE = header()

@@ -13,7 +13,7 @@ import velcodec
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import CorruptError, SamplerError
-from velcodec.formats.sample_coding.stream import MAX_NETWORK, SamplerName
+from velcodec.formats.sample_coding.coding import MAX_NETWORK, SamplerName
 from velcodec.sampler.form import NEWEST, newest_sampler, sampler_of
 
 MODEL = (np.arange(90, dtype=np.float32).reshape(9, 10) // 7) * 100 + 1500

@@ -12,6 +12,9 @@ from hypothesis.extra import numpy as npst
 
 from velcodec.formats.container.header import DTYPES
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import BLENDED, LABEL_MAP
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import (
     EVEN,
     ORDERED,
@@ -24,10 +27,9 @@ from velcodec.formats.sample_coding.domain import (
     fine_domain,
 )
 from velcodec.formats.sample_coding.stream import (
-    ExactCoding,
     ExactStream,
     decode_exact,
-    encode_exact,
+    encode_image,
     encode_raw,
 )
 
@@ -45,8 +47,12 @@ def any_model(dtype: str) -> st.SearchStrategy[np.ndarray]:
 def test_samples_of_every_dtype_come_back_bit_for_bit(model: np.ndarray) -> None:
     coding = exact_coding(exact_domain([model]))
     allowed = allowed_codes(model, coding.domains[0])
-    ways = [] if allowed is None else encode_exact(allowed, 0, coding)
-    streams = [made.stream for made in ways] or [encode_raw(model, 0)]
+    ways = (
+        []
+        if allowed is None
+        else [encode_image(coder, Request(allowed), 0, coding) for coder in (LABEL_MAP, BLENDED)]
+    )
+    streams = [made.stream for made in ways if made is not None] or [encode_raw(model, 0)]
     for stream in streams:
         found = decode_exact(stream, coding, model.shape, model.dtype)
         assert found.dtype == model.dtype

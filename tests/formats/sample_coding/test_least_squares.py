@@ -19,6 +19,7 @@ import velcodec
 from velcodec import synth
 from velcodec.decode.stored import read_record
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.coders import LEAST_SQUARES
 from velcodec.formats.sample_coding.dct.coder import encode_waves
 from velcodec.formats.sample_coding.prediction.blended import encode_numbers
 from velcodec.formats.sample_coding.prediction.least_squares import (
@@ -27,7 +28,6 @@ from velcodec.formats.sample_coding.prediction.least_squares import (
     encode_least_squares,
     fits,
 )
-from velcodec.formats.sample_coding.stream import LEAST_SQUARES
 
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=18)
 

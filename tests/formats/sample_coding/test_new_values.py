@@ -13,7 +13,12 @@ from velcodec.formats.entropy.symbols import (
     new_decoder,
     new_encoder,
 )
-from velcodec.formats.sample_coding.label_map.network import Network, network_of, powers_of_two
+from velcodec.formats.sample_coding.label_map.network import (
+    EXACT_NETWORK,
+    Network,
+    network_of,
+    powers_of_two,
+)
 from velcodec.formats.sample_coding.label_map.new_values import (
     CODES,
     SEEN,
@@ -33,7 +38,6 @@ from velcodec.formats.sample_coding.label_map.surroundings import (
     difference_class,
     look_around,
 )
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK
 
 ROOMS = st.tuples(st.integers(0, 2**58), st.integers(1, 2**58), st.integers(0, 2**60))
 

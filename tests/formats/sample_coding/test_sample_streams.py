@@ -29,13 +29,13 @@ from velcodec.formats.sample_coding.label_map.coder import (
 from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, ROWS, SIZES
 from velcodec.formats.sample_coding.label_map.network import (
     CLASSES,
+    EXACT_NETWORK,
     Network,
     class_frequencies,
     network_of,
     powers_of_two,
 )
 from velcodec.formats.sample_coding.prediction.blended import decode_numbers, encode_numbers
-from velcodec.formats.sample_coding.stream import EXACT_NETWORK
 
 SPAN = 3001
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)

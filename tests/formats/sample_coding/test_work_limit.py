@@ -13,29 +13,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import (
+    BLENDED,
+    DCT,
+    LABEL_MAP,
+    LEAST_SQUARES,
+    coder_of,
+)
 from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.label_map.coder import decode_labels, encode_labels
-from velcodec.formats.sample_coding.label_map.network import network_of
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, network_of
 from velcodec.formats.sample_coding.label_map.recency import label_at, new_recency, place_of, use
 from velcodec.formats.sample_coding.stream import (
-    EXACT_NETWORK,
-    LABELS,
-    LEAST_SQUARES,
-    NUMBERS,
-    SAMPLES_PER_BYTE,
-    WAVES,
+    CodedImage,
     ExactStream,
-    Made,
     decode_exact,
-    encode_as_labels,
-    encode_as_least_squares,
-    encode_as_waves,
-    encode_exact,
+    encode_image,
 )
 
 SPAN = 3001
 CODING = exact_coding(Domain(0, 1500.0, 1.0, SPAN))
-SHAPES = {LABELS: (128, 96), NUMBERS: (128, 192), WAVES: (128, 96), LEAST_SQUARES: (64, 96)}
+SHAPES = {LABEL_MAP: (128, 96), BLENDED: (128, 192), DCT: (128, 96), LEAST_SQUARES: (64, 96)}
 SECONDS_PER_BYTE = 0.05
 """Five times what docs/trust.md says of a core, so that a busy machine passes."""
 
@@ -55,7 +54,7 @@ def read(coder: int, data: bytes) -> np.ndarray:
 
 
 def least(coder: int) -> int:
-    return SHAPES[coder][0] * SHAPES[coder][1] // SAMPLES_PER_BYTE[coder]
+    return SHAPES[coder][0] * SHAPES[coder][1] // coder_of(coder).samples_per_byte
 
 
 @pytest.mark.parametrize("coder", SHAPES)
@@ -86,20 +85,13 @@ def test_zeros_before_a_stream_are_as_many_as_it_lacks(coder: int) -> None:
             read(coder, data)
 
 
-def constant(coder: int) -> Made:
+def constant(coder: int) -> CodedImage:
     """A model of one value in the stream of a coder."""
     codes = np.full(SHAPES[coder], 700, dtype=np.int64)
     allowed = np.repeat(codes[..., None], 3, axis=2)
-    if coder == WAVES:
+    if coder == DCT:
         allowed[..., 0], allowed[..., 2] = 0, SPAN - 1
-    made = {
-        LABELS: lambda: encode_as_labels(allowed, 0, CODING),
-        NUMBERS: lambda: encode_exact(allowed, 0, CODING)[-1],
-        WAVES: lambda: encode_as_waves(allowed, 0, CODING),
-        LEAST_SQUARES: lambda: encode_as_least_squares(
-            encode_exact(allowed, 0, CODING)[-1], CODING
-        ),
-    }[coder]()
+    made = encode_image(coder, Request(allowed), 0, CODING)
     assert made is not None
     return made
 

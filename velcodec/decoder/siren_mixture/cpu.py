@@ -8,6 +8,7 @@ for gradients and other devices; the two differ by rounding, some hundredths of 
 from __future__ import annotations
 
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +122,17 @@ class FloatMixture:
 
         in_parallel(work, share_out(*values.shape, MODELS_AT_ONCE, LEAST_POINTS))
         return values
+
+
+_renderers: WeakKeyDictionary[FrozenMixture, FloatMixture] = WeakKeyDictionary()
+
+
+def cpu_renderer(frozen: FrozenMixture) -> FloatMixture:
+    """What renders a frozen decoder; made once for each."""
+    found = _renderers.get(frozen)
+    if found is None:
+        found = _renderers[frozen] = FloatMixture(frozen)
+    return found
 
 
 def _products(weights: Float32, inputs: Float32) -> Float32:

@@ -70,7 +70,8 @@ def evaluate(
     """Velocities `values` (B, P) float64 in m/s, within `low` and `high` (B,), at `points` (x, z),
     (B, 2, P) or (1, 2, P) for all models. What is not a number lies half way between.
 
-    Weights are those of `cpu`, of the models from `first_model` on; these are rendered, from `first_point` up to `last_point`.
+    Weights are those of `cpu`, of the models from `first_model` on; these are rendered, from
+    `first_point` up to `last_point`.
     """
     width, components = hidden.shape[2], logit.shape[1]
     layer, before = np.empty((width, BLOCK), _F), np.empty((width, BLOCK), _F)

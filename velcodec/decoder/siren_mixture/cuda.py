@@ -7,16 +7,14 @@ rounding.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-
-if TYPE_CHECKING:
-    from velcodec.decoder.siren_mixture.network import SirenMixture
+from velcodec.decoder.siren_mixture.parameters import MixtureParameters
 
 Precision = Literal["tf32", "tf32x3", "ieee"]
 """How tensor cores multiply float32: rounded to 11 bits, in three such products, or not at all."""
@@ -50,7 +48,7 @@ def has_triton() -> bool:
     return find_spec("triton") is not None
 
 
-def serves(decoder: SirenMixture, latent: Tensor) -> bool:
+def serves(decoder: MixtureParameters, latent: Tensor) -> bool:
     """Whether the kernel can do it: one or two hidden layers, float32, a GPU with tensor cores for
     it, Triton installed.
     """
@@ -79,9 +77,7 @@ def velocities(
     of each model's range, which no velocity leaves.
     """
     low, high = within(low, high, dtype)
-    from velcodec.decoder.siren_mixture.network import SirenMixture
-
-    if isinstance(decoder, SirenMixture) and serves(decoder, latent):
+    if isinstance(decoder, MixtureParameters) and serves(decoder, latent):
         return launch(decoder, latent, points, dtype, (low, high))
     share = (torch.nan_to_num(decoder(points, latent)).clamp(-1, 1) + 1) / 2
     low, high = low[:, None], high[:, None]
@@ -105,7 +101,7 @@ def _next(values: Tensor, towards: Tensor) -> Tensor:
 
 
 def launch(
-    decoder: SirenMixture,
+    decoder: MixtureParameters,
     latent: Tensor,
     points: Tensor,
     dtype: torch.dtype = torch.float32,
@@ -138,7 +134,7 @@ def launch(
     return values
 
 
-def pack(decoder: SirenMixture) -> Packed:
+def pack(decoder: MixtureParameters) -> Packed:
     """The decoder's tensors, packed once for as long as they stay as they are."""
     parameters = list(decoder.parameters())
     state = (decoder.device, *(p._version for p in parameters), *map(id, parameters))
@@ -149,7 +145,7 @@ def pack(decoder: SirenMixture) -> Packed:
 
 
 @torch.no_grad()
-def _tensors(decoder: SirenMixture) -> tuple[Tensor, ...]:
+def _tensors(decoder: MixtureParameters) -> tuple[Tensor, ...]:
     """What `triton_kernel.render` takes from `to_map` to `to_warp_bias`."""
     base = {
         "fault_plane": decoder.fault_plane,
@@ -178,7 +174,7 @@ def _tensors(decoder: SirenMixture) -> tuple[Tensor, ...]:
     )
 
 
-def _sizes(decoder: SirenMixture) -> dict[str, int]:
+def _sizes(decoder: MixtureParameters) -> dict[str, int]:
     c = decoder.settings
     sizes = {"W": c.width, "R": c.gates, "K": c.components, "F": c.faults}
     sizes |= {"N": c.warp_features, "S": c.strata}

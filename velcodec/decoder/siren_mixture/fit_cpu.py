@@ -8,15 +8,13 @@ the same as those of `mixture_sweep`, which serves other devices and dtypes.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from velcodec.decoder.siren_mixture import fit_kernels
-
-if TYPE_CHECKING:
-    from velcodec.decoder.siren_mixture.network import SirenMixture, Weights
+from velcodec.decoder.siren_mixture.parameters import MixtureParameters, Weights
 
 
 def serves(latent: Tensor) -> bool:
@@ -64,7 +62,7 @@ def in_channels(points: Tensor) -> Tensor:
     return points.reshape(-1, *points.shape[-2:]).mT.contiguous()
 
 
-def forward(decoder: SirenMixture, points: Tensor, w: Weights, keep: bool) -> Layers:
+def forward(decoder: MixtureParameters, points: Tensor, w: Weights, keep: bool) -> Layers:
     """Values at points (B or 1, 2, P), and with `keep` everything on the way to them."""
     c, (batch, count) = decoder.settings, (len(w.level), points.shape[-1])
 
@@ -100,7 +98,7 @@ def forward(decoder: SirenMixture, points: Tensor, w: Weights, keep: bool) -> La
     )
 
 
-def reverse(decoder: SirenMixture, f: Layers, w: Weights, seed: Tensor) -> Reverse:
+def reverse(decoder: MixtureParameters, f: Layers, w: Weights, seed: Tensor) -> Reverse:
     """From the values, weighted by `seed` (B, P), back to the points."""
     pull, steep, down = torch.empty_like(f.share), torch.empty_like(f.below), torch.empty_like(seed)
     fit_kernels.head_reverse(
@@ -119,7 +117,7 @@ def reverse(decoder: SirenMixture, f: Layers, w: Weights, seed: Tensor) -> Rever
     return Reverse(seed, pull, layers[::-1], steep, to_warped, to_unfaulted, across)
 
 
-def summed(decoder: SirenMixture, f: Layers, r: Reverse, w: Weights) -> Tensor:
+def summed(decoder: MixtureParameters, f: Layers, r: Reverse, w: Weights) -> Tensor:
     """Derivative (B, M) by the modulations of the sum of seed x value over all points."""
     components = decoder.settings.components
     seed = r.seed[..., None]
@@ -151,7 +149,7 @@ def summed(decoder: SirenMixture, f: Layers, r: Reverse, w: Weights) -> Tensor:
 
 
 def by_point(
-    decoder: SirenMixture, f: Layers, r: Reverse, w: Weights, dtype: torch.dtype
+    decoder: MixtureParameters, f: Layers, r: Reverse, w: Weights, dtype: torch.dtype
 ) -> Tensor:
     """Derivative (B, M, P) of every value by its model's modulations, in `dtype`; the seed must
     be 1.

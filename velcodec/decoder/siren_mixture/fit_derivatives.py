@@ -7,13 +7,12 @@ each model, nothing of the size points x modulations) and that of every point on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from velcodec.decoder.siren_mixture.network import SirenMixture, Weights
+from velcodec.decoder.siren_mixture.parameters import MixtureParameters, Weights
 
 
 class Forward(NamedTuple):
@@ -45,7 +44,7 @@ class Adjoint(NamedTuple):
     across: Tensor  # (B, P, F)
 
 
-def forward(decoder: SirenMixture, points: Tensor, w: Weights) -> Forward:
+def forward(decoder: MixtureParameters, points: Tensor, w: Weights) -> Forward:
     """Values at points (B, P, 2), and everything on the way to them."""
     side = _side(points, w)
     unfaulted = points + side @ w.fault_throw
@@ -65,7 +64,9 @@ def forward(decoder: SirenMixture, points: Tensor, w: Weights) -> Forward:
     return Forward(found[..., 0], points, side, warp, warped, layers, share, mixed, beyond, below)
 
 
-def reverse(decoder: SirenMixture, f: Forward, w: Weights, seed: Tensor | None = None) -> Adjoint:
+def reverse(
+    decoder: MixtureParameters, f: Forward, w: Weights, seed: Tensor | None = None
+) -> Adjoint:
     """From the output back to the points; `seed` (B, P, 1) weights the values, 1 by default."""
     logit = f.share * (w.level[:, None] - f.mixed)
     if seed is None:
@@ -89,7 +90,7 @@ def reverse(decoder: SirenMixture, f: Forward, w: Weights, seed: Tensor | None =
     return Adjoint(seed, logit, layers[::-1], steep, warped, d, across)
 
 
-def summed(decoder: SirenMixture, f: Forward, a: Adjoint) -> Tensor:
+def summed(decoder: MixtureParameters, f: Forward, a: Adjoint) -> Tensor:
     """Derivative (B, M) by the modulations of the sum of seed x value over all points."""
     last = f.layers[-1][0]
     seed = a.seed.mT
@@ -119,7 +120,7 @@ def summed(decoder: SirenMixture, f: Forward, a: Adjoint) -> Tensor:
     return torch.cat([parts[name].flatten(1) for name in decoder.part_sizes], dim=-1)
 
 
-def by_point(decoder: SirenMixture, f: Forward, a: Adjoint) -> Tensor:
+def by_point(decoder: MixtureParameters, f: Forward, a: Adjoint) -> Tensor:
     """Derivative (B, P, M) of every value by its model's modulations; the seed must be 1."""
     last = f.layers[-1][0]
     slope = last.new_empty(*f.values.shape, decoder.modulation.shape[0])

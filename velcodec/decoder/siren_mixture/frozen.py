@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,6 @@ from velcodec.decoder.sizes import LATENT_SIZE, MIXTURE, MixtureConfig
 from velcodec.formats.decoder_file import DecoderFile
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.latent_coding.tables import LatentTables
-
-if TYPE_CHECKING:
-    from velcodec.decoder.base import Decoder
-    from velcodec.decoder.siren_mixture.cpu import FloatMixture
 
 Float32 = NDArray[np.float32]
 
@@ -48,13 +44,6 @@ class FrozenMixture:
     tables: LatentTables | None = None
     identity: bytes | None = None
     name: str = "unnamed"
-
-    @cached_property
-    def floating(self) -> FloatMixture:
-        """What evaluates it."""
-        from velcodec.decoder.siren_mixture.cpu import FloatMixture
-
-        return FloatMixture(self)
 
 
 def is_mixture(config: Mapping[str, Any]) -> bool:
@@ -160,26 +149,6 @@ def frozen_mixture(file: DecoderFile) -> FrozenMixture:
         tables,
         file.identity(),
         str(file.info.get("name", "unnamed")),
-    )
-
-
-def freeze(decoder: Decoder) -> FrozenMixture:
-    """A `siren-mixture` of torch as it is now. TypeError for another architecture."""
-    from velcodec.decoder.siren_mixture.network import SirenMixture
-
-    if not isinstance(decoder, SirenMixture):
-        raise TypeError(f"freezing: found {type(decoder).__name__}, expected SirenMixture")
-    weights = {
-        name: value.detach().cpu().float().numpy().copy()
-        for name, value in decoder.state_dict().items()
-    }
-    return FrozenMixture(
-        decoder.settings,
-        weights,
-        decoder.steps.cpu().float().numpy().copy(),
-        decoder.tables,
-        decoder.identity,
-        decoder.name,
     )
 
 

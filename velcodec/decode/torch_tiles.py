@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.decode.render import COMPILED_POINTS_AT_ONCE, pairs_of, runs, sum_of_tiles
+from velcodec.decode.blend import pairs_of, runs, sum_of_tiles
+from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
 from velcodec.decode.tiling import Int64, Tiling
 from velcodec.decoder.base import Decoder
 from velcodec.geometry import Float64
