@@ -122,7 +122,7 @@ class Warnings(logging.Handler):
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     """Print the version and end."""
     if wanted and not context.resilient_parsing:
-        from velcodec import __version__
+        from velcodec.version import __version__
 
         click.echo(f"velcodec {__version__}")
         context.exit()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from velcodec.version import __version__
+
 if TYPE_CHECKING:
     from velcodec.api import compress, decompress, preview
     from velcodec.archive.archive import Archive, open
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Archive": "velcodec.archive.archive",

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.masks import filled
+
 DATA_RANGE = 3000.0
 """m/s; the span of OpenFWI's labels, 1500 to 4500 m/s."""
 
@@ -99,8 +101,6 @@ def quality(
     """
     before, after = original, rendering
     if absent is not None:
-        from velcodec.decode.absent import filled
-
         original = filled(original, absent)
         rendering = np.where(absent, original, rendering)
         before, after = before[~absent], after[~absent]

@@ -1,1 +1,1 @@
-"""."""
+"""The `.vlat` container: records, sections, header, directory, index, shards, salvage."""

@@ -1,6 +1,6 @@
-"""Exact coding of a model's samples: what a latent cannot promise, bit for bit or within a bound.
+"""A model's samples as bytes: what a latent cannot promise, bit for bit or within a bound.
 
-Samples become integers (`domain`), then either a label image (layers: `labels`, whose next label an
-integer network foresees from its neighbours) or numbers (smooth models: `numbers`). Everything is
-integer arithmetic, compiled by numba, so that every machine decodes the same.
+Samples become integers (`domain`), then a stream of one of the coders (`coders` is their table,
+`base` their interface): label maps for layers, a DCT or predictions for smooth models. Everything
+is arithmetic that every machine does alike, compiled by numba.
 """

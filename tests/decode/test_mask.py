@@ -15,7 +15,6 @@ from click.testing import CliRunner
 import velcodec
 from velcodec.api import Description
 from velcodec.cli import main
-from velcodec.decode.absent import at_cells, at_grid
 from velcodec.decoder import Decoder
 from velcodec.encode import rungs
 from velcodec.files.compress import Job, compress_job
@@ -32,6 +31,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.files import Form, open_models, open_sink
 from velcodec.formats.no_data import find_absent, no_data_value
+from velcodec.masks import at_cells, at_grid
 
 pytestmark = pytest.mark.usefixtures("tiny")
 

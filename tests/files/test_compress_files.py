@@ -288,7 +288,7 @@ def test_another_dtype_and_another_version_are_told(
 ) -> None:
     target = tmp_path / "out.vlat"
     begun(folder, target)
-    monkeypatch.setattr(velcodec, "__version__", "99.0")
+    monkeypatch.setattr("velcodec.version.__version__", "99.0")
     with pytest.raises(OptionError, match=r"options: velcodec: found 99\.0, was "):
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
+from velcodec.decoder.encoder import read_encoder, save_encoder
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
-from velcodec.fit.encoder import read_encoder, save_encoder
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
 from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import (

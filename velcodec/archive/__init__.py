@@ -1,1 +1,1 @@
-"""."""
+"""Archives as Python objects: read, created, streamed, edited, repaired, listed."""

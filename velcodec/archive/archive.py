@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.archive.info import info_of
-from velcodec.decode.absent import at_cells, put_no_data, put_no_data_in_tensor
+from velcodec.decode.absent import put_no_data, put_no_data_in_tensor
 from velcodec.decode.decoders import Evaluators
 from velcodec.decode.stored import (
     StoredModel,
@@ -40,6 +40,7 @@ from velcodec.formats.errors import (
     SamplerError,
 )
 from velcodec.geometry import Float64, Geometry
+from velcodec.masks import at_cells
 from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
 from velcodec.sampler.cell_average import Average, check_average
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from velcodec.decoder import registry
 from velcodec.decoder.base import Decoder
+from velcodec.decoder.encoder import Encoder, read_encoder
 from velcodec.decoder.file import read_decoder
-
-if TYPE_CHECKING:
-    from velcodec.fit.encoder import Encoder
 
 
 def load_decoder(wanted: str | bytes | Path | None = None, device: str = "cpu") -> Decoder:
@@ -31,8 +28,6 @@ def _load(path: Path, device: str) -> Decoder:
 
 def load_encoder(decoder: Decoder) -> Encoder | None:
     """The amortised encoder kept beside a loaded decoder's file; None where there is none."""
-    from velcodec.fit.encoder import read_encoder
-
     if decoder.encoder_path is None or not decoder.encoder_path.is_file():
         return None
     return read_encoder(decoder.encoder_path).to(decoder.device)

@@ -1,1 +1,1 @@
-"""The codec: models to tiles to latents to bytes, and back to values."""
+"""From models to records: tiles, latents, samples, the choice among them, and what is measured."""

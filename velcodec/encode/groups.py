@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.absent import filled
 from velcodec.decode.stored import tables_of
 from velcodec.decode.tiling import Int64
 from velcodec.encode.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
@@ -26,6 +25,7 @@ from velcodec.formats.container.sections import HEADER, OPENING, pack_section
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.no_data import find_absent
 from velcodec.formats.sample_coding.absent_mask import encode_absent
+from velcodec.masks import filled
 
 LARGEST_NUMBER = 1 << 32
 """No header's number takes more bytes than this one."""

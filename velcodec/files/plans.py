@@ -66,7 +66,7 @@ def make_plan(
     **more: Any,
 ) -> Plan:
     """The plan of a job, JSON-able; `more` is what else must be the same."""
-    from velcodec import __version__
+    from velcodec.version import __version__
 
     described = {name: value for name, value in vars(about).items() if name != "source_sha256"}
     plan = {

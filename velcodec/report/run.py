@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from velcodec import __version__
 from velcodec.api import Coding, Description, make_fitter
 from velcodec.decoder import Decoder, registry
 from velcodec.encode.fitting import Fitter
@@ -22,6 +21,7 @@ from velcodec.report.interpolation import Path, follow_all, interpolation_table
 from velcodec.report.latent_norm import correlation_table
 from velcodec.report.storage import storage_table
 from velcodec.report.super_resolution import super_resolution_table
+from velcodec.version import __version__
 
 CODINGS = (UNQUANTISED, LATENTS)
 """What all tables but that of super-resolution are of."""

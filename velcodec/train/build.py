@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from velcodec.decoder.encoder import save_encoder
 from velcodec.decoder.file import save_decoder
-from velcodec.fit.encoder import save_encoder
 from velcodec.train.finish import (
     Fits,
     absorb_training_steps_,

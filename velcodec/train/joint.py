@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from velcodec.decoder.base import Decoder
+from velcodec.decoder.encoder import Encoder
 from velcodec.decoder.siren_mixture.network import SirenMixture
 from velcodec.decoder.sizes import MixtureConfig
-from velcodec.fit.encoder import Encoder
 from velcodec.formats.errors import OptionError
 from velcodec.train.own import OwnData, OwnModels, check_same_data
 from velcodec.train.parallel import average_gradients, rank_and_size

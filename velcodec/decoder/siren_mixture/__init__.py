@@ -1,1 +1,1 @@
-"""."""
+"""`siren-mixture`, the shipped architecture: parameters, and one module for each backend."""

@@ -1,0 +1,40 @@
+"""Masks of absent samples: models filled before they are coded, and masks at any grid and point.
+
+A sample of another grid, or a point, is absent where the nearest sample of the model's own grid is;
+of two as near, the one of the lower index counts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.geometry import Float64
+
+Absent = NDArray[np.bool_]
+
+
+def filled(model: NDArray[np.generic], absent: Absent) -> NDArray[np.generic]:
+    """A model with the nearest sample that is there in place of each absent one: cheap to code."""
+    from scipy.ndimage import distance_transform_edt
+
+    nearest = distance_transform_edt(absent, return_distances=False, return_indices=True)
+    return np.asarray(model)[tuple(nearest)]
+
+
+def at_grid(absent: Absent, grid: tuple[int, int]) -> Absent:
+    """Which samples of a rendering (nz, nx) are absent."""
+    if grid == absent.shape:
+        return absent
+    rows, columns = (
+        # The centre of cell j of m is (2 j + 1) n / (2 m); sample i reaches from i to i + 1.
+        -(-(2 * np.arange(m) + 1) * n // (2 * m)) - 1
+        for n, m in zip(absent.shape, grid, strict=True)
+    )
+    return absent[rows][:, columns]
+
+
+def at_cells(absent: Absent, cells: Float64) -> Absent:
+    """Which of the points at cell coordinates (x, z), shape (P, 2), are absent."""
+    x, z = np.maximum(np.ceil(cells).astype(np.int64) - 1, 0).T
+    return absent[z, x]
