@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import velcodec
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 from velcodec.sampler.cell_average import AVERAGES
 
 SAMPLES, SPACING_M = 70, 10.0

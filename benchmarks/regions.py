@@ -13,19 +13,17 @@ from pathlib import Path
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 from velcodec.api import Coding, make_fitter
 from velcodec.encode.coded import TILE_OVERHEAD_BITS
 from velcodec.encode.fitting import Fitted, quantise_tiles
 from velcodec.encode.tiles import ModelSet, cut_models
+from velcodec.formats.arrays import Float64
 from velcodec.metrics import mse_of_psnr
 
 STEPS = range(4, 33, 4)
 PRICES = np.logspace(-8, 2, 400)
 """Bytes for a squared error (m/s)^2 that are tried."""
-
-Float64 = NDArray[np.float64]
 
 
 def blocks_of(file: Path, size: int) -> list[Float64]:

@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from velcodec.formats.arrays import Float64
 from velcodec.formats.errors import (
     InputDtypeError,
     InputShapeError,
     NonFiniteError,
     PointsOutsideError,
 )
-
-Float64 = NDArray[np.float64]
 
 # Points this far (in cells) beyond the extent are rounding, not a mistake.
 EDGE_TOLERANCE_CELLS = 1e-6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 
 Absent = NDArray[np.bool_]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
+from velcodec.formats.arrays import Int64
 
 _LOW, _HIGH, _AT, _VALUE = range(4)
 """What a coder's state holds: the interval's ends, bytes done, and the decoder's window."""

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64
 from velcodec.metrics import PSNR_CAP, quality
 
 from .base import CannotKeepError, Known, Models, Peer, Setting
 
-Float64 = NDArray[np.float64]
 Note = Callable[[str], None]
 
 FAILURES = (CannotKeepError, RuntimeError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 from .base import (
@@ -18,7 +19,7 @@ from .base import (
     archive_of,
     streams_of,
 )
-from .labels import Int64, LabelCoder
+from .labels import LabelCoder
 from .quantised import HALF_STEPS
 
 TOP = 65535

@@ -6,11 +6,10 @@ import functools
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from velcodec.formats.arrays import Float64
 
 from .base import CannotKeepError, Known, Models, Peer, Setting, Stored, geometric, streams_of
-
-Float64 = NDArray[np.float64]
 
 COMPONENTS = 256
 PER_FAMILY = 200

@@ -7,6 +7,8 @@ from abc import abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
+
 from .base import (
     CannotKeepError,
     Known,
@@ -19,8 +21,6 @@ from .base import (
     archive_of,
     geometric,
 )
-
-Integers = NDArray[np.int64]
 
 HALF_STEPS = geometric(1000.0, 0.5, 24)
 """m/s; half a step is the largest error."""
@@ -37,13 +37,13 @@ def half_step(setting: Setting) -> np.float16:
     return half if half <= setting.value else np.nextafter(half, np.float16(0))
 
 
-def quantise(values: NDArray[np.float32], half: np.float16, low: float) -> Integers:
+def quantise(values: NDArray[np.float32], half: np.float16, low: float) -> Int64:
     """The nearest multiples of 2 `half` above `low`."""
     scaled = (values.astype(np.float64) - low) / (2.0 * float(half))
     return np.floor(scaled + 0.5).astype(np.int64)
 
 
-def restore(integers: Integers, half: np.float16, low: float) -> NDArray[np.float32]:
+def restore(integers: Int64, half: np.float16, low: float) -> NDArray[np.float32]:
     """What `quantise` rounded to, m/s."""
     return (low + 2.0 * float(half) * integers).astype(np.float32)
 
@@ -76,11 +76,11 @@ class QuantisedPlane(PlaneCodec):
         return restore(self.decode_integers(stream[2:], shape), half, low)
 
     @abstractmethod
-    def encode_integers(self, integers: Integers) -> bytes:
+    def encode_integers(self, integers: Int64) -> bytes:
         """An array of integers of any shape."""
 
     @abstractmethod
-    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Integers:
+    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Int64:
         """The array of `shape` that `encode_integers` took."""
 
     @abstractmethod
@@ -98,7 +98,7 @@ class JpegXlLossless(QuantisedPlane):
     name = "quantised + JPEG XL lossless"
     needs = ("imagecodecs",)
 
-    def encode_integers(self, integers: Integers) -> bytes:
+    def encode_integers(self, integers: Int64) -> bytes:
         least = int(integers.min())
         above = integers - least
         if above.max() > 65535 or abs(least) > 32767:
@@ -106,7 +106,7 @@ class JpegXlLossless(QuantisedPlane):
         dtype = np.uint8 if above.max() < 256 else np.uint16
         return np.int16(least).tobytes() + _jpegxl(above.astype(dtype))
 
-    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Integers:
+    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Int64:
         least = int(np.frombuffer(stream[:2], np.int16)[0])
         return _from_jpegxl(stream[2:]).astype(np.int64).reshape(shape) + least
 
@@ -140,14 +140,14 @@ class DeltaZstd(QuantisedPlane):
     name = "quantised + delta + zstd"
     needs = ("zstandard",)
 
-    def encode_integers(self, integers: Integers) -> bytes:
+    def encode_integers(self, integers: Int64) -> bytes:
         down = np.diff(integers, axis=-2, prepend=0)
         down[..., 0, 1:] -= down[..., 0, :-1].copy()
         folded = (2 * down) ^ (down >> 63)
         width = 1 if folded.max() < 256 else 2 if folded.max() < 65536 else 4
         return bytes([width]) + _zstd(_byte_planes(folded.astype(f"<u{width}")))
 
-    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Integers:
+    def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Int64:
         width = stream[0]
         found = _from_byte_planes(_from_zstd(stream[1:], int(np.prod(shape)) * width), width)
         folded = found.view(f"<u{width}").astype(np.int64).reshape(shape)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import Coder, code_among
-
-Int64 = NDArray[np.int64]
 
 RATE_BITS = 8
 """Rates are in 2^-RATE_BITS of a weight for a miss of 2^-16."""

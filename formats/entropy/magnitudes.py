@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.learned_bits import code_learned
 from velcodec.formats.entropy.symbols import Coder, code_bit, code_bits
-
-Int64 = NDArray[np.int64]
 
 MOST_BITS = 48
 """Of a size that `code_size` codes."""

@@ -13,10 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from velcodec.formats.arrays import Bool, UInt64
 from velcodec.formats.errors import CorruptError
-
-UInt64 = NDArray[np.uint64]
-Bool = NDArray[np.bool_]
 
 STATE_BITS = 32
 WORD_BITS = 16

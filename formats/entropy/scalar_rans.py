@@ -9,11 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import UInt64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.rans import STATE_BITS, WORD_BITS, head_length
 from velcodec.formats.errors import CorruptError
-
-UInt64 = NDArray[np.uint64]
 
 _LOW = np.uint64(1 << STATE_BITS)
 _WORD = np.uint64(WORD_BITS)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64, UInt64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import check_read, encode_symbols, open_stream, peek, pop
 
-Int64 = NDArray[np.int64]
-UInt64 = NDArray[np.uint64]
 Coder = tuple[bool, UInt64, UInt64, NDArray[np.int32], Int64]
 
 DECODING = 0

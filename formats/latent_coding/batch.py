@@ -9,14 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Bool, Float64, Int32, Int64, UInt64
 from velcodec.formats.compiled import njit
-from velcodec.formats.entropy.rans import STATE_BITS, WORD_BITS, Bool, UInt64
+from velcodec.formats.entropy.rans import STATE_BITS, WORD_BITS
 from velcodec.formats.entropy.scalar_rans import READ, STATE, WORDS, peek, pop
 from velcodec.formats.latent_coding.tables import PRECISION
 
-Int64 = NDArray[np.int64]
-Int32 = NDArray[np.int32]
-Float64 = NDArray[np.float64]
 Rows = NDArray[np.uint8]
 
 MAX_COEFFICIENT = 2**31 - 1

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.entropy.rans import WORD_BITS, Bool, RansDecoder, RansEncoder
+from velcodec.formats.arrays import Bool
+from velcodec.formats.entropy.rans import WORD_BITS, RansDecoder, RansEncoder
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.latent_coding.coding import (
     CONSTANT_EXACT,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Float64 = NDArray[np.float64]
+from velcodec.formats.arrays import Float64
 
 FINE_BITS = 6
 FINE = 1 << FINE_BITS

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from velcodec.formats.sample_coding.domain import Domain, Int64
+from velcodec.formats.arrays import Int64
+from velcodec.formats.sample_coding.domain import Domain
 
 
 @dataclass(frozen=True)

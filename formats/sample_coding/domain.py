@@ -16,10 +16,10 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
 from velcodec.formats.storage.checked_msgpack import integer, number, sequence, short_number
 
-Int64 = NDArray[np.int64]
 Samples = NDArray[np.generic]
 
 EVEN, ORDERED, RAW, PALETTE = range(4)

@@ -7,13 +7,11 @@ were), its sign and the bits below the leading one: an exponential Golomb code w
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import Coder, code_bit, code_bits
-
-Int64 = NDArray[np.int64]
 
 ENERGIES = 48
 """Classes of how large recent misses were, two to a doubling."""

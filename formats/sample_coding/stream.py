@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import zstandard
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding import work_limit
 from velcodec.formats.sample_coding.base import Request
 from velcodec.formats.sample_coding.coders import LABEL_MAP, coder_of
 from velcodec.formats.sample_coding.coding import ExactCoding
-from velcodec.formats.sample_coding.domain import RAW, Int64, Samples
+from velcodec.formats.sample_coding.domain import RAW, Samples
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks.upsampling import (
     means,
     measure,
 )
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 
 
 def ramp(nz: int, nx: int) -> Float64:

@@ -26,6 +26,7 @@ from velcodec.decode.stored import (
     read_models,
     stored_layout,
 )
+from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import entry_bytes
 from velcodec.formats.container.quality import Quality
@@ -39,7 +40,7 @@ from velcodec.formats.errors import (
     OptionError,
     SamplerError,
 )
-from velcodec.geometry import Float64, Geometry
+from velcodec.geometry import Geometry
 from velcodec.masks import at_cells
 from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
 from velcodec.sampler.cell_average import Average, check_average

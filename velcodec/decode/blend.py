@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from velcodec.decode.tiling import Int64, Tiling
-from velcodec.geometry import Float64
+from velcodec.decode.tiling import Tiling
+from velcodec.formats.arrays import Float64, Int64
 
 PAIRS_AT_ONCE = 16_384
 """Points of tiles, wherever they lie, that are rendered together."""

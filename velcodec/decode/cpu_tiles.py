@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.tiling import Int64
 from velcodec.decoder.siren_mixture.cpu import cpu_renderer
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import Tiles
-from velcodec.geometry import Float64
 
 COMPILED_POINTS_AT_ONCE = 1 << 18
 """Points rendered together by compiled loops, which keep to the caches by themselves."""

@@ -25,10 +25,10 @@ from velcodec.decoder.siren_mixture.frozen import (
     is_mixture,
     load_frozen,
 )
+from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import MissingDecoderError
-from velcodec.geometry import Float64
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import SampledField
 from velcodec.sampler.form import sampler_of

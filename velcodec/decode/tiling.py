@@ -16,10 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.storage.locks import lazy_property
-from velcodec.geometry import Float64
-
-Int64 = NDArray[np.int64]
 
 SPARE_TILE_SHARE = 0.35
 """How far, in tiles, a model may exceed a whole number of tiles before it gets one more."""

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from velcodec.decode.blend import pairs_of, runs, sum_of_tiles
 from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
-from velcodec.decode.tiling import Int64, Tiling
+from velcodec.decode.tiling import Tiling
 from velcodec.decoder.base import Decoder
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.quantise import dequantise
 
 if TYPE_CHECKING:

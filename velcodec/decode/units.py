@@ -13,8 +13,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64
 from velcodec.formats.errors import OptionError
-from velcodec.geometry import Float64
 
 METRES_PER_SECOND = {"m/s": 1.0, "km/s": 1000.0}
 

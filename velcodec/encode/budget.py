@@ -12,13 +12,13 @@ from typing import Protocol
 
 import numpy as np
 
-from velcodec.decode.tiling import Int64
 from velcodec.encode.coded import TILE_OVERHEAD_BITS, CodedModel, code_members
 from velcodec.encode.fitting import Fitted, Fitter, quantise_tiles, rounded_bits
 from velcodec.encode.options import FEW_MODELS, Options, Size, domains_of, total_worth, worth
 from velcodec.encode.rungs import member_mean, sample_tiles
 from velcodec.encode.target import LATENT_WORTH
 from velcodec.encode.tiles import ModelSet, cut_models, plan_model
+from velcodec.formats.arrays import Int64
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
 

@@ -9,14 +9,14 @@ import numpy as np
 
 from velcodec.decode.blend import render_grid
 from velcodec.decode.stored import NO_TILES
-from velcodec.decode.tiling import Axis, Int64, Tiling
+from velcodec.decode.tiling import Axis, Tiling
 from velcodec.decode.torch_tiles import ready_tiles
 from velcodec.decoder import Decoder
 from velcodec.encode.fitting import Fitted, Fitter, Quantised, quantise_tiles
 from velcodec.encode.tiles import ModelSet
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.sample_coding.stream import ExactStream
-from velcodec.geometry import Float64
 from velcodec.metrics import psnr_of_mse
 from velcodec.quantise import DESCENT_PASSES
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.stored import tables_of
-from velcodec.decode.tiling import Int64
 from velcodec.encode.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
 from velcodec.encode.fitting import Fitter
 from velcodec.encode.pack import RANGE_STEP_M_S, Contents
 from velcodec.encode.promise import Promise
 from velcodec.encode.tiles import ModelSet
+from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column, joined, take_fields
 from velcodec.formats.container.framing import START
 from velcodec.formats.container.header import Header, Layout

@@ -14,11 +14,11 @@ from math import log2
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.tiling import Int64
 from velcodec.decode.units import unit_scale
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.simplify import recentred, smoothed, toned
+from velcodec.formats.arrays import Int64
 from velcodec.formats.sample_coding.base import Request
 from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP
 from velcodec.formats.sample_coding.domain import RAW, allowed_codes, bound_class

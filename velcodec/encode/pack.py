@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from velcodec.decode.stored import NO_TILES, join_tiles
-from velcodec.decode.tiling import Int64
 from velcodec.encode.coded import CodedModel
+from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.quality import Quality

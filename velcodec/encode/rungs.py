@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.tiling import Int64
 from velcodec.encode.coded import TILE_OVERHEAD_BITS, CodedModel, assemble, code_members
 from velcodec.encode.fitting import (
     Fitted,
@@ -24,7 +23,7 @@ from velcodec.encode.fitting import (
     quantise_tiles,
 )
 from velcodec.encode.tiles import Cut, ModelSet, cut_models, plan_model
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.metrics import mse_of_psnr, psnr_of_mse
 
 TARGET_DB = 35.0

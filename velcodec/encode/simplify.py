@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from velcodec.decode.tiling import Int64
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
-from velcodec.geometry import Float64
 
 NEIGHBOURS, CORNER = 8, 0.5
 SWEEPS = 8

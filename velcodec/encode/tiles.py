@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.tiling import Int64, Tiling, plan
+from velcodec.decode.tiling import Tiling, plan
 from velcodec.decode.units import inner_range, to_m_s
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import inward_range
 from velcodec.formats.storage.locks import lazy_property
-from velcodec.geometry import Float64
 
 GROUPS = {"cpu": 8, "cuda": 64}
 """Tiles fitted together on each kind of device: fixed, so that a result depends on neither the

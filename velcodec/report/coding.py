@@ -20,9 +20,9 @@ from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.encode.fitting import Fitted, Fitter
 from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions
+from velcodec.formats.arrays import Float64
 from velcodec.formats.container.quality import Quality
 from velcodec.formats.container.reader import VlatReader
-from velcodec.geometry import Float64
 from velcodec.progress import Progress
 from velcodec.report.data import Family
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 from velcodec.metrics import mean_squared_error
 from velcodec.report.coding import CodedFamily
 

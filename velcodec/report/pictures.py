@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 from velcodec.report.coding import LATENTS, UNQUANTISED, CodedFamily
 from velcodec.report.data import generated_truth
 from velcodec.report.interpolation import ALPHAS, Path

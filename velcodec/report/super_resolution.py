@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from velcodec.decoder import NATIVE_SAMPLES
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float64
 from velcodec.progress import Progress
 from velcodec.report.coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily
 from velcodec.report.data import generated_truth

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.geometry import Float64, cell_centres
+from velcodec.formats.arrays import Float64
+from velcodec.geometry import cell_centres
 
 LANCZOS_LOBES = 3
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float32, Float64
 from velcodec.formats.errors import SamplerError
 from velcodec.formats.storage.locks import lazy_property
-from velcodec.geometry import Float64
 from velcodec.parallel import in_parallel, threads
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.form import (
@@ -27,7 +27,6 @@ from velcodec.sampler.form import (
     RANGES,
     REACH,
     WINDOW,
-    Float32,
     SamplerWeights,
 )
 

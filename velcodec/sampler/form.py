@@ -9,12 +9,10 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float32
 from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
 from velcodec.formats.sample_coding.coding import DIGEST_BYTES, SamplerName
-
-Float32 = NDArray[np.float32]
 
 ORIENTATIONS = 4
 """Each of the axes as it is or mirrored: bit 0 of an orientation's number mirrors x, bit 1 z."""

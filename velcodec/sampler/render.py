@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from velcodec.formats.arrays import Float64
 from velcodec.formats.errors import InputDtypeError, InputShapeError
 from velcodec.formats.sample_coding.coding import SamplerName
-from velcodec.geometry import Float64
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import cell_positions
 from velcodec.sampler.form import REACH, newest_sampler, sampler_of

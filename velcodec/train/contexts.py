@@ -34,6 +34,7 @@ from velcodec.encode.mean_error import (
     loosened,
     step_of,
 )
+from velcodec.formats.arrays import Int64
 from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.sample_coding.domain import (
     allowed_codes,
@@ -104,8 +105,6 @@ MEAN_ERRORS = (2.0, 250.0)
 
 EXACT_OF_MEAN = 0.2
 """Of clean models, how many are coded exactly beside those with mean errors."""
-
-Int64 = NDArray[np.int64]
 
 
 class Learned(nn.Module):

@@ -16,13 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from velcodec.formats.sample_coding.prediction.least_squares import Int64, write
-from velcodec.formats.sample_coding.prediction.regression import (
-    MOST_ORDER,
-    NEIGHBOURS,
-    PADDING,
-    Float64,
-)
+from velcodec.formats.arrays import Float64, Int64
+from velcodec.formats.sample_coding.prediction.least_squares import write
+from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER, NEIGHBOURS, PADDING
 from velcodec.formats.sample_coding.prediction.start import PRIOR_UNIT, Start, untrained
 from velcodec.train.smooth import kept, smooth_models
 

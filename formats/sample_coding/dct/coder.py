@@ -8,8 +8,8 @@ Clyne, "Lossy scientific data compression with SPERR" (2023).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import (
     Coder,
@@ -28,8 +28,6 @@ from velcodec.formats.sample_coding.dct.outliers import code_corrections
 from velcodec.formats.sample_coding.dct.start import Models, first_models
 from velcodec.formats.sample_coding.dct.transform import analyse, synthesise
 from velcodec.formats.sample_coding.domain import Domain
-
-Int64 = NDArray[np.int64]
 
 MAX_SPAN = 1 << 26
 FRACTION = 4

@@ -7,8 +7,8 @@ frequency. The sums begin as learned from generated models and go on learning, s
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.learned_bits import code_learned
 from velcodec.formats.entropy.magnitudes import (
@@ -19,8 +19,6 @@ from velcodec.formats.entropy.magnitudes import (
     size_class,
 )
 from velcodec.formats.entropy.symbols import DECODING, Coder, code_bit
-
-Int64 = NDArray[np.int64]
 
 STAGES = 12
 """Numbers of bits of a magnitude that have weights of their own."""

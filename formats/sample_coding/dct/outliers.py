@@ -6,14 +6,12 @@ The probability of a bit is a sum of learned weights of the corrections already 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.learned_bits import code_learned
 from velcodec.formats.entropy.magnitudes import MOST_BITS, code_size, sign_of, size_class
 from velcodec.formats.entropy.symbols import DECODING, Coder
-
-Int64 = NDArray[np.int64]
 
 WHICH_FEATURES, WHICH_ROWS = 4, 25 + 7 + 40 + 12
 SIDE_FEATURES, SIDE_ROWS = 2, 9 + 9

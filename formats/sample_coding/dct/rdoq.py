@@ -6,8 +6,8 @@ Floating point is at home here: what comes out are integers, which the stream ho
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.learned_bits import FREQUENCIES, place_of
 from velcodec.formats.entropy.magnitudes import bit_length
@@ -20,9 +20,6 @@ from velcodec.formats.sample_coding.dct.coefficients import (
 )
 from velcodec.formats.sample_coding.dct.start import first_models
 from velcodec.formats.sample_coding.dct.transform import TABLE_BITS, table
-
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 
 OUTLIER = 6.5
 """About how many bits a correction costs."""

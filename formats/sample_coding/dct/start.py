@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.entropy.learned_bits import KEPT_SHIFT
 from velcodec.formats.sample_coding.dct.coefficients import MORES, ROWS, STAGES
 from velcodec.formats.sample_coding.dct.outliers import SIDE_ROWS, WHICH_ROWS
-
-Int64 = NDArray[np.int64]
 
 FILE = "waves-1.safetensors"
 """In the package's data; never changed, as streams depend on it."""

@@ -11,11 +11,9 @@ import math
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
-
-Int64 = NDArray[np.int64]
 
 TABLE_BITS = 20
 """Fraction of the tables' entries."""

@@ -8,8 +8,8 @@ An encoder may choose each value within bounds, and takes the cheapest. Values a
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import (
     DECODING,
@@ -69,8 +69,6 @@ from velcodec.formats.sample_coding.label_map.surroundings import (
     look_around,
     unseen_bits,
 )
-
-Int64 = NDArray[np.int64]
 
 MOST_LABELLED = 0.9
 """Share of distinct values in a model above which labels are not tried."""

@@ -8,12 +8,10 @@ distances: where that layer ended in earlier columns, and how thick it was there
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.sample_coding.label_map.surroundings import NONE
-
-Int64 = NDArray[np.int64]
 
 FAR = 10
 """Distances in samples are clamped to this."""

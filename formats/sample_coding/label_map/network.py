@@ -15,13 +15,12 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.errors import ContextNetworkError, CorruptError
 from velcodec.formats.sample_coding.label_map.context import FIRST, ROWS
 from velcodec.formats.sample_coding.label_map.surroundings import FRESH_ROWS, PARTS
-
-Int64 = NDArray[np.int64]
 
 CLASSES = 7
 ABOVE, AFTER, LEFT, KNOWN, BETWEEN, GREATER, LESS = range(CLASSES)

@@ -8,8 +8,8 @@ finds. Integers throughout: the mixture's sums at a value are the same on every 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import DECODING, PRECISION, Coder, code_bits, code_interval
@@ -22,8 +22,6 @@ from velcodec.formats.sample_coding.label_map.surroundings import (
     WIDTHS,
     narrow,
 )
-
-Int64 = NDArray[np.int64]
 
 NARROWEST, WIDER = -3, 2
 """A part of width k is halved with every 2^(NARROWEST + WIDER k) from its guess."""

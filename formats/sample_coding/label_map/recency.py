@@ -8,12 +8,10 @@ logarithm of the labels, so that no stream takes more time than others of as man
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.sample_coding.label_map.surroundings import NONE
-
-Int64 = NDArray[np.int64]
 
 Recency = tuple[Int64, Int64, Int64, Int64, Int64, Int64]
 OLDER, NEWER, SLOTS, LABELS, TREE, STATE = range(6)

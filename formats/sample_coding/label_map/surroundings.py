@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
-
-Int64 = NDArray[np.int64]
 
 HEAD_BITS = 12
 """Bits of a value that are foreseen; those below are as they are."""

@@ -9,8 +9,8 @@ Integer arithmetic throughout. Sources: the blending is that of Meyer and Tische
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import (
@@ -31,8 +31,6 @@ from velcodec.formats.sample_coding.residuals import (
     energy_class,
     first_models,
 )
-
-Int64 = NDArray[np.int64]
 
 PREDICTORS = 8
 

@@ -8,8 +8,8 @@ begins as learned from generated models and goes on learning.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.learned_bits import code_learned
 from velcodec.formats.entropy.magnitudes import bit_length, code_below, sign_of, size_class
@@ -32,7 +32,6 @@ from velcodec.formats.sample_coding.prediction.regression import (
     MAX_SPAN,
     MOST_ORDER,
     PADDING,
-    Float64,
     close_column,
     fill_guesses,
     open_column,
@@ -48,8 +47,6 @@ from velcodec.formats.sample_coding.prediction.start import (
     Start,
     first_models,
 )
-
-Int64 = NDArray[np.int64]
 
 MOST_BITS = 27
 MAX_SAMPLES = 1 << 20

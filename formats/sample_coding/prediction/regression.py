@@ -13,12 +13,9 @@ finds the same guesses.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
-
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
 
 NEIGHBOURS = np.array(
     [

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.entropy.learned_bits import KEPT_SHIFT
-from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER, Float64
-
-Int64 = NDArray[np.int64]
+from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER
 
 CLASSES, JOINT, FEW = 48, 24, 12
 """Half octaves of an error, octaves where two errors are told together, and beside a fraction."""

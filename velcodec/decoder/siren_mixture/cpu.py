@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decoder.siren_mixture.cpu_padding import LEAST_POINTS, filled, filled_up, in_blocks
-from velcodec.decoder.siren_mixture.frozen import Float32, FrozenMixture
+from velcodec.decoder.siren_mixture.frozen import FrozenMixture
 from velcodec.decoder.siren_mixture.trunk import TrunkWeights, split_parts
-from velcodec.geometry import Float64
+from velcodec.formats.arrays import Float32, Float64
 from velcodec.parallel import in_parallel, share_out
 
 MODELS_AT_ONCE = 32

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from velcodec.decoder.siren_mixture import fit_kernels
 from velcodec.decoder.siren_mixture.parameters import MixtureParameters, Weights
+from velcodec.formats.arrays import Float32
 
 
 def serves(latent: Tensor) -> bool:
@@ -191,5 +192,5 @@ def _with_ramp(w: Weights) -> Tensor:
     return torch.cat([w.logit, w.ramp[:, None]], dim=1)
 
 
-def _arrays(*tensors: Tensor) -> list[fit_kernels.Array]:
+def _arrays(*tensors: Tensor) -> list[Float32]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]

@@ -13,11 +13,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float32
 from velcodec.formats.compiled import njit
-
-Array = NDArray[np.float32]
 
 _f = np.float32
 _ONE, _HALF, _TWO, _ZERO = _f(1), _f(0.5), _f(2), _f(0)
@@ -88,7 +86,7 @@ def _tanh(x: Any) -> Any:
 
 
 @_compiled()
-def sine_(argument: Array, bias: Array) -> None:
+def sine_(argument: Float32, bias: Float32) -> None:
     """Sine of argument (B, C, P) + bias (B, C), in place."""
     for b in range(argument.shape[0]):
         for c in range(argument.shape[1]):
@@ -99,7 +97,7 @@ def sine_(argument: Array, bias: Array) -> None:
 
 
 @_compiled()
-def sine_and_cosine_(argument: Array, bias: Array, cosine: Array) -> None:
+def sine_and_cosine_(argument: Float32, bias: Float32, cosine: Float32) -> None:
     """As `sine_`, and the cosine."""
     for b in range(argument.shape[0]):
         for c in range(argument.shape[1]):
@@ -112,10 +110,10 @@ def sine_and_cosine_(argument: Array, bias: Array, cosine: Array) -> None:
 
 @_compiled()
 def enter(
-    keep: bool, points: Array, plane: Array, throw: Array, warp_first: Array, warp_bias: Array,
-    warp: Array, first: Array, first_bias: Array,
-    side: Array, unfaulted: Array, feature: Array, feature_cosine: Array,
-    warped: Array, sine: Array, cosine: Array,
+    keep: bool, points: Float32, plane: Float32, throw: Float32, warp_first: Float32,
+    warp_bias: Float32, warp: Float32, first: Float32, first_bias: Float32,
+    side: Float32, unfaulted: Float32, feature: Float32, feature_cosine: Float32,
+    warped: Float32, sine: Float32, cosine: Float32,
 ) -> None:  # fmt: skip
     """Fault steps, warp and first layer at points (B or 1, 2, P).
 
@@ -172,8 +170,8 @@ def enter(
 
 @_compiled()
 def head_(
-    logit: Array, bias: Array, level: Array, warped: Array, jump: Array, depth: Array, rate: Array,
-    mixed: Array, below: Array, value: Array,
+    logit: Float32, bias: Float32, level: Float32, warped: Float32, jump: Float32,
+    depth: Float32, rate: Float32, mixed: Float32, below: Float32, value: Float32,
 ) -> None:  # fmt: skip
     """Mixture, ramp and strata. `logit` (B, K + 1, P), whose last row is the ramp's share, becomes
     the softmax of the others plus bias; fills mixed and value (B, P) and below (B, S, P).
@@ -215,9 +213,9 @@ def head_(
 
 @_compiled(sums=True)
 def head_reverse(
-    share: Array, level: Array, mixed: Array, warped: Array, below: Array, jump: Array,
-    depth: Array, rate: Array, seed: Array,
-    pull: Array, steep: Array, down: Array,
+    share: Float32, level: Float32, mixed: Float32, warped: Float32, below: Float32, jump: Float32,
+    depth: Float32, rate: Float32, seed: Float32,
+    pull: Float32, steep: Float32, down: Float32,
 ) -> None:  # fmt: skip
     """Derivatives of seed (B, P) x value: by what `head_` got as logit (pull), by the interfaces'
     depths, negated (steep, (B, S, P)), and by the warped depth through the interfaces (down).
@@ -241,9 +239,9 @@ def head_reverse(
 
 @_compiled(sums=True)
 def leave(
-    throw: Array, warp_first: Array, warp: Array, first: Array,
-    side: Array, feature_cosine: Array, layer: Array, down: Array,
-    to_warped: Array, to_unfaulted: Array, across: Array,
+    throw: Float32, warp_first: Float32, warp: Float32, first: Float32,
+    side: Float32, feature_cosine: Float32, layer: Float32, down: Float32,
+    to_warped: Float32, to_unfaulted: Float32, across: Float32,
 ) -> None:  # fmt: skip
     """Reverse of `enter`: from derivatives by the first layer's arguments (B, W, P) and by the
     warped depth (down, (B, P)) to those by the warped and the unfaulted points (B, 2, P) and by

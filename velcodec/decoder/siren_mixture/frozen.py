@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from velcodec.decoder import registry
 from velcodec.decoder.sizes import LATENT_SIZE, MIXTURE, MixtureConfig
+from velcodec.formats.arrays import Float32
 from velcodec.formats.decoder_file import DecoderFile
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.latent_coding.tables import LatentTables
-
-Float32 = NDArray[np.float32]
 
 MAX_SIZE, MAX_LAYERS = 1 << 12, 64
 """Numbers of a configuration, and layers, are at most so many; a file's tensors must match."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decoder.sizes import MixtureConfig
+from velcodec.formats.arrays import Float32
 
-Float32 = NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
