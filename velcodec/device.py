@@ -1,6 +1,6 @@
-"""Choosing where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
+"""Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`.
 
-Torch is imported only when a device is asked for.
+Imports torch only when a device is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""One of these is there on Linux where torch could find a device: NVIDIA's, AMD's, Windows's."""
+"""Linux has one of these wherever torch could find a device: NVIDIA's, AMD's, Windows's."""
 
 
 def pick_device(name: str | torch.device = "auto") -> torch.device:
@@ -42,7 +42,7 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def is_cpu(name: str | torch.device) -> bool:
-    """Whether `pick_device` would find the CPU, told without torch where that is known."""
+    """Whether `pick_device` gives the CPU; avoids loading torch where possible."""
     if name == "cpu":
         return True
     if name == "auto" and "torch" not in sys.modules and sys.platform == "linux":

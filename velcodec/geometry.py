@@ -1,4 +1,4 @@
-"""Where samples lie: the one place that says which axis is which and where a cell centre is.
+"""Where samples lie: the one place that defines axes and cell centres.
 
 - Arrays are [z, x], depth down. Points are (x, z), x first, in metres or in a domain.
 - Sample i of n along an axis lies at origin + i d (metres), the centre of a cell d wide. The
@@ -37,7 +37,7 @@ def cell_centres(n: int) -> Float64:
 
 
 def grid_points(nz: int, nx: int) -> Float64:
-    """Domain points (x, z) of an [nz, nx] grid, shape (nz * nx, 2), in the array's own order."""
+    """Domain points (x, z) of an [nz, nx] grid, shape (nz * nx, 2), in the array's order."""
     z, x = np.meshgrid(cell_centres(nz), cell_centres(nx), indexing="ij")
     return np.stack([x.ravel(), z.ravel()], axis=1)
 
@@ -60,8 +60,8 @@ class Geometry:
         return x, x + self.nx * self.dx_m, z, z + self.nz * self.dz_m
 
     def axes(self, nz: int | None = None, nx: int | None = None) -> tuple[Float64, Float64]:
-        """Positions (z, x) in metres of the rows and of the columns of an [nz, nx] rendering
-        (default: the model's own samples).
+        """Positions (z, x) in metres of the rows and columns of an [nz, nx] rendering (default: the
+        model's samples).
         """
         return (
             self.origin_z_m + _cells_along(self.nz, nz or self.nz) * self.dz_m,
@@ -69,8 +69,8 @@ class Geometry:
         )
 
     def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
-        """Points (x, z) in metres of an [nz, nx] rendering (default: the model's own samples),
-        shape (nz * nx, 2), in the array's own order.
+        """Points (x, z) in metres of an [nz, nx] rendering (default: the model's samples), shape
+        (nz * nx, 2), in the array's order.
         """
         domain = grid_points(nz or self.nz, nx or self.nx)
         cells = (domain + 1.0) / 2.0 * (self.nx, self.nz)
@@ -99,7 +99,7 @@ class Geometry:
 
 
 def _cells_along(n: int, wanted: int) -> Float64:
-    """Samples of a rendering along an axis of n samples, counted in those."""
+    """Positions of `wanted` rendered samples along an axis, in units of its n samples."""
     return (np.arange(wanted, dtype=np.float64) + 0.5) * (n / wanted) - 0.5
 
 

@@ -1,7 +1,7 @@
-"""Masks of absent samples: models filled before they are coded, and masks at any grid and point.
+"""Masks of absent samples: fill models before coding; evaluate masks at any grid and point.
 
-A sample of another grid, or a point, is absent where the nearest sample of the model's own grid is;
-of two as near, the one of the lower index counts.
+A point, or a sample of another grid, is absent if the nearest sample of the model's grid is; ties
+go to the lower index.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Absent = NDArray[np.bool_]
 
 
 def filled(model: NDArray[np.generic], absent: Absent) -> NDArray[np.generic]:
-    """A model with the nearest sample that is there in place of each absent one: cheap to code."""
+    """The model with each absent sample replaced by the nearest present one: cheap to code."""
     from scipy.ndimage import distance_transform_edt
 
     nearest = distance_transform_edt(absent, return_distances=False, return_indices=True)

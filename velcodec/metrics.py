@@ -1,7 +1,7 @@
-"""How far a rendering lies from its model: the figures of the paper's section 4, in m/s.
+"""Errors of a rendering: the figures of the paper's section 4, in m/s.
 
-Every array is [z, x] or (n, z, x) in m/s. PSNR and SSIM use one fixed data range, whatever the
-model's own, so that figures of different models compare. Never converts units.
+Every array is [z, x] or (n, z, x) in m/s. PSNR and SSIM use one fixed data range for all models, so
+that their figures compare. Never converts units.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def psnr_of_mse(mse: float, data_range: float = DATA_RANGE) -> float:
 
 
 def mse_of_psnr(psnr_db: float, data_range: float = DATA_RANGE) -> float:
-    """Mean squared error, (m/s)^2, that a PSNR in dB stands for."""
+    """Mean squared error, (m/s)^2, of a PSNR in dB."""
     return float(data_range * data_range / 10.0 ** (psnr_db / 10.0))
 
 
@@ -58,8 +58,8 @@ def max_error(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
 def ssim(a: NDArray[np.generic], b: NDArray[np.generic], data_range: float = DATA_RANGE) -> float:
     """Structural similarity of two [z, x] models (scikit-image, uniform window of 7).
 
-    The window shrinks to the largest odd size that fits a smaller grid. A grid under 3 samples
-    in an axis has no structure to compare: 1.0 when equal, otherwise not a number.
+    The window shrinks to the largest odd size that fits a smaller grid. A grid of fewer than 3
+    samples along an axis has no structure to compare: 1.0 if equal, else NaN.
     """
     window = min(SSIM_WINDOW, *a.shape)
     window -= 1 - window % 2
@@ -96,8 +96,8 @@ def quality(
     rendering: NDArray[np.generic],
     absent: NDArray[np.bool_] | None = None,
 ) -> Quality:
-    """All figures of one [z, x] rendering in m/s. Where samples are `absent` neither counts; for
-    SSIM both have there what is nearest in the original.
+    """All figures of one [z, x] rendering in m/s. `absent` samples do not count; for SSIM both
+    arrays hold the nearest original sample there.
     """
     before, after = original, rendering
     if absent is not None:

@@ -1,4 +1,4 @@
-"""How long work tells how far it is: `on_progress(done, total, stage)`."""
+"""The progress callback of long work: `on_progress(done, total, stage)`."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ Progress = Callable[[int, int, str], None]
 
 
 def no_progress(done: int, total: int, stage: str) -> None:
-    """Tell nobody."""
+    """Ignore progress."""

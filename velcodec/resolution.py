@@ -1,4 +1,4 @@
-"""Resolutions that users ask for: checked once, the same in Python and on the command line."""
+"""Check requested resolutions, the same way in Python and on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from velcodec.formats.errors import ResolutionError
 
 LARGE_CELLS = 100_000_000
-"""Samples, over all models of one call, above which a rendering must be asked for twice."""
+"""Samples over all models of one call above which a rendering must be confirmed."""
 
 Resolution = int | tuple[int, int]
 """N for N x N samples, or (nz, nx)."""
@@ -35,8 +35,8 @@ def check_resolution(
 
 
 def check_native(nz: int, nx: int, place: str, allow_large: bool) -> None:
-    """ResolutionError for a model of more samples than are decoded unasked: a few bytes may stand
-    for any number of equal ones.
+    """Raise ResolutionError for a model too large to decode without confirmation: a few bytes may
+    stand for any number of equal samples.
     """
     if nz * nx > LARGE_CELLS and not allow_large:
         raise ResolutionError(

@@ -2,7 +2,7 @@
 
     from velcodec.torch import VelocityDataset, upsample
 
-It opens the archive once in every process that reads it, and never keeps what it decoded.
+Each process opens the archive once; decoded models are not cached.
 """
 
 from __future__ import annotations
@@ -33,16 +33,15 @@ __all__ = ["VelocityDataset", "upsample"]
 class VelocityDataset(Dataset[Any]):
     """The models of an archive as tensors (1, nz, nx), depth down, in the archive's units.
 
-    `res` is N or (nz, nx), without it the models' own grid. With `value_range` (low, high) values
-    are scaled so that these become -1 and 1; those outside stay outside, and absent samples are not
-    a number. `transform` is called with each tensor last. `device`, `decoder` and `average` are as
-    for `velcodec.open` and `Archive.decode`; tensors stay on `device`, so that with worker
-    processes it is the CPU.
+    `res` is N or (nz, nx); by default each model's own grid. With `value_range` (low, high) values
+    are scaled to map these to -1 and 1, without clipping; absent samples are NaN. `transform` is
+    applied last, to each tensor. `device`, `decoder` and `average` are as for `velcodec.open` and
+    `Archive.decode`; tensors stay on `device`, so use the CPU with worker processes.
 
-    A DataLoader fetches each batch as one: it is decoded together. Raises what `velcodec.open`
-    raises, MixedShapesError where models of different shapes are opened without `res`,
-    ResolutionError (one model of more than 100 million samples without `allow_large`) and
-    OptionError at once; MissingDecoderError when a model is asked for.
+    A DataLoader fetches and decodes each batch at once. Raises on construction what `velcodec.open`
+    raises, MixedShapesError (different shapes without `res`), ResolutionError (a model of more than
+    100 million samples without `allow_large`) and OptionError; raises MissingDecoderError when a
+    model is read.
     """
 
     def __init__(
@@ -81,11 +80,11 @@ class VelocityDataset(Dataset[Any]):
         return self._models
 
     def __getitem__(self, number: int) -> Any:
-        """One model, from the end where negative. Raises ModelNumberError, an IndexError."""
+        """A model; negative numbers count from the end. Raises ModelNumberError (an IndexError)."""
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> list[Any]:
-        """Several models, decoded together: what a DataLoader calls for a batch."""
+        """Several models, decoded together; a DataLoader calls this for each batch."""
         with self._shared.reading() as archive:
             models = archive.decode(
                 list(numbers),
@@ -104,7 +103,7 @@ class VelocityDataset(Dataset[Any]):
         return tensors if self.transform is None else [self.transform(one) for one in tensors]
 
     def close(self) -> None:
-        """Close the archive; it is opened again when a model is asked for."""
+        """Close the archive; the next read opens it again."""
         self._shared.close()
 
 

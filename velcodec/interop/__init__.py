@@ -1,5 +1,5 @@
 """velcodec inside other libraries: xarray, zarr, numcodecs.
 
-One module for each; what it needs is an extra of the same name and is imported by that module
-alone. Nothing here reads a byte of an archive or computes a velocity itself.
+One module for each library, which is an extra of the same name, imported in that module alone.
+Nothing here parses archives or computes velocities.
 """

@@ -1,7 +1,7 @@
-"""One chunk of an array as the bytes of an archive: what zarr's and numcodecs' codecs share.
+"""One chunk of an array as an archive's bytes: shared by the zarr and numcodecs codecs.
 
-A chunk is one model (nz, nx), or models (n, nz, nx) or (n, 1, nz, nx), whole: what is promised of
-its samples holds for what was written. It knows neither library.
+A chunk is one model (nz, nx), or models (n, nz, nx) or (n, 1, nz, nx). The target holds for the
+samples as written. Depends on neither library.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from velcodec.formats.files.npy import ORDERS, as_models
 FITS = ("lm", "adam", "amortised")
 
 MEMORY, FORTRAN = "memory_order", "F"
-"""The note that an archive has of a chunk whose samples lie in memory in Fortran's order."""
+"""Key and value that mark an archive of a chunk in Fortran memory order."""
 
 
 @dataclass(frozen=True)
 class ChunkCoding:
-    """How every chunk is stored; options as for `velcodec.compress`, and like there one promise:
-    35 dB where nothing else is asked for. Raises OptionError.
+    """How every chunk is coded. Options as for `velcodec.compress`, with one target: 35 dB by
+    default. Raises OptionError.
 
-    Nothing in it is about the machine: it is stored beside the chunks and read on another one.
+    Independent of the machine: it is stored beside the chunks and read elsewhere.
     """
 
     psnr: float | None = None
@@ -58,28 +58,28 @@ class ChunkCoding:
         Promise(self.psnr, self.max_error, self.lossless)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; what is as it is by default is left out."""
+        """JSON-able; defaults are left out."""
         usual = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ChunkCoding:
-        """The inverse of `to_dict`. Raises OptionError for what it does not know."""
+        """The inverse of `to_dict`. Raises OptionError for an unknown key."""
         unknown = sorted(data.keys() - {field.name for field in fields(cls)})
         if unknown:
             raise OptionError(f"codec velcodec: found {', '.join(unknown)}, which it does not know")
         return cls(**data)
 
     def check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        """Raise InputShapeError, InputDtypeError or EmptyInputError where chunks of this shape and
-        dtype hold no models.
+        """Raise InputShapeError, InputDtypeError or EmptyInputError if chunks of this shape and
+        dtype cannot hold models.
         """
         as_models(np.broadcast_to(np.uint8(0), shape), name="chunk", padded=True)  # no memory
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
     def encode(self, chunk: NDArray[Any]) -> bytes:
-        """The bytes of an archive; what order its samples have in memory is noted in it, since
-        zarr's format 2 tells its arrays of Fortran order from others by that alone.
+        """The bytes of an archive, which records the memory order: zarr's format 2 recognises
+        arrays in Fortran order by that alone.
 
         Raises what `velcodec.compress` raises.
         """
@@ -92,11 +92,11 @@ class ChunkCoding:
             fit=self.fit,
             decoder=self.decoder,
         )
-        # A chunk is no file of models: edges are padded with the fill value, which is no velocity.
+        # Chunks at the array's edge are padded with the fill value, which is no velocity.
         return encode(chunk, about, how, advise=False, padded=True).data
 
     def decode(self, data: bytes) -> NDArray[np.generic]:
-        """The chunk as it went in: shape, dtype, order of axes, order in memory.
+        """The chunk with its original shape, dtype, axis order and memory order.
 
         Raises what `velcodec.decompress` raises.
         """
@@ -106,12 +106,12 @@ class ChunkCoding:
 
 
 def in_fortran_order(chunk: NDArray[Any]) -> bool:
-    """Whether an array's first axis is the fastest in memory, and only that can be said of it."""
+    """Whether an array is in Fortran order and not also in C order."""
     return chunk.flags.f_contiguous and not chunk.flags.c_contiguous
 
 
 def check_chunk(chunk: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise CorruptError unless a chunk that was read is what its place in an array needs."""
+    """Raise CorruptError unless a decoded chunk has the shape and dtype that its array needs."""
     native = dtype.newbyteorder("=")
     if chunk.shape != shape or chunk.dtype.newbyteorder("=") != native:
         raise CorruptError(

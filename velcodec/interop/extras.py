@@ -1,4 +1,4 @@
-"""Naming the extra where an optional dependency is missing."""
+"""Name the extra when an optional dependency is missing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from velcodec.formats.errors import MissingExtraError
 
 @contextmanager
 def from_extra(extra: str) -> Iterator[None]:
-    """Imports inside come from `velcodec[extra]`; MissingExtraError where one is not installed.
+    """Imports inside need `velcodec[extra]`; raises MissingExtraError if one is not installed.
 
-    An installed package that fails to import raises what it raises: the extra would not mend it.
+    An installed package that fails to import raises its own error: the extra would not help.
     """
     try:
         yield

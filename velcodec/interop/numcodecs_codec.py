@@ -1,7 +1,7 @@
-"""numcodecs' codec `velcodec`: an array of velocity models to bytes and back, under a promise.
+"""numcodecs' codec `velcodec`: arrays of velocity models to bytes and back, to a target.
 
-For version 2 of zarr's format, kerchunk, and whatever else finds codecs by their id. Unlike most of
-numcodecs' it sees shapes: what it is given must be a whole array of models, and comes back as one.
+For version 2 of zarr's format, kerchunk and other users of numcodecs. Unlike most numcodecs codecs
+it needs shapes: its input and output are whole arrays of models.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         return self._coding.encode(np.asarray(buf))
 
     def decode(self, buf: Any, out: Any = None) -> NDArray[np.generic]:
-        """The array as it went in, into `out` where that is given: one of the same shape and dtype.
+        """The original array; written into `out`, of the same shape and dtype, if given.
 
         Raises what `velcodec.decompress` raises, and CorruptError for another `out`.
         """

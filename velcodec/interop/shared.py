@@ -1,8 +1,7 @@
-"""An archive that any thread, and any process that it is sent to, can read.
+"""An archive that any thread can read, and any process that it is sent to.
 
-It opens when it is first read, and again in every process that it was pickled to or forked into: a
-file position that two processes share would be moved by one while the other reads. It never keeps
-anything decoded.
+It opens on the first read, and again in every process that it is pickled to or forked into, since
+two processes must not share a file position. It caches nothing decoded.
 """
 
 from __future__ import annotations
@@ -30,11 +29,10 @@ if TYPE_CHECKING:
 
 
 class SharedArchive:
-    """A place where an archive is, and the archive opened from there.
+    """Where an archive is, and the archive opened from there.
 
-    `source`, `decoder` and `device` are those of `velcodec.open`; it pickles where they do, and a
-    path does. A relative path is one from the folder in which the process is now, wherever it or
-    its workers are when they read.
+    `source`, `decoder` and `device` are those of `velcodec.open`; it pickles if they do, as paths
+    do. A relative path refers to the working folder at construction, wherever it is read.
     """
 
     def __init__(
@@ -55,12 +53,12 @@ class SharedArchive:
 
     @contextmanager
     def reading(self) -> Iterator[Archive]:
-        """The archive, opened if it is not, for one thread at a time: together they would share
-        the same cores, and each hold intermediate results of its own.
+        """The open archive, for one thread at a time: concurrent reads would share the same cores
+        and each hold its own intermediate results.
 
         Raises what `velcodec.open` raises.
         """
-        if self._process != os.getpid():  # forked, and another thread may have held the lock
+        if self._process != os.getpid():  # forked; another thread may have held the lock
             inherited = self._archive
             self._start()
             if inherited is not None:
@@ -73,7 +71,7 @@ class SharedArchive:
             yield self._archive
 
     def close(self) -> None:
-        """Close the file; the next reading opens it again."""
+        """Close the file; the next read opens it again."""
         with self._lock:
             if self._archive is not None:
                 self._archive.close()
@@ -93,7 +91,7 @@ class SharedArchive:
 
 
 def _fixed(source: Any) -> Any:
-    """A source, of which a path means the same file in every folder."""
+    """The source, with a path made absolute."""
     if not isinstance(source, (str, os.PathLike)) or is_url(source):
         return source
     return str(Path(source).absolute())
@@ -102,11 +100,11 @@ def _fixed(source: Any) -> Any:
 def one_kind(
     archive: Archive, res: Resolution | None, allow_large: bool
 ) -> tuple[Layout, tuple[int, int]]:
-    """A layout with the dtype, units and order of every model of an archive as it is to be read,
-    and its samples (nz, nx).
+    """A layout with the dtype, units and axis order of all models, and their grid (nz, nx) when
+    read.
 
-    Raises MixedShapesError where the models do not stack, and ResolutionError; what is counted are
-    the samples of one model, since that is the least that can be read.
+    Raises MixedShapesError if the models do not stack, and ResolutionError for a single model, the
+    least that can be read.
     """
     layouts = archive.layouts_in_use
     grid = check_resolution(res, 1, allow_large)
@@ -117,8 +115,8 @@ def one_kind(
 
 
 def on_one_ground(archive: Archive) -> bool:
-    """Whether all models begin at the same place and extend equally far, so that at one resolution
-    their samples have the same positions.
+    """Whether all models have the same origin and extent, hence the same sample positions at one
+    resolution.
     """
     own = (archive.fields.get(name) for name in GROUND_FIELDS)
     if any(column is not None and len(np.unique(column)) > 1 for column in own):
@@ -141,5 +139,5 @@ def x_first(layout: Layout) -> bool:
 
 
 def model_fields(archive: Archive) -> Mapping[str, NDArray[np.generic]]:
-    """What the archive knows of each model beside its samples: columns of one value a model."""
+    """Columns of one value per model, beside its samples."""
     return archive.fields

@@ -1,9 +1,9 @@
-"""xarray's engine `velcodec`: an archive as a data set that decodes what is asked of it.
+"""xarray's engine `velcodec`: an archive as a data set that decodes on access.
 
     xarray.open_dataset("models.vlat", engine="velcodec", chunks={}, res=140)
 
-One variable, `velocity`, with dimensions (model, z, x) whatever the order of the arrays that went
-in, and positions in metres. Opening decodes nothing; a part of a model costs as much as the whole.
+One variable, `velocity`, with dimensions (model, z, x) whatever the axis order of the input, and
+positions in metres. Opening decodes nothing; part of a model costs as much as the whole.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DIMS = ("model", "z", "x")
 MODELS_PER_CHUNK = 256
 SAMPLES_PER_CHUNK = 1 << 24
-"""A chunk has so many models or samples at most, and one model at least."""
+"""A chunk has at most that many models and samples, and at least one model."""
 
 OuterKey = tuple[int | slice | NDArray[np.integer[Any]], ...]
 
@@ -67,13 +67,13 @@ class VelcodecBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         """A lazy data set; options as for `velcodec.open` and `Archive.decode`.
 
-        `allow_large` is about one model. Raises what those raise, MixedShapesError above all where
-        models of different shapes are opened without `res`.
+        `allow_large` applies to a single model. Raises what those raise; MixedShapesError for
+        models of different shapes without `res`.
         """
         shared = SharedArchive(filename_or_obj, decoder, device)
         with shared.reading() as archive:
             layout, grid = one_kind(archive, res, allow_large)
-            # Where a resolution is asked for, even the models' own, what is stored is asked for it.
+            # Any explicit resolution, even the models' own, is passed on to `decode`.
             shape, at = (len(archive), *grid), None if res is None else grid
             array = LazyModels(shared, layout, shape, at, check_average(average))
             models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
@@ -97,7 +97,7 @@ class VelcodecBackend(BackendEntrypoint):
 
 
 class LazyModels(BackendArray):
-    """All models of an archive as an array (model, z, x) that is decoded when it is indexed."""
+    """All models of an archive as an array (model, z, x), decoded when indexed."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class LazyModels(BackendArray):
         return found
 
     def _outer(self, key: OuterKey) -> NDArray[np.generic]:
-        """Each axis by a number, a slice or a list of numbers of its own."""
+        """Index each axis independently by a number, a slice or a list of numbers."""
         which, rows, columns = (
             np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)
         )
@@ -128,13 +128,13 @@ class LazyModels(BackendArray):
         found = np.empty((len(numbers), *rows.shape, *columns.shape), self.dtype)
         at = 0
         for models in self._decoded(numbers):
-            # One axis after the other: two lists in one index would be taken as pairs.
+            # One axis at a time: NumPy would pair two lists in one index.
             found[at : at + len(models)] = models[:, rows][..., columns]
             at += len(models)
         return found if which.ndim else found[0]
 
     def _decoded(self, numbers: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.generic]]:
-        """Models (n, z, x), no more at a time than a chunk has."""
+        """Models (n, z, x), at most a chunk at a time."""
         step = chunk_shape(self.shape)[0]
         for first in range(0, len(numbers), step):
             block = numbers[first : first + step].tolist()
@@ -144,16 +144,14 @@ class LazyModels(BackendArray):
 
 
 def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """What is well decoded at once: some hundred models, or fewer large ones."""
+    """A size that decodes efficiently: some hundred models, or fewer large ones."""
     models, nz, nx = shape
     most = max(1, SAMPLES_PER_CHUNK // (nz * nx))
     return min(models, MODELS_PER_CHUNK, most), nz, nx
 
 
 def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
-    """Positions z and x in metres; where models differ in them, those of each model's first sample
-    and the distances between samples.
-    """
+    """Positions z and x in metres; if models differ, each model's first position and spacing."""
     about = {
         "z": {"long_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
         "x": {"long_name": "distance", "units": "m", "axis": "X"},
@@ -173,7 +171,7 @@ def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
 
 
 def _columns(archive: Archive) -> dict[str, Any]:
-    """One value for each model: its key, or its number where no keys were given, and fields."""
+    """One value per model: its key (or number, without keys) and its fields."""
     keys = archive.keys
     numbered = all(key == str(number) for number, key in enumerate(keys))
     models = np.arange(len(archive)) if numbered else np.array(keys)
@@ -183,14 +181,14 @@ def _columns(archive: Archive) -> dict[str, Any]:
 
 
 def _fill_value(archive: Archive, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """The attribute that names the value of absent samples, where they have one, but for NaN."""
+    """The attribute that names the value of absent samples, if there is one other than NaN."""
     stated = (layout.no_data for layout in archive.layouts_in_use)
     values = {value for value in stated if value is not None and value != NAN}
     return {"_FillValue": no_data_value(values.pop(), dtype)} if len(values) == 1 else {}
 
 
 def _attributes(archive: Archive) -> dict[str, str]:
-    """What the archive says of its models, each text once, left out where it says nothing."""
+    """Descriptions in the archive's headers, without duplicates; empty ones are left out."""
     found = [
         {
             "decoder": header.decoder_name,

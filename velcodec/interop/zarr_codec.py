@@ -1,12 +1,12 @@
-"""zarr's codec `velcodec`: arrays of velocity models under a promise.
+"""zarr's codec `velcodec`: arrays of velocity models coded to a target.
 
     zarr.create_array(
         store, shape=(n, 70, 70), chunks=(100, 70, 70), dtype="float32",
         serializer=VelcodecCodec(max_error=10.0), compressors=None,
     )
 
-Every chunk is a `.vlat` archive of its own. What is promised holds for what is written at once:
-writing a part of a chunk reads the rest of it back and encodes it again.
+Every chunk is a separate `.vlat` archive. The target holds for samples written together: writing
+part of a chunk decodes the rest and encodes it again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class VelcodecCodec(ArrayBytesCodec):
         return {"name": NAME, "configuration": self.coding.to_dict()}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuse an array whose chunks hold no models, before there is one."""
+        """Refuse an array whose chunks cannot hold models, before it is created."""
         chunk = getattr(chunk_grid, "chunk_shape", shape)
         self.coding.check(tuple(chunk), dtype.to_native_dtype())
 
@@ -81,7 +81,7 @@ class VelcodecCodec(ArrayBytesCodec):
         native = np.ascontiguousarray(chunk, dtype=dtype)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(native)
 
-    # In a thread, so that the event loop goes on reading and writing other chunks meanwhile.
+    # In a thread, so that the event loop can read and write other chunks meanwhile.
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
         return await asyncio.to_thread(self._encode_sync, chunk_data, chunk_spec)
 
