@@ -1,6 +1,6 @@
-"""Decoders: two architectures behind one interface, their files, and where to find them.
+"""Decoders: two architectures behind one interface, their files, and their registry.
 
-Names are imported when they are first used, so that `velcodec.decoder.registry` needs no torch.
+Names are imported on first use, so `velcodec.decoder.registry` needs no torch.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What evaluates a decoder: one interface, and a backend for each target behind it.
+"""Backends that evaluate a decoder: one interface, one backend for each target.
 
 Torch's own rendering serves gradients and any device (`SirenMixture.render`); compiled loops serve
 a CPU without torch (`siren_mixture.cpu`), fits on a CPU (`siren_mixture.fit_cpu`) and fits anywhere
 without autograd (`siren_mixture.fit_derivatives`); one Triton kernel serves CUDA
-(`siren_mixture.cuda`). A new target is a module beside these, and a line in `SirenMixture.values`.
+(`siren_mixture.cuda`). A new target is a module beside these and a line in `SirenMixture.values`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class CpuBackend(Protocol):
     def latents(
         self, coefficients: NDArray[np.integer], step: NDArray[np.integer]
     ) -> NDArray[np.float32]:
-        """Latents (B, D) that coefficients (B, D) stand for, at step indices (B,)."""
+        """Latents (B, D) of coefficients (B, D) at step indices (B,)."""
 
     def velocities(
         self,

@@ -1,4 +1,4 @@
-"""What every decoder shares: the interface, the freeze, and what it knows after it is loaded.
+"""What every decoder shares: the interface, freezing, and the attributes of a loaded decoder.
 
 A decoder maps points of the decoder domain and a latent to normalised velocity. It never sees
 metres, m/s or files: `velcodec.geometry` and `velcodec.encode` scale, `file` reads and writes.
@@ -24,20 +24,20 @@ PRIOR_PER_BIT = 0.72
 """Bits of a squared coefficient under a Gaussian prior, per prior precision: 1 / (2 ln 2)."""
 
 CURVATURE_LATENTS, CURVATURE_POINTS = 8, 256
-"""What the mean curvature is taken of."""
+"""Sample sizes of the mean curvature."""
 
 
 class Decoder(nn.Module, ABC):
     """Maps (x, z) in [-1, 1]^2 and a latent to normalised velocity (paper section 3.2).
 
     Points are (x, z), x first, z down; arrays are [z, x]. The output is not clamped; the codec
-    clamps it to [-1, 1], which stands for the value range of the tile.
+    clamps it to [-1, 1], the normalised value range of the tile.
     """
 
     architecture: str
     latent_size: int = LATENT_SIZE
 
-    # Known once the decoder is frozen (see `velcodec.decoder.file`).
+    # Set when the decoder is frozen (see `velcodec.decoder.file`).
     identity: bytes | None = None
     name: str = "unnamed"
     tables: LatentTables | None = None
@@ -55,7 +55,7 @@ class Decoder(nn.Module, ABC):
     @property
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Architecture name and hyper-parameters; enough to build the same decoder again."""
+        """Architecture name and hyper-parameters: enough to rebuild the decoder."""
 
     @abstractmethod
     def forward(self, points: Tensor, latent: Tensor) -> Tensor:
@@ -69,22 +69,23 @@ class Decoder(nn.Module, ABC):
     def jacobian(
         self, points: Tensor, latent: Tensor, leading: int | None = None, rough: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Values (B, P) and their derivatives by the latent (B, P, latent_size), no autograd; with
-        `leading` only those by so many coefficients, the first ones. `rough` ones may be off by
-        some thousandths, where that is quicker.
+        """Values (B, P) and their derivatives by the latent (B, P, latent_size), without autograd;
+        with `leading`, by the first `leading` coefficients only. With `rough` they may be off by
+        some thousandths where that is faster.
         """
 
     @abstractmethod
     def reparametrise_(self, basis: Tensor) -> None:
-        """Change the latent's coordinates in place: the new latent y stands for basis @ y.
+        """Change the latent's coordinates in place: the new latent y means the old latent basis @
+        y.
 
         `basis` is (latent_size, latent_size). Every architecture reads the latent through linear
-        maps, so the change is absorbed in them exactly.
+        maps, which absorb the change exactly.
         """
 
     @torch.no_grad()
     def values(self, points: Tensor, latent: Tensor) -> Tensor:
-        """As `forward`, where no one will ask for a derivative."""
+        """As `forward`, without derivatives."""
         return self(points, latent)
 
     def error_and_gradient(
@@ -100,7 +101,7 @@ class Decoder(nn.Module, ABC):
     @torch.no_grad()
     def mean_curvature(self) -> Tensor:
         """Diagonal (D,) of the Gauss-Newton Hessian of the mean squared error, averaged over
-        latents drawn from the prior; always the same. About 1 in the basis of a trained decoder.
+        latents drawn from the prior with a fixed seed. About 1 in the basis of a trained decoder.
         """
         if self._curvature is None or self._curvature.device != self.device:
             random = torch.Generator().manual_seed(0)
@@ -121,19 +122,19 @@ class Decoder(nn.Module, ABC):
         return values.detach(), gradient
 
     def bit_price(self, step_index: Tensor) -> Tensor:
-        """Mean squared error (normalised units) that a bit is worth at step indices (B,)."""
+        """Price of a bit in mean squared error (normalised units) at step indices (B,)."""
         return PRICE_OF_A_BIT * self.steps[step_index].square()
 
     def prior_weight(self, step_index: Tensor) -> Tensor:
-        """Weight (B,) of the Gaussian prior that stands for the rate at step indices (B,)."""
+        """Weight (B,) of the Gaussian prior that models the rate at step indices (B,)."""
         return PRIOR_PER_BIT * self.bit_price(step_index)
 
     def compiled(self) -> CpuBackend | None:
-        """What evaluates this decoder on the CPU faster than torch, where there is such a thing."""
+        """A backend that evaluates this decoder on the CPU faster than torch, or None."""
         return None
 
     def freeze_(self) -> Decoder:
-        """Evaluation mode, no parameter takes a gradient."""
+        """Switch to evaluation mode and turn off all gradients."""
         self.eval()
         for parameter in self.parameters():
             parameter.requires_grad_(False)

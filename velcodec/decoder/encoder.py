@@ -1,7 +1,7 @@
 """Amortised encoder: a small convolutional network that guesses a tile's latent in one pass.
 
-Its guess only starts the fit, so it may change without changing what any archive decodes to; it is
-kept in a sibling file outside the decoder's identity.
+Its guess only starts the fit, so changing it changes no decoded archive; it is kept in a sibling
+file outside the decoder's identity.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ class Encoder(nn.Module):
 
 
 def save_encoder(encoder: Encoder, path: Path) -> None:
-    """Write an encoder file in half precision: a guess needs no more."""
+    """Write an encoder file in half precision, enough for a guess."""
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in encoder.state_dict().items()}
     save_file(tensors, path, {"channels": str(encoder.channels)})
 
 
 def read_encoder(path: Path) -> Encoder:
-    """The encoder of a file. Raises `DecoderFileError` where it is not one."""
+    """Read an encoder file. Raises DecoderFileError if it is not one."""
     try:
         with safe_open(path, framework="pt") as file:
             encoder = Encoder(int(file.metadata()["channels"]))

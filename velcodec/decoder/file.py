@@ -1,7 +1,7 @@
-"""Decoders to and from files: weights, configuration, latent prior and tables in one frozen whole.
+"""Decoder files: weights, configuration, latent prior and tables, frozen together.
 
-The bytes are `velcodec.formats.decoder_file`'s business; this module knows which tensors a decoder
-has. Training makes a new file, nothing changes an old one.
+`velcodec.formats.decoder_file` handles the bytes; this module knows which tensors a decoder has.
+Training writes a new file; nothing changes an existing one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_
 from velcodec.formats.errors import DecoderFileError
 
 HALF_PRECISION = ("modulation",)
-"""Tensors kept as float16: they are most of the file, and everything is learned after rounding."""
+"""Tensors stored as float16: most of the file. All else is learned after their rounding."""
 
 
 def build_decoder(config: dict[str, Any]) -> Decoder:
-    """A decoder with fresh weights for a stored configuration."""
+    """A newly initialised decoder for a stored configuration. Raises DecoderFileError."""
     settings = checked_settings(config)
     architecture = config.get("architecture")
     try:
@@ -48,7 +48,7 @@ def build_decoder(config: dict[str, Any]) -> Decoder:
 
 
 def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
-    """The file of a finished decoder. `info` (name, provenance, ...) is outside its identity."""
+    """The file of a finished decoder. Its identity excludes `info` (name, provenance, ...)."""
     if decoder.tables is None:
         raise DecoderFileError("decoder without frequency tables: finish its training first")
     tensors: dict[str, np.ndarray] = {}
@@ -67,8 +67,8 @@ def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
 
 
 def unpack(file: DecoderFile) -> Decoder:
-    """The frozen decoder of a file. Raises `DecoderFileError` where a tensor is missing or odd."""
-    with torch.device("meta"):  # its shapes alone: the file's own tensors bound what is allocated
+    """The frozen decoder of a file. Raises DecoderFileError for a missing or unexpected tensor."""
+    with torch.device("meta"):  # shapes only: the file's tensors bound what is allocated
         shapes = build_decoder(file.config).state_dict()
     own = own_weights(file, {k: tuple(v.shape) for k, v in shapes.items()})
     decoder = build_decoder(file.config)

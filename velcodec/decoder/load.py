@@ -1,4 +1,4 @@
-"""Loaded decoders: from a name, a hash or a path to a frozen network on a device."""
+"""Load decoders: from a name, a hash or a path to a frozen network on a device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from velcodec.decoder.file import read_decoder
 
 
 def load_decoder(wanted: str | bytes | Path | None = None, device: str = "cpu") -> Decoder:
-    """The frozen decoder of a name, a hash or a path; the shipped default without any.
+    """The frozen decoder with a name, a hash or a path; by default the shipped one.
 
-    Raises `MissingDecoderError` where none is found and `DecoderFileError` where its file is bad.
+    Raises MissingDecoderError if none is found, DecoderFileError if its file is bad.
     """
     return _load(registry.find(wanted).path, device)
 
@@ -27,7 +27,7 @@ def _load(path: Path, device: str) -> Decoder:
 
 
 def load_encoder(decoder: Decoder) -> Encoder | None:
-    """The amortised encoder kept beside a loaded decoder's file; None where there is none."""
+    """The amortised encoder beside a loaded decoder's file, or None."""
     if decoder.encoder_path is None or not decoder.encoder_path.is_file():
         return None
     return read_encoder(decoder.encoder_path).to(decoder.device)

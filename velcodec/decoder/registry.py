@@ -1,7 +1,7 @@
-"""Finding decoder files by name, hash or path: in the user's folder, then among the shipped ones.
+"""Find decoder files by name, hash or path: in the user's folder, then among the shipped ones.
 
 Every file is read whole and its hash checked before it is listed, found or added, so an altered
-file is never used. Never imports torch and never builds a decoder from what it finds.
+file is never used. Imports no torch and builds no decoder.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Entry:
 
     @property
     def encoder_path(self) -> Path:
-        """Where the amortised encoder belongs: a sibling file, which may be absent."""
+        """Path of the amortised encoder: a sibling file, which may be absent."""
         return self.path.with_name(self.path.name.removesuffix(SUFFIX) + ENCODER_SUFFIX)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,12 +67,12 @@ def user_folder() -> Path:
 
 
 def shipped_folder() -> Path:
-    """Where the package keeps its own decoders."""
+    """Folder of the decoders that the package ships."""
     return Path(str(resources.files("velcodec.decoder") / "shipped"))
 
 
 def _checked(path: Path) -> tuple[DecoderFile, bytes]:
-    """A decoder file and its identity; read again when the file changes."""
+    """A decoder file and its identity, cached until the file changes."""
     stat = path.stat()
     return _read_checked(path, stat.st_mtime_ns, stat.st_size)
 
@@ -91,7 +91,7 @@ def read_file(path: Path) -> DecoderFile:
 def read_entry(path: Path, place: str = "path") -> Entry:
     """The decoder file at `path`.
 
-    Raises DecoderFileError when it is not one or was altered, FileNotFoundError when absent.
+    Raises DecoderFileError if it is not one or was altered, FileNotFoundError if absent.
     """
     file, identity = _checked(path)
     name = str(file.info.get("name", path.name.removesuffix(SUFFIX)))
@@ -108,9 +108,9 @@ def _candidates() -> Iterator[tuple[Path, str]]:
 
 
 def entries() -> list[Entry]:
-    """Every decoder of the user's folder and the shipped ones, in the order of search.
+    """The user's and the shipped decoders, in search order.
 
-    Raises DecoderFileError when one of the files was altered.
+    Raises DecoderFileError if one of the files was altered.
     """
     return [read_entry(path, place) for path, place in _candidates()]
 
@@ -118,9 +118,9 @@ def entries() -> list[Entry]:
 def find(wanted: str | bytes | Path | None = None) -> Entry:
     """The decoder with a name, a hash (bytes, or 6 hex digits or more) or a path.
 
-    None finds the default: the newest shipped one. A string is taken as a path when it has a path
-    separator or the file suffix. Altered files in the folders are passed over unless they are what
-    was asked for. Raises MissingDecoderError, or DecoderFileError for a bad file named by its path.
+    None finds the default: the newest shipped one. A string with a path separator or the file
+    suffix is a path. Altered files in the folders are skipped unless asked for by name. Raises
+    MissingDecoderError, or DecoderFileError for a bad file named by its path.
     """
     if isinstance(wanted, Path) or (isinstance(wanted, str) and _looks_like_path(wanted)):
         path = Path(wanted)
@@ -144,7 +144,7 @@ def _looks_like_path(wanted: str) -> bool:
 
 
 def settled(wanted: Any) -> Any:
-    """What names the same decoder wherever the process goes: a path is made absolute."""
+    """A reference that stays valid when the working folder changes: paths are made absolute."""
     if isinstance(wanted, Path) or (isinstance(wanted, str) and _looks_like_path(wanted)):
         return Path(wanted).absolute()
     return wanted
@@ -175,9 +175,9 @@ def _missing(wanted: str | bytes | None, name: str = "") -> str:
 
 
 def find_for_archive(identity: bytes, name: str, explicit: str | Path | None = None) -> Entry:
-    """The decoder an archive was made with, by its hash; `name` only helps the message.
+    """The decoder an archive was made with, by its hash; `name` appears only in the error.
 
-    An `explicit` name, hash or path is looked at first and must have that hash. Raises
+    An `explicit` name, hash or path replaces the search and must have that hash. Raises
     MissingDecoderError with the hash, the name and where to look.
     """
     if explicit is not None:
@@ -195,7 +195,7 @@ def find_for_archive(identity: bytes, name: str, explicit: str | Path | None = N
 
 
 def file_bytes(identity: bytes, explicit: str | Path | None = None) -> bytes:
-    """The bytes of the file of a decoder, found by its hash as for an archive.
+    """The bytes of a decoder's file, found by its hash as for an archive.
 
     Raises MissingDecoderError.
     """
@@ -203,11 +203,11 @@ def file_bytes(identity: bytes, explicit: str | Path | None = None) -> bytes:
 
 
 def add(path: Path, force: bool = False) -> Entry:
-    """Copy a decoder file (and its encoder, if one lies beside it) to the user's folder.
+    """Copy a decoder file, and its encoder if it is beside it, to the user's folder.
 
-    The file is checked first, and appears whole or not at all. Adding the same decoder again
-    changes nothing. Raises DecoderFileError, MissingDecoderError (no such file),
-    OutputExistsError (another decoder has that file name; `force` replaces it).
+    The file is checked first and written atomically. Adding the same decoder again changes nothing.
+    Raises DecoderFileError, MissingDecoderError (no such file), OutputExistsError (another decoder
+    has that file name; `force` replaces it).
     """
     entry = find(Path(path))
     folder = user_folder()

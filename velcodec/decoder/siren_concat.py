@@ -24,8 +24,8 @@ def _step(argument: Tensor) -> Tensor:
 class ConcatConfig:
     """Hyper-parameters of `SirenConcat`; the defaults are the paper's (1,183,745 parameters).
 
-    `activation` is sine, or relu for the plain MLP that the paper names as the alternative
-    (section 1), of the same cost; `omega_0` then has no meaning. Raises ValueError for another.
+    `activation` is sine, or relu for the plain MLP of equal cost that the paper names as the
+    alternative (section 1), which ignores `omega_0`. Raises ValueError for another activation.
     """
 
     width: int = 512
@@ -74,7 +74,7 @@ class SirenConcat(Decoder):
     def config(self) -> dict[str, Any]:
         settings = asdict(self.settings)
         if self.settings.activation == "sine":
-            # Files from before there was a choice do not name it, and keep their identity.
+            # Older files do not name the activation, and their identity must not change.
             del settings["activation"]
         return {"architecture": self.architecture, **settings}
 

@@ -1,6 +1,6 @@
-"""Sizes that decoders and their files share: latent, domain, and what a `siren-mixture` is made of.
+"""Sizes that decoders and their files share: latent, domain, and the layers of `siren-mixture`.
 
-No torch, so that reading an archive on a CPU needs none.
+No torch, so that reading an archive on a CPU does not need it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MixtureConfig:
 
     @property
     def part_sizes(self) -> dict[str, int]:
-        """Rows of the map from the latent that drive each part, in order."""
+        """Rows of the latent's linear map that drive each part, in order."""
         w, k = self.width, self.components
         return {
             "fault_plane": 3 * self.faults,
@@ -50,7 +50,7 @@ class MixtureConfig:
 
     @property
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shapes of the tensors of a decoder file, those of the latent left out."""
+        """Shapes of the tensors of a decoder file, except those of the latent."""
         w, k, r, s = self.width, self.components, self.gates, self.strata
         shapes: dict[str, tuple[int, ...]] = {
             "first": (w, 2),

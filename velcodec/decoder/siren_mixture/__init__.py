@@ -1,1 +1,1 @@
-"""`siren-mixture`, the shipped architecture: parameters, and one module for each backend."""
+"""`siren-mixture`, the shipped architecture: its parameters, and one module for each backend."""

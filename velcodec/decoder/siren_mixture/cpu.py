@@ -1,8 +1,8 @@
-"""`siren-mixture` in floating point on a CPU: latents in, velocities out, nothing kept between.
+"""`siren-mixture` in floating point on a CPU: latents in, velocities out, no stored intermediates.
 
 The latent's linear maps run once per model and yield the trunk's effective weights; the trunk runs
-in compiled loops over blocks of points (`cpu_kernel`). Torch's rendering (`SirenMixture`) is there
-for gradients and other devices; the two differ by rounding, some hundredths of m/s.
+in compiled loops over blocks of points (`cpu_kernel`). Torch's rendering (`SirenMixture`) serves
+gradients and other devices; the two differ by rounding, some hundredths of m/s.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from velcodec.formats.arrays import Float32, Float64
 from velcodec.parallel import in_parallel, share_out
 
 MODELS_AT_ONCE = 32
-"""Models whose effective weights, 40 kB each, are there together in a thread."""
+"""Models whose effective weights, 40 kB each, a thread holds together."""
 
 _TURNS = 1.0 / (2.0 * math.pi)
 _POWERS = 1.0 / math.log(2.0)
@@ -36,10 +36,10 @@ SCALES = {
     "logit_bias": _POWERS,
     "log_rate": _POWERS,
 }
-"""What tensors are multiplied by, so that sines take turns and exponentials are powers of two."""
+"""Factors of the tensors, so that sines take turns and exponentials are powers of two."""
 
 NOWHERE = -1e30
-"""Logit of a component that fills up."""
+"""Logit of a padding component."""
 
 
 class FloatMixture:
@@ -61,7 +61,7 @@ class FloatMixture:
         self.gate_in = [in_blocks(self.base[f"gate_in.{i}"]) for i in range(c.hidden_layers)]
 
     def latents(self, coefficients: NDArray[np.integer], step: NDArray[np.integer]) -> Float32:
-        """Latents (B, D) that coefficients (B, D) stand for, at step indices (B,)."""
+        """Latents (B, D) of coefficients (B, D) at step indices (B,)."""
         return coefficients.astype(np.float32) * self.steps[step][:, None]
 
     def weights(self, latents: Float32) -> TrunkWeights:
@@ -115,7 +115,7 @@ class FloatMixture:
         ends = np.ascontiguousarray(low, np.float64), np.ascontiguousarray(high, np.float64)
 
         def work(rows: slice, columns: slice) -> None:
-            with np.errstate(all="ignore"):  # latents may be beyond all measure
+            with np.errstate(all="ignore"):  # latents of damaged records may be huge
                 weights = self.weights(latents[rows])
             part = rows.start, columns.start, columns.stop
             evaluate(where, *warp, *weights, *ends, *part, values)
@@ -128,7 +128,7 @@ _renderers: WeakKeyDictionary[FrozenMixture, FloatMixture] = WeakKeyDictionary()
 
 
 def cpu_renderer(frozen: FrozenMixture) -> FloatMixture:
-    """What renders a frozen decoder; made once for each."""
+    """The renderer of a frozen decoder, cached."""
     found = _renderers.get(frozen)
     if found is None:
         found = _renderers[frozen] = FloatMixture(frozen)
@@ -136,7 +136,7 @@ def cpu_renderer(frozen: FrozenMixture) -> FloatMixture:
 
 
 def _products(weights: Float32, inputs: Float32) -> Float32:
-    """As `cpu_product.products`: not the system's, whose sums hang on the batch."""
+    """As `cpu_product.products`; BLAS is not used because its sums depend on the batch."""
     from velcodec.decoder.siren_mixture.cpu_product import products
 
     out = np.empty((*weights.shape[:2], len(inputs) * inputs.shape[2]), np.float32)

@@ -1,7 +1,7 @@
-"""`siren-mixture` in float32 over blocks of points, compiled: all layers of a block in the cache.
+"""`siren-mixture` in float32, compiled: all layers of a block of points stay in the cache.
 
-Sines take turns, exponentials are powers of two and hyperbolic tangents come from these, so that
-each is a short polynomial that the compiler turns into vector instructions.
+Sines take turns, exponentials are powers of two and hyperbolic tangents use these, so that each is
+a short polynomial that the compiler vectorises.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from velcodec.formats.compiled import njit
 
 _F = np.float32
 _ROUNDING = _F(1.5 * 2.0**23)
-"""Added and taken away again, it leaves a float32 rounded to a whole number."""
+"""Adding and subtracting it rounds a float32 to a whole number."""
 
 # Least squares on Chebyshev nodes of sin(2 pi r) / (r (1/4 - r^2)) by r^2, |r| <= 1/2: off by 3e-7.
 _S0, _S1, _S2, _S3, _S4 = map(_F, (25.1327351, -64.8346168, 67.0380336, -38.0636285, 12.0736623))
@@ -38,7 +38,7 @@ def sine(turns: Any) -> Any:
 
 @njit(inline="always", fastmath=FLOATS)
 def power_of_two(x: Any) -> Any:
-    """2^x, from 2^-126 to 2^126; the least for what is not a number."""
+    """2^x, from 2^-126 to 2^126; the least for NaN."""
     x = x if x > _LEAST else _LEAST
     x = x if x < _MOST else _MOST
     whole = (x + _ROUNDING) - _ROUNDING
@@ -68,9 +68,9 @@ def evaluate(
     low: Any, high: Any, first_model: int, first_point: int, last_point: int, values: Any,
 ) -> None:  # fmt: skip
     """Velocities `values` (B, P) float64 in m/s, within `low` and `high` (B,), at `points` (x, z),
-    (B, 2, P) or (1, 2, P) for all models. What is not a number lies half way between.
+    (B, 2, P) or (1, 2, P) for all models. NaN becomes the middle of the range.
 
-    Weights are those of `cpu`, of the models from `first_model` on; these are rendered, from
+    Weights are those of `cpu`, for the models from `first_model` on, which are rendered from
     `first_point` up to `last_point`.
     """
     width, components = hidden.shape[2], logit.shape[1]

@@ -1,4 +1,4 @@
-"""Layers filled up to the sizes that the compiled loops take (`cpu_product`)."""
+"""Pad layers to the sizes that the compiled loops take (`cpu_product`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK = 128
 """Points evaluated together."""
 
 LEAST_POINTS = 2048
-"""Points that are worth a thread of their own."""
+"""Fewest points worth a separate thread."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -25,7 +25,7 @@ def filled_up(size: int) -> int:
 
 
 def filled(array: NDArray[Scalar], *sizes: int, value: Any = 0) -> NDArray[Scalar]:
-    """An array (B, ...) filled up with `value` to these sizes of its other axes."""
+    """An array (B, ...) padded with `value` to these sizes of its other axes."""
     if array.shape[1:] == sizes:
         return array
     out = np.full((len(array), *sizes), value, dtype=array.dtype)
@@ -34,7 +34,7 @@ def filled(array: NDArray[Scalar], *sizes: int, value: Any = 0) -> NDArray[Scala
 
 
 def in_blocks(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
-    """A matrix (M, N) filled up and cut into blocks of columns, (T, M, BLOCK)."""
+    """A matrix (M, N) padded and cut into blocks of columns, (T, M, BLOCK)."""
     rows, columns = matrix.shape
     blocks = -(-columns // BLOCK)
     whole = np.zeros((filled_up(rows), blocks * BLOCK), matrix.dtype)

@@ -1,8 +1,8 @@
-"""Products of a layer with a block of points, sums and maxima over its rows, compiled.
+"""Compiled products of a layer with a block of points, and sums and maxima over its rows.
 
-Points lie along the last axis, which is contiguous and as long as `BLOCK`, so that the compiler
-turns the innermost loop into vector instructions; four outputs by four inputs keep their sixteen
-weights in registers. A block of a layer's inputs and outputs fits the first-level cache.
+Points lie along the last axis, which is contiguous and `BLOCK` long, so that the compiler
+vectorises the innermost loop; the sixteen weights of four outputs by four inputs stay in registers.
+A block of a layer's inputs and outputs fits the first-level cache.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from velcodec.decoder.siren_mixture.cpu_padding import BLOCK, UNIT
 from velcodec.formats.compiled import njit
 
 FLOATS = {"contract", "nsz"}
-"""What the compiler may do with floating point: fuse a product and a sum, forget a zero's sign."""
+"""Floating-point licence of the compiler: fuse products and sums, ignore the sign of zero."""
 
 
 @njit(nogil=True, cache=True, fastmath=FLOATS)
@@ -47,7 +47,7 @@ def product(weight: Any, bias: Any, inputs: Any, outputs: Any) -> None:
 @njit(nogil=True, cache=True, fastmath=FLOATS)
 def products(weights: Any, inputs: Any, outputs: Any) -> None:
     """`outputs` (B, N, T * BLOCK) = `weights` (B, N, M) @ `inputs` (T, M, BLOCK), whose columns are
-    cut into T blocks. A row's sums are the same whatever the other rows.
+    cut into T blocks. A row's sums do not depend on other rows.
     """
     rows = weights.shape[1]
     nothing = np.zeros(rows, outputs.dtype)

@@ -1,4 +1,4 @@
-"""Rendering on a GPU in one kernel where Triton is there, by torch's operations where it is not.
+"""Rendering on a GPU: one kernel if Triton is installed, torch's operations otherwise.
 
 Velocities are float32 or float16 and differ from the float rendering of `velcodec.decode.render` by
 rounding.
@@ -17,19 +17,20 @@ from velcodec.decoder.base import Decoder
 from velcodec.decoder.siren_mixture.parameters import MixtureParameters
 
 Precision = Literal["tf32", "tf32x3", "ieee"]
-"""How tensor cores multiply float32: rounded to 11 bits, in three such products, or not at all."""
+"""How float32 is multiplied: on tensor cores rounded to 11 bits, as three such products, or exactly
+without them."""
 
 PRECISION: Precision = "tf32x3"
-"""A product of numbers of 11 bits misses 1 m/s at steep edges (docs/performance.md)."""
+"""Factors of 11 bits are off by more than 1 m/s at steep edges (docs/performance.md)."""
 
 POINTS, WARPS = 128, 8
 """Points of a block and the warps that render it."""
 
 PROGRAMS = 1024
-"""As many programs as keep a GPU busy, where there are so many blocks of points."""
+"""Programs that keep a GPU busy, if there are enough blocks of points."""
 
 LEAST_CAPABILITY = (8, 0)
-"""Tensor cores that take float32."""
+"""First compute capability whose tensor cores take float32."""
 
 
 class Packed(NamedTuple):
@@ -49,8 +50,8 @@ def has_triton() -> bool:
 
 
 def serves(decoder: MixtureParameters, latent: Tensor) -> bool:
-    """Whether the kernel can do it: one or two hidden layers, float32, a GPU with tensor cores for
-    it, Triton installed.
+    """Whether the kernel can render this: one or two hidden layers, float32, a GPU with tensor
+    cores for it, Triton installed.
     """
     return (
         decoder.settings.hidden_layers in (1, 2)
@@ -73,8 +74,8 @@ def velocities(
 ) -> Tensor:
     """Velocities (B, P) in m/s of `dtype`, float32 or float16, for latents (B, D).
 
-    `points` (P, 2), or (B, P, 2), are (x, z) of the decoder domain; `low` and `high` (B,) the ends
-    of each model's range, which no velocity leaves.
+    `points` (P, 2), or (B, P, 2), are (x, z) of the decoder domain; velocities stay within `low`
+    and `high` (B,), each model's range.
     """
     low, high = within(low, high, dtype)
     if isinstance(decoder, MixtureParameters) and serves(decoder, latent):
@@ -85,8 +86,8 @@ def velocities(
 
 
 def within(low: Tensor, high: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Ends (B,) float32 that `dtype` can hold and that lie within low and high (B,), wherever there
-    is such a number; so that rounding leaves no range.
+    """Ends (B,) float32 that `dtype` represents exactly and that lie within low and high (B,) where
+    possible, so that rounding never leaves the range.
     """
     up, down = low.to(dtype), high.to(dtype)
     far = torch.full_like(up, torch.inf)
@@ -96,7 +97,7 @@ def within(low: Tensor, high: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tenso
 
 
 def _next(values: Tensor, towards: Tensor) -> Tensor:
-    """The neighbouring numbers of the same dtype; torch has that for float16 on the CPU alone."""
+    """The adjacent numbers of the same dtype; torch has nextafter for float16 on the CPU only."""
     return torch.nextafter(values.cpu(), towards.cpu()).to(values.device)
 
 
@@ -135,7 +136,7 @@ def launch(
 
 
 def pack(decoder: MixtureParameters) -> Packed:
-    """The decoder's tensors, packed once for as long as they stay as they are."""
+    """The decoder's packed tensors, cached until the decoder changes."""
     parameters = list(decoder.parameters())
     state = (decoder.device, *(p._version for p in parameters), *map(id, parameters))
     known = _packed.get(decoder)
@@ -146,7 +147,7 @@ def pack(decoder: MixtureParameters) -> Packed:
 
 @torch.no_grad()
 def _tensors(decoder: MixtureParameters) -> tuple[Tensor, ...]:
-    """What `triton_kernel.render` takes from `to_map` to `to_warp_bias`."""
+    """The arguments `to_map` to `to_warp_bias` of `triton_kernel.render`."""
     base = {
         "fault_plane": decoder.fault_plane,
         "first": decoder.first,
@@ -188,5 +189,5 @@ def _sizes(decoder: MixtureParameters) -> dict[str, int]:
 
 
 def _filled(size: int, least: int) -> int:
-    """The power of two that is not below `size` and `least`."""
+    """The least power of two not below `size` and `least`."""
     return max(least, 1 << (max(size, 1) - 1).bit_length())

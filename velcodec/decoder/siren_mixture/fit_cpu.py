@@ -1,8 +1,8 @@
-"""`siren-mixture` on the CPU, for many points and no autograd: what a fit spends its time on.
+"""`siren-mixture` on the CPU for many points, without autograd: where fits spend their time.
 
-Arrays are (B, channels, P). Products go to torch, all between them to the compiled loops of
-`loops`. Values, the derivative of a sum over points and that of every point by the modulations are
-the same as those of `mixture_sweep`, which serves other devices and dtypes.
+Arrays are (B, channels, P). Torch does the products, the compiled loops of `fit_kernels` the rest.
+Values, and derivatives by the modulations of a sum over points and of every point, equal those of
+`fit_derivatives`, which serves other devices and dtypes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from velcodec.formats.arrays import Float32
 
 
 def serves(latent: Tensor) -> bool:
-    """Whether the compiled loops can do it: float32 on the CPU."""
+    """Whether the compiled loops serve this latent: float32 on the CPU."""
     return latent.device.type == "cpu" and latent.dtype == torch.float32
 
 
@@ -31,7 +31,7 @@ def quick_bfloat16() -> bool:
 
 
 class Layers(NamedTuple):
-    """A forward pass: what it gives and, with `keep`, what the reverse sweep needs of it."""
+    """A forward pass: its values and, with `keep`, what the reverse sweep needs."""
 
     value: Tensor  # (B, P)
     points: Tensor  # (B or 1, 2, P)
@@ -47,7 +47,7 @@ class Layers(NamedTuple):
 
 
 class Reverse(NamedTuple):
-    """Derivatives of the values times a seed (B, P), see `mixture_sweep.Adjoint`."""
+    """Derivatives of the values times a seed (B, P), see `fit_derivatives.Adjoint`."""
 
     seed: Tensor
     pull: Tensor  # (B, K + 1, P); the last row is the seed
@@ -64,7 +64,7 @@ def in_channels(points: Tensor) -> Tensor:
 
 
 def forward(decoder: MixtureParameters, points: Tensor, w: Weights, keep: bool) -> Layers:
-    """Values at points (B or 1, 2, P), and with `keep` everything on the way to them."""
+    """Values at points (B or 1, 2, P), with `keep` also all intermediates."""
     c, (batch, count) = decoder.settings, (len(w.level), points.shape[-1])
 
     def room(channels: int, wanted: bool = True) -> Tensor:
@@ -100,7 +100,7 @@ def forward(decoder: MixtureParameters, points: Tensor, w: Weights, keep: bool) 
 
 
 def reverse(decoder: MixtureParameters, f: Layers, w: Weights, seed: Tensor) -> Reverse:
-    """From the values, weighted by `seed` (B, P), back to the points."""
+    """Sweep from the values, weighted by `seed` (B, P), back to the points."""
     pull, steep, down = torch.empty_like(f.share), torch.empty_like(f.below), torch.empty_like(seed)
     fit_kernels.head_reverse(
         *_arrays(f.share, w.level, f.mixed, f.warped, f.below, w.jump, w.depth, w.rate, seed),
@@ -152,9 +152,7 @@ def summed(decoder: MixtureParameters, f: Layers, r: Reverse, w: Weights) -> Ten
 def by_point(
     decoder: MixtureParameters, f: Layers, r: Reverse, w: Weights, dtype: torch.dtype
 ) -> Tensor:
-    """Derivative (B, M, P) of every value by its model's modulations, in `dtype`; the seed must
-    be 1.
-    """
+    """Derivative (B, M, P) of every value by its model's modulations, in `dtype`; for seed 1."""
     c, count = decoder.settings, f.value.shape[-1]
     slope = torch.empty(len(f.value), decoder.modulation.shape[0], count, dtype=dtype)
     names, sizes = list(decoder.part_sizes), list(decoder.part_sizes.values())

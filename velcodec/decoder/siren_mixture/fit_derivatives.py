@@ -1,8 +1,8 @@
 """Values of `siren-mixture` and their derivatives by its modulations, without autograd.
 
-One forward pass keeps what the reverse sweep needs; the sweep leaves, for every layer, what arrives
-at it from the output. From these pairs come the derivative of a sum over points (a few products for
-each model, nothing of the size points x modulations) and that of every point on its own.
+A forward pass keeps what the reverse sweep needs; the sweep gives every layer's adjoint. These
+pairs yield the derivative of a sum over points (a few products for each model, nothing of the size
+points x modulations) and that of every point.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Forward(NamedTuple):
 
 
 class Adjoint(NamedTuple):
-    """Derivatives of the output, times a seed (B, P, 1), by what each layer gives out before its
-    sine, and by the rest of what modulations enter.
+    """Derivatives of the output, times a seed (B, P, 1), by each layer's pre-activation and by the
+    other quantities that modulations enter.
     """
 
     seed: Tensor
@@ -45,7 +45,7 @@ class Adjoint(NamedTuple):
 
 
 def forward(decoder: MixtureParameters, points: Tensor, w: Weights) -> Forward:
-    """Values at points (B, P, 2), and everything on the way to them."""
+    """Values at points (B, P, 2), with all intermediates."""
     side = _side(points, w)
     unfaulted = points + side @ w.fault_throw
     warp = _waves(unfaulted @ decoder.warp_first.T + decoder.warp_bias)
@@ -67,7 +67,7 @@ def forward(decoder: MixtureParameters, points: Tensor, w: Weights) -> Forward:
 def reverse(
     decoder: MixtureParameters, f: Forward, w: Weights, seed: Tensor | None = None
 ) -> Adjoint:
-    """From the output back to the points; `seed` (B, P, 1) weights the values, 1 by default."""
+    """Sweep from the output back to the points; `seed` (B, P, 1), by default 1, weights values."""
     logit = f.share * (w.level[:, None] - f.mixed)
     if seed is None:
         seed = torch.ones_like(f.mixed)
@@ -121,7 +121,7 @@ def summed(decoder: MixtureParameters, f: Forward, a: Adjoint) -> Tensor:
 
 
 def by_point(decoder: MixtureParameters, f: Forward, a: Adjoint) -> Tensor:
-    """Derivative (B, P, M) of every value by its model's modulations; the seed must be 1."""
+    """Derivative (B, P, M) of every value by its model's modulations; for a seed of 1."""
     last = f.layers[-1][0]
     slope = last.new_empty(*f.values.shape, decoder.modulation.shape[0])
     names, sizes = list(decoder.part_sizes), list(decoder.part_sizes.values())
@@ -155,7 +155,7 @@ def by_point(decoder: MixtureParameters, f: Forward, a: Adjoint) -> Tensor:
 
 
 def _side(points: Tensor, w: Weights) -> Tensor:
-    """Side (B, P, F) of each fault that points lie on, -1 to 1."""
+    """Side (B, P, F) of each fault on which points lie, -1 to 1."""
     return torch.tanh(points @ w.fault_plane[..., :2].mT + w.fault_plane[..., None, :, 2])
 
 

@@ -1,9 +1,9 @@
-"""The parts of `siren-mixture` that are no matrix products, compiled for the CPU.
+"""The parts of `siren-mixture` other than matrix products, compiled for the CPU.
 
-Arrays are float32, (B, channels, P): models, channels, points. Points lie side by side, so that
-every loop over them runs in vector registers, and an array is read once where torch's own
-operations would go over it several times. The sine and the cosine share the reduction of their
-argument: both take a sixth of the time of `torch.sin` and `torch.cos`.
+Arrays are float32, (B, channels, P): models, channels, points. Points are contiguous, so that every
+loop over them vectorises, and an array is read once where torch's operations would read it several
+times. Sine and cosine share the reduction of their argument: both together take a sixth of the time
+of `torch.sin` and `torch.cos`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PER_PI = _f(1 / math.pi)
 _PI_1 = _f(3.140625)
 _PI_2 = _f(math.pi - 3.140625)
 _PI_3 = _f(math.pi - 3.140625 - float(_PI_2))
-# Least greatest error on [-pi/2, pi/2]: 5e-9 for the sine, 4e-10 for the cosine.
+# Minimax on [-pi/2, pi/2]: error 5e-9 for the sine, 4e-10 for the cosine.
 _S1, _S2 = _f(-0.16666657096), _f(8.3330172883e-3)
 _S3, _S4 = _f(-1.9806614990e-4), _f(2.6000543359e-6)
 _C2, _C3 = _f(4.1666655773e-2), _f(-1.3888569159e-3)
@@ -39,8 +39,8 @@ _Loop = TypeVar("_Loop", bound=Callable[..., Any])
 
 
 def _compiled(*, sums: bool = False) -> Callable[[_Loop], _Loop]:
-    """Compile a function; reassociation would undo the careful reduction of arguments, so only
-    loops that do nothing but `sums` may have it.
+    """Compile a function. Reassociation would undo the careful reduction of arguments, so only
+    loops that merely compute `sums` allow it.
     """
     freedom = {"contract", "reassoc", "nsz"} if sums else {"contract"}
     return njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)
@@ -48,7 +48,7 @@ def _compiled(*, sums: bool = False) -> Callable[[_Loop], _Loop]:
 
 @_compiled()
 def _turned(value: Any) -> Any:
-    """What is left of an argument after whole half turns, and (-1)^(half turns)."""
+    """The argument modulo half turns, and (-1)^(half turns)."""
     turns = np.rint(value * _PER_PI)
     rest = ((value - turns * _PI_1) - turns * _PI_2) - turns * _PI_3
     return rest, _ONE - _TWO * (turns - _TWO * np.floor(turns * _HALF))
@@ -70,7 +70,7 @@ def _cosine_of(rest: Any, sign: Any) -> Any:
 
 @_compiled()
 def _power_of_two(x: Any) -> Any:
-    """2^x for x <= 0; below 2^-126 it stays there."""
+    """2^x for x <= 0, at least 2^-126."""
     x = max(x, _LEAST)
     whole = np.rint(x)
     r = x - whole
@@ -118,7 +118,7 @@ def enter(
     """Fault steps, warp and first layer at points (B or 1, 2, P).
 
     Fills side (B, F, P), unfaulted and warped (B, 2, P), sine (B, W, P); with `keep` also feature
-    and feature_cosine (B, N, P) and cosine (B, W, P), which are not touched otherwise.
+    and feature_cosine (B, N, P) and cosine (B, W, P), which are otherwise untouched.
     """
     for b in range(warped.shape[0]):
         x, z = points[b % points.shape[0], 0], points[b % points.shape[0], 1]
@@ -217,7 +217,7 @@ def head_reverse(
     depth: Float32, rate: Float32, seed: Float32,
     pull: Float32, steep: Float32, down: Float32,
 ) -> None:  # fmt: skip
-    """Derivatives of seed (B, P) x value: by what `head_` got as logit (pull), by the interfaces'
+    """Derivatives of seed (B, P) x value: by the logit passed to `head_` (pull), by the interfaces'
     depths, negated (steep, (B, S, P)), and by the warped depth through the interfaces (down).
     """
     components = level.shape[1]

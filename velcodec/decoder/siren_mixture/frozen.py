@@ -1,4 +1,4 @@
-"""A finished `siren-mixture` as NumPy arrays: all that decoding on a CPU needs, without torch."""
+"""A frozen `siren-mixture` as NumPy arrays: all that decoding on a CPU needs, without torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.latent_coding.tables import LatentTables
 
 MAX_SIZE, MAX_LAYERS = 1 << 12, 64
-"""Numbers of a configuration, and layers, are at most so many; a file's tensors must match."""
+"""Upper limits of the sizes in a configuration and of its layers; a file's tensors must match."""
 
 LEAST_SIZES = {
     "width": 1,
@@ -30,7 +30,7 @@ LEAST_SIZES = {
     "warp_features": 0,
     "strata": 0,
 }
-"""The sizes of a `siren-mixture` and how small each may be."""
+"""The sizes of a `siren-mixture` and the lower limit of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +46,12 @@ class FrozenMixture:
 
 
 def is_mixture(config: Mapping[str, Any]) -> bool:
-    """Whether a decoder file's configuration is that of a `siren-mixture`."""
+    """Whether a decoder file's configuration describes a `siren-mixture`."""
     return config.get("architecture") == MIXTURE
 
 
 def checked_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a decoder file's configuration, of a sane size each. Raises
-    DecoderFileError.
-    """
+    """The numbers in a decoder file's configuration, within limits. Raises DecoderFileError."""
     settings = {k: v for k, v in config.items() if k not in ("architecture", "latent")}
     for name, value in settings.items():
         most = MAX_LAYERS if name == "hidden_layers" else MAX_SIZE
@@ -83,8 +81,8 @@ def mixture_config(config: Mapping[str, Any]) -> MixtureConfig:
 
 
 def own_weights(file: DecoderFile, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Float32]:
-    """The tensors of a decoder file, those of the latent left out. DecoderFileError unless they
-    have these shapes and hold finite numbers.
+    """The tensors of a decoder file, except those of the latent. Raises DecoderFileError unless
+    they have these shapes and are finite.
     """
     own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
     shapes = {name: each.shape for name, each in own.items()}
@@ -106,8 +104,8 @@ def _finite(name: str, array: NDArray[Any]) -> Float32:
 
 
 def check_latent(file: DecoderFile) -> tuple[LatentTables, int]:
-    """Frequency tables and default step. DecoderFileError unless what a file says of latents is
-    all there and fits its tables and weights.
+    """Frequency tables and default step. Raises DecoderFileError unless a file's description of
+    latents is complete and fits its tables and weights.
     """
     latent = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
     try:
@@ -153,6 +151,6 @@ def frozen_mixture(file: DecoderFile) -> FrozenMixture:
 
 @lru_cache(maxsize=8)
 def load_frozen(path: Path) -> FrozenMixture | None:
-    """The `siren-mixture` of the decoder file at `path`; None for another architecture."""
+    """The `siren-mixture` of the decoder file at `path`, or None for another architecture."""
     file = registry.read_file(path)
     return frozen_mixture(file) if is_mixture(file.config) else None

@@ -1,7 +1,7 @@
-"""`siren-mixture` as users load it: parameters, and the backend that suits what is asked.
+"""`siren-mixture` as users load it: its parameters, and the choice of a backend.
 
-Values and derivatives come from the backend of the latents' device and dtype; where none serves,
-from torch's own operations.
+Values and derivatives come from the backend for the latents' device and dtype, otherwise from
+torch's operations.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SirenMixture(MixtureParameters):
         self._compiled: tuple[object, FloatMixture] | None = None
 
     def compiled(self) -> FloatMixture | None:
-        """The frozen network in compiled loops; None off the CPU, in float64 and in training."""
+        """The frozen network in compiled loops, or None off the CPU, in float64 and in training."""
         own = list(self.parameters())
         like = self.modulation
         if like.device.type != "cpu" or like.dtype != torch.float32:
@@ -80,7 +80,7 @@ class SirenMixture(MixtureParameters):
 
 
 def freeze(decoder: Decoder) -> FrozenMixture:
-    """A `siren-mixture` of torch as it is now. TypeError for another architecture."""
+    """A frozen copy of a torch `siren-mixture`. Raises TypeError for another architecture."""
     if not isinstance(decoder, SirenMixture):
         raise TypeError(f"freezing: found {type(decoder).__name__}, expected SirenMixture")
     weights = {

@@ -1,9 +1,9 @@
-"""The parameters of a `siren-mixture`, its effective weights and its rendering by torch.
+"""The parameters of a `siren-mixture`, its effective weights and its rendering in torch.
 
 A narrow sine trunk steered by the latent, read out as a mixture of constants. The latent's linear
 maps run once per model and yield the trunk's effective weights; the trunk runs once per point and
-stays small (docs/decoder.md has the equations). A warp of the domain comes first: fault steps and a
-smooth displacement, so that folded and faulted layers are flat to the trunk.
+stays small (docs/decoder.md has the equations). A warp of the domain comes first, fault steps and a
+smooth displacement, so that the trunk sees folded and faulted layers as flat.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from velcodec.decoder.base import Decoder, as_batched
 from velcodec.decoder.sizes import MIXTURE, MixtureConfig
 
 FIRST_JUMPS = 0.8
-"""Sum of all jumps before training, in normalised velocity."""
+"""Sum of all jumps at initialisation, in normalised velocity."""
 
 FIRST_RATE = 15.0
-"""Steepness of an interface before training, per unit of depth: blurred over five cells."""
+"""Steepness of an interface at initialisation, per unit of depth: blurred over five cells."""
 
 
 class Weights(NamedTuple):
@@ -74,7 +74,7 @@ class MixtureParameters(Decoder):
         self.gate_out = nn.ParameterList(
             [_uniform(w, r, bound=gate) for _ in range(c.hidden_layers)]
         )
-        # The second half are reliefs: folds of layers vary along x, up to 4 cycles over the tile.
+        # The second half are reliefs: folds vary along x only, up to 4 cycles over the tile.
         first, relief = torch.tensor([[5.0, 5.0], [13.0, 1.0]])
         self.warp_first = _uniform(n, 2, bound=1.0)
         with torch.no_grad():

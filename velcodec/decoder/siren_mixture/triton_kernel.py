@@ -1,16 +1,15 @@
-"""`siren-mixture` as one Triton kernel: latents in, velocities out, nothing kept between.
+"""`siren-mixture` as one Triton kernel: latents in, velocities out, no stored intermediates.
 
-A program renders some blocks of points of one model. It makes the model's effective weights from
-its latent, once, and keeps them; every block of points then goes through warp, trunk and head in
-registers. The products of the trunk run on tensor cores.
+A program renders some blocks of points of one model. It computes the model's effective weights from
+its latent once; every block of points then passes through warp, trunk and head in registers. The
+products of the trunk run on tensor cores.
 
 `driven` below is what the latent drives: base + map @ latent, row by row in the order of
-`MixtureConfig`'s parts. Sizes with a trailing P are filled up to what Triton can hold.
+`MixtureConfig`'s parts. Sizes with a trailing P are padded for Triton.
 """
 
-# mypy: ignore-errors
-# Triton's language: it looks like Python, knows no other annotations than constexpr, and its own
-# types are not there where Triton is not installed.
+# mypy: ignore-errors Triton's language only looks like Python: it has no annotations but constexpr,
+# and its types are missing without Triton.
 
 import math
 
@@ -22,7 +21,7 @@ _PER_PI = tl.constexpr(1 / math.pi)
 _PI_1 = tl.constexpr(3.140625)
 _PI_2 = tl.constexpr(0.0009675025939941406)
 _PI_3 = tl.constexpr(math.pi - 3.140625 - 0.0009675025939941406)
-# Least greatest error on [-pi/2, pi/2]: 5e-9.
+# Minimax on [-pi/2, pi/2]: error 5e-9.
 _S1, _S2 = tl.constexpr(-0.16666657096), tl.constexpr(8.3330172883e-3)
 _S3, _S4 = tl.constexpr(-1.9806614990e-4), tl.constexpr(2.6000543359e-6)
 _PER_LN_2 = tl.constexpr(1 / math.log(2))
@@ -32,7 +31,7 @@ _LATENTS_AT_ONCE = tl.constexpr(16)
 
 @triton.jit
 def _sine(x):
-    """Sine by half turns and a polynomial, as `fit_kernels` does it."""
+    """Sine by half turns and a polynomial, as in `fit_kernels`."""
     turns = tl.floor(x * _PER_PI + 0.5)
     rest = ((x - turns * _PI_1) - turns * _PI_2) - turns * _PI_3
     square = rest * rest
@@ -50,7 +49,7 @@ def _tanh(x):
 
 @triton.jit
 def _driven(to_latent, to_map, to_base, row, there, D: tl.constexpr, M: tl.constexpr):
-    """Rows `row` (n,) of what the latent drives, 0 where not `there`."""
+    """Rows `row` (n,) of the driven values, 0 where not `there`."""
     d = tl.arange(0, _LATENTS_AT_ONCE)
     total = tl.zeros((_LATENTS_AT_ONCE, row.shape[0]), tl.float32)
     for first in range(0, D, _LATENTS_AT_ONCE):
@@ -101,7 +100,7 @@ def render(
     w, k = tl.arange(0, WP), tl.arange(0, KP)
     in_w, in_k = w < W, k < K
 
-    # Where the parts of what the latent drives begin.
+    # First row of each driven part.
     THROW: tl.constexpr = 3 * F
     WARP: tl.constexpr = THROW + 2 * F
     FIRST: tl.constexpr = WARP + 2 * N

@@ -14,7 +14,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class TrunkWeights(NamedTuple):
-    """Effective weights of B models, in the order of the kernel's parameters. W and K are filled up
+    """Effective weights of B models, in the order of the kernel's parameters. W and K are padded
     (`velcodec.decoder.siren_mixture.cpu_padding`). Arguments of sines are in turns.
     """
 
@@ -35,7 +35,7 @@ class TrunkWeights(NamedTuple):
 
 
 def split_parts(modulations: NDArray[Scalar], config: MixtureConfig) -> dict[str, NDArray[Scalar]]:
-    """What drives each part, (B, rows), of modulations (B, M), M being filled up or not."""
+    """The modulations (B, rows) of each part, from all modulations (B, M), padded or not."""
     sizes = config.part_sizes
     ends = np.cumsum(list(sizes.values()))
     return dict(zip(sizes, np.split(modulations[:, : ends[-1]], ends[:-1], axis=1), strict=True))
