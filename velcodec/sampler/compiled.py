@@ -1,7 +1,7 @@
 """The local sampler on a CPU without torch: the same function as `velcodec.sampler.network`.
 
-Large models are worked on in blocks of samples with what lies around them, so that memory is
-bounded, and no value depends on where a block ends.
+Large models are processed in blocks of samples with a margin, so that memory is bounded and no
+value depends on the block boundaries.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from velcodec.sampler.form import (
 )
 
 Block = tuple[int, int, Float32]
-"""First sample (z, x) of a block, and its features."""
+"""First sample (z, x) of a block, and the block's features."""
 
 BLOCK = 256
-"""Samples a side of a block whose features are there together, 34 kB a row."""
+"""Samples along a side of a block whose features are held together, 34 kB a row."""
 
 POINTS_AT_ONCE = 1 << 21
-"""Points whose mean is taken are there together, up to a row of cells."""
+"""Points of means held together; at least a row of cells."""
 
 HUGE = 1e300
-"""Sums of greater samples would overflow."""
+"""Sums of larger samples would overflow."""
 
 LEAST_ROWS = 16
-"""Rows of samples, or of values, that are worth a thread of their own."""
+"""Fewest rows worth a separate thread."""
 
 
 @dataclass(frozen=True)
 class Layers:
-    """All orientations of the weights, as the compiled loops take them."""
+    """The weights in all orientations, as the compiled loops take them."""
 
     lift: Float32
     lift_bias: Float32
@@ -61,7 +61,7 @@ class Layers:
 
     @classmethod
     def of(cls, w: SamplerWeights) -> Layers:
-        """The layers of one orientation's weights."""
+        """The layers from one orientation's weights."""
         turns = range(ORIENTATIONS)
         square = w.lift[:, : WINDOW * WINDOW].reshape(-1, WINDOW, WINDOW)
         lift = [
@@ -108,8 +108,8 @@ def oriented(base: Float32) -> Float32:
 
 
 class SampledField:
-    """The continuous field of samples (nz, nx), in their units: anywhere in their extent, values
-    within their range, each sample at its own place.
+    """The continuous field of samples (nz, nx), in their units, anywhere in their extent. It passes
+    through every sample and stays within their range.
     """
 
     def __init__(self, samples: NDArray[np.generic], weights: SamplerWeights) -> None:
@@ -138,7 +138,7 @@ class SampledField:
         return spline_coefficients(self.samples)
 
     def grid(self, nz: int, nx: int) -> Float64:
-        """Values (nz, nx) at the centres of as many cells over the same extent."""
+        """Values (nz, nx) at the cell centres of a grid over the same extent."""
         out = np.empty((nz, nx))
         self.fill(
             cell_positions(self.samples.shape[0], nz),
@@ -148,7 +148,7 @@ class SampledField:
         return out
 
     def fill(self, z: Float64, x: Float64, out: Float64) -> None:
-        """Values `out` (len(z), len(x)) at rising positions in cells: sample i lies at i + 1/2."""
+        """Fill `out` (len(z), len(x)) at ascending positions in cells: sample i lies at i + 1/2."""
         if self.is_constant:
             out[...] = self.least
             return
@@ -174,8 +174,8 @@ class SampledField:
         )  # fmt: skip
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
-        """Values (nz, nx) as `cell_average` says, some rows at a time; `place` is named
-        by the OptionError of a slowness that is none.
+        """Values (nz, nx) as in `cell_average`, some rows at a time. Raises OptionError, naming
+        `place`, for the slowness of velocities that are not positive.
         """
         if average == "none":
             return self.grid(nz, nx)
@@ -213,8 +213,8 @@ class SampledField:
         return out
 
     def _blocks(self) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
-        """First sample (z, x) of each block, and the corners [from, to) that are looked up there:
-        those of a cell between samples, or beyond the outermost ones.
+        """First sample (z, x) of each block, and its range [from, to) of corners along each axis:
+        first samples of the cells between samples; -1 before the outermost.
         """
         nz, nx = self.samples.shape
         for top in range(0, nz, BLOCK):
@@ -223,8 +223,8 @@ class SampledField:
                 yield top, left, z, ((left if left else -1), min(left + BLOCK, nx))
 
     def _features(self, top: int, left: int) -> Float32:
-        """Biases and gates (n, m, 4 HIDDEN + 1) of the samples of a block and of one more row and
-        column, where there are.
+        """Biases and gates (n, m, 4 HIDDEN + 1) of a block's samples and, if present, one more row
+        and column.
         """
         nz, nx = self.samples.shape
         z0, x0 = max(top - REACH, 0), max(left - REACH, 0)
@@ -236,8 +236,8 @@ class SampledField:
 
 
 def cell_positions(samples: int, wanted: int) -> Float64:
-    """Positions in cells of the centres of `wanted` cells over an axis of `samples`; one that is a
-    sample's own is exact.
+    """Positions, in units of `samples` cells along an axis, of the centres of `wanted` cells; exact
+    where they coincide with samples.
     """
     return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * samples / (2.0 * wanted)
 
@@ -268,13 +268,13 @@ def _some_rows(kernel: Any, arguments: tuple[Any, ...], rows: slice, _: slice) -
 
 
 def _jobs(rows: int) -> list[tuple[slice, slice]]:
-    """Some rows for each thread."""
+    """Split rows among threads."""
     height = max(LEAST_ROWS, -(-rows // threads()))
     return [(slice(r, min(r + height, rows)), slice(0)) for r in range(0, rows, height)]
 
 
 def _extend(padded: Float32, margin: int, reach: int) -> None:
-    """Repeat the outermost samples `reach` times beyond themselves, in place."""
+    """Repeat the outermost samples `reach` times outwards, in place."""
     inner = padded[:, margin:-margin]
     a, b = margin - reach, padded.shape[2] - margin
     inner[:, :, a:margin] = inner[:, :, margin : margin + 1]
@@ -285,8 +285,8 @@ def _extend(padded: Float32, margin: int, reach: int) -> None:
 
 
 def _inputs(samples: Float64) -> Float32:
-    """What the network sees (`velcodec.sampler.network.inputs`), (INPUTS, nz, nx), of samples from
-    -1 to 1: ratios of differences, which are taken in float64.
+    """The network's inputs (INPUTS, nz, nx) for samples from -1 to 1, as in
+    `velcodec.sampler.network.inputs`: ratios of differences, taken in float64.
     """
     nz, nx = samples.shape
     half = WINDOW // 2
@@ -304,7 +304,7 @@ def _inputs(samples: Float64) -> Float32:
 
 
 def _range(samples: Float64, size: int) -> Float64:
-    """Greatest less least of size x size samples about each."""
+    """Range of the size x size samples around each sample."""
     half = size // 2
     ends = []
     for pick in (np.maximum, np.minimum):
@@ -326,7 +326,7 @@ def _range(samples: Float64, size: int) -> Float64:
 
 def spline_coefficients(samples: Float64) -> Float64:
     """Coefficients (nz + 4, nx + 4) of the natural cubic B-spline through samples (nz, nx): two
-    more on each side, which go on antisymmetrically.
+    more on each side, extended antisymmetrically.
     """
     from velcodec.sampler.kernel import spline_along
 
@@ -338,7 +338,7 @@ def spline_coefficients(samples: Float64) -> Float64:
 
 
 def _odd_extension(values: Float64, reach: int) -> Float64:
-    """`values` with `reach` more rows on either side, point-mirrored about the outermost one."""
+    """`values` with `reach` more rows on both sides, point-mirrored about the outermost one."""
     while reach:
         size = len(values)
         if size == 1:

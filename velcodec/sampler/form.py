@@ -1,4 +1,4 @@
-"""The form of the local sampler: the sizes of its network, and the weights as they are stored."""
+"""The local sampler's network sizes and stored weights."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
 from velcodec.formats.sample_coding.coding import DIGEST_BYTES, SamplerName
 
 ORIENTATIONS = 4
-"""Each of the axes as it is or mirrored: bit 0 of an orientation's number mirrors x, bit 1 z."""
+"""Mirrors of the axes: bit 0 of an orientation's number mirrors x, bit 1 z."""
 
 CHANNELS, HIDDEN = 8, 8
-"""Channels of the network, and hidden units of a sample's logit, in each orientation."""
+"""Channels of the network and hidden units of a sample's logit, per orientation."""
 
 WINDOW = 5
 INPUTS = WINDOW * WINDOW + 2
-"""Differences to the samples around, and two ratios of ranges."""
+"""Differences to the surrounding samples, and two ratios of ranges."""
 
 RANGES = 3, WINDOW, 13
 """Sides of the windows whose ranges are compared."""
 
 FAINT = 2.0**-12
-"""Differences are told from none where they are a sensible part of this share of the whole range:
-added to every range that others are divided by, so that noise is not blown up."""
+"""This share of the whole range is added to every range in a denominator, so that noise is not
+amplified."""
 
 DILATIONS = 1, 2, 4, 8, 3, 1
 
 REACH = RANGES[-1] // 2 + sum(DILATIONS)
-"""How many samples away a sample can change another one's features."""
+"""Distance in samples at which a sample can still change another's features."""
 
 LOGIT_SCALE, LEAST_LOGIT = 4.0, -12.0
-"""Logits are so many times what the network gives, and no more than 12 below the greatest: closer
-to a sample than a few millionths of a cell nothing else counts."""
+"""Factor of the network's logits, and their lower limit relative to the greatest: within a few
+millionths of a cell of a sample, only that sample counts."""
 
 GATE_ZERO = 0.02
-"""Gates below this share are 0."""
+"""Gates below this value are 0."""
 
 NEWEST = 1
-"""Number of the sampler that new archives name."""
+"""Number of the sampler that new archives use."""
 
 
 @dataclass(frozen=True)
 class SamplerWeights:
-    """The weights of one orientation; `velcodec.sampler.network` says what they do.
+    """The weights of one orientation; `velcodec.sampler.network` explains them.
 
     `lift` (C, INPUTS), `convs` (layers, C, 4, C, 3, 3): out, turn, in, z, x; `out` (H, 4, C);
-    `gate` (C,) and its bias; `direction` (H, 2) by x and z; `last` (H,). Biases beside them.
+    `gate` (C,) and its bias; `direction` (H, 2) by x and z; `last` (H,). Plus biases.
     """
 
     lift: Float32
@@ -100,7 +100,7 @@ def weights_from(data: bytes, place: str) -> SamplerWeights:
 
 
 def read_weights(path: Path) -> SamplerWeights:
-    """Weights of a file. Raises InputFileError, CorruptError."""
+    """Read the weights of a file. Raises InputFileError, CorruptError."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -109,7 +109,7 @@ def read_weights(path: Path) -> SamplerWeights:
 
 
 def save_weights(weights: SamplerWeights, path: Path) -> None:
-    """Write weights as a safetensors file, the same bytes for the same weights."""
+    """Write weights as a safetensors file; equal weights give equal bytes."""
     from safetensors.numpy import save
 
     from velcodec.formats.storage.atomic import atomic_write
@@ -132,13 +132,13 @@ def _file(number: int) -> bytes:
 
 @cache
 def newest_sampler() -> SamplerName:
-    """The sampler that new archives name."""
+    """The sampler that new archives use."""
     return SamplerName(NEWEST, _digest(_file(NEWEST)))
 
 
 @cache
 def sampler_of(name: SamplerName) -> SamplerWeights:
-    """A released sampler. Raises SamplerError for one that is not known here."""
+    """A released sampler. Raises SamplerError if it is unknown."""
     data = _file(name.number)
     if _digest(data) != name.digest:
         raise SamplerError(

@@ -1,7 +1,7 @@
-"""The local sampler's loops, compiled: features of samples, and values at points.
+"""The local sampler's compiled loops: features of samples, and values at points.
 
-Channels stand first and samples of a row are contiguous, so that the compiler turns the innermost
-loops into vector instructions. A value's sums are the same whatever is computed beside it.
+Channels come first and samples of a row are contiguous, so that the compiler vectorises the
+innermost loops. A value's sums do not depend on what is computed beside it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from velcodec.sampler.form import GATE_ZERO, HIDDEN, LEAST_LOGIT, LOGIT_SCALE, O
 
 _F = np.float32
 _SUMS = FLOATS | {"reassoc"}
-"""Sums of a fixed number of terms may be taken in any order, the same one every time."""
+"""Allow reordering of sums with a fixed number of terms: the order is the same every time."""
 
 _UNITS = ORIENTATIONS * HIDDEN
 _PER_E = 1.0 / np.log(2.0)
@@ -89,8 +89,8 @@ def map_channels(
 
 @njit(nogil=True, cache=True)
 def spline_along(values: Any) -> None:
-    """Samples (n, m) to the coefficients of the natural cubic B-spline along the first axis, in
-    place: (c[i-1] + 4 c[i] + c[i+1]) / 6 is the sample, the outermost are the samples themselves.
+    """Samples (n, m) to coefficients of the natural cubic B-spline along the first axis, in place:
+    (c[i-1] + 4 c[i] + c[i+1]) / 6 is the sample; the outermost coefficients equal the samples.
     """
     n, m = values.shape
     if n < 3:
@@ -119,7 +119,7 @@ def _cubic(t: float) -> Any:
 
 @njit(nogil=True, cache=True, fastmath=_SUMS)
 def _logit(features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz: Any) -> Any:
-    # Indices rather than slices: each slice would be counted as one more owner of its array.
+    # Indices, not slices: each slice would increment its array's reference count.
     total = _F(0)
     for h in range(_UNITS):
         moved = features[z, x, h] + (direction[0, h] * dx + direction[1, h] * dz)
@@ -132,14 +132,14 @@ def _value(
     x: float, z: float, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any,
 ) -> float:  # fmt: skip
-    """The value at (x, z) in cells; `features` (n, m, H + 1) begin at sample (top, left)."""
+    """The value at (x, z) in cells; `features` (n, m, H + 1) start at sample (top, left)."""
     nz, nx = samples.shape
     ix, iz = int(np.floor(x - 0.5)), int(np.floor(z - 0.5))
     fx, fz = x - 0.5 - ix, z - 0.5 - iz
     x0, x1 = max(ix, 0), min(ix + 1, nx - 1)
     z0, z1 = max(iz, 0), min(iz + 1, nz - 1)
     if fx == 0.0 and fz == 0.0:
-        return samples[z0, x0]  # without the rounding of what follows
+        return samples[z0, x0]  # skip the rounding errors of what follows
     w00, w01 = (1.0 - fz) * (1.0 - fx), (1.0 - fz) * fx
     w10, w11 = fz * (1.0 - fx), fz * fx
     s00, s01, s10, s11 = samples[z0, x0], samples[z0, x1], samples[z1, x0], samples[z1, x1]
@@ -183,8 +183,8 @@ def values_on_grid(
     x: Any, z: Any, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any, least: float, most: float, out: Any,
 ) -> None:  # fmt: skip
-    """Values `out` (len(z), len(x)), within `least` and `most`, at positions in cells. `samples`
-    (nz, nx) and `spline` (nz + 4, nx + 4) are those of the whole model.
+    """Fill `out` (len(z), len(x)), within `least` and `most`, at positions in cells. `samples` (nz,
+    nx) and `spline` (nz + 4, nx + 4) are those of the whole model.
     """
     for j in range(len(z)):
         for i in range(len(x)):
@@ -197,7 +197,7 @@ def values_at_points(
     cells: Any, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any, least: float, most: float, out: Any,
 ) -> None:  # fmt: skip
-    """Values `out` (P,) at points (x, z), `cells` (P, 2), as `values_on_grid`."""
+    """Fill `out` (P,) at points (x, z), `cells` (P, 2), as `values_on_grid`."""
     for p in range(len(out)):
         x, z = cells[p, 0], cells[p, 1]
         value = _value(x, z, samples, features, top, left, spline, direction, last)

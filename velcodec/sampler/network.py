@@ -1,16 +1,16 @@
-"""The local sampler as a torch module: learns, and renders where gradients are wanted.
+"""The local sampler as a torch module: for training, and for rendering with gradients.
 
-It reads samples on a regular grid and gives a continuous function between them. For every sample a
-small convolutional network makes `HIDDEN` biases and a gate; at a point, each of the four samples
-around it gets a logit from its own biases and the offset of the point, and the value is their mix,
+It turns samples on a regular grid into a continuous function. A small convolutional network gives
+every sample `HIDDEN` biases and a gate; at a point, each of the four surrounding samples gets a
+logit from its biases and the point's offset, and the value is their mix,
 
     v = sum_s softmax(logit_s + log bilinear_s) v_s + gate (cubic B-spline - bilinear).
 
 At a sample's position the bilinear weights of the other three are zero and the B-spline passes
-through the sample, so v is the sample. All channels come in four orientations that share weights
-(a regular representation of the mirrors of both axes; Cohen and Welling 2016), so that mirrored
-samples give the mirrored function. Scale and shift of the samples pass through: the network sees
-differences divided by local ranges only.
+through the sample, so v is the sample. All channels come in four orientations that share weights (a
+regular representation of the mirrors of both axes; Cohen and Welling 2016), so that mirrored
+samples give the mirrored function. The function is equivariant to scale and shift of the samples:
+the network sees only differences divided by local ranges.
 
 `velcodec.sampler.compiled` computes the same on a CPU without torch.
 """
@@ -43,13 +43,13 @@ from velcodec.sampler.form import (
 
 POLE = math.sqrt(3.0) - 2.0
 SPLINE_REACH = 26
-"""The inverse of the B-spline's filter is cut where it is below 1e-14."""
+"""The inverse B-spline filter is truncated where it falls below 1e-14."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Samples (B, nz, nx) with what the network and the B-spline make of them: biases and gate
-    (B, 4 HIDDEN + 1, nz, nx), coefficients (B, nz + 4, nx + 4).
+    """Samples (B, nz, nx) with their biases and gate (B, 4 HIDDEN + 1, nz, nx) and B-spline
+    coefficients (B, nz + 4, nx + 4).
     """
 
     samples: Tensor
@@ -58,7 +58,7 @@ class Prepared:
 
 
 class SamplerNetwork(nn.Module):
-    """The network that learns how samples mix; see the module."""
+    """The network that learns how samples mix; see the module's docstring."""
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class SamplerNetwork(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: SamplerWeights) -> SamplerNetwork:
-        """The network of stored weights, in float32 on the CPU."""
+        """The network with stored weights, in float32 on the CPU."""
         network = cls()
         with torch.no_grad():
             for name, parameter in network._stored():
@@ -89,7 +89,7 @@ class SamplerNetwork(nn.Module):
         return network
 
     def to_weights(self) -> SamplerWeights:
-        """The weights as they are stored."""
+        """The weights as stored."""
         return SamplerWeights(
             **{
                 name: parameter.detach().cpu().float().numpy().reshape(SHAPES[name])
@@ -102,8 +102,8 @@ class SamplerNetwork(nn.Module):
             yield name, getattr(self, name)
 
     def prepare(self, samples: Tensor, span: Tensor | None = None) -> Prepared:
-        """What `forward` needs of samples (B, nz, nx), in any units. `span` (B,) is the range of
-        the whole model's samples where these are a part of it.
+        """Prepare samples (B, nz, nx), in any units, for `forward`. `span` (B,) is the range of the
+        whole model if the samples are part of one.
         """
         if span is None:
             span = samples.amax((1, 2)) - samples.amin((1, 2))
@@ -160,7 +160,7 @@ class SamplerNetwork(nn.Module):
         return torch.cat(rows)[..., None, None], self.lift_bias.repeat(ORIENTATIONS)
 
     def _directions(self) -> Tensor:
-        """What an offset (x, z) adds to each bias, (4 HIDDEN, 2)."""
+        """Contribution (4 HIDDEN, 2) of an offset (x, z) to each bias."""
         signs = torch.tensor([[1, 1], [-1, 1], [1, -1], [-1, -1]]).to(self.direction)
         return (signs[:, None] * self.direction[None]).reshape(-1, 2)
 
@@ -181,15 +181,15 @@ def oriented(base: Tensor) -> Tensor:
 
 
 def gate_of(logit: Tensor) -> Tensor:
-    """How much of the B-spline, 0 to 1; exactly 0 below a logit of about -2."""
+    """Weight of the B-spline, 0 to 1; exactly 0 below a logit of about -2."""
     return (torch.sigmoid(2.0 * logit) * (1.0 + GATE_ZERO) - GATE_ZERO).clamp(min=0.0)
 
 
 def inputs(samples: Tensor, span: Tensor) -> Tensor:
-    """What the network sees of samples (B, nz, nx), (B, INPUTS, nz, nx): the 5 x 5 samples around
-    less the one in the middle, over half of their range; the range of 5 x 5 samples over that of
-    13 x 13; that of 3 x 3 over that of 5 x 5. Beyond an edge stands the last sample. Ranges that
-    others are divided by are greater by the share FAINT of `span` (B,), the whole range.
+    """Inputs (B, INPUTS, nz, nx) of the network for samples (B, nz, nx): the 5 x 5 surrounding
+    samples minus the central one, divided by half of their range; the range of 5 x 5 samples
+    divided by that of 13 x 13; that of 3 x 3 divided by that of 5 x 5. Edges repeat the outermost
+    sample. Ranges in denominators are increased by FAINT times `span` (B,), the whole range.
     """
     image = samples[:, None]
     nz, nx = samples.shape[1:]
@@ -203,14 +203,14 @@ def inputs(samples: Tensor, span: Tensor) -> Tensor:
 
 
 def window_range(image: Tensor, size: int) -> Tensor:
-    """Greatest less least of size x size samples about each, (B, 1, nz, nx)."""
+    """Range (B, 1, nz, nx) of the size x size samples around each sample."""
     padded = F.pad(image, (size // 2,) * 4, mode="replicate")
     return F.max_pool2d(padded, size, 1) + F.max_pool2d(-padded, size, 1)
 
 
 def spline_coefficients(samples: Tensor) -> Tensor:
-    """Cubic B-spline coefficients (B, nz + 4, nx + 4) whose spline passes through the samples,
-    which go on antisymmetrically beyond the edges (straight lines go on straight).
+    """Coefficients (B, nz + 4, nx + 4) of the cubic B-spline through the samples, which are
+    extended antisymmetrically beyond the edges (straight lines stay straight).
     """
     taps = torch.arange(-SPLINE_REACH, SPLINE_REACH + 1).abs()
     kernel = (math.sqrt(3.0) * POLE ** taps.double()).to(samples)
@@ -223,8 +223,8 @@ def spline_coefficients(samples: Tensor) -> Tensor:
 
 
 def odd_extension(values: Tensor, reach: int, axis: int) -> Tensor:
-    """`values` with `reach` more on either side, point-mirrored about the outermost one; where
-    there are too few to mirror, about those that were made.
+    """`values` with `reach` more on both sides, point-mirrored about the outermost one, repeatedly
+    if there are too few to mirror.
     """
     while reach:
         size = values.shape[axis]

@@ -1,7 +1,7 @@
 """The local sampler in torch: rendering on a GPU, and gradients.
 
-`velcodec.sampler.compiled` renders on a CPU, and needs no torch. Large models are worked on in
-blocks with what lies around them, as there.
+`velcodec.sampler.compiled` renders on a CPU without torch. Large models are processed in blocks
+with a margin, as there.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def _network(name: SamplerName, dtype: torch.dtype, device: str) -> SamplerNetwo
 
 
 def upsample(samples: Tensor, nz: int, nx: int) -> Tensor:
-    """Models (..., nz', nx') rendered at (nz, nx) over the same extent, a differentiable function
-    of the samples: any leading axes, float32 or float64, on their device.
+    """Models (..., nz', nx') rendered at (nz, nx) over the same extent, differentiable in the
+    samples, float32 or float64, on their device.
 
-    Values are not clamped to the samples' range, so that gradients pass everywhere, and are exact
-    to the dtype's rounding: `Archive.decode` is clamped and exact. Memory grows with samples and
-    points: for small models. Raises InputShapeError, InputDtypeError.
+    Values are not clamped to the samples' range, so that gradients pass everywhere, and are
+    accurate to the dtype's rounding; `Archive.decode` clamps and is exact. For small models: memory
+    grows with samples and points. Raises InputShapeError, InputDtypeError.
     """
     if not isinstance(samples, Tensor) or not samples.is_floating_point():
         found_type = getattr(samples, "dtype", type(samples).__name__)
@@ -65,7 +65,7 @@ def _grid_cells(samples: Tensor, nz: int, nx: int) -> Tensor:
 
 
 class TorchField:
-    """The continuous field of samples (nz, nx), in their units, float64 on a device; as
+    """The continuous field of samples (nz, nx), in their units, in float64 on a device; like
     `velcodec.sampler.compiled.SampledField`.
     """
 
@@ -78,13 +78,13 @@ class TorchField:
 
     @torch.no_grad()
     def grid(self, nz: int, nx: int) -> Tensor:
-        """Values (nz, nx) at the centres of as many cells over the same extent."""
+        """Values (nz, nx) at the cell centres of a grid over the same extent."""
         cells = _grid_cells(self.samples[None], nz, nx)[0]
         return self.points(cells).reshape(nz, nx)
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Tensor:
-        """Values (nz, nx) as `cell_average` says; `place` is named by the OptionError of
-        a slowness that is none.
+        """Values (nz, nx) as in `cell_average`. Raises OptionError, naming `place`, for the
+        slowness of velocities that are not positive.
         """
         if average == "none":
             return self.grid(nz, nx)
@@ -103,9 +103,7 @@ class TorchField:
         return out.clamp(self.least, self.most)
 
     def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 2) by x and z, per cell; zero where the field is held at an end of its
-        range.
-        """
+        """Derivatives (P, 2) by x and z, per cell; zero where the field is clamped to its range."""
         wanted = torch.as_tensor(cells, device=self.samples.device)
         out = torch.zeros_like(wanted)
         for chosen, prepared, moved in self._parts(wanted):
@@ -118,8 +116,8 @@ class TorchField:
         return out.cpu().numpy()
 
     def _parts(self, cells: Tensor) -> Iterator[tuple[Tensor, Prepared, Tensor]]:
-        """Numbers of points that lie in one block, what the network makes of its samples, and the
-        points in its cells.
+        """For each block: the numbers of its points, its prepared samples, and the points in its
+        cells.
         """
         nz, nx = self.samples.shape
         block = (cells - 0.5).floor().clamp(min=0).long() // BLOCK
