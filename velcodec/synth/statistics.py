@@ -1,7 +1,7 @@
 """Summary statistics of velocity models on a grid, for comparing generated with published sets.
 
-Everything takes models (n, nz, nx) in m/s, depth down, and returns plain numbers. Used by the tests
-and by the tables in docs/generator.md. It never reads files.
+Functions take models (n, nz, nx) in m/s, depth down, and return plain numbers. Used by the tests
+and by the tables in docs/generator.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ Array = NDArray[np.floating]
 
 
 def dominant_levels(model: Array, share: float = 0.025) -> Array:
-    """Velocities (m/s, ascending) that at least `share` of one model's samples have exactly."""
+    """Velocities (m/s, ascending) of exactly equal samples that make up at least `share` of one
+    model.
+    """
     values, counts = np.unique(model, return_counts=True)
     levels: Array = values[counts >= share * model.size]
     return levels
@@ -30,7 +32,9 @@ def non_monotone_share(models: Array, tolerance: float = 1.0) -> float:
 
 
 def interface_depths(profile: Array, jump: float = 0.5) -> NDArray[np.int64]:
-    """Rows of one depth profile (nz,) that begin a layer: velocity changes by more than `jump`."""
+    """Rows of one depth profile (nz,) where a layer begins: velocity changes by more than
+    `jump`.
+    """
     return np.flatnonzero(np.abs(np.diff(profile)) > jump) + 1
 
 
@@ -47,9 +51,9 @@ def interface_spacings(models: Array) -> Array:
 
 
 def thickness_spreads(models: Array) -> Array:
-    """Greatest minus least thickness, in samples, of each layer that runs through all columns.
+    """Greatest minus least thickness, in samples, of each layer that is present in all columns.
 
-    For layers whose velocities grow with depth; `models` (n, nz, nx), result (layers,).
+    For layers whose velocities increase with depth; `models` (n, nz, nx), result (layers,).
     """
     found = []
     for model in models:
@@ -100,7 +104,7 @@ def gradient_quantiles(models: Array, axis: int) -> Array:
 
 def gradient_kurtosis(models: Array, axis: int) -> float:
     """Kurtosis of the difference between neighbours of `to_unit` models: 3 for Gaussian fields,
-    more where there are edges, 0 where nothing changes along `axis`.
+    more with edges, 0 if nothing changes along `axis`.
     """
     step = np.diff(to_unit(models), axis=axis)
     step = step - step.mean()
@@ -109,8 +113,8 @@ def gradient_kurtosis(models: Array, axis: int) -> float:
 
 
 def lateral_spectrum(models: Array) -> Array:
-    """log10 power at 1, 2 .. 10 cycles per width of `to_unit` rows less their means (Hann window);
-    NaN for models that do not change laterally.
+    """log10 power at 1, 2 .. 10 cycles per width of `to_unit` rows minus their means (Hann window);
+    NaN for models without lateral change.
     """
     unit = to_unit(models)
     rows = (unit - unit.mean(axis=2, keepdims=True)) * np.hanning(unit.shape[2])
@@ -121,7 +125,7 @@ def lateral_spectrum(models: Array) -> Array:
 
 def summary(models: Array) -> dict[str, float]:
     """The figures of the comparison table, by name. Steps between neighbours are in percent of the
-    model's own range.
+    model's range.
     """
     lateral, vertical = gradient_quantiles(models, 2), gradient_quantiles(models, 1)
     unit, power = to_unit(models), lateral_spectrum(models)
