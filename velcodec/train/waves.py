@@ -1,8 +1,8 @@
-"""Learn what streams of waves begin with: encode generated models, and let the models learn on.
+"""Learn the initial models of DCT streams: encode generated models and let the bit models adapt.
 
     python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
 
-writes tensors as those of `velcodec/data/waves-1.safetensors`, which
+writes tensors like those of `velcodec/data/waves-1.safetensors`, which
 `formats/sample_coding/dct/start.py` reads. No published model is read.
 """
 
@@ -30,7 +30,7 @@ FINENESS = 12
 """Integers to a bound."""
 
 RATES = (24, 16, 10, 6, 4, 2, 1)
-"""How fast models learn, sweep by sweep."""
+"""Learning rates of the sweeps."""
 
 SPAN = 1 << 20
 
