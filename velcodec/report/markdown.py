@@ -22,7 +22,7 @@ NO_VALUE = "-"
 
 
 def markdown(tables: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The report. `pictures` are file names by kind, empty for none."""
+    """The report in markdown. `pictures` are file names by kind, or empty."""
     sections = [
         _about(tables),
         _overall(tables["overall"]),
@@ -37,13 +37,13 @@ def markdown(tables: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table; the first column flush left, figures flush right."""
+    """A markdown table: first column aligned left, figures right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def number(value: float | None, digits: int) -> str:
-    """A figure with thousands separated; a dash for none and not-a-number."""
+    """A figure with thousands separators; a dash for None and NaN."""
     return NO_VALUE if value is None or value != value else f"{value:,.{digits}f}"
 
 
@@ -197,7 +197,7 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
 
 
 def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
-    """PSNR and SSIM of each method; the best PSNR in bold, but at the native grid."""
+    """PSNR and SSIM of each method; the best PSNR in bold, except at the native grid."""
     best = max(methods, key=lambda method: row[method]["psnr_db"])
     cells = [f"{number(row[m]['psnr_db'], 2)} / {number(row[m]['ssim'], 4)}" for m in methods]
     return [

@@ -1,6 +1,6 @@
-"""The whole report: data in, tables and what the pictures show out.
+"""The whole report: from data to tables and the pictures' contents.
 
-Nothing is written here; `markdown` and `pictures` turn a `Report` into files.
+Writes nothing; `markdown` and `pictures` turn a `Report` into files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from velcodec.report.super_resolution import super_resolution_table
 from velcodec.version import __version__
 
 CODINGS = (UNQUANTISED, LATENTS)
-"""What all tables but that of super-resolution are of."""
+"""The codings of all tables but super-resolution."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to report on. Without `files` the generated models are the data too.
+    """What to report on. Without `files` the generated models are the data.
 
-    `models` of each family in `generated` serve super-resolution; `ablation_steps` of 0 leave the
-    comparison of activations out.
+    `models` per family in `generated` serve super-resolution; `ablation_steps` of 0 skip the
+    comparison of activations.
     """
 
     files: Sequence[Family] = ()
@@ -45,9 +45,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Report:
-    """The tables, JSON-able, and the models and ways that the pictures are drawn from.
+    """The tables, JSON-able, and the models and paths of the pictures.
 
-    `figures` has the figures of every model by family and coding.
+    `figures` are those of every model by family and coding.
     """
 
     tables: dict[str, Any]
@@ -59,8 +59,8 @@ class Report:
 
 
 def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
-    """Fit, code and measure everything. Raises ValueError for a family that no generator has,
-    BudgetError where the budget cannot be kept, MissingDecoderError.
+    """Fit, code and measure everything. Raises ValueError for an unknown generator family,
+    BudgetError if the budget cannot be kept, MissingDecoderError.
     """
     fitter = make_fitter(plan.coding)
 
@@ -124,7 +124,7 @@ def measure_both(coded: CodedFamily, on_progress: Progress) -> dict[str, list[Fi
 
 
 def psnr_of(figures: dict[str, dict[str, list[Figures]]], coding: str) -> dict[str, list[float]]:
-    """PSNR of every model by family, of one coding."""
+    """PSNR of every model by family, for one coding."""
     return {name: [one.psnr_db for one in own[coding]] for name, own in figures.items()}
 
 
@@ -136,7 +136,7 @@ def decoder_bytes(coding: Coding, fitter: Fitter) -> int:
 
 
 def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
-    """What identifies the decoder, and its size."""
+    """The decoder's name and hash, and its size."""
     decoder = fitter.decoder
     return {
         "name": decoder.name,
@@ -148,7 +148,7 @@ def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
 
 
 def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
-    """What a family is, and the budget of its latents."""
+    """A description of the family, and the budget of its latents."""
     nz, nx = coded.family.shape
     return {
         "family": coded.family.name,
