@@ -14,7 +14,6 @@ from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, 
 from velcodec.decoder.encoder import read_encoder, save_encoder
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
-from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import (
     DecoderFileError,
     InputDtypeError,
@@ -23,6 +22,7 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.geometry import grid_points
+from velcodec.parallel import by_parts
 
 GRID = (20, 20)
 

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt on the latents of a batch of tiles, with a Gaussian prior.
 
-Minimises, for each tile on its own, mean((f(x) - y)^2) + weight * sum(prior_precision * z^2). One
+Minimises mean((f(x) - y)^2) + weight * sum(prior_precision * z^2) for each tile independently. One
 reverse sweep gives the whole Jacobian (`Decoder.jacobian`), so a step costs little more than the
-products J^T J, and 5 to 20 steps do what a thousand Adam steps do for DeepSDF-style auto-decoders.
+products J^T J, and 5 to 20 steps replace a thousand Adam steps of DeepSDF-style auto-decoders.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from velcodec.decoder.base import Decoder
 from velcodec.fit.views import some_points
 
 ON_CPU, ON_GPU = (8, 700), (256, 4900)
-"""Tiles and points that are looked at together: what a CPU's caches hold, what fills a GPU."""
+"""Tiles and points of a block: what a CPU's caches hold, what fills a GPU."""
 
 HELD = 10.0
-"""A coefficient whose prior is so many times as stiff as the mean curvature hardly moves."""
+"""Coefficients whose prior exceeds the mean curvature by this factor are held."""
 
 RELATIVE_FLOOR = 1e-6
 """Added to a Hessian's diagonal, relative to its mean: keeps float32 factors positive definite."""
@@ -27,15 +27,14 @@ RELATIVE_FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class LMOptions:
-    """How long to descend, and how much to look at.
+    """The length of the descent, and the points it uses.
 
-    Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap,
-    and the changing view leads out of local minima that sharp edges make. `full_steps` at all
-    points end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them
-    early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is
-    exact. A tile leaves a stage when its error is below `enough` times the prior's weight, where
-    rounding will decide its quality. Before all that, `adam_steps` small steps of Adam find the way
-    (see `velcodec.fit.adam`).
+    The fit begins with `adam_steps` steps of Adam (see `velcodec.fit.adam`). Each pass of a stage
+    (points, passes) takes two steps on newly drawn points: cheap, and the changing view escapes the
+    local minima that sharp edges cause. A tile leaves a stage when its error is below `enough`
+    times the prior's weight, where rounding decides its quality. `full_steps` on all points end the
+    fit; a tile whose relative gain is below `tolerance` stops early. The Hessian uses
+    `hessian_points` and is renewed every second step; the gradient is exact.
     """
 
     stages: tuple[tuple[int, int], ...] = ((640, 8), (1225, 4))
@@ -53,7 +52,7 @@ STEPS_PER_PASS = 2
 
 
 def block_sizes(points: Tensor) -> tuple[int, int]:
-    """Tiles and points of a block, where `points` are."""
+    """Tiles and points of a block on the device of `points`."""
     return ON_CPU if points.device.type == "cpu" else ON_GPU
 
 
@@ -61,13 +60,13 @@ def block_sizes(points: Tensor) -> tuple[int, int]:
 def hessian_of(
     decoder: Decoder, points: Tensor, latent: Tensor, leading: int | None = None
 ) -> Tensor:
-    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2); with `leading`, that of so
-    many first coefficients.
+    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2); with `leading`, of the first
+    `leading` coefficients only.
     """
     size = latent.shape[1] if leading is None else leading
     tiles, count = block_sizes(points)
     hessian = latent.new_zeros(len(latent), size, size)
-    # On a CPU a tile at a time: its slopes alone fill the cache.
+    # On a CPU one tile at a time: its Jacobian fills the cache.
     for model in torch.arange(len(latent), device=latent.device).split(tiles // ON_CPU[0]):
         for some in points.split(count):
             slope = decoder.jacobian(some, latent[model], leading, rough=True)[1]
@@ -104,9 +103,9 @@ def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tens
 
 
 class Descent:
-    """Latents on their way down; tiles that gain too little leave the batch.
+    """The descent of a batch of latents; tiles that gain too little leave it.
 
-    The Hessian (B, L, L) is that of the first L coefficients: the rest is held by its prior.
+    The Hessian (B, L, L) covers the first L coefficients; the prior holds the rest.
     """
 
     def __init__(self, decoder: Decoder, latent: Tensor, precision: Tensor, options: LMOptions):
@@ -123,7 +122,7 @@ class Descent:
         self.scale = relative.mean(1)
 
     def at_some(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
-        """The stages: two steps at each of several small random views of the tile."""
+        """The stages: two steps on each of several small random views of the tile."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         for stage, (keep, passes) in enumerate(o.stages):
             for number in range(passes):
@@ -137,7 +136,7 @@ class Descent:
                     return
 
     def at_all(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
-        """The last steps, at all points, while they gain."""
+        """The last steps, on all points, while they gain."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         some = points[some_points(len(points), o.hessian_points, 0, points.device)]
         for number in range(o.full_steps):
@@ -151,17 +150,17 @@ class Descent:
                 return
 
     def renew_hessian(self, who: Tensor, points: Tensor) -> None:
-        """Take the Hessian of tiles `who` anew, at `points`, where their latents are now."""
+        """Recompute the Hessian of tiles `who` at their current latents, on `points`."""
         self.hessian[who] = hessian_of(self.decoder, points, self.latent[who], self.leading)
 
     def whole_hessian(self) -> Tensor:
-        """Hessians (B, D, D) of all coefficients, the mean curvature standing for those held."""
+        """Hessians (B, D, D) of all coefficients; held ones have the mean curvature."""
         whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
         whole[:, : self.leading, : self.leading] = self.hessian
         return whole
 
     def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
-        """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
+        """At most one accepted step for tiles `who`; returns the relative gain of each."""
         latent, prior = self.latent[who], self.precision[who]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
         self.error[who] = error
