@@ -70,10 +70,9 @@ def _about(tables: Mapping[str, Any]) -> str:
         f"velcodec {tables['velcodec']}, decoder {decoder['name']} "
         f"(`{decoder['hash'][:16]}`, {decoder['architecture']}, {decoder['parameters']:,} "
         f"parameters), fit {decoder['fit']}. PSNR over a fixed range of 3000 m/s, MSE in (m/s)².\n"
-        '"Latent not quantised": floats, as in the paper. "Latents": a real archive of the whole '
-        "family that holds latents alone, its size divided by its models, the decoder not counted. "
-        "The paper's figures are of the models that it was trained on, at 256 floats each.\n\n"
-        + table(heads, rows)
+        '"Latent not quantised": floats, as in the paper. "Latents": an archive of the whole '
+        "family with latents only; its size, without the decoder, divided by its models. The "
+        "paper's figures are for its training models, at 256 floats each.\n\n" + table(heads, rows)
     )
 
 
@@ -142,8 +141,8 @@ def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str])
         f"{title}Means over {found['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
         "the error of fading one picture into the other.\n\n"
         + table(heads, rows)
-        + "\n\nSymmetry, the mean distance of MSE to A at alpha from MSE to B at 1 - alpha as a "
-        f"share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the "
+        + "\n\nSymmetry, the mean difference between MSE to A at alpha and MSE to B at 1 - alpha "
+        f"as a share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the "
         f"table above, {100 * found['asymmetry']:.1f} % for single pairs ({families})."
         + _picture(pictures, "interpolation", "From A to B in steps of alpha")
         + _picture(pictures, "interpolation_error", "MSE to A and B over alpha")
@@ -155,10 +154,10 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
     parts = [
         "## Super-resolution\n\n"
         f"{overall[0]['models']:,} generated models, coded at 70 x 70 and measured against the "
-        "generator's exact values at the finer grid; upsamplings of the uncompressed 70 x 70 grid "
-        'beside them. "Default", "lossless" and "stored" (within the bytes allowed) are archives '
-        "whose records hold whatever was best, a latent or samples. Each cell is PSNR in dB / "
-        "SSIM, the best PSNR of a row in bold."
+        "generator's exact values on the finer grid, beside upsamplings of the uncompressed "
+        '70 x 70 grid. "Default", "lossless" and "stored" (within the bytes allowed) are archives '
+        "whose records hold a latent or samples, whichever is better. Each cell is PSNR in dB / "
+        "SSIM, with the best PSNR of a row in bold."
     ]
     for res in RESOLUTIONS:
         own = [row for row in rows if row["resolution"] == res]
@@ -233,7 +232,7 @@ def _storage(found: Mapping[str, Any]) -> str:
                 number(row["paper_total_bytes"], 0),
             ]
         )
-    split = "One model only, so its cost cannot be split into a fixed part and a part per model."
+    split = "A single model's cost cannot be split into a fixed part and a part per model."
     if found["fixed_bytes"] is not None:
         split = (
             f"A file takes {found['fixed_bytes']:,.0f} bytes, and "
@@ -247,10 +246,10 @@ def _storage(found: Mapping[str, Any]) -> str:
         + table(["file", "models", "bytes", "bytes/model", "float32 grids : file"], files)
         + f"\n\n{split} The decoder's file has {found['decoder_bytes']:,} bytes.\n\n"
         + table(heads, rows)
-        + "\n\nBytes. Extrapolated: from the two parts. Written: an archive of so many records "
-        'was written, the coded models repeated in random order; a dash where none was. "With '
-        "decoder\" takes the written size where there is one. The paper's latents are 256 "
-        "float32, its decoder 1,048,576 by its own count."
+        + "\n\nIn bytes. Extrapolated: from the two parts. Written: a real archive of that many "
+        'records, the coded models repeated in random order; a dash if none was written. "With '
+        "decoder\" uses the written size if there is one. The paper's latents are 256 float32, its "
+        "decoder has 1,048,576 parameters by its own count."
     )
 
 
@@ -261,7 +260,7 @@ def _latent_norm(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     ]
     heads = ["Pearson's r with PSNR", *CODING_NAMES.values()]
     return (
-        "## Latent norm and quality\n\nThe norm is that of the latent not quantised.\n\n"
+        "## Latent norm and quality\n\nThe norm is that of the unquantised latent.\n\n"
         + table(heads, rows)
         + _picture(pictures, "latent_norm", "Latent norm against PSNR")
     )
