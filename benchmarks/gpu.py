@@ -94,7 +94,7 @@ def seconds(run: Run, work: Callable[[], object], repeats: int = 10) -> float:
     return float(np.median(times[2:]))
 
 
-def about(run: Run) -> Result:
+def machine(run: Run) -> Result:
     """The machine and the versions."""
     found: Result = {"torch": torch.__version__, "python": platform.python_version()}
     found["triton"] = __import__("triton").__version__ if cuda.has_triton() else None
@@ -297,7 +297,7 @@ def tests(run: Run) -> Result:
 
 
 STEPS: dict[str, Callable[[Run], Result]] = {
-    "about": about,
+    "about": machine,
     "ceilings": ceilings,
     "accuracy": accuracy,
     "rendering": rendering,

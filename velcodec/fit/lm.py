@@ -121,61 +121,61 @@ class Descent:
         relative = precision / decoder.prior_precision
         self.scale = relative.mean(1)
 
-    def at_some(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+    def on_views(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
         """The stages: two steps on each of several small random views of the tile."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         for stage, (keep, passes) in enumerate(o.stages):
             for number in range(passes):
                 seed = 1000 * stage + number
                 some = some_points(len(points), keep, seed, points.device)
-                self.renew_hessian(active, points[some[: o.hessian_points]])
+                self.update_hessian(active, points[some[: o.hessian_points]])
                 for _ in range(STEPS_PER_PASS):
                     self.step(active, points[some], target[active][:, some], free)
                 active = active[self.error[active] > o.enough * self.scale[active]]
                 if not len(active):
                     return
 
-    def at_all(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+    def on_all_points(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
         """The last steps, on all points, while they gain."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         some = points[some_points(len(points), o.hessian_points, 0, points.device)]
         for number in range(o.full_steps):
             fresh = number % STEPS_PER_PASS == 0
             if fresh:
-                self.renew_hessian(active, some)
+                self.update_hessian(active, some)
             gained = self.step(active, points, target[active], free)
             if fresh:
                 active = active[gained > o.tolerance]
             if not len(active):
                 return
 
-    def renew_hessian(self, who: Tensor, points: Tensor) -> None:
+    def update_hessian(self, tiles: Tensor, points: Tensor) -> None:
         """Recompute the Hessian of tiles `who` at their current latents, on `points`."""
-        self.hessian[who] = hessian_of(self.decoder, points, self.latent[who], self.leading)
+        self.hessian[tiles] = hessian_of(self.decoder, points, self.latent[tiles], self.leading)
 
-    def whole_hessian(self) -> Tensor:
+    def full_hessian(self) -> Tensor:
         """Hessians (B, D, D) of all coefficients; held ones have the mean curvature."""
         whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
         whole[:, : self.leading, : self.leading] = self.hessian
         return whole
 
-    def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
+    def step(self, tiles: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """At most one accepted step for tiles `who`; returns the relative gain of each."""
-        latent, prior = self.latent[who], self.precision[who]
+        latent, prior = self.latent[tiles], self.precision[tiles]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
-        self.error[who] = error
+        self.error[tiles] = error
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
         if free is None:
             free = torch.arange(latent.shape[1], device=latent.device)
         led, held = free[free < self.leading], free[free >= self.leading]
-        hessian = self.hessian[who][:, led][:, :, led]
+        hessian = self.hessian[tiles][:, led][:, :, led]
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         floor = RELATIVE_FLOOR * diagonal.mean(1, keepdim=True)
         best, cost = latent.clone(), before.clone()
-        todo = torch.arange(len(who), device=who.device)
+        todo = torch.arange(len(tiles), device=tiles.device)
         for _ in range(self.options.attempts):
-            damping = self.damping[who[todo], None]
+            damping = self.damping[tiles[todo], None]
             extra = prior[todo][:, led] + damping * (diagonal[todo] + 1e-8)
             system = hessian[todo] + torch.diag_embed(extra + floor[todo])
             factor, failed = torch.linalg.cholesky_ex(system)
@@ -189,11 +189,11 @@ class Descent:
             good = (after < before[todo]) & (failed == 0)
             best[todo[good]], cost[todo[good]] = trial[good], after[good]
             scale = torch.where(good, 0.3, 6.0).to(latent)
-            self.damping[who[todo]] = (self.damping[who[todo]] * scale).clamp(1e-7, 1e4)
+            self.damping[tiles[todo]] = (self.damping[tiles[todo]] * scale).clamp(1e-7, 1e4)
             todo = todo[~good]
             if not len(todo):
                 break
-        self.latent[who] = best
+        self.latent[tiles] = best
         return (before - cost) / before.clamp(min=1e-12)
 
 
@@ -213,6 +213,6 @@ def descend(
     """
     options = options or LMOptions()
     descent = Descent(decoder, latent, precision, options)
-    descent.at_some(points, target, free)
-    descent.at_all(points, target, free)
+    descent.on_views(points, target, free)
+    descent.on_all_points(points, target, free)
     return descent.latent

@@ -84,8 +84,8 @@ class ChunkCoding:
         Raises what `velcodec.compress` raises.
         """
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
-        about = Description(units=self.units, order=self.order, user=user)
-        how = Coding(
+        description = Description(units=self.units, order=self.order, user=user)
+        coding = Coding(
             psnr=self.psnr,
             max_error=self.max_error,
             lossless=self.lossless,
@@ -93,7 +93,7 @@ class ChunkCoding:
             decoder=self.decoder,
         )
         # Chunks at the array's edge are padded with the fill value, which is no velocity.
-        return encode(chunk, about, how, advise=False, padded=True).data
+        return encode(chunk, description, coding, advise=False, padded=True).data
 
     def decode(self, data: bytes) -> NDArray[np.generic]:
         """The chunk with its original shape, dtype, axis order and memory order.
@@ -101,8 +101,8 @@ class ChunkCoding:
         Raises what `velcodec.decompress` raises.
         """
         noted = VlatReader(data).header.user.get(MEMORY)
-        found = decompress(data, decoder=self.decoder)
-        return np.asarray(found, order="F" if noted == FORTRAN else "C")
+        models = decompress(data, decoder=self.decoder)
+        return np.asarray(models, order="F" if noted == FORTRAN else "C")
 
 
 def in_fortran_order(chunk: NDArray[Any]) -> bool:

@@ -70,16 +70,16 @@ def _quantise(
     costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
     everyone = torch.arange(len(latent), device=latent.device)
     some = some_points(len(points), REFIT_POINTS, 0, points.device)
-    seen, wanted = points[some], target[:, some]
+    seen, goal = points[some], target[:, some]
     descent = Descent(decoder, latent, weight, REFIT)
     result = torch.zeros_like(latent, dtype=torch.int32)
     z, start = descent.latent, 0
     for count in groups:
         free = torch.arange(start, z.shape[1], device=z.device)
-        descent.renew_hessian(everyone, seen[: REFIT.hessian_points])
+        descent.update_hessian(everyone, seen[: REFIT.hessian_points])
         if start:
-            descent.step(everyone, seen, wanted, free)
-        hessian = descent.whole_hessian()
+            descent.step(everyone, seen, goal, free)
+        hessian = descent.full_hessian()
         floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
         hessian = hessian + torch.diag_embed(weight + 10 * floor)
         guess = result.clone()

@@ -41,12 +41,12 @@ def integer_descent(
     active = torch.arange(len(result), device=result.device)
     hessian = result.new_zeros(0)
     for number in range(passes):
-        index, wanted = step_index[active], target[active]
+        index, goal = step_index[active], target[active]
         step = decoder.steps[index]
         if number % PASSES_PER_HESSIAN == 0:
             some = points[some_points(len(points), HESSIAN_POINTS, number, points.device)]
             hessian = hessian_of(decoder, some, result[active] * step[:, None])
-        changed, gained = _one_pass(decoder, result[active], wanted, points, index, costs, hessian)
+        changed, gained = _one_pass(decoder, result[active], goal, points, index, costs, hessian)
         result[active] = changed
         active, hessian = active[gained], hessian[gained]
         if not len(active):

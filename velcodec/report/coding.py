@@ -102,8 +102,8 @@ class Stored:
         model = self.models[i]
         samples = render_samples(model, res, "none", f"model {i}")
         if samples is not None:
-            found = to_m_s(samples, model.layout.units)
-            return found.T if x_first(model.layout) else found
+            rendered = to_m_s(samples, model.layout.units)
+            return rendered.T if x_first(model.layout) else rendered
         (values,) = render_models(self.decoder, [model], res)
         return on_cpu(values)
 
@@ -155,13 +155,13 @@ def code_family(
     Raises BudgetError if the budget cannot be kept.
     """
 
-    def told(done: int, total: int, stage: str) -> None:
+    def report_progress(done: int, total: int, stage: str) -> None:
         on_progress(done, total, f"{family.name}, {stage}")
 
     budget = budget_of(family, coding.bytes_per_model)
     description = replace(description, source_sha256=family.source.sha256)
     free = replace(coding, bytes_per_model=None, psnr=None, latent_only=False)
-    asked = {
+    codings = {
         "default": free,
         "lossless": replace(free, lossless=True),
         "stored": replace(free, bytes_per_model=budget),
@@ -169,7 +169,7 @@ def code_family(
     }
 
     def store(name: str) -> Stored:
-        encoded = encode(family.source, description, asked[name], told)
+        encoded = encode(family.source, description, codings[name], report_progress)
         reader = VlatReader(encoded.data)
         models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
         return Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
@@ -177,10 +177,10 @@ def code_family(
     latents = store(LATENTS)
     members = np.arange(len(family))
     cut = cut_models(family.models, members, NATIVE_SAMPLES, FINE_RANGE_STEP_M_S)
-    fitter = replace(fitter, on_progress=told, options=LONG_FIT)
+    fitter = replace(fitter, on_progress=report_progress, options=LONG_FIT)
     fitted = Fitted.empty(fitter, cut)
     # The finest step has the weakest prior: the fit goes as far as it can.
     fitted.fit(fitter, base=fitter.last_step)
     unquantised = Unquantised(fitter.decoder, fitted)
-    kept = {name: store(name) for name in archives}
-    return CodedFamily(family, budget, unquantised, latents, kept)
+    stored = {name: store(name) for name in archives}
+    return CodedFamily(family, budget, unquantised, latents, stored)

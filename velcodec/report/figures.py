@@ -51,8 +51,8 @@ def summary(figures: Sequence[Figures]) -> dict[str, Any]:
 
     The latter lies below the mean PSNR if models differ (docs/evaluation.md).
     """
-    found: dict[str, Any] = {
+    spreads: dict[str, Any] = {
         name: asdict(spread([getattr(one, name) for one in figures])) for name in METRICS
     }
-    found["psnr_db_of_mean_mse"] = psnr_of_mse(found["mse"]["mean"])
-    return found
+    spreads["psnr_db_of_mean_mse"] = psnr_of_mse(spreads["mse"]["mean"])
+    return spreads

@@ -45,11 +45,11 @@ class Path:
 
 def follow(coded: CodedFamily, pair: tuple[int, int]) -> Path:
     """Render and measure the path between two models of a family."""
-    way = np.stack([coded.unquantised.between(*pair, alpha) for alpha in ALPHAS])
+    path = np.stack([coded.unquantised.between(*pair, alpha) for alpha in ALPHAS])
     models = coded.family.models
-    ends = (way[0], way[-1], models.m_s(pair[0]), models.m_s(pair[1]))
-    errors = np.array([[mean_squared_error(one, end) for end in ends] for one in way])
-    return Path(coded.family.name, pair, way, errors)
+    ends = (path[0], path[-1], models.m_s(pair[0]), models.m_s(pair[1]))
+    errors = np.array([[mean_squared_error(one, end) for end in ends] for one in path])
+    return Path(coded.family.name, pair, path, errors)
 
 
 def follow_all(families: Sequence[CodedFamily]) -> list[Path]:

@@ -24,7 +24,7 @@ NO_VALUE = "-"
 def markdown(tables: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """The report in markdown. `pictures` are file names by kind, or empty."""
     sections = [
-        _about(tables),
+        _heading(tables),
         _overall(tables["overall"]),
         _families(tables["families"], pictures),
         _interpolation(tables["interpolation"], pictures),
@@ -51,7 +51,7 @@ def _picture(pictures: Mapping[str, str], kind: str, text: str) -> str:
     return f"\n\n![{text}]({pictures[kind]})" if kind in pictures else ""
 
 
-def _about(tables: Mapping[str, Any]) -> str:
+def _heading(tables: Mapping[str, Any]) -> str:
     decoder = tables["decoder"]
     rows = [
         [
@@ -80,8 +80,8 @@ def _overall(overall: Mapping[str, Any]) -> str:
     rows = []
     for coding, name in CODING_NAMES.items():
         for metric in METRICS:
-            found, digits = overall[coding][metric], DIGITS[metric]
-            cells = [number(found[key], digits) for key in ("mean", "std", "max", "min")]
+            figures, digits = overall[coding][metric], DIGITS[metric]
+            cells = [number(figures[key], digits) for key in ("mean", "std", "max", "min")]
             rows.append([f"{METRIC_NAMES[metric]}, {name}", *cells])
     for metric, values in paper.OVERALL.items():
         cells = [number(value, DIGITS[metric]) for value in values]
@@ -101,15 +101,21 @@ def _families(families: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     heads = ["family, mean (std)"]
     heads += [f"{METRIC_NAMES[m]}, {name}" for name in CODING_NAMES.values() for m in METRICS]
     rows = []
-    for family, found in families.items():
+    for family, figures in families.items():
         cells = [
-            f"{number(found[coding][m]['mean'], DIGITS[m])} "
-            f"({number(found[coding][m]['std'], DIGITS[m])})"
+            f"{number(figures[coding][m]['mean'], DIGITS[m])} "
+            f"({number(figures[coding][m]['std'], DIGITS[m])})"
             for coding in CODING_NAMES
             for m in METRICS
         ]
-        own = paper.family_figures(family)
-        rows.append([family, *cells, NO_VALUE if own is None else f"{own[0]:.2f} / {own[1]:.3f}"])
+        theirs = paper.family_figures(family)
+        rows.append(
+            [
+                family,
+                *cells,
+                NO_VALUE if theirs is None else f"{theirs[0]:.2f} / {theirs[1]:.3f}",
+            ]
+        )
     return (
         "## Reconstruction, by family\n\n"
         + table([*heads, "the paper"], rows)
@@ -117,9 +123,9 @@ def _families(families: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     )
 
 
-def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str]) -> str:
+def _interpolation(means: Mapping[str, Any] | None, pictures: Mapping[str, str]) -> str:
     title = "## Interpolation between two latents\n\n"
-    if found is None:
+    if means is None:
         return title + "No family has two models."
     rows = [
         [f"{row['alpha']:.2f}"]
@@ -130,20 +136,20 @@ def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str])
                 "mse_to_model_a", "mse_to_model_b",
             )
         ]
-        for row in found["rows"]
+        for row in means["rows"]
     ]  # fmt: skip
     heads = ["alpha", "MSE to rendering A", "to rendering B", "cross-fade to A", "cross-fade to B"]
     heads += ["to model A", "to model B"]
     families = ", ".join(
-        f"{name} {100 * share:.1f} %" for name, share in found["asymmetry_of_family"].items()
+        f"{name} {100 * share:.1f} %" for name, share in means["asymmetry_of_family"].items()
     )
     return (
-        f"{title}Means over {found['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
+        f"{title}Means over {means['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
         "the error of fading one picture into the other.\n\n"
         + table(heads, rows)
         + "\n\nSymmetry, the mean difference between MSE to A at alpha and MSE to B at 1 - alpha "
-        f"as a share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the "
-        f"table above, {100 * found['asymmetry']:.1f} % for single pairs ({families})."
+        f"as a share of the MSE between A and B: {100 * means['asymmetry_of_means']:.1f} % for the "
+        f"table above, {100 * means['asymmetry']:.1f} % for single pairs ({families})."
         + _picture(pictures, "interpolation", "From A to B in steps of alpha")
         + _picture(pictures, "interpolation_error", "MSE to A and B over alpha")
     )
@@ -160,9 +166,9 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
         "SSIM, with the best PSNR of a row in bold."
     ]
     for res in RESOLUTIONS:
-        own = [row for row in rows if row["resolution"] == res]
+        chosen = [row for row in rows if row["resolution"] == res]
         methods = CODED if res == RESOLUTIONS[0] else METHODS
-        lines = [[row["family"], *_qualities(row, methods)] for row in own]
+        lines = [[row["family"], *_qualities(row, methods)] for row in chosen]
         heads = [f"{res} x {res}", *(METHOD_NAMES[m] for m in methods)]
         part = table(heads, lines)
         if res in paper.RESOLUTIONS:
@@ -205,7 +211,7 @@ def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     ]
 
 
-def _storage(found: Mapping[str, Any]) -> str:
+def _storage(costs: Mapping[str, Any]) -> str:
     files = [
         [
             one["family"],
@@ -214,12 +220,12 @@ def _storage(found: Mapping[str, Any]) -> str:
             number(one["bytes_per_model"], 1),
             f"{one['grid_bytes_per_model'] / one['bytes_per_model']:,.0f} : 1",
         ]
-        for one in found["files"]
+        for one in costs["files"]
     ]
     rows = []
-    for row in found["collections"]:
+    for row in costs["collections"]:
         ours = row["written_bytes"] or row["extrapolated_bytes"]
-        with_decoder = ours and ours + found["decoder_bytes"]
+        with_decoder = ours and ours + costs["decoder_bytes"]
         rows.append(
             [
                 f"{row['models']:,}",
@@ -233,18 +239,18 @@ def _storage(found: Mapping[str, Any]) -> str:
             ]
         )
     split = "A single model's cost cannot be split into a fixed part and a part per model."
-    if found["fixed_bytes"] is not None:
+    if costs["fixed_bytes"] is not None:
         split = (
-            f"A file takes {found['fixed_bytes']:,.0f} bytes, and "
-            f"{found['bytes_of_each_model']:.1f} bytes for each model: measured on three files of "
-            f"the {found['measured_on_models']:,} models above, all of them and each half."
+            f"A file takes {costs['fixed_bytes']:,.0f} bytes, and "
+            f"{costs['bytes_of_each_model']:.1f} bytes for each model: measured on three files of "
+            f"the {costs['measured_on_models']:,} models above, all of them and each half."
         )
     heads = ["models", "float32 grids", "archive, extrapolated", "archive, written"]
     heads += ["with decoder", "grids / (archive + decoder)", "paper's latents", "with its decoder"]
     return (
         "## Storage\n\n"
         + table(["file", "models", "bytes", "bytes/model", "float32 grids : file"], files)
-        + f"\n\n{split} The decoder's file has {found['decoder_bytes']:,} bytes.\n\n"
+        + f"\n\n{split} The decoder's file has {costs['decoder_bytes']:,} bytes.\n\n"
         + table(heads, rows)
         + "\n\nIn bytes. Extrapolated: from the two parts. Written: a real archive of that many "
         'records, the coded models repeated in random order; a dash if none was written. "With '
@@ -253,10 +259,10 @@ def _storage(found: Mapping[str, Any]) -> str:
     )
 
 
-def _latent_norm(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+def _latent_norm(correlations: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     rows = [
-        [name, *(number(own[coding], 3) for coding in CODING_NAMES)]
-        for name, own in ({"all": found["all"]} | found["families"]).items()
+        [name, *(number(row[coding], 3) for coding in CODING_NAMES)]
+        for name, row in ({"all": correlations["all"]} | correlations["families"]).items()
     ]
     heads = ["Pearson's r with PSNR", *CODING_NAMES.values()]
     return (
@@ -266,20 +272,20 @@ def _latent_norm(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     )
 
 
-def _ablation(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _ablation(ablation: Mapping[str, Any] | None) -> str:
+    if ablation is None:
         return ""
-    recipe = found["recipe"]
+    recipe = ablation["recipe"]
     rows = [
         [run["activation"], f"{run['learning_rate']:g}", number(run["psnr_db"], 2)]
-        for run in found["runs"]
+        for run in ablation["runs"]
     ]
-    best = found["best_psnr_db"]
+    best = ablation["best_psnr_db"]
     return (
         "## Sine against ReLU at equal cost\n\n"
         f"The paper's trunk scaled down ({recipe['hidden_layers']} hidden layers of "
-        f"{recipe['width']}, {found['parameters']:,} parameters), trained from scratch with the "
-        f"latents for {recipe['steps']:,} steps on {found['models']} generated models; PSNR on "
+        f"{recipe['width']}, {ablation['parameters']:,} parameters), trained from scratch with the "
+        f"latents for {recipe['steps']:,} steps on {ablation['models']} generated models; PSNR on "
         "those models.\n\n"
         + table(["activation", "learning rate", METRIC_NAMES["psnr_db"]], rows)
         + f"\n\nAt the better learning rate of each: sine {best['sine']:.2f} dB, "

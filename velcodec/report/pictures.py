@@ -38,15 +38,15 @@ SUPER_RESOLUTION_COLUMNS = {
 
 def draw_pictures(report: Report) -> dict[str, bytes]:
     """PNG files by kind, in the report's order; kinds without data are left out."""
-    found = {"reconstruction": _reconstruction(report)}
+    figures = {"reconstruction": _reconstruction(report)}
     first = {path.family: path for path in reversed(report.paths)}
     strips = [first[name] for name in first][::-1][:MOST_FAMILIES]
     if strips:
-        found["interpolation"] = _strips(strips)
-        found["interpolation_error"] = _errors(report.tables["interpolation"])
-    found["super_resolution"] = _super_resolution(report.generated[:MOST_FAMILIES])
-    found["latent_norm"] = _latent_norm(report)
-    return {kind: _png(figure) for kind, figure in found.items()}
+        figures["interpolation"] = _strips(strips)
+        figures["interpolation_error"] = _errors(report.tables["interpolation"])
+    figures["super_resolution"] = _super_resolution(report.generated[:MOST_FAMILIES])
+    figures["latent_norm"] = _latent_norm(report)
+    return {kind: _png(figure) for kind, figure in figures.items()}
 
 
 def _png(figure: Figure) -> bytes:

@@ -65,15 +65,15 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
     fitter = make_fitter(plan.coding)
 
     def code(families: Sequence[Family], archives: Sequence[str] = ()) -> list[CodedFamily]:
-        found = []
-        asked = fitter, plan.coding, plan.description, on_progress, archives
+        coded = []
+        arguments = fitter, plan.coding, plan.description, on_progress, archives
         for family in families:
             try:
-                found.append(code_family(family, *asked))
+                coded.append(code_family(family, *arguments))
             except Exception as error:
                 error.add_note(family.source.name)
                 raise
-        return found
+        return coded
 
     made = generated_families(plan.generated, plan.models)
     data = code(plan.files)
@@ -84,15 +84,15 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
     paths = follow_all(data)
     tables = {
         "velcodec": __version__,
-        "decoder": about_decoder(fitter, plan.coding),
-        "data": [about_family(coded, not plan.files) for coded in data],
+        "decoder": describe_decoder(fitter, plan.coding),
+        "data": [describe_family(coded, not plan.files) for coded in data],
         "overall": {
-            coding: summary([one for own in figures.values() for one in own[coding]])
+            coding: summary([one for by_coding in figures.values() for one in by_coding[coding]])
             for coding in CODINGS
         },
         "families": {
-            name: {coding: summary(own[coding]) for coding in CODINGS}
-            for name, own in figures.items()
+            name: {coding: summary(by_coding[coding]) for coding in CODINGS}
+            for name, by_coding in figures.items()
         },
         "interpolation": interpolation_table(paths),
         "super_resolution": super_resolution_table(generated, on_progress),
@@ -104,9 +104,9 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
         "per_model": {
             name: {
                 "latent_norm": norms[name],
-                **{coding: [asdict(one) for one in own[coding]] for coding in CODINGS},
+                **{coding: [asdict(one) for one in by_coding[coding]] for coding in CODINGS},
             }
-            for name, own in figures.items()
+            for name, by_coding in figures.items()
         },
     }
     return Report(tables, data, generated, figures, norms, paths)
@@ -114,28 +114,28 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
 
 def measure_both(coded: CodedFamily, on_progress: Progress) -> dict[str, list[Figures]]:
     """Figures of every model of a family at its native grid, by coding."""
-    models, found = coded.family.models, {coding: list[Figures]() for coding in CODINGS}
+    models, measured = coded.family.models, {coding: list[Figures]() for coding in CODINGS}
     for i in range(len(models)):
         original = models.m_s(i)
-        for coding, figures in found.items():
+        for coding, figures in measured.items():
             figures.append(measure(original, coded.codings[coding].rendering(i)))
         on_progress(i + 1, len(models), f"{coded.family.name}, compare")
-    return found
+    return measured
 
 
 def psnr_of(figures: dict[str, dict[str, list[Figures]]], coding: str) -> dict[str, list[float]]:
     """PSNR of every model by family, for one coding."""
-    return {name: [one.psnr_db for one in own[coding]] for name, own in figures.items()}
+    return {name: [one.psnr_db for one in by_coding[coding]] for name, by_coding in figures.items()}
 
 
 def decoder_bytes(coding: Coding, fitter: Fitter) -> int:
     """Size of the decoder's file."""
     given = coding.decoder
-    wanted = fitter.decoder.identity if isinstance(given, Decoder) else given
-    return registry.find(wanted).path.stat().st_size
+    reference = fitter.decoder.identity if isinstance(given, Decoder) else given
+    return registry.find(reference).path.stat().st_size
 
 
-def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
+def describe_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
     """The decoder's name and hash, and its size."""
     decoder = fitter.decoder
     return {
@@ -147,7 +147,7 @@ def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
     }
 
 
-def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
+def describe_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
     """A description of the family, and the budget of its latents."""
     nz, nx = coded.family.shape
     return {

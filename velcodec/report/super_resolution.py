@@ -40,12 +40,12 @@ def measure_family(
 ) -> dict[str, list[Figures]]:
     """Figures of every model of a generated family at res x res, by method."""
     truth = generated_truth(coded.family.name, len(coded.family)).render(res, res)
-    found: dict[str, list[Figures]] = {method: [] for method in METHODS}
+    measured: dict[str, list[Figures]] = {method: [] for method in METHODS}
     for i, exact in enumerate(truth.double().numpy()):
-        for method, figures in found.items():
+        for method, figures in measured.items():
             figures.append(measure(exact, fine_rendering(coded, method, i, res)))
         update()
-    return found
+    return measured
 
 
 def _means(figures: Sequence[Figures]) -> dict[str, float]:
@@ -71,16 +71,16 @@ def super_resolution_table(
     for res in RESOLUTIONS:
         pooled: dict[str, list[Figures]] = {method: [] for method in METHODS}
         for coded in families:
-            found = measure_family(coded, res, update)
-            rows.append(_row(res, coded.family.name, [coded], found))
-            for method, figures in found.items():
+            measured = measure_family(coded, res, update)
+            rows.append(_row(res, coded.family.name, [coded], measured))
+            for method, figures in measured.items():
                 pooled[method] += figures
         rows.append(_row(res, "all", families, pooled))
     return rows
 
 
 def _row(
-    res: int, name: str, families: Sequence[CodedFamily], found: dict[str, list[Figures]]
+    res: int, name: str, families: Sequence[CodedFamily], measured: dict[str, list[Figures]]
 ) -> dict[str, Any]:
     models = sum(len(coded.family) for coded in families)
     return {
@@ -91,5 +91,5 @@ def _row(
             archive: sum(coded.stored[archive].size for coded in families) / models
             for archive in (*ARCHIVES, LATENTS)
         },
-        **{method: _means(figures) for method, figures in found.items()},
+        **{method: _means(figures) for method, figures in measured.items()},
     }

@@ -58,9 +58,9 @@ SPLINE = "spline"
 """The natural cubic B-spline through the samples."""
 
 
-def positions(samples: int, wanted: int) -> Float64:
+def positions(samples: int, cells: int) -> Float64:
     """Positions in cells, (wanted,), of the cell centres of a grid over an axis of `samples`."""
-    return (cell_centres(wanted) + 1.0) / 2.0 * samples
+    return (cell_centres(cells) + 1.0) / 2.0 * samples
 
 
 def weights(samples: int, at: Float64, method: str) -> Float64:
@@ -68,12 +68,12 @@ def weights(samples: int, at: Float64, method: str) -> Float64:
     if method == SPLINE:
         return _spline_weights(samples, at)
     kernel, reach = KERNELS[method]
-    found = np.zeros((len(at), samples))
+    weight = np.zeros((len(at), samples))
     rows, first = np.arange(len(at)), np.floor(at - 0.5).astype(np.int64)
     for k in range(1 - reach, reach + 1):
-        np.add.at(found, (rows, (first + k).clip(0, samples - 1)), kernel(at - 0.5 - first - k))
+        np.add.at(weight, (rows, (first + k).clip(0, samples - 1)), kernel(at - 0.5 - first - k))
     # Lanczos weights do not sum to exactly 1.
-    return found / found.sum(1, keepdims=True)
+    return weight / weight.sum(1, keepdims=True)
 
 
 def _spline_weights(samples: int, at: Float64) -> Float64:
@@ -81,14 +81,14 @@ def _spline_weights(samples: int, at: Float64) -> Float64:
     centres = positions(samples, samples)
 
     def basis(where: Float64) -> Float64:
-        found = _spline(where[:, None] - centres)
+        values = _spline(where[:, None] - centres)
         # Coefficients are point-mirrored about the outermost one, so that the ends are natural.
         for k in (1, 2):
             for end, inner, beyond in ((0, k, -k), (samples - 1, samples - 1 - k, samples - 1 + k)):
                 share = _spline(where - 0.5 - beyond)
-                found[:, end] += 2.0 * share
-                found[:, min(max(inner, 0), samples - 1)] -= share
-        return found
+                values[:, end] += 2.0 * share
+                values[:, min(max(inner, 0), samples - 1)] -= share
+        return values
 
     through: Any = basis(centres)
     solved: Float64 = np.linalg.solve(through.T, basis(at).T)

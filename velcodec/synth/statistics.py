@@ -55,14 +55,14 @@ def thickness_spreads(models: Array) -> Array:
 
     For layers whose velocities increase with depth; `models` (n, nz, nx), result (layers,).
     """
-    found = []
+    spreads = []
     for model in models:
         levels = np.unique(model)[1:]
         depths = (model[None] < levels[:, None, None]).sum(axis=1)
         whole = ((depths > 0) & (depths < len(model))).all(axis=1)
         thickness = np.diff(depths, axis=0)[whole[1:] & whole[:-1]]
-        found.append(np.ptp(thickness, axis=1))
-    return np.concatenate(found).astype(np.float64)
+        spreads.append(np.ptp(thickness, axis=1))
+    return np.concatenate(spreads).astype(np.float64)
 
 
 def strongest_offsets(models: Array) -> Array:
@@ -71,7 +71,7 @@ def strongest_offsets(models: Array) -> Array:
     The interface is the largest gap between dominant levels; its depth in a column is where the
     velocity first passes the middle of that gap.
     """
-    found = []
+    offsets = []
     for model in models:
         levels = dominant_levels(model)
         if len(levels) < 2:
@@ -79,8 +79,8 @@ def strongest_offsets(models: Array) -> Array:
         gap = int(np.argmax(np.diff(levels)))
         deeper = model > (levels[gap] + levels[gap + 1]) / 2.0
         depth = np.where(deeper.any(axis=0), deeper.argmax(axis=0), model.shape[0])
-        found.append(float(depth.max() - depth.min()))
-    return np.array(found)
+        offsets.append(float(depth.max() - depth.min()))
+    return np.array(offsets)
 
 
 def to_unit(models: Array) -> Array:

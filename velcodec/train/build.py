@@ -58,7 +58,7 @@ def build(
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    identity = save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
+    identity = save_decoder(decoder, target, {**info, "training": _provenance(trainer, total)})
     sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
     save_encoder(encoder, sibling)
     return identity
@@ -79,10 +79,10 @@ def build_paper(trainer: PaperTrainer, target: Path, info: dict[str, Any], repor
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    return save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
+    return save_decoder(decoder, target, {**info, "training": _provenance(trainer, total)})
 
 
-def _about(trainer: Trainer, models: int) -> dict[str, Any]:
+def _provenance(trainer: Trainer, models: int) -> dict[str, Any]:
     return {
         "recipe": trainer.recipe_name,
         "steps": trainer.step_number,

@@ -143,7 +143,7 @@ class Learned(nn.Module):
         )
 
 
-def indifferent_network() -> Network:
+def uniform_network() -> Network:
     """A network with equal probabilities for all classes and mixture parts."""
 
     def zeros(rows: int, logits: int) -> Maps:
@@ -170,7 +170,7 @@ def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
     error.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    models = []
     shares = np.array(list(FAMILIES.values()))
     for family, share in zip(FAMILIES, shares / shares.sum(), strict=True):
         resampled_share = next(RESAMPLED_SHARE[part] for part in RESAMPLED_SHARE if part in family)
@@ -186,8 +186,8 @@ def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
                 if rng.random() < GREY_SHARE:
                     model = with_grey_levels(model)
                 with_bound = _with_mean_error if mean_error else _with_bound
-                found.append(with_bound(model.astype(np.float32), rng, clean=model is clean))
-    return found
+                models.append(with_bound(model.astype(np.float32), rng, clean=model is clean))
+    return models
 
 
 def _with_mean_error(model: NDArray[np.float32], rng: np.random.Generator, clean: bool) -> Drawn:
@@ -230,15 +230,15 @@ def resampled(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
         grid = np.stack([(2 * x + 1) / nx - 1, (2 * z + 1) / nz - 1], -1)
         where = torch.as_tensor(grid[None], dtype=torch.float32)
         image = F.grid_sample(image, where, padding_mode="border", align_corners=False)
-    found: NDArray[np.float32] = image[0, 0].numpy()
-    return np.clip(found, model.min(), model.max())
+    result: NDArray[np.float32] = image[0, 0].numpy()
+    return np.clip(result, model.min(), model.max())
 
 
 def with_grey_levels(model: NDArray[np.float32]) -> NDArray[np.float32]:
     """The model as read from a picture with few grey levels."""
     low, step = model.min(), max(float(np.ptp(model)) / GREY_LEVELS, 1e-3)
-    found: NDArray[np.float32] = (low + step * np.rint((model - low) / step)).astype(np.float32)
-    return found
+    result: NDArray[np.float32] = (low + step * np.rint((model - low) / step)).astype(np.float32)
+    return result
 
 
 def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -247,7 +247,7 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
     Published fault models have specks along faults and block walls; the generator draws geology
     only.
     """
-    found = model.copy()
+    result = model.copy()
     nz, nx = model.shape
     span = float(np.ptp(model))
     for _ in range(int(rng.integers(1, 5))):
@@ -259,8 +259,8 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
             middle = start + dip * (z - first)
             for x in range(int(middle) - 1, int(middle) + 2):
                 if 0 <= x < nx and rng.random() < density * (1 if x == int(middle) else 0.4):
-                    found[z, x] += strength * rng.normal()
-    return np.clip(found, model.min(), model.max())
+                    result[z, x] += strength * rng.normal()
+    return np.clip(result, model.min(), model.max())
 
 
 @dataclass(frozen=True)
@@ -289,10 +289,10 @@ def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
         trace = _trace_of(one, network)
         if trace is None:
             continue
-        own = trace[:, : FEATURES + 2]
-        plain = (own[:, -1] == ABOVE) & (own[:, ENDS_BELOW] > CLOSE)
+        seen = trace[:, : FEATURES + 2]
+        plain = (seen[:, -1] == ABOVE) & (seen[:, ENDS_BELOW] > CLOSE)
         kept = ~plain | (rng.random(len(trace)) < 1 / KEPT_OF_CERTAIN)
-        rows.append(own[kept].astype(np.int16))
+        rows.append(seen[kept].astype(np.int16))
         weights.append(np.where(plain[kept], KEPT_OF_CERTAIN, 1).astype(np.float32))
         values = trace[trace[:, HEADS] > 0, FEATURES + 2 :]
         some = rng.permutation(len(values))[:MOST_FRESH]
@@ -436,7 +436,7 @@ def main(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     learned, values = Learned(FIRST, ROWS, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
-    network = network_of(EXACT_NETWORK) if mean_error else indifferent_network()
+    network = network_of(EXACT_NETWORK) if mean_error else uniform_network()
     kept = None if classes is None else network_from(load(classes.read_bytes())).classes
     if kept is not None:
         network = Network(kept, network.values)

@@ -30,17 +30,17 @@ def read_log(path: Path) -> list[dict[str, float]]:
     if not lines or not all(isinstance(line, dict) and COUNTER in line for line in lines):
         raise InputFileError(f"{path}: not the log of a run: found no steps")
     last = {line[COUNTER]: line for line in lines}
-    found = [last[step] for step in sorted(last)]
-    if not panels_of(found):
+    ordered = [last[step] for step in sorted(last)]
+    if not panels_of(ordered):
         raise InputFileError(f"{path}: not the log of a run: found no PSNR, bytes or loss")
-    return found
+    return ordered
 
 
 def panels_of(lines: Sequence[dict[str, float]]) -> list[tuple[str, list[str]]]:
     """Titles and figures of the panels for this log."""
     names = list(dict.fromkeys(name for line in lines for name in line))
-    found = [(title, [n for n in names if n.endswith(ends)]) for title, ends in PANELS]
-    return [(title, mine) for title, mine in found if mine]
+    panels = [(title, [n for n in names if n.endswith(ends)]) for title, ends in PANELS]
+    return [(title, shown) for title, shown in panels if shown]
 
 
 def draw_curves(lines: Sequence[dict[str, float]], title: str, stream: BinaryIO) -> None:

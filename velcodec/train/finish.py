@@ -215,12 +215,15 @@ def learn_tables_(
     for number, some in enumerate(torch.arange(len(fits.latent)).split(64)):
         gain = coarseness[number % len(coarseness)]
         index = nearest_step(gain * reference[some])
-        found = quantise(decoder, fits.latent[some], fits.target[some], points, index)
+        coefficients = quantise(decoder, fits.latent[some], fits.target[some], points, index)
         owner = torch.stack(
-            [laplace_bits(found.float(), s / decoder.steps[index][:, None]).sum(1) for s in scales]
+            [
+                laplace_bits(coefficients.float(), s / decoder.steps[index][:, None]).sum(1)
+                for s in scales
+            ]
         ).argmin(0)
         rows = classes[owner.numpy(), index.numpy()]
-        symbol = found.numpy().copy()
+        symbol = coefficients.numpy().copy()
         symbol = np.where(np.abs(symbol) > SYMBOL_LIMIT, SYMBOL_LIMIT + 1, symbol) + SYMBOL_LIMIT
         np.add.at(counts, (rows.ravel(), symbol.ravel()), 1)
         done += len(some)

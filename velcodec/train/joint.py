@@ -200,10 +200,10 @@ class JointTrainer(Trainer):
         if self.step_number % HELD_OUT_EVERY_STEPS or rank_and_size()[0]:
             return {}
         chunk = self.held_out()
-        found = []
+        distortions = []
         for some in torch.arange(len(chunk)).split(self.recipe.batch):
             models = chunk.take(some).to(self.device)
             rendered = self.decoder(models.points, self.encoder(models.grids))
             error = (rendered - models.values) * models.contrast[:, None]
-            found.append((models.weights * error.square()).mean(1))
-        return {"held_out_psnr": psnr_of(torch.cat(found))}
+            distortions.append((models.weights * error.square()).mean(1))
+        return {"held_out_psnr": psnr_of(torch.cat(distortions))}

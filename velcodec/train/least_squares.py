@@ -20,7 +20,7 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.sample_coding.prediction.least_squares import write
 from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER, NEIGHBOURS, PADDING
 from velcodec.formats.sample_coding.prediction.start import PRIOR_UNIT, Start, untrained
-from velcodec.train.smooth import kept, smooth_models
+from velcodec.train.smooth import rounded, smooth_models
 
 SHARES = {"style_a": 0.5, "style_b": 0.25, "geology": 0.25}
 STEPS_M_S, FINE_STEPS_M_S, FINE = (0.1, 120.0), (1e-4, 0.1), 0.25
@@ -77,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = learn(arguments.models, arguments.seed)
     prior = np.rint(start.prior / PRIOR_UNIT).astype(np.int16)
-    learned = {"weights": kept(start.weights), "signs": kept(start.signs)}
+    learned = {"weights": rounded(start.weights), "signs": rounded(start.signs)}
     arguments.out.write_bytes(save({**learned, "prior": prior}))
 
 

@@ -99,11 +99,11 @@ def _at_native(grids: Tensor) -> Tensor:
     return F.interpolate(grids[:, None], native, mode="bilinear")[:, 0]
 
 
-def check_same_data(found: OwnModels | None, wanted: OwnData | None, name: str) -> None:
+def check_same_data(models: OwnModels | None, recorded: OwnData | None, name: str) -> None:
     """Raise OptionError if a run is resumed with other files than it started with."""
-    if (found is None) != (wanted is None) or (
-        found is not None and wanted is not None and found.sha256 != wanted.sha256
+    if (models is None) != (recorded is None) or (
+        models is not None and recorded is not None and models.sha256 != recorded.sha256
     ):
-        expected = "no data" if wanted is None else f"{', '.join(wanted.names)} as it began"
-        given = "none" if found is None else ", ".join(found.names)
+        expected = "no data" if recorded is None else f"{', '.join(recorded.names)} as it began"
+        given = "none" if models is None else ", ".join(models.names)
         raise OptionError(f"{name}: data: found {given}, expected {expected}")

@@ -81,7 +81,7 @@ class PaperRecipe:
         return cls(**from_plain(cls, stored))
 
 
-def _counting(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
+def _with_counts(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
     """The recipe with the counts of the user's models; if there are few, all are both trained on
     and held out.
     """
@@ -124,7 +124,7 @@ class PaperTrainer(Trainer):
     ) -> None:
         check_same_data(own, recipe.own, f"recipe {self.recipe_name}")
         torch.manual_seed(recipe.seed)
-        r = self.recipe = recipe if own is None else _counting(recipe, own)
+        r = self.recipe = recipe if own is None else _with_counts(recipe, own)
         self.device = torch.device(device)
         self.training, self.held_out = self._examples(own)
         self.decoder = SirenConcat(ConcatConfig(r.width, r.hidden_layers)).to(device)
@@ -181,8 +181,8 @@ class PaperTrainer(Trainer):
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
         if self._scaler.is_enabled():
-            found = {"scale": scale, "_growth_tracker": int(memory["growth"])}
-            self._scaler.load_state_dict(self._scaler.state_dict() | found)
+            state = {"scale": scale, "_growth_tracker": int(memory["growth"])}
+            self._scaler.load_state_dict(self._scaler.state_dict() | state)
         self._losses = memory["losses"].tolist()
 
     def step(self) -> Figures:
@@ -227,7 +227,7 @@ class PaperTrainer(Trainer):
     @torch.no_grad()
     def closing_figures(self) -> Figures:
         """Mean PSNR (dB, range 3000 m/s) and SSIM per family, of training and held-out models."""
-        found: Figures = {}
+        figures: Figures = {}
         for name, examples in (("train", self.training), ("held_out", self.held_out)):
             latent = self.latents.weight if name == "train" else self.fit(examples)
             rendered = self.render(latent.detach())
@@ -235,9 +235,9 @@ class PaperTrainer(Trainer):
                 mine = [i for i, f in enumerate(examples.family) if f == family]
                 pairs = [(self._grid(rendered, i, examples), self._grid(None, i, examples))
                          for i in mine]  # fmt: skip
-                found[f"{family}_{name}_psnr"] = float(np.mean([psnr(*p) for p in pairs]))
-                found[f"{family}_{name}_ssim"] = float(np.mean([ssim(*p) for p in pairs]))
-        return found
+                figures[f"{family}_{name}_psnr"] = float(np.mean([psnr(*p) for p in pairs]))
+                figures[f"{family}_{name}_ssim"] = float(np.mean([ssim(*p) for p in pairs]))
+        return figures
 
     def _grid(self, rendered: Tensor | None, i: int, examples: Examples) -> Any:
         """Model i in m/s above its minimum, rendered or original."""

@@ -107,6 +107,6 @@ def check_unchanged(checkpoint: Path, name: str | None, changes: dict[str, Any])
     if name not in (None, found_name):
         raise OptionError(f"{checkpoint}: recipe: found {found_name!r}, expected {name!r}")
     settings_of(found_name, changes)
-    for key, wanted in changes.items():
-        if (found := getattr(recipe, key)) != wanted:
-            raise OptionError(f"{checkpoint}: {key}: found a run with {found}, expected {wanted}")
+    for key, value in changes.items():
+        if (given := getattr(recipe, key)) != value:
+            raise OptionError(f"{checkpoint}: {key}: found a run with {given}, expected {value}")

@@ -108,7 +108,7 @@ def _counts(side: int) -> dict[str, int]:
 def draw_fine(seed: int, number: int, side: int, generator: torch.Generator) -> Tensor:
     """Crops of generated models on a grid FINE times as fine as `side` samples, in m/s."""
     crop = min(CROP, side)
-    found = []
+    pictures = []
     for family, count in _counts(side).items():
         first = (number * len(SIDES) + SIDES.index(side)) * POOL
         models = synth.draw(family, seed, first, count)
@@ -119,8 +119,8 @@ def draw_fine(seed: int, number: int, side: int, generator: torch.Generator) -> 
         x = (offset[:, :1] + fine)[:, None].expand(shape)
         z = (offset[:, 1:] + fine)[:, :, None].expand(shape)
         points = torch.stack([x, z], dim=-1).reshape(count, -1, 2) * (2.0 / side) - 1.0
-        found.append(models.evaluate(points).reshape(shape))
-    return torch.cat(found)
+        pictures.append(models.evaluate(points).reshape(shape))
+    return torch.cat(pictures)
 
 
 def make_batch(fine: Tensor, generator: torch.Generator) -> Batch:
@@ -186,42 +186,44 @@ def distorted(samples: Tensor, generator: torch.Generator) -> Tensor:
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
 
-    found = samples.clone()
+    result = samples.clone()
     for row, values in enumerate(samples):
         if uniform(0, 1) > DISTORTED:
             continue
-        way = int(uniform(0, 5))
-        if way == 0:
+        kind = int(uniform(0, 5))
+        if kind == 0:
             step = math.exp(uniform(2.0, 5.0))
             shift = uniform(0, step)
-            found[row] = ((values - shift) / step).round() * step + shift
-        elif way == 1:
+            result[row] = ((values - shift) / step).round() * step + shift
+        elif kind == 1:
             count = int(uniform(3, 15))
             some = torch.randint(0, values.numel(), (count,), generator=generator)
-            kept = values.flatten()[some]
-            kept = torch.cat([kept, values.amin()[None], values.amax()[None]]).sort().values
-            found[row] = kept[torch.bucketize(values.contiguous(), (kept[1:] + kept[:-1]) / 2)]
-        elif way == 2:
+            palette = values.flatten()[some]
+            palette = torch.cat([palette, values.amin()[None], values.amax()[None]]).sort().values
+            result[row] = palette[
+                torch.bucketize(values.contiguous(), (palette[1:] + palette[:-1]) / 2)
+            ]
+        elif kind == 2:
             reach = int(uniform(2, 7))
             around = F.pad(values[None, None], (reach,) * 4, mode="replicate")
             smooth = F.avg_pool2d(around, 2 * reach + 1, 1)[0, 0]
             step = math.exp(uniform(2.5, 5.0))
             residual = values - smooth
-            found[row] = smooth + step * (residual.abs() / step + 0.35).floor() * residual.sign()
+            result[row] = smooth + step * (residual.abs() / step + 0.35).floor() * residual.sign()
         else:
             noise = torch.randn(1, 1, *values.shape, generator=generator)
-            if way == 3:
+            if kind == 3:
                 reach = 1 + int(uniform(0, 2))
                 noise = F.pad(noise, (reach,) * 4, mode="replicate")
                 noise = F.avg_pool2d(noise, 2 * reach + 1, 1)
-            found[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(-4.0, 4.0))
-    return found
+            result[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(-4.0, 4.0))
+    return result
 
 
 def loss_of(network: SamplerNetwork, batch: Batch) -> Tensor:
     """Mean over models of log(MSE + 1), MSE in (m/s)^2."""
-    found = network(network.prepare(batch.samples), batch.cells)
-    square = (batch.weights * (found - batch.values).square()).sum(1) / batch.weights.sum(1)
+    values = network(network.prepare(batch.samples), batch.cells)
+    square = (batch.weights * (values - batch.values).square()).sum(1) / batch.weights.sum(1)
     return torch.log(square + 1.0).mean()
 
 
@@ -283,9 +285,9 @@ class SamplerTrainer:
         """Resume a run with the same settings. Raises OptionError for others."""
         try:
             with safe_open(path, "pt") as file:
-                about = file.metadata() or {}
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            settings, step = json.loads(about["settings"]), int(about["step"])
+            settings, step = json.loads(metadata["settings"]), int(metadata["step"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise OptionError(f"{path}: not a checkpoint of a sampler: {error}") from error
         if settings != self.settings:

@@ -24,11 +24,11 @@ def from_plain(kind: type[DataclassInstance], stored: Mapping[str, Any]) -> dict
     dropped.
     """
     known = {f.name for f in fields(kind)}
-    found: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in stored.items()
         if name in known
     }
     if own := stored.get("own"):
-        found["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
-    return found
+        arguments["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
+    return arguments

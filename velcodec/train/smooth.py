@@ -24,7 +24,7 @@ def smooth_models(shares: Mapping[str, float], count: int, seed: int) -> list[ND
     return out
 
 
-def kept(weights: NDArray[np.int64]) -> NDArray[np.int8]:
+def rounded(weights: NDArray[np.int64]) -> NDArray[np.int8]:
     """Weights of learned bits, rounded to a data file's precision."""
     rounding = 1 << (KEPT_SHIFT - 1)
     return np.clip((weights + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from velcodec.formats.sample_coding.dct.coder import FRACTION, quantise, short_integer, write
 from velcodec.formats.sample_coding.dct.start import NAMES, Models, untrained
 from velcodec.formats.sample_coding.dct.transform import analyse
-from velcodec.train.smooth import kept, smooth_models
+from velcodec.train.smooth import rounded, smooth_models
 
 SHARES = {"style_a": 0.7, "style_b": 0.15, "geology": 0.15}
 BOUNDS = 0.5, 120.0
@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     models = learn(arguments.models, arguments.seed)
     learned = (models.weights, models.which[0], models.side[0])
-    tensors = {name: kept(array) for name, array in zip(NAMES, learned, strict=True)}
+    tensors = {name: rounded(array) for name, array in zip(NAMES, learned, strict=True)}
     arguments.out.write_bytes(save(tensors | {"more": models.more[:, 0].astype(np.int32)}))
 
 

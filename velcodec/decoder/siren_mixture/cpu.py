@@ -67,8 +67,8 @@ class FloatMixture:
     def weights(self, latents: Float32) -> TrunkWeights:
         """Effective weights of each model, from latents (B, D)."""
         c, base, batch = self.settings, self.base, len(latents)
-        wanted = filled(latents[None], filled_up(batch), latents.shape[1])
-        m = split_parts(_products(wanted, self.map)[0, :batch], c)
+        padded = filled(latents[None], filled_up(batch), latents.shape[1])
+        m = split_parts(_products(padded, self.map)[0, :batch], c)
         w, k = c.width, c.components
         wide, deep = filled_up(w), filled_up(k)
         hidden = np.zeros((batch, c.hidden_layers, wide, wide), np.float32)
@@ -85,7 +85,7 @@ class FloatMixture:
             jump, depth = base["jump"] + jump, base["depth"] + depth
             rate = np.exp2(np.minimum(base["log_rate"] + rate, 126)) * np.float32(2 * _POWERS)
         plane = base["fault_plane"] + m["fault_plane"].reshape(batch, c.faults, 3)
-        found = TrunkWeights(
+        trunk = TrunkWeights(
             plane * np.float32(2 * _POWERS),
             m["fault_throw"].reshape(batch, c.faults, 2),
             m["warp"].reshape(batch, 2, c.warp_features),
@@ -101,7 +101,7 @@ class FloatMixture:
             depth,
             rate,
         )
-        return TrunkWeights(*(np.ascontiguousarray(each, np.float32) for each in found))
+        return TrunkWeights(*(np.ascontiguousarray(each, np.float32) for each in trunk))
 
     def velocities(self, latents: Float32, low: Float64, high: Float64, points: Float32) -> Float64:
         """Velocities (B, P) in m/s, within `low` and `high` (B,), of latents (B, D) at points
@@ -129,10 +129,10 @@ _renderers: WeakKeyDictionary[FrozenMixture, FloatMixture] = WeakKeyDictionary()
 
 def cpu_renderer(frozen: FrozenMixture) -> FloatMixture:
     """The renderer of a frozen decoder, cached."""
-    found = _renderers.get(frozen)
-    if found is None:
-        found = _renderers[frozen] = FloatMixture(frozen)
-    return found
+    renderer = _renderers.get(frozen)
+    if renderer is None:
+        renderer = _renderers[frozen] = FloatMixture(frozen)
+    return renderer
 
 
 def _products(weights: Float32, inputs: Float32) -> Float32:
