@@ -83,7 +83,7 @@ def test_a_run_resumes_with_its_original_data_only(tmp_path: Path, file: Path) -
     save_checkpoint(trainer, tmp_path / "own.checkpoint")
     assert resume(tmp_path / "own.checkpoint", own=OwnModels([file])).recipe == recipe
     other = OwnModels([write(tmp_path / "other.npy", 20, 1, 70, 70)])
-    with pytest.raises(OptionError, match=r"found other.npy, expected own.npy as it began"):
+    with pytest.raises(OptionError, match=r"found other.npy, expected own.npy as at its start"):
         resume(tmp_path / "own.checkpoint", own=other)
     with pytest.raises(OptionError, match=r"data: found none, expected own.npy"):
         resume(tmp_path / "own.checkpoint")

@@ -130,7 +130,7 @@ def test_the_scale_of_mixed_precision_is_remembered() -> None:
     fresh = first._scaler.state_dict()
     for _ in range(6):
         first.step()
-    second.recall(first.memory())
+    second.load_extra_state(first.extra_state())
     assert first._scaler.state_dict() != fresh
     assert second._scaler.state_dict() == first._scaler.state_dict()
 
@@ -138,7 +138,7 @@ def test_the_scale_of_mixed_precision_is_remembered() -> None:
 def test_a_setting_that_the_recipe_lacks_is_refused() -> None:
     with pytest.raises(OptionError, match="found setting 'visits', expected one of"):
         begin("paper", None, None, 0.0, {"visits": 3})
-    with pytest.raises(OptionError, match="expected a run from nothing"):
+    with pytest.raises(OptionError, match="expected no --init"):
         begin("paper", "velcodec-2", None, 0.0, {})
 
 

@@ -65,9 +65,12 @@ class ChunkCoding:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ChunkCoding:
         """The inverse of `to_dict`. Raises OptionError for an unknown key."""
-        unknown = sorted(data.keys() - {field.name for field in fields(cls)})
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(data.keys() - set(known))
         if unknown:
-            raise OptionError(f"codec velcodec: found {', '.join(unknown)}, which it does not know")
+            raise OptionError(
+                f"codec velcodec: found {', '.join(unknown)}, expected only {', '.join(known)}"
+            )
         return cls(**data)
 
     def check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -115,5 +118,5 @@ def check_chunk(chunk: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any
     native = dtype.newbyteorder("=")
     if chunk.shape != shape or chunk.dtype.newbyteorder("=") != native:
         raise CorruptError(
-            f"chunk: found {chunk.dtype} {chunk.shape}, expected {dtype} {shape} as the array has"
+            f"chunk: found {chunk.dtype} {chunk.shape}, expected {dtype} {shape} like the array"
         )

@@ -29,7 +29,7 @@ MARKERS = "os^Dv<>P"
 CODING_TITLES = {UNQUANTISED: "latent not quantised", LATENTS: "latent"}
 SUPER_RESOLUTION_COLUMNS = {
     "nearest": "70 x 70 samples",
-    "bicubic": "bicubic of them",
+    "bicubic": "bicubic",
     "lossless": "lossless",
     "default": "default",
     **CODING_TITLES,

@@ -118,7 +118,7 @@ class SampledField:
         if max(-self.least, self.most) > HUGE:
             raise SamplerError(
                 f"samples: found values up to {max(-self.least, self.most):g}, expected at most "
-                f"{HUGE:g} where another grid than their own is asked for"
+                f"{HUGE:g} to render another grid"
             )
         self.half_range = (self.most - self.least) / 2.0
         self.middle = self.least + self.half_range

@@ -73,13 +73,13 @@ class AutodecoderTrainer(JointTrainer):
         self._taken = 0
         self._guessed = math.nan
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         return self._slots.tensors() | {"taken": torch.tensor(self._taken)}
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
         if rank_and_size()[0]:
             return  # a checkpoint keeps the first process's pool; the others start empty
-        self._slots, self._taken = Slots.from_tensors(memory), int(memory["taken"])
+        self._slots, self._taken = Slots.from_tensors(saved), int(saved["taken"])
         if self._taken:
             self._models = self._queue.take(self._slots.number).mirrored(self._slots.mirrored)
 

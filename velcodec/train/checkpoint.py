@@ -26,7 +26,7 @@ def _flat(trainer: Trainer) -> dict[str, Tensor]:
     flat = {f"{p}.{k}": v for p, m in trainer.parts().items() for k, v in m.state_dict().items()}
     for number, state in trainer.optimiser.state_dict()["state"].items():
         flat |= {f"optimiser.{number}.{k}": v for k, v in state.items()}
-    flat |= {f"memory.{k}": v for k, v in trainer.memory().items()}
+    flat |= {f"memory.{k}": v for k, v in trainer.extra_state().items()}
     return {k: v.detach().cpu().contiguous().clone() for k, v in flat.items()}
 
 
@@ -132,4 +132,4 @@ def load_checkpoint(trainer: Trainer, path: Path) -> None:
     whole = trainer.optimiser.state_dict()
     trainer.optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
     trainer.step_number = int(index["step"])
-    trainer.recall(part("memory."))
+    trainer.load_extra_state(part("memory."))

@@ -104,6 +104,6 @@ def check_same_data(models: OwnModels | None, recorded: OwnData | None, name: st
     if (models is None) != (recorded is None) or (
         models is not None and recorded is not None and models.sha256 != recorded.sha256
     ):
-        expected = "no data" if recorded is None else f"{', '.join(recorded.names)} as it began"
+        expected = "no data" if recorded is None else f"{', '.join(recorded.names)} as at its start"
         given = "none" if models is None else ", ".join(models.names)
         raise OptionError(f"{name}: data: found {given}, expected {expected}")

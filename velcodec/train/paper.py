@@ -162,7 +162,7 @@ class PaperTrainer(Trainer):
     def parts(self) -> dict[str, nn.Module]:
         return {"decoder": self.decoder, "latents": self.latents}
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         p = self._plateau
         rates = [g["lr"] for g in self.optimiser.param_groups]
         counts = [float(p.best), float(p.num_bad_epochs), float(p.last_epoch)]
@@ -174,16 +174,16 @@ class PaperTrainer(Trainer):
             "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
-        best, bad, last, *rates, scale = memory["plateau"].tolist()
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
+        best, bad, last, *rates, scale = saved["plateau"].tolist()
         p = self._plateau
         p.best, p.num_bad_epochs, p.last_epoch = best, int(bad), int(last)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
         if self._scaler.is_enabled():
-            state = {"scale": scale, "_growth_tracker": int(memory["growth"])}
+            state = {"scale": scale, "_growth_tracker": int(saved["growth"])}
             self._scaler.load_state_dict(self._scaler.state_dict() | state)
-        self._losses = memory["losses"].tolist()
+        self._losses = saved["losses"].tolist()
 
     def step(self) -> Figures:
         """One batch; the epoch's mean loss decides the learning rate after its last one."""

@@ -64,11 +64,11 @@ def begin(
     if init is None:
         return start(recipe, device, own)
     if not isinstance(recipe, JointRecipe):
-        raise OptionError(f"recipe {name}: found --init {init}, expected a run from nothing")
+        raise OptionError(f"recipe {name}: found --init {init}, expected no --init")
     if is_checkpoint(Path(init)):
         weights = recipe_of(Path(init))[1]
         if not isinstance(weights, JointRecipe):
-            raise OptionError(f"{init}: found a run of recipe 'paper', expected another one's")
+            raise OptionError(f"{init}: found a run of recipe 'paper', expected another recipe")
         recipe = replace(recipe, decoder=weights.decoder, encoder_channels=weights.encoder_channels)
         trainer = start(recipe, device, own)
         load_modules(trainer, Path(init))

@@ -49,13 +49,13 @@ class Trainer(ABC):
     def step(self) -> Figures:
         """One optimiser step; returns figures for the log, such as PSNR (dB) and bytes."""
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         """State for the checkpoint beside modules and optimiser."""
         return {}
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
-        """Restore `memory`; the step number is already restored."""
-        assert not memory
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
+        """Restore `saved`; the step number is already restored."""
+        assert not saved
 
     def closing_figures(self) -> Figures:
         """Figures measured once, at the end of a run."""
