@@ -14,8 +14,8 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.dct.coder import (
     MAX_SIDE,
     MAX_SPAN,
-    decode_waves,
-    encode_waves,
+    decode_dct,
+    encode_dct,
     fits,
 )
 from velcodec.formats.sample_coding.dct.coefficients import order_of
@@ -82,7 +82,7 @@ def test_bounds_hold_whatever_the_image(
     values = st.integers(0, span - 1)
     codes = data.draw(npst.arrays(np.int64, shape, elements=values))
     allowed = within(codes, reach, span)
-    found = decode_waves(encode_waves(allowed, span), shape, span)
+    found = decode_dct(encode_dct(allowed, span), shape, span)
     assert (found >= allowed[..., 0]).all()
     assert (found <= allowed[..., 2]).all()
 
@@ -90,7 +90,7 @@ def test_bounds_hold_whatever_the_image(
 @settings(deadline=None, max_examples=40)
 @given(shape=SHAPES, step=st.integers(1, 5000))
 def test_plain_streams_stay_in_range(shape: tuple[int, int], step: int) -> None:
-    found = decode_waves(encode_waves(anything(smooth(shape)), SPAN, step), shape, SPAN)
+    found = decode_dct(encode_dct(anything(smooth(shape)), SPAN, step), shape, SPAN)
     assert found.min() >= 0
     assert found.max() < SPAN
 
@@ -99,7 +99,7 @@ def test_a_finer_step_is_nearer() -> None:
     codes = smooth()
     errors = []
     for step in (10, 100, 1000):
-        found = decode_waves(encode_waves(anything(codes), SPAN, step), codes.shape, SPAN)
+        found = decode_dct(encode_dct(anything(codes), SPAN, step), codes.shape, SPAN)
         errors.append(float(np.abs(found - codes).mean()))
     assert errors[0] < errors[1] < errors[2]
     assert errors[0] < 10
@@ -109,20 +109,20 @@ def test_bounds_that_differ_between_samples_hold() -> None:
     codes = smooth()
     reach = np.random.default_rng(2).integers(0, 50, codes.shape)
     allowed = np.stack([np.maximum(codes - reach, 0), codes, codes], -1)
-    found = decode_waves(encode_waves(allowed, SPAN), codes.shape, SPAN)
+    found = decode_dct(encode_dct(allowed, SPAN), codes.shape, SPAN)
     assert (found >= allowed[..., 0]).all()
     assert (found <= allowed[..., 2]).all()
 
 
 def test_the_same_image_gives_the_same_bytes() -> None:
     allowed = within(smooth(), 20)
-    assert encode_waves(allowed, SPAN) == encode_waves(allowed.copy(), SPAN)
+    assert encode_dct(allowed, SPAN) == encode_dct(allowed.copy(), SPAN)
 
 
 def test_what_is_allowed_is_not_changed() -> None:
     allowed = within(smooth(), 20)
     before = allowed.copy()
-    encode_waves(allowed, SPAN)
+    encode_dct(allowed, SPAN)
     assert np.array_equal(allowed, before)
 
 
@@ -130,25 +130,25 @@ def test_spans_too_great_are_refused() -> None:
     assert fits((40, 37), MAX_SPAN)
     assert not fits((40, 37), MAX_SPAN + 1)
     with pytest.raises(ValueError, match="too great"):
-        encode_waves(within(smooth(), 1), MAX_SPAN + 1)
+        encode_dct(within(smooth(), 1), MAX_SPAN + 1)
 
 
 def test_images_too_large_are_refused() -> None:
     assert not fits((1, MAX_SIDE + 1), SPAN)
     assert not fits((MAX_SIDE, MAX_SIDE), SPAN)
     with pytest.raises(CorruptError, match="too great"):
-        decode_waves(b"", (1, MAX_SIDE + 1), SPAN)
+        decode_dct(b"", (1, MAX_SIDE + 1), SPAN)
 
 
 def test_what_streams_learn_is_forgotten() -> None:
     before = [model.copy() for model in first_models()]
-    encode_waves(within(smooth(), 10), SPAN)
+    encode_dct(within(smooth(), 10), SPAN)
     assert all(np.array_equal(a, b) for a, b in zip(before, first_models(), strict=True))
 
 
 def decodes_in_range_or_is_refused(stream: bytes, shape: tuple[int, int], span: int) -> bool:
     try:
-        found = decode_waves(stream, shape, span)
+        found = decode_dct(stream, shape, span)
     except CorruptError:
         return False
     assert found.shape == shape
@@ -165,7 +165,7 @@ def test_random_streams_do_no_harm(stream: bytes, shape: tuple[int, int], span: 
 
 def test_truncated_streams_do_no_harm_and_are_refused_as_a_rule() -> None:
     codes = smooth()
-    stream = encode_waves(within(codes, 5), SPAN)
+    stream = encode_dct(within(codes, 5), SPAN)
     refused = 0
     for end in range(len(stream)):
         refused += not decodes_in_range_or_is_refused(stream[:end], codes.shape, SPAN)
@@ -174,13 +174,13 @@ def test_truncated_streams_do_no_harm_and_are_refused_as_a_rule() -> None:
 
 def test_streams_with_more_behind_are_refused() -> None:
     codes = smooth()
-    stream = encode_waves(within(codes, 5), SPAN)
+    stream = encode_dct(within(codes, 5), SPAN)
     with pytest.raises(CorruptError):
-        decode_waves(stream + b"\0\0", codes.shape, SPAN)
+        decode_dct(stream + b"\0\0", codes.shape, SPAN)
 
 
 def test_the_golden_stream_decodes_as_ever() -> None:
-    found = decode_waves(GOLDEN, (18, 23), SPAN)
+    found = decode_dct(GOLDEN, (18, 23), SPAN)
     assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest() == (
         "dcef1de9b978e45994e4244745ebcbc58184b59dcb528b7600bf214322af64b1"
     )

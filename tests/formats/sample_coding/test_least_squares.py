@@ -20,8 +20,8 @@ from velcodec import synth
 from velcodec.decode.stored import read_record
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.coders import LEAST_SQUARES
-from velcodec.formats.sample_coding.dct.coder import encode_waves
-from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.dct.coder import encode_dct
+from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.prediction.least_squares import (
     MAX_SPAN,
     decode_least_squares,
@@ -69,8 +69,8 @@ def test_smooth_models_take_far_fewer_bytes_than_numbers_and_waves() -> None:
     image = np.rint((model - model.min()) / 10).astype(np.int64)
     span = int(image.max()) + 1
     ours = len(encode_least_squares(image, span))
-    assert ours < 0.75 * len(encode_numbers(image, span))
-    assert ours < 0.9 * len(encode_waves(np.stack([image] * 3, -1), span))
+    assert ours < 0.75 * len(encode_blended(image, span))
+    assert ours < 0.9 * len(encode_dct(np.stack([image] * 3, -1), span))
 
 
 @pytest.mark.parametrize(("shape", "span"), [((2, 2), MAX_SPAN + 1), ((1 << 10, 1025), 9)])

@@ -21,22 +21,22 @@ from velcodec.formats.sample_coding.label_map.network import (
 )
 from velcodec.formats.sample_coding.label_map.new_values import (
     CODES,
-    SEEN,
+    PREDICTED,
     Mixture,
     bits_of,
     cheapest,
-    code_fresh,
+    code_new_value,
     new_mixture,
     prepare,
 )
-from velcodec.formats.sample_coding.label_map.surroundings import (
+from velcodec.formats.sample_coding.label_map.value_features import (
     DIFFERENCES,
-    FRESH_SIZES,
-    GUESSES,
+    HALF_OCTAVES,
     HEAD_BITS,
-    WAY,
+    NEW_VALUE_SIZES,
+    PREDICTIONS,
     difference_class,
-    look_around,
+    fill_value_features,
 )
 
 ROOMS = st.tuples(st.integers(0, 2**58), st.integers(1, 2**58), st.integers(0, 2**60))
@@ -53,8 +53,10 @@ def mixture_of(
     """The mixture of some room, with whatever stands around it."""
     random = np.random.default_rng(seed)
     mixture = new_mixture()
-    mixture[CODES][:] = (random.random(len(FRESH_SIZES)) * FRESH_SIZES).astype(np.int64)
-    mixture[SEEN][:] = random.integers(-(1 << 14), 1 << 14, GUESSES) if near is None else near
+    mixture[CODES][:] = (random.random(len(NEW_VALUE_SIZES)) * NEW_VALUE_SIZES).astype(np.int64)
+    mixture[PREDICTED][:] = (
+        random.integers(-(1 << 14), 1 << 14, PREDICTIONS) if near is None else near
+    )
     prepare(
         seed % 3, seed % 6, base, size, shift, network.values.arrays(), powers_of_two(), mixture
     )
@@ -72,10 +74,10 @@ def test_any_new_value_comes_back(
         shifts.append(max(0, (base + size).bit_length() - HEAD_BITS))
         values.append(base + place % size)
         mixtures.append(mixture_of(network, seed + k, base, size, shifts[-1]))
-        code_fresh(values[-1], shifts[-1], mixtures[-1], powers_of_two(), coder)
+        code_new_value(values[-1], shifts[-1], mixtures[-1], powers_of_two(), coder)
     decoder = new_decoder(finish_encoder(coder))
     found = [
-        code_fresh(0, shift, mixture, powers_of_two(), decoder)
+        code_new_value(0, shift, mixture, powers_of_two(), decoder)
         for shift, mixture in zip(shifts, mixtures, strict=True)
     ]
     assert found == values
@@ -106,7 +108,7 @@ def test_a_value_that_neighbours_foresee_takes_few_bits(network: Network) -> Non
     columns = np.array([[x + 2 * z for z in range(8)] for x in range(6)], dtype=np.int64)
     mixture = new_mixture()
     newest = np.array([values[columns[5, 3]], 40])
-    look_around(columns, values, 5, 4, -1, 3, newest, 0, mixture[CODES], mixture[SEEN])
+    fill_value_features(columns, values, 5, 4, -1, 3, newest, 0, mixture[CODES], mixture[PREDICTED])
     base = int(values[columns[5, 3]]) + 1
     prepare(1, 1, base, 3000 - base, 0, network.values.arrays(), powers_of_two(), mixture)
     assert bits_of(int(values[columns[5, 4]]), mixture, powers_of_two()) < 0.6 * np.log2(3000)
@@ -114,6 +116,15 @@ def test_a_value_that_neighbours_foresee_takes_few_bits(network: Network) -> Non
 
 def test_differences_are_told_apart_by_half_octaves() -> None:
     classes = [difference_class(d) for d in (0, 1, 2, 3, 4, 6, 8, 1 << 60)]
-    assert classes == [WAY, WAY + 1, WAY + 2, WAY + 4, WAY + 5, WAY + 6, WAY + 7, 2 * WAY]
+    assert classes == [
+        HALF_OCTAVES,
+        HALF_OCTAVES + 1,
+        HALF_OCTAVES + 2,
+        HALF_OCTAVES + 4,
+        HALF_OCTAVES + 5,
+        HALF_OCTAVES + 6,
+        HALF_OCTAVES + 7,
+        2 * HALF_OCTAVES,
+    ]
     assert difference_class(-(1 << 60)) == 0
-    assert DIFFERENCES == 2 * WAY + 1
+    assert DIFFERENCES == 2 * HALF_OCTAVES + 1

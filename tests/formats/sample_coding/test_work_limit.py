@@ -22,9 +22,9 @@ from velcodec.formats.sample_coding.coders import (
     coder_of,
 )
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.label_map.coder import decode_labels, encode_labels
+from velcodec.formats.sample_coding.label_map.coder import decode_label_map, encode_label_map
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, network_of
-from velcodec.formats.sample_coding.label_map.recency import label_at, new_recency, place_of, use
+from velcodec.formats.sample_coding.label_map.recency import label_at, new_recency, position_of, use
 from velcodec.formats.sample_coding.stream import (
     CodedImage,
     ExactStream,
@@ -114,13 +114,13 @@ def test_labels_of_noise_take_time_by_their_samples_not_by_their_values() -> Non
     for values in (64, 16_384):
         codes = rng.integers(0, values, (128, 128))
         allowed = np.repeat(codes[..., None], 3, axis=2)
-        encoded = encode_labels(allowed, values, 0, network)
+        encoded = encode_label_map(allowed, values, 0, network)
         assert encoded is not None
         stream = encoded[0]
-        assert np.array_equal(decode_labels(stream, (128, 128), values, 0, network), codes)
+        assert np.array_equal(decode_label_map(stream, (128, 128), values, 0, network), codes)
         took.append(
-            seconds(lambda v=values, s=stream: decode_labels(s, (128, 128), v, 0, network))
-            + seconds(lambda v=values, a=allowed: encode_labels(a, v, 0, network))
+            seconds(lambda v=values, s=stream: decode_label_map(s, (128, 128), v, 0, network))
+            + seconds(lambda v=values, a=allowed: encode_label_map(a, v, 0, network))
         )
     assert took[1] < 8 * took[0]
 
@@ -147,4 +147,4 @@ def test_labels_stand_in_the_order_of_their_use(capacity: int, used: list[int]) 
         use(label, True, recency)
         order = [label, *(other for other in order if other != label)]
     assert [label_at(place, recency) for place in range(len(order))] == order
-    assert [place_of(label, recency) for label in order] == list(range(len(order)))
+    assert [position_of(label, recency) for label in order] == list(range(len(order)))
