@@ -336,7 +336,7 @@ HEADS = -2
 """Column of a trace: how many heads a new value may have, 0 where there is none."""
 
 MOST_NEW_VALUES = 400
-"""So many new values of a model are examples."""
+"""Most new values of a model among the examples."""
 
 ENDS_BELOW, CLOSE = 0, 14
 """First feature (where the layer ended one column before), and the code from which it is far."""
