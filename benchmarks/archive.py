@@ -1,9 +1,9 @@
-"""How long it takes to open an archive and to read one record, and what the index costs.
+"""Time to open an archive and to read one record, and the size of the index.
 
 `python benchmarks/archive.py [--json]`. Archives hold random payloads of about 60 bytes with keys,
-measured quality and fields, one of them of random numbers, which are most of the index. Bytes read
-are counted beneath the reader; times are the best of several runs, each with its own reader, and
-leave out the import of the package.
+measured quality and fields, one of them random numbers, which make up most of the index. Bytes read
+are counted below the reader; times are the best of several runs, each with a new reader, without
+the import of the package.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ COLUMNS = (
 
 
 class CountingFile(io.FileIO):
-    """A file that counts the bytes that are read from it."""
+    """A file that counts the bytes read from it."""
 
     count = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As FileIO does, counted."""
+        """Read and count."""
         data = super().read(-1 if size is None else size) or b""
         self.count += len(data)
         return data
 
 
 def make(path: Path, models: int, seed: int = 0) -> int:
-    """Write an archive; the bytes of its payloads."""
+    """Write an archive; returns the total bytes of its payloads."""
     random, total = np.random.default_rng(seed), 0
     with path.open("wb") as stream:
         writer = VlatWriter(stream, HEADER)
@@ -86,12 +86,12 @@ def seconds(work: Callable[[], object], runs: int) -> float:
 
 
 def measure(path: Path, models: int, runs: int) -> dict[str, float]:
-    """What an archive of `models` random records takes to write and to read."""
+    """Times and bytes to write and read an archive of `models` random records."""
     started = time.perf_counter()
     payloads = make(path, models)
     row: dict[str, float] = {"models": models, "write_s": time.perf_counter() - started}
     row["file_mb"] = path.stat().st_size / 1e6
-    entries = models * 3  # the length's byte and the checksum
+    entries = models * 3  # the byte of the length, and the checksum
     row["index_bytes_per_model"] = (path.stat().st_size - payloads - entries) / models
     with CountingFile(str(path)) as counted:
         reader = VlatReader(counted)  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""What a thin layer becomes on a coarser grid: a picture of `average`, and travel times.
+"""A thin layer on a coarser grid: a picture of `average`, and travel times.
 
     python -m benchmarks.averages docs/img/averages.png
 
-The model is 70 x 70 samples 10 m apart: velocity rises with depth, and a dipping slow layer of two
-samples crosses it. It is stored bit for bit and rendered with cells of 30 m. The table compares the
+The model has 70 x 70 samples 10 m apart: velocity rises with depth, crossed by a dipping slow layer
+of two samples. It is stored losslessly and rendered with cells of 30 m. The table compares the
 vertical travel time through every column with that of the model rendered 8 times as fine.
 """
 
@@ -32,7 +32,7 @@ def thin_layer() -> Float64:
 
 
 def travel_times(model: Float64) -> Float64:
-    """Seconds from the top to the bottom of each column of a model of the whole extent."""
+    """Vertical travel time in seconds through each column of a model over the whole extent."""
     found: Float64 = (SAMPLES * SPACING_M / len(model) / model.astype(np.float64)).sum(axis=0)
     return found
 

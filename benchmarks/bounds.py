@@ -1,10 +1,10 @@
-"""Error bounds and lossless on many generated models: is any sample ever further off than promised?
+"""Error bounds and lossless on many generated models: does any sample ever exceed its bound?
 
     python benchmarks/bounds.py --models 10000
 
-Models of all families in turn, in archives of 50, under each bound in turn; every archive is
-decoded by the public reader and compared sample by sample. Prints bytes and greatest errors of each
-family, and ends with exit code 1 if a bound was broken.
+Models of all families in turn, in archives of 50, with each bound in turn; every archive is decoded
+by the public reader and compared sample by sample. Prints bytes and greatest errors of each family;
+exit code 1 if a bound was broken.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ ARCHIVE = 50
 @click.command()
 @click.option("--models", default=2000, show_default=True)
 @click.option("--seed", default=2024, show_default=True)
-@click.option("--family", "families", multiple=True, help="Only these.  [default: all]")
-@click.option("--keep-latent", is_flag=True, help="Beside latents of the amortised fit.")
+@click.option("--family", "families", multiple=True, help="Families.  [default: all]")
+@click.option("--keep-latent", is_flag=True, help="Keep a latent of the amortised fit.")
 def main(models: int, seed: int, families: tuple[str, ...], keep_latent: bool) -> None:
     """Compress, decode, compare."""
     names = families or tuple(synth.FAMILIES)

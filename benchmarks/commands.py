@@ -1,8 +1,8 @@
-"""Start-up and peak memory of the commands, each in a process of its own.
+"""Start-up time and peak memory of the commands, each in a separate process.
 
 `python -m benchmarks.commands [--json FILE] [--models 1000,10000] [--compressed 1000,2000]`.
-Archives for reading hold drawn latents by the shipped decoder. Start-up is the best of several
-runs, in seconds of the process; memory is the peak of what is resident.
+Archives for reading hold latents drawn for the shipped decoder. Start-up is the best of several
+runs, in CPU seconds; memory is the peak resident size.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def _tell():
         told.write(next(line for line in status if line.startswith("VmHWM"))[6:])
 import atexit; atexit.register(_tell)
 """
-"""Linux: what is resident at most, in kB, since the program began."""
+"""Linux: peak resident size in kB since the program began."""
 
 
 def run(code: str) -> tuple[float, float]:
-    """CPU seconds, and the peak memory in MB, of a process that runs `code`.
+    """CPU seconds and peak memory in MB of a process that runs `code`.
 
-    The kernel's own count begins with what the parent has, so the process tells its peak itself.
+    The kernel's count for a child starts at the parent's size, so the process reports its own peak.
     """
     with tempfile.NamedTemporaryFile("r") as told:
         words = [sys.executable, "-c", TELL.format(path=told.name) + code]
@@ -50,12 +50,12 @@ def run(code: str) -> tuple[float, float]:
 
 
 def command(*arguments: object) -> str:
-    """Code of `velcodec` with these arguments."""
+    """Python code that runs `velcodec` with these arguments."""
     return f"from velcodec.cli import main; main({[str(each) for each in arguments]!r})"
 
 
 def start_up(folder: Path) -> dict[str, float]:
-    """Seconds, the best of some runs."""
+    """Best CPU seconds of RUNS runs of each command."""
     archive, out = folder / "1.vlat", folder / "1.npy"
     archive.write_bytes(archive_of_models(1))
     codes = {
@@ -78,7 +78,7 @@ def archive_of_models(count: int) -> bytes:
 
 
 def memory(folder: Path, counts: list[int], compressed: list[int]) -> dict[str, dict[int, float]]:
-    """Peak MB of each command for each number of models."""
+    """Peak memory in MB of each command for each number of models."""
     found: dict[str, dict[int, float]] = {}
     for count in counts:
         archive, out = folder / f"{count}.vlat", folder / f"{count}.npy"

@@ -1,10 +1,9 @@
-"""How close decoding on the CPU comes to what the machine can do.
+"""CPU decoding compared with the machine's limits.
 
-`python -m benchmarks.decode [--json FILE] [--picture FILE]`. Counts the operations of a point,
-measures the machine's ceilings (matrix product, sine, copy), and sets each path beside the floors
-that these give. One thread; seconds of the process, best of several runs, so that other work on the
-machine counts little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's), in the same
-run.
+`python -m benchmarks.decode [--json FILE] [--picture FILE]`. Counts the operations per point,
+measures the machine's ceilings (matrix product, sine, copy), and compares each path with the
+resulting floors. One thread; CPU seconds, best of several runs, so that other work on the machine
+matters little. Ratios are to a fixed matrix product and to JPEG 2000 (Pillow's) in the same run.
 """
 
 from __future__ import annotations
@@ -53,14 +52,14 @@ REFERENCE_SIZE = 1024
 """Rows and columns of the fixed matrix product."""
 
 CODERS = "archive_bytes", "tile_bits"
-"""Functions in which the encoder codes coefficients, or counts their bits."""
+"""Functions of the encoder that code coefficients or count their bits."""
 
 BYTES_PER_POINT = 16
 """Two float32 coordinates read, one float64 velocity written."""
 
 
 def work_of_point(c: MixtureConfig) -> dict[str, int]:
-    """Operations for one point: sums and products, and functions (sines, tanh, powers)."""
+    """Operations per point: sums and products, and functions (sines, tanh, powers)."""
     w, k = c.width, c.components
     products = 4 * c.faults + 4 * c.warp_features + 2 * w + c.hidden_layers * w * w
     products += k * w + k + w + 2 * c.strata
@@ -69,13 +68,15 @@ def work_of_point(c: MixtureConfig) -> dict[str, int]:
 
 
 def work_of_model(c: MixtureConfig) -> int:
-    """Sums and products for one model's effective weights."""
+    """Sums and products per model for its effective weights."""
     rows = sum(c.part_sizes.values())
     return 2 * (rows * LATENT_SIZE + c.hidden_layers * c.width * c.gates * c.width)
 
 
 def ceilings() -> dict[str, float]:
-    """GFLOP/s, 10^9 sines a second and GB/s of one thread, and the fixed product's seconds."""
+    """One thread's GFLOP/s, 10^9 sines per second and GB/s, and the seconds of the fixed
+    product.
+    """
     from numba import njit
 
     from velcodec.decoder.siren_mixture.cpu_kernel import sine
@@ -105,7 +106,7 @@ def ceilings() -> dict[str, float]:
 
 
 def drawn_tiles(frozen: FrozenMixture, count: int) -> Tiles:
-    """Tiles at a middling step, drawn as the decoder's tables expect them."""
+    """Tiles at a medium step, drawn from the distribution of the decoder's tables."""
     random, tables = np.random.default_rng(0), tables_of(frozen)
     index = len(frozen.steps) // 3
     drawn = drawn_coefficients(tables, tables.classes[1, index], count, random)
@@ -114,7 +115,7 @@ def drawn_tiles(frozen: FrozenMixture, count: int) -> Tiles:
 
 
 def archive_of(frozen: FrozenMixture, tiles: Tiles) -> tuple[bytes, list[bytes], TileCoding]:
-    """An archive of one tile a model, its streams and how they are coded."""
+    """An archive of one tile per model, its streams and their coding."""
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 4.0)
     header = Header(frozen.identity or b"", frozen.name, (Layout(N, N, axes="nzx"),), coding)
     streams = encode_tiles(tiles, tables_of(frozen), coding)
@@ -127,7 +128,7 @@ def archive_of(frozen: FrozenMixture, tiles: Tiles) -> tuple[bytes, list[bytes],
 
 
 def jpeg2000() -> dict[str, float]:
-    """Seconds a model that JPEG 2000 (16 bits, 40 dB) takes; none where Pillow lacks it."""
+    """Seconds per model of JPEG 2000 (16 bits, 40 dB); empty if Pillow lacks it."""
     from PIL import Image, features
 
     if not features.check("jpg_2000"):
@@ -148,7 +149,7 @@ def jpeg2000() -> dict[str, float]:
 
 
 def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, float]]:
-    """Seconds and points of each way to decode."""
+    """Seconds and points of each decoding path."""
     decoder = load_decoder()
     tiles, one_tile = drawn_tiles(frozen, BATCH), drawn_tiles(frozen, 1)
     own = plan(N, N, N)
@@ -175,7 +176,7 @@ def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, 
 
 
 def sampled() -> dict[str, float]:
-    """Seconds of rendering one model of samples at 280 x 280, by what is in it."""
+    """Seconds to render one model stored as samples at 280 x 280, by kind of model."""
     weights = sampler_of(newest_sampler())
     models = {
         "layers": synth.draw("curvefault_a", 5, 0, 1).render(N, N)[0].numpy(),
@@ -188,8 +189,8 @@ def sampled() -> dict[str, float]:
 
 
 def shares(frozen: FrozenMixture) -> dict[str, float]:
-    """The entropy coder's part of reading an archive, and of writing one by the encoder alone, all
-    that is tried and measured on the way to a budget included.
+    """The entropy coder's share of the time to read an archive, and to write one by the encoder
+    alone, including the whole search for a budget.
     """
     tiles = drawn_tiles(frozen, 8 * BATCH)
     data, streams, coding = archive_of(frozen, tiles)
@@ -248,7 +249,7 @@ def measure() -> dict[str, Any]:
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
-    """Milliseconds of a 70 x 70 model by each path, with the floors."""
+    """Draw the milliseconds of a 70 x 70 model by each path, with the floors."""
     import matplotlib
 
     matplotlib.use("Agg")

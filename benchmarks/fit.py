@@ -1,13 +1,13 @@
-"""Speed of the fit alone, and how far it is from a slow one.
+"""Speed of the fit alone, and its quality compared with a slow fit.
 
     python benchmarks/fit.py --threads 2
     python benchmarks/fit.py --models 40 --slow          # beside a fit of five times the work
     python benchmarks/fit.py --models 40 --passes 5,3    # with less work
     python benchmarks/fit.py --models 40 --profile       # where the time goes
 
-Generated models of several families, in one batch, after a first batch that loads and compiles.
-Speed is also given as a ratio to a reference measured in the same run: how many models' worth of
-trunk (the operations of one rendering) a plain matrix product does in the same time.
+Generated models of several families, in one batch, after a warm-up batch that loads and compiles.
+Speed is also given relative to a reference measured in the same run: the number of models whose
+trunk operations (for one rendering) a plain matrix product does in the same time.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ SAMPLES = 70
 SLOW = LMOptions(
     stages=((1225, 12), (2450, 8)), full_steps=40, tolerance=1e-5, enough=0.0, adam_steps=800
 )
-"""Five times as much work as the default fit, and no tile leaves early."""
+"""Five times the work of the default fit; no tile leaves early."""
 
 PRODUCT = 1024
 """Rows and columns of the reference's matrices."""
 
 
 def generated(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Normalised targets (B, P) of `count` models of all families in turn, and their ranges (B,)
+    """Normalised targets (B, P) of `count` models from all families in turn, and their ranges (B,)
     in m/s.
     """
     each = -(-count // len(FAMILIES))
@@ -56,7 +56,7 @@ def generated(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def quality(decoder: Decoder, latents: Tensor, target: Tensor, extent: Tensor) -> dict[str, float]:
-    """Mean PSNR over a fixed range of 3000 m/s, and the mean of what the fit minimises, in dB."""
+    """Mean PSNR over a fixed range of 3000 m/s, and the mean of the fit's objective, in dB."""
     points = on(decoder, torch.from_numpy(grid_points(SAMPLES, SAMPLES)))
     error = squared_error(decoder, points, latents, target)
     index = torch.full((len(target),), decoder.default_step, device=target.device)
@@ -70,18 +70,18 @@ def quality(decoder: Decoder, latents: Tensor, target: Tensor, extent: Tensor) -
 
 
 def on(decoder: Decoder, tensor: Tensor) -> Tensor:
-    """`tensor` where the decoder is, of its dtype."""
+    """`tensor` on the decoder's device and in its dtype."""
     return tensor.to(next(decoder.parameters()))
 
 
 def wait(device: str) -> None:
-    """Until the device has done all that it was asked for."""
+    """Wait for the device to finish its queued work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
 def product_speed(device: str) -> float:
-    """FLOP per second of a float32 matrix product, best of some."""
+    """FLOP per second of a float32 matrix product, best of several."""
     a, b = torch.rand(2, PRODUCT, PRODUCT, device=device)
     best = 1e9
     for _ in range(12):
@@ -94,7 +94,7 @@ def product_speed(device: str) -> float:
 
 
 def trunk_operations(decoder: Decoder) -> int:
-    """FLOP of the products of one rendering at 70 x 70."""
+    """FLOP of the products in one rendering at 70 x 70."""
     c = decoder.config
     per_point = c["width"] * (c["width"] * c["hidden_layers"] + c["components"] + 1 + 2)
     return 2 * SAMPLES**2 * (per_point + 4 * (c["warp_features"] + c["faults"]))
@@ -128,14 +128,14 @@ def measure(
 @click.option("--models", default=200, help="Models of a batch.")
 @click.option("--seed", default=5, help="Seed of the generated models.")
 @click.option("--threads", default=1, help="CPU threads.")
-@click.option("--device", default="cpu", help="Where to fit.")
+@click.option("--device", default="cpu", help="Device of the fit.")
 @click.option("--decoder", "name", help="Name, hash or path of a decoder.")
 @click.option("--runs", default=1, help="Fits of the batch; the best counts.")
-@click.option("--passes", default=",".join(str(n) for _, n in LMOptions.stages), help="Of stages.")
-@click.option("--hessian-points", default=LMOptions.hessian_points, help="Points of a Hessian.")
+@click.option("--passes", default=",".join(str(n) for _, n in LMOptions.stages), help="Per stage.")
+@click.option("--hessian-points", default=LMOptions.hessian_points, help="Points for the Hessian.")
 @click.option("--adam-steps", default=LMOptions.adam_steps, help="Steps of Adam.")
 @click.option("--slow", is_flag=True, help="Also fit with five times the work.")
-@click.option("--profile", is_flag=True, help="Print where the time goes.")
+@click.option("--profile", is_flag=True, help="Print a profile.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(
     models: int,

@@ -1,8 +1,8 @@
 """Generated models of 70 x 70 per second, drawn and rendered, by family and number of threads.
 
 `python benchmarks/generator.py [--device cuda] [FAMILY...]`. Each figure is the best of several
-runs, because other work on the machine only ever slows one down. On one CPU thread seconds are
-those of the process, which other work changes least; otherwise those of the clock.
+runs, because other work on the machine only slows a run down. With one CPU thread the unit is CPU
+seconds, which other work affects least; otherwise wall-clock seconds.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""All figures of a GPU in one run that nobody has to watch.
+"""All GPU figures in one unattended run.
 
     python -m benchmarks.gpu --out cuda.json
     python -m benchmarks.gpu --device cpu --quick       # the same steps, small, without a GPU
 
 Ceilings of the device, rendering (one Triton kernel, torch's operations, torch.compile), accuracy
-in m/s, the fit, and the tests marked `cuda`. The JSON is written anew after every step; a step that
-fails leaves its error there and the next one starts. (Exact decoding is the CPU's business.)
+in m/s, the fit, and the tests marked `cuda`. The JSON is rewritten after every step; a failed step
+records its error and the next one starts. (Exact decoding runs on the CPU.)
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from velcodec.geometry import grid_points
 ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = 1500.0, 4500.0
 SHAPES = ((70, 1), (70, 256), (70, 8192), (280, 1), (280, 512))
-"""Samples along a side, and models rendered together."""
+"""Samples along a side, and number of models rendered together."""
 
 BLOCKS = ((64, 4), (64, 8), (128, 4), (128, 8))
-"""Points of a block and warps that the kernel is tried with."""
+"""Block sizes in points, and warps, to try."""
 
 COMPILED = (70, 256), (70, 8192)
-"""Shapes that torch.compile is tried with; each takes it a minute."""
+"""Shapes to try with torch.compile; each takes a minute to compile."""
 
 Result = dict[str, Any]
 
 
 @dataclass
 class Run:
-    """What is measured where, and what was found so far."""
+    """The settings of a run and its results so far."""
 
     device: str
     quick: bool
@@ -70,7 +70,7 @@ class Run:
         return self.device.startswith("cuda")
 
     def step(self, name: str, work: Callable[[Run], Result]) -> None:
-        """Measure one thing, note it or its error, and write what there is."""
+        """Run one step, record its result or error, and write the JSON."""
         started = time.perf_counter()
         try:
             self.found[name] = work(self)
@@ -83,7 +83,7 @@ class Run:
 
 
 def seconds(run: Run, work: Callable[[], object], repeats: int = 10) -> float:
-    """Median seconds of `repeats` runs, after two that warm up."""
+    """Median seconds of `repeats` runs, after two warm-up runs."""
     times = []
     for _ in range(2 + (2 if run.quick else repeats)):
         fitting.wait(run.device)
@@ -94,7 +94,7 @@ def seconds(run: Run, work: Callable[[], object], repeats: int = 10) -> float:
     return float(np.median(times[2:]))
 
 
-def about(run: Run) -> Result:
+def machine(run: Run) -> Result:
     """The machine and the versions."""
     found: Result = {"torch": torch.__version__, "python": platform.python_version()}
     found["triton"] = __import__("triton").__version__ if cuda.has_triton() else None
@@ -126,7 +126,7 @@ def ceilings(run: Run) -> Result:
 
 
 def drawn(run: Run, side: int, models: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Latents of the prior, ends of ranges, points of a grid."""
+    """Latents drawn from the prior, value ranges, and points of a grid."""
     random = torch.Generator().manual_seed(4)
     latent = torch.randn(models, run.decoder.latent_size, generator=random).to(run.device)
     latent *= run.decoder.prior_precision.rsqrt()
@@ -137,13 +137,13 @@ def drawn(run: Run, side: int, models: int) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 def eager(decoder: Decoder, latent: Tensor, points: Tensor) -> Tensor:
-    """m/s by torch's own operations."""
+    """Velocities in m/s by torch's operations."""
     share = (decoder(points, latent).clamp(-1, 1) + 1) / 2
     return LOW + share * (HIGH - LOW)
 
 
 def in_parts(models: int, side: int) -> list[slice]:
-    """Models that torch's operations render together: what they keep between stays below 8 GB."""
+    """Number of models that torch's operations render together: intermediates stay below 8 GB."""
     most = max(1, (1 << 24) // side**2)
     return [slice(first, first + most) for first in range(0, models, most)]
 
@@ -155,7 +155,7 @@ def speed(side: int, models: int, spent: float, size: int = 4) -> Result:
 
 
 def rendering(run: Run) -> Result:
-    """Speed of each way to render, by shape; the kernel at its best block."""
+    """Speed of each rendering path, by shape; the kernel with its best block."""
     found: Result = {}
     decoder, best = run.decoder, (cuda.POINTS, cuda.WARPS)
     kernel = cuda.serves(decoder, torch.empty(1, device=run.device))
@@ -204,7 +204,7 @@ def rendering(run: Run) -> Result:
 
 
 def blocks(run: Run) -> tuple[Result, tuple[int, int]]:
-    """GB/s of the kernel by points of a block and warps, and the best of them."""
+    """GB/s of the kernel by block size and warps, and the best of them."""
     side, models = run.shapes[2 if len(run.shapes) > 2 else -1]
     latent, low, high, points = drawn(run, side, models)
     found: Result = {}
@@ -226,7 +226,7 @@ def blocks(run: Run) -> tuple[Result, tuple[int, int]]:
 
 
 def accuracy(run: Run) -> Result:
-    """m/s that each way is off a rendering in float64, over a range of 3000 m/s."""
+    """Error in m/s of each path against a rendering in float64, for a range of 3000 m/s."""
     latent, low, high, points = drawn(run, 20 if run.quick else 70, 4 if run.quick else 64)
     decoder, found = run.decoder, {}
     exact = SirenMixture(decoder.settings).double().to(run.device)
@@ -271,7 +271,7 @@ class RoundedFactors(TorchFunctionMode):
 
 
 def fit(run: Run) -> Result:
-    """Models per second of the fit, by batch, and its quality beside that of the CPU's."""
+    """Models per second of the fit, by batch, and its quality compared with the CPU's."""
     found: Result = {}
     batches = (4,) if run.quick else (200, 2000)
     for models in batches:
@@ -297,7 +297,7 @@ def tests(run: Run) -> Result:
 
 
 STEPS: dict[str, Callable[[Run], Result]] = {
-    "about": about,
+    "about": machine,
     "ceilings": ceilings,
     "accuracy": accuracy,
     "rendering": rendering,
@@ -307,12 +307,12 @@ STEPS: dict[str, Callable[[Run], Result]] = {
 
 
 @click.command()
-@click.option("--device", default="cuda", help="What to measure.")
+@click.option("--device", default="cuda", help="Device to measure.")
 @click.option("--out", type=click.Path(path_type=Path), help="JSON to write after every step.")
-@click.option("--quick", is_flag=True, help="Small sizes: does every step run?")
-@click.option("--only", help="Steps, with commas; all without it.")
+@click.option("--quick", is_flag=True, help="Small sizes, to try every step.")
+@click.option("--only", help="Steps, comma-separated.  [default: all]")
 def main(device: str, out: Path | None, quick: bool, only: str | None) -> None:
-    """Measure; the exit status is 1 where a step failed."""
+    """Measure; the exit code is 1 if a step failed."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise SystemExit("no CUDA device; --device cpu runs the same steps without one")
     run = Run(device, quick, out)

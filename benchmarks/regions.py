@@ -1,10 +1,10 @@
-"""Would a tile size for each region of a large model save bytes, against one for the whole?
+"""Would a tile size per region of a large model save bytes, compared with one for the whole?
 
     python -m benchmarks.regions marmousi2.npy --psnr 30,32,35,38
 
 Models are cut into blocks, each block into tiles of several sizes, and the latents are quantised at
-several steps. Of these the fewest bytes at a mean error are sought by a Lagrangian: with the step
-free in each block and one tile size for all, and with both free. Over an hour for Marmousi2.
+several steps. A Lagrangian search finds the fewest bytes at a mean error: with a step per block and
+one tile size for all, and with both free. Over an hour for Marmousi2.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from velcodec.metrics import mse_of_psnr
 
 STEPS = range(4, 33, 4)
 PRICES = np.logspace(-8, 2, 400)
-"""Bytes for a squared error (m/s)^2 that are tried."""
+"""Lagrange multipliers to try: bytes per squared error in (m/s)^2."""
 
 
 def blocks_of(file: Path, size: int) -> list[Float64]:
-    """Whole blocks of every model of a file, m/s."""
+    """All complete blocks of every model of a file, m/s."""
     models = np.load(file).astype(np.float64)
     return [
         model[z : z + size, x : x + size]
@@ -55,7 +55,7 @@ def ways_of(blocks: list[Float64], tile: int) -> list[tuple[Float64, Float64]]:
 
 
 def fewest(ways: list[tuple[Float64, Float64]], allowed: float) -> float:
-    """Least bytes of all blocks, each in one of these ways, at a mean squared error."""
+    """Fewest bytes over all blocks, each coded in one of these modes, at a mean squared error."""
     errors, sizes = (np.array(each) for each in zip(*ways, strict=True))
     best = np.inf
     for price in PRICES:
@@ -69,7 +69,7 @@ def fewest(ways: list[tuple[Float64, Float64]], allowed: float) -> float:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--block", default=140, show_default=True, help="Samples along a block's side.")
 @click.option("--tiles", default="140,70,48,35,24,16", show_default=True, help="Tile sizes.")
-@click.option("--psnr", default="30,32,35,38", show_default=True, help="dB, with commas.")
+@click.option("--psnr", default="30,32,35,38", show_default=True, help="dB, comma-separated.")
 def main(files: tuple[Path, ...], block: int, tiles: str, psnr: str) -> None:
     """Print bytes with one tile size, and with one for each block, at each PSNR."""
     for file in files:

@@ -1,8 +1,8 @@
-"""How much comes out of damaged archives: `python benchmarks/repair.py [ARCHIVES]`.
+"""How much repair recovers from damaged archives: `python benchmarks/repair.py [ARCHIVES]`.
 
-Archives of 60 records of up to 90 bytes, in pages of ten, under two headers by turns, with 1 to 8
-random damages of up to 512 bytes anywhere behind the first header; plain, journalled, without keys.
-Records that no damage touches are counted by whether their page is intact.
+Archives of 60 records of up to 90 bytes, in pages of ten, under two alternating headers, with 1 to
+8 random damages of up to 512 bytes anywhere after the first header; plain, journalled, without
+keys. Undamaged records are counted by whether their page is intact.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def written(*, journal: bool = False, keys: bool = True) -> bytes:
 
 
 def damaged(data: bytes, first: int, random: np.random.Generator) -> tuple[bytes, np.ndarray]:
-    """The archive with random bytes in places, and which bytes these are."""
+    """The archive with random bytes in some places, and the positions of these bytes."""
     spoilt, hit = bytearray(data), np.zeros(len(data), bool)
     for _ in range(random.integers(1, 9)):
         at = int(random.integers(first, len(data)))
@@ -58,7 +58,7 @@ def damaged(data: bytes, first: int, random: np.random.Generator) -> tuple[bytes
 
 
 def count(data: bytes, archives: int) -> Counter[str]:
-    """What became of the records that no damage touched and whose header is intact."""
+    """The fate of undamaged records with an intact header."""
     reader, random = VlatReader(data), np.random.default_rng(0)
     pages = [entry.place for entry in reader.directory.pages]
     headers = reader.directory.headers

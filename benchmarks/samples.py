@@ -1,8 +1,8 @@
-"""Bytes of samples for a PSNR, without latents, headers and index.
+"""Bytes of sample streams for a PSNR, without latents, headers and index.
 
     python -m benchmarks.samples FILE.npy... --models 8 --psnr 30,35,42,50
 
-Models are taken evenly from each file's first 40.
+Models are evenly spaced among each file's first 40.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FIRST = 40
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--models", default=8, show_default=True, help="Models of each file.")
-@click.option("--psnr", default="30,35,42,50", show_default=True, help="dB, with commas.")
-@click.option("--network", default=MEAN_ERROR_NETWORK, show_default=True, help="Of contexts.")
+@click.option("--psnr", default="30,35,42,50", show_default=True, help="dB, comma-separated.")
+@click.option("--network", default=MEAN_ERROR_NETWORK, show_default=True, help="Context network.")
 def main(files: tuple[Path, ...], models: int, psnr: str, network: int) -> None:
     """Print the mean bytes of a model's samples at each PSNR."""
     targets = [float(target) for target in psnr.split(",")]

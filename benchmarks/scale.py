@@ -1,10 +1,10 @@
-"""Time, memory and bytes of many models: do they grow with their number, and how?
+"""How time, memory and bytes grow with the number of models.
 
     python benchmarks/scale.py --models 1000,10000 --threads 1
     python benchmarks/scale.py --models 100000 --workers 2          # by dask, to a folder of shards
 
 Generated models of several families are written to an .npy file, compressed by `velcodec compress`
-in a process of its own, and checked against the file by `velcodec verify`.
+in a separate process, and checked against the file by `velcodec verify`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMMAND = [sys.executable, "-c", "from velcodec.cli import main; main()"]
 
 
 def write_models(path: Path, count: int) -> None:
-    """`count` models of all families in turn, some hundred at a time."""
+    """Write `count` models of all families in turn, some hundred at a time."""
     with path.open("wb") as stream:
         writer = NpyWriter(stream, (count, 1, 70, 70), np.dtype(np.float32))
         for first in range(0, count, AT_ONCE):
@@ -42,8 +42,8 @@ def write_models(path: Path, count: int) -> None:
 
 
 def run(*arguments: object) -> tuple[dict[str, Any], float, float, float]:
-    """A command's figures, its seconds by the clock and of processors, and the peak memory of its
-    processes in MB.
+    """A command's figures, its wall-clock and CPU seconds, and the peak memory of its processes in
+    MB.
     """
     started = time.perf_counter()
     words = [*COMMAND, *map(str, arguments), "--json"]
@@ -59,7 +59,9 @@ def run(*arguments: object) -> tuple[dict[str, Any], float, float, float]:
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Seconds and peak memory over the number of models, with the line of proportional growth."""
+    """Draw seconds and peak memory over the number of models, with the line of proportional
+    growth.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -83,14 +85,14 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 @click.command()
-@click.option("--models", default="1000,10000", help="Numbers of models, with commas.")
-@click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Options.")
-@click.option("--fit", default="amortised", help="How latents are found.")
-@click.option("--workers", type=int, help="Compress by so many processes of dask.")
-@click.option("--threads", default=1, help="CPU threads of a process.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where files go.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each number.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Draw time and memory as a PNG.")
+@click.option("--models", default="1000,10000", help="Numbers of models, comma-separated.")
+@click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Target options.")
+@click.option("--fit", default="amortised", help="Fit of the latents.")
+@click.option("--workers", type=int, help="Compress with this many dask processes.")
+@click.option("--threads", default=1, help="CPU threads per process.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Folder for files.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per number.")
+@click.option("--picture", type=click.Path(path_type=Path), help="PNG of time and memory.")
 def main(
     models: str,
     promise: str,

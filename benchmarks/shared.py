@@ -1,4 +1,4 @@
-"""What several benchmarks do alike: take the time, and draw latents as a decoder expects them."""
+"""Shared by benchmarks: timing, and latents drawn from a decoder's distribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from velcodec.formats.latent_coding.tables import LatentTables
 
 
 def seconds(work: Callable[[], object], runs: int = 9) -> float:
-    """Seconds of the process: the best of some runs, after one that warms up."""
+    """CPU seconds: the best of several runs, after a warm-up run."""
     found = []
     for _ in range(runs + 1):
         started = time.process_time()
@@ -24,7 +24,7 @@ def seconds(work: Callable[[], object], runs: int = 9) -> float:
 def drawn_coefficients(
     tables: LatentTables, classes: NDArray[np.integer], count: int, random: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Coefficients (count, D) drawn by the frequencies of these classes (D,); no escapes."""
+    """Coefficients (count, D) drawn from the frequencies of these classes (D,), without escapes."""
     share = np.cumsum(tables.frequencies[classes][:, :-1].astype(np.float64), axis=-1)
     share /= share[:, -1:]
     drawn = random.random((count, len(classes), 1)) >= share

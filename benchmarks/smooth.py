@@ -1,9 +1,9 @@
-"""Lossless bytes of models as numbers, as waves and by least squares, and what the last take.
+"""Lossless bytes of models by blended prediction, DCT and least squares, and the time of the last.
 
     python -m benchmarks.smooth                      # generated smooth models, float32
     python -m benchmarks.smooth FILE.npy... --models 10
 
-Streams alone, without header and index; "-" where the integers are too wide for waves.
+Streams only, without header and index; "-" if the integers are too wide for the DCT.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAMILIES = ("style_a", "style_b")
 
 
 def sizes_of(name: str, models: list[Samples]) -> str:
-    """One line: mean bytes by each coder, ms to encode and decode by least squares."""
+    """One line: mean bytes by each coder, and ms to encode and decode by least squares."""
     domain = exact_domain(models)
     lengths: list[list[int]] = [[], [], []]
     taken = [0.0, 0.0]
@@ -53,9 +53,9 @@ def sizes_of(name: str, models: list[Samples]) -> str:
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--models", default=10, show_default=True, help="Models of each file or family.")
+@click.option("--models", default=10, show_default=True, help="Models per file or family.")
 def main(files: tuple[Path, ...], models: int) -> None:
-    """Print a line for each file, or for families of generated models."""
+    """Print a line for each file, or for each family of generated models."""
     encode_least_squares(np.zeros((9, 9), dtype=np.int64), 2)  # compiles
     decode_least_squares(encode_least_squares(np.zeros((9, 9), dtype=np.int64), 2), (9, 9), 2)
     columns = ("numbers", "waves", "least sq.", "ms encode", "ms decode")

@@ -1,9 +1,9 @@
-"""Speed of the latents' entropy coder, beside a copy of the same symbols and zstd.
+"""Speed of the latents' entropy coder, compared with a copy of the same symbols and with zstd.
 
-`python -m benchmarks.symbols`. Coefficients are drawn as the decoder's tables expect them and coded
-in batches of as many tiles as archives take together, with all that a tile stream has (choice of
-the record class, value ranges, checks). A symbol counts as one byte. Each figure is the best of
-several runs, in seconds of the process; ratios are to the copy in the same run.
+`python -m benchmarks.symbols`. Coefficients are drawn from the distribution of the decoder's tables
+and coded in batches of as many tiles as in archives, as complete tile streams (choice of the record
+class, value ranges, checks). A symbol counts as one byte. Each figure is the best of several runs,
+in CPU seconds; ratios are to the copy in the same run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ZSTD_LEVEL = 3
 
 
 def drawn_tiles(decoder: Decoder, n: int, seed: int = 0) -> Tiles:
-    """n tiles at the decoder's default step, of every record class alike."""
+    """n tiles at the decoder's default step, with equally frequent record classes."""
     random, tables = np.random.default_rng(seed), tables_of(decoder)
     each = n // len(tables.classes) + 1
     parts = [

@@ -1,14 +1,14 @@
-"""Renderings finer than what was stored, beside the usual interpolations of the samples themselves.
+"""Renderings finer than the stored grid, compared with the usual interpolations of the samples.
 
     python -m benchmarks.upsampling                            # lossless records
     python -m benchmarks.upsampling --default --models 6       # records of compress without options
     python -m benchmarks.upsampling --models 0 --json FILE     # files only
 
 Generated models are stored at 70 x 70 and measured against the generator's exact values at --res.
-Files are decimated, stored, and measured against themselves at every original sample: those of the
-folder VELCODEC_REAL_DATA, or FILES. "half": every second sample along each axis is stored; sample p
-of the file lies at p/2 + 1/2 cells of that. "mean": means of 4 x 4 samples are, for files whose
-models are larger than 70 x 70, cropped to whole cells. PSNR in dB over 3000 m/s, the models' mean.
+Files (FILES, or those of the folder VELCODEC_REAL_DATA) are decimated, stored, and measured at
+every original sample. "half" stores every second sample along each axis; the file's sample p lies
+at p/2 + 1/2 of the stored cells. "mean" stores means of 4 x 4 samples, cropped to whole cells, for
+files whose models are larger than 70 x 70. PSNR is in dB over 3000 m/s, averaged over models.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Model = NDArray[Any]
 
 UPSAMPLINGS = (*KERNELS, SPLINE)
 RECORDS: dict[str, dict[str, Any]] = {"lossless": {"lossless": True}, "default": {}}
-"""How models are stored: arguments of `velcodec.compress`."""
+"""Arguments of `velcodec.compress` for each kind of record."""
 
 MEANS = 4
 SPACING_M = 10.0
@@ -44,9 +44,9 @@ SPACING_M = 10.0
 
 @dataclass(frozen=True)
 class Case:
-    """Models as they are stored [z, x], m/s, and what they are measured against.
+    """Models as stored, [z, x] in m/s, and the truth that they are measured against.
 
-    `truth` has the values (n, len(z), len(x)) at positions z and x, in cells of what is stored.
+    `truth` has the values (n, len(z), len(x)) at positions z and x, in stored cells.
     """
 
     name: str
@@ -71,13 +71,13 @@ def generated(family: str, models: int, res: int) -> Case:
 
 
 def every_second(name: str, models: Sequence[Model]) -> Case:
-    """Models stored by every second sample."""
+    """Models stored as every second sample."""
     z, x = (np.arange(samples) / 2 + 0.5 for samples in models[0].shape)
     return Case(f"{name}, half", [np.ascontiguousarray(m[::2, ::2]) for m in models], models, z, x)
 
 
 def means(name: str, models: Sequence[Model]) -> Case:
-    """Models stored by the means of 4 x 4 samples, cropped to whole ones."""
+    """Models stored as means of 4 x 4 samples, cropped to whole cells."""
     nz, nx = (samples // MEANS for samples in models[0].shape)
     truth = [m[: nz * MEANS, : nx * MEANS] for m in models]
     cells = [m.reshape(nz, MEANS, nx, MEANS).mean((1, 3), dtype=np.float64) for m in truth]
@@ -97,7 +97,7 @@ def cases_of(file: Path, models: int) -> Iterator[Case]:
 
 
 def measure(case: Case, records: Iterable[str]) -> dict[str, Any]:
-    """Mean PSNR by method, and bytes per model by kind of records."""
+    """Mean PSNR by method, and bytes per model by kind of record."""
     found: dict[str, list[float]] = {}
     sizes: dict[str, float] = {}
     for kind in records:
@@ -135,7 +135,7 @@ def line(row: dict[str, Any]) -> str:
 
 
 def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means of rows of as many models each."""
+    """Means of rows with equal numbers of models."""
     return {
         "case": "all generated",
         "models": sum(row["models"] for row in rows),
@@ -148,12 +148,14 @@ def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
-@click.option("--models", default=24, show_default=True, help="Of each family; 0 for none.")
+@click.option("--models", default=24, show_default=True, help="Models per family; 0 for none.")
 @click.option("--family", "families", multiple=True, type=click.Choice(synth.FAMILIES))
-@click.option("--res", default=4 * NATIVE_SAMPLES, show_default=True, help="Of generated models.")
-@click.option("--file-models", default=40, show_default=True, help="Of each file; 0 for none.")
-@click.option("--default", "by_default", is_flag=True, help="Measure default records too.")
-@click.option("--json", "output", type=click.Path(path_type=Path), help="Write all figures there.")
+@click.option(
+    "--res", default=4 * NATIVE_SAMPLES, show_default=True, help="Generated models' grid."
+)
+@click.option("--file-models", default=40, show_default=True, help="Models per file; 0 for none.")
+@click.option("--default", "by_default", is_flag=True, help="Also measure default records.")
+@click.option("--json", "output", type=click.Path(path_type=Path), help="JSON of all figures.")
 def main(
     files: tuple[Path, ...],
     models: int,

@@ -1,4 +1,4 @@
-"""Work shared out among threads: all of it, once, and no error is lost."""
+"""Work shared among threads: all of it, once, and no error is lost."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_every_cell_is_in_one_job(
     assert all(down.stop - down.start <= most_rows for down, _ in jobs)
 
 
-def test_points_of_one_model_are_shared_out_too() -> None:
+def test_points_of_a_single_model_are_shared_out_too() -> None:
     with mock.patch("velcodec.parallel._asked_for", 3):
         assert len(share_out(1, 6000, 32, 2000)) == 3
         assert len(share_out(1, 5000, 32, 2000)) == 2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_an_error_of_a_thread_is_raised(threads: int) -> None:
+def test_an_error_in_a_thread_is_raised(threads: int) -> None:
     def fail(rows: slice, columns: slice) -> None:
         if columns.start:
             raise ArithmeticError

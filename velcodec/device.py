@@ -30,14 +30,14 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
         return name
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise OptionError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}")
-    found = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
     if name == "auto":
-        return torch.device("cuda:0" if found else "cpu")
+        return torch.device("cuda:0" if count else "cpu")
     if name == "cpu":
         return torch.device("cpu")
     number = int(name.partition(":")[2] or 0)
-    if number >= found:
-        raise OptionError(f"device: expected one of {found} CUDA devices, found {name!r}")
+    if number >= count:
+        raise OptionError(f"device: expected one of {count} CUDA devices, found {name!r}")
     return torch.device(f"cuda:{number}")
 
 

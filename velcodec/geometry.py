@@ -106,14 +106,14 @@ def _cells_along(n: int, wanted: int) -> Float64:
 def check_points(points: Any) -> Float64:
     """`points` as float64 of shape (P, 2), or InputShapeError, InputDtypeError, NonFiniteError."""
     try:
-        found = np.asarray(points)
+        given = np.asarray(points)
     except ValueError as error:  # rows of different lengths
         raise InputShapeError(
             f"points: expected shape (P, 2) with columns x, z: {error}"
         ) from error
-    if found.dtype.kind not in "iuf":
-        raise InputDtypeError(f"points: found {found.dtype}, expected numbers of metres")
-    metres = found.astype(np.float64)
+    if given.dtype.kind not in "iuf":
+        raise InputDtypeError(f"points: found {given.dtype}, expected numbers of metres")
+    metres = given.astype(np.float64)
     if metres.ndim != 2 or metres.shape[1] != 2:
         raise InputShapeError(
             f"points: expected shape (P, 2) with columns x, z, found {metres.shape}"

@@ -1,5 +1,5 @@
-"""velcodec beside other codecs on the same models, in one run: `python -m benchmarks.peers`.
+"""velcodec compared with other codecs on the same models in one run: `python -m benchmarks.peers`.
 
-Every codec knows the shape, the dtype and the range of velocities beforehand and nothing else of
-the models; every other byte that its decoder needs is counted. See docs/peers.md.
+Every codec knows the shape, dtype and range of velocities in advance, and nothing else about the
+models; all other bytes that its decoder needs are counted. See docs/peers.md.
 """

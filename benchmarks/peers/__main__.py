@@ -24,7 +24,7 @@ BOUNDS = (1.0, 5.0, 10.0, 25.0, 50.0)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run, write the files as each file's figures are done, print the tables."""
+    """Run, write the results after each file, print the tables."""
     asked = _parse(arguments)
     asked.out.mkdir(parents=True, exist_ok=True)
     codecs = _available(asked.budgets, asked.only, asked.skip)
@@ -65,10 +65,10 @@ def load(path: Path, count: int | None) -> Models:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.npy")
-    parser.add_argument("--models", type=int, help="the first so many of each file; default all")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the files written")
-    parser.add_argument("--only", default="", help="codecs whose names hold one of these (A,B)")
-    parser.add_argument("--skip", default="", help="codecs to leave out, likewise")
+    parser.add_argument("--models", type=int, help="first models of each file; default all")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
+    parser.add_argument("--only", default="", help="codecs whose names contain one of these (A,B)")
+    parser.add_argument("--skip", default="", help="codecs to skip, likewise")
     parser.add_argument("--budgets", type=_numbers, default=BUDGETS, help="bytes per model (A,B)")
     parser.add_argument("--lossy-only", action="store_true", help="no bounds, no lossless")
     return parser.parse_args(arguments)
@@ -79,7 +79,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _available(budgets: Sequence[float], only: str, skip: str) -> list[Peer]:
-    """The peers that are asked for and whose packages are there; says which are not."""
+    """The requested peers whose packages are installed; reports missing ones."""
     chosen = []
     for peer in peers(budgets):
         wanted = not only or _names(peer.name, only)

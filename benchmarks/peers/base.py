@@ -1,4 +1,4 @@
-"""What every codec of the benchmark does: `Peer`, and the pieces that several of them share."""
+"""The interface of the benchmark's codecs, `Peer`, and parts that several of them share."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Stored = list[bytes] | bytes
 """One stream for each model, or one archive of all."""
 
 SLOWEST, FASTEST = 1500.0, 4500.0
-"""m/s; the range that codecs assume, as OpenFWI's labels have it."""
+"""m/s; the range that codecs assume: that of OpenFWI's labels."""
 
 
 class CannotKeepError(Exception):
-    """A codec does not do what a setting asks; the benchmark leaves the row out."""
+    """A codec cannot satisfy a setting; the benchmark omits the row."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is asked of a codec.
+    """A codec's target.
 
-    "lossy": the codec's own number, whatever it means there. "bound": the largest error allowed,
-    m/s. "lossless": every bit.
+    "lossy": the codec's own parameter. "bound": the largest allowed error, m/s. "lossless": every
+    bit.
     """
 
     kind: Literal["lossy", "bound", "lossless"]
@@ -45,7 +45,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Known:
-    """What a codec may know without a byte for it: shape (n, nz, nx) and range, m/s."""
+    """What a codec knows at no cost: shape (n, nz, nx) and range, m/s."""
 
     shape: tuple[int, int, int]
     low: float = SLOWEST
@@ -53,7 +53,7 @@ class Known:
 
     @classmethod
     def of(cls, models: Models) -> Known:
-        """The usual range, widened to whole m/s where models leave it (to the favour of peers)."""
+        """The usual range, widened to whole m/s if models exceed it (in favour of peers)."""
         count, nz, nx = models.shape
         low, high = math.floor(float(models.min())), math.ceil(float(models.max()))
         return cls((count, nz, nx), min(SLOWEST, low), max(FASTEST, high))
@@ -64,20 +64,20 @@ class Known:
         return Known((count, nz, nx), self.low, self.high)
 
     def to_codes(self, values: NDArray[np.floating], top: int) -> NDArray[np.int64]:
-        """The range as integers 0 to `top`, to the nearest."""
+        """Values as integers 0 to `top` over the range, rounded to nearest."""
         scaled = (np.asarray(values, np.float64) - self.low) * (top / (self.high - self.low))
         return np.rint(scaled).clip(0, top).astype(np.int64)
 
     def to_values(self, codes: NDArray[np.integer], top: int) -> NDArray[np.float32]:
-        """The other way, m/s."""
+        """The inverse of `to_codes`, m/s."""
         return (self.low + codes.astype(np.float64) * ((self.high - self.low) / top)).astype("f4")
 
 
 class Peer(ABC):
-    """A codec. `lossy` are the settings of its curve, from few bytes to many.
+    """A codec. `lossy` are the settings of its curve, in order of increasing bytes.
 
-    `needs` are modules that must be there; `fewest` models are taken; `whole` says that settings
-    are integers; `ideal` that sizes are code lengths and not bytes.
+    `needs` are required modules; `fewest` is the least number of models; `whole` says that settings
+    are integers; `ideal` that sizes are code lengths, not bytes.
     """
 
     name: str
@@ -91,14 +91,14 @@ class Peer(ABC):
 
     @abstractmethod
     def encode(self, models: Models, known: Known, setting: Setting) -> Stored:
-        """Every byte that `decode` needs beside `known`. Raises CannotKeepError."""
+        """All bytes that `decode` needs beside `known`. Raises CannotKeepError."""
 
     @abstractmethod
     def decode(self, stored: Stored, known: Known) -> Models:
-        """The models as they come back."""
+        """The decoded models."""
 
     def sizes(self, stored: Stored, known: Known) -> NDArray[np.float64]:
-        """Bytes of each model, (n,); those of an archive are shared alike."""
+        """Bytes of each model, (n,); an archive's bytes are divided equally."""
         if isinstance(stored, bytes):
             return np.full(known.shape[0], len(stored) / known.shape[0])
         return np.array([len(stream) for stream in stored], dtype=np.float64)
@@ -108,7 +108,7 @@ class Peer(ABC):
         return [name for name in self.needs if importlib.util.find_spec(name) is None]
 
     def between(self, few: float, many: float) -> float | None:
-        """A setting between two, or None where there is none."""
+        """A setting between two, or None."""
         middle = math.sqrt(few * many)
         if not self.whole:
             return middle
@@ -130,7 +130,7 @@ class PlaneCodec(ABC):
 
     @abstractmethod
     def encode(self, plane: Plane, known: Known, setting: Setting) -> bytes:
-        """Every byte that `decode` needs beside the plane's shape and range."""
+        """All bytes that `decode` needs beside the plane's shape and range."""
 
     @abstractmethod
     def decode(self, stream: bytes, known: Known) -> Plane:
@@ -145,7 +145,7 @@ class _OfPlanes(Peer):
 
 
 class Streams(_OfPlanes):
-    """Each model is a stream of its own."""
+    """One stream for each model."""
 
     def __init__(self, codec: PlaneCodec) -> None:
         super().__init__(codec)
@@ -159,7 +159,7 @@ class Streams(_OfPlanes):
 
 
 class Mosaic(_OfPlanes):
-    """All models side by side in one plane: headers and adaptive contexts are shared."""
+    """All models side by side in one plane, sharing headers and adaptive contexts."""
 
     def __init__(self, codec: PlaneCodec) -> None:
         super().__init__(codec)
@@ -177,14 +177,14 @@ class Mosaic(_OfPlanes):
 
 
 def mosaic_grid(count: int) -> tuple[int, int]:
-    """(rows, columns), near to square, that leave few places empty."""
+    """(rows, columns), nearly square, with few empty places."""
     most = math.isqrt(count)
     rows = min(range(max(1, most // 2), most + 1), key=lambda rows: (-count % rows, -rows))
     return rows, -(-count // rows)
 
 
 def to_mosaic(models: Models) -> Plane:
-    """(n, nz, nx) to one plane; empty places repeat the last model, which costs least."""
+    """(n, nz, nx) to one plane; empty places repeat the last model, the cheapest filling."""
     count, nz, nx = models.shape
     rows, columns = mosaic_grid(count)
     places = np.minimum(np.arange(rows * columns), count - 1)
@@ -193,7 +193,7 @@ def to_mosaic(models: Models) -> Plane:
 
 
 def from_mosaic(plane: Plane, shape: tuple[int, int, int]) -> Models:
-    """The models, (n, nz, nx), of a plane that `to_mosaic` made."""
+    """The inverse of `to_mosaic`: models (n, nz, nx)."""
     count, nz, nx = shape
     rows, columns = mosaic_grid(count)
     grid = plane.reshape(rows, nz, columns, nx).transpose(0, 2, 1, 3)
@@ -213,5 +213,5 @@ def archive_of(stored: Stored) -> bytes:
 
 
 def geometric(first: float, last: float, count: int) -> tuple[float, ...]:
-    """`count` numbers from first to last, each the same multiple of the one before."""
+    """`count` numbers from first to last in geometric progression."""
     return tuple(float(value) for value in np.geomspace(first, last, count))

@@ -1,8 +1,8 @@
-"""The best that a codec gives within a budget of bytes per model, from points that were measured.
+"""A codec's best result within a budget of bytes per model, from measured points.
 
 Nothing is interpolated. A budget is kept in one of two ways, whichever gives the greater mean PSNR:
-all models at one setting with a mean size within the budget, or, where each model is a stream, each
-at its own best setting with every size within the budget.
+all models at one setting with a mean size within the budget, or, if each model is a stream, each at
+its best setting with every size within the budget.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OWN_SETTINGS = "own settings"
 
 @dataclass(frozen=True)
 class Best:
-    """What a codec gives within a budget: means over the models."""
+    """A codec's result within a budget: means over the models."""
 
     codec: str
     file: str
@@ -32,7 +32,9 @@ class Best:
 
 
 def best(points: Sequence[Point], budget: float) -> Best | None:
-    """From the lossy points of one codec and file; None where no choice keeps the budget."""
+    """The best result from the lossy points of one codec and file, or None if none keeps the
+    budget.
+    """
     choices = [*_one_setting(points, budget), *_own_settings(points, budget)]
     return max(choices, key=lambda one: (one.psnr, one.ssim, -one.bytes_per_model), default=None)
 

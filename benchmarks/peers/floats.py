@@ -1,4 +1,4 @@
-"""Peers made for floating-point fields with a bound: SZ3 and ZFP."""
+"""Peers for floating-point fields with a bound: SZ3 and ZFP."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sz3(PlaneCodec):
 class Zfp(PlaneCodec):
     """ZFP within a tolerance, a power of two that is stored in a byte before the stream.
 
-    Values are taken from the middle of the range, which saves ZFP an exponent for every block.
+    Values are relative to the middle of the range, which saves ZFP an exponent per block.
     """
 
     name = "ZFP"
@@ -61,7 +61,7 @@ class Zfp(PlaneCodec):
 
         most = setting.value if setting.kind == "bound" else math.inf
         centred = np.ascontiguousarray(plane - _middle(known))
-        # ZFP stays well within its tolerance: the bound decides how far that can be stretched.
+        # ZFP stays well within its tolerance, which is raised as far as the bound allows.
         start = 13 if setting.kind == "bound" else round(math.log2(setting.value))
         for power in range(start, -13, -1):
             stream = zfpy.compress_numpy(centred, tolerance=2.0**power, write_header=False)
@@ -75,7 +75,7 @@ class Zfp(PlaneCodec):
 
         tolerance = 2.0 ** int.from_bytes(stream[:1], "big", signed=True)
         kind = zfpy.dtype_to_ztype(np.dtype(np.float32))
-        # Without a header only the private function decodes.
+        # Only the private function decodes without a header.
         found = zfpy._decompress(stream[1:], kind, known.shape[1:], tolerance=tolerance)
         return np.asarray(found, np.float32) + _middle(known)
 

@@ -1,8 +1,8 @@
 """Label images with neighbour contexts: an adaptive binary arithmetic coder, compiled.
 
-For each sample, left to right and row by row, two neighbours are tried ("is it this label?") in
-contexts of which neighbours are equal; what is neither goes as a signed distance from the left one.
-The same loop encodes and decodes.
+For each sample, row by row, two neighbours are tried ("is it this label?") in contexts of which
+neighbours are equal; any other label is coded as a signed distance from the left one. The same loop
+encodes and decodes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from velcodec.formats.arrays import Int64
 
 _LOW, _HIGH, _AT, _VALUE = range(4)
-"""What a coder's state holds: the interval's ends, bytes done, and the decoder's window."""
+"""Fields of a coder's state: the interval's ends, bytes done, and the decoder's window."""
 
 _SIGN = 256
 _DISTANCE = 260
@@ -22,11 +22,11 @@ _LONGEST = 12
 _CONTEXTS = _DISTANCE + 2 * (_LONGEST + 1)
 
 _SURE = 48
-"""Of 65536; no bit is thought less likely."""
+"""Least probability of a bit, of 65536."""
 
 
 def fresh_contexts() -> tuple[Int64, Int64]:
-    """Chance of a 1 of 65536, and uses so far, of every context."""
+    """Probability of a 1, of 65536, and number of uses, for every context."""
     chances = np.full(_CONTEXTS, 32768)
     chances[:128] = 65536 * 15 // 16
     return chances, np.zeros(_CONTEXTS, np.int64)
@@ -128,7 +128,7 @@ def _code_labels(
 
 
 class LabelCoder:
-    """Codes one label image after another; images of as many labels share what was learned."""
+    """Codes label images one after another; images with equal numbers of labels share contexts."""
 
     def __init__(self, data: bytes | None = None) -> None:
         self._decoding = data is not None
@@ -152,8 +152,8 @@ class LabelCoder:
             labels[...] = 0
 
     def _make_room(self, labels: Int64) -> None:
-        """A sample asks at most three bits and one for each step of its distance; a bit takes at
-        most eleven.
+        """A sample takes at most three binary decisions and one per step of its distance; a
+        decision takes at most eleven bits.
         """
         distances = np.abs(np.diff(labels, axis=1)).sum() + np.abs(np.diff(labels[:, 0])).sum()
         asked = 3 * labels.size + int(distances) + int(labels[0, 0]) + 1
@@ -161,7 +161,7 @@ class LabelCoder:
         self._data = np.concatenate([self._data, np.zeros(needed, np.uint8)])[:needed]
 
     def finish(self) -> bytes:
-        """The bytes; a decoder reads zeros behind them."""
+        """The bytes; a decoder reads zeros after them."""
         low, high = int(self._state[_LOW]), int(self._state[_HIGH])
         for kept in range(5):
             mask = (1 << (32 - 8 * kept)) - 1

@@ -1,4 +1,4 @@
-"""Runs a codec at its settings and keeps what came out: bytes, errors and seconds, all measured."""
+"""Run a codec at its settings and measure bytes, errors and seconds."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from .base import CannotKeepError, Known, Models, Peer, Setting
 Note = Callable[[str], None]
 
 FAILURES = (CannotKeepError, RuntimeError)
-"""The second is what the packages of peers raise for a setting that they do not take."""
+"""The second is raised by peers' packages for settings that they refuse."""
 
 ROUNDING = 5e-4
-"""m/s; what float32 itself may add to a bounded error at 4500 m/s."""
+"""m/s; rounding error that float32 may add to a bounded error at 4500 m/s."""
 
 BEYOND = 4.0
-"""A curve ends where bytes pass this multiple of the greatest budget."""
+"""A curve ends when bytes exceed this multiple of the greatest budget."""
 
 HALVINGS = 4
-"""Settings tried between two neighbours of the curve to come close to a budget from below."""
+"""Settings to try between two neighbours of the curve to approach a budget from below."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A codec at a setting. Sizes (bytes) and figures are arrays with one number for each model.
+    """A codec at a setting. Sizes (bytes) and figures are arrays with one number per model.
 
-    `archive`: all models are one stream, so that no model can have a setting of its own. Speeds are
-    MB of float32 per second of processor time.
+    `archive`: all models are one stream and share one setting. Speeds are MB of float32 per CPU
+    second.
     """
 
     codec: str
@@ -58,7 +58,7 @@ class Point:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise of a bound, or of every bit, was kept."""
+        """Whether the bound, or lossless, was kept."""
         if self.setting.kind == "lossless":
             return self.exact
         return (
@@ -97,7 +97,7 @@ def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
 
 
 def warm_up(peer: Peer, models: Models) -> None:
-    """Compile and load what a first call compiles and loads, so that it is not timed."""
+    """Call once, so that compiling and loading are not timed."""
     few = np.ascontiguousarray(models[:2])
     known = Known.of(few)
     for setting in (Setting("lossy", peer.lossy[-1]), Setting("lossless")):
@@ -109,7 +109,7 @@ def warm_up(peer: Peer, models: Models) -> None:
 def curve(
     peer: Peer, file: str, models: Models, budgets: Sequence[float], note: Note
 ) -> list[Point]:
-    """Lossy points in the order of bytes: the peer's settings, and some close to each budget."""
+    """Lossy points in order of bytes: the peer's settings, and some close to each budget."""
     found: dict[float, Point] = {}
 
     def at(value: float) -> Point | None:
@@ -135,7 +135,7 @@ def curve(
 def _approach(
     peer: Peer, found: dict[float, Point], at: Callable[[float], Point | None], budget: float
 ) -> None:
-    """Measure between the two points that a budget lies between."""
+    """Measure between the two points on both sides of a budget."""
     within = [one for one in found.values() if one.bytes_per_model <= budget]
     beyond = [one for one in found.values() if one.bytes_per_model > budget]
     if not within or not beyond:
@@ -156,7 +156,7 @@ def _approach(
 def promises(
     peer: Peer, file: str, models: Models, bounds: Sequence[float], note: Note
 ) -> list[Point]:
-    """The peer within each bound (m/s), then without loss, as far as it offers these."""
+    """The peer within each bound (m/s), then lossless, as far as it supports these."""
     asked = [Setting("bound", bound) for bound in bounds] if peer.bounded else []
     if peer.lossless:
         asked.append(Setting("lossless"))

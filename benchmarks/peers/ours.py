@@ -1,4 +1,4 @@
-"""velcodec itself, through its public API; what it is asked for stands in BY_BYTES and BY_PSNR."""
+"""velcodec through its public API, with the options in BY_BYTES and BY_PSNR."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .base import CannotKeepError, Known, Models, Peer, Setting, Stored, archive
 NAME = "velcodec"
 
 Options = Mapping[str, Callable[[float], dict[str, Any]]]
-"""Arguments of `velcodec.compress` for the value of a setting, by kind of setting."""
+"""Arguments of `velcodec.compress` for a setting's value, by kind of setting."""
 
 BY_BYTES: Options = {
     "lossy": lambda budget: {"bytes_per_model": budget},
@@ -50,12 +50,12 @@ class Velcodec(Peer):
         return np.asarray(velcodec.decompress(archive_of(stored)), np.float32)
 
     def between(self, few: float, many: float) -> float | None:
-        # Fits are slow, and a budget is asked for as it is.
+        # Fits are slow, and budgets are requested directly.
         return None
 
 
 def velcodec_peers(budgets: Sequence[float]) -> list[Peer]:
-    """velcodec at budgets (bytes per model) and, where `compress` takes it, at one PSNR for all."""
+    """velcodec at budgets (bytes per model) and, if `compress` supports it, at one PSNR for all."""
     import velcodec
 
     found: list[Peer] = [Velcodec(NAME, BY_BYTES, budgets)]

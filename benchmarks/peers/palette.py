@@ -30,7 +30,7 @@ MOST_LABELS = 4096
 
 
 class Palette:
-    """Increasing velocities as they are stored, `kind` of entries, and the label of each sample."""
+    """Increasing velocities as stored, the `kind` of entries, and the label of each sample."""
 
     def __init__(self, kind: int, entries: NDArray[np.generic], labels: Int64) -> None:
         self.kind, self.entries, self.labels = kind, entries, labels
@@ -53,7 +53,7 @@ class Palette:
 
 
 def _exact(model: Plane, known: Known) -> Palette:
-    """Every velocity."""
+    """A palette of all velocities."""
     values, inverse = np.unique(model, return_inverse=True)
     labels = inverse.reshape(model.shape).astype(np.int64)
     if len(values) > MOST_LABELS:
@@ -65,7 +65,7 @@ def _exact(model: Plane, known: Known) -> Palette:
 
 
 def _within(model: Plane, known: Known, bound: float) -> Palette:
-    """Greedy intervals: no palette within the bound has fewer levels."""
+    """Greedy intervals: the fewest possible levels within the bound."""
     values, inverse = np.unique(model, return_inverse=True)
     reach = 2.0 * (bound - (known.high - known.low) / TOP)
     centres: list[float] = []
@@ -104,7 +104,7 @@ def _nearest(model: Plane, known: Known, levels: int) -> Palette:
 def _lloyd(
     codes: Int64, counts: Int64, centres: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64], Int64]:
-    """Squared error, the centres that are used, and the centre of each code."""
+    """Squared error, the used centres, and the centre of each code."""
     for _ in range(40):
         level = np.searchsorted((centres[1:] + centres[:-1]) / 2, codes, side="right")
         weight = np.bincount(level, counts, len(centres))
@@ -121,7 +121,7 @@ def _lloyd(
 
 
 class PaletteContexts(Peer):
-    """The fewest levels within a bound, which is the setting; contexts of each model's own."""
+    """The fewest levels within a bound, which is the setting; separate contexts for each model."""
 
     name = "palette (bounded) + contexts"
     lossy = HALF_STEPS
@@ -156,7 +156,7 @@ class PaletteSolid(PaletteContexts):
 
 
 class NearestContexts(PaletteContexts):
-    """The levels of least squared error, as many as the setting says."""
+    """The levels of least squared error; the setting is their number."""
 
     name = "palette (k-means) + contexts"
     lossy = tuple(float(k) for k in (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64))

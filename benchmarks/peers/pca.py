@@ -1,4 +1,4 @@
-"""Principal components of generated models, with ideal code lengths: what a linear latent gives."""
+"""Principal components of generated models, with ideal code lengths: a linear latent."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ COMPONENTS = 256
 PER_FAMILY = 200
 SEED = 20_000
 LARGEST = 128 * 128
-"""Samples; beyond, the components would take too long to find."""
+"""Most samples; for more, the components would take too long to compute."""
 
 STEP_BYTES = 1.0
-"""Of each model, for the logarithm of the step."""
+"""Bytes per model for the logarithm of the step."""
 
 
 class Pca(Peer):
-    """COMPONENTS components of models that `velcodec.synth` draws, in steps of one size.
+    """COMPONENTS components of models drawn by `velcodec.synth`, with one step size.
 
-    A stream here holds int32 numbers, but its size is what an ideal arithmetic coder would take
-    with a Laplace distribution of each component's spread in training.
+    A stream holds int32 numbers, but its size is that of an ideal arithmetic coder with a Laplace
+    distribution of each component's spread in training.
     """
 
     name = "PCA-256, ideal code length"
@@ -63,7 +63,7 @@ def _parts(stored: Stored) -> tuple[Float64, Float64]:
 
 
 def _laplace(numbers: Float64, scale: Float64) -> Float64:
-    """Share of a Laplace distribution of standard deviation 1 below numbers * scale."""
+    """Cumulative Laplace distribution of standard deviation 1 at numbers * scale."""
     at = numbers * scale * np.sqrt(2.0)
     tail = 0.5 * np.exp(-np.abs(at))
     return np.where(at < 0, tail, 1.0 - tail)
@@ -90,7 +90,7 @@ def components(nz: int, nx: int) -> Basis:
     rows = np.concatenate(drawn).reshape(-1, nz * nx).astype(np.float64) / 1000.0
     mean = rows.mean(axis=0)
     rows -= mean
-    # The products between models are fewer than those between samples.
+    # There are fewer models than samples, so products are between models.
     powers, weights = np.linalg.eigh(rows @ rows.T)
     powers, weights = powers[::-1][:COMPONENTS], weights[:, ::-1][:, :COMPONENTS]
     kept = powers > 1e-9 * powers[0]

@@ -9,7 +9,7 @@ from .measure import Point
 from .ours import NAME
 
 FEWEST = 16
-"""Bytes per model at the left edge; less is no picture of a model."""
+"""Bytes per model at the left edge; fewer cannot represent a model."""
 
 
 def draw_curves(path: Path, file: str, points: Sequence[Point]) -> None:

@@ -1,4 +1,4 @@
-"""Peers made for pictures: JPEG XL with loss, and AV1 stills (AVIF without its container)."""
+"""Peers for pictures: lossy JPEG XL, and AV1 stills (AVIF without its container)."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class JpegXl(PlaneCodec):
 class Av1(Peer):
     """libaom's still pictures, 12 bits and one channel, behind one sequence header for all.
 
-    Frames are independent and hold their own quality, so that each model may have its own. Codes
-    are whole m/s where the range fits, so that whole velocities can come back exactly. The AVIF
-    container says nothing but shape and lengths: it is rebuilt from the shape and not counted, nor
-    is the temporal delimiter, which is the same two bytes everywhere.
+    Frames are independent and each has its own quality. Codes are whole m/s if the range fits, so
+    that whole velocities can be exact. The AVIF container holds only shape and lengths: it is
+    rebuilt from the shape and not counted, nor is the temporal delimiter, which is always the same
+    two bytes.
     """
 
     name = "AV1, shared header"
@@ -73,7 +73,7 @@ class Av1(Peer):
         return np.stack([_from_stream(stream, known) for stream in streams_of(stored)])
 
     def sizes(self, stored: Stored, known: Known) -> NDArray[np.float64]:
-        """Of the archive of the header and all frames, whose units hold their own lengths."""
+        """Bytes of the archive of the header and all frames, whose units contain their lengths."""
         streams = streams_of(stored)
         header = streams[0][: _unit_end(streams[0], 0)]
         if any(not stream.startswith(header) for stream in streams):
@@ -97,7 +97,7 @@ def _avif(codes: NDArray[np.uint16], quality: int) -> tuple[bytes, bytes]:
     """The container up to its data, and the data."""
     import imagecodecs
 
-    # The quality of grey input is ignored (always lossless): three equal channels, stored as one.
+    # Quality is ignored for grey input (always lossless): use three equal channels, stored as one.
     stream = bytes(
         imagecodecs.avif_encode(
             np.repeat(codes[..., None], 3, axis=2),
@@ -135,7 +135,7 @@ def _from_stream(stream: bytes, known: Known) -> Plane:
 
 @functools.cache
 def _container(nz: int, nx: int) -> tuple[bytes, int]:
-    """The container of a blank picture, and where it holds the length of the data."""
+    """The container of a blank picture, and the position of the data's length in it."""
     container, _ = _avif(np.zeros((nz, nx), np.uint16), 50)
     locations = container.index(b"iloc") - 4
     (size,) = struct.unpack_from(">I", container, locations)
@@ -143,6 +143,6 @@ def _container(nz: int, nx: int) -> tuple[bytes, int]:
 
 
 def _unit_end(stream: bytes, start: int) -> int:
-    """Where the unit at `start` ends: a byte of header, its length, and that many bytes."""
+    """End of the unit at `start`: a header byte, its length, and that many bytes."""
     length, at = decode_varint(stream, start + 1, "AV1")
     return at + length

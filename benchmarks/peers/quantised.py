@@ -1,4 +1,4 @@
-"""Peers that round velocities to steps and code the integers without loss."""
+"""Peers that quantise velocities and code the integers losslessly."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ HALF_STEPS = geometric(1000.0, 0.5, 24)
 """m/s; half a step is the largest error."""
 
 WHOLE = 0.5
-"""m/s; half the step at which whole velocities stay as they are."""
+"""m/s; half the step that preserves whole velocities."""
 
 
 def half_step(setting: Setting) -> np.float16:
-    """The half step as it is stored, in two bytes: at most what is asked."""
+    """The half step as stored, in two bytes: at most the requested one."""
     if setting.kind == "lossless":
         return np.float16(WHOLE)
     half = np.float16(setting.value)
@@ -44,12 +44,12 @@ def quantise(values: NDArray[np.float32], half: np.float16, low: float) -> Int64
 
 
 def restore(integers: Int64, half: np.float16, low: float) -> NDArray[np.float32]:
-    """What `quantise` rounded to, m/s."""
+    """The inverse of `quantise`, m/s."""
     return (low + 2.0 * float(half) * integers).astype(np.float32)
 
 
 class QuantisedPlane(PlaneCodec):
-    """Half a step (float16), then the integers; a half step of 0 stands for float32 as it is."""
+    """Half a step (float16), then the integers; a half step of 0 means raw float32."""
 
     lossy = HALF_STEPS
     bounded = lossless = True
@@ -61,7 +61,7 @@ class QuantisedPlane(PlaneCodec):
         return self.unpack(stream, known.low, known.shape[1:])
 
     def pack(self, values: NDArray[np.float32], low: float, setting: Setting) -> bytes:
-        """A stream of a plane, or of a stack of planes where the codec takes these."""
+        """A stream of a plane, or of a stack of planes if the codec supports it."""
         half = half_step(setting)
         integers = quantise(values, half, low)
         if setting.kind == "lossless" and not np.array_equal(restore(integers, half, low), values):
@@ -81,19 +81,19 @@ class QuantisedPlane(PlaneCodec):
 
     @abstractmethod
     def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Int64:
-        """The array of `shape` that `encode_integers` took."""
+        """The inverse of `encode_integers`."""
 
     @abstractmethod
     def encode_floats(self, plane: NDArray[np.float32]) -> bytes:
-        """Velocities that are no whole m/s, bit for bit."""
+        """Velocities that are not whole m/s, losslessly."""
 
     @abstractmethod
     def decode_floats(self, stream: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The array of `shape` that `encode_floats` took."""
+        """The inverse of `encode_floats`."""
 
 
 class JpegXlLossless(QuantisedPlane):
-    """JPEG XL without loss, effort 9, of the integers above the least (int16)."""
+    """Lossless JPEG XL, effort 9, of the integers above the least (int16)."""
 
     name = "quantised + JPEG XL lossless"
     needs = ("imagecodecs",)
@@ -134,7 +134,7 @@ def _from_jpegxl(stream: bytes) -> NDArray[np.generic]:
 class DeltaZstd(QuantisedPlane):
     """Differences down each column (along the first row), zigzag, byte planes, zstd 19.
 
-    Takes stacks of planes as well: `DeltaZstdStack`.
+    Also takes stacks of planes: `DeltaZstdStack`.
     """
 
     name = "quantised + delta + zstd"

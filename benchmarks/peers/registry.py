@@ -15,7 +15,7 @@ from .wavelets import Jpeg2000, Sperr, Sperr3d, SperrPsnr
 
 
 def peers(budgets: Sequence[float]) -> list[Peer]:
-    """One of each; `budgets` (bytes per model) are what velcodec is asked for."""
+    """One of each; velcodec is run at `budgets` (bytes per model)."""
     return [
         *velcodec_peers(budgets),
         PaletteContexts(),

@@ -63,7 +63,7 @@ def write_budgets(path: Path, found: Iterable[Best]) -> None:
 
 
 def write_bounds(path: Path, points: Iterable[Point]) -> None:
-    """One row for each bound and for lossless, with the error that was found after decoding."""
+    """One row for each bound and for lossless, with the error measured after decoding."""
     _write(
         path,
         BOUNDS,
@@ -92,14 +92,14 @@ def _write(path: Path, header: str, rows: Iterable[Sequence[object]]) -> None:
 
 
 def budget_table(found: Sequence[Best]) -> str:
-    """Codecs by budgets, dB / SSIM, of one file."""
+    """Codecs by budgets, dB / SSIM, for one file."""
     columns = [f"{budget:g}" for budget in sorted({one.budget for one in found})]
     cells = {(one.codec, f"{one.budget:g}"): f"{one.psnr:.1f} / {one.ssim:.3f}" for one in found}
     return _table("PSNR / SSIM within bytes per model", cells, columns)
 
 
 def bound_table(points: Sequence[Point]) -> str:
-    """Codecs by bounds, bytes per model, of one file; promises that were not kept are left out."""
+    """Codecs by bounds, bytes per model, for one file; broken bounds are omitted."""
     columns = sorted({str(point.setting) for point in points}, key=_bound_order)
     cells = {
         (point.codec, str(point.setting)): f"{point.bytes_per_model:.1f}"
@@ -110,7 +110,7 @@ def bound_table(points: Sequence[Point]) -> str:
 
 
 def speed_table(points: Sequence[Point], near: float) -> str:
-    """MB/s of each codec's point whose bytes are nearest to `near` in ratio, of one file."""
+    """MB/s of each codec's point whose bytes are nearest to `near` in ratio, for one file."""
     cells: dict[tuple[str, str], str] = {}
     columns = ("bytes per model", "encode", "decode")
     for codec in dict.fromkeys(point.codec for point in points):

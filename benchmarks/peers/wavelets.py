@@ -1,4 +1,4 @@
-"""Peers that transform with wavelets: SPERR and JPEG 2000."""
+"""Wavelet peers: SPERR and JPEG 2000."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BITS_PER_SAMPLE = geometric(0.03, 6.0, 22)
 TOP = 65535
 
 SHRINK = 0.98
-"""Where a bound is missed, by rounding, the next try asks for this share of it."""
+"""If rounding breaks a bound, the next try uses this share of it."""
 
 
 class Sperr(PlaneCodec):
@@ -56,7 +56,7 @@ class SperrPsnr(Sperr):
 
 
 class Sperr3d(Peer):
-    """All models as one volume. SPERR's header stays: decoding a volume takes it."""
+    """All models as one volume. SPERR's header stays: decoding a volume needs it."""
 
     name = "SPERR, volume"
     needs = ("imagecodecs",)
@@ -96,7 +96,7 @@ def _sperr(values: Models | Plane, level: float, mode: str) -> bytes:
 def _from_sperr(stream: bytes, shape: tuple[int, ...]) -> Models:
     import imagecodecs
 
-    # The decoder reads a little beyond the end: a view leaves room there and does not count it.
+    # The decoder reads slightly beyond the end: a view leaves room there, which is not counted.
     view = np.frombuffer(stream + bytes(64), np.uint8)[: len(stream)]
     volume = len(shape) == 3
     found = imagecodecs.sperr_decode(view, shape=shape, dtype="f4", header=volume, numthreads=1)

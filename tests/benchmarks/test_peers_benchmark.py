@@ -1,4 +1,4 @@
-"""The benchmark beside other codecs: every byte a decoder needs is counted, bounds are kept."""
+"""The benchmark of other codecs: every byte that a decoder needs is counted, bounds are kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def layered() -> Models:
 
 @pytest.fixture(scope="module")
 def smooth() -> Models:
-    """Three smooth models, whose velocities are no whole m/s."""
+    """Three smooth models, with velocities that are not whole m/s."""
     z, x = np.mgrid[0:40, 0:36]
     phase = np.array([0.0, 1.0, 2.0])[:, None, None]
     return (3000 + 900 * np.sin(z / 13.0 + phase) * np.cos(x / 11.0)).astype(np.float32)
@@ -210,7 +210,7 @@ def test_the_command_writes_its_files_and_prints_its_tables(
     assert len(list(csv.DictReader((tmp_path / "rates.csv").open()))) > 3
 
 
-def test_a_codec_without_its_package_is_said_to_be_skipped(
+def test_a_codec_without_its_package_is_reported_as_skipped(
     tmp_path: Path,
     layered: Models,
     capsys: pytest.CaptureFixture[str],

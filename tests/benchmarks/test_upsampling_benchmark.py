@@ -1,4 +1,4 @@
-"""The benchmark of finer renderings: positions of decimated samples, and both kinds of records."""
+"""The benchmark of finer renderings: positions of decimated samples, and both kinds of record."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def test_decimated_samples_lie_where_they_are_compared(
     exact = measure(inner, ["lossless"])["psnr_db"]
     assert exact["bilinear"] > 95
     assert exact["spline"] > 95
-    assert exact["lossless"] > 40  # half a cell away it would be below 33
+    assert exact["lossless"] > 40  # half a cell off, it would be below 33
     assert found["bilinear"] <= exact["bilinear"]
 
 
-def test_every_second_sample_is_met_again() -> None:
+def test_every_second_sample_is_reproduced() -> None:
     model = layered(2, 14, 19)[1]
     case = every_second("layers", [model])
     again = Case(case.name, case.stored, [model[::2, ::2]], case.z[::2], case.x[::2])
@@ -60,7 +60,7 @@ def test_generated_models_are_those_of_the_report() -> None:
     assert mean_of([found, found])["psnr_db"] == found["psnr_db"]
 
 
-def test_only_larger_models_are_stored_by_means(tmp_path: Path) -> None:
+def test_only_larger_models_are_stored_as_means(tmp_path: Path) -> None:
     for name, shape in (("small", (3, 1, 20, 20)), ("large", (90, 75))):
         np.save(tmp_path / f"{name}.npy", np.full(shape, 2000.0, np.float32))
     small, large = (list(cases_of(tmp_path / f"{name}.npy", 2)) for name in ("small", "large"))

@@ -1,6 +1,6 @@
 """Run the fused kernel in Triton's interpreter, on the CPU: `interpreted.py OUT.npz`.
 
-The interpreter has to be chosen before Triton is imported, so that it runs in a process of its own.
+The interpreter must be selected before Triton is imported, so it runs in a separate process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONFIGS = {
     "no warp, no faults": MixtureConfig(16, 1, 8, 4, 0, 0, omega_0=6.0),
     "sizes to fill up": MixtureConfig(20, 2, 9, 5, 3, 6, strata=5, omega_0=6.0),
 }
-"""Small decoders, so that an interpreter is quick enough."""
+"""Small decoders, fast enough for an interpreter."""
 
 WAYS: dict[str, dict[str, Any]] = {
     "in m/s": {"scaled": True},
@@ -30,7 +30,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "own points": {"own": True},
     "several blocks": {"programs": 1, "count": 1, "block": 16},
 }
-"""How the first of them is rendered besides."""
+"""Other modes in which the first decoder is rendered."""
 
 ALONE = {"count": 1}
 
@@ -38,7 +38,7 @@ LOW, HIGH = (1500.0, 2100.3), (4500.0, 2100.4)
 
 
 def decoder_of(name: str) -> SirenMixture:
-    """The same small decoder for the same name, in float32."""
+    """The small decoder of this name, in float32."""
     torch.manual_seed(sorted(CONFIGS).index(name))
     decoder = SirenMixture(CONFIGS[name])
     decoder.freeze_()
@@ -51,13 +51,13 @@ def latents(count: int = 2) -> Tensor:
 
 
 def points_of(own: bool = False) -> Tensor:
-    """Points of a grid whose number is no multiple of a block, or others for each model."""
+    """Points of a grid, not a multiple of a block, or separate points for each model."""
     points = torch.from_numpy(grid_points(5, 9)).float()
     return torch.stack([points, -points.flip(1)]) if own else points
 
 
 def rendered(name: str, way: dict[str, Any]) -> Tensor:
-    """What the kernel gives."""
+    """The kernel's output."""
     dtype = way.get("dtype", torch.float32)
     ends = cuda.within(torch.tensor(LOW), torch.tensor(HIGH), dtype)
     cuda.PROGRAMS = way.get("programs", 1024)

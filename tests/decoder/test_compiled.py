@@ -1,4 +1,4 @@
-"""The compiled loops of `siren-mixture` give what autograd gives, in float32 on the CPU alone."""
+"""The compiled loops of `siren-mixture` agree with autograd; they serve float32 on the CPU only."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def points() -> Tensor:
 
 
 def in_double(decoder: Decoder) -> Decoder:
-    """A copy whose derivatives by autograd stand for the truth."""
+    """A copy whose derivatives by autograd are the truth."""
     again = SirenMixture(decoder.settings).double()  # type: ignore[arg-type]
     again.load_state_dict({key: value.double() for key, value in decoder.state_dict().items()})
     return again
@@ -89,7 +89,7 @@ def test_the_jacobian_is_autograds(
     close(values, exact(points.double(), latent.double()), 1e-5)
 
 
-def test_points_of_their_own_for_each_model(decoder: Decoder, latent: Tensor) -> None:
+def test_each_model_may_have_separate_points(decoder: Decoder, latent: Tensor) -> None:
     where = 2 * torch.rand(3, 40, 2, generator=torch.Generator().manual_seed(5)) - 1
     exact = in_double(decoder)
     close(
@@ -123,7 +123,7 @@ def test_the_hessian_is_autograds_jacobian_squared(
     [torch.zeros(1, dtype=torch.float64), torch.zeros(1, device="meta")],
     ids=["float64", "another device"],
 )
-def test_other_tensors_go_the_torch_way(tensor: Tensor) -> None:
+def test_other_tensors_use_torch(tensor: Tensor) -> None:
     assert not compiled.serves(tensor)
 
 
@@ -140,7 +140,7 @@ def test_sine_and_cosine_keep_their_accuracy_far_out() -> None:
 
 
 def test_one_component_far_above_the_others_leaves_no_nan(points: Tensor) -> None:
-    """A softmax of logits hundreds apart, a fault of endless steepness."""
+    """A softmax of logits hundreds apart, an infinitely steep fault."""
     torch.manual_seed(8)
     decoder = SirenMixture(KINDS["all parts"]).freeze_()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Both architectures keep the promises of the interface."""
+"""Both architectures satisfy the interface."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_points_are_x_first(decoder: Decoder, latent: Tensor) -> None:
         with torch.no_grad():
             decoder.modulation.zero_()
             if decoder.settings.strata:
-                decoder.jump.zero_()  # strata see z alone
+                decoder.jump.zero_()  # strata see only z
     with torch.no_grad():
         first[:, 1] = 0  # the decoder no longer sees z ...
     reference = decoder(torch.zeros(1, 2).double(), latent)
@@ -122,7 +122,7 @@ def test_renderings_at_other_resolutions_line_up(decoder: Decoder, latent: Tenso
 
 
 def test_a_sine_configuration_does_not_name_its_activation() -> None:
-    """So that files from before there was a choice keep their identity."""
+    """So that files from before the option keep their identity."""
     config = SirenConcat(ConcatConfig(width=16, hidden_layers=1)).config
     assert "activation" not in config
     assert build_decoder(config).config == config

@@ -1,4 +1,4 @@
-"""The compiled rendering: close to torch's, and the same whatever is rendered beside it."""
+"""The compiled rendering is close to torch's and does not depend on what is rendered beside it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ ODD_SIZES = MixtureConfig(10, 3, 6, 5, 1, 7, strata=3, omega_0=12.0)
 
 
 def odd() -> Decoder:
-    """A decoder no size of which is a multiple of what the loops take."""
+    """A decoder whose sizes all need padding for the loops."""
     torch.manual_seed(4)
     return SirenMixture(ODD_SIZES).freeze_()
 
@@ -85,7 +85,7 @@ def test_a_point_is_the_same_whatever_points_are_beside_it() -> None:
         assert (velocities(decoder, latents, where[:, some]) == whole[:, some]).all()
 
 
-def test_models_may_have_points_of_their_own() -> None:
+def test_models_may_have_separate_points() -> None:
     decoder, latents = load_decoder(), drawn(3)
     own = np.stack([points(9, 8) * scale for scale in (1.0, 0.5, 0.1)]).astype(np.float32)
     together = velocities(decoder, latents, own)
@@ -93,7 +93,7 @@ def test_models_may_have_points_of_their_own() -> None:
         assert (velocities(decoder, latents[i : i + 1], own[i])[0] == together[i]).all()
 
 
-def test_latents_beyond_all_measure_stay_within_the_ends() -> None:
+def test_huge_latents_stay_within_the_range() -> None:
     latents = drawn(4)
     latents[0], latents[1, 3], latents[2, 9] = 1e30, np.inf, np.nan
     latents[3] *= 1e6
@@ -110,6 +110,6 @@ def test_other_weights_are_compiled_anew() -> None:
     assert np.allclose(changed, velocities(odd(), 2 * latents, where), atol=0.1)
 
 
-def test_a_decoder_in_training_or_in_float64_is_torchs_business() -> None:
+def test_a_decoder_in_training_or_in_float64_uses_torch() -> None:
     assert SirenMixture(ODD_SIZES).compiled() is None
     assert odd().double().compiled() is None

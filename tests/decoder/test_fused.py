@@ -1,4 +1,4 @@
-"""The fused kernel renders what torch renders: interpreted here, compiled where a GPU is."""
+"""The fused kernel renders what torch renders: interpreted here, compiled on a GPU."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ needs_triton = pytest.mark.skipif(not cuda.has_triton(), reason="Triton is not i
 
 
 def needs_gpu(test: object) -> object:
-    """Mark a test as one for a GPU."""
+    """Mark a test that needs a GPU."""
     skipped = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     return pytest.mark.cuda(skipped(test))
 
@@ -36,7 +36,7 @@ Rendered = dict[str, NDArray[np.float32]]
 
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Rendered:
-    """What the interpreted kernel gave, in a process of its own."""
+    """The output of the interpreted kernel, from a separate process."""
     path = tmp_path_factory.mktemp("interpreted") / "rendered.npz"
     environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(Path(__file__).with_name("interpreted.py")), str(path)]
@@ -54,7 +54,7 @@ def test_the_interpreted_kernel_renders_what_torch_renders(rendered: Rendered, n
 
 @needs_triton
 @pytest.mark.parametrize("way", sorted(WAYS))
-def test_every_way_to_ask_the_kernel_agrees_with_torch(rendered: Rendered, way: str) -> None:
+def test_every_mode_of_the_kernel_agrees_with_torch(rendered: Rendered, way: str) -> None:
     how, found = WAYS[way], rendered[way]
     decoder, points = decoder_of("all parts"), points_of(how.get("own", False))
     if not how.get("scaled"):

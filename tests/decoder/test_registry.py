@@ -1,4 +1,4 @@
-"""Decoders are found by name, hash or path, added whole or not at all, and never used altered."""
+"""Decoders are found by name, hash or path, added atomically, and never used if altered."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_newest_shipped_decoder_is_the_default(
     assert registry.find().path.name == "velcodec-3.safetensors"
 
 
-def test_every_shipped_decoder_is_whole() -> None:
+def test_every_shipped_decoder_is_intact() -> None:
     shipped = [entry for entry in registry.entries() if entry.place == "shipped"]
     assert "velcodec-2" in {entry.name for entry in shipped}
     assert all(entry.path.stat().st_size < 2_000_000 for entry in shipped)
@@ -90,7 +90,7 @@ def test_an_altered_file_in_the_folder_is_never_found(file: Path) -> None:
         registry.find(added.identity)
 
 
-def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(file: Path) -> None:
+def test_the_error_for_a_missing_decoder_names_its_hash_name_and_where_to_look(file: Path) -> None:
     with pytest.raises(MissingDecoderError) as caught:
         registry.find_for_archive(b"\xab" * 32, "basin")
     message = str(caught.value)
@@ -105,12 +105,12 @@ def test_an_explicit_decoder_of_another_hash_is_refused(file: Path) -> None:
         registry.find_for_archive(b"\xab" * 32, "basin", file)
 
 
-def test_a_path_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_path_names_it(tmp_path: Path) -> None:
     with pytest.raises(MissingDecoderError, match="not found"):
         registry.find(tmp_path / "no.safetensors")
 
 
-def test_too_short_a_hash_is_told_how_many_digits_it_needs(file: Path) -> None:
+def test_the_error_for_a_short_hash_says_how_many_digits_it_needs(file: Path) -> None:
     identity = registry.add(file).identity.hex()
     assert registry.find(identity[:6]).name == "tiny"
     with pytest.raises(MissingDecoderError, match=f"'{identity[:4]}'.* needs 6 digits or more"):

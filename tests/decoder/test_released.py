@@ -1,4 +1,4 @@
-"""Every released decoder, and what exact streams need beside it, stays available and unchanged."""
+"""Every released decoder, and every data file of exact streams, stays available and unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from velcodec.formats.sample_coding.label_map.network import network_of
 
 
 def listed(page: str, heading: str) -> list[tuple[str, ...]]:
-    """The rows of the first table under a heading, without their quotes."""
+    """The rows of the first table under a heading, without quotes."""
     text = (ROOT / "docs" / page).read_text()
     text = text[text.index(f"## {heading}\n") + 3 :]
     text = text.partition("\n## ")[0]
@@ -29,7 +29,7 @@ DECODERS = listed("decoder-card.md", "Released decoders")
 DATA = listed("format-exact.md", "Data files")
 
 
-def test_the_shipped_decoders_are_those_that_are_listed() -> None:
+def test_the_shipped_decoders_are_those_listed() -> None:
     folder = resources.files("velcodec.decoder") / "shipped"
     shipped = {file.name for file in folder.iterdir() if file.name.endswith(".safetensors")}
     encoders = {name for name in shipped if name.endswith(".encoder.safetensors")}
@@ -48,15 +48,13 @@ def test_a_released_decoder_loads_and_has_its_identity(name: str, file: str, ide
 
 
 @pytest.mark.parametrize(("file", "tensors", "sha256"), DATA)
-def test_a_file_that_exact_streams_need_is_what_it_was(
-    file: str, tensors: str, sha256: str
-) -> None:
+def test_a_data_file_of_exact_streams_is_unchanged(file: str, tensors: str, sha256: str) -> None:
     data = resources.files("velcodec").joinpath("data", file).read_bytes()
     assert hashlib.sha256(data).hexdigest() == sha256
     assert tensors
 
 
-def test_the_files_that_exact_streams_need_are_those_that_are_listed() -> None:
+def test_the_data_files_of_exact_streams_are_those_listed() -> None:
     found = {path.name for path in resources.files("velcodec").joinpath("data").iterdir()}
     assert {name for name in found if name.endswith(".safetensors")} == {row[0] for row in DATA}
     assert [network_of(n).classes.first.shape for n in (3, 5)] == [(581, 48), (581, 48)]

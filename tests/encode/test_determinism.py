@@ -27,8 +27,8 @@ from velcodec.encode.fitting import Fitted, Fitter, quantise_tiles
 from velcodec.encode.tiles import GROUPS, ModelSet, cut_models
 from velcodec.files.distributed import compress, connected
 from velcodec.fit import LMOptions
-from velcodec.fit.parallel import repeatable, spread
 from velcodec.formats.errors import QualityError
+from velcodec.parallel import repeatable, spread
 
 WAYS: dict[str, dict[str, Any]] = {
     "latents alone": {"latent_only": True, "psnr": 20.0},

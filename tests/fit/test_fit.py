@@ -1,4 +1,4 @@
-"""Fitting finds latents, stops where it should, and is the same every time."""
+"""Fitting finds latents, stops where it should, and is reproducible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, 
 from velcodec.decoder.encoder import read_encoder, save_encoder
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
-from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import (
     DecoderFileError,
     InputDtypeError,
@@ -23,6 +22,7 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.geometry import grid_points
+from velcodec.parallel import by_parts
 
 GRID = (20, 20)
 
@@ -136,7 +136,7 @@ def test_the_number_of_threads_changes_no_bit(
     assert torch.equal(found[0], found[2])
 
 
-def test_an_error_in_a_thread_arrives_and_leaves_the_threads_as_they_were() -> None:
+def test_an_error_in_a_thread_is_raised_and_the_number_of_threads_restored() -> None:
     before = torch.get_num_threads()
 
     def work(part: slice) -> Tensor:
@@ -240,7 +240,7 @@ def test_the_amortised_start_is_the_encoders_guess(decoder: Decoder, target: Ten
     assert torch.equal(amortised_latents(decoder, None, target, GRID), torch.zeros(5, 256))
 
 
-def test_an_encoder_file_comes_back(tmp_path: Path, target: Tensor) -> None:
+def test_an_encoder_file_makes_the_round_trip(tmp_path: Path, target: Tensor) -> None:
     torch.manual_seed(1)
     encoder, path = Encoder(channels=4).eval(), tmp_path / "a.encoder.safetensors"
     save_encoder(encoder, path)
@@ -250,7 +250,7 @@ def test_an_encoder_file_comes_back(tmp_path: Path, target: Tensor) -> None:
     )
 
 
-def test_a_file_that_is_no_encoder_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_encoder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "b.encoder.safetensors"
     path.write_bytes(b"not an encoder")
     with pytest.raises(DecoderFileError, match=r"b\.encoder"):

@@ -1,4 +1,4 @@
-"""Small archives whose axes cannot be confused, on disk, made without fitting."""
+"""Small archives on disk with distinguishable axes, made without fitting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GROUND = {"dx": 25.0, "dz": 5.0, "origin": (1000.0, 40.0)}
 
 @pytest.fixture(scope="session")
 def models() -> np.ndarray:
-    """(7, 12, 9), float32: more rows than columns, no two models alike."""
+    """(7, 12, 9), float32: more rows than columns, all models different."""
     return layered(7, 12, 9, seed=4)
 
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def exact(folder: Path, models: np.ndarray) -> Path:
-    """The models bit for bit."""
+    """The models, stored losslessly."""
     path = folder / "exact.vlat"
     about = {"provenance": "drawn for a test", "licence": "CC0"}
     path.write_bytes(velcodec.compress(models, lossless=True, **GROUND, **about))
@@ -38,7 +38,7 @@ def exact(folder: Path, models: np.ndarray) -> Path:
 
 @pytest.fixture(scope="session")
 def exact_xz(folder: Path, models: np.ndarray) -> Path:
-    """The same models, kept as arrays [x, z], with keys."""
+    """The same models, stored as arrays [x, z], with keys."""
     path = folder / "exact_xz.vlat"
     flipped = np.ascontiguousarray(models.swapaxes(1, 2))
     keys = [f"model-{number}" for number in range(len(models))]
@@ -58,7 +58,7 @@ def mixed(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def second_of_mixed(folder: Path, mixed: Path) -> Path:
-    """A copy of the second of these models alone, whose header names both shapes."""
+    """A copy of only the second of these models; its header names both shapes."""
     path = folder / "second.vlat"
     velcodec.subset(mixed, path, [1])
     return path
@@ -75,7 +75,7 @@ def latents(folder: Path) -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The numbers of the models of every call of `Archive.decode`, as they are made."""
+    """The numbers of the models in every call of `Archive.decode`."""
     calls: list[list[int]] = []
     decode = velcodec.Archive.decode
 

@@ -1,4 +1,4 @@
-"""A relative path means one file, whatever folder the process, or its workers, go to."""
+"""A relative path means the same file when the process or its workers change folders."""
 
 from __future__ import annotations
 

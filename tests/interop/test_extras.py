@@ -1,4 +1,4 @@
-"""Other libraries find velcodec by name; where one is missing, the error names the extra."""
+"""Other libraries find velcodec by name; if one is missing, the error names the extra."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_installed_package_is_found_by_its_name(group: str) -> None:
     assert found[NAMES[group]].load() is getattr(import_module(module), name)
 
 
-def test_xarray_opens_vlat_files_unasked(exact: Path) -> None:
+def test_xarray_recognises_vlat_files(exact: Path) -> None:
     xr = pytest.importorskip("xarray")
     assert xr.backends.list_engines()["velcodec"].description
     assert xr.open_dataset(exact).velocity.shape == (7, 12, 9)
@@ -72,7 +72,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
     assert extra in PROJECT["optional-dependencies"]
 
 
-def test_a_package_that_is_there_but_broken_says_so_itself() -> None:
+def test_a_broken_package_raises_its_own_error() -> None:
     with pytest.raises(ImportError, match="no such thing") as caught, from_extra("xarray"):
         raise ImportError("no such thing in xarray")
     assert not isinstance(caught.value, MissingExtraError)

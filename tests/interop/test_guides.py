@@ -1,4 +1,4 @@
-"""The guides' code runs as it stands, and does what they say."""
+"""The guides' code runs as printed and does what they say."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_pytorch_guide_gives_every_argument_as_it_is() -> None:
 
 
 def test_what_the_python_guide_does_with_archives_runs() -> None:
-    """With fewer and smaller models than it speaks of, and a grid that is not as huge."""
+    """With fewer and smaller models than in the guide, and a smaller grid."""
     data = latent_archive(velcodec.load_decoder(), Layout(16, 40), models=20)
     for name in ("models.vlat", "damaged.vlat"):
         Path(name).write_bytes(data)
@@ -66,7 +66,7 @@ def test_what_the_python_guide_does_with_archives_runs() -> None:
 
 
 def test_the_xarray_guide_runs() -> None:
-    """With fewer and smaller models than it speaks of."""
+    """With fewer and smaller models than in the guide."""
     for package in ("dask", "xarray", "zarr"):
         pytest.importorskip(package)
     data = latent_archive(velcodec.load_decoder(), Layout(16, 12), models=6)

@@ -1,4 +1,4 @@
-"""numcodecs finds the codec by its id, and what is promised of an array holds."""
+"""numcodecs finds the codec by its id, and arrays keep their target."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_bytes_are_an_archive() -> None:
     )
 
 
-def test_what_is_no_velocity_is_refused() -> None:
+def test_arrays_that_are_not_velocities_are_refused() -> None:
     codec = Velcodec(max_error=BOUND)
     with pytest.raises(NonFiniteError):
         codec.encode(np.full((4, 4), np.inf))
@@ -134,7 +134,7 @@ def test_arrays_of_either_order_in_memory_come_back_as_they_were(
 
 @pytest.mark.parametrize("filter_id", ["delta", "shuffle"])
 def test_a_filter_that_leaves_no_models_is_refused(filter_id: str) -> None:
-    """The samples of a whole chunk in a row are no model, and neither are bytes."""
+    """A flattened chunk is not a model, and neither are bytes."""
     zarr = pytest.importorskip("zarr")
     filters = {"delta": numcodecs.Delta("f4"), "shuffle": numcodecs.Shuffle(4)}
     array = zarr.create_array(

@@ -1,4 +1,4 @@
-"""A data set gives what the archive decodes, batch by batch, in any process."""
+"""A data set gives the archive's decoded models, batch by batch, in any process."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_integers_and_kilometres_become_floats(tmp_path: Path, models: np.ndarra
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_workers_give_what_direct_decoding_gives(latents: Path, start: str) -> None:
     dataset = VelocityDataset(latents, res=(10, 24))
-    direct = torch.stack(list(dataset))  # and the archive is open before there are workers
+    direct = torch.stack(list(dataset))  # the archive is open before workers start
     loader = DataLoader(dataset, batch_size=2, num_workers=2, multiprocessing_context=start)
     torch.testing.assert_close(torch.cat(list(loader)), direct, rtol=0.0, atol=ROUNDING)
     torch.testing.assert_close(torch.stack(list(dataset)), direct, rtol=0.0, atol=0.0)
@@ -131,7 +131,7 @@ def test_it_pickles_by_its_path(exact: Path, models: np.ndarray) -> None:
 
 
 def test_a_forked_process_opens_the_archive_for_itself(exact: Path, models: np.ndarray) -> None:
-    """Even while another thread of its parent is decoding."""
+    """Even while another thread of the parent is decoding."""
     shared = SharedArchive(exact)
     held, done = threading.Event(), threading.Event()
 
@@ -144,7 +144,7 @@ def test_a_forked_process_opens_the_archive_for_itself(exact: Path, models: np.n
     thread.start()
     held.wait(60)
     child = os.fork()
-    if child == 0:  # no test's business goes on here
+    if child == 0:  # the child must not continue with the tests
         try:
             with shared.reading() as archive:
                 os._exit(0 if np.array_equal(archive.decode(3), models[3]) else 1)
@@ -188,7 +188,7 @@ def test_models_of_one_shape_are_read_from_an_archive_that_knew_others(
     np.testing.assert_array_equal(VelocityDataset(second_of_mixed)[0], expected)
 
 
-def test_what_cannot_be_is_said_when_it_is_made(exact: Path, tmp_path: Path) -> None:
+def test_invalid_options_are_refused_on_construction(exact: Path, tmp_path: Path) -> None:
     with pytest.raises(InputFileError):
         VelocityDataset(tmp_path / "absent.vlat")
     with pytest.raises(ResolutionError):
@@ -218,7 +218,7 @@ def test_samples_and_latents_have_any_grid_and_means_over_its_cells(
     np.testing.assert_allclose(found, expected, atol=ROUNDING)
 
 
-def test_what_no_model_can_give_is_said_when_it_is_asked_for(latents: Path) -> None:
+def test_errors_of_a_single_model_are_raised_on_access(latents: Path) -> None:
     with pytest.raises(MissingDecoderError):
         VelocityDataset(latents, decoder="absent")[0]
 

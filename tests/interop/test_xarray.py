@@ -1,4 +1,6 @@
-"""An archive in xarray is the array that velcodec decodes, and decodes no more than is asked."""
+"""An archive in xarray equals the array that velcodec decodes, and only requested models are
+decoded.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,7 @@ def test_keys_name_the_models_and_numbers_where_there_are_none(
     np.testing.assert_array_equal(named, models[[5, 0]])
 
 
-def test_what_the_archive_says_of_itself_is_there(exact: Path) -> None:
+def test_descriptions_in_the_archive_are_attributes(exact: Path) -> None:
     attributes = open_dataset(exact).attrs
     header = velcodec.open(exact).header
     assert attributes["decoder"] == header.decoder_name
@@ -197,7 +199,7 @@ def test_samples_and_latents_have_any_grid_and_means_over_its_cells(
         assert (expected != velcodec.decompress(path, (24, 5))).any()
 
 
-def test_what_is_no_average_is_refused_when_it_is_opened(exact: Path) -> None:
+def test_an_unknown_average_is_refused_on_opening(exact: Path) -> None:
     with pytest.raises(OptionError, match="average: expected one of none, cell, slowness"):
         open_dataset(exact, average="median")
 
@@ -219,7 +221,7 @@ def test_models_of_one_shape_are_read_from_an_archive_that_knew_others(
     assert {"z", "x"} <= set(dataset.coords)
 
 
-def test_licences_of_all_parts_are_told(exact: Path, tmp_path: Path) -> None:
+def test_licences_of_all_parts_are_listed(exact: Path, tmp_path: Path) -> None:
     other = velcodec.compress(np.full((1, 12, 9), 2000.0, "f4"), lossless=True, licence="CC BY")
     velcodec.cat([exact, other], tmp_path / "both.vlat")
     dataset = open_dataset(tmp_path / "both.vlat")
@@ -227,7 +229,7 @@ def test_licences_of_all_parts_are_told(exact: Path, tmp_path: Path) -> None:
     assert dataset.attrs["provenance"] == "drawn for a test"
 
 
-def test_models_on_different_ground_have_positions_each(mixed: Path) -> None:
+def test_models_on_different_ground_have_separate_positions(mixed: Path) -> None:
     dataset = open_dataset(mixed, res=(16, 10))
     assert not {"z", "x"} & set(dataset.coords)
     with velcodec.open(mixed) as archive:
@@ -240,9 +242,7 @@ def test_models_on_different_ground_have_positions_each(mixed: Path) -> None:
             np.testing.assert_allclose(z, points[::10, 1])
 
 
-def test_what_is_wrong_is_said_in_velcodecs_words(
-    tmp_path: Path, exact: Path, latents: Path
-) -> None:
+def test_errors_are_those_of_velcodec(tmp_path: Path, exact: Path, latents: Path) -> None:
     other = tmp_path / "other.vlat"
     other.write_bytes(b"nothing of the kind")
     with pytest.raises(NotVlatError, match=r"other\.vlat"):
@@ -321,7 +321,7 @@ def test_variables_can_be_dropped(exact: Path) -> None:
     assert set(dataset.variables) == {"model", "z", "x"}
 
 
-def test_only_vlat_files_are_taken_unasked(exact: Path) -> None:
+def test_only_vlat_files_are_recognised(exact: Path) -> None:
     engine = VelcodecBackend()
     assert engine.guess_can_open(exact)
     assert engine.guess_can_open(str(exact).upper())

@@ -1,4 +1,4 @@
-"""What is promised of an array in a zarr store holds for every sample of it."""
+"""The target of an array in a zarr store holds for every sample."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def create(store: Any, codec: VelcodecCodec, like: np.ndarray, **options: Any) -
 
 
 def saved(codec: VelcodecCodec, models: np.ndarray, **options: Any) -> np.ndarray:
-    """Written to a store in memory and read back."""
+    """The models written to a store in memory and read back."""
     array = create({}, codec, models, **options)
     array[...] = models
     return array[...]
@@ -95,7 +95,7 @@ def test_chunks_over_every_edge_keep_the_bound() -> None:
     assert worst(found, models) <= BOUND
 
 
-def test_what_was_never_written_has_the_fill_value(tmp_path: Path) -> None:
+def test_unwritten_chunks_have_the_fill_value(tmp_path: Path) -> None:
     models = layered(6, 8, 8)
     array = create(
         tmp_path / "a", VelcodecCodec(lossless=True), models, chunks=(2, 8, 8), fill_value=1500
@@ -120,7 +120,7 @@ def test_a_part_of_a_chunk_can_be_written_and_read() -> None:
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("transposed", [None, (0, 2, 1), (2, 0, 1), (2, 1, 0)])
 @pytest.mark.parametrize("chunks", [(2, 8, 6), (1, 8, 6), (2, 5, 4)])
-def test_arrays_come_back_in_the_order_in_which_they_went_in(
+def test_arrays_keep_their_memory_order(
     order: str, transposed: tuple[int, ...] | None, chunks: tuple[int, ...]
 ) -> None:
     models = np.asarray(layered(5, 8, 6), order=order)  # type: ignore[call-overload]
@@ -199,7 +199,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-def test_its_configuration_comes_back(options: dict[str, Any]) -> None:
+def test_its_configuration_makes_the_round_trip(options: dict[str, Any]) -> None:
     codec = VelcodecCodec(**options)
     assert codec.to_dict() == {"name": "velcodec", "configuration": options}
     assert VelcodecCodec.from_dict(codec.to_dict()) == codec
@@ -207,13 +207,13 @@ def test_its_configuration_comes_back(options: dict[str, Any]) -> None:
     assert codec != VelcodecCodec(max_error=1.0)
 
 
-def test_numbers_may_be_numpys() -> None:
+def test_numbers_may_be_numpy_scalars() -> None:
     codec = VelcodecCodec(max_error=np.float32(2.5))
     assert codec == VelcodecCodec(max_error=2.5)
     assert type(codec.to_dict()["configuration"]["max_error"]) is float  # type: ignore[index]
 
 
-def test_what_no_configuration_says_is_refused() -> None:
+def test_an_unknown_configuration_is_refused() -> None:
     for options in (
         {"max_error": 1.0, "lossless": True},
         {"max_error": -1.0},
@@ -230,7 +230,7 @@ def test_what_no_configuration_says_is_refused() -> None:
             VelcodecCodec.from_dict({"name": "velcodec", "configuration": options})
 
 
-def test_arrays_of_something_else_are_refused_when_they_are_created() -> None:
+def test_arrays_that_hold_no_models_are_refused_on_creation() -> None:
     codec = VelcodecCodec(max_error=BOUND)
     with pytest.raises(InputDtypeError, match="complex64"):
         create({}, codec, np.zeros((2, 8, 8), "c8"), chunks=(1, 8, 8))
@@ -281,10 +281,10 @@ def test_kilometres_and_x_first_arrays_keep_the_bound() -> None:
     assert worst(found, flipped) <= BOUND
 
 
-def test_nothing_is_said_of_a_chunk(
+def test_coding_a_chunk_prints_nothing(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Not of zeros either, which stand where a chunk reaches over the array's end."""
+    """Not for zeros either, which pad chunks beyond the array's end."""
     models = layered(3, 10, 8)
     with caplog.at_level(logging.DEBUG, "velcodec"), warnings.catch_warnings():
         warnings.simplefilter("error")

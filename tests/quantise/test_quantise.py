@@ -1,4 +1,4 @@
-"""Rounding a latent costs little, and less than rounding without thought."""
+"""Rounding a latent costs little, and less than plain rounding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPREAD = 0.05
 
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
-    """A decoder in whose latent one step means one error, as finished decoders have it."""
+    """A decoder in whose latent basis one step means one error, as in finished decoders."""
     torch.manual_seed(21)
     decoder = SirenMixture(MixtureConfig(16, 1, 8, 4, 1, 8, omega_0=6.0)).freeze_()
     curvature = hessian_of(decoder, torch.from_numpy(grid_points(20, 20)).float(), PROBE)
@@ -92,7 +92,7 @@ def test_a_coarser_step_costs_fewer_bits(
 
 
 def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
-    """The cheapest description of a table row is a distribution: its costs obey Kraft."""
+    """The code lengths of a table row satisfy Kraft's inequality."""
     assert decoder.tables is not None
     costs = BitCosts(decoder.tables, torch.device("cpu"))
     total = (2.0**-costs.bits).sum(1)
@@ -105,7 +105,7 @@ def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
 def test_coefficients_that_the_prior_holds_do_not_keep_others_from_being_rounded_well(
     decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
 ) -> None:
-    """The fit leaves them out of its Hessian; rounding puts the mean curvature in their place."""
+    """The fit omits them from its Hessian; rounding uses the mean curvature instead."""
     decoder = deepcopy(decoder)
     decoder.prior_precision[100:] = 1e9
     _, target = fitted

@@ -1,4 +1,4 @@
-"""One family of two small models, coded by the small decoder, and a report written once."""
+"""One family of two small models, coded by the small decoder, and its report."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def coded(tiny_home: Path) -> CodedFamily:
 
 @pytest.fixture(scope="session")
 def folder(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a file of models and the report on it, in `report`."""
+    """A folder with a file of models, and its report in `report`."""
     place = tmp_path_factory.mktemp("evaluated")
     np.save(place / "a.npy", layered(2, 8, 8))
     arguments = ["evaluate", "a.npy", "--report", "report", "--family", "flatvel_a"]
@@ -51,6 +51,6 @@ def folder(tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tables(folder: Path) -> dict[str, Any]:
-    """What report.json holds."""
+    """The contents of report.json."""
     found: dict[str, Any] = json.loads((folder / "report" / "report.json").read_text())
     return found

@@ -1,4 +1,4 @@
-"""Both activations are trained on the same models, and training is what makes the figures."""
+"""Both activations are trained on the same models, and training determines the figures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RECIPE = AblationRecipe(steps=20, width=16, hidden_layers=1, models=1, points=64
 
 
 @pytest.mark.parametrize("activation", ["sine", "relu"])
-def test_training_brings_the_error_down(activation: str) -> None:
+def test_training_reduces_the_error(activation: str) -> None:
     target = normalised_models(["flatvel_a"], RECIPE)
     flat = (target - target.mean(1, keepdim=True)).square().mean(1)
     assert train(activation, 2e-3, target, RECIPE, lambda _: None)[0] < 0.9 * flat[0]
@@ -25,5 +25,5 @@ def test_the_same_recipe_gives_the_same_figures() -> None:
     assert len(tables[0]["runs"]) == 2 * len(RECIPE.learning_rates)
 
 
-def test_no_steps_leave_it_out() -> None:
+def test_without_steps_the_table_is_omitted() -> None:
     assert ablation_table(["flatvel_a"], AblationRecipe(steps=0), no_progress) is None

@@ -36,10 +36,10 @@ def test_the_papers_family_means_average_to_its_overall_means() -> None:
 
 
 @pytest.mark.parametrize("name", ["flatvel_a", "FlatVel-A", "flatvel", "flatvel_a_figure"])
-def test_a_family_stands_beside_the_papers_of_its_name(name: str) -> None:
+def test_a_family_is_compared_with_the_papers_of_the_same_name(name: str) -> None:
     assert paper.family_figures(name) == paper.FAMILIES["flatvel"]
 
 
 @pytest.mark.parametrize("name", ["flatvel_b", "marmousi2_10m", "geology"])
-def test_other_families_stand_alone(name: str) -> None:
+def test_other_families_have_no_figures_of_the_paper(name: str) -> None:
     assert paper.family_figures(name) is None

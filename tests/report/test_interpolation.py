@@ -1,4 +1,4 @@
-"""The way between two latents begins and ends where it should; its symmetry is measured."""
+"""The path between two latents starts and ends at their renderings; its symmetry is measured."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_errors_to_the_models_are_those_of_the_renderings(coded: CodedFamily) ->
         assert error == mean_squared_error(rendering, model)
 
 
-def test_a_cross_fade_is_symmetric_and_a_lopsided_way_is_not() -> None:
+def test_a_cross_fade_is_symmetric_and_a_lopsided_path_is_not() -> None:
     alpha = np.array(ALPHAS)
     assert asymmetry(np.stack([alpha**2, (1 - alpha) ** 2], axis=1)) == pytest.approx(0.0)
-    late = np.where(alpha < 1, 0.0, 1.0)  # A all the way, then B
+    late = np.where(alpha < 1, 0.0, 1.0)  # A along the whole path, then B
     assert asymmetry(np.stack([late, 1 - late], axis=1)) == pytest.approx(5 / 7)
 
 
-def test_equal_models_make_a_symmetric_way() -> None:
+def test_equal_models_make_a_symmetric_path() -> None:
     assert asymmetry(np.zeros((7, 4))) == 0.0
 
 

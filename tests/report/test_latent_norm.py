@@ -14,11 +14,11 @@ def test_lines_correlate_fully() -> None:
 
 
 @pytest.mark.parametrize("x", [[1.0, 2.0], [4.0, 4.0, 4.0]])
-def test_what_has_no_correlation_has_none(x: list[float]) -> None:
+def test_an_undefined_correlation_is_none(x: list[float]) -> None:
     assert pearson(x, [1.0, 2.0, 4.0][: len(x)]) is None
 
 
-def test_families_that_differ_can_hide_what_each_shows() -> None:
+def test_differences_between_families_can_hide_a_correlation() -> None:
     norms = {"a": [1.0, 2.0, 3.0], "b": [11.0, 12.0, 13.0]}
     psnr = {"a": [3.0, 2.0, 1.0], "b": [13.0, 12.0, 11.0]}
     found = correlation_table(norms, psnr, psnr)

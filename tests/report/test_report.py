@@ -32,7 +32,7 @@ SECTIONS = [
 
 @pytest.fixture
 def evaluate(folder: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Run `velcodec evaluate` where the files and the report are."""
+    """Run `velcodec evaluate` in the folder of files and report."""
     monkeypatch.setenv(HOME_VARIABLE, str(tiny_home))
     monkeypatch.chdir(folder)
 
@@ -82,15 +82,15 @@ def test_super_resolution_has_every_resolution_and_method(tables: dict[str, Any]
     ]
     for row in rows:
         assert set(METHODS) < set(row)
-    assert rows[0]["nearest"]["mse"] == 0.0  # at the native grid nothing is upsampled
+    assert rows[0]["nearest"]["mse"] == 0.0  # nothing is upsampled at the native grid
     assert rows[0]["lossless"]["mse"] == 0.0
-    assert any(res % RESOLUTIONS[0] for res in RESOLUTIONS)  # a ratio that is no integer
+    assert any(res % RESOLUTIONS[0] for res in RESOLUTIONS)  # a ratio that is not an integer
 
 
-def test_super_resolution_tells_what_the_archives_take(tables: dict[str, Any]) -> None:
+def test_super_resolution_reports_the_sizes_of_archives(tables: dict[str, Any]) -> None:
     for row in tables["super_resolution"]:
         assert list(row["bytes_per_model"]) == ["default", "lossless", "stored", "latents"]
-        assert row["bytes_per_model"]["stored"] <= 200  # as asked for in conftest.py
+        assert row["bytes_per_model"]["stored"] <= 200  # as in conftest.py
 
 
 def test_stored_bytes_are_those_of_the_file_that_compress_writes(
@@ -116,7 +116,7 @@ def test_a_report_is_not_replaced_without_force(evaluate: Any) -> None:
     assert "report.md: output exists already" in result.stderr
 
 
-def test_a_file_in_the_folders_place_is_refused(evaluate: Any) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(evaluate: Any) -> None:
     result = evaluate("--report", "a.npy")
     assert result.exit_code == 61
     assert "a.npy: is a file, expected a folder" in result.stderr
@@ -131,7 +131,7 @@ def test_an_unknown_generator_family_is_refused(evaluate: Any) -> None:
 @pytest.mark.parametrize(
     "option", [["--models", "2"], ["--ablation-steps", "0"], ["--no-picture"], ["--force"]]
 )
-def test_options_of_the_report_need_it(option: list[str], evaluate: Any) -> None:
+def test_report_options_need_a_report(option: list[str], evaluate: Any) -> None:
     result = evaluate("a.npy", *option)
     assert result.exit_code == 2
     assert f"{option[0]} needs --report FOLDER" in result.stderr
@@ -161,7 +161,7 @@ def test_the_default_budget_grows_with_the_models(coded: CodedFamily) -> None:
     assert budget_of(family(140, 140), 9.0) == 9.0
 
 
-def test_what_was_not_measured_is_said_or_left_out(tables: dict[str, Any]) -> None:
+def test_unmeasured_tables_are_marked_or_omitted(tables: dict[str, Any]) -> None:
     text = markdown({**tables, "interpolation": None, "ablation": None}, {})
     assert "No family has two models." in text
     assert SECTIONS[-1] not in text

@@ -1,4 +1,4 @@
-"""Sizes are those of archives that the writer wrote."""
+"""Sizes are those of written archives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The truth is that of the models that were coded; every method is measured against it."""
+"""Every method is measured against the truth of the coded models."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_method_renders_any_grid_in_m_s(coded: CodedFamily, method: str) -
     model = coded.family.models.m_s(1)
     fine = fine_rendering(coded, method, 1, 24)
     assert fine.shape == (24, 24)
-    assert psnr(model, fine[1::3, 1::3]) > 20  # an odd refinement: the samples' own places
+    assert psnr(model, fine[1::3, 1::3]) > 20  # an odd refinement contains the samples' positions
 
 
 def test_a_lossless_archive_gives_its_samples_and_their_field(coded: CodedFamily) -> None:

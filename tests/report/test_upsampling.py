@@ -1,4 +1,4 @@
-"""The usual interpolations: where samples lie, what they keep exactly, and their range."""
+"""The usual interpolations: positions of samples, exactness, and range."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_smooth_upsamplings_keep_a_ramp_where_it_is(method: str, res: int) -> No
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_sample_is_met_at_its_own_place(method: str) -> None:
+def test_every_sample_is_reproduced_at_its_position(method: str) -> None:
     model = np.random.default_rng(1).normal(size=(6, 9))
     own = interpolate(model, np.arange(6) + 0.5, np.arange(9) + 0.5, method)
     assert np.allclose(own, model, atol=1e-12)
@@ -40,7 +40,7 @@ def test_every_sample_is_met_at_its_own_place(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic"])
 def test_torch_agrees_away_from_the_edges(method: str) -> None:
-    """Its bicubic has a = -1/2 with antialias, which changes nothing else on the way up."""
+    """Torch's bicubic has a = -1/2 with antialias, which has no other effect when upsampling."""
     model = np.random.default_rng(2).normal(size=(12, 12))
     theirs = F.interpolate(
         torch.from_numpy(model)[None, None], (31, 31), mode=method, antialias=method == "bicubic"

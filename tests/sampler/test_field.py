@@ -1,4 +1,4 @@
-"""The field between stored samples: what holds for it whatever the sampler has learned."""
+"""The field between stored samples: properties that hold for any weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shipped() -> SamplerWeights:
 
 
 def drawn() -> SamplerWeights:
-    """Weights that have learned nothing: with them the B-spline counts everywhere."""
+    """Untrained weights, with which the B-spline counts everywhere."""
     return SamplerNetwork(torch.Generator().manual_seed(2)).to_weights()
 
 
@@ -67,13 +67,13 @@ def samples_of_a_model(draw: st.DrawFn, sides: st.SearchStrategy[int] = SIDES) -
 
 
 def rough(nz: int, nx: int, seed: int = 0) -> np.ndarray:
-    """Samples with sharp and with smooth places, float64 m/s."""
+    """Samples with sharp and smooth parts, float64 m/s."""
     random = np.random.default_rng(seed)
     return np.where(random.random((nz, nx)) < 0.1, 4000.0, layers(random, nz, nx))
 
 
 def on_torch(learned: str, samples: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Values at points (x, z) in cells by the torch path in float64, held to nothing."""
+    """Values at points (x, z) in cells by the torch path in float64, not clamped."""
     network = SamplerNetwork.from_weights(BOTH[learned]).double()
     with torch.no_grad():
         prepared = network.prepare(torch.as_tensor(samples)[None])
@@ -91,7 +91,7 @@ def scattered(random: np.random.Generator, count: int, nz: int, nx: int) -> np.n
     return random.random((count, 2)) * (nx, nz)
 
 
-# The torch path is named beside the compiled one, for what holds of both.
+# The torch path and the compiled one, for properties of both.
 
 Path = Callable[[str, np.ndarray, np.ndarray], np.ndarray]
 
@@ -105,7 +105,7 @@ PATHS = pytest.mark.parametrize("path", [on_cpu, on_torch])
 
 @QUICK
 @given(samples_of_a_model(), ANY_WEIGHTS, st.sampled_from([1, 3, 5, 7, 49]))
-def test_a_sample_is_found_at_its_place(samples: np.ndarray, learned: str, odd: int) -> None:
+def test_the_field_passes_through_every_sample(samples: np.ndarray, learned: str, odd: int) -> None:
     nz, nx = samples.shape
     field = SampledField(samples, BOTH[learned])
     fine = field.grid(odd * nz, odd * nx)
@@ -124,7 +124,7 @@ def test_a_sample_is_found_at_its_place(samples: np.ndarray, learned: str, odd: 
     shift=st.floats(-1e4, 1e4),
     seed=SEEDS,
 )
-def test_scale_and_shift_pass_through(
+def test_the_field_follows_scale_and_shift_of_the_samples(
     path: Path, samples: np.ndarray, learned: str, scale: float, shift: float, seed: int
 ) -> None:
     cells = scattered(np.random.default_rng(seed), 50, *samples.shape)
@@ -158,7 +158,7 @@ def test_no_value_leaves_the_range_of_the_samples(
 def test_small_steps_make_small_changes(
     path: Path, samples: np.ndarray, learned: str, seed: int
 ) -> None:
-    """Across the lines between samples, at the samples, and near the edges of the extent."""
+    """Across the lines between samples, at samples, and near the edges of the extent."""
     (nz, nx), random = samples.shape, np.random.default_rng(seed)
     anywhere = scattered(random, 200, nz, nx)
     on_lines = np.where(random.random((200, 2)) < 0.7, np.floor(anywhere) + 0.5, anywhere)
@@ -234,7 +234,7 @@ def test_the_field_of_a_constant_is_that_constant() -> None:
 
 @pytest.fixture
 def blockwise(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets the samples a side that are worked on together."""
+    """Sets the samples along a side of a block."""
 
     def use(size: int) -> None:
         monkeypatch.setattr(compiled, "BLOCK", size)
@@ -271,7 +271,7 @@ def test_blocks_leave_no_seams_in_torch(blockwise: Callable[[int], None]) -> Non
     assert np.allclose(field.gradient(cells), slopes, rtol=1e-6, atol=1e-6)
 
 
-def test_means_do_not_depend_on_how_many_points_are_there_together(
+def test_means_do_not_depend_on_the_number_of_points_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     field = SampledField(rough(20, 16), shipped())
@@ -291,7 +291,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_torch_finds_the_same_field(
+def test_torch_computes_the_same_field(
     kind: Callable[[np.random.Generator, int, int], np.ndarray],
 ) -> None:
     random = np.random.default_rng(5)
@@ -336,11 +336,11 @@ def test_the_gradient_is_that_of_the_field(
         ends = [field.points(torch.as_tensor(cells + side * move)).numpy() for side in (-1, 1)]
         slope = (ends[1] - ends[0]) / (2 * step)
         near = np.abs(found[:, axis] - slope) <= 1e-2 * np.abs(slope) + 0.1
-        assert near.mean() > 0.97  # elsewhere the step crosses a bend
+        assert near.mean() > 0.97  # elsewhere the step crosses a kink
 
 
 @pytest.mark.parametrize("grid", [(7, 5), (2, 3)])
-def test_upsampling_is_differentiable_by_the_samples(grid: tuple[int, int]) -> None:
+def test_upsampling_is_differentiable_in_the_samples(grid: tuple[int, int]) -> None:
     random = np.random.default_rng(3)
     samples = torch.as_tensor(random.normal(size=(1, 3, 4)), dtype=torch.float64)
     samples.requires_grad_()
@@ -351,7 +351,7 @@ def test_upsampling_is_differentiable_by_the_samples(grid: tuple[int, int]) -> N
 
 @WEIGHTS
 def test_a_large_offset_costs_no_precision(learned: str) -> None:
-    """Samples about a billion that differ by less than one."""
+    """Samples around a billion that differ by less than one."""
     small = np.round(noise(np.random.default_rng(1), 8, 9)) / 4096
     cells = scattered(np.random.default_rng(2), 200, 8, 9)
     for path in (on_cpu, on_torch):
@@ -360,7 +360,7 @@ def test_a_large_offset_costs_no_precision(learned: str) -> None:
         assert np.abs(found - expected).max() < 1e-5
 
 
-def test_the_field_is_clearly_nearer_than_the_nearest_sample() -> None:
+def test_the_field_is_clearly_more_accurate_than_the_nearest_sample() -> None:
     fine = np.stack([layered(2, 90, 81, seed=seed) for seed in range(3)])
     for kind in (0, 1):
         ours = nearest = 0.0
@@ -382,7 +382,7 @@ def test_means_are_those_of_a_much_finer_rendering(
 ) -> None:
     samples = kind(np.random.default_rng(3), 24, 20)
     field = SampledField(samples, shipped())
-    # Eight times as fine as the cells and as the samples, and in no step with the points of means.
+    # Eight times as fine as the cells and the samples, and out of step with the points of means.
     along = [8 * max(1, -(-n // m)) + 3 for n, m in zip(samples.shape, grid, strict=True)]
     fine = field.grid(grid[0] * along[0], grid[1] * along[1])
     cells = fine.reshape(grid[0], along[0], grid[1], along[1])
@@ -434,7 +434,7 @@ def test_means_are_taken_of_arrays_and_tensors_of_many_models() -> None:
     assert averaged(fine, (4, 2), "cell", "a")[1, 1, 2] == pytest.approx(fine[1, 4:, 4:].mean())
 
 
-def test_upsample_keeps_leading_axes_and_says_what_it_takes() -> None:
+def test_upsample_keeps_leading_axes_and_refuses_other_input() -> None:
     samples = torch.rand(2, 3, 5, 7, dtype=torch.float64)
     fine = upsample(samples, 15, 21)
     assert fine.shape == (2, 3, 15, 21)

@@ -1,4 +1,4 @@
-"""Small tables, tiles, archives and decoder files that the tests of the formats are made from."""
+"""Small tables, tiles, archives and decoder files for tests of the formats."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from velcodec.formats.storage.source import ByteSource
 HASH = bytes(range(32))
 STEPS = 3
 SAMPLER = SamplerName(1, b"hash")
-"""One that is nowhere: native grids need none."""
+"""A sampler that does not exist: native grids need none."""
 
 
 def tables(size: int = 4, limit: int = 3, classes: int = 2) -> LatentTables:
-    """`size` coefficients, symbols up to `limit`, a row peaked at zero for each class and step."""
+    """Tables of `size` coefficients, symbols up to `limit`, and a row peaked at zero for each class
+    and step.
+    """
     count = classes * STEPS
     symbols = 2 * limit + 2
     peak = np.arange(1, count + 1)[:, None] * 40 // (1 + np.abs(np.arange(symbols) - limit)) ** 2
@@ -43,7 +45,7 @@ def tiles(
     coefficients: Sequence[Sequence[int]], step: Sequence[int], low: Sequence[float],
     high: Sequence[float],
 ) -> Tiles:  # fmt: skip
-    """A batch of tiles from plain lists; four coefficients each where there is none."""
+    """A batch of tiles from plain lists; four coefficients each if it is empty."""
     return Tiles(
         np.array(coefficients or np.zeros((0, 4)), dtype=np.int32),
         np.array(step, dtype=np.int64),
@@ -53,7 +55,7 @@ def tiles(
 
 
 def random_tiles(n: int, size: int = 4, seed: int = 0) -> Tiles:
-    """n tiles of which some are constant, some off the grid, some with escapes."""
+    """n tiles, some constant, some off the grid, some with escapes."""
     rng = np.random.default_rng(seed)
     low = rng.integers(1400, 2000, n).astype(np.float64)
     high = low + rng.integers(0, 4, n) * 250.0
@@ -68,14 +70,14 @@ def random_tiles(n: int, size: int = 4, seed: int = 0) -> Tiles:
 
 
 def coding_for(batch: Tiles, range_step: float = 1.0) -> TileCoding:
-    """The coding that a writer would choose."""
+    """The coding that a writer chooses."""
     return TileCoding.for_tiles(
         batch.low, batch.high, batch.step[batch.high > batch.low], range_step
     )
 
 
 def header(coding: TileCoding | None = None, **fields: object) -> Header:
-    """A small header; `fields` replace what it has."""
+    """A small header; `fields` replace its fields."""
     about: dict[str, object] = {
         "decoder_hash": HASH,
         "decoder_name": "tiny",
@@ -91,17 +93,17 @@ def exact_coding(*domains: Domain) -> ExactCoding:
 
 
 def opening(body: bytes | None = None) -> bytes:
-    """How an archive begins: signature, version and the section of the first header."""
+    """The beginning of an archive: signature, version and the first header's section."""
     return START + pack_section(HEADER, bytes(OPENING) + (body or header().to_bytes()))
 
 
 def stamp_of(data: bytes) -> bytes:
-    """The stamp of an archive that begins so."""
+    """The stamp of an archive with this beginning."""
     return read_section(ByteSource(data), len(START), HEADER, "header").checksum
 
 
 def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -> bytes:
-    """A record as it stands in an archive that begins so."""
+    """A record as stored in an archive with this beginning."""
     return pack_entry(Belongs(stamp_of(data), number, header_number), payload)
 
 
@@ -123,7 +125,7 @@ def archive(
 
 
 def tile_archive(n: int = 3) -> tuple[bytes, Tiles, LatentTables]:
-    """An archive of n models of one tile each, the tiles in it and the tables to read them."""
+    """An archive of n models of one tile each, its tiles, and the tables to read them."""
     batch, own = random_tiles(n), tables()
     coding = coding_for(batch)
     head = header(coding, source=Source(hashlib.sha256(b"source").digest()), provenance="drawn")

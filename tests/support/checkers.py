@@ -1,4 +1,4 @@
-"""Checks that many tests share, and the models that they are made on."""
+"""Checks that many tests share, and models for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from velcodec.metrics import psnr
 
 
 def layered(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
-    """Folded models (count, nz, nx), float32 m/s: even ones smooth, odd ones of sharp layers."""
+    """Folded models (count, nz, nx), float32 m/s: even ones smooth, odd ones with sharp layers."""
     random = np.random.default_rng(seed)
     z, x = np.mgrid[0:nz, 0:nx]
     models = []
@@ -30,7 +30,7 @@ def layered(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
 
 
 def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """The commands of a group, which loads them when it is asked for them."""
+    """The commands of a group, which loads them on demand."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -39,7 +39,7 @@ def subcommands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
 
 
 def figures(result: Result) -> dict[str, Any]:
-    """The JSON object that a command printed; it must be strict JSON and nothing else."""
+    """The JSON object that a command printed; the output must be strict JSON and nothing else."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -59,9 +59,9 @@ def keys_of(source: Any) -> list[str]:
 def check_round_trip(
     models: np.ndarray, least_db: float | None = None, **options: Any
 ) -> np.ndarray:
-    """Compress and decompress: same shape and dtype, within the models' own range, good enough.
+    """Compress and decompress: same shape and dtype, within the models' range, good enough.
 
-    Returns what came back.
+    Returns the decoded models.
     """
     back = velcodec.decompress(velcodec.compress(models, decoder="tiny", **options))
     assert back.shape == models.shape
@@ -74,6 +74,6 @@ def check_round_trip(
 
 
 def check_within(rendering: np.ndarray, models: np.ndarray) -> None:
-    """No sample that was decoded leaves the range of the models that went in together."""
+    """No decoded sample leaves the joint range of the models."""
     assert rendering.min() >= models.min()
     assert rendering.max() <= models.max()

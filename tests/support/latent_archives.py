@@ -1,4 +1,4 @@
-"""Archives of drawn latents, made without fitting anything."""
+"""Archives of drawn latents, without fitting."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from velcodec.formats.latent_coding.stream import TileCoding, Tiles, encode_tile
 
 
 def drawn_tiles(decoder: Decoder, n: int, seed: int = 0) -> Tiles:
-    """n tiles whose coefficients are drawn as the decoder's tables expect them; the last one is
-    constant.
+    """n tiles with coefficients drawn from the distribution of the decoder's tables; the last one
+    is constant.
     """
     random, tables = np.random.default_rng(seed), tables_of(decoder)
     rows = tables.frequencies[tables.classes[1, decoder.default_step]].astype(np.float64)
@@ -33,7 +33,7 @@ def drawn_tiles(decoder: Decoder, n: int, seed: int = 0) -> Tiles:
 def latent_archive(
     decoder: Decoder, layout: Layout, models: int = 3, tiles: int = 1, seed: int = 0
 ) -> bytes:
-    """An archive of models of `tiles` tiles one below the other, each of 2/3 of the depth where
+    """An archive of models of `tiles` tiles, one below the other; each has 2/3 of the depth if
     there are several.
     """
     found = drawn_tiles(decoder, models * tiles, seed)

@@ -1,4 +1,4 @@
-"""Archives with keys, fields and sections of a later version, made without fitting anything."""
+"""Archives with keys, fields and sections of a later version, without fitting."""
 
 from __future__ import annotations
 

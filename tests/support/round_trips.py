@@ -1,4 +1,4 @@
-"""What every format must do, on models that tell depth from distance and one model from another."""
+"""Round trips that every file format must pass, on models that distinguish axes and models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NZ, NX = 5, 7
 
 
 def asymmetric(count: int = 4, nz: int = NZ, nx: int = NX, dtype: str = "<f4") -> NDArray[Any]:
-    """Models (count, nz, nx): 100 more for each sample down, 1 across, 2000 for each model."""
+    """Models (count, nz, nx): values rise by 100 per sample down, 1 across, 2000 per model."""
     n, z, x = np.mgrid[0:count, 0:nz, 0:nx]
     return np.asarray(1500 + 100 * z + x + 2000 * n, dtype=dtype)
 
@@ -27,7 +27,7 @@ def form_for(models: NDArray[Any], axes: str = "nzx", **known: Any) -> Form:
 def written(
     folder: Path, format: str, models: NDArray[Any], axes: str = "nzx", **known: Any
 ) -> Path:
-    """A file of this format with these models, added in blocks of one and more."""
+    """A file of this format with these models, written in blocks of one and more."""
     path = folder / f"models{FORMATS[format].suffixes[0]}"
     with open_sink(path, form_for(models, axes, **known)) as sink:
         for start, stop in ((0, 1), (1, 3), (3, len(models))):
@@ -42,13 +42,13 @@ def all_of(models: Models) -> NDArray[Any]:
 def check_round_trip(
     folder: Path, format: str, models: NDArray[Any], axes: str, **known: Any
 ) -> Form:
-    """Write and read: the same values in the same dtype, whole, one by one and in part.
+    """Write and read the same values in the same dtype: all, one by one and in part.
 
-    Returns the form that was read.
+    Returns the form as read.
     """
     path = written(folder, format, models, axes, **known)
     hints: dict[str, Any] = {}
-    if format in ("npy", "npz", "raw"):  # they say nothing of their axes
+    if format in ("npy", "npz", "raw"):  # the format does not state its axes
         hints["order"] = axes[-2:]
     if format == "raw":
         hints |= {"shape": form_for(models, axes).shape, "dtype": models.dtype.str}

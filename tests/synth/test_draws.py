@@ -1,4 +1,4 @@
-"""The random numbers: a known hash, the same whatever the batch, spread as they should be."""
+"""The random numbers: a known hash, independent of the batch, with the stated distributions."""
 
 import torch
 
@@ -57,7 +57,7 @@ def test_uniform_numbers_fill_the_open_interval_evenly():
     assert (correlation - torch.eye(10)).abs().max() < 0.15
 
 
-def test_normal_and_noise_have_the_moments_they_promise():
+def test_normal_and_noise_have_their_stated_moments():
     source = Draws(0, 2, 0, 1000)
     for numbers in (source.normal(100), source.noise(10, 10)):
         assert abs(float(numbers.mean())) < 0.02

@@ -1,4 +1,4 @@
-"""What every family promises: one model for one seed, one geology at every resolution."""
+"""Properties of every family: one model for one seed, one geology at every resolution."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_every_resolution_shows_the_same_geology(family):
     coarse = models.render(70, 70)
     # Cell centres of a 70 x 70 grid are every third of a 210 x 210 one.
     assert differing(models.render(210, 210)[:, 1::3, 1::3], coarse) < 2e-4
-    # At 140 and 280 they lie between samples: what the samples bracket, no more, no less.
+    # At 140 and 280 they lie between samples, which must bracket them.
     for n in (140, 280):
         fine = models.render(n, n).unflatten(1, (70, n // 70)).unflatten(3, (70, n // 70))
         inside = (coarse > fine.amin(dim=(2, 4)) - 15.0) & (coarse < fine.amax(dim=(2, 4)) + 15.0)

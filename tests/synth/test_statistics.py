@@ -1,4 +1,4 @@
-"""Generated families against the published facts, and against published models if there are any."""
+"""Generated families against published facts, and against published models if available."""
 
 import os
 from functools import cache

@@ -1,4 +1,4 @@
-"""What streams of least squares begin with is learned, the same every time, and saves bytes."""
+"""The initial weights of least-squares streams are learned reproducibly and save bytes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def size_from(start: object) -> int:
     return len(write(whole, int(whole.max()) + 1, start, 4))  # type: ignore[arg-type]
 
 
-def test_what_is_learned_saves_bytes_and_is_the_same_again(small: None) -> None:
+def test_a_learned_start_saves_bytes_and_is_reproducible(small: None) -> None:
     first, again = (least_squares.learn(8, 5) for _ in range(2))
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
     assert size_from(first) < 0.9 * size_from(untrained())
 
 
-def test_what_is_shipped_saves_more(small: None) -> None:
+def test_the_shipped_start_saves_more(small: None) -> None:
     assert size_from(first_models()) < size_from(least_squares.learn(8, 5))
 
 

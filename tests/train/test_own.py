@@ -1,4 +1,4 @@
-"""A decoder can be fine-tuned on the user's own models, and only on those it began with."""
+"""A decoder can be fine-tuned on the user's models, and a run only continues with the same ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_examples_are_samples_of_the_models(file: Path) -> None:
     own = OwnModels([file])
     chunk = own.chunk(6, 40, seed=1, number=0, held_out=False)
     assert chunk.grids.shape == (6, 70, 70)
-    # The points are cell centres of the crop, so each value is the grid's own.
+    # The points are cell centres of the crop, so each value is in the grid.
     column, row = ((chunk.points + 1) * 35 - 0.5).round().long().unbind(-1)
     seen = chunk.grids.flatten(1).gather(1, row * 70 + column)
     torch.testing.assert_close(seen, chunk.values)
@@ -75,7 +75,7 @@ def test_chunks_depend_on_their_number_alone(file: Path) -> None:
     assert not torch.equal(one.values, other.values)
 
 
-def test_a_run_goes_on_with_its_own_data_only(tmp_path: Path, file: Path) -> None:
+def test_a_run_resumes_with_its_original_data_only(tmp_path: Path, file: Path) -> None:
     own = OwnModels([file])
     recipe = replace(SMALL, own=OwnData(own.names, own.sha256, 0.5))
     trainer = MixtureTrainer(recipe, own=own)
@@ -83,7 +83,7 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path: Path, file: Path) -> Non
     save_checkpoint(trainer, tmp_path / "own.checkpoint")
     assert resume(tmp_path / "own.checkpoint", own=OwnModels([file])).recipe == recipe
     other = OwnModels([write(tmp_path / "other.npy", 20, 1, 70, 70)])
-    with pytest.raises(OptionError, match=r"found other.npy, expected own.npy as it began"):
+    with pytest.raises(OptionError, match=r"found other.npy, expected own.npy as at its start"):
         resume(tmp_path / "own.checkpoint", own=other)
     with pytest.raises(OptionError, match=r"data: found none, expected own.npy"):
         resume(tmp_path / "own.checkpoint")

@@ -1,4 +1,4 @@
-"""The paper's recipe runs as written, goes on where it stopped, and makes a decoder."""
+"""The paper's recipe runs as written, resumes, and makes a decoder."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_finished_run_codes_models(tmp_path: Path) -> None:
     assert back.max() <= 3000
 
 
-def test_own_models_take_the_place_of_generated_ones(tmp_path: Path) -> None:
+def test_own_models_replace_generated_ones(tmp_path: Path) -> None:
     models = 2000 + 1000 * np.random.default_rng(1).random((10, 30, 80))
     np.save(tmp_path / "own.npy", models.astype(np.float32))
     own = OwnModels([tmp_path / "own.npy"])
@@ -130,7 +130,7 @@ def test_the_scale_of_mixed_precision_is_remembered() -> None:
     fresh = first._scaler.state_dict()
     for _ in range(6):
         first.step()
-    second.recall(first.memory())
+    second.load_extra_state(first.extra_state())
     assert first._scaler.state_dict() != fresh
     assert second._scaler.state_dict() == first._scaler.state_dict()
 
@@ -138,7 +138,7 @@ def test_the_scale_of_mixed_precision_is_remembered() -> None:
 def test_a_setting_that_the_recipe_lacks_is_refused() -> None:
     with pytest.raises(OptionError, match="found setting 'visits', expected one of"):
         begin("paper", None, None, 0.0, {"visits": 3})
-    with pytest.raises(OptionError, match="expected a run from nothing"):
+    with pytest.raises(OptionError, match="expected no --init"):
         begin("paper", "velcodec-2", None, 0.0, {})
 
 
@@ -161,7 +161,7 @@ def test_the_command_runs_and_draws_its_curves(tmp_path: Path) -> None:
     assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_steps_taken_again_are_drawn_once(tmp_path: Path) -> None:
+def test_repeated_steps_are_drawn_once(tmp_path: Path) -> None:
     steps = (500, 900, 600, 900)
     lines = [json.dumps({"step": step, "psnr": 20 + n}) for n, step in enumerate(steps)]
     (tmp_path / "run.jsonl").write_text("\n".join(lines))
@@ -170,7 +170,7 @@ def test_steps_taken_again_are_drawn_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["no JSON", "", "5", '{"psnr": 30}', '{"step": 100}'])
-def test_a_file_that_is_no_log_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_not_a_log_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "run.jsonl").write_text(content)
     with pytest.raises(InputFileError, match="not the log of a run"):
         read_log(tmp_path / "run.jsonl")

@@ -1,4 +1,4 @@
-"""Two processes with half of each batch train the decoder that one process would."""
+"""Two processes with half of each batch train the same decoder as one process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def small_recipe() -> MixtureRecipe:
 
 
 def small_paper() -> PaperRecipe:
-    """Eight models in batches of seven: the second process has no share of every other batch."""
+    """Eight models in batches of seven: the second process gets nothing of every other batch."""
     return PaperRecipe(
         models=10, epochs=8, batch=7, points=32, width=8, hidden_layers=1, patience=0,
         learning_rate=1e-2, latent_learning_rate=1e-2, families=("flatvel_a",),
@@ -43,7 +43,7 @@ def small_paper() -> PaperRecipe:
 
 
 def train(path: Path) -> None:
-    """What each process does; the paper's recipe leaves a checkpoint of every process."""
+    """The work of each process; with the paper's recipe every process leaves a checkpoint."""
     parallel.join(torch.device("cpu"))
     rank = parallel.rank_and_size()[0]
     trainer = MixtureTrainer(small_recipe())
@@ -93,7 +93,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
 
 
 def rates(trainer: Trainer) -> list[float]:
-    """The learning rates that the run has come to."""
+    """The current learning rates."""
     return [group["lr"] for group in trainer.optimiser.param_groups]
 
 

@@ -1,4 +1,4 @@
-"""The sampler's training: batches are what they say, runs can stop and go on."""
+"""The sampler's training: batches are as described, runs can stop and resume."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def test_the_same_number_is_the_same_batch() -> None:
     assert not torch.equal(straight[4].samples, later.samples)
 
 
-def test_truth_stands_at_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_truth_matches_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "DISTORTED", 0.0)
-    ramp = torch.arange(70.0).repeat(70, 1)[None] * 10.0 + 2000.0  # 10 m/s a fine pixel, along x
+    ramp = torch.arange(70.0).repeat(70, 1)[None] * 10.0 + 2000.0  # 10 m/s per fine pixel, along x
     monkeypatch.setattr(sampler, "SHARP", 1.0)
     found = make_batch(ramp.clone(), torch.Generator().manual_seed(1))
     sign = float(found.samples.flatten()[0].sign())
@@ -44,7 +44,7 @@ def test_truth_stands_at_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.samples[0, 0] == pytest.approx(sign * (2030.0 + 70.0 * torch.arange(10.0)))
 
 
-def test_weights_undo_the_choice_of_points(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_importance_weights_make_the_mean_unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampler, "POINTS", 40_000)
     monkeypatch.setattr(sampler, "DISTORTED", 0.0)
     fine = torch.full((1, 140, 140), 2000.0)
@@ -62,7 +62,7 @@ def test_a_few_steps_learn() -> None:
     assert float(loss_of(trainer.network, held_out).detach()) < before
 
 
-def test_a_run_that_stopped_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole, parts = SamplerTrainer(steps=4, batch=2), SamplerTrainer(steps=4, batch=2)
     whole.run(None, lambda done, figures: None)
     parts.run(0.0, lambda done, figures: None)
@@ -84,7 +84,7 @@ def test_a_run_of_other_settings_is_refused(tmp_path: Path) -> None:
         SamplerTrainer(steps=4, batch=2).load(tmp_path / "other")
 
 
-def test_the_command_writes_weights_and_goes_on(tmp_path: Path) -> None:
+def test_the_command_writes_weights_and_resumes(tmp_path: Path) -> None:
     run, weights = tmp_path / "run", tmp_path / "sampler.safetensors"
     command = ["train", "sampler", str(run), str(weights), "--steps", "2", "--batch", "2"]
     first = CliRunner().invoke(main, [*command, "--seconds", "0"])

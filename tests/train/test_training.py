@@ -1,4 +1,4 @@
-"""Training can be cut into pieces, and a finished run becomes a decoder that codes models."""
+"""Training can be interrupted, and a finished run becomes a decoder that codes models."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(checkpoint: Path) -> None:
         check_unchanged(checkpoint, "autodecoder", {})
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.checkpoint").write_bytes(b"nothing of the kind")
     with pytest.raises(OptionError, match="not a checkpoint"):
         resume(tmp_path / "a.checkpoint")
@@ -191,7 +191,7 @@ def test_a_finished_run_codes_models(tmp_path: Path, checkpoint: Path) -> None:
     assert back.max() <= 3000
 
 
-def test_the_commands_go_on_and_finish(tmp_path: Path) -> None:
+def test_the_commands_resume_and_finish(tmp_path: Path) -> None:
     path, target = tmp_path / "run.checkpoint", tmp_path / "new.safetensors"
     trainer = MixtureTrainer(SMALL)
     run(trainer, 3)
@@ -223,7 +223,7 @@ def test_a_run_begins_with_another_runs_weights(checkpoint: Path) -> None:
     assert_same_weights(follower, resume(checkpoint))
 
 
-def test_visited_latents_come_closer() -> None:
+def test_visited_latents_improve() -> None:
     trainer = AutodecoderTrainer(replace(SMALL_AUTODECODER, steps=400, visits=200))
     for group in trainer.optimiser.param_groups:
         group["base"] = 0.0  # only the latents move
@@ -231,7 +231,7 @@ def test_visited_latents_come_closer() -> None:
     assert np.mean(seen[-8:]) > np.mean(seen[:8]) + 0.5
 
 
-def test_the_log_averages_what_was_seen(tmp_path: Path) -> None:
+def test_the_log_averages_figures(tmp_path: Path) -> None:
     log = TrainingLog(tmp_path / "run.jsonl")
     for step in range(1, 201):
         log.add(step, {"psnr": float(step)} | ({"held_out_psnr": 7.0} if step == 150 else {}))

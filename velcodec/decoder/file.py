@@ -20,7 +20,7 @@ from velcodec.decoder.siren_mixture.frozen import (
     checked_settings,
     is_mixture,
     mixture_config,
-    own_weights,
+    network_weights,
 )
 from velcodec.decoder.siren_mixture.network import SirenMixture
 from velcodec.decoder.sizes import NATIVE_SAMPLES
@@ -70,9 +70,9 @@ def unpack(file: DecoderFile) -> Decoder:
     """The frozen decoder of a file. Raises DecoderFileError for a missing or unexpected tensor."""
     with torch.device("meta"):  # shapes only: the file's tensors bound what is allocated
         shapes = build_decoder(file.config).state_dict()
-    own = own_weights(file, {k: tuple(v.shape) for k, v in shapes.items()})
+    weights = network_weights(file, {k: tuple(v.shape) for k, v in shapes.items()})
     decoder = build_decoder(file.config)
-    decoder.load_state_dict({k: _tensor(v) for k, v in own.items()})
+    decoder.load_state_dict({k: _tensor(v) for k, v in weights.items()})
     decoder.tables, decoder.default_step = check_latent(file)
     decoder.steps = _tensor(file.tensors["latent.steps"])
     decoder.prior_precision = _tensor(file.tensors["latent.prior_precision"])

@@ -26,10 +26,10 @@ from velcodec.encode.samples import FEW_VALUES, SampleCoder, code_samples
 from velcodec.encode.target import encode_to_target
 from velcodec.encode.tiles import ModelSet
 from velcodec.encode.verify import Measured, measure
-from velcodec.fit.parallel import repeatable
 from velcodec.formats.container.quality import Quality
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, MEAN_ERROR_NETWORK
+from velcodec.parallel import repeatable
 
 GROUP_MODELS = 1000
 """Models in order that are coded together and keep to a budget together, at most."""

@@ -19,12 +19,12 @@ from velcodec.decode.torch_tiles import render_tiles, tile_values
 from velcodec.decoder import Decoder, load_encoder
 from velcodec.encode.tiles import Cut
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
-from velcodec.fit.parallel import spread
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.stream import tile_bits
 from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE
+from velcodec.parallel import spread
 from velcodec.progress import Progress, no_progress
 from velcodec.quantise import DESCENT_PASSES, dequantise, quantise, round_alone
 

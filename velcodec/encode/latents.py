@@ -14,9 +14,9 @@ from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.encode.fitting import Fitted, Fitter
 from velcodec.encode.pack import RANGE_STEP_M_S
 from velcodec.encode.tiles import ModelSet, cut_models
-from velcodec.fit.parallel import repeatable
 from velcodec.formats.arrays import Float32, Float64
 from velcodec.formats.errors import MixedShapesError
+from velcodec.parallel import repeatable
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finding the latents of tiles: amortised start, then test-time optimisation."""
+"""Fit the latents of tiles: amortised start, then test-time optimisation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from velcodec.decoder.base import Decoder
 from velcodec.decoder.encoder import Encoder
 from velcodec.fit.adam import adam
 from velcodec.fit.lm import LMOptions, block_sizes, descend
-from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
+from velcodec.parallel import by_parts
 
 Method = Literal["lm", "adam", "amortised"]
 
@@ -21,7 +21,7 @@ Method = Literal["lm", "adam", "amortised"]
 def amortised_latents(
     decoder: Decoder, encoder: Encoder | None, target: Tensor, grid: tuple[int, int] | None
 ) -> Tensor:
-    """The encoder's guess (B, D); zeros, the prior's mean, where there is no encoder or grid."""
+    """The encoder's guess (B, D); without encoder or grid zeros, the prior's mean."""
     if encoder is None or grid is None:
         return target.new_zeros(len(target), decoder.latent_size)
     parts = [encoder(tiles) for tiles in target.view(-1, *grid).split(64)]
@@ -35,7 +35,7 @@ def _check_tensors(
     grid: tuple[int, int] | None,
     precision: Tensor | None,
 ) -> None:
-    """InputDtypeError or InputShapeError unless the tensors are what `fit_latents` says."""
+    """Raise InputDtypeError or InputShapeError unless the tensors are as `fit_latents` says."""
     like = next(decoder.parameters())
     for name, tensor in {"target": target, "points": points, "precision": precision}.items():
         if tensor is None:
@@ -81,12 +81,12 @@ def fit_latents(
 ) -> Tensor:
     """Latents (B, latent_size) whose rendering is closest to `target`.
 
-    `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. With `grid`
-    (nz, nx) the points are that grid's, row by row, and `encoder` can look at it. `precision` (B,)
-    weights the Gaussian prior against the mean squared error; by default it is the decoder's own.
-    Raises OptionError for an unknown `method`, or "amortised" without `encoder` and `grid`;
-    InputShapeError and InputDtypeError for tensors that are not as said, of the decoder's dtype and
-    on its device. Source: docs/decoder.md, "Fitting".
+    `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. `grid` (nz, nx)
+    says that the points are a grid, row by row, which `encoder` needs. `precision` (B,) weights the
+    Gaussian prior against the mean squared error (default: the decoder's). Tensors have the
+    decoder's dtype and device. Raises OptionError for an unknown `method`, or "amortised" without
+    `encoder` and `grid`; InputShapeError and InputDtypeError for other tensors. Source:
+    docs/decoder.md, "Fitting".
     """
     if method not in get_args(Method):
         raise OptionError(f"fit method: found {method!r}, expected one of {get_args(Method)}")

@@ -1,7 +1,7 @@
-"""Adam on the latent with the decoder frozen: the paper's way to a latent (section 3.3).
+"""Adam on the latent with the decoder frozen: the paper's fit (section 3.3).
 
-Its many small steps at changing views of a tile find their way past local minima that sharp edges
-make; Levenberg-Marquardt is far quicker at the bottom. The default fit takes one after the other.
+Many small steps on changing views of a tile escape the local minima that sharp edges cause;
+Levenberg-Marquardt converges far faster near the minimum. The default fit runs one, then the other.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def adam(
 ) -> Tensor:
     """Latents (B, D) after `steps` Adam steps on the same objective as `lm.descend`.
 
-    Each step looks at `view` points, drawn afresh. The learning rate falls to zero; it is relative
-    to the deviation that each coefficient would have were the Hessian the identity, which is what
-    the frozen basis makes it on average.
+    Each step uses `view` newly drawn points. The learning rate falls to zero; it is relative to the
+    deviation that each coefficient would have if the Hessian were the identity, as it is on average
+    in the frozen basis.
     """
     deviation = (precision + 1).rsqrt()
     unit, first, second = latent / deviation, torch.zeros_like(latent), torch.zeros_like(latent)

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt on the latents of a batch of tiles, with a Gaussian prior.
 
-Minimises, for each tile on its own, mean((f(x) - y)^2) + weight * sum(prior_precision * z^2). One
+Minimises mean((f(x) - y)^2) + weight * sum(prior_precision * z^2) for each tile independently. One
 reverse sweep gives the whole Jacobian (`Decoder.jacobian`), so a step costs little more than the
-products J^T J, and 5 to 20 steps do what a thousand Adam steps do for DeepSDF-style auto-decoders.
+products J^T J, and 5 to 20 steps replace a thousand Adam steps of DeepSDF-style auto-decoders.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from velcodec.decoder.base import Decoder
 from velcodec.fit.views import some_points
 
 ON_CPU, ON_GPU = (8, 700), (256, 4900)
-"""Tiles and points that are looked at together: what a CPU's caches hold, what fills a GPU."""
+"""Tiles and points of a block: what a CPU's caches hold, what fills a GPU."""
 
 HELD = 10.0
-"""A coefficient whose prior is so many times as stiff as the mean curvature hardly moves."""
+"""Coefficients whose prior exceeds the mean curvature by this factor are held."""
 
 RELATIVE_FLOOR = 1e-6
 """Added to a Hessian's diagonal, relative to its mean: keeps float32 factors positive definite."""
@@ -27,15 +27,14 @@ RELATIVE_FLOOR = 1e-6
 
 @dataclass(frozen=True)
 class LMOptions:
-    """How long to descend, and how much to look at.
+    """The length of the descent, and the points it uses.
 
-    Each pass of a stage (points, passes) takes two steps at so many points, drawn afresh: cheap,
-    and the changing view leads out of local minima that sharp edges make. `full_steps` at all
-    points end the fit; a tile whose cost falls by less than `tolerance` of itself leaves them
-    early. The Hessian is that of `hessian_points`, made anew every second step; the gradient is
-    exact. A tile leaves a stage when its error is below `enough` times the prior's weight, where
-    rounding will decide its quality. Before all that, `adam_steps` small steps of Adam find the way
-    (see `velcodec.fit.adam`).
+    The fit begins with `adam_steps` steps of Adam (see `velcodec.fit.adam`). Each pass of a stage
+    (points, passes) takes two steps on newly drawn points: cheap, and the changing view escapes the
+    local minima that sharp edges cause. A tile leaves a stage when its error is below `enough`
+    times the prior's weight, where rounding decides its quality. `full_steps` on all points end the
+    fit; a tile whose relative gain is below `tolerance` stops early. The Hessian uses
+    `hessian_points` and is renewed every second step; the gradient is exact.
     """
 
     stages: tuple[tuple[int, int], ...] = ((640, 8), (1225, 4))
@@ -53,7 +52,7 @@ STEPS_PER_PASS = 2
 
 
 def block_sizes(points: Tensor) -> tuple[int, int]:
-    """Tiles and points of a block, where `points` are."""
+    """Tiles and points of a block on the device of `points`."""
     return ON_CPU if points.device.type == "cpu" else ON_GPU
 
 
@@ -61,13 +60,13 @@ def block_sizes(points: Tensor) -> tuple[int, int]:
 def hessian_of(
     decoder: Decoder, points: Tensor, latent: Tensor, leading: int | None = None
 ) -> Tensor:
-    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2); with `leading`, that of so
-    many first coefficients.
+    """Gauss-Newton Hessian mean(J^T J), (B, D, D), at `points` (P, 2); with `leading`, of the first
+    `leading` coefficients only.
     """
     size = latent.shape[1] if leading is None else leading
     tiles, count = block_sizes(points)
     hessian = latent.new_zeros(len(latent), size, size)
-    # On a CPU a tile at a time: its slopes alone fill the cache.
+    # On a CPU one tile at a time: its Jacobian fills the cache.
     for model in torch.arange(len(latent), device=latent.device).split(tiles // ON_CPU[0]):
         for some in points.split(count):
             slope = decoder.jacobian(some, latent[model], leading, rough=True)[1]
@@ -104,9 +103,9 @@ def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tens
 
 
 class Descent:
-    """Latents on their way down; tiles that gain too little leave the batch.
+    """The descent of a batch of latents; tiles that gain too little leave it.
 
-    The Hessian (B, L, L) is that of the first L coefficients: the rest is held by its prior.
+    The Hessian (B, L, L) covers the first L coefficients; the prior holds the rest.
     """
 
     def __init__(self, decoder: Decoder, latent: Tensor, precision: Tensor, options: LMOptions):
@@ -122,61 +121,61 @@ class Descent:
         relative = precision / decoder.prior_precision
         self.scale = relative.mean(1)
 
-    def at_some(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
-        """The stages: two steps at each of several small random views of the tile."""
+    def on_views(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+        """The stages: two steps on each of several small random views of the tile."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         for stage, (keep, passes) in enumerate(o.stages):
             for number in range(passes):
                 seed = 1000 * stage + number
                 some = some_points(len(points), keep, seed, points.device)
-                self.renew_hessian(active, points[some[: o.hessian_points]])
+                self.update_hessian(active, points[some[: o.hessian_points]])
                 for _ in range(STEPS_PER_PASS):
                     self.step(active, points[some], target[active][:, some], free)
                 active = active[self.error[active] > o.enough * self.scale[active]]
                 if not len(active):
                     return
 
-    def at_all(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
-        """The last steps, at all points, while they gain."""
+    def on_all_points(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
+        """The last steps, on all points, while they gain."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
         some = points[some_points(len(points), o.hessian_points, 0, points.device)]
         for number in range(o.full_steps):
             fresh = number % STEPS_PER_PASS == 0
             if fresh:
-                self.renew_hessian(active, some)
+                self.update_hessian(active, some)
             gained = self.step(active, points, target[active], free)
             if fresh:
                 active = active[gained > o.tolerance]
             if not len(active):
                 return
 
-    def renew_hessian(self, who: Tensor, points: Tensor) -> None:
-        """Take the Hessian of tiles `who` anew, at `points`, where their latents are now."""
-        self.hessian[who] = hessian_of(self.decoder, points, self.latent[who], self.leading)
+    def update_hessian(self, tiles: Tensor, points: Tensor) -> None:
+        """Recompute the Hessian of tiles `who` at their current latents, on `points`."""
+        self.hessian[tiles] = hessian_of(self.decoder, points, self.latent[tiles], self.leading)
 
-    def whole_hessian(self) -> Tensor:
-        """Hessians (B, D, D) of all coefficients, the mean curvature standing for those held."""
+    def full_hessian(self) -> Tensor:
+        """Hessians (B, D, D) of all coefficients; held ones have the mean curvature."""
         whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
         whole[:, : self.leading, : self.leading] = self.hessian
         return whole
 
-    def step(self, who: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
-        """One accepted step, or none, for tiles `who`; returns the relative gain of each."""
-        latent, prior = self.latent[who], self.precision[who]
+    def step(self, tiles: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
+        """At most one accepted step for tiles `who`; returns the relative gain of each."""
+        latent, prior = self.latent[tiles], self.precision[tiles]
         error, gradient = error_and_gradient(self.decoder, points, latent, target)
-        self.error[who] = error
+        self.error[tiles] = error
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
         if free is None:
             free = torch.arange(latent.shape[1], device=latent.device)
         led, held = free[free < self.leading], free[free >= self.leading]
-        hessian = self.hessian[who][:, led][:, :, led]
+        hessian = self.hessian[tiles][:, led][:, :, led]
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         floor = RELATIVE_FLOOR * diagonal.mean(1, keepdim=True)
         best, cost = latent.clone(), before.clone()
-        todo = torch.arange(len(who), device=who.device)
+        todo = torch.arange(len(tiles), device=tiles.device)
         for _ in range(self.options.attempts):
-            damping = self.damping[who[todo], None]
+            damping = self.damping[tiles[todo], None]
             extra = prior[todo][:, led] + damping * (diagonal[todo] + 1e-8)
             system = hessian[todo] + torch.diag_embed(extra + floor[todo])
             factor, failed = torch.linalg.cholesky_ex(system)
@@ -190,11 +189,11 @@ class Descent:
             good = (after < before[todo]) & (failed == 0)
             best[todo[good]], cost[todo[good]] = trial[good], after[good]
             scale = torch.where(good, 0.3, 6.0).to(latent)
-            self.damping[who[todo]] = (self.damping[who[todo]] * scale).clamp(1e-7, 1e4)
+            self.damping[tiles[todo]] = (self.damping[tiles[todo]] * scale).clamp(1e-7, 1e4)
             todo = todo[~good]
             if not len(todo):
                 break
-        self.latent[who] = best
+        self.latent[tiles] = best
         return (before - cost) / before.clamp(min=1e-12)
 
 
@@ -214,6 +213,6 @@ def descend(
     """
     options = options or LMOptions()
     descent = Descent(decoder, latent, precision, options)
-    descent.at_some(points, target, free)
-    descent.at_all(points, target, free)
+    descent.on_views(points, target, free)
+    descent.on_all_points(points, target, free)
     return descent.latent

@@ -65,9 +65,12 @@ class ChunkCoding:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ChunkCoding:
         """The inverse of `to_dict`. Raises OptionError for an unknown key."""
-        unknown = sorted(data.keys() - {field.name for field in fields(cls)})
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(data.keys() - set(known))
         if unknown:
-            raise OptionError(f"codec velcodec: found {', '.join(unknown)}, which it does not know")
+            raise OptionError(
+                f"codec velcodec: found {', '.join(unknown)}, expected only {', '.join(known)}"
+            )
         return cls(**data)
 
     def check(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -84,8 +87,8 @@ class ChunkCoding:
         Raises what `velcodec.compress` raises.
         """
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
-        about = Description(units=self.units, order=self.order, user=user)
-        how = Coding(
+        description = Description(units=self.units, order=self.order, user=user)
+        coding = Coding(
             psnr=self.psnr,
             max_error=self.max_error,
             lossless=self.lossless,
@@ -93,7 +96,7 @@ class ChunkCoding:
             decoder=self.decoder,
         )
         # Chunks at the array's edge are padded with the fill value, which is no velocity.
-        return encode(chunk, about, how, advise=False, padded=True).data
+        return encode(chunk, description, coding, advise=False, padded=True).data
 
     def decode(self, data: bytes) -> NDArray[np.generic]:
         """The chunk with its original shape, dtype, axis order and memory order.
@@ -101,8 +104,8 @@ class ChunkCoding:
         Raises what `velcodec.decompress` raises.
         """
         noted = VlatReader(data).header.user.get(MEMORY)
-        found = decompress(data, decoder=self.decoder)
-        return np.asarray(found, order="F" if noted == FORTRAN else "C")
+        models = decompress(data, decoder=self.decoder)
+        return np.asarray(models, order="F" if noted == FORTRAN else "C")
 
 
 def in_fortran_order(chunk: NDArray[Any]) -> bool:
@@ -115,5 +118,5 @@ def check_chunk(chunk: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any
     native = dtype.newbyteorder("=")
     if chunk.shape != shape or chunk.dtype.newbyteorder("=") != native:
         raise CorruptError(
-            f"chunk: found {chunk.dtype} {chunk.shape}, expected {dtype} {shape} as the array has"
+            f"chunk: found {chunk.dtype} {chunk.shape}, expected {dtype} {shape} like the array"
         )

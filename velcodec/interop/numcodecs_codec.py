@@ -51,12 +51,12 @@ class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
 
         Raises what `velcodec.decompress` raises, and CorruptError for another `out`.
         """
-        found = self._coding.decode(ensure_bytes(buf))
+        chunk = self._coding.decode(ensure_bytes(buf))
         if out is None:
-            return found
+            return chunk
         target: NDArray[np.generic] = np.asarray(out)
-        check_chunk(found, target.shape, target.dtype)
-        np.copyto(target, found)
+        check_chunk(chunk, target.shape, target.dtype)
+        np.copyto(target, chunk)
         return target
 
     def get_config(self) -> dict[str, Any]:

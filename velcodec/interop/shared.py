@@ -118,8 +118,8 @@ def on_one_ground(archive: Archive) -> bool:
     """Whether all models have the same origin and extent, hence the same sample positions at one
     resolution.
     """
-    own = (archive.fields.get(name) for name in GROUND_FIELDS)
-    if any(column is not None and len(np.unique(column)) > 1 for column in own):
+    columns = (archive.fields.get(name) for name in GROUND_FIELDS)
+    if any(column is not None and len(np.unique(column)) > 1 for column in columns):
         return False
     grounds = {
         (

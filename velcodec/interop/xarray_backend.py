@@ -114,10 +114,10 @@ class LazyModels(BackendArray):
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.generic]:
         support = indexing.IndexingSupport.OUTER
-        found: NDArray[np.generic] = indexing.explicit_indexing_adapter(
+        selected: NDArray[np.generic] = indexing.explicit_indexing_adapter(
             key, self.shape, support, self._outer
         )
-        return found
+        return selected
 
     def _outer(self, key: OuterKey) -> NDArray[np.generic]:
         """Index each axis independently by a number, a slice or a list of numbers."""
@@ -125,13 +125,13 @@ class LazyModels(BackendArray):
             np.arange(size)[one] for size, one in zip(self.shape, key, strict=True)
         )
         numbers = np.atleast_1d(which)
-        found = np.empty((len(numbers), *rows.shape, *columns.shape), self.dtype)
+        values = np.empty((len(numbers), *rows.shape, *columns.shape), self.dtype)
         at = 0
         for models in self._decoded(numbers):
             # One axis at a time: NumPy would pair two lists in one index.
-            found[at : at + len(models)] = models[:, rows][..., columns]
+            values[at : at + len(models)] = models[:, rows][..., columns]
             at += len(models)
-        return found if which.ndim else found[0]
+        return values if which.ndim else values[0]
 
     def _decoded(self, numbers: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.generic]]:
         """Models (n, z, x), at most a chunk at a time."""
@@ -152,13 +152,15 @@ def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
     """Positions z and x in metres; if models differ, each model's first position and spacing."""
-    about = {
+    attributes = {
         "z": {"long_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
         "x": {"long_name": "distance", "units": "m", "axis": "X"},
     }
     if on_one_ground(archive):
         along = archive.geometry(0).axes(*grid)
-        return {name: (name, metres, about[name]) for name, metres in zip("zx", along, strict=True)}
+        return {
+            name: (name, metres, attributes[name]) for name, metres in zip("zx", along, strict=True)
+        }
     grounds = [archive.geometry(number) for number in range(len(archive))]
     first = np.array([[axis[0] for axis in ground.axes(*grid)] for ground in grounds])
     extent = np.array([[ground.nz * ground.dz_m, ground.nx * ground.dx_m] for ground in grounds])
@@ -189,7 +191,7 @@ def _fill_value(archive: Archive, dtype: np.dtype[Any]) -> dict[str, Any]:
 
 def _attributes(archive: Archive) -> dict[str, str]:
     """Descriptions in the archive's headers, without duplicates; empty ones are left out."""
-    found = [
+    headers = [
         {
             "decoder": header.decoder_name,
             "decoder_hash": header.decoder_hash.hex(),
@@ -199,7 +201,7 @@ def _attributes(archive: Archive) -> dict[str, str]:
         }
         for header in archive.reader.headers()
     ]
-    texts = {name: dict.fromkeys(one[name] for one in found if one[name]) for name in found[0]}
+    texts = {name: dict.fromkeys(one[name] for one in headers if one[name]) for name in headers[0]}
     return {name: "; ".join(each) for name, each in texts.items() if each}
 
 

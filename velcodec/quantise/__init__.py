@@ -1,9 +1,8 @@
 """From fitted latents to integers and back.
 
 The decoder's latent is already in a decorrelated basis in which one step means one output error, so
-a coefficient is the latent's component divided by the step of its tile. What this package decides
-is which integers: `rounding` picks them one after the other, `descent` changes them while that
-gains, both for rate and distortion.
+a coefficient is a latent component divided by the tile's step. This package chooses the integers by
+rate and distortion: `rounding` picks them one by one, `descent` then changes them while that gains.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from velcodec.decoder.base import Decoder
 from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, block_sizes
-from velcodec.fit.parallel import by_parts
 from velcodec.fit.views import some_points
+from velcodec.parallel import by_parts
 from velcodec.quantise.costs import BitCosts
 from velcodec.quantise.descent import integer_descent
 from velcodec.quantise.rounding import round_group
@@ -29,7 +28,7 @@ DESCENT_PASSES = 8
 
 
 def dequantise(decoder: Decoder, coefficients: Tensor, step_index: Tensor) -> Tensor:
-    """Latents (B, D) that coefficients (B, D) stand for, at step indices (B,)."""
+    """Latents (B, D) of coefficients (B, D) at step indices (B,)."""
     steps: Tensor = decoder.steps.to(coefficients.device)
     return coefficients.to(steps.dtype) * steps[step_index][:, None]
 
@@ -47,9 +46,9 @@ def quantise(
     """Coefficients int32 (B, D) for fitted latents (B, D), at step indices (B,).
 
     `target` (B, P) at `points` (P, 2) as for `velcodec.fit.fit_latents`. Coefficients are rounded
-    in order of importance, each by squared error plus the price of its bits, with error feedback
-    through the Hessian; between groups the free ones are re-fitted. With tables, up to
-    `passes` passes of integer descent follow.
+    in order of importance, each by squared error plus price x bits, with error feedback through the
+    Hessian; between groups the free ones are re-fitted. If the decoder has tables, up to `passes`
+    passes of integer descent follow.
     """
 
     def integers(tiles: slice) -> Tensor:
@@ -64,23 +63,23 @@ def _quantise(
     decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor, step_index: Tensor,
     groups: tuple[int, ...], passes: int,
 ) -> Tensor:  # fmt: skip
-    """As `quantise`, for tiles that are looked at together."""
+    """As `quantise`, for one block of tiles."""
     step = decoder.steps[step_index]
     price = decoder.bit_price(step_index)
     weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
     costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
     everyone = torch.arange(len(latent), device=latent.device)
     some = some_points(len(points), REFIT_POINTS, 0, points.device)
-    seen, wanted = points[some], target[:, some]
+    seen, goal = points[some], target[:, some]
     descent = Descent(decoder, latent, weight, REFIT)
     result = torch.zeros_like(latent, dtype=torch.int32)
     z, start = descent.latent, 0
     for count in groups:
         free = torch.arange(start, z.shape[1], device=z.device)
-        descent.renew_hessian(everyone, seen[: REFIT.hessian_points])
+        descent.update_hessian(everyone, seen[: REFIT.hessian_points])
         if start:
-            descent.step(everyone, seen, wanted, free)
-        hessian = descent.whole_hessian()
+            descent.step(everyone, seen, goal, free)
+        hessian = descent.full_hessian()
         floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
         hessian = hessian + torch.diag_embed(weight + 10 * floor)
         guess = result.clone()
@@ -99,8 +98,8 @@ def _quantise(
 
 @torch.no_grad()
 def round_alone(decoder: Decoder, latent: Tensor, step_index: Tensor) -> Tensor:
-    """As `quantise`, each coefficient for itself and nothing rendered: by its own error, as the
-    latent's basis has it, plus the price of its bits. For latents that were not fitted.
+    """As `quantise`, but each coefficient independently and without rendering: by its error in the
+    latent's basis plus price x bits. For latents that were not fitted.
     """
     step = decoder.steps[step_index][:, None]
     nearest = torch.round(latent / step)

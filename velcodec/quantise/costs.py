@@ -1,4 +1,4 @@
-"""What the encoder expects a coefficient to cost."""
+"""The encoder's estimate of a coefficient's rate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from velcodec.formats.latent_coding.stream import PRECISION, LatentTables
 
 
 class BitCosts:
-    """Code length of every symbol of every table row, for decisions of the encoder only."""
+    """Code length in bits of every symbol of every table row; for the encoder's decisions only."""
 
     def __init__(self, tables: LatentTables, device: torch.device) -> None:
         frequency = torch.from_numpy(tables.frequencies.astype("float32"))

@@ -1,8 +1,8 @@
-"""Integer descent: change rounded coefficients one by one while rate and distortion gain.
+"""Integer descent: change rounded coefficients one by one while the rate-distortion cost falls.
 
 Rounding follows a quadratic model of the error around the fitted latent, which is wrong a few steps
-away. Here gradient and model are those at the rounded latent itself, a short list of changes is
-made by the model's word, and as much of the list is kept as the true error confirms.
+away. Here gradient and model are taken at the rounded latent, the model proposes a short list of
+changes, and the true error decides how much of the list is kept.
 """
 
 from __future__ import annotations
@@ -32,20 +32,21 @@ def integer_descent(
     costs: BitCosts,
     passes: int,
 ) -> Tensor:
-    """Coefficients int32 (B, D) of no greater mean squared error + price x bits than before.
+    """Coefficients int32 (B, D) whose mean squared error + price x bits is no greater than before.
 
-    Changes are to a neighbouring integer or to zero. A tile that a pass could not improve leaves.
+    A coefficient changes to a neighbouring integer or to zero. A tile leaves when a pass does not
+    improve it.
     """
     result = coefficients.clone()
     active = torch.arange(len(result), device=result.device)
     hessian = result.new_zeros(0)
     for number in range(passes):
-        index, wanted = step_index[active], target[active]
+        index, goal = step_index[active], target[active]
         step = decoder.steps[index]
         if number % PASSES_PER_HESSIAN == 0:
             some = points[some_points(len(points), HESSIAN_POINTS, number, points.device)]
             hessian = hessian_of(decoder, some, result[active] * step[:, None])
-        changed, gained = _one_pass(decoder, result[active], wanted, points, index, costs, hessian)
+        changed, gained = _one_pass(decoder, result[active], goal, points, index, costs, hessian)
         result[active] = changed
         active, hessian = active[gained], hessian[gained]
         if not len(active):
@@ -57,7 +58,7 @@ def _one_pass(
     decoder: Decoder, coefficients: Tensor, target: Tensor, points: Tensor, index: Tensor,
     costs: BitCosts, hessian: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The best coefficients of one list of changes, and which tiles (B,) gained."""
+    """The best coefficients along one list of changes, and which tiles (B,) gained."""
     step, price = decoder.steps[index], decoder.bit_price(index)
     rows = costs.best_rows(coefficients, index)
     error, slope = error_and_gradient(decoder, points, coefficients * step[:, None], target)

@@ -1,4 +1,4 @@
-"""Rounding one coefficient after the other, those not yet rounded making up for it."""
+"""Sequential rounding: the coefficients not yet rounded compensate for each error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def round_group(
     latent: Tensor, hessian: Tensor, step: Tensor, price: Tensor, costs: BitCosts | None,
     rows: Tensor, count: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Round the first `count` of the free coefficients one after the other.
+    """Round the first `count` free coefficients, one by one.
 
-    `latent` (B, n) and `hessian` (B, n, n) are restricted to the free ones. Returns the integers
+    `latent` (B, n) and `hessian` (B, n, n) are those of the free coefficients. Returns the integers
     (B, count) and the best values (B, n - count) of the rest given them.
     """
     n = latent.shape[1]
     # In reversed order the last row of the Cholesky factor belongs to the coefficient rounded
-    # first: its diagonal is the curvature left when every other one may still move.
+    # first: its diagonal is the curvature that remains while all others are free.
     factor = torch.linalg.cholesky(hessian.flip(1, 2))
     z = latent.flip(1)
     error = torch.zeros_like(z)

@@ -1,7 +1,7 @@
-"""Sine against ReLU: the paper's trunk, scaled down, trained twice at equal cost.
+"""Sine against ReLU: the paper's trunk, scaled down, trained with each at equal cost.
 
 Decoder and latents are trained jointly by Adam (the paper's Algorithm 1) on the same generated
-models, the same points in the same order; only the activation and its initialisation differ.
+models and points in the same order; only the activation and its initialisation differ.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LOWEST = 1500.0
 
 @dataclass(frozen=True)
 class AblationRecipe:
-    """What both trainings share. `models` of each family, `points` of each model in every step.
+    """Settings of both trainings. `models` per family, `points` per model in every step.
 
-    `learning_rates` are of the decoder; each activation is trained at every one and reported at
-    its best. Latents take ten times as much.
+    `learning_rates` of the decoder; each activation is trained at every one and reported at its
+    best. Latents use ten times that rate.
     """
 
     steps: int = 400
@@ -89,7 +89,7 @@ def train(
 def ablation_table(
     families: Sequence[str], recipe: AblationRecipe, on_progress: Progress
 ) -> dict[str, Any] | None:
-    """Mean PSNR on the training models by activation; None for no steps."""
+    """Mean PSNR on the training models by activation, or None without steps."""
     if recipe.steps == 0:
         return None
     target = normalised_models(families, recipe)
@@ -118,11 +118,11 @@ def ablation_table(
 
 
 def _parameters(recipe: AblationRecipe) -> int:
-    """Of the decoder; both activations have the same."""
+    """Number of the decoder's parameters; the same for both activations."""
     decoder = SirenConcat(ConcatConfig(recipe.width, recipe.hidden_layers))
     return sum(parameter.numel() for parameter in decoder.parameters())
 
 
 def mean_psnr(normalised_mse: Tensor) -> float:
-    """Mean PSNR over the fixed range, from errors on the scale of [-1, 1]."""
+    """Mean PSNR over the fixed range, from errors of values scaled to [-1, 1]."""
     return float(np.mean([psnr_of_mse(float(mse), data_range=2.0) for mse in normalised_mse]))

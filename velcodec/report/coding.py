@@ -1,6 +1,6 @@
-"""A family coded: by latents that are not quantised, and as real archives.
+"""Code a family: by unquantised latents, and as real archives.
 
-The first is what the paper reports on (256 floats for each model), the others are what a user gets.
+The former is what the paper reports on (256 floats per model), the latter are what users get.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ from velcodec.progress import Progress
 from velcodec.report.data import Family
 
 DEFAULT_BYTES = 64.0
-"""Budget of a model of 70 x 70 samples; larger ones get as much for every 70 x 70."""
+"""Budget per 70 x 70 samples."""
 
 FINE_RANGE_STEP_M_S = 0.01
-"""Grid of the value ranges that go with latents that are not quantised."""
+"""Step of the value ranges of unquantised latents."""
 
 LONG_FIT = LMOptions(
     stages=((640, 8), (1225, 12)), full_steps=12, tolerance=1e-3, hessian_points=1225
 )
-"""Of latents that are not quantised: no rounding follows that would make up for a short fit."""
+"""The fit of unquantised latents: no rounding follows that would compensate for a short fit."""
 
 Grid = tuple[int, int]
 
 LATENTS, UNQUANTISED = "latents", "unquantised"
-"""The two codings of every family, by the names that the tables give them."""
+"""The two codings of every family, by their names in the tables."""
 
 ARCHIVES = ("default", "lossless", "stored")
-"""Archives whose records are of any kind: without options, of `lossless`, within the budget."""
+"""Archives with records of any kind: default options, lossless, within the budget."""
 
 
 @dataclass(frozen=True)
 class Unquantised:
-    """A family's fitted latents as they come from the fit, in floats."""
+    """A family's fitted latents, as floats."""
 
     decoder: Decoder
     fitted: Fitted
@@ -58,7 +58,9 @@ class Unquantised:
         return self.between(i, i, 0.0, res)
 
     def between(self, a: int, b: int, alpha: float, res: Grid | None = None) -> Float64:
-        """(1 - alpha) A + alpha B, latents and value ranges mixed; A and B must be of one shape."""
+        """(1 - alpha) A + alpha B for latents and value ranges; A and B must have the same
+        shape.
+        """
         cut = self.fitted.cut
         first, last = cut.tiles_of(a), cut.tiles_of(b)
         low, high = ((1 - alpha) * v[first] + alpha * v[last] for v in (cut.low, cut.high))
@@ -70,7 +72,7 @@ class Unquantised:
         return rendered
 
     def norms(self) -> list[float]:
-        """Latent norm of every model; of several tiles, the root of the mean square."""
+        """Latent norm of every model; for several tiles, the root mean square of their norms."""
         cut, square = self.fitted.cut, self.fitted.latents.square().sum(1).numpy()
         return [
             float(np.sqrt(square[cut.tiles_of(position)].mean()))
@@ -80,7 +82,7 @@ class Unquantised:
 
 @dataclass(frozen=True)
 class Stored:
-    """A family's archive, `size` bytes, and what is read back from it, with what was measured.
+    """A family's archive, of `size` bytes, with what is read back from it and its measurements.
 
     Each model is a latent or samples; both define a continuous field.
     """
@@ -92,7 +94,7 @@ class Stored:
 
     @property
     def bytes_per_model(self) -> float:
-        """Size of the whole archive by the number of models."""
+        """Size of the archive divided by the number of models."""
         return self.size / len(self.models)
 
     def rendering(self, i: int, res: Grid | None = None) -> Float64:
@@ -100,18 +102,18 @@ class Stored:
         model = self.models[i]
         samples = render_samples(model, res, "none", f"model {i}")
         if samples is not None:
-            found = to_m_s(samples, model.layout.units)
-            return found.T if x_first(model.layout) else found
+            rendered = to_m_s(samples, model.layout.units)
+            return rendered.T if x_first(model.layout) else rendered
         (values,) = render_models(self.decoder, [model], res)
         return on_cpu(values)
 
 
 @dataclass(frozen=True)
 class CodedFamily:
-    """A family and its codings; `budget` in bytes per model is what was asked for.
+    """A family and its codings; `budget` is the requested number of bytes per model.
 
-    `latents` is an archive of latents alone within the budget; `archives` are those of ARCHIVES by
-    name, where they were asked for.
+    `latents` is an archive of latents only, within the budget; `archives` are the requested ones of
+    ARCHIVES, by name.
     """
 
     family: Family
@@ -122,17 +124,17 @@ class CodedFamily:
 
     @property
     def stored(self) -> dict[str, Stored]:
-        """Every archive by its name in the tables."""
+        """All archives by their names in the tables."""
         return {**self.archives, LATENTS: self.latents}
 
     @property
     def codings(self) -> dict[str, Unquantised | Stored]:
-        """Every coding by its name in the tables."""
+        """All codings by their names in the tables."""
         return {**self.stored, UNQUANTISED: self.unquantised}
 
 
 def budget_of(family: Family, bytes_per_model: float | None) -> float:
-    """Bytes per model: as asked for, or the default for the models' size."""
+    """Bytes per model: as requested, or the default for the models' size."""
     if bytes_per_model is not None:
         return bytes_per_model
     nz, nx = family.shape
@@ -147,19 +149,19 @@ def code_family(
     on_progress: Progress,
     archives: Sequence[str] = (),
 ) -> CodedFamily:
-    """Code `family` by latents, not quantised and stored, and as these of ARCHIVES. Without a
-    budget in `coding` each model gets the default.
+    """Code `family` by latents, unquantised and stored, and as these of ARCHIVES. Without a budget
+    in `coding` each model gets the default.
 
-    Raises BudgetError where the budget cannot be kept.
+    Raises BudgetError if the budget cannot be kept.
     """
 
-    def told(done: int, total: int, stage: str) -> None:
+    def report_progress(done: int, total: int, stage: str) -> None:
         on_progress(done, total, f"{family.name}, {stage}")
 
     budget = budget_of(family, coding.bytes_per_model)
     description = replace(description, source_sha256=family.source.sha256)
     free = replace(coding, bytes_per_model=None, psnr=None, latent_only=False)
-    asked = {
+    codings = {
         "default": free,
         "lossless": replace(free, lossless=True),
         "stored": replace(free, bytes_per_model=budget),
@@ -167,7 +169,7 @@ def code_family(
     }
 
     def store(name: str) -> Stored:
-        encoded = encode(family.source, description, asked[name], told)
+        encoded = encode(family.source, description, codings[name], report_progress)
         reader = VlatReader(encoded.data)
         models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
         return Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
@@ -175,10 +177,10 @@ def code_family(
     latents = store(LATENTS)
     members = np.arange(len(family))
     cut = cut_models(family.models, members, NATIVE_SAMPLES, FINE_RANGE_STEP_M_S)
-    fitter = replace(fitter, on_progress=told, options=LONG_FIT)
+    fitter = replace(fitter, on_progress=report_progress, options=LONG_FIT)
     fitted = Fitted.empty(fitter, cut)
     # The finest step has the weakest prior: the fit goes as far as it can.
     fitted.fit(fitter, base=fitter.last_step)
     unquantised = Unquantised(fitter.decoder, fitted)
-    kept = {name: store(name) for name in archives}
-    return CodedFamily(family, budget, unquantised, latents, kept)
+    stored = {name: store(name) for name in archives}
+    return CodedFamily(family, budget, unquantised, latents, stored)

@@ -1,4 +1,4 @@
-"""What is reported on: families of models, from the user's files or generated."""
+"""The report's data: families of models, from the user's files or generated."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "sty
 """The generator's counterparts of the paper's five (section 3.5)."""
 
 SEED = 20_000
-"""Of the generated models; trainings draw theirs from other seeds."""
+"""Seed of the generated models; training uses others."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that are reported on together, under one name."""
+    """Models reported on together under one name."""
 
     name: str
     source: ModelArray
 
     @property
     def models(self) -> ModelSet:
-        """The models, [z, x], read in m/s when asked for."""
+        """The models, [z, x] in m/s, read on access."""
         return ModelSet(list(self.source.models), self.source.units)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""PSNR, SSIM and MSE of models, and how they spread: the paper's Tables 6 and 7."""
+"""PSNR, SSIM and MSE of models, and their spread: the paper's Tables 6 and 7."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Spread:
-    """How one figure is spread over models; `std` divides by their number."""
+    """The spread of one figure over models; `std` divides by their number."""
 
     mean: float
     std: float
@@ -41,18 +41,18 @@ def measure(original: Float64, rendering: Float64) -> Figures:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean, standard deviation, greatest and least of at least one value."""
+    """Mean, standard deviation, greatest and least of one or more values."""
     array = np.asarray(values, dtype=np.float64)
     return Spread(*(float(f(array)) for f in (np.mean, np.std, np.max, np.min)))
 
 
 def summary(figures: Sequence[Figures]) -> dict[str, Any]:
-    """The spread of every metric, by name, and the PSNR that the mean MSE stands for.
+    """The spread of every metric, by name, and the PSNR of the mean MSE.
 
-    The last lies below the mean PSNR wherever models differ (docs/evaluation.md).
+    The latter lies below the mean PSNR if models differ (docs/evaluation.md).
     """
-    found: dict[str, Any] = {
+    spreads: dict[str, Any] = {
         name: asdict(spread([getattr(one, name) for one in figures])) for name in METRICS
     }
-    found["psnr_db_of_mean_mse"] = psnr_of_mse(found["mse"]["mean"])
-    return found
+    spreads["psnr_db_of_mean_mse"] = psnr_of_mse(spreads["mse"]["mean"])
+    return spreads

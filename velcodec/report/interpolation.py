@@ -1,8 +1,8 @@
-"""Between two latents: the paper's section 4.4 and its interpolation table.
+"""Interpolation between two latents: the paper's section 4.4 and its table.
 
-Models A and B of one family, latents not quantised; latents and value ranges are mixed linearly.
-Errors are mean squares in (m/s)^2, to the renderings of A and B (zero at their own ends, as in the
-paper) and to the models themselves.
+Models A and B of one family, unquantised; latents and value ranges are mixed linearly. Errors are
+mean squares in (m/s)^2, relative to the renderings of A and B (zero at the ends, as in the paper)
+and to the models themselves.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from velcodec.metrics import mean_squared_error
 from velcodec.report.coding import CodedFamily
 
 ALPHAS = tuple(step / 6 for step in range(7))
-"""Shares of B: the paper's, 0 to 1 in sixths."""
+"""Shares of B, 0 to 1 in sixths, as in the paper."""
 
 MOST_PAIRS = 8
-"""Pairs of each family, neighbours in its order."""
+"""Most pairs of neighbouring models per family."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """One pair and the renderings (len(ALPHAS), nz, nx) on the way, m/s.
+    """One pair and the renderings (len(ALPHAS), nz, nx) along the path, m/s.
 
-    The rows of `errors` are ALPHAS; its columns are the errors to the rendering of A, to that of B,
-    to model A, to model B.
+    Rows of `errors` are ALPHAS; columns are the errors relative to the renderings of A and B and to
+    the models A and B.
     """
 
     family: str
@@ -44,16 +44,16 @@ class Path:
 
 
 def follow(coded: CodedFamily, pair: tuple[int, int]) -> Path:
-    """Render and measure the way between two models of a family."""
-    way = np.stack([coded.unquantised.between(*pair, alpha) for alpha in ALPHAS])
+    """Render and measure the path between two models of a family."""
+    path = np.stack([coded.unquantised.between(*pair, alpha) for alpha in ALPHAS])
     models = coded.family.models
-    ends = (way[0], way[-1], models.m_s(pair[0]), models.m_s(pair[1]))
-    errors = np.array([[mean_squared_error(one, end) for end in ends] for one in way])
-    return Path(coded.family.name, pair, way, errors)
+    ends = (path[0], path[-1], models.m_s(pair[0]), models.m_s(pair[1]))
+    errors = np.array([[mean_squared_error(one, end) for end in ends] for one in path])
+    return Path(coded.family.name, pair, path, errors)
 
 
 def follow_all(families: Sequence[CodedFamily]) -> list[Path]:
-    """The ways between the first and second, third and fourth ... model of every family."""
+    """The paths between the first and second, third and fourth ... model of every family."""
     return [
         follow(coded, (2 * k, 2 * k + 1))
         for coded in families
@@ -62,10 +62,10 @@ def follow_all(families: Sequence[CodedFamily]) -> list[Path]:
 
 
 def asymmetry(errors: Float64) -> float:
-    """How far the error to A at alpha is from that to B at 1 - alpha, `errors` as in `Path`.
+    """Difference between the error to A at alpha and to B at 1 - alpha, `errors` as in `Path`.
 
-    Mean of the absolute differences over alpha as a share of the error between A and B: 0 for a
-    symmetric way, and where A and B are the same.
+    Mean absolute difference over alpha as a share of the error between A and B: 0 for a symmetric
+    path, and if A and B are equal.
     """
     apart = float(errors[-1, 0])
     if apart == 0.0:
@@ -74,9 +74,9 @@ def asymmetry(errors: Float64) -> float:
 
 
 def interpolation_table(paths: Sequence[Path]) -> dict[str, Any] | None:
-    """Means over all pairs, and the asymmetry of each family; None where there is no pair.
+    """Means over all pairs, and the asymmetry of each family; None without pairs.
 
-    `crossfade_to_a` is the error to A that fading one picture into the other would have.
+    `crossfade_to_a` is the error to A of cross-fading the two renderings.
     """
     if not paths:
         return None

@@ -1,4 +1,4 @@
-"""Whether models with longer latents come back worse: the paper's key finding 3."""
+"""Whether models with longer latents are reconstructed worse: the paper's key finding 3."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Pearson's correlation; None where there are fewer than 3 values or all of one are equal."""
+    """Pearson's correlation; None for fewer than 3 values or a constant."""
     a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(a) < 3 or np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
         return None
@@ -21,7 +21,7 @@ def correlation_table(
     unquantised_db: Mapping[str, Sequence[float]],
     latents_db: Mapping[str, Sequence[float]],
 ) -> dict[str, Any]:
-    """Correlation of latent norm and PSNR over all models and for each family, by its name."""
+    """Correlation of latent norm and PSNR over all models and by family."""
 
     def both(names: Sequence[str]) -> dict[str, float | None]:
         norm = [value for name in names for value in norms[name]]

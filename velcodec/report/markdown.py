@@ -22,9 +22,9 @@ NO_VALUE = "-"
 
 
 def markdown(tables: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The report. `pictures` are file names by kind, empty for none."""
+    """The report in markdown. `pictures` are file names by kind, or empty."""
     sections = [
-        _about(tables),
+        _heading(tables),
         _overall(tables["overall"]),
         _families(tables["families"], pictures),
         _interpolation(tables["interpolation"], pictures),
@@ -37,13 +37,13 @@ def markdown(tables: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A markdown table; the first column flush left, figures flush right."""
+    """A markdown table: first column aligned left, figures right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def number(value: float | None, digits: int) -> str:
-    """A figure with thousands separated; a dash for none and not-a-number."""
+    """A figure with thousands separators; a dash for None and NaN."""
     return NO_VALUE if value is None or value != value else f"{value:,.{digits}f}"
 
 
@@ -51,7 +51,7 @@ def _picture(pictures: Mapping[str, str], kind: str, text: str) -> str:
     return f"\n\n![{text}]({pictures[kind]})" if kind in pictures else ""
 
 
-def _about(tables: Mapping[str, Any]) -> str:
+def _heading(tables: Mapping[str, Any]) -> str:
     decoder = tables["decoder"]
     rows = [
         [
@@ -70,10 +70,9 @@ def _about(tables: Mapping[str, Any]) -> str:
         f"velcodec {tables['velcodec']}, decoder {decoder['name']} "
         f"(`{decoder['hash'][:16]}`, {decoder['architecture']}, {decoder['parameters']:,} "
         f"parameters), fit {decoder['fit']}. PSNR over a fixed range of 3000 m/s, MSE in (m/s)².\n"
-        '"Latent not quantised": floats, as in the paper. "Latents": a real archive of the whole '
-        "family that holds latents alone, its size divided by its models, the decoder not counted. "
-        "The paper's figures are of the models that it was trained on, at 256 floats each.\n\n"
-        + table(heads, rows)
+        '"Latent not quantised": floats, as in the paper. "Latents": an archive of the whole '
+        "family with latents only; its size, without the decoder, divided by its models. The "
+        "paper's figures are for its training models, at 256 floats each.\n\n" + table(heads, rows)
     )
 
 
@@ -81,8 +80,8 @@ def _overall(overall: Mapping[str, Any]) -> str:
     rows = []
     for coding, name in CODING_NAMES.items():
         for metric in METRICS:
-            found, digits = overall[coding][metric], DIGITS[metric]
-            cells = [number(found[key], digits) for key in ("mean", "std", "max", "min")]
+            figures, digits = overall[coding][metric], DIGITS[metric]
+            cells = [number(figures[key], digits) for key in ("mean", "std", "max", "min")]
             rows.append([f"{METRIC_NAMES[metric]}, {name}", *cells])
     for metric, values in paper.OVERALL.items():
         cells = [number(value, DIGITS[metric]) for value in values]
@@ -102,15 +101,21 @@ def _families(families: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     heads = ["family, mean (std)"]
     heads += [f"{METRIC_NAMES[m]}, {name}" for name in CODING_NAMES.values() for m in METRICS]
     rows = []
-    for family, found in families.items():
+    for family, figures in families.items():
         cells = [
-            f"{number(found[coding][m]['mean'], DIGITS[m])} "
-            f"({number(found[coding][m]['std'], DIGITS[m])})"
+            f"{number(figures[coding][m]['mean'], DIGITS[m])} "
+            f"({number(figures[coding][m]['std'], DIGITS[m])})"
             for coding in CODING_NAMES
             for m in METRICS
         ]
-        own = paper.family_figures(family)
-        rows.append([family, *cells, NO_VALUE if own is None else f"{own[0]:.2f} / {own[1]:.3f}"])
+        theirs = paper.family_figures(family)
+        rows.append(
+            [
+                family,
+                *cells,
+                NO_VALUE if theirs is None else f"{theirs[0]:.2f} / {theirs[1]:.3f}",
+            ]
+        )
     return (
         "## Reconstruction, by family\n\n"
         + table([*heads, "the paper"], rows)
@@ -118,9 +123,9 @@ def _families(families: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     )
 
 
-def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str]) -> str:
+def _interpolation(means: Mapping[str, Any] | None, pictures: Mapping[str, str]) -> str:
     title = "## Interpolation between two latents\n\n"
-    if found is None:
+    if means is None:
         return title + "No family has two models."
     rows = [
         [f"{row['alpha']:.2f}"]
@@ -131,20 +136,20 @@ def _interpolation(found: Mapping[str, Any] | None, pictures: Mapping[str, str])
                 "mse_to_model_a", "mse_to_model_b",
             )
         ]
-        for row in found["rows"]
+        for row in means["rows"]
     ]  # fmt: skip
     heads = ["alpha", "MSE to rendering A", "to rendering B", "cross-fade to A", "cross-fade to B"]
     heads += ["to model A", "to model B"]
     families = ", ".join(
-        f"{name} {100 * share:.1f} %" for name, share in found["asymmetry_of_family"].items()
+        f"{name} {100 * share:.1f} %" for name, share in means["asymmetry_of_family"].items()
     )
     return (
-        f"{title}Means over {found['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
+        f"{title}Means over {means['pairs']} pairs, each within one family, (m/s)². Cross-fade: "
         "the error of fading one picture into the other.\n\n"
         + table(heads, rows)
-        + "\n\nSymmetry, the mean distance of MSE to A at alpha from MSE to B at 1 - alpha as a "
-        f"share of the MSE between A and B: {100 * found['asymmetry_of_means']:.1f} % for the "
-        f"table above, {100 * found['asymmetry']:.1f} % for single pairs ({families})."
+        + "\n\nSymmetry, the mean difference between MSE to A at alpha and MSE to B at 1 - alpha "
+        f"as a share of the MSE between A and B: {100 * means['asymmetry_of_means']:.1f} % for the "
+        f"table above, {100 * means['asymmetry']:.1f} % for single pairs ({families})."
         + _picture(pictures, "interpolation", "From A to B in steps of alpha")
         + _picture(pictures, "interpolation_error", "MSE to A and B over alpha")
     )
@@ -155,15 +160,15 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
     parts = [
         "## Super-resolution\n\n"
         f"{overall[0]['models']:,} generated models, coded at 70 x 70 and measured against the "
-        "generator's exact values at the finer grid; upsamplings of the uncompressed 70 x 70 grid "
-        'beside them. "Default", "lossless" and "stored" (within the bytes allowed) are archives '
-        "whose records hold whatever was best, a latent or samples. Each cell is PSNR in dB / "
-        "SSIM, the best PSNR of a row in bold."
+        "generator's exact values on the finer grid, beside upsamplings of the uncompressed "
+        '70 x 70 grid. "Default", "lossless" and "stored" (within the bytes allowed) are archives '
+        "whose records hold a latent or samples, whichever is better. Each cell is PSNR in dB / "
+        "SSIM, with the best PSNR of a row in bold."
     ]
     for res in RESOLUTIONS:
-        own = [row for row in rows if row["resolution"] == res]
+        chosen = [row for row in rows if row["resolution"] == res]
         methods = CODED if res == RESOLUTIONS[0] else METHODS
-        lines = [[row["family"], *_qualities(row, methods)] for row in own]
+        lines = [[row["family"], *_qualities(row, methods)] for row in chosen]
         heads = [f"{res} x {res}", *(METHOD_NAMES[m] for m in methods)]
         part = table(heads, lines)
         if res in paper.RESOLUTIONS:
@@ -197,7 +202,7 @@ def _super_resolution(rows: Sequence[Mapping[str, Any]], pictures: Mapping[str, 
 
 
 def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
-    """PSNR and SSIM of each method; the best PSNR in bold, but at the native grid."""
+    """PSNR and SSIM of each method; the best PSNR in bold, except at the native grid."""
     best = max(methods, key=lambda method: row[method]["psnr_db"])
     cells = [f"{number(row[m]['psnr_db'], 2)} / {number(row[m]['ssim'], 4)}" for m in methods]
     return [
@@ -206,7 +211,7 @@ def _qualities(row: Mapping[str, Any], methods: Sequence[str]) -> list[str]:
     ]
 
 
-def _storage(found: Mapping[str, Any]) -> str:
+def _storage(costs: Mapping[str, Any]) -> str:
     files = [
         [
             one["family"],
@@ -215,12 +220,12 @@ def _storage(found: Mapping[str, Any]) -> str:
             number(one["bytes_per_model"], 1),
             f"{one['grid_bytes_per_model'] / one['bytes_per_model']:,.0f} : 1",
         ]
-        for one in found["files"]
+        for one in costs["files"]
     ]
     rows = []
-    for row in found["collections"]:
+    for row in costs["collections"]:
         ours = row["written_bytes"] or row["extrapolated_bytes"]
-        with_decoder = ours and ours + found["decoder_bytes"]
+        with_decoder = ours and ours + costs["decoder_bytes"]
         rows.append(
             [
                 f"{row['models']:,}",
@@ -233,54 +238,54 @@ def _storage(found: Mapping[str, Any]) -> str:
                 number(row["paper_total_bytes"], 0),
             ]
         )
-    split = "One model only, so its cost cannot be split into a fixed part and a part per model."
-    if found["fixed_bytes"] is not None:
+    split = "A single model's cost cannot be split into a fixed part and a part per model."
+    if costs["fixed_bytes"] is not None:
         split = (
-            f"A file takes {found['fixed_bytes']:,.0f} bytes, and "
-            f"{found['bytes_of_each_model']:.1f} bytes for each model: measured on three files of "
-            f"the {found['measured_on_models']:,} models above, all of them and each half."
+            f"A file takes {costs['fixed_bytes']:,.0f} bytes, and "
+            f"{costs['bytes_of_each_model']:.1f} bytes for each model: measured on three files of "
+            f"the {costs['measured_on_models']:,} models above, all of them and each half."
         )
     heads = ["models", "float32 grids", "archive, extrapolated", "archive, written"]
     heads += ["with decoder", "grids / (archive + decoder)", "paper's latents", "with its decoder"]
     return (
         "## Storage\n\n"
         + table(["file", "models", "bytes", "bytes/model", "float32 grids : file"], files)
-        + f"\n\n{split} The decoder's file has {found['decoder_bytes']:,} bytes.\n\n"
+        + f"\n\n{split} The decoder's file has {costs['decoder_bytes']:,} bytes.\n\n"
         + table(heads, rows)
-        + "\n\nBytes. Extrapolated: from the two parts. Written: an archive of so many records "
-        'was written, the coded models repeated in random order; a dash where none was. "With '
-        "decoder\" takes the written size where there is one. The paper's latents are 256 "
-        "float32, its decoder 1,048,576 by its own count."
+        + "\n\nIn bytes. Extrapolated: from the two parts. Written: a real archive of that many "
+        'records, the coded models repeated in random order; a dash if none was written. "With '
+        "decoder\" uses the written size if there is one. The paper's latents are 256 float32, its "
+        "decoder has 1,048,576 parameters by its own count."
     )
 
 
-def _latent_norm(found: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+def _latent_norm(correlations: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     rows = [
-        [name, *(number(own[coding], 3) for coding in CODING_NAMES)]
-        for name, own in ({"all": found["all"]} | found["families"]).items()
+        [name, *(number(row[coding], 3) for coding in CODING_NAMES)]
+        for name, row in ({"all": correlations["all"]} | correlations["families"]).items()
     ]
     heads = ["Pearson's r with PSNR", *CODING_NAMES.values()]
     return (
-        "## Latent norm and quality\n\nThe norm is that of the latent not quantised.\n\n"
+        "## Latent norm and quality\n\nThe norm is that of the unquantised latent.\n\n"
         + table(heads, rows)
         + _picture(pictures, "latent_norm", "Latent norm against PSNR")
     )
 
 
-def _ablation(found: Mapping[str, Any] | None) -> str:
-    if found is None:
+def _ablation(ablation: Mapping[str, Any] | None) -> str:
+    if ablation is None:
         return ""
-    recipe = found["recipe"]
+    recipe = ablation["recipe"]
     rows = [
         [run["activation"], f"{run['learning_rate']:g}", number(run["psnr_db"], 2)]
-        for run in found["runs"]
+        for run in ablation["runs"]
     ]
-    best = found["best_psnr_db"]
+    best = ablation["best_psnr_db"]
     return (
         "## Sine against ReLU at equal cost\n\n"
         f"The paper's trunk scaled down ({recipe['hidden_layers']} hidden layers of "
-        f"{recipe['width']}, {found['parameters']:,} parameters), trained from scratch with the "
-        f"latents for {recipe['steps']:,} steps on {found['models']} generated models; PSNR on "
+        f"{recipe['width']}, {ablation['parameters']:,} parameters), trained from scratch with the "
+        f"latents for {recipe['steps']:,} steps on {ablation['models']} generated models; PSNR on "
         "those models.\n\n"
         + table(["activation", "learning rate", METRIC_NAMES["psnr_db"]], rows)
         + f"\n\nAt the better learning rate of each: sine {best['sine']:.2f} dB, "

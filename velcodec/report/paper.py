@@ -1,6 +1,6 @@
-"""The paper's own figures, to stand beside ours. On the models it was trained on, 256 floats each.
+"""The paper's figures, for comparison: on its training models, 256 floats each.
 
-Its MSE column is in units that it does not state (docs/evaluation.md), so it is not repeated here.
+Its MSE column is in unstated units (docs/evaluation.md) and is left out.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ RESOLUTIONS = {70: (32.47, 0.956), 140: (31.82, 0.948), 280: (30.95, 0.937)}
 
 
 def family_figures(name: str) -> tuple[float, float] | None:
-    """The paper's PSNR and SSIM for a family named like one of its own, but for the B versions."""
+    """The paper's PSNR and SSIM for a family named like one of the paper's, except B versions."""
     words = name.lower().replace("-", "_").split("_")
     return None if "b" in words[1:] else FAMILIES.get(words[0])

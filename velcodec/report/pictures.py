@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_FAMILIES = 8
-"""Rows of a picture; further families are in the tables only."""
+"""Most rows of a picture; further families appear in the tables only."""
 
 DOTS_PER_INCH = 110
 INCHES = 1.9
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
-"""Told apart by the colour-blind (Okabe and Ito 2008)."""
+"""Distinguishable by the colour-blind (Okabe and Ito 2008)."""
 
 MARKERS = "os^Dv<>P"
 CODING_TITLES = {UNQUANTISED: "latent not quantised", LATENTS: "latent"}
 SUPER_RESOLUTION_COLUMNS = {
     "nearest": "70 x 70 samples",
-    "bicubic": "bicubic of them",
+    "bicubic": "bicubic",
     "lossless": "lossless",
     "default": "default",
     **CODING_TITLES,
@@ -37,16 +37,16 @@ SUPER_RESOLUTION_COLUMNS = {
 
 
 def draw_pictures(report: Report) -> dict[str, bytes]:
-    """PNG files by kind, in the order of the report; kinds without data are left out."""
-    found = {"reconstruction": _reconstruction(report)}
+    """PNG files by kind, in the report's order; kinds without data are left out."""
+    figures = {"reconstruction": _reconstruction(report)}
     first = {path.family: path for path in reversed(report.paths)}
     strips = [first[name] for name in first][::-1][:MOST_FAMILIES]
     if strips:
-        found["interpolation"] = _strips(strips)
-        found["interpolation_error"] = _errors(report.tables["interpolation"])
-    found["super_resolution"] = _super_resolution(report.generated[:MOST_FAMILIES])
-    found["latent_norm"] = _latent_norm(report)
-    return {kind: _png(figure) for kind, figure in found.items()}
+        figures["interpolation"] = _strips(strips)
+        figures["interpolation_error"] = _errors(report.tables["interpolation"])
+    figures["super_resolution"] = _super_resolution(report.generated[:MOST_FAMILIES])
+    figures["latent_norm"] = _latent_norm(report)
+    return {kind: _png(figure) for kind, figure in figures.items()}
 
 
 def _png(figure: Figure) -> bytes:
@@ -74,7 +74,7 @@ def _show(panel: Any, model: Float64, low: float, high: float, cmap: str = "viri
 
 
 def _reconstruction(report: Report) -> Figure:
-    """The model of median quality of each family, both renderings, the stored one's error."""
+    """The model of median quality of each family, both renderings, and the stored one's error."""
     data = report.data[:MOST_FAMILIES]
     figure, panels = _panels(len(data), 4)
     for row, coded in zip(panels, data, strict=True):
@@ -100,7 +100,7 @@ def _reconstruction(report: Report) -> Figure:
 
 
 def _strips(paths: list[Path]) -> Figure:
-    """A row per pair, a column per alpha, both ends included."""
+    """A row per pair, a column per alpha, including both ends."""
     figure, panels = _panels(len(paths), len(ALPHAS), 1.4)
     for row, path in zip(panels, paths, strict=True):
         low, high = float(path.renderings.min()), float(path.renderings.max())
@@ -114,7 +114,7 @@ def _strips(paths: list[Path]) -> Figure:
 
 
 def _errors(table: dict[str, Any]) -> Figure:
-    """MSE to A and B over alpha, and what a cross-fade would have."""
+    """MSE to A and B over alpha, and that of a cross-fade."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained", dpi=DOTS_PER_INCH)
@@ -135,7 +135,7 @@ def _errors(table: dict[str, Any]) -> Figure:
 
 
 def _super_resolution(generated: list[CodedFamily]) -> Figure:
-    """The middle of one model of each family at the finest resolution, by several methods."""
+    """The centre of one model of each family at the finest resolution, by several methods."""
     res = RESOLUTIONS[-1]
     columns = {**SUPER_RESOLUTION_COLUMNS, "exact": f"exact, {res} x {res}"}
     figure, panels = _panels(len(generated), len(columns))
@@ -153,7 +153,7 @@ def _super_resolution(generated: list[CodedFamily]) -> Figure:
 
 
 def _latent_norm(report: Report) -> Figure:
-    """Norm against PSNR of every model, a panel for each coding, a colour for each family."""
+    """Norm against PSNR of every model, a panel per coding, a colour per family."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 3.8), layout="constrained", dpi=DOTS_PER_INCH)

@@ -1,6 +1,6 @@
-"""The whole report: data in, tables and what the pictures show out.
+"""The whole report: from data to tables and the pictures' contents.
 
-Nothing is written here; `markdown` and `pictures` turn a `Report` into files.
+Writes nothing; `markdown` and `pictures` turn a `Report` into files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from velcodec.report.super_resolution import super_resolution_table
 from velcodec.version import __version__
 
 CODINGS = (UNQUANTISED, LATENTS)
-"""What all tables but that of super-resolution are of."""
+"""The codings of all tables but super-resolution."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to report on. Without `files` the generated models are the data too.
+    """What to report on. Without `files` the generated models are the data.
 
-    `models` of each family in `generated` serve super-resolution; `ablation_steps` of 0 leave the
-    comparison of activations out.
+    `models` per family in `generated` serve super-resolution; `ablation_steps` of 0 skip the
+    comparison of activations.
     """
 
     files: Sequence[Family] = ()
@@ -45,9 +45,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Report:
-    """The tables, JSON-able, and the models and ways that the pictures are drawn from.
+    """The tables, JSON-able, and the models and paths of the pictures.
 
-    `figures` has the figures of every model by family and coding.
+    `figures` are those of every model by family and coding.
     """
 
     tables: dict[str, Any]
@@ -59,21 +59,21 @@ class Report:
 
 
 def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
-    """Fit, code and measure everything. Raises ValueError for a family that no generator has,
-    BudgetError where the budget cannot be kept, MissingDecoderError.
+    """Fit, code and measure everything. Raises ValueError for an unknown generator family,
+    BudgetError if the budget cannot be kept, MissingDecoderError.
     """
     fitter = make_fitter(plan.coding)
 
     def code(families: Sequence[Family], archives: Sequence[str] = ()) -> list[CodedFamily]:
-        found = []
-        asked = fitter, plan.coding, plan.description, on_progress, archives
+        coded = []
+        arguments = fitter, plan.coding, plan.description, on_progress, archives
         for family in families:
             try:
-                found.append(code_family(family, *asked))
+                coded.append(code_family(family, *arguments))
             except Exception as error:
                 error.add_note(family.source.name)
                 raise
-        return found
+        return coded
 
     made = generated_families(plan.generated, plan.models)
     data = code(plan.files)
@@ -84,15 +84,15 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
     paths = follow_all(data)
     tables = {
         "velcodec": __version__,
-        "decoder": about_decoder(fitter, plan.coding),
-        "data": [about_family(coded, not plan.files) for coded in data],
+        "decoder": describe_decoder(fitter, plan.coding),
+        "data": [describe_family(coded, not plan.files) for coded in data],
         "overall": {
-            coding: summary([one for own in figures.values() for one in own[coding]])
+            coding: summary([one for by_coding in figures.values() for one in by_coding[coding]])
             for coding in CODINGS
         },
         "families": {
-            name: {coding: summary(own[coding]) for coding in CODINGS}
-            for name, own in figures.items()
+            name: {coding: summary(by_coding[coding]) for coding in CODINGS}
+            for name, by_coding in figures.items()
         },
         "interpolation": interpolation_table(paths),
         "super_resolution": super_resolution_table(generated, on_progress),
@@ -104,9 +104,9 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
         "per_model": {
             name: {
                 "latent_norm": norms[name],
-                **{coding: [asdict(one) for one in own[coding]] for coding in CODINGS},
+                **{coding: [asdict(one) for one in by_coding[coding]] for coding in CODINGS},
             }
-            for name, own in figures.items()
+            for name, by_coding in figures.items()
         },
     }
     return Report(tables, data, generated, figures, norms, paths)
@@ -114,29 +114,29 @@ def make_report(plan: Plan, on_progress: Progress = no_progress) -> Report:
 
 def measure_both(coded: CodedFamily, on_progress: Progress) -> dict[str, list[Figures]]:
     """Figures of every model of a family at its native grid, by coding."""
-    models, found = coded.family.models, {coding: list[Figures]() for coding in CODINGS}
+    models, measured = coded.family.models, {coding: list[Figures]() for coding in CODINGS}
     for i in range(len(models)):
         original = models.m_s(i)
-        for coding, figures in found.items():
+        for coding, figures in measured.items():
             figures.append(measure(original, coded.codings[coding].rendering(i)))
         on_progress(i + 1, len(models), f"{coded.family.name}, compare")
-    return found
+    return measured
 
 
 def psnr_of(figures: dict[str, dict[str, list[Figures]]], coding: str) -> dict[str, list[float]]:
-    """PSNR of every model by family, of one coding."""
-    return {name: [one.psnr_db for one in own[coding]] for name, own in figures.items()}
+    """PSNR of every model by family, for one coding."""
+    return {name: [one.psnr_db for one in by_coding[coding]] for name, by_coding in figures.items()}
 
 
 def decoder_bytes(coding: Coding, fitter: Fitter) -> int:
     """Size of the decoder's file."""
     given = coding.decoder
-    wanted = fitter.decoder.identity if isinstance(given, Decoder) else given
-    return registry.find(wanted).path.stat().st_size
+    reference = fitter.decoder.identity if isinstance(given, Decoder) else given
+    return registry.find(reference).path.stat().st_size
 
 
-def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
-    """What identifies the decoder, and its size."""
+def describe_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
+    """The decoder's name and hash, and its size."""
     decoder = fitter.decoder
     return {
         "name": decoder.name,
@@ -147,8 +147,8 @@ def about_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
     }
 
 
-def about_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
-    """What a family is, and the budget of its latents."""
+def describe_family(coded: CodedFamily, generated: bool) -> dict[str, Any]:
+    """A description of the family, and the budget of its latents."""
     nz, nx = coded.family.shape
     return {
         "family": coded.family.name,

@@ -1,8 +1,8 @@
-"""What a collection costs in bytes: the paper's Tables 13 and 14, from files that were written.
+"""Bytes of a collection: the paper's Tables 13 and 14, from written files.
 
-An archive has a fixed part (header, index) and a part for each model. Both are measured on archives
-of the coded models: one of all of them, one of each half. Large collections are written too, with
-the coded models repeated in random order, so that nothing rests on the extrapolation alone.
+An archive has a fixed part (header, index) and a part per model. Both are measured on archives of
+the coded models: one of all, one of each half. Large collections, of the coded models repeated in
+random order, are written too, to check the extrapolation.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from velcodec.report.coding import CodedFamily
 
 SIZES = (1_000, 10_000, 100_000)
 MOST_WRITTEN = 10_000
-"""Models of the largest archive that is written; beyond it sizes are extrapolated."""
+"""Models of the largest written archive; larger sizes are extrapolated."""
 
 FLOAT_BYTES = 4
 PAPER_BYTES_PER_MODEL = LATENT_SIZE * FLOAT_BYTES
 PAPER_DECODER_BYTES = 1_048_576 * FLOAT_BYTES
-"""The paper's own count of its decoder's parameters (Table 5), as float32."""
+"""The paper's count of its decoder's parameters (Table 5), as float32."""
 
 
 class Collection:
-    """The coded models of all families, and the sizes of archives of some of them."""
+    """The coded models of all families, and sizes of archives of subsets."""
 
     def __init__(self, families: Sequence[CodedFamily]) -> None:
         self.decoder = families[0].latents.decoder
@@ -45,7 +45,7 @@ class Collection:
         )
 
     def size(self, numbers: Sequence[int]) -> int:
-        """Bytes of an archive of the models with these numbers, in this order."""
+        """Bytes of an archive of these models, in this order."""
         chosen = [self.models[i] for i in numbers]
         layouts = {model.layout: None for model in chosen}
         place = {layout: i for i, layout in enumerate(layouts)}
@@ -62,16 +62,16 @@ class Collection:
             tables_of(self.decoder),
             RANGE_STEP_M_S,
         )
-        # The writer reads nothing but tiling and tiles.
+        # The writer only reads tiling and tiles.
         coded = [CodedModel(m.tiling, m.tiles, 0, 0, 0.0, 0.0) for m in chosen]
         return len(archive_bytes(contents, coded, [self.quality[i] for i in numbers]))
 
 
 def split_cost(collection: Collection, order: Sequence[int]) -> tuple[float, float] | None:
-    """Bytes of the fixed part and of each model; None for a single model.
+    """Bytes of the fixed part and per model, or None for a single model.
 
-    Two halves have the fixed part twice and every model once, so it is what they take together
-    beyond the archive of all.
+    Two halves contain the fixed part twice and every model once, so the fixed part is their total
+    size minus the size of the whole.
     """
     if len(order) < 2:
         return None
@@ -87,7 +87,7 @@ def storage_table(
     on_progress: Progress,
     sizes: Sequence[int] = SIZES,
 ) -> dict[str, Any]:
-    """Bytes of each family's own file, the cost split in two, and bytes of large collections."""
+    """Bytes of each family's file, fixed and per-model parts, and bytes of large collections."""
     collection = Collection(families)
     random = np.random.default_rng(0)
     order = random.permutation(len(collection.models)).tolist()

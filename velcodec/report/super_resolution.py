@@ -1,7 +1,7 @@
-"""Finer than what was coded: the paper's section 4.5, against a truth that the paper did not have.
+"""Super-resolution: the paper's section 4.5, against a truth that the paper lacked.
 
-Generated models are coded at 70 x 70 and rendered finer; the generator gives the exact model at
-the finer grid. Beside them stand the usual upsamplings of the 70 x 70 grid itself, not compressed.
+Generated models are coded at 70 x 70 and rendered finer; the generator gives the exact model on the
+finer grid. The usual upsamplings of the uncompressed 70 x 70 grid are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from velcodec.report.figures import METRICS, Figures, measure
 from velcodec.report.upsampling import upsample
 
 BETWEEN = 187
-"""Samples of a grid whose cells are no whole part of those of the native one."""
+"""Samples of a grid that does not divide the native cells evenly."""
 
 RESOLUTIONS = (NATIVE_SAMPLES, 2 * NATIVE_SAMPLES, BETWEEN, 4 * NATIVE_SAMPLES)
 CODED = (*ARCHIVES, LATENTS, UNQUANTISED)
@@ -29,7 +29,7 @@ METHODS = (*CODED, *UPSAMPLINGS)
 
 
 def fine_rendering(coded: CodedFamily, method: str, i: int, res: int) -> Float64:
-    """Model i of a family at res x res by one of METHODS, m/s."""
+    """Model i of a family at res x res by one of METHODS, in m/s."""
     if method in UPSAMPLINGS:
         return upsample(coded.family.models.m_s(i), res, method)
     return coded.codings[method].rendering(i, (res, res))
@@ -40,12 +40,12 @@ def measure_family(
 ) -> dict[str, list[Figures]]:
     """Figures of every model of a generated family at res x res, by method."""
     truth = generated_truth(coded.family.name, len(coded.family)).render(res, res)
-    found: dict[str, list[Figures]] = {method: [] for method in METHODS}
+    measured: dict[str, list[Figures]] = {method: [] for method in METHODS}
     for i, exact in enumerate(truth.double().numpy()):
-        for method, figures in found.items():
+        for method, figures in measured.items():
             figures.append(measure(exact, fine_rendering(coded, method, i, res)))
         update()
-    return found
+    return measured
 
 
 def _means(figures: Sequence[Figures]) -> dict[str, float]:
@@ -55,10 +55,10 @@ def _means(figures: Sequence[Figures]) -> dict[str, float]:
 def super_resolution_table(
     families: Sequence[CodedFamily], on_progress: Progress
 ) -> list[dict[str, Any]]:
-    """Means of each resolution, family ("all" the last) and method, and bytes per model of each
+    """Means by resolution, family (the last: "all") and method, and bytes per model of each
     archive.
 
-    `families` are generated ones of the native grid, with all ARCHIVES.
+    `families` are generated at the native grid and coded as all ARCHIVES.
     """
     rows: list[dict[str, Any]] = []
     done, total = 0, len(RESOLUTIONS) * sum(len(coded.family) for coded in families)
@@ -71,16 +71,16 @@ def super_resolution_table(
     for res in RESOLUTIONS:
         pooled: dict[str, list[Figures]] = {method: [] for method in METHODS}
         for coded in families:
-            found = measure_family(coded, res, update)
-            rows.append(_row(res, coded.family.name, [coded], found))
-            for method, figures in found.items():
+            measured = measure_family(coded, res, update)
+            rows.append(_row(res, coded.family.name, [coded], measured))
+            for method, figures in measured.items():
                 pooled[method] += figures
         rows.append(_row(res, "all", families, pooled))
     return rows
 
 
 def _row(
-    res: int, name: str, families: Sequence[CodedFamily], found: dict[str, list[Figures]]
+    res: int, name: str, families: Sequence[CodedFamily], measured: dict[str, list[Figures]]
 ) -> dict[str, Any]:
     models = sum(len(coded.family) for coded in families)
     return {
@@ -91,5 +91,5 @@ def _row(
             archive: sum(coded.stored[archive].size for coded in families) / models
             for archive in (*ARCHIVES, LATENTS)
         },
-        **{method: _means(figures) for method, figures in found.items()},
+        **{method: _means(figures) for method, figures in measured.items()},
     }

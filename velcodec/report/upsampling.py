@@ -1,8 +1,8 @@
-"""The usual interpolations of a model's samples, to stand beside a rendering of what is stored.
+"""The usual interpolations of a model's samples, to compare with renderings of stored models.
 
 They are separable: weights along z, then along x. Sample i lies at i + 1/2 cells, as everywhere
-(`velcodec.geometry`). Beyond the outermost sample the kernels see it repeated; the spline goes
-on mirrored through it, in position and in value. No torch.
+(`velcodec.geometry`). Kernels repeat the outermost sample; the spline is point-mirrored about it.
+No torch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _hat(t: Float64) -> Float64:
 
 
 def _keys(t: Float64) -> Float64:
-    """Keys (1981), a = -1/2: quadratics come back exactly."""
+    """Keys (1981), a = -1/2: exact for quadratics."""
     s = np.abs(t)
     inner = (1.5 * s - 2.5) * s * s + 1.0
     outer = ((-0.5 * s + 2.5) * s - 4.0) * s + 2.0
@@ -52,43 +52,43 @@ KERNELS: dict[str, tuple[Callable[[Float64], Float64], int]] = {
     "bicubic": (_keys, 2),
     "lanczos": (_lanczos, LANCZOS_LOBES),
 }
-"""Kernels by name, and how many samples away they reach."""
+"""Kernels by name, with their reach in samples."""
 
 SPLINE = "spline"
 """The natural cubic B-spline through the samples."""
 
 
-def positions(samples: int, wanted: int) -> Float64:
+def positions(samples: int, cells: int) -> Float64:
     """Positions in cells, (wanted,), of the cell centres of a grid over an axis of `samples`."""
-    return (cell_centres(wanted) + 1.0) / 2.0 * samples
+    return (cell_centres(cells) + 1.0) / 2.0 * samples
 
 
 def weights(samples: int, at: Float64, method: str) -> Float64:
-    """What each sample of an axis counts at positions `at` (P,) in cells: (P, samples)."""
+    """Weights (P, samples) of each sample of an axis at positions `at` (P,) in cells."""
     if method == SPLINE:
         return _spline_weights(samples, at)
     kernel, reach = KERNELS[method]
-    found = np.zeros((len(at), samples))
+    weight = np.zeros((len(at), samples))
     rows, first = np.arange(len(at)), np.floor(at - 0.5).astype(np.int64)
     for k in range(1 - reach, reach + 1):
-        np.add.at(found, (rows, (first + k).clip(0, samples - 1)), kernel(at - 0.5 - first - k))
-    # Those of Lanczos do not sum to exactly 1.
-    return found / found.sum(1, keepdims=True)
+        np.add.at(weight, (rows, (first + k).clip(0, samples - 1)), kernel(at - 0.5 - first - k))
+    # Lanczos weights do not sum to exactly 1.
+    return weight / weight.sum(1, keepdims=True)
 
 
 def _spline_weights(samples: int, at: Float64) -> Float64:
-    """As `weights`: the basis at `at`, times what takes samples to coefficients."""
+    """As `weights`: the basis at `at` times the map from samples to coefficients."""
     centres = positions(samples, samples)
 
     def basis(where: Float64) -> Float64:
-        found = _spline(where[:, None] - centres)
-        # Coefficients go on point-mirrored beyond the outermost one, so that the ends are natural.
+        values = _spline(where[:, None] - centres)
+        # Coefficients are point-mirrored about the outermost one, so that the ends are natural.
         for k in (1, 2):
             for end, inner, beyond in ((0, k, -k), (samples - 1, samples - 1 - k, samples - 1 + k)):
                 share = _spline(where - 0.5 - beyond)
-                found[:, end] += 2.0 * share
-                found[:, min(max(inner, 0), samples - 1)] -= share
-        return found
+                values[:, end] += 2.0 * share
+                values[:, min(max(inner, 0), samples - 1)] -= share
+        return values
 
     through: Any = basis(centres)
     solved: Float64 = np.linalg.solve(through.T, basis(at).T)
@@ -98,8 +98,7 @@ def _spline_weights(samples: int, at: Float64) -> Float64:
 def interpolate(model: Float64, z: Float64, x: Float64, method: str) -> Float64:
     """One [z, x] model at positions z (P,) and x (Q,) in its cells, (P, Q), in its units.
 
-    It is kept within the model's own range, as renderings are: all but nearest and bilinear
-    overshoot at edges.
+    Clamped to the model's range, like renderings: all but nearest and bilinear overshoot at edges.
     """
     along_z = weights(model.shape[0], z, method)
     along_x = weights(model.shape[1], x, method)

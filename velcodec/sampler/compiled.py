@@ -79,7 +79,7 @@ class Layers:
         signs = np.array([[1, 1], [-1, 1], [1, -1], [-1, -1]], np.float32)
         out = oriented(w.out[..., None, None])[..., 0, 0]
         direction = (signs[:, None] * w.direction[None]).reshape(-1, 2).T
-        found = cls(
+        layers = cls(
             np.concatenate(lift),
             np.tile(w.lift_bias, ORIENTATIONS),
             convs.transpose(0, 1, 3, 4, 2),
@@ -89,7 +89,7 @@ class Layers:
             direction,
             np.tile(w.last, ORIENTATIONS),
         )
-        return cls(*(np.ascontiguousarray(each, np.float32) for each in vars(found).values()))
+        return cls(*(np.ascontiguousarray(each, np.float32) for each in vars(layers).values()))
 
 
 def mirrored(kernel: Float32, orientation: int) -> Float32:
@@ -118,7 +118,7 @@ class SampledField:
         if max(-self.least, self.most) > HUGE:
             raise SamplerError(
                 f"samples: found values up to {max(-self.least, self.most):g}, expected at most "
-                f"{HUGE:g} where another grid than their own is asked for"
+                f"{HUGE:g} to render another grid"
             )
         self.half_range = (self.most - self.least) / 2.0
         self.middle = self.least + self.half_range
@@ -203,13 +203,13 @@ class SampledField:
             x, z = corner.T
             (chosen,) = np.nonzero((z >= z0) & (z < z1) & (x >= x0) & (x < x1))
             if len(chosen):
-                found = np.empty(len(chosen))
+                values = np.empty(len(chosen))
                 values_at_points(
                     np.ascontiguousarray(cells[chosen]), self.samples, self._features(top, left),
                     top, left, self._spline, self._layers.direction, self._layers.last,
-                    self.least, self.most, found,
+                    self.least, self.most, values,
                 )  # fmt: skip
-                out[chosen] = found
+                out[chosen] = values
         return out
 
     def _blocks(self) -> Iterator[tuple[int, int, tuple[int, int], tuple[int, int]]]:
@@ -230,16 +230,16 @@ class SampledField:
         z0, x0 = max(top - REACH, 0), max(left - REACH, 0)
         bottom, right = min(top + BLOCK + 1, nz), min(left + BLOCK + 1, nx)
         part = self.samples[z0 : min(bottom + REACH, nz), x0 : min(right + REACH, nx)]
-        found = features_of((part - self.middle) / self.half_range, self._layers)
-        own = found[:, top - z0 : bottom - z0, left - x0 : right - x0]
-        return np.ascontiguousarray(own.transpose(1, 2, 0))
+        features = features_of((part - self.middle) / self.half_range, self._layers)
+        inner = features[:, top - z0 : bottom - z0, left - x0 : right - x0]
+        return np.ascontiguousarray(inner.transpose(1, 2, 0))
 
 
-def cell_positions(samples: int, wanted: int) -> Float64:
+def cell_positions(samples: int, cells: int) -> Float64:
     """Positions, in units of `samples` cells along an axis, of the centres of `wanted` cells; exact
     where they coincide with samples.
     """
-    return (2.0 * np.arange(wanted, dtype=np.float64) + 1.0) * samples / (2.0 * wanted)
+    return (2.0 * np.arange(cells, dtype=np.float64) + 1.0) * samples / (2.0 * cells)
 
 
 def features_of(samples: Float64, layers: Layers) -> Float32:
@@ -258,9 +258,9 @@ def features_of(samples: Float64, layers: Layers) -> Float32:
         _extend(here, margin, dilation)
         each_row(add_convolved, weight, bias, here, margin, dilation, there)
         here, there = there, here
-    found = np.empty((ORIENTATIONS * HIDDEN + 1, nz, nx), np.float32)
-    each_row(map_channels, layers.out, layers.out_bias, here[inner], False, found)
-    return found
+    features = np.empty((ORIENTATIONS * HIDDEN + 1, nz, nx), np.float32)
+    each_row(map_channels, layers.out, layers.out_bias, here[inner], False, features)
+    return features
 
 
 def _some_rows(kernel: Any, arguments: tuple[Any, ...], rows: slice, _: slice) -> None:
@@ -292,15 +292,15 @@ def _inputs(samples: Float64) -> Float32:
     half = WINDOW // 2
     wide = np.pad(samples, half, mode="edge")
     small, middle, large = (_range(samples, size) for size in RANGES)
-    found = np.empty((WINDOW * WINDOW + 2, nz, nx), np.float32)
+    inputs = np.empty((WINDOW * WINDOW + 2, nz, nx), np.float32)
     near = middle + 2.0 * FAINT
     for dz in range(WINDOW):
         for dx in range(WINDOW):
             around = wide[dz : dz + nz, dx : dx + nx]
-            found[dz * WINDOW + dx] = 2.0 * (around - samples) / near
-    found[-2] = middle / (large + 2.0 * FAINT)
-    found[-1] = small / near
-    return found
+            inputs[dz * WINDOW + dx] = 2.0 * (around - samples) / near
+    inputs[-2] = middle / (large + 2.0 * FAINT)
+    inputs[-1] = small / near
+    return inputs
 
 
 def _range(samples: Float64, size: int) -> Float64:
@@ -308,18 +308,18 @@ def _range(samples: Float64, size: int) -> Float64:
     half = size // 2
     ends = []
     for pick in (np.maximum, np.minimum):
-        found = samples
+        extreme = samples
         for axis in (0, 1):
             pad = [(half, half) if each == axis else (0, 0) for each in (0, 1)]
-            wide = np.pad(found, pad, mode="edge")
+            wide = np.pad(extreme, pad, mode="edge")
             parts = [
-                wide[k : k + len(found)] if axis == 0 else wide[:, k : k + found.shape[1]]
+                wide[k : k + len(extreme)] if axis == 0 else wide[:, k : k + extreme.shape[1]]
                 for k in range(size)
             ]
-            found = parts[0].copy()
+            extreme = parts[0].copy()
             for part in parts[1:]:
-                pick(found, part, out=found)
-        ends.append(found)
+                pick(extreme, part, out=extreme)
+        ends.append(extreme)
     difference: Float64 = ends[0] - ends[1]
     return difference
 
@@ -330,11 +330,11 @@ def spline_coefficients(samples: Float64) -> Float64:
     """
     from velcodec.sampler.kernel import spline_along
 
-    found = samples.copy()
-    spline_along(found)
-    found = np.ascontiguousarray(found.T)
-    spline_along(found)
-    return np.ascontiguousarray(_odd_extension(_odd_extension(found, 2).T, 2))
+    coefficients = samples.copy()
+    spline_along(coefficients)
+    coefficients = np.ascontiguousarray(coefficients.T)
+    spline_along(coefficients)
+    return np.ascontiguousarray(_odd_extension(_odd_extension(coefficients, 2).T, 2))
 
 
 def _odd_extension(values: Float64, reach: int) -> Float64:

@@ -135,11 +135,11 @@ class SamplerNetwork(nn.Module):
         for dz in (0, 1):
             for dx in (0, 1):
                 number = (iz + dz).clamp(0, nz - 1) * nx + (ix + dx).clamp(0, nx - 1)
-                own = flat.gather(1, number[..., None].expand(-1, -1, flat.shape[2]))
+                feature = flat.gather(1, number[..., None].expand(-1, -1, flat.shape[2]))
                 offset = torch.stack([fx - dx, fz - dz], dim=-1)
-                hidden = F.relu(own[..., :-1] + offset @ direction.T)
+                hidden = F.relu(feature[..., :-1] + offset @ direction.T)
                 logits.append(LOGIT_SCALE * (hidden @ last))
-                gates.append(own[..., -1])
+                gates.append(feature[..., -1])
                 four.append(values.gather(1, number))
                 bilinear.append((fx if dx else 1.0 - fx) * (fz if dz else 1.0 - fz))
         logit, corners, weight = (torch.stack(each, -1) for each in (logits, four, bilinear))

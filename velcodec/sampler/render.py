@@ -53,8 +53,8 @@ def upsample(samples: Tensor, nz: int, nx: int) -> Tensor:
     leading = samples.shape[:-2]
     samples = samples.reshape(-1, *samples.shape[-2:])
     network = _network(newest_sampler(), samples.dtype, str(samples.device))
-    found: Tensor = network(network.prepare(samples), _grid_cells(samples, nz, nx))
-    return found.reshape(*leading, nz, nx)
+    values: Tensor = network(network.prepare(samples), _grid_cells(samples, nz, nx))
+    return values.reshape(*leading, nz, nx)
 
 
 def _grid_cells(samples: Tensor, nz: int, nx: int) -> Tensor:
@@ -91,8 +91,8 @@ class TorchField:
         rows, columns = self.samples.shape
         along = fine_shape((rows, columns), (nz, nx))
         fine = self.grid(nz * along[0], nx * along[1])
-        found: Tensor = averaged(fine, along, average, place)
-        return found.clamp(self.least, self.most)
+        means: Tensor = averaged(fine, along, average, place)
+        return means.clamp(self.least, self.most)
 
     @torch.no_grad()
     def points(self, cells: Tensor) -> Tensor:
@@ -104,9 +104,9 @@ class TorchField:
 
     def gradient(self, cells: Float64) -> Float64:
         """Derivatives (P, 2) by x and z, per cell; zero where the field is clamped to its range."""
-        wanted = torch.as_tensor(cells, device=self.samples.device)
-        out = torch.zeros_like(wanted)
-        for chosen, prepared, moved in self._parts(wanted):
+        points = torch.as_tensor(cells, device=self.samples.device)
+        out = torch.zeros_like(points)
+        for chosen, prepared, moved in self._parts(points):
             at = moved.clone().requires_grad_()
             with torch.enable_grad():
                 values = self.network(prepared, at[None])[0]
@@ -123,8 +123,8 @@ class TorchField:
         block = (cells - 0.5).floor().clamp(min=0).long() // BLOCK
         for top in range(0, nz, BLOCK):
             for left in range(0, nx, BLOCK):
-                own = (block[:, 0] == left // BLOCK) & (block[:, 1] == top // BLOCK)
-                (numbers,) = torch.nonzero(own, as_tuple=True)
+                inside = (block[:, 0] == left // BLOCK) & (block[:, 1] == top // BLOCK)
+                (numbers,) = torch.nonzero(inside, as_tuple=True)
                 if not len(numbers):
                     continue
                 z0, x0 = max(top - AROUND, 0), max(left - AROUND, 0)

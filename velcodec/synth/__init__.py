@@ -1,6 +1,6 @@
-"""Generated velocity models: exact truth at every resolution, drawn from a seed.
+"""Generated velocity models, drawn from a seed, exact at every resolution.
 
-A model is a continuous function of (x, z). It never reads published models and holds none: families
+A model is a continuous function of (x, z). Published models are neither read nor stored: families
 follow statistics, which docs/generator.md compares with the published sets.
 """
 
@@ -48,7 +48,7 @@ SUMMARIES: dict[str, str] = {
     "style_b": "natural images over a depth trend, sharp",
     "geology": "broader: unconformities, salt, lenses, seams, water, gradients",
 }
-"""What each family shows, in a few words."""
+"""A short description of each family."""
 
 __all__ = ["FAMILIES", "SUMMARIES", "Models", "draw", "render_points"]
 
@@ -58,8 +58,8 @@ def draw(
 ) -> Models:
     """Models start .. start + count - 1 of `family` and `seed`.
 
-    The same (family, seed, number) is the same model whatever the batch. Raises ValueError for an
-    unknown family, a negative start or a count below one.
+    (family, seed, number) determines a model, whatever the batch. Raises ValueError for an unknown
+    family, a negative start or a count below one.
     """
     if family not in _FAMILIES:
         raise ValueError(f"family: expected one of {', '.join(FAMILIES)}, found {family!r}")

@@ -1,8 +1,7 @@
 """Random numbers that depend only on (family, seed, model number, slot): a hash, not a stream.
 
-Model 17 of a seed is the same model whether it is drawn alone or in a batch of 10,000, and on any
-device, because each number is splitmix64's finaliser applied to a counter. It never keeps global
-state and is no source of cryptographic randomness.
+Model 17 of a seed is the same model alone, in a batch of 10,000 and on any device, because each
+number is splitmix64's finaliser applied to a counter. No global state; not cryptographic.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ def mix(x: Tensor) -> Tensor:
 class Draws:
     """The random numbers of models start .. start + count - 1 of one family and seed.
 
-    Each call takes fresh slots in the order of the calls, so a family must make the same calls for
-    every model. All tensors have the models along the first axis, float32 or int64, on `device`.
+    Each call takes new slots in order, so a family must make the same calls for every model. All
+    tensors have the models along the first axis, float32 or int64, on `device`.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Draws:
         self._slot = 0
 
     def split(self, most: int) -> list[Draws]:
-        """The same models in batches of at most `most`, each at the slot this one has reached."""
+        """The same models in batches of at most `most`, continuing at the current slot."""
         parts = []
         for first in range(0, self.count, most):
             part = copy(self)
@@ -76,12 +75,12 @@ class Draws:
         return (low + (high - low) * unit).reshape(self.count, *shape)
 
     def integers(self, low: int, high: int, *shape: int) -> Tensor:
-        """(count, *shape) int64 from low to high, both included."""
+        """(count, *shape) int64 from low to high, inclusive."""
         return low + (self.uniform(*shape) * (high - low + 1)).to(torch.int64).clamp(max=high - low)
 
     def noise(self, *shape: int) -> Tensor:
         """(count, *shape) white noise, uniform with mean 0 and variance 1 in steps of 2^-16 of its
-        span: four numbers of each hash, for fields that will be filtered.
+        span: four numbers per hash, for fields that will be filtered.
         """
         size = math.prod(shape)
         slots = torch.arange(self._slot + 1, self._slot + 2 + (size - 1) // 4, device=self.device)

@@ -1,7 +1,7 @@
 """Random faults, layer depths and layer velocities of the FlatFault and CurveFault families.
 
-The distributions were measured by fitting such blocks to published models (docs/generator.md).
-Lengths are in cells of the 70 x 70 grid. It evaluates nothing.
+The distributions were measured by fitting fault blocks to published models (docs/generator.md).
+Lengths are in cells of the 70 x 70 grid. Nothing is evaluated here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from velcodec.synth.draws import Draws
 from velcodec.synth.layered import HIGH, LOW
 from velcodec.synth.models import CELLS
 
-# Kinds of fault, by the side that moved and the way it moved: measured shares, then the fault's
-# angle from the vertical (degrees) and where it crosses the middle depth (cells from the edge of
-# the grid on the side that stayed), as ranges of a uniform distribution. Negative angles lean
-# away from the block with depth, so that the block is the rock below the fault.
+# Kinds of fault, by the side that moved and its direction: measured shares, then uniform ranges of
+# the fault's angle from the vertical (degrees) and of its crossing with the middle depth (cells
+# from the edge of the grid on the side that stayed). Negative angles lean away from the block with
+# depth, so that the block is the rock below the fault.
 _KINDS = (
     # share, moves up, angle from .. to, crossing from .. to
     (0.37, True, -64.0, -20.0, 6.0, 72.0),
@@ -29,21 +29,21 @@ _KINDS = (
 
 def fault_depths(draws: Draws, layers: Tensor, most: int) -> Tensor:
     """(n, most - 1) interface depths in cells: each layer at least 60 / layers thick, the rest
-    shared very unevenly. Interfaces a model does not have lie below the grid.
+    split very unevenly. Interfaces that a model lacks lie below the grid.
     """
     count = layers[:, None].to(torch.float32)
     thinnest = 60.0 / count
     index = torch.arange(most, device=draws.device)
     share = torch.exp(2.0 * draws.normal(most)) * (index < layers[:, None])
     slack = (60.0 / count - 5.0) * share / share.sum(dim=1, keepdim=True)
-    # Measured: whole cells, resampled to a grid a little coarser when the faults were cut.
+    # Measured: whole cells, resampled to a slightly coarser grid when the faults were cut.
     depths = ((index + 1) * thinnest + slack.cumsum(dim=1)).round() * 0.9945
     return torch.where(index < layers[:, None] - 1, depths, 2.0 * CELLS)[:, :-1]
 
 
 def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
     """(n, most) ascending velocities in m/s: the upper half of the layers U[1500, 3000], the lower
-    half U[3000, 4500]; layers a model does not have repeat its last one.
+    half U[3000, 4500]; layers that a model lacks repeat its last one.
     """
     middle = (LOW + HIGH) / 2.0
     index = torch.arange(most, device=draws.device)
@@ -54,10 +54,10 @@ def fault_velocities(draws: Draws, layers: Tensor, most: int) -> Tensor:
 
 
 def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normals, offsets, slips and veils of `count` fault blocks per model, as `Blocks` has them.
+    """Normals, offsets, slips and veils of `count` fault blocks per model, as in `Blocks`.
 
-    A share `veiled` of the blocks that moved down has a veil. Drawn with the block on the right,
-    then mirrored for half of the blocks.
+    A share `veiled` of the blocks that moved down has a veil. Blocks are drawn on the right, then
+    half of them are mirrored.
     """
     table = torch.tensor(_KINDS, dtype=torch.float32, device=draws.device)
     kind = table[draws.choice(tuple(row[0] for row in _KINDS), count)]
@@ -66,8 +66,8 @@ def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor
     up = kind[..., 1] > 0.5
     throw = draws.uniform(count, low=5.0, high=10.0) * torch.where(up, -1.0, 1.0)
     heave = throw * torch.tan(angle)
-    # The side walls follow the slip: the one it comes from is dragged along, the one it goes to
-    # stays where it was, a few cells inside the grid.
+    # The side walls follow the slip: the wall behind is dragged along, the wall ahead stays, a few
+    # cells inside the grid.
     left = draws.uniform(count, low=3.0, high=6.5) + heave.clamp(min=0.0)
     right = CELLS + draws.uniform(count, low=2.0, high=6.0) + heave.clamp(max=0.0)
     lean_left = draws.uniform(count, low=0.03, high=0.08)

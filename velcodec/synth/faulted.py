@@ -1,9 +1,9 @@
 """FlatFault and CurveFault: layers cut into blocks that slipped along straight faults.
 
-A block is the rock on one side of a fault, between two steep side walls; inside it one sees the
-unfaulted model moved by the block's slip, which runs along the fault. Blocks apply youngest first.
-Edges are smooth ramps about a cell wide, which at 70 x 70 show the 1 to 2 blended pixels of the
-published sets. It draws straight faults only.
+A block is the rock on one side of a fault, between two steep side walls; it shows the unfaulted
+model moved by the block's slip along the fault. Blocks apply youngest first. Edges are smooth ramps
+about a cell wide, which at 70 x 70 give the 1 to 2 blended pixels of the published sets. Faults are
+straight.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from velcodec.synth.fault_draws import draw_blocks, fault_depths, fault_velociti
 from velcodec.synth.layered import Stack, stack_layers
 from velcodec.synth.models import CELLS, Models, ramp
 
-# Half a cell from an interface a logistic of this rate per cell is at 0.053 / 0.947, as measured.
+# Half a cell from an interface, a logistic of this rate per cell is 0.053 or 0.947, as measured.
 EDGE = 5.77
 
-# Shares of 2, 3 and 4 layers in set A: a third each in the published files, here leant towards the
-# harder.
+# Shares of 2, 3 and 4 layers in set A: a third each in the published files, here weighted towards
+# the harder.
 _LAYERS_A = (0.15, 0.33, 0.52)
 
 
@@ -30,12 +30,12 @@ _LAYERS_A = (0.15, 0.33, 0.52)
 class Blocks:
     """B fault blocks of F edges each: inside where normal . (x, z) >= offset for every edge.
 
-    normals (n, B, F, 2) and offsets (n, B, F) in cells, the fault itself first; slips (n, B, 2)
-    cells (x, z), how far the block's rock has moved.
+    normals (n, B, F, 2) and offsets (n, B, F) in cells, the fault itself first; slips (n, B, 2) in
+    cells (x, z), the displacement of the block's rock.
 
-    In a block with a veil, the moved first layer shows halfway between the first two velocities
-    below a level, as patches of the published sets do: below the unmoved depth `levels` (n, B),
-    raised by `lifts` (n, B) within `veils` (n, B) cells of the fault; no veil where that is 0.
+    In a veiled block the moved first layer lies halfway between the first two velocities below a
+    level, like patches of the published sets: below the unmoved depth `levels` (n, B), raised by
+    `lifts` (n, B) within `veils` (n, B) cells of the fault; `veils` of 0 mean none.
     """
 
     normals: Tensor
@@ -94,11 +94,11 @@ class FaultedModels(Models):
         return still.add_(inside.mul_(moved.sub_(still)))
 
     def _veil(self, moved_x: Tensor, moved_z: Tensor, fault: Tensor, block: int) -> Tensor:
-        """(n, P) velocity in m/s that a block's veil adds to the moved model."""
+        """(n, P) velocity in m/s that a block's veil adds."""
         veil = self.blocks.veils[:, block : block + 1]
         level = self.blocks.levels[:, block : block + 1]
         level = torch.where(fault < veil, level - self.blocks.lifts[:, block : block + 1], level)
-        # Without a veil the level lies below everything.
+        # Without a veil the level lies below the model.
         level = level + torch.where(veil > 0.0, 0.0, 1e4)
         below = ramp(moved_z - level, EDGE)
         above = ramp(self.stack.depths[:, :1] - self._depth(moved_x, moved_z), EDGE)
@@ -130,7 +130,7 @@ def draw_faulted(draws: Draws, curved: bool, many: bool) -> FaultedModels:
 
 
 def _first_crests(normals: Tensor, offsets: Tensor, depths: Tensor, folds: Folds | None) -> Tensor:
-    """(n, B) least depth in cells of the unmoved first interface, on each block's side."""
+    """(n, B) least depth in cells of the unmoved first interface on each block's side."""
     first = depths[:, :1]
     if folds is None:
         return first.expand(-1, normals.shape[1])
@@ -148,7 +148,7 @@ def _draw_folds(draws: Draws, short: bool) -> Folds:
         amplitude = draws.uniform(1, low=4.0, high=9.5)
         wavelength = draws.uniform(1, low=50.0, high=68.0)
     sign = 1.0 - 2.0 * draws.integers(0, 1, 1).to(torch.float32)
-    # Measured: either sign, but the middle always lies about 0.4 amplitudes deep.
+    # Measured: either sign, but the middle is always about 0.4 amplitudes deep.
     phase = sign * (0.42 + 0.2 * draws.normal(1))
     tilt = sign * draws.uniform(1, low=-1.0, high=8.0)
     return Folds(sign * amplitude, 2.0 * torch.pi / wavelength, phase, tilt)

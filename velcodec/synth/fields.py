@@ -1,7 +1,7 @@
-"""Smooth random content held on a grid of samples and read between them by cubic B-splines.
+"""Smooth random fields on a grid, interpolated by cubic B-splines.
 
 A gridded field with B-spline weights is a twice differentiable function of (x, z), so that every
-rendering shows the same content. It never extrapolates: the grid reaches beyond the model.
+rendering shows the same content. The grid reaches beyond the model, so nothing is extrapolated.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _weights(position: Tensor, size: int) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 
 def grid_axis(size: int, spacing: float, device: torch.device) -> Tensor:
-    """(size,) positions in cells of the grid's samples along either axis."""
+    """(size,) positions in cells of the grid's samples along each axis."""
     return (torch.arange(size, device=device) + 0.5 - MARGIN) * spacing
 
 
@@ -80,7 +80,7 @@ def spectral(
     """(n, size, size) random fields, mean 0, sd 1 over the grid, of amplitude spectrum
     f^-slope exp(-2 (pi f smooth)^2).
 
-    `slope` and `smooth` (sd of the blur, cells) are (n,); `stretch` (n,) > 1 draws the field out
+    `slope` and `smooth` (sd of the blur, cells) are (n,); `stretch` (n,) > 1 stretches the field
     along a direction `tilt` (n,) radians from the x axis. `waves` (even) keeps only the lowest
     waves / 2 of the grid's frequencies, which is cheaper. Periodic beyond the grid.
     """
@@ -99,7 +99,7 @@ def spectral(
     squared = squared.expand(draws.count, -1, -1).clamp(min=1e-6)
     gain = torch.log(squared).mul_(-0.5 * slope[:, None, None])
     gain = gain.sub_(2.0 * math.pi**2 * squared * smooth[:, None, None] ** 2).exp_()
-    # No mean, and no Nyquist column or row, whose sine part a real grid does not have.
+    # No mean, and no Nyquist column or row, which have no sine part on a real grid.
     gain = gain * ((kx.abs() < waves / 2) & (kz.abs() < waves / 2) & (kx.abs() + kz.abs() > 0))
     spectrum = torch.fft.rfft2(draws.noise(waves, waves)) * gain
     if waves < size:

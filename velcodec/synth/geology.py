@@ -1,8 +1,8 @@
-"""Geology: a broader family, so that a decoder is not tied to one benchmark.
+"""Geology: a broader family, so that decoders do not overfit one benchmark.
 
 From gentle gradients and single contacts to stacks of thin folded, fanning and faulted beds under
-an unconformity, with water above, lenses, salt, thin bright beds and smooth lateral change. Edges
-are sharp at every resolution. geology_draws draws them; nothing here is random.
+an unconformity, with water, lenses, salt, thin bright beds and smooth lateral change. Edges are
+sharp at every resolution. geology_draws draws the parameters; nothing here is random.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Beds:
 @dataclass(frozen=True)
 class Body:
     """A body with a star-shaped outline: centre `x`, `z`, half axes `rx`, `rz` (n, 1) in cells,
-    turned by `angle` (n, 1), its radius varied by cosines of 2, 3 .. times the angle, `bumps` and
-    `phases` (n, H); it is there where `exists` (n, 1) and has relative `velocity` (n, 1).
+    turned by `angle` (n, 1), its radius modulated by cosines of 2, 3 .. times the angle, with
+    `bumps` and `phases` (n, H). Present where `exists` (n, 1); relative `velocity` (n, 1).
     """
 
     x: Tensor
@@ -82,8 +82,8 @@ class Body:
 
 @dataclass(frozen=True)
 class Fault:
-    """Beds on the far side of the line normal . (x, z) = offset are moved by `throw` down; along
-    the line lies a seam `seam` cells wide of relative velocity `velocity`. All (n, 1).
+    """Beds beyond the line normal . (x, z) = offset move down by `throw`; along the line runs a
+    seam `seam` cells wide of relative velocity `velocity`. All (n, 1).
     """
 
     normal_x: Tensor
@@ -121,7 +121,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class GeologyModels(Models):
-    """Upper beds over lower beds across the unconformity `surface` (relief like a bed), faults,
+    """Upper beds over lower beds across the unconformity `surface` (a relief, as for beds), faults,
     bodies and water, scaled from relative velocity to m/s by `slowest` and `span` (n, 1).
     """
 

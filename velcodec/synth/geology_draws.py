@@ -1,8 +1,8 @@
 """Random ingredients of the geology family: beds, faults, lenses, salt, water, smooth change.
 
-It follows no data set; the ranges were chosen by looking at tiles of the usual benchmark models.
-Lengths are in cells, velocities relative (0 to 1 over the beds) until the span scales them. It
-evaluates nothing.
+It follows no data set; the ranges were chosen by eye from tiles of the usual benchmark models.
+Lengths are in cells, velocities relative (0 to 1 over the beds) until the span scales them. Nothing
+is evaluated here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BEDS = 32
 
 
 def draw_geology(draws: Draws) -> GeologyModels:
-    """Every ingredient has its own chance, so that plain and crowded models both come up."""
+    """Each ingredient has its own probability, so that both plain and crowded models occur."""
     upper, lower = _draw_beds(draws), _draw_beds(draws)
     broken = draws.happens(0.4, 1)
     surface_depth = torch.where(broken, draws.uniform(1, low=5.0, high=60.0), -1e4)
@@ -46,7 +46,7 @@ def draw_geology(draws: Draws) -> GeologyModels:
 
 
 def _draw_beds(draws: Draws) -> Beds:
-    """1 to 32 beds: even, uneven or thin bright ones in thick dull ones; velocities rise, wander
+    """1 to 32 beds: even, uneven, or thin bright beds in thick dull ones; velocities rise, wander
     or jump.
     """
     thickness = torch.exp(draws.uniform(1, low=1.2, high=4.2))
@@ -57,7 +57,7 @@ def _draw_beds(draws: Draws) -> Beds:
     thin = draws.uniform(1, low=0.6, high=2.5)
     steps = torch.where(seams & odd, thin, steps)
     tops = steps.cumsum(dim=1) + draws.uniform(1, low=-1.0, high=0.0) * thickness
-    # Deep stacks start above the model, so that tilted and folded beds fill it.
+    # Deep stacks start above the model so that tilted and folded beds fill it.
     start = torch.where(draws.happens(0.7, 1), -40.0, 5.0)
     tops = tops + start
     normal = draws.normal(_BEDS + 1)

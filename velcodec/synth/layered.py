@@ -1,7 +1,8 @@
-"""FlatVel and CurveVel: nearly parallel interfaces, flat or following one spline, constant layers.
+"""FlatVel and CurveVel: constant layers between nearly parallel interfaces, flat or along one
+spline.
 
-Sources: the layer counts, spacings and the spline were measured on published models (docs/
-generator.md). It never draws faults.
+The layer counts, spacings and the spline were measured on published models (docs/generator.md). No
+faults.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ LOW, HIGH = 1500.0, 4500.0
 
 MOST_INTERFACES = 7
 FLAT_JITTER, NODE_JITTER = 0.9, 0.77
-"""Cells that a flat interface, or a node of a curved one, lies off the parallel, up or down."""
+"""Deviation in cells of a flat interface, or of a curved one's node, from the parallel, up or
+down."""
 
 _NODES = np.arange(0.0, 80.0, 10.0)
 _KNOTS = np.arange(20.0, 70.0, 10.0)
@@ -52,7 +54,7 @@ def curve(values: Tensor, basis: Tensor) -> Tensor:
     (1, P, 8) or (n, P, 8).
     """
     height = values[:, 0:1] * basis[..., 0]
-    # Summed term by term: a matrix product's order, hence its last bits, changes with the batch.
+    # Summed term by term: the order of a matrix product, hence its last bits, depends on the batch.
     for k in range(1, values.shape[1]):
         height = height + values[:, k : k + 1] * basis[..., k]
     return height
@@ -62,7 +64,7 @@ def curve(values: Tensor, basis: Tensor) -> Tensor:
 class Stack:
     """Layers between interfaces: depths (n, L) in cells, ascending, and the velocity `top` (n, 1)
     above the first with the `jumps` (n, L) across each, m/s. A missing interface has jump 0.
-    Interfaces are logistic with `rate` per cell, sharp if 0.
+    Interfaces are logistic with `rate` per cell; 0 means sharp.
     """
 
     top: Tensor
@@ -75,7 +77,7 @@ class Stack:
         return self.below(depth - self.depths[:, k : k + 1] for k in range(self.depths.shape[1]))
 
     def below(self, distances: Iterable[Tensor]) -> Tensor:
-        """(n, P) velocity in m/s at these distances (n, P) below each interface in turn, cells."""
+        """(n, P) velocity in m/s at distances (n, P) below each interface in turn, in cells."""
         value: Tensor | None = None
         for k, below in enumerate(distances):
             if self.rate > 0.0:
@@ -88,14 +90,14 @@ class Stack:
 
 
 def stack_layers(velocities: Tensor, depths: Tensor, rate: float = 0.0) -> Stack:
-    """Make a Stack from layer velocities (n, L + 1) and interface depths (n, L)."""
+    """A Stack of layer velocities (n, L + 1) and interface depths (n, L)."""
     return Stack(velocities[:, :1], depths, velocities.diff(dim=1), rate)
 
 
 @dataclass(frozen=True)
 class LayeredModels(Models):
-    """Nearly parallel layers: `nodes` (n, L, 8) are the interfaces' splines in cells, about the
-    depths in `stack`; None where they are flat.
+    """Nearly parallel layers: `nodes` (n, L, 8) are the interfaces' splines in cells relative to
+    the depths in `stack`, or None if they are flat.
     """
 
     count: int
@@ -115,7 +117,7 @@ class LayeredModels(Models):
 def layer_velocities(draws: Draws, layers: Tensor, most: int, ordered: bool) -> Tensor:
     """(n, most) iid U[1500, 4500] rounded to m/s; those of the first `layers` sorted if `ordered`.
 
-    Layers beyond a model's own count repeat its last one, so that they make no interface.
+    Layers beyond a model's count repeat its last one, so that they add no interface.
     """
     velocity = draws.uniform(most, low=LOW, high=HIGH).round()
     index = torch.arange(most, device=draws.device)
@@ -135,20 +137,20 @@ def draw_layered(draws: Draws, curved: bool, ordered: bool) -> LayeredModels:
     if curved:
         nodes = _draw_nodes(draws, spacing[:, None])
     else:
-        # Flat interfaces are those of a curved model at a single node.
+        # Flat interfaces are drawn like those of a curved model with a single node.
         jitter = draws.uniform(MOST_INTERFACES, low=-FLAT_JITTER, high=FLAT_JITTER)
         depths = depths + draws.uniform(1, low=-0.5, high=0.5) * spacing[:, None] + jitter
         nodes = None
     return LayeredModels(draws.count, draws.device, stack_layers(velocities, depths), nodes)
 
 
-# Measured: the last node, at the very edge, follows from the others as in an extrapolation.
+# Measured: the last node, at the very edge, is an extrapolation of the others.
 _LAST_NODE = (0.17, -0.87, 1.48, -1.66, 1.73, -1.70, 1.55)
 
 
 def _draw_nodes(draws: Draws, spacing: Tensor) -> Tensor:
-    """(n, L, 8) node values in cells: one relief of half a `spacing` (n, 1) up or down at each node
-    for all interfaces, and a jitter of each interface's own.
+    """(n, L, 8) node values in cells: one relief shared by all interfaces, half a `spacing` (n, 1)
+    up or down at each node, and a separate jitter for each interface.
     """
     relief = draws.uniform(7, low=-0.5, high=0.5) * spacing
     jitter = draws.uniform(MOST_INTERFACES, 7, low=-NODE_JITTER, high=NODE_JITTER)

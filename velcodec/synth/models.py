@@ -1,7 +1,7 @@
-"""What every generated family shares: continuous models, evaluated at points or rendered on a grid.
+"""The base of all generated families: continuous models, evaluated at points or rendered on a grid.
 
 Geometry inside this package is in cells of the 70 x 70 grid: x and z from 0 to 70 over the decoder
-domain [-1, 1], sample i at i + 1/2. It never reads or writes files.
+domain [-1, 1], sample i at i + 1/2.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 CELLS = 70.0
 """Cells along each axis of the published grid; lengths in this package are in these cells."""
 
-# Points evaluated at once. On a CPU intermediate results of this size stay in the cache, two to
-# three times as fast as larger ones; on a GPU larger ones hide the cost of starting an operation.
+# Points evaluated at once. On a CPU intermediate results of this size stay in the cache, which is
+# two to three times faster; on a GPU larger ones hide the cost of starting an operation.
 _CHUNK_CPU, _CHUNK_GPU = 1 << 17, 1 << 21
 
 
@@ -34,8 +34,8 @@ def ramp(distance: Tensor, rate: float) -> Tensor:
 
 
 def cut_rows(record: Any, rows: slice) -> Any:
-    """A dataclass of per-model tensors, and of such dataclasses and tuples of them, cut to the
-    models in `rows`.
+    """A dataclass of per-model tensors, nested dataclasses and tuples, cut to the models in
+    `rows`.
     """
     cut: dict[str, Any] = {}
     for field in fields(record):

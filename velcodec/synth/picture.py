@@ -1,7 +1,6 @@
 """Pictures of generated models, each on its own velocity range; need matplotlib (`plot` extra).
 
-`python -m velcodec.synth.picture FILE.png` writes the one in docs/generator.md. It never shows
-published models.
+`python -m velcodec.synth.picture FILE.png` writes the one in docs/generator.md.
 """
 
 from __future__ import annotations

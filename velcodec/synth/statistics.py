@@ -1,7 +1,7 @@
 """Summary statistics of velocity models on a grid, for comparing generated with published sets.
 
-Everything takes models (n, nz, nx) in m/s, depth down, and returns plain numbers. Used by the tests
-and by the tables in docs/generator.md. It never reads files.
+Functions take models (n, nz, nx) in m/s, depth down, and return plain numbers. Used by the tests
+and by the tables in docs/generator.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ Array = NDArray[np.floating]
 
 
 def dominant_levels(model: Array, share: float = 0.025) -> Array:
-    """Velocities (m/s, ascending) that at least `share` of one model's samples have exactly."""
+    """Velocities (m/s, ascending) of exactly equal samples that make up at least `share` of one
+    model.
+    """
     values, counts = np.unique(model, return_counts=True)
     levels: Array = values[counts >= share * model.size]
     return levels
@@ -30,7 +32,9 @@ def non_monotone_share(models: Array, tolerance: float = 1.0) -> float:
 
 
 def interface_depths(profile: Array, jump: float = 0.5) -> NDArray[np.int64]:
-    """Rows of one depth profile (nz,) that begin a layer: velocity changes by more than `jump`."""
+    """Rows of one depth profile (nz,) where a layer begins: velocity changes by more than
+    `jump`.
+    """
     return np.flatnonzero(np.abs(np.diff(profile)) > jump) + 1
 
 
@@ -47,18 +51,18 @@ def interface_spacings(models: Array) -> Array:
 
 
 def thickness_spreads(models: Array) -> Array:
-    """Greatest minus least thickness, in samples, of each layer that runs through all columns.
+    """Greatest minus least thickness, in samples, of each layer that is present in all columns.
 
-    For layers whose velocities grow with depth; `models` (n, nz, nx), result (layers,).
+    For layers whose velocities increase with depth; `models` (n, nz, nx), result (layers,).
     """
-    found = []
+    spreads = []
     for model in models:
         levels = np.unique(model)[1:]
         depths = (model[None] < levels[:, None, None]).sum(axis=1)
         whole = ((depths > 0) & (depths < len(model))).all(axis=1)
         thickness = np.diff(depths, axis=0)[whole[1:] & whole[:-1]]
-        found.append(np.ptp(thickness, axis=1))
-    return np.concatenate(found).astype(np.float64)
+        spreads.append(np.ptp(thickness, axis=1))
+    return np.concatenate(spreads).astype(np.float64)
 
 
 def strongest_offsets(models: Array) -> Array:
@@ -67,7 +71,7 @@ def strongest_offsets(models: Array) -> Array:
     The interface is the largest gap between dominant levels; its depth in a column is where the
     velocity first passes the middle of that gap.
     """
-    found = []
+    offsets = []
     for model in models:
         levels = dominant_levels(model)
         if len(levels) < 2:
@@ -75,8 +79,8 @@ def strongest_offsets(models: Array) -> Array:
         gap = int(np.argmax(np.diff(levels)))
         deeper = model > (levels[gap] + levels[gap + 1]) / 2.0
         depth = np.where(deeper.any(axis=0), deeper.argmax(axis=0), model.shape[0])
-        found.append(float(depth.max() - depth.min()))
-    return np.array(found)
+        offsets.append(float(depth.max() - depth.min()))
+    return np.array(offsets)
 
 
 def to_unit(models: Array) -> Array:
@@ -100,7 +104,7 @@ def gradient_quantiles(models: Array, axis: int) -> Array:
 
 def gradient_kurtosis(models: Array, axis: int) -> float:
     """Kurtosis of the difference between neighbours of `to_unit` models: 3 for Gaussian fields,
-    more where there are edges, 0 where nothing changes along `axis`.
+    more with edges, 0 if nothing changes along `axis`.
     """
     step = np.diff(to_unit(models), axis=axis)
     step = step - step.mean()
@@ -109,8 +113,8 @@ def gradient_kurtosis(models: Array, axis: int) -> float:
 
 
 def lateral_spectrum(models: Array) -> Array:
-    """log10 power at 1, 2 .. 10 cycles per width of `to_unit` rows less their means (Hann window);
-    NaN for models that do not change laterally.
+    """log10 power at 1, 2 .. 10 cycles per width of `to_unit` rows minus their means (Hann window);
+    NaN for models without lateral change.
     """
     unit = to_unit(models)
     rows = (unit - unit.mean(axis=2, keepdims=True)) * np.hanning(unit.shape[2])
@@ -121,7 +125,7 @@ def lateral_spectrum(models: Array) -> Array:
 
 def summary(models: Array) -> dict[str, float]:
     """The figures of the comparison table, by name. Steps between neighbours are in percent of the
-    model's own range.
+    model's range.
     """
     lateral, vertical = gradient_quantiles(models, 2), gradient_quantiles(models, 1)
     unit, power = to_unit(models), lateral_spectrum(models)

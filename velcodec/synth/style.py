@@ -1,7 +1,7 @@
 """Style: continuous, natural-image-like content over a depth trend, smooth (A) or sharp (B).
 
-Content is layers of shapes that hide each other, each with its own level and texture, so that its
-edges and spectrum are those of pictures, not of Gaussian fields. It holds no picture.
+Content is layers of overlapping shapes, each with its own level and texture, so that edges and
+spectrum are those of pictures, not of Gaussian fields. No picture is stored.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from velcodec.synth.fields import MARGIN, Gridded, blur, grid_axis, spectral
 from velcodec.synth.layered import HIGH, LOW
 from velcodec.synth.models import CELLS, Models
 
-# On a CPU fields of this many models at a time stay in the cache: twice as fast as 256. On a GPU a
-# large batch hides the cost of starting each operation.
+# On a CPU the fields of this many models stay in the cache: twice as fast as 256. On a GPU a large
+# batch hides the cost of starting each operation.
 _BATCH_CPU, _BATCH_GPU = 32, 1024
 
 
@@ -51,7 +51,7 @@ def _draw_velocity(draws: Draws, spacing: float, sharp: bool) -> Tensor:
     depth = grid_axis(size, spacing, draws.device)[:, None] / CELLS
     contrast = torch.exp(0.2 * draws.normal(1, 1)) * 0.95
     value = _to_unit(depth + contrast * _to_unit(content)).clamp(min=0.0)
-    # Pictures are exposed: the mean varies less than that of unexposed content.
+    # Pictures are exposed: their mean varies less than that of raw content.
     mean = value.mean(dim=(1, 2), keepdim=True)
     exposed = (0.485 if sharp else 0.44) + 0.35 * (mean - 0.48)
     value = _to_unit(value ** (torch.log(exposed) / torch.log(mean)))
@@ -61,14 +61,14 @@ def _draw_velocity(draws: Draws, spacing: float, sharp: bool) -> Tensor:
 
 
 def _to_unit(values: Tensor) -> Tensor:
-    """(n, size, size) `values` scaled so that they run from 0 to 1 inside the model."""
+    """(n, size, size) `values` scaled to [0, 1] inside the model."""
     inner = values[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
     low, high = inner.amin(dim=(1, 2), keepdim=True), inner.amax(dim=(1, 2), keepdim=True)
     return (values - low) / (high - low).clamp(min=1e-6)
 
 
 def _picture(draws: Draws, size: int, spacing: float, sharp: bool) -> Tensor:
-    """(n, size, size) shapes in [0, 1.2] over a dark background, the later hiding the earlier."""
+    """(n, size, size) shapes in [0, 1.2] over a dark background, later ones on top."""
     zeros = torch.zeros(draws.count, device=draws.device)
     axis = grid_axis(size, spacing, draws.device)
     down = ((axis - CELLS / 2) / (CELLS / 2))[:, None]
@@ -98,7 +98,7 @@ def _picture(draws: Draws, size: int, spacing: float, sharp: bool) -> Tensor:
         level = draws.uniform(1, 1)
         level = torch.where(bright, 0.55 + 0.45 * level, 0.25 * level)
         rough = draws.uniform(1, 1, low=0.02, high=roughest)
-        # The same two textures, moved, serve all the layers.
+        # All layers share two textures, shifted.
         texture = torch.roll(textures[layer % 2], (size // 3 * layer, size // 5 * layer), (1, 2))
         content = torch.where(inside, level + rough * texture, content)
     # Measured: bright spots along the lower edge of most models.

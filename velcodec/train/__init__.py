@@ -1,1 +1,1 @@
-"""Making new decoders: generated examples, the recipe, checkpoints, and the finish."""
+"""Train decoders: generated examples, recipes, checkpoints, and finishing."""

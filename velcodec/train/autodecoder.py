@@ -1,9 +1,9 @@
-"""Recipe `autodecoder`: decoder and latents descend together, so that the latents are fitted ones.
+"""Recipe `autodecoder`: optimise decoder and latents together, so that the latents are fitted.
 
-An encoder's guess is blind to details that a fit finds, and a decoder trained at guesses learns to
-blur what the guess cannot place. Here each model of a pool keeps its own latent, begun at the
-encoder's guess and moved by Adam at every visit, with the noise and the rate of quantisation. At
-a fitted latent the partial derivative by the weights is the total one (envelope theorem).
+An encoder's guess misses details that a fit finds, and a decoder trained on guesses learns to blur
+them. Here each model of a pool keeps a latent that starts at the encoder's guess and moves by Adam
+at every visit, with the noise and rate of quantisation. At a fitted latent the partial derivative
+by the weights is the total derivative (envelope theorem).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from velcodec.train.trainer import Figures
 
 MODELS_AT_ONCE = 64
 RANK_SEED = 10_000
-"""Between the seeds of processes that train together: each has a pool of its own."""
+"""Distance between the seeds of processes that train together: each has a separate pool."""
 
 
 @dataclass(frozen=True)
 class AutodecoderRecipe(JointRecipe):
-    """See `JointRecipe`. A model takes one of `slots` and leaves it after about `visits` visits.
+    """See `JointRecipe`. A model occupies one of `slots` for about `visits` visits.
 
-    Latents move by `latent_rates` quantiser steps at most, at first and in the end; the last
-    share `decay` of the run lowers the learning rate to zero. Errors count relative to the model's
-    own plus `distortion_floor`, in units of (1500 m/s)^2, so that the mean PSNR is what rises. The
-    encoder learns from a part of every second batch.
+    Latents move by at most `latent_rates` quantiser steps, at first and at the end; the learning
+    rate falls to zero over the last share `decay` of the run. Errors are weighted by 1 / (the
+    model's error + `distortion_floor`), in units of (1500 m/s)^2, which optimises the mean PSNR.
+    The encoder learns from a part of every second batch.
     """
 
     steps: int = 54_000
@@ -73,20 +73,20 @@ class AutodecoderTrainer(JointTrainer):
         self._taken = 0
         self._guessed = math.nan
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         return self._slots.tensors() | {"taken": torch.tensor(self._taken)}
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
         if rank_and_size()[0]:
-            return  # a checkpoint keeps the first process's pool; the others begin anew
-        self._slots, self._taken = Slots.from_tensors(memory), int(memory["taken"])
+            return  # a checkpoint keeps the first process's pool; the others start empty
+        self._slots, self._taken = Slots.from_tensors(saved), int(saved["taken"])
         if self._taken:
             self._models = self._queue.take(self._slots.number).mirrored(self._slots.mirrored)
 
     def step(self) -> Figures:
         """One optimiser step and one step of the visited latents.
 
-        Returns the batch's mean PSNR (dB, range 3000 m/s) and bytes, with noise in place of
+        Returns the batch's mean PSNR (dB, range 3000 m/s) and bytes, with noise instead of
         rounding, and the PSNR of the encoder's last guesses without noise.
         """
         r = self.recipe
@@ -120,7 +120,7 @@ class AutodecoderTrainer(JointTrainer):
         return figures | self.held_out_figures()
 
     def _next_slots(self, generator: torch.Generator) -> Tensor:
-        """The slots of this step; each round visits every slot once and renews a few."""
+        """The slots of this step. Each round visits every slot once and renews a few."""
         r = self.recipe
         turn = self.step_number % (r.slots // r.batch)
         if turn == 0 or self._models is None:
@@ -166,8 +166,8 @@ class AutodecoderTrainer(JointTrainer):
 
     @torch.no_grad()
     def _move_latents(self, which: Tensor, gradient: Tensor, coarseness: Tensor) -> None:
-        """One Adam step, in units of the quantiser's step where the prior is wider than that and of
-        the prior's scale where it is not: what is rarely used should not wander.
+        """One Adam step, in units of the quantiser's step or of the prior's scale, whichever is
+        smaller, so that rarely used coefficients do not drift.
         """
         slots, r = self._slots, self.recipe
         scale = (self.rate.log_scale.exp() / coarseness[:, None]).clamp(max=1.0)
@@ -185,7 +185,7 @@ class AutodecoderTrainer(JointTrainer):
         slots.latent[which] -= pace[:, None] * unit * first / (second.sqrt() + 1e-12)
 
     def _teach_encoder(self, models: Chunk, coarseness: Tensor, price: Tensor) -> None:
-        """Gradient for the encoder alone: the decoder learns from fitted latents only."""
+        """Gradient for the encoder only: the decoder learns from fitted latents."""
         guess = self.guess(models.grids)
         latent = guess.detach().requires_grad_(True)
         distortion = self._distortion(models, latent)

@@ -1,4 +1,4 @@
-"""A finished training run to the files that are used: decoder and encoder."""
+"""From a finished training run to decoder and encoder files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from velcodec.train.recipes import resume
 from velcodec.train.trainer import Trainer
 
 FIT_COARSENESS = 0.35
-"""Of the step that the models are fitted for: about 64 bytes per model."""
+"""Coarseness of the step in the fits: about 64 bytes per model."""
 
 TABLE_COARSENESS = (1.0, 0.5, 0.25, 0.7, 0.35)
 
@@ -36,7 +36,7 @@ def build(
 ) -> bytes:  # fmt: skip
     """Freeze the run of `checkpoint` into decoder `target` and its encoder; returns the identity.
 
-    `models` fresh models, generated or crops of the user's `own` as in the run, are fitted to learn
+    `models` new models, generated or crops of the user's `own` as in the run, are fitted to learn
     basis, prior and tables.
     """
     trainer = resume(checkpoint, own=own)
@@ -58,14 +58,16 @@ def build(
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    identity = save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
+    identity = save_decoder(decoder, target, {**info, "training": _provenance(trainer, total)})
     sibling = target.with_name(target.name.removesuffix(".safetensors") + ".encoder.safetensors")
     save_encoder(encoder, sibling)
     return identity
 
 
 def build_paper(trainer: PaperTrainer, target: Path, info: dict[str, Any], report: Report) -> bytes:
-    """The same for a run of the paper's recipe: its own latents teach basis, prior and tables."""
+    """As `build`, for a run of the paper's recipe: basis, prior and tables come from its
+    latents.
+    """
     decoder, examples = trainer.decoder, trainer.training
     total = len(examples.values)
     fits = Fits(trainer.latents.weight.detach(), examples.values, examples.contrast)
@@ -77,10 +79,10 @@ def build_paper(trainer: PaperTrainer, target: Path, info: dict[str, Any], repor
         TABLE_COARSENESS,
         lambda done: report(done, total, "learn tables"),
     )
-    return save_decoder(decoder, target, {**info, "training": _about(trainer, total)})
+    return save_decoder(decoder, target, {**info, "training": _provenance(trainer, total)})
 
 
-def _about(trainer: Trainer, models: int) -> dict[str, Any]:
+def _provenance(trainer: Trainer, models: int) -> dict[str, Any]:
     return {
         "recipe": trainer.recipe_name,
         "steps": trainer.step_number,

@@ -1,7 +1,7 @@
-"""Checkpoints of a run: a small JSON index, and beside it shards of tensors by safetensors.
+"""Checkpoints of a run: a small JSON index with shards of tensors (safetensors) beside it.
 
-Shards stay under 15 MB, so that a checkpoint passes where large files do not. The index is
-replaced atomically once its shards are whole; an interrupted save leaves the old checkpoint.
+Shards stay under 15 MB for places that refuse large files. The index is replaced atomically once
+its shards are complete; an interrupted save leaves the old checkpoint.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def _flat(trainer: Trainer) -> dict[str, Tensor]:
     flat = {f"{p}.{k}": v for p, m in trainer.parts().items() for k, v in m.state_dict().items()}
     for number, state in trainer.optimiser.state_dict()["state"].items():
         flat |= {f"optimiser.{number}.{k}": v for k, v in state.items()}
-    flat |= {f"memory.{k}": v for k, v in trainer.memory().items()}
+    flat |= {f"memory.{k}": v for k, v in trainer.extra_state().items()}
     return {k: v.detach().cpu().contiguous().clone() for k, v in flat.items()}
 
 
 def _shards(flat: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """The tensors in order, in groups of at most SHARD_BYTES each where a tensor allows it."""
+    """The tensors in order, in groups of at most SHARD_BYTES (a larger tensor stands alone)."""
     shards: list[dict[str, Tensor]] = [{}]
     room = SHARD_BYTES
     for name, tensor in flat.items():
@@ -44,7 +44,7 @@ def _shards(flat: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 
 
 def save_checkpoint(trainer: Trainer, path: Path) -> None:
-    """Write the whole state of a run; the old checkpoint stays whole until the new one is."""
+    """Write the state of a run; the old checkpoint stays valid until the new one is complete."""
     old = set(_read_index(path)["shards"]) if path.exists() else set()
     names = []
     for number, shard in enumerate(_shards(_flat(trainer))):
@@ -77,13 +77,13 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def read_recipe(path: Path) -> tuple[str, dict[str, Any]]:
-    """A checkpoint's recipe: name and settings. Raises `OptionError` where it is no checkpoint."""
+    """A checkpoint's recipe: name and settings. Raises OptionError if it is not a checkpoint."""
     index = _read_index(path)
     return index["recipe"], index["settings"]
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint. Raises `OptionError` for a shard that is absent or damaged."""
+    """All tensors of a checkpoint. Raises OptionError for an absent or damaged shard."""
     flat: dict[str, Tensor] = {}
     for name in _read_index(path)["shards"]:
         try:
@@ -94,7 +94,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether there is a file that is the index of a checkpoint."""
+    """Whether the file is the index of a checkpoint."""
     try:
         _read_index(path)
     except OptionError:
@@ -103,7 +103,7 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def load_modules(trainer: Trainer, path: Path) -> None:
-    """Take the weights of another run, whatever its recipe, and nothing else."""
+    """Load only the weights, from a run of any recipe."""
     _load_modules(trainer, read_tensors(path))
 
 
@@ -115,7 +115,7 @@ def _load_modules(trainer: Trainer, flat: dict[str, Tensor]) -> None:
 
 
 def load_checkpoint(trainer: Trainer, path: Path) -> None:
-    """Continue from a checkpoint of the same recipe. Raises `OptionError` if it is another's."""
+    """Continue from a checkpoint. Raises OptionError if it has another recipe."""
     index = _read_index(path)
     if index["settings"] != json.loads(json.dumps(trainer.recipe.to_dict())):
         raise OptionError(f"{path}: found a checkpoint of another recipe, expected this run's")
@@ -132,4 +132,4 @@ def load_checkpoint(trainer: Trainer, path: Path) -> None:
     whole = trainer.optimiser.state_dict()
     trainer.optimiser.load_state_dict({"state": state, "param_groups": whole["param_groups"]})
     trainer.step_number = int(index["step"])
-    trainer.recall(part("memory."))
+    trainer.load_extra_state(part("memory."))

@@ -3,11 +3,10 @@
     python -m velcodec.train.contexts contexts.safetensors --models 6000 --steps 6000
     python -m velcodec.train.contexts mean.safetensors --models 3000 --steps 6000 --mean-error
 
-Models of the layered families are coded exactly and within bounds; what the network would have seen
-at each sample, and which class came, are the examples. The first pass codes with an indifferent
-network, the second with the one that it taught, because choices within a bound depend on it. A
-network for errors that count in the mean learns from models coded so, and from clean ones coded
-exactly.
+Models of the layered families are coded exactly and within bounds; the examples are the network's
+inputs at each sample and the class that occurred. The first pass codes with a uniform network, the
+second with the one learned in the first, because choices within a bound depend on it. A network for
+mean errors learns from models coded to a mean error, and from clean ones coded exactly.
 """
 
 from __future__ import annotations
@@ -87,28 +86,27 @@ BOUNDS = (0.5, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0)
 CHOICES = (0, -1)
 EXACT_SHARE = 0.35
 KEPT_OF_CERTAIN = 8
-"""Of samples whose class the network was nearly sure of, one in so many is an example."""
+"""Of the samples with a nearly certain class, one in this many becomes an example."""
 
 SURE = 0.98
 BATCH = 4096
 SPECKLED_SHARE = 0.6
-"""Of the models with faults, how many get specks."""
+"""Share of the models with faults that get specks."""
 
 RESAMPLED_SHARE = {"fault": 0.35, "geology": 0.3, "vel": 0.1}
-"""By what the family's name has in it, how many are resampled.
-"""
+"""Share of resampled models, by a part of the family's name."""
 
 GREY_SHARE, GREY_LEVELS = 0.08, 255
 
 MEAN_ERRORS = (2.0, 250.0)
-"""Root mean square errors (m/s) that are asked for."""
+"""Target root mean square errors (m/s)."""
 
 EXACT_OF_MEAN = 0.2
-"""Of clean models, how many are coded exactly beside those with mean errors."""
+"""Share of clean models coded exactly, beside those with mean errors."""
 
 
 class Learned(nn.Module):
-    """Three maps in floating point; `integer` rounds them to what the codec uses."""
+    """Three linear maps in floating point; `integer` rounds them to the codec's."""
 
     def __init__(self, first_rows: Int64, rows: int, logits: int) -> None:
         super().__init__()
@@ -120,7 +118,7 @@ class Learned(nn.Module):
         nn.init.normal_(self.first.weight, std=0.2)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Logits, natural, from features' codes (n, features)."""
+        """Natural logits for feature codes (n, features)."""
         rows = codes + self.first_rows
         hidden = torch.relu(self.first(rows) + self.first_bias)
         logits: Tensor = self.third(torch.relu(self.second(hidden)))
@@ -128,7 +126,7 @@ class Learned(nn.Module):
 
     @torch.no_grad()
     def integer(self) -> Maps:
-        """Weights as the codec takes them."""
+        """The weights as the codec takes them."""
 
         def rounded(weights: Tensor, scale: float) -> Int64:
             whole: Int64 = np.rint(weights.double().numpy() * scale).astype(np.int64)
@@ -145,8 +143,8 @@ class Learned(nn.Module):
         )
 
 
-def indifferent_network() -> Network:
-    """All classes alike, and all parts of a mixture."""
+def uniform_network() -> Network:
+    """A network with equal probabilities for all classes and mixture parts."""
 
     def zeros(rows: int, logits: int) -> Maps:
         sizes = shapes(rows, logits).items()
@@ -157,8 +155,8 @@ def indifferent_network() -> Network:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A model (nz, nx), the bound (m/s, 0: exact) and which of its domains it goes into. With a
-    `way`, errors count in the mean, and `bound` is the root mean square wanted.
+    """A model (nz, nx), its bound (m/s, 0: exact) and the number of the domain that codes it. With
+    a `way`, the error counts in the mean, and `bound` is the target root mean square.
     """
 
     model: NDArray[np.float32]
@@ -168,9 +166,11 @@ class Drawn:
 
 
 def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
-    """So many models of all families, each with a bound or, with `mean_error`, a mean one."""
+    """`count` models of all families, each with a bound or, if `mean_error`, a target mean
+    error.
+    """
     rng = np.random.default_rng(seed)
-    found = []
+    models = []
     shares = np.array(list(FAMILIES.values()))
     for family, share in zip(FAMILIES, shares / shares.sum(), strict=True):
         resampled_share = next(RESAMPLED_SHARE[part] for part in RESAMPLED_SHARE if part in family)
@@ -186,13 +186,13 @@ def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
                 if rng.random() < GREY_SHARE:
                     model = with_grey_levels(model)
                 with_bound = _with_mean_error if mean_error else _with_bound
-                found.append(with_bound(model.astype(np.float32), rng, clean=model is clean))
-    return found
+                models.append(with_bound(model.astype(np.float32), rng, clean=model is clean))
+    return models
 
 
 def _with_mean_error(model: NDArray[np.float32], rng: np.random.Generator, clean: bool) -> Drawn:
-    """Clean models teach what layers as exact ones are, be they exact or not; all others what is
-    to be expected within a bound.
+    """Clean models teach exact layers, whether coded exactly or not; all others teach what to
+    expect within a bound.
     """
     if clean and rng.random() < EXACT_OF_MEAN:
         return Drawn(model, 0.0, 0)
@@ -210,8 +210,8 @@ def _with_bound(model: NDArray[np.float32], rng: np.random.Generator, clean: boo
 
 
 def resampled(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The model as a tool leaves it that moved a block of it by a part of a sample, or that scaled
-    it up and down again: interfaces become mixtures of the samples on either side.
+    """The model after a tool moved a block by a fraction of a sample, or scaled the model up and
+    down again: interfaces become mixtures of the samples on both sides.
     """
     nz, nx = model.shape
     image = torch.as_tensor(model)[None, None]
@@ -230,23 +230,24 @@ def resampled(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
         grid = np.stack([(2 * x + 1) / nx - 1, (2 * z + 1) / nz - 1], -1)
         where = torch.as_tensor(grid[None], dtype=torch.float32)
         image = F.grid_sample(image, where, padding_mode="border", align_corners=False)
-    found: NDArray[np.float32] = image[0, 0].numpy()
-    return np.clip(found, model.min(), model.max())
+    result: NDArray[np.float32] = image[0, 0].numpy()
+    return np.clip(result, model.min(), model.max())
 
 
 def with_grey_levels(model: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The model as read off a picture of so many levels."""
+    """The model as read from a picture with few grey levels."""
     low, step = model.min(), max(float(np.ptp(model)) / GREY_LEVELS, 1e-3)
-    found: NDArray[np.float32] = (low + step * np.rint((model - low) / step)).astype(np.float32)
-    return found
+    result: NDArray[np.float32] = (low + step * np.rint((model - low) / step)).astype(np.float32)
+    return result
 
 
 def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The model with faint specks along a few steep lines, as a resampling tool leaves them.
+    """The model with faint specks along a few steep lines, as resampling tools leave them.
 
-    Published fault models have them along faults and block walls; the generator draws geology only.
+    Published fault models have specks along faults and block walls; the generator draws geology
+    only.
     """
-    found = model.copy()
+    result = model.copy()
     nz, nx = model.shape
     span = float(np.ptp(model))
     for _ in range(int(rng.integers(1, 5))):
@@ -258,15 +259,15 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
             middle = start + dip * (z - first)
             for x in range(int(middle) - 1, int(middle) + 2):
                 if 0 <= x < nx and rng.random() < density * (1 if x == int(middle) else 0.4):
-                    found[z, x] += strength * rng.normal()
-    return np.clip(found, model.min(), model.max())
+                    result[z, x] += strength * rng.normal()
+    return np.clip(result, model.min(), model.max())
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Of samples: codes (n, FEATURES), possible classes (n, CLASSES), class and weight (n,). Of new
-    values: codes (m, FRESH_FEATURES), guesses (m, GUESSES), least head, number of heads and head
-    (m,).
+    """For samples: codes (n, FEATURES), possible classes (n, CLASSES), class and weight (n,). For
+    new values: codes (m, FRESH_FEATURES), guesses (m, GUESSES), least head, number of heads and
+    head (m,).
     """
 
     codes: Tensor
@@ -281,17 +282,17 @@ class Examples:
 
 
 def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
-    """What came where, as `network` has these models coded."""
+    """The examples of these models, coded with `network`."""
     rng = np.random.default_rng(seed)
     rows, weights, fresh = [], [], []
     for one in models:
         trace = _trace_of(one, network)
         if trace is None:
             continue
-        own = trace[:, : FEATURES + 2]
-        plain = (own[:, -1] == ABOVE) & (own[:, ENDS_BELOW] > CLOSE)
+        seen = trace[:, : FEATURES + 2]
+        plain = (seen[:, -1] == ABOVE) & (seen[:, ENDS_BELOW] > CLOSE)
         kept = ~plain | (rng.random(len(trace)) < 1 / KEPT_OF_CERTAIN)
-        rows.append(own[kept].astype(np.int16))
+        rows.append(seen[kept].astype(np.int16))
         weights.append(np.where(plain[kept], KEPT_OF_CERTAIN, 1).astype(np.float32))
         values = trace[trace[:, HEADS] > 0, FEATURES + 2 :]
         some = rng.permutation(len(values))[:MOST_FRESH]
@@ -310,7 +311,7 @@ def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
 
 
 def _trace_of(one: Drawn, network: Network) -> Int64 | None:
-    """What `network` sees of a model, and what comes; None where the labels run out."""
+    """The trace of coding a model with `network`, or None if it has too many labels."""
     model, bound = one.model, one.bound
     trace = np.zeros((model.size, TRACED), dtype=np.int64)
     if one.way is not None:
@@ -332,20 +333,20 @@ def _trace_of(one: Drawn, network: Network) -> Int64 | None:
 
 
 HEADS = -2
-"""Column of a trace: how many heads a new value may have, 0 where there is none."""
+"""Column of a trace: the number of possible heads of a new value, 0 without a new value."""
 
 MOST_FRESH = 400
-"""So many new values of a model are examples."""
+"""Most new values of a model that become examples."""
 
 ENDS_BELOW, CLOSE = 0, 14
-"""First feature (where the layer ended one column before), and the code from which it is far."""
+"""First feature (where the layer ended in the column before), and the code from which it is far."""
 
 
 Loss = Callable[[Learned, Examples, Tensor], Tensor]
 
 
 def class_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
-    """Mean code length of these examples' classes, in nats, weighted."""
+    """Weighted mean code length of these examples' classes, in nats."""
     logits = maps(data.codes[some].long()).masked_fill(~data.possible[some], -1e4)
     nats = F.cross_entropy(logits, data.classes[some], reduction="none")
     return (data.weights[some] * nats).mean()
@@ -369,7 +370,9 @@ def value_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
 
 
 def _parts_until(head: Tensor, guesses: Tensor) -> Tensor:
-    """(n, GUESSES WIDTHS): of each part but the last, how much lies up to and with `head`."""
+    """(n, GUESSES WIDTHS): cumulative share of each part but the last, up to and including
+    `head`.
+    """
     twice = (2 * (head[:, None] - guesses) + 1)[..., None]
     rates = torch.exp2(-(NARROWEST + WIDER * torch.arange(WIDTHS)).float())
     tail = 0.5 * torch.exp2(-(twice.abs() * rates).clamp(max=60))
@@ -379,7 +382,9 @@ def _parts_until(head: Tensor, guesses: Tensor) -> Tensor:
 def train(
     maps: Learned, loss_of: Loss, count: int, data: Examples, steps: int, batch: int, seed: int
 ) -> float:
-    """Adam on the code length of `count` examples; the mean of the last steps, in bits."""
+    """Minimise the code length of `count` examples by Adam. Returns the mean of the last steps, in
+    bits.
+    """
     optimiser = torch.optim.Adam(maps.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(seed)
@@ -431,7 +436,7 @@ def main(
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     learned, values = Learned(FIRST, ROWS, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
-    network = network_of(EXACT_NETWORK) if mean_error else indifferent_network()
+    network = network_of(EXACT_NETWORK) if mean_error else uniform_network()
     kept = None if classes is None else network_from(load(classes.read_bytes())).classes
     if kept is not None:
         network = Network(kept, network.values)

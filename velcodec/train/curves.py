@@ -1,4 +1,4 @@
-"""The curves of a run as a picture, from its log (matplotlib, which is optional)."""
+"""Plot the curves of a run from its log (needs matplotlib, `plot` extra)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, BinaryIO
 from velcodec.formats.errors import InputFileError
 
 PANELS = (("PSNR, dB", ("psnr",)), ("bytes per model", ("bytes",)), ("loss", ("loss",)))
-"""Title of each panel, and how the names of the figures end that it shows."""
+"""Title of each panel, and the ending of the names of its figures."""
 
 WIDTH, HEIGHT, DOTS_PER_INCH = 6.4, 3.2, 110
 COUNTER = "step"
 
 
 def read_log(path: Path) -> list[dict[str, float]]:
-    """The lines of a run's log by step; of steps that a resumed run took again, the last.
+    """The lines of a run's log by step; for steps repeated by a resumed run, the last.
 
-    Raises `InputFileError` where the file has no line that can be drawn, or another kind of line.
+    Raises InputFileError if the file has no line that can be drawn, or other content.
     """
     try:
         lines: list[Any] = [
@@ -30,21 +30,21 @@ def read_log(path: Path) -> list[dict[str, float]]:
     if not lines or not all(isinstance(line, dict) and COUNTER in line for line in lines):
         raise InputFileError(f"{path}: not the log of a run: found no steps")
     last = {line[COUNTER]: line for line in lines}
-    found = [last[step] for step in sorted(last)]
-    if not panels_of(found):
+    ordered = [last[step] for step in sorted(last)]
+    if not panels_of(ordered):
         raise InputFileError(f"{path}: not the log of a run: found no PSNR, bytes or loss")
-    return found
+    return ordered
 
 
 def panels_of(lines: Sequence[dict[str, float]]) -> list[tuple[str, list[str]]]:
-    """Titles and figures of the panels that this log fills."""
+    """Titles and figures of the panels for this log."""
     names = list(dict.fromkeys(name for line in lines for name in line))
-    found = [(title, [n for n in names if n.endswith(ends)]) for title, ends in PANELS]
-    return [(title, mine) for title, mine in found if mine]
+    panels = [(title, [n for n in names if n.endswith(ends)]) for title, ends in PANELS]
+    return [(title, shown) for title, shown in panels if shown]
 
 
 def draw_curves(lines: Sequence[dict[str, float]], title: str, stream: BinaryIO) -> None:
-    """Write a PNG: a panel per kind of figure, over the number of steps."""
+    """Write a PNG with a panel for each kind of figure, over the steps."""
     from matplotlib.figure import Figure
 
     panels = panels_of(lines)

@@ -1,6 +1,6 @@
 """From trained weights to a frozen decoder: latent basis, prior, quantiser steps, tables.
 
-All of it is learned from latents fitted to models that the training never saw.
+All are learned from latents fitted to models that the training never saw.
 """
 
 from __future__ import annotations
@@ -55,13 +55,15 @@ def step_ladder() -> Tensor:
 
 
 def nearest_step(step: Tensor) -> Tensor:
-    """Index on the ladder that is nearest to each step."""
+    """Index of the ladder's nearest step."""
     index = torch.round(STEPS_PER_OCTAVE * torch.log2(COARSEST_STEP / step))
     return index.long().clamp(0, STEP_COUNT - 1)
 
 
 def absorb_training_steps_(decoder: Decoder, encoder: Encoder, rate: LatentRate) -> None:
-    """Measure latents in units of the trained steps; the prior starts as the trained Laplace's."""
+    """Measure latents in units of the trained steps; the prior starts from the trained Laplace
+    scales.
+    """
     step = rate.log_step.detach().exp()
     decoder.reparametrise_(torch.diag(step))
     _absorb_into_encoder(encoder, torch.diag(1 / step))
@@ -71,7 +73,7 @@ def absorb_training_steps_(decoder: Decoder, encoder: Encoder, rate: LatentRate)
 
 @torch.no_grad()
 def _absorb_into_encoder(encoder: Encoder, change: Tensor) -> None:
-    """Make the encoder's guess come out as change @ guess."""
+    """Change the encoder's output from guess to change @ guess."""
     last = encoder.trunk[-1]
     assert isinstance(last, torch.nn.Linear)
     last.weight.copy_((change.double() @ last.weight.double()).float())
@@ -82,7 +84,7 @@ def fit_chunk(
     decoder: Decoder, encoder: Encoder, chunk: Chunk, rate_weight: float,
     report: Callable[[int], None] = lambda done: None,
 ) -> Fits:  # fmt: skip
-    """Fit the chunk's models, the prior standing for bits at `rate_weight` each."""
+    """Fit the chunk's models; the prior models bits at a price of `rate_weight`."""
     points = native_points()
     latents = []
     for grids, contrast in zip(chunk.grids.split(64), chunk.contrast.split(64), strict=True):
@@ -99,11 +101,11 @@ def fit_chunk(
 
 
 def change_basis_(decoder: Decoder, encoder: Encoder | None, fits: Fits) -> Fits:
-    """Make one step mean one output error along every axis, axes in order of importance.
+    """Make one step mean one output error along every axis, with axes in order of importance.
 
     The average Gauss-Newton Hessian H becomes the identity and the fitted latents' second moment
-    diagonal: the axes are the eigenvectors of H^1/2 E[y y^T] H^1/2. Models count by the square of
-    their contrast, as their errors in m/s do.
+    diagonal: the axes are the eigenvectors of H^1/2 E[y y^T] H^1/2. Models are weighted by the
+    square of their contrast, like squared errors in m/s.
     """
     points = native_points()
     some = points[some_points(len(points), 1225, 0, points.device)]
@@ -128,7 +130,7 @@ def change_basis_(decoder: Decoder, encoder: Encoder | None, fits: Fits) -> Fits
 
 
 def round_weights_(decoder: Decoder) -> None:
-    """Give the weights the precision that the file keeps, so that all that follows sees them."""
+    """Round the weights to the file's precision, so that all later steps see the rounded ones."""
     with torch.no_grad():
         for key, value in decoder.state_dict().items():
             if key in HALF_PRECISION:
@@ -138,8 +140,8 @@ def round_weights_(decoder: Decoder) -> None:
 def cluster_scales(latent: Tensor, step: Tensor, rounds: int = 25) -> tuple[Tensor, Tensor]:
     """Laplace scales (C, D) of record classes and each class's share (C,), by hard clustering.
 
-    `latent` (n, D) with the step (n,) at which each is coded: a record goes to the class that codes
-    it in the fewest bits at that step.
+    `latent` (n, D) is coded at `step` (n,): a record belongs to the class that codes it in the
+    fewest bits at that step.
     """
     size = latent.abs()
     richness = (size / step[:, None] > 0.5).sum(1)
@@ -162,14 +164,14 @@ def cluster_scales(latent: Tensor, step: Tensor, rounds: int = 25) -> tuple[Tens
 
 
 def _integer_row(probability: np.ndarray) -> np.ndarray:
-    """A frequency row for probabilities, as the table keeps it."""
+    """Probabilities as a frequency row of the tables."""
     return integer_frequencies(np.rint(probability / probability.sum() * 1e9)).astype(np.uint16)
 
 
 def laplace_rows(counts: np.ndarray | None = None) -> np.ndarray:
     """Frequency rows (T, 2K + 2) for Laplace scales on a geometric ladder.
 
-    `counts` (T, 2K + 2) of symbols seen under each row pull it to what rounding really does.
+    `counts` (T, 2K + 2) of symbols observed under each row adapt it to the actual rounding.
     """
     rows = []
     for t in range(ROW_COUNT):
@@ -197,7 +199,7 @@ def learn_tables_(
     decoder: Decoder, fits: Fits, rate_weight: float, coarseness: tuple[float, ...],
     report: Callable[[int], None] = lambda done: None,
 ) -> None:  # fmt: skip
-    """Prior and tables: clustered Laplace scales, then rows from what rounding really gives."""
+    """Prior and tables: clustered Laplace scales, then rows from actually rounded latents."""
     points = native_points()
     decoder.steps = step_ladder()
     step = reference_step(rate_weight)
@@ -213,12 +215,15 @@ def learn_tables_(
     for number, some in enumerate(torch.arange(len(fits.latent)).split(64)):
         gain = coarseness[number % len(coarseness)]
         index = nearest_step(gain * reference[some])
-        found = quantise(decoder, fits.latent[some], fits.target[some], points, index)
+        coefficients = quantise(decoder, fits.latent[some], fits.target[some], points, index)
         owner = torch.stack(
-            [laplace_bits(found.float(), s / decoder.steps[index][:, None]).sum(1) for s in scales]
+            [
+                laplace_bits(coefficients.float(), s / decoder.steps[index][:, None]).sum(1)
+                for s in scales
+            ]
         ).argmin(0)
         rows = classes[owner.numpy(), index.numpy()]
-        symbol = found.numpy().copy()
+        symbol = coefficients.numpy().copy()
         symbol = np.where(np.abs(symbol) > SYMBOL_LIMIT, SYMBOL_LIMIT + 1, symbol) + SYMBOL_LIMIT
         np.add.at(counts, (rows.ravel(), symbol.ravel()), 1)
         done += len(some)

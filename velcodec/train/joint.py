@@ -1,4 +1,4 @@
-"""What the recipes with a mixture decoder share: networks, examples, starting points."""
+"""The base of recipes with a mixture decoder: networks, examples, initial weights."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ DEFAULT_FAMILIES: Mapping[str, float] = {
 }
 
 SIZES = MixtureConfig(warp_features=48, strata=12)
-"""Those of the shipped decoder; MixtureConfig's own defaults are what older files leave unsaid."""
+"""Sizes of the shipped decoder; MixtureConfig's defaults stand for what older files omit."""
 
 BETAS = (0.9, 0.99)
 CONTRAST_RANGE = (0.05, 2.0)
 FRESH_CHUNK, HELD_OUT_CHUNK = 10**6, 10**6 + 1
-"""Numbers of chunks that training never reaches."""
+"""Chunk numbers that training never reaches."""
 
 HELD_OUT_MODELS = 256
 HELD_OUT_EVERY_STEPS = 500
@@ -51,10 +51,10 @@ MOST_GRADIENT = 1.0
 
 @dataclass(frozen=True)
 class JointRecipe:
-    """Everything that decides a run, but for the machine it runs on.
+    """All settings of a run, independent of the machine.
 
     `rate_weight` is the price of a bit, in units of squared error / (1500 m/s)^2, at coarseness 1.
-    `own` names the user's own models, if there are any.
+    `own` describes the user's models, or is None.
     """
 
     steps: int = 22_000
@@ -75,12 +75,12 @@ class JointRecipe:
     encoder_channels: int = 24
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON keeps them."""
+        """The settings as JSON values."""
         return to_plain(self)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The recipe that `to_dict` gave."""
+        """The inverse of `to_dict`."""
         given = from_plain(cls, stored)
         return cls(**given | {"decoder": MixtureConfig(**stored["decoder"])})
 
@@ -92,7 +92,7 @@ def psnr_of(distortion: Tensor) -> float:
 
 
 class JointTrainer(Trainer):
-    """Decoder, encoder and rate, and the optimiser of all three."""
+    """Decoder, encoder and rate, and their optimiser."""
 
     recipe: JointRecipe
 
@@ -124,9 +124,9 @@ class JointTrainer(Trainer):
         return {"decoder": self.decoder, "encoder": self.encoder, "rate": self.rate}
 
     def start_from(self, decoder: Decoder, encoder: Encoder | None) -> None:
-        """Take over the weights of a finished decoder, and of its encoder if there is one.
+        """Start from the weights of a finished decoder, and of its encoder if there is one.
 
-        Raises `OptionError` for a decoder or encoder of another shape than the recipe's.
+        Raises OptionError if their shapes differ from the recipe's.
         """
         if decoder.config != self.decoder.config:
             raise OptionError(
@@ -146,16 +146,16 @@ class JointTrainer(Trainer):
         self._encode = torch.compile(self.encoder, dynamic=False)
 
     def guess(self, grids: Tensor) -> Tensor:
-        """The encoder in bfloat16: its guess need not be exact."""
+        """The encoder's guess, in bfloat16: it need not be exact."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16):
             return self._encode(grids).float()
 
     def draw(self, number: int, seed: int) -> Chunk:
-        """Chunk `number` of the examples: generated models, the user's own, or both."""
+        """Chunk `number` of the examples: generated models, the user's, or both."""
         return self._draw(number, self.recipe.chunk, self.recipe.chunk_points, seed)
 
     def fresh(self, size: int) -> Chunk:
-        """About `size` models of the same kinds that no step has drawn; one point each."""
+        """About `size` models of the same kinds that no step has drawn, with one point each."""
         return self._draw(FRESH_CHUNK, size, 1, self.recipe.seed)
 
     def _draw(self, number: int, size: int, points: int, seed: int) -> Chunk:
@@ -172,7 +172,7 @@ class JointTrainer(Trainer):
         return Chunk.joined(parts)
 
     def held_out(self) -> Chunk:
-        """Models that no step sees: generated ones, or the part of the user's own kept for it."""
+        """Models that no step sees: generated ones, or the held-out part of the user's."""
         if self._held_out is None:
             r, size = self.recipe, HELD_OUT_MODELS
             if self.own is None:
@@ -194,14 +194,16 @@ class JointTrainer(Trainer):
 
     @torch.no_grad()
     def held_out_figures(self) -> Figures:
-        """PSNR (dB) of the encoder's guesses on held-out models, every so many steps."""
+        """PSNR (dB) of the encoder's guesses on held-out models, every HELD_OUT_EVERY_STEPS
+        steps.
+        """
         if self.step_number % HELD_OUT_EVERY_STEPS or rank_and_size()[0]:
             return {}
         chunk = self.held_out()
-        found = []
+        distortions = []
         for some in torch.arange(len(chunk)).split(self.recipe.batch):
             models = chunk.take(some).to(self.device)
             rendered = self.decoder(models.points, self.encoder(models.grids))
             error = (rendered - models.values) * models.contrast[:, None]
-            found.append((models.weights * error.square()).mean(1))
-        return {"held_out_psnr": psnr_of(torch.cat(found))}
+            distortions.append((models.weights * error.square()).mean(1))
+        return {"held_out_psnr": psnr_of(torch.cat(distortions))}

@@ -1,4 +1,4 @@
-"""A pool of models that keep their latents, so that each visit goes on with the fit."""
+"""A pool of models that keep their latents, so that each visit continues the fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from velcodec.train.pool import Chunk
 
 
 class ModelQueue:
-    """The endless shuffled sequence of a run's models, by number."""
+    """The endless shuffled sequence of a run's models, indexed by number."""
 
     def __init__(self, draw: Callable[[int], Chunk], chunk: int, seed: int) -> None:
         self._draw, self._chunk, self._seed = draw, chunk, seed
@@ -39,9 +39,8 @@ class ModelQueue:
 
 @dataclass
 class Slots:
-    """What n slots remember of their models: latents (n, D) with Adam's two moments, and per slot
-    (n,) the number of visits, the coarseness of the step, the model's number in the queue and
-    whether it is mirrored.
+    """The state of n slots: latents (n, D) with Adam's two moments, and per slot (n,) the number of
+    visits, the coarseness of the step, the model's number in the queue and whether it is mirrored.
     """
 
     latent: Tensor
@@ -54,7 +53,7 @@ class Slots:
 
     @classmethod
     def empty(cls, count: int, latent_size: int) -> Slots:
-        """Slots that no model has taken."""
+        """Empty slots."""
         latent = torch.zeros(count, latent_size)
         return cls(
             latent,
@@ -69,17 +68,17 @@ class Slots:
     def renew(
         self, which: Tensor, latent: Tensor, coarseness: Tensor, number: Tensor, mirrored: Tensor
     ) -> None:
-        """Give some slots to new models."""
+        """Assign new models to some slots."""
         self.latent[which], self.coarseness[which] = latent, coarseness
         self.number[which], self.mirrored[which] = number, mirrored
         for history in (self.first, self.second, self.visits):
             history[which] = 0.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, by name, as `from_tensors` takes it."""
+        """The state by name, as `from_tensors` takes it."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> Slots:
-        """The slots that `tensors` gave."""
+        """The inverse of `tensors`."""
         return cls(**{f.name: tensors[f.name] for f in fields(cls)})

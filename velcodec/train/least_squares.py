@@ -1,9 +1,9 @@
-"""Learn what streams of least squares begin with: encode generated models, and let the weights
-learn on.
+"""Learn the initial weights of least-squares streams: encode generated models and let the weights
+adapt.
 
     python -m velcodec.train.least_squares least-squares.safetensors --models 480 --seed 12
 
-writes tensors as those of `velcodec/data/least-squares-1.safetensors`, which
+writes tensors like those of `velcodec/data/least-squares-1.safetensors`, which
 `formats/sample_coding/prediction/start.py` reads. No published model is read.
 """
 
@@ -20,25 +20,26 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.sample_coding.prediction.least_squares import write
 from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER, NEIGHBOURS, PADDING
 from velcodec.formats.sample_coding.prediction.start import PRIOR_UNIT, Start, untrained
-from velcodec.train.smooth import kept, smooth_models
+from velcodec.train.smooth import rounded, smooth_models
 
 SHARES = {"style_a": 0.5, "style_b": 0.25, "geology": 0.25}
 STEPS_M_S, FINE_STEPS_M_S, FINE = (0.1, 120.0), (1e-4, 0.1), 0.25
-"""Of the integers: usually, and of so many models, as those of floating point may be."""
+"""Steps of the integers: the usual ones; fine ones, as for floating-point models, for a share
+FINE."""
 
 RATES = (24, 16, 10, 6, 4, 2)
-"""How fast weights learn, sweep by sweep."""
+"""Learning rates of the sweeps."""
 
 
 def codes_of(model: Float64, rng: np.random.Generator) -> Int64:
-    """Integers from 0 on, in steps that suit some bound."""
+    """Integers from 0 on, in steps that suit a random bound."""
     between = FINE_STEPS_M_S if rng.random() < FINE else STEPS_M_S
     codes = np.rint(model / np.exp(rng.uniform(*np.log(between)))).astype(np.int64)
     return codes - codes.min()
 
 
 def prior_of(images: list[Int64]) -> NDArray[np.int16]:
-    """The weights of linear prediction that suit all these images at once, each counting alike."""
+    """The least-squares weights of linear prediction over all images, each counted equally."""
     system, right = np.eye(MOST_ORDER), np.zeros(MOST_ORDER)
     for image in images:
         columns, inner = image.T.astype(np.float64), np.s_[PADDING:, PADDING:-PADDING]
@@ -53,7 +54,7 @@ def prior_of(images: list[Int64]) -> NDArray[np.int16]:
 
 
 def learn(count: int, seed: int) -> Start:
-    """The start after all sweeps."""
+    """The initial weights after all sweeps."""
     rng = np.random.default_rng(seed)
     samples = smooth_models(SHARES, count, seed)
     images = [codes_of(model, rng) for model in samples]
@@ -76,7 +77,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = learn(arguments.models, arguments.seed)
     prior = np.rint(start.prior / PRIOR_UNIT).astype(np.int16)
-    learned = {"weights": kept(start.weights), "signs": kept(start.signs)}
+    learned = {"weights": rounded(start.weights), "signs": rounded(start.signs)}
     arguments.out.write_bytes(save({**learned, "prior": prior}))
 
 

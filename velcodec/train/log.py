@@ -1,4 +1,4 @@
-"""The log of a run: JSON lines of averaged figures, appended as the run goes on."""
+"""The log of a run: JSON lines of averaged figures, appended during the run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TrainingLog:
         self._seen: dict[str, list[float]] = {}
 
     def add(self, step: int, figures: dict[str, float]) -> None:
-        """Take the figures of one step; `step` counts the steps done."""
+        """Add the figures of one step; `step` counts completed steps."""
         for name, value in figures.items():
             self._seen.setdefault(name, []).append(value)
         self.recent |= {name: fmean(values) for name, values in self._seen.items()}

@@ -1,4 +1,4 @@
-"""Recipe `mixture`: encoder and decoder trained together for rate and distortion."""
+"""Recipe `mixture`: train encoder and decoder together for rate and distortion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from velcodec.train.trainer import Figures
 
 @dataclass(frozen=True)
 class MixtureRecipe(JointRecipe):
-    """See `JointRecipe`. A chunk of models is left after so many visits of each."""
+    """See `JointRecipe`. A chunk of models is replaced after `visits` visits of each."""
 
     visits: int = 12
 
@@ -28,7 +28,7 @@ class MixtureTrainer(JointTrainer):
     _chunk: tuple[int, Chunk] | None = None
 
     def _examples(self, generator: torch.Generator) -> Chunk:
-        """A process's share of one batch, mirrored half of the time."""
+        """A process's share of one batch, half of it mirrored at random."""
         r = self.recipe
         number = self.step_number // max(1, r.chunk * r.visits // r.batch)
         if self._chunk is None or self._chunk[0] != number:

@@ -21,12 +21,12 @@ from velcodec.geometry import grid_points
 from velcodec.train.pool import Chunk, normalised, weighted_cells
 
 HELD_OUT_EVERY = 10
-"""One model in so many is kept from training, where there are that many."""
+"""One model in this many is held out, if there are as many."""
 
 
 @dataclass(frozen=True)
 class OwnData:
-    """What a recipe keeps of the user's files: a resumed run must be given the same ones.
+    """What a recipe records of the user's files: a resumed run must get the same files.
 
     `generated` is the share of generated models among the examples.
     """
@@ -37,7 +37,7 @@ class OwnData:
 
 
 class OwnModels:
-    """Models of the user's files; large ones give random crops of the native size."""
+    """Models from the user's files; large ones give random crops of the native size."""
 
     def __init__(self, files: Sequence[Path], order: str = "zx", units: str = "m/s") -> None:
         self._arrays: list[ModelArray] = [read_models(f, order=order, units=units) for f in files]
@@ -52,7 +52,7 @@ class OwnModels:
         self.names = tuple(f.name for f in files)
 
     def chunk(self, size: int, points: int, seed: int, number: int, held_out: bool) -> Chunk:
-        """`size` random models or crops with `points` points each, by (seed, number) alone."""
+        """`size` random models or crops with `points` points each, determined by (seed, number)."""
         generator = torch.Generator().manual_seed(seed * 2**32 + number)
         known = self.held_out if held_out else self.training
         chunks = []
@@ -78,7 +78,7 @@ class OwnModels:
 
 
 def _example(grid: Tensor, count: int, generator: torch.Generator) -> Chunk:
-    """One model (nz, nx): its values are known at cell centres, so these are the points."""
+    """One model (nz, nx), with cell centres as points, where its values are known."""
     values, _, span = normalised(grid[None])
     cells, weights = weighted_cells(values, count, generator)
     centres = torch.from_numpy(grid_points(*grid.shape)).float()
@@ -99,11 +99,11 @@ def _at_native(grids: Tensor) -> Tensor:
     return F.interpolate(grids[:, None], native, mode="bilinear")[:, 0]
 
 
-def check_same_data(found: OwnModels | None, wanted: OwnData | None, name: str) -> None:
-    """Raises `OptionError` where a run is continued with other files than it began with."""
-    if (found is None) != (wanted is None) or (
-        found is not None and wanted is not None and found.sha256 != wanted.sha256
+def check_same_data(models: OwnModels | None, recorded: OwnData | None, name: str) -> None:
+    """Raise OptionError if a run is resumed with other files than it started with."""
+    if (models is None) != (recorded is None) or (
+        models is not None and recorded is not None and models.sha256 != recorded.sha256
     ):
-        expected = "no data" if wanted is None else f"{', '.join(wanted.names)} as it began"
-        given = "none" if found is None else ", ".join(found.names)
+        expected = "no data" if recorded is None else f"{', '.join(recorded.names)} as at its start"
+        given = "none" if models is None else ", ".join(models.names)
         raise OptionError(f"{name}: data: found {given}, expected {expected}")

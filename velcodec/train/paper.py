@@ -1,8 +1,8 @@
-"""Recipe `paper`: Algorithm 1 as the paper has it, for comparison.
+"""Recipe `paper`: the paper's Algorithm 1, for comparison.
 
-One latent per training model and the decoder `siren-concat` descend together by Adam; nothing
-looks at bytes, and there is no encoder. docs/training-paper.md says which numbers the paper's text
-lost and what stands in for them.
+Adam optimises the decoder `siren-concat` and one latent per training model together, without rate
+term or encoder. docs/training-paper.md lists the numbers missing from the paper's text and their
+substitutes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from velcodec.train.trainer import Figures, Trainer
 
 PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 HELD_OUT_FIT = LMOptions(stages=((1225, 24),), full_steps=40, tolerance=1e-6, enough=0.0)
-"""Long, as training visits its own latents in every epoch; docs/training-paper.md has the cost."""
+"""Long, since training visits its latents in every epoch; docs/training-paper.md gives the cost."""
 
 MODELS_AT_ONCE = 32
 OWN_FAMILY = "own"
@@ -40,8 +40,8 @@ OWN_FAMILY = "own"
 class PaperRecipe:
     """Table 2 and section 3.4 of the paper. `points` per model and step, 0 for all of the grid.
 
-    With the user's `own` models the trainer sets `families`, `models` and `train_share` to what the
-    files hold, so that `epochs` keeps its meaning.
+    With the user's `own` models the trainer sets `families`, `models` and `train_share` from the
+    files, so that `epochs` keeps its meaning.
     """
 
     models: int = 200
@@ -64,7 +64,7 @@ class PaperRecipe:
 
     @property
     def training_models(self) -> int:
-        """Models that are trained on."""
+        """Number of training models."""
         return round(self.models * self.train_share) * len(self.families)
 
     @property
@@ -72,17 +72,19 @@ class PaperRecipe:
         return self.epochs * math.ceil(self.training_models / self.batch)
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON keeps them."""
+        """The settings as JSON values."""
         return to_plain(self)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The recipe that `to_dict` gave."""
+        """The inverse of `to_dict`."""
         return cls(**from_plain(cls, stored))
 
 
-def _counting(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
-    """The recipe with the numbers of the user's models; few models are trained on and held out."""
+def _with_counts(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
+    """The recipe with the counts of the user's models; if there are few, all are both trained on
+    and held out.
+    """
     models = len({*own.training, *own.held_out})
     train_share = len(own.training) / models
     return replace(recipe, families=(OWN_FAMILY,), models=models, train_share=train_share)
@@ -90,7 +92,7 @@ def _counting(recipe: PaperRecipe, own: OwnModels) -> PaperRecipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Models (n, P) in [-1, 1], each by its own range; contrast = range / 3000 m/s; family (n,)."""
+    """Models (n, P) scaled to [-1, 1] by their ranges; contrast = range / 3000 m/s; family (n,)."""
 
     values: Tensor
     contrast: Tensor
@@ -98,7 +100,7 @@ class Examples:
 
     @classmethod
     def of_grids(cls, grids: Tensor, family: str) -> Examples:
-        """Grids (n, nz, nx) in m/s."""
+        """Examples of grids (n, nz, nx) in m/s."""
         values, _, span = normalised(grids)
         return cls(values.flatten(1), span / DATA_RANGE, (family,) * len(grids))
 
@@ -122,7 +124,7 @@ class PaperTrainer(Trainer):
     ) -> None:
         check_same_data(own, recipe.own, f"recipe {self.recipe_name}")
         torch.manual_seed(recipe.seed)
-        r = self.recipe = recipe if own is None else _counting(recipe, own)
+        r = self.recipe = recipe if own is None else _with_counts(recipe, own)
         self.device = torch.device(device)
         self.training, self.held_out = self._examples(own)
         self.decoder = SirenConcat(ConcatConfig(r.width, r.hidden_layers)).to(device)
@@ -160,7 +162,7 @@ class PaperTrainer(Trainer):
     def parts(self) -> dict[str, nn.Module]:
         return {"decoder": self.decoder, "latents": self.latents}
 
-    def memory(self) -> dict[str, Tensor]:
+    def extra_state(self) -> dict[str, Tensor]:
         p = self._plateau
         rates = [g["lr"] for g in self.optimiser.param_groups]
         counts = [float(p.best), float(p.num_bad_epochs), float(p.last_epoch)]
@@ -172,16 +174,16 @@ class PaperTrainer(Trainer):
             "losses": torch.tensor(self._losses, dtype=torch.float64),
         }
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
-        best, bad, last, *rates, scale = memory["plateau"].tolist()
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
+        best, bad, last, *rates, scale = saved["plateau"].tolist()
         p = self._plateau
         p.best, p.num_bad_epochs, p.last_epoch = best, int(bad), int(last)
         for group, rate in zip(self.optimiser.param_groups, rates, strict=True):
             group["lr"] = rate
         if self._scaler.is_enabled():
-            found = {"scale": scale, "_growth_tracker": int(memory["growth"])}
-            self._scaler.load_state_dict(self._scaler.state_dict() | found)
-        self._losses = memory["losses"].tolist()
+            state = {"scale": scale, "_growth_tracker": int(saved["growth"])}
+            self._scaler.load_state_dict(self._scaler.state_dict() | state)
+        self._losses = saved["losses"].tolist()
 
     def step(self) -> Figures:
         """One batch; the epoch's mean loss decides the learning rate after its last one."""
@@ -202,14 +204,14 @@ class PaperTrainer(Trainer):
         with torch.autocast(self.device.type, torch.float16, enabled=self._scaler.is_enabled()):
             rendered = self.decoder(self.points[some.to(self.device)], latent)
         error = (rendered.float() - target).square().mean(1)
-        # Shares of a batch may differ, so that only their sums average to the batch's mean.
+        # Shares of a batch may differ in size, so only their sums average to the batch's mean.
         share = size / len(batch)
         loss = share * (error + r.latent_penalty * latent.square().sum(1)).sum()
         self._scaler.scale(loss).backward()
         average_gradients([*self.decoder.parameters(), *self.latents.parameters()])
         self._scaler.step(self.optimiser)
         self._scaler.update()
-        # Every process must see the same loss, or their learning rates would part.
+        # Every process must see the same loss, or their learning rates would diverge.
         mean_loss = average(loss.detach()).item()
         self._losses.append(mean_loss)
         if number == batches - 1:
@@ -225,7 +227,7 @@ class PaperTrainer(Trainer):
     @torch.no_grad()
     def closing_figures(self) -> Figures:
         """Mean PSNR (dB, range 3000 m/s) and SSIM per family, of training and held-out models."""
-        found: Figures = {}
+        figures: Figures = {}
         for name, examples in (("train", self.training), ("held_out", self.held_out)):
             latent = self.latents.weight if name == "train" else self.fit(examples)
             rendered = self.render(latent.detach())
@@ -233,12 +235,12 @@ class PaperTrainer(Trainer):
                 mine = [i for i, f in enumerate(examples.family) if f == family]
                 pairs = [(self._grid(rendered, i, examples), self._grid(None, i, examples))
                          for i in mine]  # fmt: skip
-                found[f"{family}_{name}_psnr"] = float(np.mean([psnr(*p) for p in pairs]))
-                found[f"{family}_{name}_ssim"] = float(np.mean([ssim(*p) for p in pairs]))
-        return found
+                figures[f"{family}_{name}_psnr"] = float(np.mean([psnr(*p) for p in pairs]))
+                figures[f"{family}_{name}_ssim"] = float(np.mean([ssim(*p) for p in pairs]))
+        return figures
 
     def _grid(self, rendered: Tensor | None, i: int, examples: Examples) -> Any:
-        """Model i in m/s above its own minimum, rendered or as it is."""
+        """Model i in m/s above its minimum, rendered or original."""
         values = examples.values[i] if rendered is None else rendered[i].clamp(-1, 1).cpu()
         scale = examples.contrast[i] * DATA_RANGE / 2
         return (values * scale).view(NATIVE_SAMPLES, NATIVE_SAMPLES).numpy()
@@ -248,7 +250,7 @@ class PaperTrainer(Trainer):
         return torch.cat([self.decoder(self.points, z) for z in latent.split(MODELS_AT_ONCE)])
 
     def fit(self, examples: Examples) -> Tensor:
-        """Latents of models that were not trained on, the decoder frozen."""
+        """Latents of models that were not trained on, with the decoder frozen."""
         n = len(examples.values)
         start = torch.zeros(n, self.decoder.latent_size, device=self.device)
         weight = torch.full_like(start, self.recipe.latent_penalty)

@@ -1,4 +1,4 @@
-"""Several processes that train one decoder, as `torchrun` starts them: gradients are averaged."""
+"""Train one decoder in several processes started by `torchrun`: gradients are averaged."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch.nn import Parameter
 
 
 def join(device: torch.device) -> None:
-    """Join the processes that torchrun started; does nothing in a process on its own."""
+    """Join the processes that torchrun started; does nothing in a single process."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def leave() -> None:
-    """Say good-bye to the other processes."""
+    """Leave the group of processes."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Number of the process, and how many there are."""
+    """Rank of the process, and the number of processes."""
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
@@ -31,7 +31,7 @@ def rank_and_size() -> tuple[int, int]:
 
 @torch.no_grad()
 def average(value: Tensor) -> Tensor:
-    """The mean over the processes of a value that each has."""
+    """The mean of a value over the processes."""
     mean = value.clone()
     size = rank_and_size()[1]
     if size > 1:

@@ -1,8 +1,8 @@
 """Training examples: chunks of generated models, drawn by number so that a run can be resumed.
 
 A chunk holds the 70 x 70 grids that the encoder reads and, for the decoder's loss, values at
-continuous points. Half of the points lie in cells that a velocity edge crosses; weights undo the
-bias, so the weighted mean is an unbiased mean over the model.
+continuous points. Half of the points lie in cells at velocity edges; importance weights make the
+weighted mean an unbiased mean over the model.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Chunk:
 
     @classmethod
     def joined(cls, parts: Sequence[Chunk]) -> Chunk:
-        """The models of several chunks, one after the other."""
+        """The models of several chunks, concatenated."""
         return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
 
     def take(self, which: Tensor) -> Chunk:
@@ -68,7 +68,7 @@ class Chunk:
             getattr(self, f.name)[where] = getattr(models, f.name)
 
     def mirrored(self, which: Tensor) -> Chunk:
-        """The models, those where `which` (n,) is true mirrored left to right."""
+        """The models, mirrored left to right where `which` (n,) is true."""
         grids = torch.where(which[:, None, None], self.grids.flip(-1), self.grids)
         points = self.points.clone()
         points[..., 0] = torch.where(which[:, None], -points[..., 0], points[..., 0])
@@ -107,7 +107,9 @@ def _points(grids: Tensor, count: int, generator: torch.Generator) -> tuple[Tens
 
 
 def normalised(grids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Grids (n, nz, nx) in m/s scaled to [-1, 1], each by its own range; its low end and span."""
+    """Grids (n, nz, nx) in m/s, each scaled by its range to [-1, 1]; the ranges' low ends and
+    spans.
+    """
     low, high = grids.amin((1, 2)), grids.amax((1, 2))
     span = (high - low).clamp(min=MIN_RANGE_M_S)
     return (grids - low[:, None, None]) * (2 / span)[:, None, None] - 1, low, span

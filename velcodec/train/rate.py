@@ -1,4 +1,4 @@
-"""The rate term of training: noise in place of rounding, and the length of its code."""
+"""The rate term of training: noise instead of rounding, and its code length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLASS_GAINS = (0.25, 0.5, 1.0, 2.0)
 
 
 def reference_step(rate_weight: float) -> float:
-    """The step at which a bit is worth `rate_weight`, the Hessian being the identity."""
+    """The step at which a bit is worth `rate_weight`, if the Hessian is the identity."""
     return math.sqrt(rate_weight / PRICE_OF_A_BIT)
 
 
@@ -32,7 +32,7 @@ def laplace_bits(coefficients: Tensor, scale: Tensor) -> Tensor:
 class LatentRate(nn.Module):
     """Learned quantiser steps and Laplace scales, one of each per coefficient.
 
-    A record may pick one of a few gains on all scales (its record class), as the codec does.
+    A record may choose one of a few gains on all scales (its record class), as in the codec.
     """
 
     def __init__(self, latent_size: int = LATENT_SIZE) -> None:
@@ -44,7 +44,9 @@ class LatentRate(nn.Module):
 
     @torch.no_grad()
     def start_from(self, prior_precision: Tensor, step: float) -> None:
-        """Steps and scales of a finished decoder, whose latent basis wants one step everywhere."""
+        """Start from the prior of a finished decoder, whose latent basis has one step
+        everywhere.
+        """
         self.log_step.fill_(math.log(step))
         self.log_scale.copy_(torch.log((2 * prior_precision).rsqrt() / step))
 

@@ -1,4 +1,4 @@
-"""The recipes by name, and the trainer of a checkpoint."""
+"""Recipes by name, and the trainer of a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_RECIPE = "mixture"
 
 
 def recipe_of(checkpoint: Path) -> tuple[str, AnyRecipe]:
-    """Name and settings of a checkpoint's recipe. Raises `OptionError` where it is none."""
+    """Name and settings of a checkpoint's recipe. Raises OptionError if it is not a checkpoint."""
     name, stored = read_recipe(checkpoint)
     if name not in RECIPES:
         raise OptionError(f"{checkpoint}: recipe: found {name!r}, expected one of {tuple(RECIPES)}")
@@ -43,7 +43,7 @@ def start(recipe: AnyRecipe, device: str = "cpu", own: OwnModels | None = None) 
 
 
 def resume(checkpoint: Path, device: str = "cpu", own: OwnModels | None = None) -> Trainer:
-    """The trainer of a checkpoint, at the step where it stopped. Raises `OptionError`."""
+    """The trainer of a checkpoint, at the step where it stopped. Raises OptionError."""
     trainer = start(recipe_of(checkpoint)[1], device, own)
     load_checkpoint(trainer, checkpoint)
     return trainer
@@ -55,8 +55,8 @@ def begin(
 ) -> Trainer:  # fmt: skip
     """A new run of recipe `name` with `changes` to its settings.
 
-    `init` names a decoder or another run's checkpoint whose weights to begin with; the networks
-    then have its sizes. Raises `OptionError` for a decoder of another architecture.
+    `init` names a decoder or another run's checkpoint to start from; the networks take its sizes.
+    Raises OptionError for a decoder of another architecture.
     """
     recipe = settings_of(name, changes)
     if own is not None:
@@ -64,11 +64,11 @@ def begin(
     if init is None:
         return start(recipe, device, own)
     if not isinstance(recipe, JointRecipe):
-        raise OptionError(f"recipe {name}: found --init {init}, expected a run from nothing")
+        raise OptionError(f"recipe {name}: found --init {init}, expected no --init")
     if is_checkpoint(Path(init)):
         weights = recipe_of(Path(init))[1]
         if not isinstance(weights, JointRecipe):
-            raise OptionError(f"{init}: found a run of recipe 'paper', expected another one's")
+            raise OptionError(f"{init}: found a run of recipe 'paper', expected another recipe")
         recipe = replace(recipe, decoder=weights.decoder, encoder_channels=weights.encoder_channels)
         trainer = start(recipe, device, own)
         load_modules(trainer, Path(init))
@@ -90,7 +90,7 @@ def begin(
 
 
 def settings_of(name: str, changes: dict[str, Any]) -> AnyRecipe:
-    """The recipe's settings with changes. Raises `OptionError` for one that it does not have."""
+    """The recipe's settings with `changes`. Raises OptionError for an unknown setting."""
     kind = RECIPES[name][0]
     known = {f.name for f in fields(kind)} - {"own"}
     for key in changes:
@@ -102,11 +102,11 @@ def settings_of(name: str, changes: dict[str, Any]) -> AnyRecipe:
 
 
 def check_unchanged(checkpoint: Path, name: str | None, changes: dict[str, Any]) -> None:
-    """Raises `OptionError` where a run is to go on with settings that it did not begin with."""
+    """Raise OptionError if a run is resumed with settings other than its original ones."""
     found_name, recipe = recipe_of(checkpoint)
     if name not in (None, found_name):
         raise OptionError(f"{checkpoint}: recipe: found {found_name!r}, expected {name!r}")
     settings_of(found_name, changes)
-    for key, wanted in changes.items():
-        if (found := getattr(recipe, key)) != wanted:
-            raise OptionError(f"{checkpoint}: {key}: found a run with {found}, expected {wanted}")
+    for key, value in changes.items():
+        if (given := getattr(recipe, key)) != value:
+            raise OptionError(f"{checkpoint}: {key}: found a run with {given}, expected {value}")

@@ -1,9 +1,9 @@
 """Learn the local sampler from generated models.
 
-A batch of models is drawn and rendered seven times as fine as the grid that the sampler sees. Of
-that picture come the samples (points, means over cells, or points of a blurred model) and the truth
-at points between them. Half of the samples are distorted as by lossy coding, the truth is not. The
-loss is the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts the same in each.
+A batch of models is drawn and rendered seven times as fine as the sampler's grid. This picture
+gives the samples (points, means over cells, or points of a blurred model) and the truth at points
+between them. Half of the samples, but not the truth, are distorted as by lossy coding. The loss is
+the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts the same in each.
 """
 
 from __future__ import annotations
@@ -40,38 +40,41 @@ FAMILIES = {
     "style_b": 9,
     "geology": 18,
 }
-"""Shares of the families: more of those whose structure is hard to place between samples."""
+"""Shares of the families: more of those whose structure is hard to locate between samples."""
 
 FINE = 7
-"""Truth is rendered so many times as fine as the samples; odd, so that samples are part of it."""
+"""Refinement of the truth relative to the samples; odd, so that it contains the samples."""
 
 GRIDS = (35, 50, 70, 70, 96, 140)
-"""Samples a side of the whole model, of which at most `CROP` are seen."""
+"""Samples along a side of the whole model, of which at most `CROP` are used."""
 
 SIDES = tuple(sorted(set(GRIDS)))
 CROP, BEYOND = 48, 6
-"""Crops are placed up to `BEYOND` samples outside and moved back, so that edges are met often."""
+"""Crops are placed up to `BEYOND` samples outside and moved back, so that edges are frequent."""
 
 POOL, USES = 528, 4
-"""Models rendered together, and how often each is used before others take its place."""
+"""Models rendered together, and uses of each before others replace it."""
 
 POINTS = 768
 FLAT_SHARE, FLAT = 0.03, 0.01
-"""Cells whose 4 x 4 samples range over less than a hundredth of the model's are drawn so rarely."""
+"""Sampling share of flat cells: those whose 4 x 4 samples span less than FLAT of the model's
+range."""
 
 STEPS, LEARNING_RATE, BATCH = 25_000, 3e-3, 16
 
 DISTORTED = 0.45
 SHARP, MEANS, BLURRED = 0.5, 0.2, 0.3
-"""Shares of models sampled at points, as means over cells (the truth being points), and at points
-of a model that is blurred itself."""
+"""Shares of models sampled at points, as means over cells (with point truth), and at points of a
+blurred model."""
 
 BLUR_CELLS = (0.15, 0.8)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples (B, nz, nx), m/s, and points (B, P, 2), (x, z) in cells, with values and weights."""
+    """Samples (B, nz, nx) in m/s, and points (B, P, 2), (x, z) in cells, with values and
+    weights.
+    """
 
     samples: Tensor
     cells: Tensor
@@ -80,7 +83,7 @@ class Batch:
 
 
 def batches(seed: int, size: int, first: int = 0) -> Iterator[Batch]:
-    """Batches without end, from number `first` on: the same number is the same batch."""
+    """Endless batches from number `first` on; the number determines the batch."""
     uses = USES * sum(sum(_counts(side).values()) for side in SIDES) // size
     weights = torch.tensor([float(GRIDS.count(side)) for side in SIDES])
     pool, skipped = divmod(first, uses)
@@ -97,7 +100,7 @@ def batches(seed: int, size: int, first: int = 0) -> Iterator[Batch]:
 
 
 def _counts(side: int) -> dict[str, int]:
-    """Models of each family in a pool of grids of so many samples a side."""
+    """Models of each family in a pool of grids with `side` samples along a side."""
     share = POOL * GRIDS.count(side) / len(GRIDS) / sum(FAMILIES.values())
     return {family: max(2, round(share * weight)) for family, weight in FAMILIES.items()}
 
@@ -105,7 +108,7 @@ def _counts(side: int) -> dict[str, int]:
 def draw_fine(seed: int, number: int, side: int, generator: torch.Generator) -> Tensor:
     """Crops of generated models on a grid FINE times as fine as `side` samples, in m/s."""
     crop = min(CROP, side)
-    found = []
+    pictures = []
     for family, count in _counts(side).items():
         first = (number * len(SIDES) + SIDES.index(side)) * POOL
         models = synth.draw(family, seed, first, count)
@@ -116,12 +119,12 @@ def draw_fine(seed: int, number: int, side: int, generator: torch.Generator) -> 
         x = (offset[:, :1] + fine)[:, None].expand(shape)
         z = (offset[:, 1:] + fine)[:, :, None].expand(shape)
         points = torch.stack([x, z], dim=-1).reshape(count, -1, 2) * (2.0 / side) - 1.0
-        found.append(models.evaluate(points).reshape(shape))
-    return torch.cat(found)
+        pictures.append(models.evaluate(points).reshape(shape))
+    return torch.cat(pictures)
 
 
 def make_batch(fine: Tensor, generator: torch.Generator) -> Batch:
-    """Samples, and points between them, of fine pictures (B, FINE n, FINE n)."""
+    """Samples, and points between them, from fine pictures (B, FINE n, FINE n)."""
     fine = _turned(fine, generator)
     kind = torch.rand(len(fine), generator=generator)
     points = []
@@ -140,7 +143,7 @@ def make_batch(fine: Tensor, generator: torch.Generator) -> Batch:
 
 
 def _turned(fine: Tensor, generator: torch.Generator) -> Tensor:
-    """A third of the pictures with all velocities negated; mirrors need no learning."""
+    """Negate the velocities of a third of the pictures; mirrors need no learning."""
     sign = torch.where(torch.rand(len(fine), generator=generator) < 0.3, -1.0, 1.0)
     return fine * sign[:, None, None]
 
@@ -158,7 +161,7 @@ def blurred(picture: Tensor, sigma: float) -> Tensor:
 def draw_points(
     fine: Tensor, samples: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Points (B, POINTS, 2) by importance, the truth there, and weights that undo the choice."""
+    """Points (B, POINTS, 2) drawn by importance, the truth there, and importance weights."""
     count, nz, nx = samples.shape
     image = F.pad(samples[:, None], (2, 2, 2, 2), mode="replicate")
     span = (F.max_pool2d(image, 5, 1) + F.max_pool2d(-image, 5, 1))[:, 0]
@@ -176,54 +179,56 @@ def draw_points(
 
 
 def distorted(samples: Tensor, generator: torch.Generator) -> Tensor:
-    """Samples (B, nz, nx), some of them as lossy coding leaves them: even steps, few values, a
-    coarsely coded residual of a smooth prediction, or noise.
+    """Samples (B, nz, nx), some distorted as by lossy coding: even steps, few values, a coarsely
+    coded residual of a smooth prediction, or noise.
     """
 
     def uniform(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
 
-    found = samples.clone()
+    result = samples.clone()
     for row, values in enumerate(samples):
         if uniform(0, 1) > DISTORTED:
             continue
-        way = int(uniform(0, 5))
-        if way == 0:
+        kind = int(uniform(0, 5))
+        if kind == 0:
             step = math.exp(uniform(2.0, 5.0))
             shift = uniform(0, step)
-            found[row] = ((values - shift) / step).round() * step + shift
-        elif way == 1:
+            result[row] = ((values - shift) / step).round() * step + shift
+        elif kind == 1:
             count = int(uniform(3, 15))
             some = torch.randint(0, values.numel(), (count,), generator=generator)
-            kept = values.flatten()[some]
-            kept = torch.cat([kept, values.amin()[None], values.amax()[None]]).sort().values
-            found[row] = kept[torch.bucketize(values.contiguous(), (kept[1:] + kept[:-1]) / 2)]
-        elif way == 2:
+            palette = values.flatten()[some]
+            palette = torch.cat([palette, values.amin()[None], values.amax()[None]]).sort().values
+            result[row] = palette[
+                torch.bucketize(values.contiguous(), (palette[1:] + palette[:-1]) / 2)
+            ]
+        elif kind == 2:
             reach = int(uniform(2, 7))
             around = F.pad(values[None, None], (reach,) * 4, mode="replicate")
             smooth = F.avg_pool2d(around, 2 * reach + 1, 1)[0, 0]
             step = math.exp(uniform(2.5, 5.0))
             residual = values - smooth
-            found[row] = smooth + step * (residual.abs() / step + 0.35).floor() * residual.sign()
+            result[row] = smooth + step * (residual.abs() / step + 0.35).floor() * residual.sign()
         else:
             noise = torch.randn(1, 1, *values.shape, generator=generator)
-            if way == 3:
+            if kind == 3:
                 reach = 1 + int(uniform(0, 2))
                 noise = F.pad(noise, (reach,) * 4, mode="replicate")
                 noise = F.avg_pool2d(noise, 2 * reach + 1, 1)
-            found[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(-4.0, 4.0))
-    return found
+            result[row] = values + noise[0, 0] / noise.std() * math.exp(uniform(-4.0, 4.0))
+    return result
 
 
 def loss_of(network: SamplerNetwork, batch: Batch) -> Tensor:
-    """Mean over models of log(MSE + 1), in m/s."""
-    found = network(network.prepare(batch.samples), batch.cells)
-    square = (batch.weights * (found - batch.values).square()).sum(1) / batch.weights.sum(1)
+    """Mean over models of log(MSE + 1), MSE in (m/s)^2."""
+    values = network(network.prepare(batch.samples), batch.cells)
+    square = (batch.weights * (values - batch.values).square()).sum(1) / batch.weights.sum(1)
     return torch.log(square + 1.0).mean()
 
 
 class SamplerTrainer:
-    """A run of so many `steps`, which can stop and go on: the same steps give the same weights."""
+    """A run of `steps` steps that can stop and resume with the same resulting weights."""
 
     def __init__(
         self,
@@ -245,7 +250,7 @@ class SamplerTrainer:
         self.step_number = 0
 
     def run(self, seconds: float | None, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Go on to the last step, or for about so many seconds; `report(done, figures)`."""
+        """Train to the last step, or for about `seconds`; calls `report(done, figures)`."""
         started = time.monotonic()
         left = range(self.step_number, self.steps)
         for _, example in zip(left, batches(self.seed, self.batch, self.step_number), strict=False):
@@ -267,7 +272,7 @@ class SamplerTrainer:
         return self.learning_rate * min(1.0, (self.step_number + 1) / 100) * (0.01 + 0.99 * fall)
 
     def save(self, path: Path) -> None:
-        """Write the whole state of the run."""
+        """Write the state of the run."""
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
         for number, state in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": t for name, t in state.items()}
@@ -277,12 +282,12 @@ class SamplerTrainer:
             stream.write(data)
 
     def load(self, path: Path) -> None:
-        """Go on from where a run of the same settings stopped. Raises OptionError for another."""
+        """Resume a run with the same settings. Raises OptionError for others."""
         try:
             with safe_open(path, "pt") as file:
-                about = file.metadata() or {}
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            settings, step = json.loads(about["settings"]), int(about["step"])
+            settings, step = json.loads(metadata["settings"]), int(metadata["step"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise OptionError(f"{path}: not a checkpoint of a sampler: {error}") from error
         if settings != self.settings:

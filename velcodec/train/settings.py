@@ -1,4 +1,4 @@
-"""Settings of a recipe to JSON's plain values and back."""
+"""Recipe settings to JSON values and back."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 
 def to_plain(recipe: DataclassInstance) -> dict[str, Any]:
-    """The settings as JSON keeps them."""
+    """The settings as JSON values."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return plain
 
 
 def from_plain(kind: type[DataclassInstance], stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments for a recipe of `kind` from what `to_plain` gave; only settings that it has."""
+    """Arguments for a recipe of `kind` from the output of `to_plain`; unknown settings are
+    dropped.
+    """
     known = {f.name for f in fields(kind)}
-    found: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in stored.items()
         if name in known
     }
     if own := stored.get("own"):
-        found["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
-    return found
+        arguments["own"] = OwnData(tuple(own["names"]), own["sha256"], own["generated"])
+    return arguments

@@ -1,4 +1,4 @@
-"""Generated models that smooth streams learn from, and weights as they are kept."""
+"""Generated models for training the coders of smooth samples, and rounding of their weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = ((70, 70), (70, 70), (70, 70), (70, 70), (100, 100), (48, 96), (120, 60)
 
 
 def smooth_models(shares: Mapping[str, float], count: int, seed: int) -> list[NDArray[np.float64]]:
-    """About `count` models (nz, nx) in m/s, of families in these shares and of all sizes."""
+    """About `count` models (nz, nx) in m/s, with these shares of families and of all sizes."""
     out: list[NDArray[np.float64]] = []
     for family, share in shares.items():
         for k, (nz, nx) in enumerate(SIZES):
@@ -24,7 +24,7 @@ def smooth_models(shares: Mapping[str, float], count: int, seed: int) -> list[ND
     return out
 
 
-def kept(weights: NDArray[np.int64]) -> NDArray[np.int8]:
-    """Weights of learned bits, rounded to what a data file holds."""
+def rounded(weights: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Weights of learned bits, rounded to a data file's precision."""
     rounding = 1 << (KEPT_SHIFT - 1)
     return np.clip((weights + rounding) >> KEPT_SHIFT, -127, 127).astype(np.int8)

@@ -1,7 +1,7 @@
-"""What the recipes share: a run of numbered steps that can stop and go on.
+"""The base of all recipes: a run of numbered steps that can stop and resume.
 
-Every step draws its examples and its noise from (seed, step) alone, so a run that was stopped goes
-on with exactly the data it would have seen.
+(seed, step) determines every step's examples and noise, so a resumed run sees exactly the same
+data.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Report = Callable[[int, Figures], None]
 
 
 class Recipe(Protocol):
-    """Everything that decides a run, but for the machine it runs on."""
+    """All settings of a run, independent of the machine."""
 
     @property
     def steps(self) -> int: ...
@@ -29,7 +29,7 @@ class Recipe(Protocol):
     def seed(self) -> int: ...
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values that JSON keeps."""
+        """The settings as JSON values."""
         ...
 
 
@@ -43,26 +43,26 @@ class Trainer(ABC):
 
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:
-        """The modules that learn, by name; `decoder` is one of them."""
+        """The trained modules by name, one of them `decoder`."""
 
     @abstractmethod
     def step(self) -> Figures:
-        """One optimiser step; returns what the log keeps, such as PSNR (dB) and bytes."""
+        """One optimiser step; returns figures for the log, such as PSNR (dB) and bytes."""
 
-    def memory(self) -> dict[str, Tensor]:
-        """What a checkpoint must keep beside modules and optimiser."""
+    def extra_state(self) -> dict[str, Tensor]:
+        """State for the checkpoint beside modules and optimiser."""
         return {}
 
-    def recall(self, memory: dict[str, Tensor]) -> None:
-        """Take `memory` back, the step number being the checkpoint's already."""
-        assert not memory
+    def load_extra_state(self, saved: dict[str, Tensor]) -> None:
+        """Restore `saved`; the step number is already restored."""
+        assert not saved
 
     def closing_figures(self) -> Figures:
-        """What is measured once, at the end of a run."""
+        """Figures measured once, at the end of a run."""
         return {}
 
     def compile(self) -> None:
-        """Let torch compile what can be: about twice as fast, half a minute to start."""
+        """Compile with torch: about twice as fast, half a minute to start."""
         return
 
     def step_generator(self) -> torch.Generator:
@@ -70,7 +70,7 @@ class Trainer(ABC):
         return torch.Generator().manual_seed(self.recipe.seed * 2**40 + self.step_number)
 
     def run(self, seconds: float | None, report: Report) -> None:
-        """Steps until the recipe ends or, if given, `seconds` have passed.
+        """Run steps until the recipe ends or, if given, `seconds` have passed.
 
         `report` is called with the number of steps done and the last step's figures.
         """

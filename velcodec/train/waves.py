@@ -1,8 +1,8 @@
-"""Learn what streams of waves begin with: encode generated models, and let the models learn on.
+"""Learn the initial models of DCT streams: encode generated models and let the bit models adapt.
 
     python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
 
-writes tensors as those of `velcodec/data/waves-1.safetensors`, which
+writes tensors like those of `velcodec/data/waves-1.safetensors`, which
 `formats/sample_coding/dct/start.py` reads. No published model is read.
 """
 
@@ -17,7 +17,7 @@ from safetensors.numpy import save
 from velcodec.formats.sample_coding.dct.coder import FRACTION, quantise, short_integer, write
 from velcodec.formats.sample_coding.dct.start import NAMES, Models, untrained
 from velcodec.formats.sample_coding.dct.transform import analyse
-from velcodec.train.smooth import kept, smooth_models
+from velcodec.train.smooth import rounded, smooth_models
 
 SHARES = {"style_a": 0.7, "style_b": 0.15, "geology": 0.15}
 BOUNDS = 0.5, 120.0
@@ -30,7 +30,7 @@ FINENESS = 12
 """Integers to a bound."""
 
 RATES = (24, 16, 10, 6, 4, 2, 1)
-"""How fast models learn, sweep by sweep."""
+"""Learning rates of the sweeps."""
 
 SPAN = 1 << 20
 
@@ -62,7 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     models = learn(arguments.models, arguments.seed)
     learned = (models.weights, models.which[0], models.side[0])
-    tensors = {name: kept(array) for name, array in zip(NAMES, learned, strict=True)}
+    tensors = {name: rounded(array) for name, array in zip(NAMES, learned, strict=True)}
     arguments.out.write_bytes(save(tensors | {"more": models.more[:, 0].astype(np.int32)}))
 
 

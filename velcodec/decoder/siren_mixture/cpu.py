@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decoder.siren_mixture.cpu_padding import LEAST_POINTS, filled, filled_up, in_blocks
+from velcodec.decoder.siren_mixture.cpu_padding import LEAST_POINTS, in_blocks, pad, padded_size
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture
 from velcodec.decoder.siren_mixture.trunk import TrunkWeights, split_parts
 from velcodec.formats.arrays import Float32, Float64
@@ -67,15 +67,15 @@ class FloatMixture:
     def weights(self, latents: Float32) -> TrunkWeights:
         """Effective weights of each model, from latents (B, D)."""
         c, base, batch = self.settings, self.base, len(latents)
-        wanted = filled(latents[None], filled_up(batch), latents.shape[1])
-        m = split_parts(_products(wanted, self.map)[0, :batch], c)
+        padded = pad(latents[None], padded_size(batch), latents.shape[1])
+        m = split_parts(_products(padded, self.map)[0, :batch], c)
         w, k = c.width, c.components
-        wide, deep = filled_up(w), filled_up(k)
+        wide, deep = padded_size(w), padded_size(k)
         hidden = np.zeros((batch, c.hidden_layers, wide, wide), np.float32)
         hidden_bias = np.zeros((batch, c.hidden_layers, wide), np.float32)
         for i in range(c.hidden_layers):
             gate = m["gate"][:, i * c.gates : (i + 1) * c.gates]
-            driven = filled(base[f"gate_out.{i}"] * gate[:, None], wide, filled_up(c.gates))
+            driven = pad(base[f"gate_out.{i}"] * gate[:, None], wide, padded_size(c.gates))
             shift = _products(driven, self.gate_in[i])
             hidden[:, i, :w, :w] = base[f"hidden.{i}"] + shift[:, :w, :w]
             moved = m["hidden_bias"][:, i * w : (i + 1) * w]
@@ -85,23 +85,23 @@ class FloatMixture:
             jump, depth = base["jump"] + jump, base["depth"] + depth
             rate = np.exp2(np.minimum(base["log_rate"] + rate, 126)) * np.float32(2 * _POWERS)
         plane = base["fault_plane"] + m["fault_plane"].reshape(batch, c.faults, 3)
-        found = TrunkWeights(
+        trunk = TrunkWeights(
             plane * np.float32(2 * _POWERS),
             m["fault_throw"].reshape(batch, c.faults, 2),
             m["warp"].reshape(batch, 2, c.warp_features),
-            filled(base["first"] + m["first"].reshape(batch, w, 2), wide, 2),
-            filled(base["first_bias"] + m["first_bias"], wide),
+            pad(base["first"] + m["first"].reshape(batch, w, 2), wide, 2),
+            pad(base["first_bias"] + m["first_bias"], wide),
             hidden,
             hidden_bias,
-            filled(base["logit"] + m["logit"].reshape(batch, k, w), deep, wide),
-            filled(base["logit_bias"] + m["logit_bias"], deep, value=NOWHERE),
-            filled(base["level"] + m["level"], deep),
-            filled(base["ramp"] + m["ramp"], wide),
+            pad(base["logit"] + m["logit"].reshape(batch, k, w), deep, wide),
+            pad(base["logit_bias"] + m["logit_bias"], deep, value=NOWHERE),
+            pad(base["level"] + m["level"], deep),
+            pad(base["ramp"] + m["ramp"], wide),
             jump,
             depth,
             rate,
         )
-        return TrunkWeights(*(np.ascontiguousarray(each, np.float32) for each in found))
+        return TrunkWeights(*(np.ascontiguousarray(each, np.float32) for each in trunk))
 
     def velocities(self, latents: Float32, low: Float64, high: Float64, points: Float32) -> Float64:
         """Velocities (B, P) in m/s, within `low` and `high` (B,), of latents (B, D) at points
@@ -129,10 +129,10 @@ _renderers: WeakKeyDictionary[FrozenMixture, FloatMixture] = WeakKeyDictionary()
 
 def cpu_renderer(frozen: FrozenMixture) -> FloatMixture:
     """The renderer of a frozen decoder, cached."""
-    found = _renderers.get(frozen)
-    if found is None:
-        found = _renderers[frozen] = FloatMixture(frozen)
-    return found
+    renderer = _renderers.get(frozen)
+    if renderer is None:
+        renderer = _renderers[frozen] = FloatMixture(frozen)
+    return renderer
 
 
 def _products(weights: Float32, inputs: Float32) -> Float32:

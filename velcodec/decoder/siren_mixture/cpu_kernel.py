@@ -82,10 +82,10 @@ def evaluate(
         model = first_model + b
         own = model if len(points) > 1 else 0
         for start in range(first_point, last_point, BLOCK):
-            filled = min(BLOCK, last_point - start)
+            columns = min(BLOCK, last_point - start)
             for p in range(BLOCK):
                 to_x[p] = to_z[p] = x[p] = z[p] = _F(0)
-            for p in range(filled):
+            for p in range(columns):
                 x[p], z[p] = points[own, 0, start + p], points[own, 1, start + p]
             for i in range(plane.shape[1]):
                 across, down, offset = plane[b, i, 0], plane[b, i, 1], plane[b, i, 2]
@@ -135,7 +135,7 @@ def evaluate(
                 for p in range(BLOCK):
                     value[p] += height * tanh((z[p] - top) * steepness)
             least, most = low[model], high[model]
-            for p in range(filled):
+            for p in range(columns):
                 found = value[p]
                 found = found if found > _F(-1) else (_F(-1) if found <= _F(-1) else _F(0))
                 found = found if found < _F(1) else _F(1)

@@ -19,12 +19,12 @@ LEAST_POINTS = 2048
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def filled_up(size: int) -> int:
+def padded_size(size: int) -> int:
     """The least multiple of UNIT that holds `size`."""
     return -(-size // UNIT) * UNIT
 
 
-def filled(array: NDArray[Scalar], *sizes: int, value: Any = 0) -> NDArray[Scalar]:
+def pad(array: NDArray[Scalar], *sizes: int, value: Any = 0) -> NDArray[Scalar]:
     """An array (B, ...) padded with `value` to these sizes of its other axes."""
     if array.shape[1:] == sizes:
         return array
@@ -37,6 +37,6 @@ def in_blocks(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
     """A matrix (M, N) padded and cut into blocks of columns, (T, M, BLOCK)."""
     rows, columns = matrix.shape
     blocks = -(-columns // BLOCK)
-    whole = np.zeros((filled_up(rows), blocks * BLOCK), matrix.dtype)
+    whole = np.zeros((padded_size(rows), blocks * BLOCK), matrix.dtype)
     whole[:rows, :columns] = matrix
     return np.ascontiguousarray(whole.reshape(-1, blocks, BLOCK).swapaxes(0, 1))

@@ -59,13 +59,13 @@ def products(weights: Any, inputs: Any, outputs: Any) -> None:
 
 
 @njit(inline="always", fastmath=FLOATS)
-def largest(rows: Any, found: Any) -> None:
+def largest(rows: Any, maximum: Any) -> None:
     """`found` (BLOCK,) = the largest of `rows` (N, BLOCK)."""
     for p in range(BLOCK):
-        found[p] = rows[0, p]
+        maximum[p] = rows[0, p]
     for i in range(1, len(rows)):
         for p in range(BLOCK):
-            found[p] = max(found[p], rows[i, p])
+            maximum[p] = max(maximum[p], rows[i, p])
 
 
 @njit(inline="always", fastmath=FLOATS)

@@ -180,14 +180,14 @@ def _sizes(decoder: MixtureParameters) -> dict[str, int]:
     sizes = {"W": c.width, "R": c.gates, "K": c.components, "F": c.faults}
     sizes |= {"N": c.warp_features, "S": c.strata}
     least = {"W": 16, "R": 16, "K": 16}  # of a side of a product
-    filled = {f"{name}P": _filled(n, least.get(name, 1)) for name, n in sizes.items()}
+    padded = {f"{name}P": _padded_size(n, least.get(name, 1)) for name, n in sizes.items()}
     return (
         sizes
-        | filled
+        | padded
         | {"L": c.hidden_layers, "D": decoder.latent_size, "M": len(decoder.modulation)}
     )
 
 
-def _filled(size: int, least: int) -> int:
+def _padded_size(size: int, least: int) -> int:
     """The least power of two not below `size` and `least`."""
     return max(least, 1 << (max(size, 1) - 1).bit_length())

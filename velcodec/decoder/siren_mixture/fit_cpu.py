@@ -67,8 +67,8 @@ def forward(decoder: MixtureParameters, points: Tensor, w: Weights, keep: bool) 
     """Values at points (B or 1, 2, P), with `keep` also all intermediates."""
     c, (batch, count) = decoder.settings, (len(w.level), points.shape[-1])
 
-    def room(channels: int, wanted: bool = True) -> Tensor:
-        return torch.empty(batch, channels, count) if wanted else torch.empty(batch, channels, 0)
+    def room(channels: int, needed: bool = True) -> Tensor:
+        return torch.empty(batch, channels, count) if needed else torch.empty(batch, channels, 0)
 
     side, unfaulted, warped = room(c.faults), room(2), room(2)
     feature, feature_cosine = room(c.warp_features, keep), room(c.warp_features, keep)

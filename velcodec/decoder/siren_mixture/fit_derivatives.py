@@ -56,12 +56,12 @@ def forward(decoder: MixtureParameters, points: Tensor, w: Weights) -> Forward:
     last = layers[-1][0]
     share = torch.softmax(torch.baddbmm(w.logit_bias[:, None], last, w.logit.mT), dim=-1)
     mixed = share @ w.level[..., None]
-    found = mixed + last @ w.ramp[..., None]
+    output = mixed + last @ w.ramp[..., None]
     beyond = warped[..., 1:] - w.depth[:, None]
     below = torch.tanh(beyond * w.rate[:, None])
     if decoder.settings.strata:
-        found += below @ w.jump[..., None]
-    return Forward(found[..., 0], points, side, warp, warped, layers, share, mixed, beyond, below)
+        output += below @ w.jump[..., None]
+    return Forward(output[..., 0], points, side, warp, warped, layers, share, mixed, beyond, below)
 
 
 def reverse(

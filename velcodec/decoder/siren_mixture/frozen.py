@@ -67,40 +67,42 @@ def checked_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def mixture_config(config: Mapping[str, Any]) -> MixtureConfig:
     """The hyper-parameters in a decoder file's configuration. Raises DecoderFileError."""
     try:
-        found = MixtureConfig(**checked_settings(config))
+        mixture = MixtureConfig(**checked_settings(config))
     except TypeError as error:
         raise DecoderFileError(f"decoder configuration: {error}") from error
     for name, least in LEAST_SIZES.items():
-        value = getattr(found, name)
+        value = getattr(mixture, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise DecoderFileError(
                 f"decoder configuration: {name}: found {value!r}, "
                 f"expected a whole number, {least} or more"
             )
-    return found
+    return mixture
 
 
-def own_weights(file: DecoderFile, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Float32]:
+def network_weights(
+    file: DecoderFile, expected: Mapping[str, tuple[int, ...]]
+) -> dict[str, Float32]:
     """The tensors of a decoder file, except those of the latent. Raises DecoderFileError unless
     they have these shapes and are finite.
     """
-    own = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
-    shapes = {name: each.shape for name, each in own.items()}
+    weights = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
+    shapes = {name: each.shape for name, each in weights.items()}
     odd = sorted(k for k in {*expected, *shapes} if expected.get(k) != shapes.get(k))
     if odd:
         raise DecoderFileError(
             f"decoder tensor {odd[0]}: found shape {shapes.get(odd[0])}, "
             f"expected {expected.get(odd[0])}"
         )
-    return {name: _finite(name, each) for name, each in own.items()}
+    return {name: _finite(name, each) for name, each in weights.items()}
 
 
 def _finite(name: str, array: NDArray[Any]) -> Float32:
     with np.errstate(over="ignore"):
-        found = array.astype(np.float32)
-    if not np.isfinite(found).all():
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
         raise DecoderFileError(f"decoder tensor {name}: expected finite numbers")
-    return found
+    return values
 
 
 def check_latent(file: DecoderFile) -> tuple[LatentTables, int]:
@@ -109,20 +111,20 @@ def check_latent(file: DecoderFile) -> tuple[LatentTables, int]:
     """
     latent = {k[7:]: v for k, v in file.tensors.items() if k.startswith("latent.")}
     try:
-        own = {name: latent.pop(name) for name in ("steps", "prior_precision")}
+        required = {name: latent.pop(name) for name in ("steps", "prior_precision")}
         default_step = file.config["latent"]["default_step"]
     except (KeyError, TypeError) as error:
         raise DecoderFileError(f"decoder file: latent entry {error} is missing") from error
     tables = LatentTables.from_tensors(latent)
     steps, size = tables.step_count, tables.latent_size
     for name, length in (("steps", steps), ("prior_precision", size)):
-        found = own[name]
-        if found.shape != (length,) or found.dtype != np.float32:
+        array = required[name]
+        if array.shape != (length,) or array.dtype != np.float32:
             raise DecoderFileError(
-                f"decoder tensor latent.{name}: found {found.dtype} of shape {found.shape}, "
+                f"decoder tensor latent.{name}: found {array.dtype} of shape {array.shape}, "
                 f"expected float32 of shape ({length},)"
             )
-        _finite(f"latent.{name}", found)
+        _finite(f"latent.{name}", array)
     if size != LATENT_SIZE:
         raise DecoderFileError(
             f"decoder tensor latent.classes: found latents of {size}, expected {LATENT_SIZE}"
@@ -137,7 +139,7 @@ def check_latent(file: DecoderFile) -> tuple[LatentTables, int]:
 def frozen_mixture(file: DecoderFile) -> FrozenMixture:
     """The `siren-mixture` of a decoder file. Raises DecoderFileError."""
     config = mixture_config(file.config)
-    weights = own_weights(file, config.tensor_shapes)
+    weights = network_weights(file, config.tensor_shapes)
     tables, _ = check_latent(file)
     return FrozenMixture(
         config,

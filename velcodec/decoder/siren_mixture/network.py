@@ -26,13 +26,13 @@ class SirenMixture(MixtureParameters):
 
     def compiled(self) -> FloatMixture | None:
         """The frozen network in compiled loops, or None off the CPU, in float64 and in training."""
-        own = list(self.parameters())
+        parameters = list(self.parameters())
         like = self.modulation
         if like.device.type != "cpu" or like.dtype != torch.float32:
             return None
-        if any(each.requires_grad for each in own):
+        if any(each.requires_grad for each in parameters):
             return None
-        state = [(each.data_ptr(), each._version) for each in own]
+        state = [(each.data_ptr(), each._version) for each in parameters]
         if self._compiled is None or self._compiled[0] != state:
             self._compiled = state, cpu_renderer(freeze(self))
         return self._compiled[1]

@@ -8,8 +8,9 @@ products of the trunk run on tensor cores.
 `MixtureConfig`'s parts. Sizes with a trailing P are padded for Triton.
 """
 
-# mypy: ignore-errors Triton's language only looks like Python: it has no annotations but constexpr,
-# and its types are missing without Triton.
+# mypy: ignore-errors
+# Triton's language only looks like Python: it has no annotations but constexpr, and its types are
+# missing without Triton.
 
 import math
 
