@@ -15,10 +15,10 @@ import click
 import numpy as np
 
 from velcodec import synth
-from velcodec.formats.sample_coding.dct.coder import encode_waves
-from velcodec.formats.sample_coding.dct.coder import fits as fits_waves
+from velcodec.formats.sample_coding.dct.coder import encode_dct
+from velcodec.formats.sample_coding.dct.coder import fits as fits_dct
 from velcodec.formats.sample_coding.domain import Samples, allowed_codes, exact_domain
-from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.prediction.least_squares import (
     decode_least_squares,
     encode_least_squares,
@@ -36,9 +36,9 @@ def sizes_of(name: str, models: list[Samples]) -> str:
         allowed = allowed_codes(model, domain, 0.0)
         assert allowed is not None
         codes, shape = allowed[..., 1], (model.shape[0], model.shape[1])
-        lengths[0].append(len(encode_numbers(codes, domain.span)))
-        if fits_waves(shape, domain.span):
-            lengths[1].append(len(encode_waves(allowed, domain.span)))
+        lengths[0].append(len(encode_blended(codes, domain.span)))
+        if fits_dct(shape, domain.span):
+            lengths[1].append(len(encode_dct(allowed, domain.span)))
         begun = time.process_time()
         stream = encode_least_squares(codes, domain.span)
         taken[0] += time.process_time() - begun
@@ -58,7 +58,7 @@ def main(files: tuple[Path, ...], models: int) -> None:
     """Print a line for each file, or for each family of generated models."""
     encode_least_squares(np.zeros((9, 9), dtype=np.int64), 2)  # compiles
     decode_least_squares(encode_least_squares(np.zeros((9, 9), dtype=np.int64), 2), (9, 9), 2)
-    columns = ("numbers", "waves", "least sq.", "ms encode", "ms decode")
+    columns = ("blended", "DCT", "least sq.", "ms encode", "ms decode")
     click.echo(f"{'lossless bytes':24}" + "".join(f"{column:>10}" for column in columns))
     for file in files:
         array = np.load(file)

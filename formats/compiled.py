@@ -1,7 +1,7 @@
-"""numba's `njit`, whose compiled code is kept on disk where that can be, and never out of date.
+"""numba's `njit` with a disk cache that never fails and is never stale.
 
-numba itself raises where no folder can be written (a read-only installation and no home), and looks
-at a change of the function's own file alone: compiled code has in it what was imported too.
+numba itself raises if no cache folder is writable (a read-only installation without a home), and
+checks only the function's own file for changes, although compiled code inlines what it imports.
 """
 
 from __future__ import annotations
@@ -31,16 +31,14 @@ _IMPORT = re.compile(
 
 
 def njit(*, cache: bool = False, **options: Any) -> Callable[[Function], Function]:
-    """As `numba.njit` with options; with `cache`, in the folder that numba would take, or not at
-    all where there is none.
-    """
+    """`numba.njit` with `options`; `cache` uses numba's folder, unless it is not writable."""
 
     def compiled(function: Function) -> Function:
         dispatcher = numba.njit(**options)(function)
-        if cache and hasattr(dispatcher, "enable_caching"):  # not where numba is switched off
+        if cache and hasattr(dispatcher, "enable_caching"):  # absent if NUMBA_DISABLE_JIT is set
             try:
                 dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
-            except RuntimeError as error:  # no folder can be written
+            except RuntimeError as error:  # no writable folder
                 log.debug("%s", error)
             except OSError as error:
                 log.debug("%s: %s", error.filename, error.strerror)
@@ -50,73 +48,73 @@ def njit(*, cache: bool = False, **options: Any) -> Callable[[Function], Functio
 
 
 class _Cache(FunctionCache):
-    """Code belongs to the sources of its module and of all that this imports; a folder that fails
-    is passed over.
+    """A cache keyed by the sources of a module and all its imports. Errors of the folder are only
+    logged.
     """
 
-    def _index_key(self, *about: Any) -> Any:
-        key = super()._index_key(*about)  # type: ignore[no-untyped-call]
+    def _index_key(self, *args: Any) -> Any:
+        key = super()._index_key(*args)  # type: ignore[no-untyped-call]
         return (*key, sources_digest(self._py_func.__module__))
 
-    def load_overload(self, *about: Any) -> Any:
+    def load_overload(self, *args: Any) -> Any:
         try:
-            return super().load_overload(*about)  # type: ignore[no-untyped-call]
-        except Exception as error:  # whatever pickle makes of what lies there
+            return super().load_overload(*args)  # type: ignore[no-untyped-call]
+        except Exception as error:  # unpickling foreign bytes can raise anything
             log.debug("%s: %s", self._name, error)
             with suppress(OSError):
                 self.flush()  # type: ignore[no-untyped-call]
             return None
 
-    def save_overload(self, *about: Any) -> None:
+    def save_overload(self, *args: Any) -> None:
         try:
-            super().save_overload(*about)  # type: ignore[no-untyped-call]
+            super().save_overload(*args)  # type: ignore[no-untyped-call]
         except Exception as error:
             log.debug("%s: %s", self._name, error)
 
 
 @lru_cache(maxsize=256)
 def sources_digest(module: str) -> str:
-    """SHA-256 of the sources of a module of this package and of all modules of it that it imports,
-    directly or not.
+    """SHA-256 of the sources of a module and of all modules of this package that it imports,
+    directly or indirectly.
     """
-    found: dict[str, bytes] = {}
-    left = [module]
-    while left:
-        name = left.pop()
+    sources: dict[str, bytes] = {}
+    pending = [module]
+    while pending:
+        name = pending.pop()
         path = _file(name)
-        if name in found or path is None:
+        if name in sources or path is None:
             continue
-        found[name] = path.read_bytes()
-        left += _imported(name, found[name].decode("utf-8", "replace"))
+        sources[name] = path.read_bytes()
+        pending += _imported(name, sources[name].decode("utf-8", "replace"))
     digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(name.encode() + hashlib.sha256(found[name]).digest())
+    for name in sorted(sources):
+        digest.update(name.encode() + hashlib.sha256(sources[name]).digest())
     return digest.hexdigest()
 
 
 def _imported(module: str, source: str) -> list[str]:
-    """The modules that the source of a module names in imports, and what may be one."""
+    """Names in a module's import statements that are, or may be, modules of this package."""
     names: list[str] = []
-    for origin, what, plain in _IMPORT.findall(source):
+    for origin, members, plain in _IMPORT.findall(source):
         if plain:
             names += [name.split()[0] for name in plain.split(",") if name.strip()]
             continue
-        bare = origin.lstrip(".")
-        dots = len(origin) - len(bare)
+        absolute = origin.lstrip(".")
+        dots = len(origin) - len(absolute)
         if dots:
-            above = module.split(".")
+            parents = module.split(".")
             is_package = _file(module) is not None and cast(Path, _file(module)).stem == "__init__"
-            above = above[: len(above) - dots + is_package]
-            bare = ".".join([*above, *([bare] if bare else [])])
-        names += [bare, *(f"{bare}.{name}" for name in re.findall(r"\w+", what))]
+            parents = parents[: len(parents) - dots + is_package]
+            absolute = ".".join([*parents, *([absolute] if absolute else [])])
+        names += [absolute, *(f"{absolute}.{name}" for name in re.findall(r"\w+", members))]
     return [name for name in names if name.partition(".")[0] == PACKAGE and name != PACKAGE]
 
 
 def _file(module: str) -> Path | None:
     if not module.startswith(f"{PACKAGE}."):
         return None
-    place = _ROOT.joinpath(*module.split(".")[1:])
-    files = place.with_name(f"{place.name}.py"), place / "__init__.py"
+    stem = _ROOT.joinpath(*module.split(".")[1:])
+    files = stem.with_name(f"{stem.name}.py"), stem / "__init__.py"
     return next((path for path in files if path.is_file()), None)
 
 

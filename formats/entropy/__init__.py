@@ -1,1 +1,1 @@
-"""Entropy coding: rANS, adaptive and learned bits. Symbols in, bytes out, and back."""
+"""Entropy coding of symbols: rANS, adaptive bits and learned bits."""

@@ -1,4 +1,4 @@
-"""Sizes and signs of integers: as contexts, and coded bit by bit."""
+"""Magnitudes and signs of integers: as contexts, and coded bit by bit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from velcodec.formats.entropy.learned_bits import code_learned
 from velcodec.formats.entropy.symbols import Coder, code_bit, code_bits
 
 MOST_BITS = 48
-"""Of a size that `code_size` codes."""
+"""Most bits of a magnitude that `code_size` codes."""
 
 
 @njit(cache=True)
 def bit_length(value: int) -> int:
-    """Bits of an integer that is not negative."""
+    """Number of bits of a non-negative integer, 0 for 0."""
     bits = 0
     while value > 0:
         value >>= 1
@@ -23,7 +23,7 @@ def bit_length(value: int) -> int:
 
 @njit(cache=True)
 def size_class(energy: int, most: int) -> int:
-    """Half octaves."""
+    """Class of a magnitude in half octaves, at most `most`."""
     if energy < 3:
         return min(energy, most)
     bits = bit_length(energy)
@@ -38,25 +38,25 @@ def sign_of(value: int) -> int:
 
 @njit(cache=True)
 def code_below(
-    size: int, bits: int, row: Int64, tails: Int64, found: Int64, rate: int, coder: Coder
+    size: int, bits: int, row: Int64, tails: Int64, features: Int64, rate: int, coder: Coder
 ) -> int:
-    """A size of `bits` bits, the leading one of which is known: the next one is learned, in `row`
-    for sizes of two bits, the others are raw.
+    """Code what follows the leading 1 of a magnitude of `bits` bits: one learned bit (of `row` if
+    there are two, else an adaptive one of `tails`), the rest raw.
     """
     if bits == 1:
         return 1
-    left = bits - 2
-    bit = (size >> left) & 1
+    raw = bits - 2
+    bit = (size >> raw) & 1
     if bits == 2:
-        bit = code_learned(bit, row, found, rate, coder)
+        bit = code_learned(bit, row, features, rate, coder)
     else:
         bit = code_bit(bit, tails[bits], coder)
-    return code_bits(size, 2 | bit, left, coder)
+    return code_bits(size, 2 | bit, raw, coder)
 
 
 @njit(cache=True)
 def code_size(value: int, stops: Int64, coder: Coder) -> int:
-    """An integer that is not negative, of which nothing is known but those before it."""
+    """Code a non-negative integer: number of bits by the adaptive bits `stops`, the rest raw."""
     wanted = bit_length(value)
     bits = 0
     while bits < MOST_BITS and code_bit(int(wanted > bits), stops[bits], coder):

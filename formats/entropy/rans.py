@@ -1,9 +1,9 @@
 """Range-variant asymmetric numeral systems (rANS), vectorised over independent streams.
 
 Integer arithmetic only. The state of each lane lies in [2^32, 2^48) and is renormalised by 16-bit
-words. The encoder starts from state 1 and the decoder does not read past the end, so a stream costs
-its ideal length rounded up to bytes and nothing for its termination (docs/format.md, "Entropy
-coding"). Source: Duda, "Asymmetric numeral systems", arXiv:1311.2540.
+words. The encoder starts from state 1 and the decoder stops at the last word, so a stream takes its
+ideal length rounded up to bytes, without a terminator (docs/format.md, "Entropy coding"). Source:
+Duda, "Asymmetric numeral systems", arXiv:1311.2540.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _u64(values: ArrayLike) -> UInt64:
 
 
 class RansEncoder:
-    """Encodes n streams at once; symbols are pushed in the reverse of the order of decoding."""
+    """Encodes n streams at once. Push symbols in the reverse of decoding order."""
 
     def __init__(self, n: int) -> None:
         self.state = np.ones(n, dtype=np.uint64)
@@ -38,7 +38,7 @@ class RansEncoder:
     def push(
         self, start: ArrayLike, frequency: ArrayLike, precision: int, active: Bool | None = None
     ) -> None:
-        """Push one symbol of [start, start + frequency) out of 2^precision on every active lane."""
+        """Push the symbol [start, start + frequency) of 2^precision slots on every active lane."""
         start, frequency = _u64(start), _u64(frequency)
         state = self.state
         limit = frequency << np.uint64(STATE_BITS + WORD_BITS - precision)
@@ -62,7 +62,7 @@ class RansEncoder:
             self.push(chunk, np.ones(self._n, dtype=np.uint64), width, active)
 
     def add_words(self, values: NDArray[np.integer], lanes: NDArray[np.intp]) -> None:
-        """Take words that another coder of these states has put out, in its order."""
+        """Append words that another coder of these states has emitted, in its order."""
         self._words.append((values[::-1].astype(np.uint64), lanes[::-1]))
 
     def finish(self) -> list[bytes]:
@@ -81,10 +81,10 @@ class RansEncoder:
 
 
 class RansDecoder:
-    """Decodes n streams at once; `finish` tells whether they were whole.
+    """Decodes n streams at once; `finish` checks that they ended where they should.
 
     Stream i has a head of heads[i] bytes and the words first[i] to first[i] + count[i], of which
-    read[i] have been read.
+    read[i] are consumed.
     """
 
     def __init__(self, streams: Sequence[bytes]) -> None:
@@ -93,7 +93,7 @@ class RansDecoder:
         self.count = np.array(
             [(len(s) - h) // 2 for s, h in zip(streams, heads, strict=True)], dtype=np.int64
         )
-        # All streams' words lie end to end: one long stream among many short ones costs no more.
+        # Streams lie end to end: padding to the longest would cost memory.
         tails = b"".join(s[h:] for s, h in zip(streams, heads, strict=True))
         self.words = np.frombuffer(tails, dtype=">u2").astype(np.uint64)
         self.first = np.cumsum(self.count) - self.count
@@ -106,17 +106,17 @@ class RansDecoder:
 
     @property
     def bytes_read(self) -> NDArray[np.int64]:
-        """Bytes of every stream that its state has come from so far."""
+        """Bytes of every stream consumed so far."""
         return self.heads + WORD_BITS // 8 * self.read
 
     def peek(self, precision: int) -> NDArray[np.int64]:
-        """Where in [0, 2^precision) each lane's next symbol lies."""
+        """The slot in [0, 2^precision) of each lane's next symbol."""
         return (self.state & np.uint64((1 << precision) - 1)).astype(np.int64)
 
     def pop(
         self, start: ArrayLike, frequency: ArrayLike, precision: int, active: Bool | None = None
     ) -> None:
-        """Take the symbol [start, start + frequency) off every active lane."""
+        """Pop the symbol [start, start + frequency) from every active lane."""
         slot = self.state & np.uint64((1 << precision) - 1)
         state = _u64(frequency) * (self.state >> np.uint64(precision)) + slot - _u64(start)
         hungry = (state < _LOW) & (self.read < self.count)
@@ -130,7 +130,7 @@ class RansDecoder:
         self.state = state if active is None else np.where(active, state, self.state)
 
     def pop_bits(self, bits: int, active: Bool | None = None) -> UInt64:
-        """Take `bits` (<= 64) uniform bits off every active lane; 0 on the others."""
+        """Pop `bits` (<= 64) uniform bits from every active lane; 0 on the others."""
         values = np.zeros(self._n, dtype=np.uint64)
         one = np.ones(self._n, dtype=np.uint64)
         for low in reversed(range(0, bits, WORD_BITS)):
@@ -152,7 +152,7 @@ class RansDecoder:
 
 
 def head_length(total: int) -> int:
-    """Bytes of the state at the head of a stream of `total` bytes."""
+    """Bytes of the state that heads a stream of `total` bytes."""
     if total <= 4:
         return total
     return 5 if total % 2 else 6

@@ -1,7 +1,6 @@
-"""The rANS coder of `formats.rans` for one stream whose symbols depend on those before them.
+"""The rANS coder of `rans` for one stream, compiled because contexts force it symbol by symbol.
 
-Same streams, same integers; compiled, because contexts force it to go symbol by symbol. A symbol of
-precision p is an interval [start, start + frequency) of 2^p slots.
+A symbol of precision p is an interval [start, start + frequency) of 2^p slots.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _MASK = np.uint64((1 << WORD_BITS) - 1)
 _ROOM = STATE_BITS + WORD_BITS
 
 STATE, READ, WORDS = range(3)
-"""What a decoder's (3,) uint64 `state` holds: x, words read, words there are."""
+"""Entries of a decoder's (3,) uint64 `state`: x, words read, number of words."""
 
 
 @njit(cache=True)
@@ -32,7 +31,7 @@ def peek(state: UInt64, precision: int) -> int:
 
 @njit(cache=True)
 def pop(state: UInt64, words: UInt64, start: int, frequency: int, precision: int) -> None:
-    """Take a symbol off."""
+    """Pop the symbol [start, start + frequency)."""
     x = state[STATE]
     slot = x & np.uint64((1 << precision) - 1)
     x = np.uint64(frequency) * (x >> np.uint64(precision)) + slot - np.uint64(start)
@@ -57,7 +56,7 @@ def _push_all(symbols: NDArray[np.int32], words: UInt64) -> tuple[np.uint64, int
 
 
 def encode_symbols(symbols: NDArray[np.int32]) -> bytes:
-    """The stream of symbols (n, 3): start, frequency, precision, in order of decoding."""
+    """The stream of symbols (n, 3): start, frequency, precision, in decoding order."""
     words = np.zeros(len(symbols) + 1, dtype=np.uint64)
     x, written = _push_all(symbols, words)
     state = int(x)

@@ -1,8 +1,8 @@
-"""Symbols of exact streams, one function for both directions: what is given is coded or ignored,
-what is returned is the same on both sides.
+"""Symbols of exact streams. Each function both encodes and decodes: an encoder codes the value that
+it is given, a decoder ignores it, and both return it.
 
 A coder is a tuple: whether it decodes, the rANS state and words of a decoder, and the symbols that
-an encoder has collected with their count.
+an encoder has collected, with their count.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ Coder = tuple[bool, UInt64, UInt64, NDArray[np.int32], Int64]
 DECODING = 0
 
 PRECISION = 16
-"""Frequencies of symbols are out of 2^PRECISION."""
+"""Symbol frequencies sum to 2^PRECISION."""
 
 EVEN_BITS = 15
-"""Even symbols are cut into a head of at most so many bits and raw bits."""
+"""Most bits of a uniform symbol's head; the bits below are raw."""
 
 CERTAIN = 64
-"""Least frequency of either value of an adaptive bit."""
+"""Lowest frequency of either value of an adaptive bit."""
 
 SLOWEST = 6
-"""An adaptive bit forgets with a rate of at least 2^-SLOWEST."""
+"""The adaptation rate of a bit never falls below 2^-SLOWEST."""
 
 
 def new_encoder(most: int) -> Coder:
-    """An encoder of at most so many symbols."""
+    """An encoder of at most `most` symbols."""
     state, words = open_stream(b"")
     return False, state, words, np.zeros((most, 3), dtype=np.int32), np.zeros(1, dtype=np.int64)
 
 
 def finish_encoder(coder: Coder) -> bytes:
-    """The stream of all that was coded."""
+    """The stream of all coded symbols."""
     _, _, _, symbols, count = coder
     return encode_symbols(symbols[: count[0]])
 
@@ -57,7 +57,7 @@ def finish_decoder(coder: Coder) -> None:
 
 @njit(cache=True)
 def code_interval(start: int, frequency: int, precision: int, coder: Coder) -> None:
-    """The interval from `start` on, `frequency` of 2^precision slots."""
+    """Code the interval [start, start + frequency) of 2^precision slots."""
     decoding, state, words, symbols, count = coder
     if decoding:
         pop(state, words, start, frequency, precision)
@@ -69,7 +69,7 @@ def code_interval(start: int, frequency: int, precision: int, coder: Coder) -> N
 
 @njit(cache=True)
 def code_even(value: int, size: int, coder: Coder) -> int:
-    """An integer of [0, size), all alike."""
+    """Code an integer of [0, size), uniformly distributed."""
     decoding, state = coder[0], coder[1]
     tail = 0
     while ((size - 1) >> tail) >= 1 << EVEN_BITS:
@@ -87,9 +87,9 @@ def code_even(value: int, size: int, coder: Coder) -> int:
 
 @njit(cache=True)
 def code_bits(value: int, head: int, bits: int, coder: Coder) -> int:
-    """The lowest `bits` of `value` as they are, below the higher ones, `head`."""
+    """Code the lowest `bits` of `value` raw; `head` is the part above them. Returns both joined."""
     decoding, state = coder[0], coder[1]
-    found = head
+    joined = head
     while bits > 0:
         width = min(bits, PRECISION)
         bits -= width
@@ -97,13 +97,13 @@ def code_bits(value: int, head: int, bits: int, coder: Coder) -> int:
         if decoding:
             chunk = peek(state, width)
         code_interval(chunk, 1, width, coder)
-        found = (found << width) | chunk
-    return found
+        joined = (joined << width) | chunk
+    return joined
 
 
 @njit(cache=True)
 def code_among(value: int, frequencies: Int64, coder: Coder) -> int:
-    """The number of an interval among `frequencies`, which sum to 2^16."""
+    """Code an index into `frequencies`, which sum to 2^16."""
     start = 0
     if coder[0]:
         slot = peek(coder[1], PRECISION)
@@ -120,7 +120,7 @@ def code_among(value: int, frequencies: Int64, coder: Coder) -> int:
 
 @njit(cache=True)
 def code_bit(bit: int, model: Int64, coder: Coder) -> int:
-    """A bit by an adaptive `model` (2,): its frequency of 0 out of 2^16 and bits seen."""
+    """Code a bit by an adaptive `model` (2,): frequency of 0 out of 2^16, and bits seen."""
     zero = min(max(model[0], CERTAIN), (1 << PRECISION) - CERTAIN)
     if coder[0]:
         bit = int(peek(coder[1], PRECISION) >= zero)

@@ -1,7 +1,7 @@
-"""Coefficients of many streams by compiled loops, one stream after another.
+"""Coefficients of many streams, coded by compiled loops one stream after another.
 
-Same streams and integers as `rans`, whose states these loops take up and leave; a step of `rans`
-costs as much for few streams as for many. Imported where something is coded, for numba's sake.
+The loops continue from the states of `entropy.rans`, which pays NumPy's overhead at every step,
+however few the streams. Imported only where something is coded, as importing numba is slow.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIGN_BITS = 1
 LENGTH_BITS = 5
 
 ESCAPE_WORDS = 4
-"""Words that an escape adds at most: sign, length, two chunks of its tail."""
+"""Most words that an escape adds: sign, length, two chunks of the tail."""
 
 _ROOM = STATE_BITS + WORD_BITS
 _WORD = np.uint64(WORD_BITS)
@@ -31,7 +31,7 @@ _MASK = np.uint64((1 << WORD_BITS) - 1)
 
 @njit(cache=True)
 def _pop_bits(state: UInt64, words: UInt64, bits: int) -> int:
-    """At most WORD_BITS uniform bits."""
+    """Pop at most WORD_BITS uniform bits."""
     chunk = peek(state, bits)
     pop(state, words, chunk, 1, bits)
     return chunk
@@ -39,7 +39,7 @@ def _pop_bits(state: UInt64, words: UInt64, bits: int) -> int:
 
 @njit(cache=True)
 def _tail_bits(beyond: int) -> int:
-    """Bits below the leading one."""
+    """Number of bits below the leading 1."""
     bits = 0
     while beyond >> (bits + 1):
         bits += 1
@@ -52,34 +52,34 @@ def pop_coefficients(
     rows: Rows, symbol_of_slot: NDArray[np.uint16], starts: Int64,
     frequencies: NDArray[np.uint16], coefficients: Int32, words_before: Int64,
 ) -> int:  # fmt: skip
-    """Take the coefficients (n, D) off every active stream; the largest size found where one is
-    beyond MAX_COEFFICIENT, else 0.
+    """Pop the coefficients (n, D) of every active stream. Returns 0, or the first magnitude above
+    MAX_COEFFICIENT.
 
     Stream i has the words first[i] to first[i] + count[i]. `rows` (n, D) are rows of the tables.
-    `words_before` (n, D) is set to how many words had been read when a coefficient was known.
+    Sets `words_before` (n, D) to the number of words read when a coefficient became known.
     """
     limit = frequencies.shape[1] // 2 - 1
     lane = np.empty(3, dtype=np.uint64)
     for i in range(len(state)):
         if not active[i]:
             continue
-        own = words[first[i] : first[i] + count[i]]
+        stream = words[first[i] : first[i] + count[i]]
         lane[STATE], lane[READ], lane[WORDS] = state[i], read[i], count[i]
         for d in range(rows.shape[1]):
             row = rows[i, d]
             words_before[i, d] = lane[READ]
             symbol = np.int64(symbol_of_slot[row, peek(lane, PRECISION)])
-            pop(lane, own, starts[row, symbol], frequencies[row, symbol], PRECISION)
+            pop(lane, stream, starts[row, symbol], frequencies[row, symbol], PRECISION)
             value = symbol - limit
             if value > limit:
-                negative = _pop_bits(lane, own, SIGN_BITS)
+                negative = _pop_bits(lane, stream, SIGN_BITS)
                 words_before[i, d] = lane[READ]
-                left = length = _pop_bits(lane, own, LENGTH_BITS)
+                left = length = _pop_bits(lane, stream, LENGTH_BITS)
                 tail = 0
                 while left:
                     words_before[i, d] = lane[READ]
                     width = (left - 1) % WORD_BITS + 1
-                    tail = (tail << width) | _pop_bits(lane, own, width)
+                    tail = (tail << width) | _pop_bits(lane, stream, width)
                     left -= width
                 value = limit + (1 << length) + tail
                 if value > MAX_COEFFICIENT:
@@ -121,8 +121,8 @@ def push_coefficients(
 ) -> None:  # fmt: skip
     """Push the coefficients (n, D) of every active stream, last first.
 
-    Its words go to `words`, those of stream i up to `ends[i]`; there must be room for
-    ESCAPE_WORDS for each escape and one for each coefficient.
+    Words go to `words`, those of stream i ending at `ends[i]`; there must be room for one per
+    coefficient and ESCAPE_WORDS per escape.
     """
     limit = frequencies.shape[1] // 2 - 1
     at = 0
@@ -151,9 +151,9 @@ def push_coefficients(
 def class_bits(
     coefficients: Int32, step: Int64, classes: NDArray[np.uint8], bits: Float64, total: Float64
 ) -> None:
-    """Add to `total` (C, n) the ideal length of every tile's coefficients under every class.
+    """Add to `total` (C, n) the ideal length in bits of every tile's coefficients in every class.
 
-    `bits` (T, A) are the lengths of the symbols of the tables' rows.
+    `bits` (T, A) are the symbol lengths of the tables' rows.
     """
     limit = bits.shape[1] // 2 - 1
     for i in range(len(coefficients)):

@@ -1,7 +1,5 @@
-"""What an archive's header says once about all of its tile streams.
-
-It holds the grid of the value ranges and the table of the step indices; the streams themselves are
-`tile_stream`'s business.
+"""The part of an archive's header that all its tile streams share: the grid of value ranges and the
+frequencies of step indices. `stream` codes the streams themselves.
 """
 
 from __future__ import annotations
@@ -28,10 +26,10 @@ MAX_RANGE_BASE = 2.0**40
 
 @dataclass(frozen=True)
 class TileCoding:
-    """What an archive's header says about its tile streams.
+    """How all tile streams of an archive are coded.
 
-    Value ranges lie on range_base + k range_step (m/s) with k of `range_bits` bits; step indices
-    are coded by `step_frequencies`, which sum to 2^14.
+    Value ranges lie on range_base + k range_step (m/s), k having `range_bits` bits; step indices
+    are coded by `step_frequencies`, which sum to 2^14. Raises `CorruptError`.
     """
 
     range_base: float
@@ -60,9 +58,9 @@ class TileCoding:
     def for_tiles(
         cls, low: ArrayLike, high: ArrayLike, step: ArrayLike, range_step: float
     ) -> TileCoding:
-        """The coding that suits tiles of these ranges (m/s) and steps (of those that vary).
+        """A coding for tiles of these ranges (m/s) and, of the tiles that vary, these step indices.
 
-        Ranges that its grid does not reach are stored exactly.
+        Ranges outside its grid are stored exactly.
         """
         least = float(np.min(low)) if np.size(low) else 0.0
         greatest = float(np.max(high)) if np.size(high) else 0.0
@@ -79,7 +77,7 @@ class TileCoding:
         return cls(base, range_step, min(bits, MAX_RANGE_BITS), table)
 
     def to_list(self) -> list[Any]:
-        """Base, step, bits, then pairs of step index and frequency: it stands in every header."""
+        """Base, step, bits, then pairs of step index and frequency, as the header keeps them."""
         base, step = short_number(self.range_base), short_number(self.range_step)
         steps = [v for pair in sorted(self.step_frequencies.items()) for v in pair]
         return [base, step, self.range_bits, *steps]
@@ -99,14 +97,14 @@ class TileCoding:
 
     @lazy_property
     def step_table(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Step indices in rising order, their frequencies and starts."""
+        """Step indices in rising order, with their frequencies and first slots."""
         index = np.array(sorted(self.step_frequencies), dtype=np.int64)
         frequency = np.array([self.step_frequencies[int(s)] for s in index], dtype=np.int64)
         return index, frequency, starts_of(frequency)
 
     @property
     def range_kinds(self) -> tuple[tuple[int, float, int], ...]:
-        """Each kind of range with its grid (m/s; 0 for float64 as it is) and the bits of an end."""
+        """Each kind of range with its grid (m/s; 0 for plain float64) and the bits of an end."""
         step, bits = self.range_step, self.range_bits
         fine, fine_bits = step / FINE, bits + FINE_BITS
         return (

@@ -1,8 +1,7 @@
-"""Prefixes of tile streams: the coefficients that come first, the others taken as zero.
+"""Prefixes of tile streams: the first coefficients, with zeros for the others.
 
-A stream is read from its front, so what a prefix tells does not depend on what follows it, but for
-the ends of the value range: they stand last and are taken from the whole stream (docs/format.md,
-"Prefixes").
+A prefix decodes without what follows it, except for the value range, which stands last and is taken
+from the whole stream (docs/format.md, "Prefixes").
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from velcodec.formats.latent_coding.stream import LatentTables, Tiles, decode_me
 
 @dataclass(frozen=True)
 class Prefix:
-    """How much of every tile's stream counts: its first `bytes`, or its first `coefficients`.
+    """The length of the prefix of every tile's stream: in `bytes`, or in `coefficients`.
 
-    Raises `OptionError` unless one of them is given, and is not negative.
+    Raises `OptionError` unless exactly one is given and not negative.
     """
 
     bytes: int | None = None
@@ -38,10 +37,10 @@ class Prefix:
 def decode_prefixes(
     streams: Sequence[bytes], tables: LatentTables, coding: TileCoding, prefix: Prefix
 ) -> Tiles:
-    """The tiles of some streams as a prefix of each tells them.
+    """The tiles that a prefix of each stream gives.
 
-    Raises `CorruptError` where a whole stream is not what was written, and `OptionError` where a
-    prefix has too few bytes for step and record class.
+    Raises `CorruptError` for a damaged stream, and `OptionError` if a prefix has too few bytes for
+    step and record class.
     """
     least, parts = 0, []
     for tiles, needed in decode_measured(streams, tables, coding):

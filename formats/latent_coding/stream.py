@@ -1,6 +1,6 @@
-"""Tiles to entropy-coded streams and back: value range, step index, record class, coefficients.
+"""Tiles as entropy-coded streams: value range, step index, record class, coefficients.
 
-Batches of tiles are coded side by side, one rANS lane each (docs/format.md, "Tile stream").
+A batch of tiles is coded side by side, one rANS lane per tile (docs/format.md, "Tile stream").
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TILES_AT_ONCE = 1 << 12
 @dataclass(frozen=True)
 class Tiles:
     """n tiles as a structure of arrays: coefficients int32 (n, D), step indices (n,), value ranges
-    low and high (n,) in m/s. Where low == high the tile is constant and has no coefficients.
+    low and high (n,) in m/s. A tile with low == high is constant and has no coefficients.
     """
 
     coefficients: NDArray[np.int32]
@@ -58,8 +58,8 @@ class Tiles:
 def encode_tiles(tiles: Tiles, tables: LatentTables, coding: TileCoding) -> list[bytes]:
     """One stream per tile. Each tile takes the record class that codes it in the fewest bits.
 
-    Raises `OptionError` for what no reader would take: a step index that the coding or the tables
-    do not have, a range that is not finite or upside down, a coefficient of -2^31.
+    Raises `OptionError` for what no reader accepts: a step index that the coding or the tables
+    lack, a range that is not finite or not in rising order, a coefficient of -2^31.
     """
     _check_tiles(tiles, tables)
     encoder = RansEncoder(len(tiles))
@@ -74,8 +74,8 @@ def encode_tiles(tiles: Tiles, tables: LatentTables, coding: TileCoding) -> list
         )
     record_class = _class_bits(tiles.coefficients, tiles.step * varied, tables).argmin(axis=0)
     kind = _kinds(tiles, coding)
-    # The ends of the range come last in the stream, that is first here: uniform bits fill the young
-    # state without loss, so that the coefficients meet one that is fine enough.
+    # The range is decoded last, so it is pushed first: uniform bits fill a small state without
+    # loss, which makes it precise enough for the coefficients.
     _push_ranges(encoder, tiles, coding, kind)
     _push_coefficients(encoder, tiles, tables, record_class, varied)
     shares = tables.class_frequencies
@@ -142,7 +142,7 @@ def _push_coefficients(
 
 
 def _kinds(tiles: Tiles, coding: TileCoding) -> NDArray[np.int64]:
-    """The shortest kind of range that holds each tile's ends exactly."""
+    """The shortest kind of range that holds each tile's range exactly."""
     base, step, bits = coding.range_base, coding.range_step, coding.range_bits
     fine, fine_bits = step / FINE, bits + FINE_BITS
 
@@ -172,12 +172,12 @@ def _push_ranges(
 
 
 def decode_tiles(streams: Sequence[bytes], tables: LatentTables, coding: TileCoding) -> Tiles:
-    """The tiles of some streams. Raises `CorruptError` where a stream is not what was written."""
+    """The tiles of these streams. Raises `CorruptError` for a damaged stream."""
     return joined_tiles([tiles for tiles, _ in decode_measured(streams, tables, coding)])
 
 
 def joined_tiles(parts: Sequence[Tiles]) -> Tiles:
-    """Tiles one behind the other as one batch."""
+    """Batches of tiles concatenated."""
     if len(parts) == 1:
         return parts[0]
     columns = ("coefficients", "step", "low", "high")
@@ -187,12 +187,11 @@ def joined_tiles(parts: Sequence[Tiles]) -> Tiles:
 def decode_measured(
     streams: Sequence[bytes], tables: LatentTables, coding: TileCoding
 ) -> Iterator[tuple[Tiles, NDArray[np.int64]]]:
-    """The tiles of some streams, and how many bytes of a stream tell what is in it, (n, 1 + D); as
-    many as TILES_AT_ONCE at a time, so that a bad one is found before memory is taken for all.
+    """The tiles of these streams, and the bytes of a stream that each part needs, (n, 1 + D).
 
-    Column 0 is for kind of range, step and record class, column d + 1 for coefficient d, all at
-    least as many as those before; the ends of the range need the whole stream. Raises
-    `CorruptError` as `decode_tiles`.
+    Column 0 is for kind of range, step and record class, column d + 1 for coefficient d; columns do
+    not fall. The ends of the range need the whole stream. Yields TILES_AT_ONCE tiles at a time, so
+    that a damaged stream is refused before memory is allocated for all. Raises `CorruptError`.
     """
     for first in range(0, max(1, len(streams)), TILES_AT_ONCE):
         yield _decode_some(streams[first : first + TILES_AT_ONCE], tables, coding, first)
@@ -201,7 +200,7 @@ def decode_measured(
 def _decode_some(
     streams: Sequence[bytes], tables: LatentTables, coding: TileCoding, first: int
 ) -> tuple[Tiles, NDArray[np.int64]]:
-    """Tiles from number `first` on."""
+    """One batch, which begins at tile `first`."""
     decoder = RansDecoder(streams)
     starts = starts_of(RANGE_KIND_FREQUENCIES)
     kind = np.searchsorted(starts, decoder.peek(PRECISION), side="right") - 1
@@ -232,7 +231,7 @@ def _decode_some(
 def _pop_coefficients(
     decoder: RansDecoder, tables: LatentTables, rows: NDArray[np.uint8], varied: Bool
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """The coefficients, 0 where a tile has none, and the bytes that tell each, both (n, D)."""
+    """The coefficients, 0 for constant tiles, and the bytes that each needs, both (n, D)."""
     from velcodec.formats.latent_coding.batch import pop_coefficients
 
     coefficients = np.zeros(rows.shape, dtype=np.int32)
@@ -258,7 +257,7 @@ def _pop_ranges(
                 end[active] = value[active]
             if k in CONSTANT_KINDS:
                 high[active] = low[active]
-    with np.errstate(invalid="ignore"):  # whatever bits stand where a float64 should
+    with np.errstate(invalid="ignore"):  # any bits may stand for a float64
         bad = ~(np.isfinite(low) & np.isfinite(high) & (low <= high))
         bad |= (low == high) & ~np.isin(kind, CONSTANT_KINDS)
     if bad.any():

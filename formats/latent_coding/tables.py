@@ -1,6 +1,6 @@
-"""Integer frequency tables: what the entropy coder believes about a decoder's coefficients.
+"""Integer frequency tables: the entropy coder's model of a decoder's coefficients.
 
-They are learned with the decoder and stored in its file. No float decides any of them.
+They are learned with the decoder and stored in its file. Floats never decide a decoded symbol.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ MAX_SYMBOLS = 1026
 
 @dataclass(frozen=True)
 class LatentTables:
-    """Frequency rows and which of them codes what.
+    """Frequency rows, and which row codes which coefficient.
 
-    `frequencies` uint16 (T, A = 2 K + 2): each row sums to 2^14, all >= 1; symbol a <= 2 K means
-    the coefficient a - K, symbol 2 K + 1 is the escape. `classes` uint8 (C, S, D): the row for
+    `frequencies` uint16 (T, A = 2 K + 2): each row sums to 2^14, all >= 1; symbol a <= 2 K stands
+    for the coefficient a - K, symbol 2 K + 1 is the escape. `classes` uint8 (C, S, D): the row for
     record class c, step index s, coefficient d. `class_frequencies` uint16 (C,) sums to 2^14.
+    Raises `DecoderFileError`.
     """
 
     frequencies: NDArray[np.uint16]
@@ -67,12 +68,12 @@ class LatentTables:
 
     @property
     def step_count(self) -> int:
-        """Step indices that the tables serve."""
+        """Number of step indices."""
         return int(self.classes.shape[1])
 
     @property
     def limit(self) -> int:
-        """K: the largest coefficient with a symbol of its own."""
+        """K: the largest coefficient coded without an escape."""
         return (int(self.frequencies.shape[1]) - 2) // 2
 
     @lazy_property
@@ -82,17 +83,17 @@ class LatentTables:
 
     @lazy_property
     def symbol_of_slot(self) -> NDArray[np.uint16]:
-        """The symbol that owns each of a row's 2^14 slots, (T, 2^14)."""
+        """The symbol of each of a row's 2^14 slots, (T, 2^14)."""
         symbols = np.arange(self.frequencies.shape[1], dtype=np.uint16)
         return np.stack([np.repeat(symbols, row) for row in self.frequencies])
 
     @lazy_property
     def bits(self) -> NDArray[np.float64]:
-        """Ideal length of every symbol of every row, (T, A); for the encoder's choices only."""
+        """Ideal length of every symbol of every row in bits, (T, A); only encoders use it."""
         return PRECISION - np.log2(self.frequencies.astype(np.float64))
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
-        """The arrays by the names under which a decoder file keeps them."""
+        """The arrays by their names in a decoder file."""
         return {
             "frequencies": self.frequencies,
             "classes": self.classes,
@@ -101,7 +102,7 @@ class LatentTables:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> LatentTables:
-        """The inverse of `to_tensors`. Raises `DecoderFileError` for a missing or odd array."""
+        """The inverse of `to_tensors`. Raises `DecoderFileError` for a missing or invalid array."""
         names = ("frequencies", "classes", "class_frequencies")
         missing = [name for name in names if name not in tensors]
         if missing:
@@ -110,15 +111,15 @@ class LatentTables:
 
 
 def starts_of(frequencies: NDArray[Any]) -> NDArray[np.int64]:
-    """Cumulated frequencies, the row's own left out, along the last axis."""
+    """First slot of each symbol: the exclusive cumulative sum along the last axis."""
     sums: NDArray[np.int64] = np.cumsum(frequencies.astype(np.int64), axis=-1)
     return sums - frequencies.astype(np.int64)
 
 
 def integer_frequencies(counts: NDArray[Any]) -> NDArray[np.int64]:
-    """Frequencies of 1 or more that sum to 2^14, in about the proportions of `counts` (integers).
+    """Frequencies of at least 1 that sum to 2^14, about proportional to `counts` (integers).
 
-    Integer arithmetic only, so that the same counts give the same table everywhere.
+    Integer arithmetic only: the same counts give the same table on every machine.
     """
     counts = counts.astype(np.int64)
     spare = TOTAL - len(counts)

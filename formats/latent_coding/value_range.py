@@ -1,7 +1,7 @@
-"""A tile's value range: its minimum and maximum in m/s, rounded inward so that both still bound it.
+"""A tile's value range: minimum and maximum in m/s, rounded inward to a grid.
 
-Ranges lie on a grid of `range_step` m/s where that loses little, on one 64 times finer where the
-tile's contrast is low, and are stored exactly where even that is too coarse.
+The grid has steps of `range_step` m/s, or 64 times finer ones for tiles of low contrast; a range
+too narrow even for these is stored exactly.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from velcodec.formats.arrays import Float64
 FINE_BITS = 6
 FINE = 1 << FINE_BITS
 MIN_GRID_STEPS = 24
-"""A range narrower than this many steps of a grid moves to the next finer one."""
+"""A range narrower than this many steps takes the next finer grid."""
 
 
 def _inward(least: Float64, greatest: Float64, base: float, step: float) -> tuple[Float64, Float64]:
     low = base + np.ceil((least - base) / step) * step
     high = base + np.floor((greatest - base) / step) * step
-    # `least - base` may round onto the grid, or overflow: then it is left to a finer range.
+    # `least - base` may round outward or overflow: an empty interval then selects a finer grid.
     inside = (low >= least) & (high <= greatest)
     return np.where(inside, low, greatest), np.where(inside, high, least)
 
@@ -28,7 +28,7 @@ def _inward(least: Float64, greatest: Float64, base: float, step: float) -> tupl
 def inward_range(
     minimum: ArrayLike, maximum: ArrayLike, base: float, step: float
 ) -> tuple[Float64, Float64]:
-    """Ranges (low, high) in m/s within [minimum, maximum], as they will be stored.
+    """The ranges (low, high) in m/s within [minimum, maximum] that will be stored.
 
     `step` (m/s) is a power of two and `base` a multiple of it, so grid values are exact in float64.
     """
@@ -44,16 +44,16 @@ def inward_range(
 
 
 def on_grid(values: Float64, base: float, step: float, bits: int) -> NDArray[np.bool_]:
-    """Which values are base + k step with 0 <= k < 2^bits."""
+    """Which values equal base + k step for an integer k, 0 <= k < 2^bits."""
     k = _steps(values, base, step)
-    # `values - base` may have rounded: only what comes back exactly is on the grid.
+    # `values - base` may have rounded: a value is on the grid only if it comes back exactly.
     found: NDArray[np.bool_] = (k == np.floor(k)) & (k >= 0) & (k < 2.0**bits)
     found &= base + k * step == values
     return found
 
 
 def grid_index(values: Float64, base: float, step: float) -> NDArray[np.uint64]:
-    """Index k of values base + k step that are on the grid; anything for the others."""
+    """Index k of values base + k step on the grid; unspecified for others."""
     k = _steps(values, base, step)
     return np.where((k >= 0) & (k < 2.0**32), k, 0).astype(np.uint64)
 

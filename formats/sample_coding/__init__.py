@@ -1,6 +1,6 @@
-"""A model's samples as bytes: what a latent cannot promise, bit for bit or within a bound.
+"""A model's samples as bytes: lossless, within a bound, or in the mean.
 
-Samples become integers (`domain`), then a stream of one of the coders (`coders` is their table,
-`base` their interface): label maps for layers, a DCT or predictions for smooth models. Everything
-is arithmetic that every machine does alike, compiled by numba.
+Samples become integers (`domain`), and these a stream of one of the coders (`coders` is their
+table, `base` their interface): label maps for layers, a DCT or predictions for smooth models. All
+arithmetic is reproducible on every machine, and compiled by numba.
 """

@@ -1,7 +1,7 @@
-"""Which samples of a model are absent, as a stream: an image of bits, one by one.
+"""The mask of a model's absent samples, coded bit by bit.
 
-Each is an adaptive bit in the context of the seven nearest bits before it, so that the runs of a
-topography take a few bits a column. The idea is that of JBIG (ITU-T T.82).
+Each bit is adaptive, in the context of seven neighbours already coded, so that a topography takes a
+few bits per column. Source: JBIG (ITU-T T.82).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from velcodec.formats.entropy.symbols import (
     new_encoder,
 )
 from velcodec.formats.errors import CorruptError
-from velcodec.formats.sample_coding.work_limit import bare, paid_for
+from velcodec.formats.sample_coding.work_limit import pad, unpad
 
 CONTEXTS = 1 << 7
 
 SAMPLES_PER_BYTE = 1 << 16
-"""Samples that a byte of a stream may stand for: time is paid for in bytes."""
+"""Most samples per byte of a stream; bounds decoding time by bytes."""
 
 
 @njit(cache=True)
 def _code_bits(columns: NDArray[np.int8], coder: Coder) -> None:
-    """Code every bit of `columns` (nx, nz)."""
+    """Code all of `columns` (nx, nz)."""
     width, height = columns.shape
     models = np.zeros((CONTEXTS, 2), dtype=np.int64)
     models[:, 0] = 1 << 15
@@ -45,17 +45,17 @@ def _code_bits(columns: NDArray[np.int8], coder: Coder) -> None:
 
 
 def encode_absent(absent: NDArray[np.bool_]) -> bytes:
-    """The stream that tells which samples (nz, nx) are absent."""
+    """The stream of a mask (nz, nx) of absent samples."""
     columns = np.ascontiguousarray(absent.T, dtype=np.int8)
     coder = new_encoder(columns.size)
     _code_bits(columns, coder)
-    return paid_for(finish_encoder(coder), columns.size // SAMPLES_PER_BYTE)
+    return pad(finish_encoder(coder), columns.size // SAMPLES_PER_BYTE)
 
 
 def decode_absent(stream: bytes, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """What `encode_absent` was given: some samples, and not all. Raises CorruptError."""
+    """The inverse of `encode_absent`. Raises CorruptError, also if no or all samples are absent."""
     samples = shape[0] * shape[1]
-    data = bare(stream, samples, samples // SAMPLES_PER_BYTE, "absent samples")
+    data = unpad(stream, samples, samples // SAMPLES_PER_BYTE, "absent samples")
     columns = np.zeros(shape[::-1], dtype=np.int8)
     coder = new_decoder(data)
     _code_bits(columns, coder)

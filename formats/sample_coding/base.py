@@ -1,4 +1,4 @@
-"""What every sample coder does: images of integers to bytes, and back."""
+"""The interface of sample coders: images of integers to bytes and back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from velcodec.formats.sample_coding.domain import Domain
 
 @dataclass(frozen=True)
 class Request:
-    """What an image of integers is to be coded as.
+    """An image of integers to code, and the freedom that the encoder has.
 
-    `allowed` (nz, nx, 3) is the least, the preferred and the greatest integer of each sample. Where
-    errors count in the mean, `price` is what the square of one against `original` (nz, nx) is worth
-    in bits, for coders that choose sample by sample, and `step` the quantiser step, in integers,
+    `allowed` (nz, nx, 3) is the least, the preferred and the greatest integer of each sample. If
+    errors count in the mean, `price` is the cost in bits of a squared error against `original`
+    (nz, nx), for coders that choose sample by sample, and `step` the quantiser step in integers,
     for those that transform.
     """
 
@@ -29,7 +29,7 @@ class Request:
 
     @classmethod
     def exactly(cls, codes: Int64) -> Request:
-        """These integers (nz, nx) and no others."""
+        """A request for exactly these integers (nz, nx)."""
         return cls(np.stack([codes, codes, codes], axis=2))
 
     @property
@@ -45,17 +45,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Image:
-    """A coded image: its stream, and the integers (nz, nx) that the stream holds."""
+    """A coded image: its stream, and the integers (nz, nx) that the stream decodes to."""
 
     data: bytes
     codes: Int64
 
 
 class SampleCoder(ABC):
-    """One way to code images of integers in [0, span) of a domain.
+    """A coder for images of integers in [0, span) of a domain.
 
-    `number` is what a record says of it, for ever; a byte of a stream may stand for at most
-    `samples_per_byte` samples, so that bytes bound the time that decoding takes.
+    `number` identifies it in records, for ever. A stream has a byte for every `samples_per_byte`
+    samples at least, so that its bytes bound the time that decoding takes.
     """
 
     number: ClassVar[int]
@@ -64,9 +64,9 @@ class SampleCoder(ABC):
 
     @abstractmethod
     def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
-        """The image as a stream, within what is allowed; None where this coder does not serve.
+        """Code an image within what is allowed; None if this coder cannot.
 
-        `network` is the number of the archive's context network, for coders that have one.
+        `network` is the number of the archive's context network, for coders that use one.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The table of sample coders, by the number that a record gives."""
+"""The table of sample coders, by their number in a record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from velcodec.formats.errors import UnknownFeatureError
 from velcodec.formats.sample_coding.base import SampleCoder
 
 CODERS = 4
-"""A record can tell so many coders apart."""
+"""Number of coders that a record can name."""
 
 LABEL_MAP, BLENDED, DCT, LEAST_SQUARES = range(4)
 
@@ -19,14 +19,14 @@ _CLASSES = {
     DCT: ("dct.coder", "DctCoder"),
     LEAST_SQUARES: ("prediction.least_squares", "LeastSquaresCoder"),
 }
-"""Module and class of each coder. They are imported when they are used: their kernels need numba,
-which commands that decode nothing do not wait for.
+"""Module and class of each coder, imported on first use: their kernels need numba, which is slow to
+import.
 """
 
 
 @cache
 def coder_of(number: int) -> SampleCoder:
-    """The coder of a number. Raises UnknownFeatureError."""
+    """The coder with this number. Raises UnknownFeatureError."""
     if number not in _CLASSES:
         raise UnknownFeatureError(
             f"exact stream: coder: found {number}, expected 0 to {CODERS - 1}"

@@ -1,5 +1,5 @@
-"""What an archive's header says once about all of its sample streams: domains, context network, and
-the sampler that renders the samples at other grids.
+"""The part of an archive's header that all its sample streams share: domains, context network, and
+the sampler that renders samples at other grids.
 
 Every released network and sampler stays in the package.
 """
@@ -17,18 +17,18 @@ from velcodec.formats.storage.checked_msgpack import check_keys, integer, sequen
 KEYS = ("n", "d", "s")
 MAX_DOMAINS = 1 << 10
 MAX_VALUES = 1 << 16
-"""Values of all palettes together."""
+"""Most values in all palettes together."""
 
 MAX_NETWORK = 1 << 16
-"""Numbers of networks and of samplers are less."""
+"""Bound on the numbers of networks and samplers."""
 
 DIGEST_BYTES = 4
-"""Of a sampler's hash, a header has so many bytes."""
+"""Bytes of a sampler's hash in a header."""
 
 
 @dataclass(frozen=True)
 class SamplerName:
-    """Which sampler: its number, and the first bytes of the SHA-256 of its file."""
+    """A sampler's number, and the first bytes of the SHA-256 of its file. Raises CorruptError."""
 
     number: int
     digest: bytes
@@ -47,7 +47,10 @@ class SamplerName:
 
 @dataclass(frozen=True)
 class ExactCoding:
-    """What a header says of the exact streams: number of the context network, domains, sampler."""
+    """The context network's number, the domains and the sampler of an archive's exact streams.
+
+    Raises CorruptError.
+    """
 
     network: int
     domains: tuple[Domain, ...]

@@ -1,7 +1,7 @@
-"""Samples as integers: even steps of a value, places in a palette, the order of floating point.
+"""Samples as integers: even steps, indices into a palette, or the order of floating-point numbers.
 
-A domain says how the integers [0, span) of exact streams become samples of the user's dtype. What
-an encoder may choose for each sample, exactly or within a bound, it says too.
+A domain maps the integers [0, span) of exact streams to samples of the user's dtype. It also gives
+the integers that an encoder may choose for each sample, exactly or within a bound.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ MAX_SPAN = 1 << 60
 MOST_ORDERED = 1 << 63
 FINEST_STEP = 2.0**-20
 MOST_VALUES = 1 << 12
-"""Values that a palette has at most."""
+"""Most values of a palette."""
 
 SPARSE, FEW_STEPS = 16, 1 << 16
-"""A palette serves where samples are so many times as many as its values, and even steps more."""
+"""A palette is used if there are at least SPARSE samples per value, and more than FEW_STEPS even
+steps."""
 
 MAX_EVEN = 2.0**52
-"""Least multiple of a step that float64 might not hold exactly."""
+"""Integers below this are exact in float64."""
 
 LEAST_STEP = float(np.finfo(np.float64).tiny)
-"""Steps are no finer, so that dividing by them does not overflow."""
+"""Smallest step: dividing by a smaller one could overflow."""
 
 
 @dataclass(frozen=True)
 class Domain:
     """EVEN: sample = base + step k, for 0 <= k < span. ORDERED: the sample's bit pattern, as an
-    integer in the order of the numbers, is base + k. RAW: no integers, the samples as they are.
+    integer in the order of the numbers, is base + k. RAW: no integers, the samples themselves.
     PALETTE: the sample is `values`[k], rising. `bound` is the class of the error bound.
+
+    Raises CorruptError, UnknownFeatureError.
     """
 
     kind: int
@@ -73,7 +76,7 @@ class Domain:
             raise CorruptError(f"domain: found base {self.base} and step {self.step}")
 
     def samples(self, codes: Int64, dtype: np.dtype[np.generic]) -> Samples:
-        """The samples of these integers in `dtype`, same shape."""
+        """The samples of these integers, in `dtype`, of the same shape."""
         if self.kind == ORDERED:
             return _from_ordered(codes + int(self.base), dtype)
         if self.kind == PALETTE:
@@ -104,15 +107,15 @@ class Domain:
 
 
 MOST_FINE = 1 << 25
-"""Steps that a fine domain has at most."""
+"""Most steps of a fine domain."""
 
 BOUND_CLASSES = 6
 _BOUND_SHARES = (2.0 / 3000, 7.0 / 3000, 17.0 / 3000, 35.0 / 3000)
-"""Bounds over the range of values, where the next class begins; the first class is exact."""
+"""Bound over range of values at which classes 2 to 5 begin; class 0 is exact."""
 
 
 def bound_class(bound: float, value_range: float) -> int:
-    """Which of the classes an error bound falls into, for contexts."""
+    """The class of an error bound, a context of coders."""
     if bound <= 0:
         return 0
     return 1 + sum(bound > share * value_range for share in _BOUND_SHARES)
@@ -132,7 +135,7 @@ def _palette_values(packed: Any, count: int) -> tuple[float, ...]:
 
 
 def exact_domain(models: Sequence[Samples]) -> Domain:
-    """A domain that holds every sample of these models of one dtype bit for bit."""
+    """A domain that holds every sample of these models, of one dtype, bit for bit."""
     even = even_domain(models)
     if even is not None and even.span <= FEW_STEPS:
         return even
@@ -141,7 +144,7 @@ def exact_domain(models: Sequence[Samples]) -> Domain:
 
 
 def _palette_domain(models: Sequence[Samples]) -> Domain | None:
-    """A palette of all values, where they are floating-point and few among the samples."""
+    """A palette of all values, or None unless they are floating-point and few."""
     most = min(MOST_VALUES, sum(model.size for model in models) // SPARSE)
     if models[0].dtype.kind != "f" or any(_has_negative_zero(model) for model in models):
         return None
@@ -154,7 +157,7 @@ def _palette_domain(models: Sequence[Samples]) -> Domain | None:
 
 
 def even_domain(models: Sequence[Samples]) -> Domain | None:
-    """A domain of the widest even steps that hold every sample; None where there are none."""
+    """A domain of the widest even steps that hold every sample, or None."""
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     scale = 1.0 if models[0].dtype.kind in "iu" else 1.0 / FINEST_STEP
@@ -178,7 +181,7 @@ def _has_negative_zero(model: Samples) -> bool:
 
 
 def ordered_domain(models: Sequence[Samples]) -> Domain:
-    """A domain of bit patterns in order, or a raw one where they lie too far apart."""
+    """A domain of ordered bit patterns, or a raw one if they lie too far apart."""
     ordered = [_to_ordered(model) for model in models]
     least = min(int(o.min()) for o in ordered)
     greatest = max(int(o.max()) for o in ordered)
@@ -188,19 +191,19 @@ def ordered_domain(models: Sequence[Samples]) -> Domain:
 
 
 def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
-    """Domains of even steps for an encoder to choose from: as wide as the bound lets them be, and
-    about half as wide, so that the levels lie closer to the samples; no level lies outside the
-    models' range. None for integers that float64 does not hold, and for bounds too fine for it.
+    """Domains of even steps for an encoder to choose from: as wide as the bound permits, and about
+    half as wide, so that levels lie closer to the samples. All levels lie within the models' range.
+    Empty for integers that float64 does not hold, and for bounds too fine for it.
 
-    Where all samples are multiples of one step, as whole m/s are, so are the steps: the bound holds
-    2 floor(bound / step) + 1 of them, but just twice the bound may suit round numbers better.
+    If all samples are multiples of one step, such as 1 m/s, so are the domains' steps: at most
+    2 floor(bound / step) + 1 of it; exactly twice the bound may suit round numbers better.
     """
     if not float64_holds(models):
         return []
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
     kind = bound_class(bound, max(greatest - least, 1e-300))
-    bound = min(bound, max(greatest - least, 1.0))  # no wider bound tells more
+    bound = min(bound, max(greatest - least, 1.0))  # a wider bound changes nothing
     dtype = models[0].dtype
     spacing = 0.0
     if dtype.kind == "f":
@@ -208,12 +211,12 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     exact = even_domain(models)
     one = 0.0 if exact is None else exact.step
     if one > 0 and (spacing == 0 or one % spacing == least % spacing == 0):
-        # All samples between two steps are numbers of the dtype.
+        # Every multiple of the common step is exact in the dtype.
         most = math.floor(bound / one)
         reach = one * most
         steps = [one * max(1, count) for count in (2 * most + 1, math.floor(2 * bound / one), most)]
     else:
-        # A sample halfway between two steps must stay within the bound after its dtype's rounding.
+        # A sample halfway between levels must stay within the bound after rounding to its dtype.
         one, reach = 1.0, max(bound - 2.0 * spacing, bound / 2)
         steps = [2.0 * reach, reach]
     found = []
@@ -226,9 +229,9 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
 
 
 def _offset(extent: float, step: float, reach: float, grid: float) -> float:
-    """Where steps begin in an interval of this extent, so that none is outside and both of its ends
-    are within `reach` of one, of which a step is at most twice: at 0 or a multiple of `grid`, where
-    those do.
+    """Offset of the first level in an interval of this extent, such that no level lies outside and
+    both ends are within `reach` of one; a step is at most twice `reach`. A multiple of `grid` if
+    possible.
     """
     beyond = extent - step * math.floor(extent / step)
     least, most = max(0.0, beyond - reach), min(beyond, reach)
@@ -237,7 +240,7 @@ def _offset(extent: float, step: float, reach: float, grid: float) -> float:
 
 
 def _ending_by(domain: Domain, greatest: float, dtype: np.dtype[Any]) -> Domain:
-    """An even domain, its step smaller by as little as keeps its last sample from lying beyond."""
+    """The domain with its step reduced just enough that no sample exceeds `greatest`."""
     last = np.array([domain.span - 1])
     while float(domain.samples(last, dtype)[0]) > greatest:
         domain = replace(domain, step=math.nextafter(domain.step, 0.0))
@@ -245,15 +248,15 @@ def _ending_by(domain: Domain, greatest: float, dtype: np.dtype[Any]) -> Domain:
 
 
 def float64_holds(models: Sequence[Samples]) -> bool:
-    """Whether float64 holds every sample: not so for some integers of 64 bits."""
+    """Whether float64 holds every sample exactly; some 64-bit integers it does not."""
     if models[0].dtype.kind not in "iu" or models[0].dtype.itemsize < 8:
         return True
     return all(-MAX_EVEN < int(end) < MAX_EVEN for m in models for end in (m.min(), m.max()))
 
 
 def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domain:
-    """A domain of the steps that hold all samples, or of `step` where none do or those are finer;
-    for samples that need not be exact. `bound` is its class.
+    """A domain for samples that need not be exact: of the steps that hold all samples if these are
+    at least `step`, else of `step`. `bound` is its class.
     """
     exact = even_domain(models)
     if exact is not None and exact.step >= step:
@@ -265,14 +268,14 @@ def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domai
     if not math.isfinite(greatest - least):
         return Domain(RAW, 0, 1.0, 1)
     step = max(step, (greatest - least) / MOST_FINE, LEAST_STEP)
-    # No integer beyond the greatest sample: what is decoded stays within the range of the models.
+    # Decoded samples must stay within the range of the models.
     domain = Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
     return _ending_by(domain, greatest, models[0].dtype)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:
     """(nz, nx, 3): least, preferred and greatest integer whose sample is within `bound` (in the
-    model's units) of the model's. None where a sample has none.
+    model's units) of the model's. None if a sample has no such integer.
     """
     if domain.kind == RAW:
         return None
@@ -292,7 +295,7 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
     ends = []
     for end, inwards in ((least, 1.0), (preferred, 0.0), (greatest, -1.0)):
         end = np.clip(end, 0, domain.span - 1)
-        # float32 and rounding may carry the outermost integer over the bound.
+        # Rounding to float32 may push the outermost integer over the bound.
         for _ in range(2):
             far = _error(end, model, domain) > bound
             end = np.clip(end + inwards * far, 0, domain.span - 1)

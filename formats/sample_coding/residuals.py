@@ -1,7 +1,7 @@
-"""Signed integers that are small as a rule: how far samples lie from what was foreseen.
+"""Residuals of predictions: signed integers, mostly small.
 
-A miss goes as its number of bits (unary, adaptive bits in the context of how large recent misses
-were), its sign and the bits below the leading one: an exponential Golomb code with adaptive bits.
+The code is exponential Golomb with adaptive bits: the number of bits in unary, in the context of
+the size of recent residuals; the sign; the bits below the leading 1.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.symbols import Coder, code_bit, code_bits
 
 ENERGIES = 48
-"""Classes of how large recent misses were, two to a doubling."""
+"""Classes of the size of recent residuals, two per octave."""
 
 MOST_BITS = 63
 TILTS = 9
 """Contexts of the sign."""
 
 MODELLED_TAIL = 2
-"""Bits below the leading one of a miss that are adaptive; those further down are raw."""
+"""Adaptive bits below the leading 1; the bits below these are raw."""
 
 OTHER_SYMBOLS = 8
-"""At most so many for a miss, beside one for each bit of its size."""
+"""Most symbols of a residual, not counting one for each bit of its magnitude."""
 
 FIRST_STOP = (2000, 6000, 14000, 26000, 42000, 54000, 61000)
-"""Frequency of a miss having no more bits, from far below the usual size to far above it."""
+"""Initial frequency of "no more bits", from far below the expected size to far above it."""
 
 
 @njit(cache=True)
 def energy_class(energy: int) -> int:
-    """The context of a miss after recent ones of such a size, about seven times their mean."""
+    """The context for an energy of recent residuals, about seven times their mean magnitude."""
     bits = bit_length(energy)
     half = 1 if bits > 1 and (energy >> (bits - 2)) & 1 else 0
     return min(2 * bits + half, ENERGIES - 1)
@@ -40,7 +40,7 @@ def energy_class(energy: int) -> int:
 
 @njit(cache=True)
 def first_models() -> tuple[Int64, Int64, Int64]:
-    """Adaptive bits before the first miss: `stops`, `signs` and `tails` of `code_miss`."""
+    """Initial adaptive bits: `stops`, `signs` and `tails` of `code_residual`."""
     stops = np.zeros((ENERGIES, MOST_BITS + 1, 2), dtype=np.int64)
     for e in range(ENERGIES):
         for k in range(MOST_BITS + 1):
@@ -55,11 +55,11 @@ def first_models() -> tuple[Int64, Int64, Int64]:
 
 
 @njit(cache=True)
-def code_miss(
-    miss: int, energy: int, tilt: int, stops: Int64, signs: Int64, tails: Int64, coder: Coder
+def code_residual(
+    residual: int, energy: int, tilt: int, stops: Int64, signs: Int64, tails: Int64, coder: Coder
 ) -> int:
-    """A signed integer: its number of bits, its sign, the bits below the leading one."""
-    size = abs(miss)
+    """Code a residual: number of bits, sign, the bits below the leading 1."""
+    size = abs(residual)
     wanted = bit_length(size)
     bits = 0
     row = stops[energy]
@@ -67,14 +67,12 @@ def code_miss(
         bits += 1
     if bits == 0:
         return 0
-    negative = code_bit(int(miss < 0), signs[tilt], coder)
-    found = 1
+    negative = code_bit(int(residual < 0), signs[tilt], coder)
+    prefix = 1
     left = bits - 1
-    place = 1
-    while left > 0 and place < 1 << MODELLED_TAIL:
+    while left > 0 and prefix < 1 << MODELLED_TAIL:
         left -= 1
-        bit = code_bit((size >> left) & 1, tails[bits, place], coder)
-        found = (found << 1) | bit
-        place = (place << 1) | bit
-    found = code_bits(size, found, left, coder)
-    return -found if negative else found
+        bit = code_bit((size >> left) & 1, tails[bits, prefix], coder)
+        prefix = (prefix << 1) | bit
+    size = code_bits(size, prefix, left, coder)
+    return -size if negative else size

@@ -1,4 +1,4 @@
-"""A model's samples in an archive: which domain, which coder, the bytes."""
+"""A model's samples in an archive: domain, coder and bytes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from velcodec.formats.sample_coding.domain import RAW, Samples
 
 @dataclass(frozen=True)
 class ExactStream:
-    """One model's samples: number of the domain, number of the coder, bytes. In a RAW domain they
-    are a zstd frame of the samples, and the coder is LABEL_MAP.
+    """One model's samples: number of the domain, number of the coder, bytes. In a RAW domain `data`
+    is a zstd frame of the samples, and `coder` is LABEL_MAP.
     """
 
     domain: int
@@ -29,32 +29,30 @@ class ExactStream:
 
 @dataclass(frozen=True)
 class CodedImage:
-    """A stream, and the integers (nz, nx) of its domain that it holds."""
+    """A stream, and the integers (nz, nx) of its domain that it decodes to."""
 
     stream: ExactStream
     codes: Int64
 
 
-def paid_for(coder: int, data: bytes, samples: int) -> bytes:
-    """A stream of this coder, with what it lacks in bytes for so many samples before it."""
-    return work_limit.paid_for(data, samples // coder_of(coder).samples_per_byte)
+def pad_stream(coder: int, data: bytes, samples: int) -> bytes:
+    """`data` padded to the least length of a stream of this coder for `samples` samples."""
+    return work_limit.pad(data, samples // coder_of(coder).samples_per_byte)
 
 
 def encode_image(
     coder: int, request: Request, number: int, coding: ExactCoding
 ) -> CodedImage | None:
-    """The stream of an image in domain `number`, by a coder; None where the coder does not serve
-    it.
-    """
+    """Code an image in domain `number`; None if the coder cannot."""
     image = coder_of(coder).encode(request, coding.domains[number], coding.network)
     if image is None:
         return None
-    data = paid_for(coder, image.data, image.codes.size)
+    data = pad_stream(coder, image.data, image.codes.size)
     return CodedImage(ExactStream(number, coder, data), image.codes)
 
 
 def encode_raw(model: Samples, number: int) -> ExactStream:
-    """The stream of samples too far apart for integers, domain `number` being RAW."""
+    """The stream of samples in domain `number`, which is RAW."""
     native = np.ascontiguousarray(model.astype(model.dtype.newbyteorder("<")))
     return ExactStream(
         number, LABEL_MAP, zstandard.ZstdCompressor(level=19).compress(native.tobytes())
@@ -78,7 +76,7 @@ def decode_exact(
     coder = coder_of(stream.coder)
     samples = shape[0] * shape[1]
     least = samples // coder.samples_per_byte
-    data = work_limit.bare(stream.data, samples, least, "exact stream")
+    data = work_limit.unpad(stream.data, samples, least, "exact stream")
     return domain.samples(coder.decode(data, shape, domain, coding.network), dtype)
 
 

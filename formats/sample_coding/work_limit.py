@@ -1,7 +1,6 @@
-"""Streams that have bytes for their samples, so that what they take in time is bounded by bytes.
+"""Padding of streams to a least length, so that their bytes bound the time that decoding takes.
 
-No stream of symbols begins with a zero byte: one that needs fewer bytes than its samples must have
-stands behind as many zeros as it lacks.
+No stream of symbols begins with a zero byte, so a shorter one is padded with zeros in front.
 """
 
 from __future__ import annotations
@@ -9,21 +8,21 @@ from __future__ import annotations
 from velcodec.formats.errors import CorruptError
 
 
-def paid_for(stream: bytes, least: int) -> bytes:
-    """A stream with what it lacks in bytes before it."""
+def pad(stream: bytes, least: int) -> bytes:
+    """The stream, with zeros before it up to `least` bytes."""
     return stream.rjust(least, b"\0")
 
 
-def bare(stream: bytes, samples: int, least: int, place: str) -> bytes:
-    """The inverse of `paid_for`. Raises CorruptError where bytes are missing, or zeros too many."""
+def unpad(stream: bytes, samples: int, least: int, place: str) -> bytes:
+    """The inverse of `pad`. Raises CorruptError for too few bytes or too many zeros."""
     if len(stream) < least:
         raise CorruptError(
             f"{place}: found {len(stream)} bytes for {samples} samples, expected at least {least}"
         )
-    found = stream.lstrip(b"\0")
-    if len(found) < len(stream) and len(stream) > least:
+    unpadded = stream.lstrip(b"\0")
+    if len(unpadded) < len(stream) and len(stream) > least:
         raise CorruptError(
-            f"{place}: found {len(stream) - len(found)} zeros before it, expected as many as make "
-            f"it {least} bytes"
+            f"{place}: found {len(stream) - len(unpadded)} zeros before it, expected as many as "
+            f"make it {least} bytes"
         )
-    return found
+    return unpadded

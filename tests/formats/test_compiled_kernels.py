@@ -1,4 +1,4 @@
-"""Compiled code is kept where that can be, never out of date, and works where nothing is kept."""
+"""Compiled code is cached where possible and never stale, and works without a cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def twice(value: float) -> float:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Modules a and b, c in a folder; a imports b, b imports c, and others import a."""
+    """Modules: a imports b, b imports in.c, user imports a."""
     (tmp_path / "in").mkdir()
     sources = {
         "a.py": "from .b import (\n    one,\n    two,\n)\n",
@@ -40,9 +40,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.py", "in/c.py"])
-def test_a_change_in_anything_that_is_imported_makes_compiled_code_anew(
-    package: Path, name: str
-) -> None:
+def test_a_change_in_any_import_invalidates_compiled_code(package: Path, name: str) -> None:
     modules = ("velcodec.a", "velcodec.user")
     before = [sources_digest(module) for module in modules]
     assert [sources_digest(module) for module in modules] == before
@@ -51,14 +49,14 @@ def test_a_change_in_anything_that_is_imported_makes_compiled_code_anew(
     assert all(sources_digest(m) != old for m, old in zip(modules, before, strict=True))
 
 
-def test_a_change_elsewhere_does_not(package: Path) -> None:
+def test_a_change_elsewhere_keeps_compiled_code(package: Path) -> None:
     before = sources_digest("velcodec.a")
     (package / "user.py").write_text("from . import a, b\n")
     sources_digest.cache_clear()
     assert sources_digest("velcodec.a") == before
 
 
-def test_the_kernels_of_this_package_know_what_they_import() -> None:
+def test_imports_of_this_packages_kernels_are_found() -> None:
     kernels = "velcodec.formats.sample_coding.label_map.coder"
     path = compiled._file(kernels)
     assert path is not None
@@ -66,8 +64,8 @@ def test_the_kernels_of_this_package_know_what_they_import() -> None:
     assert {"velcodec.formats.compiled", "velcodec.formats.entropy.symbols"} <= set(imported)
 
 
-def test_no_kernel_is_compiled_past_it() -> None:
-    """numba's own decorator would raise where no folder can be written."""
+def test_no_kernel_uses_numbas_own_decorator() -> None:
+    """It would raise if no folder is writable."""
     top = Path(compiled.__file__).resolve().parents[1]
     sources = [*(top / "formats").rglob("*.py"), *(top / "velcodec").rglob("*.py")]
     assert len(sources) > 100
@@ -76,7 +74,7 @@ def test_no_kernel_is_compiled_past_it() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no locator"), PermissionError(13, "denied")])
-def test_where_nothing_can_be_kept_code_is_compiled_each_time(
+def test_without_a_writable_folder_code_is_compiled_each_time(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(self: object, function: object) -> None:
@@ -86,7 +84,7 @@ def test_where_nothing_can_be_kept_code_is_compiled_each_time(
     assert njit(cache=True)(twice)(21.0) == 42.0
 
 
-def test_a_folder_that_fails_later_is_passed_over(
+def test_a_cache_folder_that_fails_later_is_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
@@ -104,7 +102,7 @@ def test_a_folder_that_fails_later_is_passed_over(
     assert function(np.float32(21)) == 42.0
 
 
-def test_it_works_where_numba_is_switched_off() -> None:
+def test_functions_run_when_numba_is_disabled() -> None:
     code = (
         "from velcodec.formats.compiled import njit\n"
         "@njit(cache=True)\n"

@@ -32,11 +32,11 @@ from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.files import Form, Ground, open_sink
 from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
 from velcodec.formats.sample_coding.absent_mask import encode_absent
-from velcodec.formats.sample_coding.dct.coder import encode_waves
+from velcodec.formats.sample_coding.dct.coder import encode_dct
 from velcodec.formats.sample_coding.domain import RAW, allowed_codes
-from velcodec.formats.sample_coding.label_map.coder import encode_labels
+from velcodec.formats.sample_coding.label_map.coder import encode_label_map
 from velcodec.formats.sample_coding.label_map.network import network_of
-from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.prediction.least_squares import encode_least_squares
 from velcodec.formats.sample_coding.stream import encode_raw
 
@@ -115,11 +115,13 @@ def streams() -> list[bytes]:
             allowed = allowed_codes(model, domain, 0.0 if which == 0 else 30.0)
             if allowed is None:
                 continue
-            labels = encode_labels(allowed, domain.span, domain.bound, network_of(coding.network))
+            labels = encode_label_map(
+                allowed, domain.span, domain.bound, network_of(coding.network)
+            )
             coded = [
                 labels[0] if labels else b"",
-                encode_numbers(allowed[..., 1], domain.span),
-                encode_waves(allowed, domain.span),
+                encode_blended(allowed[..., 1], domain.span),
+                encode_dct(allowed, domain.span),
                 encode_least_squares(allowed[..., 1], domain.span),
             ]
             found += [bytes([k, number, which, 0]) + s for k, s in enumerate(coded)]

@@ -47,7 +47,7 @@ from velcodec.formats.sample_coding.coders import BLENDED
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
-from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.sampler.form import newest_sampler
 from velcodec.train.contexts import resampled
@@ -396,7 +396,7 @@ def tiled_archive() -> bytes:
     stream = io.BytesIO()
     writer = VlatWriter(stream, head)
     for number, domain in enumerate(domains):
-        own = ExactStream(number, BLENDED, encode_numbers(codes[number], domain.span))
+        own = ExactStream(number, BLENDED, encode_blended(codes[number], domain.span))
         writer.add(pack_record(Record(0, 2, 2, *tiling.tile_shape, streams, own), head))
     writer.add(pack_record(Record(0, 2, 2, *tiling.tile_shape, streams), head))
     writer.close()

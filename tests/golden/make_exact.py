@@ -23,7 +23,7 @@ DECODER = "velcodec-2"
 
 
 def models() -> dict[str, np.ndarray]:
-    """Small models that suit labels, waves, numbers, palettes, and none of these."""
+    """Small models for label maps, DCT, blended prediction, palettes, and none of these."""
     random = np.random.default_rng(5)
     layered = synth.draw("curvevel_a", 3, 0, 2).render(28, 24).numpy()
     smooth = synth.draw("style_a", 3, 0, 2).render(28, 24).numpy()

@@ -42,7 +42,7 @@ from velcodec.formats.sample_coding.domain import (
     exact_domain,
     fine_domain,
 )
-from velcodec.formats.sample_coding.label_map.coder import TRACED, encode_labels
+from velcodec.formats.sample_coding.label_map.coder import TRACED, encode_label_map
 from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, ROWS
 from velcodec.formats.sample_coding.label_map.network import (
     ABOVE,
@@ -60,12 +60,12 @@ from velcodec.formats.sample_coding.label_map.network import (
     shapes,
 )
 from velcodec.formats.sample_coding.label_map.new_values import NARROWEST, WIDER
-from velcodec.formats.sample_coding.label_map.surroundings import (
-    FRESH_FEATURES,
-    FRESH_FIRST,
-    FRESH_ROWS,
-    GUESSES,
+from velcodec.formats.sample_coding.label_map.value_features import (
+    NEW_VALUE_FEATURES,
+    NEW_VALUE_FIRST,
+    NEW_VALUE_ROWS,
     PARTS,
+    PREDICTIONS,
     WIDTHS,
 )
 from velcodec.formats.storage.atomic import atomic_write
@@ -150,7 +150,7 @@ def uniform_network() -> Network:
         sizes = shapes(rows, logits).items()
         return Maps(**{name: np.zeros(shape, dtype=np.int64) for name, shape in sizes})
 
-    return Network(zeros(ROWS, CLASSES), zeros(FRESH_ROWS, PARTS))
+    return Network(zeros(ROWS, CLASSES), zeros(NEW_VALUE_ROWS, PARTS))
 
 
 @dataclass(frozen=True)
@@ -265,8 +265,8 @@ def with_specks(model: NDArray[np.float32], rng: np.random.Generator) -> NDArray
 
 @dataclass(frozen=True)
 class Examples:
-    """For samples: codes (n, FEATURES), possible classes (n, CLASSES), class and weight (n,). For
-    new values: codes (m, FRESH_FEATURES), guesses (m, GUESSES), least head, number of heads and
+    """Of samples: codes (n, FEATURES), possible classes (n, CLASSES), class and weight (n,). Of new
+    values: codes (m, NEW_VALUE_FEATURES), centres (m, PREDICTIONS), least head, number of heads and
     head (m,).
     """
 
@@ -274,8 +274,8 @@ class Examples:
     possible: Tensor
     classes: Tensor
     weights: Tensor
-    fresh_codes: Tensor
-    guesses: Tensor
+    new_value_codes: Tensor
+    centres: Tensor
     low: Tensor
     heads: Tensor
     head: Tensor
@@ -284,7 +284,7 @@ class Examples:
 def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
     """The examples of these models, coded with `network`."""
     rng = np.random.default_rng(seed)
-    rows, weights, fresh = [], [], []
+    rows, weights, new_values = [], [], []
     for one in models:
         trace = _trace_of(one, network)
         if trace is None:
@@ -295,17 +295,17 @@ def examples(models: list[Drawn], network: Network, seed: int) -> Examples:
         rows.append(seen[kept].astype(np.int16))
         weights.append(np.where(plain[kept], KEPT_OF_CERTAIN, 1).astype(np.float32))
         values = trace[trace[:, HEADS] > 0, FEATURES + 2 :]
-        some = rng.permutation(len(values))[:MOST_FRESH]
-        fresh.append(values[some].astype(np.int32))
+        some = rng.permutation(len(values))[:MOST_NEW_VALUES]
+        new_values.append(values[some].astype(np.int32))
     table = torch.as_tensor(np.concatenate(rows))
-    new = torch.as_tensor(np.concatenate(fresh))
+    new = torch.as_tensor(np.concatenate(new_values))
     return Examples(
         table[:, :FEATURES],
         ((table[:, FEATURES, None] >> torch.arange(CLASSES)) & 1).bool(),
         table[:, FEATURES + 1].long(),
         torch.as_tensor(np.concatenate(weights)),
-        new[:, :FRESH_FEATURES],
-        new[:, FRESH_FEATURES : FRESH_FEATURES + GUESSES].float(),
+        new[:, :NEW_VALUE_FEATURES],
+        new[:, NEW_VALUE_FEATURES : NEW_VALUE_FEATURES + PREDICTIONS].float(),
         *new[:, -3:].float().unbind(1),
     )
 
@@ -323,20 +323,20 @@ def _trace_of(one: Drawn, network: Network) -> Int64 | None:
         codes, rms = allowed[..., 1], bound / domain.step
         allowed = loosened(codes, rms, one.way.reach, domain.span)
         price = ERROR_BITS / rms**2
-        made = encode_labels(allowed, domain.span, domain.bound, network, trace, codes, price)
+        made = encode_label_map(allowed, domain.span, domain.bound, network, trace, codes, price)
         return None if made is None else trace
     domain = bounded_domains([model], bound)[one.choice] if bound else exact_domain([model])
     allowed = allowed_codes(model, domain, bound)
     assert allowed is not None
-    made = encode_labels(allowed, domain.span, domain.bound, network, trace)
+    made = encode_label_map(allowed, domain.span, domain.bound, network, trace)
     return None if made is None else trace
 
 
 HEADS = -2
 """Column of a trace: the number of possible heads of a new value, 0 without a new value."""
 
-MOST_FRESH = 400
-"""Most new values of a model that become examples."""
+MOST_NEW_VALUES = 400
+"""Most new values of a model among the examples."""
 
 ENDS_BELOW, CLOSE = 0, 14
 """First feature (where the layer ended in the column before), and the code from which it is far."""
@@ -354,13 +354,13 @@ def class_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
 
 def value_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
     """Mean code length of these examples' new values, in nats."""
-    shares = torch.softmax(maps(data.fresh_codes[some].long()), 1)
-    guesses, low, heads = data.guesses[some], data.low[some], data.heads[some]
+    shares = torch.softmax(maps(data.new_value_codes[some].long()), 1)
+    centres, low, heads = data.centres[some], data.low[some], data.heads[some]
     head = data.head[some]
     alike = shares[:, -1]
 
     def between(first: Tensor, last: Tensor) -> Tensor:
-        parts = _parts_until(last, guesses) - _parts_until(first - 1, guesses)
+        parts = _parts_until(last, centres) - _parts_until(first - 1, centres)
         return (shares[:, :-1] * parts).sum(1)
 
     mass = between(head, head) + alike / heads
@@ -369,11 +369,9 @@ def value_loss(maps: Learned, data: Examples, some: Tensor) -> Tensor:
     return -torch.log(mass / whole * (1 - heads * floor) + floor).mean()
 
 
-def _parts_until(head: Tensor, guesses: Tensor) -> Tensor:
-    """(n, GUESSES WIDTHS): cumulative share of each part but the last, up to and including
-    `head`.
-    """
-    twice = (2 * (head[:, None] - guesses) + 1)[..., None]
+def _parts_until(head: Tensor, centres: Tensor) -> Tensor:
+    """(n, PREDICTIONS WIDTHS): of each part but the last, how much lies up to and with `head`."""
+    twice = (2 * (head[:, None] - centres) + 1)[..., None]
     rates = torch.exp2(-(NARROWEST + WIDER * torch.arange(WIDTHS)).float())
     tail = 0.5 * torch.exp2(-(twice.abs() * rates).clamp(max=60))
     return torch.where(twice < 0, tail, 1 - tail).flatten(1)
@@ -435,7 +433,7 @@ def main(
     """Learn the network and write it to TARGET."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    learned, values = Learned(FIRST, ROWS, CLASSES), Learned(FRESH_FIRST, FRESH_ROWS, PARTS)
+    learned, values = Learned(FIRST, ROWS, CLASSES), Learned(NEW_VALUE_FIRST, NEW_VALUE_ROWS, PARTS)
     network = network_of(EXACT_NETWORK) if mean_error else uniform_network()
     kept = None if classes is None else network_from(load(classes.read_bytes())).classes
     if kept is not None:
@@ -448,8 +446,8 @@ def main(
         if kept is None:
             bits = train(learned, class_loss, len(data.codes), data, count, BATCH, seed)
             click.echo(f"{bits:.4f} bits per example")
-        fresh = len(data.fresh_codes)
-        more = train(values, value_loss, fresh, data, count // 3, BATCH // 2, seed)
+        count_new = len(data.new_value_codes)
+        more = train(values, value_loss, count_new, data, count // 3, BATCH // 2, seed)
         click.echo(f"{more:.3f} bits per new value")
         network = Network(learned.integer() if kept is None else kept, values.integer())
         save_network(network, target)

@@ -70,7 +70,9 @@ def learn(count: int, seed: int) -> Start:
 
 def main() -> None:
     """Write the tensors."""
-    parser = argparse.ArgumentParser(description="learn what streams of least squares begin with")
+    parser = argparse.ArgumentParser(
+        description="learn the initial weights of least-squares streams"
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--models", type=int, default=480)
     parser.add_argument("--seed", type=int, default=12)

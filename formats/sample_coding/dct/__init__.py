@@ -1,1 +1,1 @@
-"""Smooth models within a bound or in the mean: an integer DCT, RDOQ, corrections of outliers."""
+"""Smooth models within a bound or in the mean: an integer DCT, RDOQ, and outliers."""

@@ -1,8 +1,8 @@
-"""An image of integers coded as cosine coefficients, with corrections where those miss the bound.
+"""Images of integers as quantised DCT coefficients, with corrections of outliers.
 
-For smooth models within wide bounds, or in the mean only. The decoder is integer arithmetic, so
-each machine finds the same image. The source of corrections beside a transform is Li, Lindstrom and
-Clyne, "Lossy scientific data compression with SPERR" (2023).
+For smooth models within wide bounds, or in the mean. The decoder uses integer arithmetic, so every
+machine gets the same image. Source of coding outliers beside a transform: Li, Lindstrom and Clyne,
+"Lossy scientific data compression with SPERR" (2023).
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
 from velcodec.formats.sample_coding.coders import DCT
 from velcodec.formats.sample_coding.dct.coefficients import code_coefficients, order_of
-from velcodec.formats.sample_coding.dct.outliers import code_corrections
+from velcodec.formats.sample_coding.dct.outliers import code_outliers
 from velcodec.formats.sample_coding.dct.start import Models, first_models
 from velcodec.formats.sample_coding.dct.transform import analyse, synthesise
 from velcodec.formats.sample_coding.domain import Domain
 
 MAX_SPAN = 1 << 26
 FRACTION = 4
-"""Bits of the image below one, so that the transform's rounding is negligible."""
+"""Fractional bits of the image, so that the transform's rounding is negligible."""
 
 LARGEST = 1 << 41
-"""Coefficients come to no more, with the fraction: sums of their products with cosines fit."""
+"""Largest dequantised coefficient, with the fraction: the transform's sums fit into 64 bits."""
 
 MAX_SIDE, MAX_SAMPLES = 1 << 10, 1 << 18
-"""Images of more samples are not coded: their transform is slow, and they are seldom smooth."""
+"""Larger images are not coded: their transform is slow, and they are seldom smooth."""
 
 MAX_STEP = 1 << 31
 
 RATE = 4
-"""How fast the weights learn from one stream."""
+"""Learning rate of the weights within a stream."""
 
 SIGNIFICANT_BITS = 5
-"""Of a step or a unit of corrections the stream keeps so many bits."""
+"""Highest bits of a step or an outlier unit that the stream keeps."""
 
 ZEROED = 0.59
-"""Coefficients below so many steps become 0, greater ones are rounded in the same way."""
+"""Dead zone, in steps: smaller coefficients become 0, larger ones round up at this fraction."""
 
 STEPS = (1.25, 1.6, 2.0, 2.4, 2.75, 3.125, 3.625, 4.25)
-"""Quantiser steps that are tried, over the bound."""
+"""Quantiser steps tried, over the bound."""
 
 REFINED = 2
-"""So many of them are refined: the best one and those above."""
+"""Number of steps for which RDOQ is run, from the shortest stream's upwards."""
 
 SYMBOLS = 64
-"""At most so many to a coefficient and its sample's correction, on the whole."""
+"""Most symbols per sample, for its coefficient and its outlier."""
 
 
 def fits(shape: tuple[int, int], span: int) -> bool:
@@ -65,16 +65,16 @@ def fits(shape: tuple[int, int], span: int) -> bool:
     return 1 <= span <= MAX_SPAN and max(shape) <= MAX_SIDE and shape[0] * shape[1] <= MAX_SAMPLES
 
 
-def encode_waves(allowed: Int64, span: int, step: int | None = None) -> bytes:
+def encode_dct(allowed: Int64, span: int, step: int | None = None) -> bytes:
     """The stream of an image within `allowed` (nz, nx, 3): least, preferred and greatest integer of
-    each sample, in [0, span). The integers should be much finer than the bound. `step` is that of
-    the quantiser, found where None.
+    each sample, in [0, span). The integers should be much finer than the bound. `step` is the
+    quantiser step; None searches for one.
 
-    Raises ValueError where an image does not fit.
+    Raises ValueError if `fits` is false.
     """
     shape = allowed.shape[0], allowed.shape[1]
     if not fits(shape, span):
-        raise ValueError(f"waves: found {shape[0]} x {shape[1]} samples of span {span}, too great")
+        raise ValueError(f"DCT: found {shape[0]} x {shape[1]} samples of span {span}, too great")
     from velcodec.formats.sample_coding.dct.rdoq import refine_in_the_mean, refine_within
 
     coefficients = analyse((allowed[..., 1] - span // 2) << FRACTION)
@@ -88,8 +88,8 @@ def encode_waves(allowed: Int64, span: int, step: int | None = None) -> bytes:
         refine_in_the_mean(q, coefficients / (step << FRACTION))
         return stream_of(q, step)
     bound = max(float(np.median(allowed[..., 2] - allowed[..., 0])) / 2, 0.5)
-    wanted = [bound * s for s in STEPS] if step is None else [step]
-    steps = [_kept_step(round(s)) for s in wanted]
+    candidates = [bound * s for s in STEPS] if step is None else [step]
+    steps = [_kept_step(round(s)) for s in candidates]
     streams = [stream_of(quantise(coefficients, s), s) for s in steps]
     best = min(range(len(steps)), key=lambda k: len(streams[k]))
     for s in steps[best : best + REFINED]:
@@ -104,32 +104,30 @@ def _kept_step(step: int) -> int:
     return short_integer(min(max(step, 1), MAX_STEP))
 
 
-def decode_waves(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
-    """The image (nz, nx) that `encode_waves` was given, or one near it. Raises CorruptError."""
+def decode_dct(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
+    """The image (nz, nx) of a stream of `encode_dct`. Raises CorruptError."""
     if not fits(shape, span):
-        raise CorruptError(
-            f"waves: found {shape[0]} x {shape[1]} samples of span {span}, too great"
-        )
+        raise CorruptError(f"DCT: found {shape[0]} x {shape[1]} samples of span {span}, too great")
     coder = new_decoder(stream)
     step = _code_integer(0, coder)
     models = first_models()
     q = np.zeros(shape, dtype=np.int64)
     most = LARGEST // (step << FRACTION)
     if not code_coefficients(q, order_of(shape), models.weights, models.more, RATE, most, coder):
-        raise CorruptError("waves: found a coefficient out of range")
+        raise CorruptError("DCT: found a coefficient out of range")
     image = reconstruct(q, step, span)
     if code_bits(0, 0, 1, coder):
         unit = _code_integer(0, coder)
-        corrections = np.zeros(shape, dtype=np.int64)
-        code_corrections(corrections, 16 * step // unit, models.which, models.side, RATE, coder)
+        outliers = np.zeros(shape, dtype=np.int64)
+        code_outliers(outliers, 16 * step // unit, models.which, models.side, RATE, coder)
         limit = span // unit + 1
-        image = np.clip(image + unit * np.clip(corrections, -limit, limit), 0, span - 1)
+        image = np.clip(image + unit * np.clip(outliers, -limit, limit), 0, span - 1)
     finish_decoder(coder)
     return image
 
 
 def write(q: Int64, step: int, allowed: Int64, span: int, models: Models, rate: int) -> bytes:
-    """The stream of coefficients `q` (nz, nx) and the corrections they need. `models` learn."""
+    """The stream of coefficients `q` (nz, nx) and the outliers they leave. Updates `models`."""
     least, greatest = allowed[..., 0], allowed[..., 2]
     coder = new_encoder(SYMBOLS * q.size + SYMBOLS)
     _code_integer(step, coder)
@@ -139,24 +137,24 @@ def write(q: Int64, step: int, allowed: Int64, span: int, models: Models, rate: 
     over = (image < least) | (image > greatest)
     code_bits(int(over.any()), 0, 1, coder)
     if over.any():
-        # A unit no wider than what is allowed has a multiple that leads there.
+        # A unit no wider than the allowed interval has a multiple that leads into it.
         unit = short_integer(int((greatest - least)[over].min()) + 1)
         up, down = np.maximum(least - image, 0), np.maximum(image - greatest, 0)
-        corrections = -(-up // unit) + (-down // unit)
+        outliers = -(-up // unit) + (-down // unit)
         _code_integer(unit, coder)
-        code_corrections(corrections, 16 * step // unit, models.which, models.side, rate, coder)
+        code_outliers(outliers, 16 * step // unit, models.which, models.side, rate, coder)
     return finish_encoder(coder)
 
 
 def quantise(coefficients: Int64, step: int) -> Int64:
-    """Coefficients in steps, small ones zeroed, same shape."""
+    """Quantised coefficients, with a dead zone; same shape."""
     fine = step << FRACTION
     rounding = round((1 - ZEROED) * fine)
     return np.sign(coefficients) * ((np.abs(coefficients) + rounding) // fine)
 
 
 def reconstruct(q: Int64, step: int, span: int) -> Int64:
-    """The image (nz, nx) of coefficients in steps, without corrections."""
+    """The image (nz, nx) of quantised coefficients, before outliers are corrected."""
     fine = synthesise(q * (step << FRACTION))
     whole = (fine + (1 << (FRACTION - 1))) >> FRACTION
     image: Int64 = np.clip(whole + span // 2, 0, span - 1)
@@ -164,30 +162,30 @@ def reconstruct(q: Int64, step: int, span: int) -> Int64:
 
 
 def short_integer(value: int) -> int:
-    """`value` as the stream keeps it."""
+    """`value` rounded down to SIGNIFICANT_BITS bits, as the stream keeps it."""
     drop = max(value.bit_length() - SIGNIFICANT_BITS, 0)
     return value >> drop << drop
 
 
 def _code_integer(value: int, coder: Coder) -> int:
-    """A positive integer under 2^32, of which the highest bits are kept."""
+    """Code the highest SIGNIFICANT_BITS bits of a positive integer under 2^32."""
     bits = code_even(bit_length(value) - 1, 32, coder) + 1
     drop = max(bits - SIGNIFICANT_BITS, 0)
     return code_bits(value >> drop, 1, bits - 1 - drop, coder) << drop
 
 
 class DctCoder(SampleCoder):
-    """Smooth images within wide bounds, or in the mean: a DCT, with corrections of outliers."""
+    """Smooth images within wide bounds, or in the mean: a DCT, with outliers corrected."""
 
     number, name, samples_per_byte = DCT, "DCT", 1 << 10
 
     def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
-        """None for an image that is too large or of too wide a span."""
+        """None if the image is too large or its span too wide."""
         if not fits(request.shape, domain.span):
             return None
-        data = encode_waves(request.allowed, domain.span, request.step)
-        return Image(data, decode_waves(data, request.shape, domain.span))
+        data = encode_dct(request.allowed, domain.span, request.step)
+        return Image(data, decode_dct(data, request.shape, domain.span))
 
     def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
         """Raises CorruptError."""
-        return decode_waves(data, shape, domain.span)
+        return decode_dct(data, shape, domain.span)

@@ -1,7 +1,7 @@
-"""Quantised cosine coefficients as adaptive bits, lowest frequencies first.
+"""Quantised DCT coefficients as learned bits, lowest frequencies first.
 
-The probability of a bit is a sum over features of the coefficients already known nearby in
-frequency. The sums begin as learned from generated models and go on learning, stream by stream.
+The logit of a bit is a sum of weights of features of known coefficients at nearby frequencies. The
+weights start as learned from generated models and adapt within the stream.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from velcodec.formats.entropy.magnitudes import (
 from velcodec.formats.entropy.symbols import DECODING, Coder, code_bit
 
 STAGES = 12
-"""Numbers of bits of a magnitude that have weights of their own."""
+"""Numbers of bits of a magnitude with separate weights."""
 
 SIZES = (20, 20, 20, 28, 100, 46, 36, 24, 16)
-"""How many values each feature takes."""
+"""Number of values of each feature."""
 
 FEATURES, ROWS = len(SIZES), sum(SIZES)
 
 REACH = 3
-"""Coefficients so far away in either direction are neighbours."""
+"""Coefficients up to this far away in both directions are neighbours."""
 
 CHUNK, MORES = 32, 12
-"""After so many coefficients a bit says whether any others are not zero, in so many contexts."""
+"""After every CHUNK coefficients a bit, with MORES contexts, says whether nonzero ones follow."""
 
 
 def order_of(shape: tuple[int, int]) -> Int64:
-    """The places (n, 2) of all coefficients in the order in which they are coded."""
+    """Rows and columns (n, 2) of all coefficients, in coding order."""
     nz, nx = shape
     i, j = np.mgrid[:nz, :nx].reshape(2, -1)
     order: Int64 = np.argsort((i * nx) ** 2 + (j * nz) ** 2, kind="stable")
@@ -45,10 +45,11 @@ def order_of(shape: tuple[int, int]) -> Int64:
 
 @njit(cache=True)
 def find_features(
-    q: Int64, known: Int64, i: int, j: int, nz: int, nx: int, recent: int, found: Int64
+    q: Int64, known: Int64, i: int, j: int, nz: int, nx: int, recent: int, features: Int64
 ) -> None:  # fmt: skip
-    """Features of the coefficient at row i and column j of (nz, nx). `q` holds those before it and
-    `known` where they are, both padded by REACH; `recent` is the mean of the last, times 256.
+    """Fill `features` (FEATURES,) of the coefficient at row i and column j of (nz, nx). `q` holds
+    the known coefficients and `known` marks them, both padded by REACH; `recent` is the running
+    mean of magnitudes, times 256.
     """
     near, near_known, far, far_known, wide, wide_known = 0, 0, 0, 0, 0, 0
     for di in range(-REACH, REACH + 1):
@@ -78,38 +79,38 @@ def find_features(
     angle = min(8 * i * nx // max(i * nx + j * nz, 1), 7)
     loudness = 0 if wide_class < 2 else 1 if wide_class < 9 else 2
     above, left = q[i + REACH - 1, j + REACH], q[i + REACH, j + REACH - 1]
-    found[0] = near_class
-    found[1] = far_class
-    found[2] = recent_class
-    found[3] = wide_class
-    found[4] = 10 * min(wide_class // 2, 9) + min(recent_class // 2, 9)
-    found[5] = min(radius, 45)
-    found[6] = 6 * min(i, 5) + min(j, 5)
-    found[7] = 3 * angle + loudness
-    found[8] = 4 * min(abs(above), 3) + min(abs(left), 3)
+    features[0] = near_class
+    features[1] = far_class
+    features[2] = recent_class
+    features[3] = wide_class
+    features[4] = 10 * min(wide_class // 2, 9) + min(recent_class // 2, 9)
+    features[5] = min(radius, 45)
+    features[6] = 6 * min(i, 5) + min(j, 5)
+    features[7] = 3 * angle + loudness
+    features[8] = 4 * min(abs(above), 3) + min(abs(left), 3)
     start = 0
     for k in range(FEATURES):
-        found[k] += start
+        features[k] += start
         start += SIZES[k]
 
 
 @njit(cache=True)
 def _code_value(
-    value: int, weights: Int64, sign: Int64, tails: Int64, found: Int64,
+    value: int, weights: Int64, sign: Int64, tails: Int64, features: Int64,
     rate: int, coder: Coder,
 ) -> int:  # fmt: skip
-    """A signed integer: its number of bits, the bits below the leading one, its sign."""
+    """Code a coefficient: number of bits, the bits below the leading 1, sign."""
     size = abs(value)
     wanted = bit_length(size)
     bits = 0
     while bits < MOST_BITS:
         row = weights[min(bits, STAGES - 1)]
-        if not code_learned(int(wanted > bits), row, found, rate, coder):
+        if not code_learned(int(wanted > bits), row, features, rate, coder):
             break
         bits += 1
     if bits == 0:
         return 0
-    now = code_below(size, bits, weights[STAGES], tails, found, rate, coder)
+    now = code_below(size, bits, weights[STAGES], tails, features, rate, coder)
     negative = code_bit(int(value < 0), sign, coder)
     return -now if negative else now
 
@@ -119,14 +120,14 @@ def code_coefficients(
     q: Int64, order: Int64, weights: Int64, mores: Int64,
     rate: int, most: int, coder: Coder,
 ) -> bool:  # fmt: skip
-    """Code all of `q` (nz, nx); False where one is greater than `most`."""
+    """Code all of `q` (nz, nx). Returns False if a magnitude is greater than `most`."""
     decoding = coder[DECODING]
     nz, nx = q.shape
     padded = np.zeros((nz + 2 * REACH, nx + 2 * REACH), dtype=np.int64)
     known = np.zeros_like(padded)
     tails = np.full((MOST_BITS + 1, 2), 1 << 15, dtype=np.int64)
     tails[:, 1] = 1
-    found = np.zeros(FEATURES, dtype=np.int64)
+    features = np.zeros(FEATURES, dtype=np.int64)
     signs = np.full((7, 2), 1 << 15, dtype=np.int64)
     signs[:, 1] = 2
     last = 0
@@ -140,7 +141,7 @@ def code_coefficients(
             if not code_bit(int(last >= k), mores[size_class(chunk, MORES - 1)], coder):
                 break
             chunk = 0
-        find_features(padded, known, i, j, nz, nx, recent, found)
+        find_features(padded, known, i, j, nz, nx, recent, features)
         value = 0 if decoding else q[i, j]
         context = 0
         if j == 0:
@@ -148,7 +149,7 @@ def code_coefficients(
         elif i == 0:
             context = 5 + sign_of(padded[i + REACH, j + REACH - 2])
         signs[0, 0] = 1 << 15
-        value = _code_value(value, weights, signs[context], tails, found, rate, coder)
+        value = _code_value(value, weights, signs[context], tails, features, rate, coder)
         size = abs(value)
         if size > most:
             return False

@@ -1,6 +1,6 @@
-"""Which samples of a decoded image miss the bound, and by how many units: adaptive bits.
+"""Outliers: samples of a decoded image outside the bound, and their corrections in units.
 
-The probability of a bit is a sum of learned weights of the corrections already known beside it.
+They are coded by learned bits, whose features are the outliers already known nearby.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SIDE_FEATURES, SIDE_ROWS = 2, 9 + 9
 
 
 @njit(cache=True)
-def find_reasons(
+def outlier_features(
     c: Int64, z: int, x: int, ratio: int, recent: int, which: Int64, side: Int64
 ) -> None:  # fmt: skip
-    """Features of whether a sample is corrected, and to which side. `c` holds the corrections and
-    is padded by 2; `ratio` is that of 16 quantiser steps to the unit.
+    """Fill the features of whether a sample is an outlier (`which`) and of its sign (`side`). `c`
+    holds the known corrections, padded by 2; `ratio` is 16 quantiser steps over the unit.
     """
     p, r = z + 2, x + 2
     n, w, nw, ne = c[p - 1, r], c[p, r - 1], c[p - 1, r - 1], c[p - 1, r + 1]
@@ -39,13 +39,13 @@ def find_reasons(
 
 
 @njit(cache=True)
-def code_corrections(
-    corrections: Int64, ratio: int, which_weights: Int64, side_weights: Int64, rate: int,
+def code_outliers(
+    outliers: Int64, ratio: int, which_weights: Int64, side_weights: Int64, rate: int,
     coder: Coder,
 ) -> None:  # fmt: skip
-    """`corrections` (nz, nx): how many units to add to each sample. `ratio` as above."""
+    """Code `outliers` (nz, nx), units to add to each sample; `ratio` as in `outlier_features`."""
     decoding = coder[DECODING]
-    nz, nx = corrections.shape
+    nz, nx = outliers.shape
     padded = np.zeros((nz + 4, nx + 4), dtype=np.int64)
     which = np.zeros(WHICH_FEATURES, dtype=np.int64)
     side = np.zeros(SIDE_FEATURES, dtype=np.int64)
@@ -54,13 +54,13 @@ def code_corrections(
     recent = 0
     for z in range(nz):
         for x in range(nx):
-            find_reasons(padded, z, x, ratio, recent, which, side)
-            value = 0 if decoding else corrections[z, x]
+            outlier_features(padded, z, x, ratio, recent, which, side)
+            value = 0 if decoding else outliers[z, x]
             some = code_learned(int(value != 0), which_weights[0], which, rate, coder)
             recent += ((some << 16) - recent) >> 6
             if not some:
                 continue
             negative = code_learned(int(value < 0), side_weights[0], side, rate, coder)
             size = 1 + code_size(abs(value) - 1, more, coder)
-            corrections[z, x] = -size if negative else size
-            padded[z + 2, x + 2] = corrections[z, x]
+            outliers[z, x] = -size if negative else size
+            padded[z + 2, x + 2] = outliers[z, x]

@@ -1,4 +1,4 @@
-"""What streams of waves begin with, learned from generated models by `velcodec.train.waves`."""
+"""Initial models of DCT streams, learned from generated models by `velcodec.train.dct`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from velcodec.formats.sample_coding.dct.coefficients import MORES, ROWS, STAGES
 from velcodec.formats.sample_coding.dct.outliers import SIDE_ROWS, WHICH_ROWS
 
 FILE = "waves-1.safetensors"
-"""In the package's data; never changed, as streams depend on it."""
+"""In the package's data. Never changes: streams depend on it."""
 
 NAMES = "weights", "which", "side"
 
@@ -23,8 +23,8 @@ SHAPES = (STAGES + 1, ROWS), (1, WHICH_ROWS), (1, SIDE_ROWS)
 
 
 class Models(NamedTuple):
-    """Weights of the coefficients' features, adaptive bits that say whether there are more, and the
-    weights of where corrections are and to which side.
+    """Weights of the coefficients' features, adaptive bits for whether nonzero coefficients follow,
+    and weights of the features of outliers and of their signs.
     """
 
     weights: Int64
@@ -34,7 +34,7 @@ class Models(NamedTuple):
 
 
 def untrained() -> Models:
-    """Models that know nothing."""
+    """Models with all weights zero."""
     weights, which, side = (np.zeros(shape, dtype=np.int64) for shape in SHAPES)
     return Models(weights, _adaptive([1 << 15] * MORES), which, side)
 
@@ -44,7 +44,7 @@ def _adaptive(frequencies: list[int]) -> Int64:
 
 
 def first_models() -> Models:
-    """Models as they are before a stream."""
+    """The initial models of a stream."""
     kept = _kept()
     weights, which, side = (kept[name].astype(np.int64) << KEPT_SHIFT for name in NAMES)
     return Models(weights, _adaptive(kept["more"].tolist()), which[None], side[None])

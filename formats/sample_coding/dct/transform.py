@@ -1,8 +1,8 @@
-"""The orthonormal cosine transform of a whole image, in integers.
+"""The orthonormal DCT of a whole image, in integers.
 
-A smooth model's energy lies in few cosines: smoothing by one kernel everywhere leaves nothing above
-a frequency. Tables come from integer arithmetic and sums are rounded once an axis, so every machine
-finds the same image. Source: Ahmed, Natarajan and Rao, "Discrete cosine transform" (1974).
+The energy of a smooth model lies in few low frequencies. Tables come from integer arithmetic, and
+sums are rounded once per axis, so every machine gets the same image. Source: Ahmed, Natarajan and
+Rao, "Discrete cosine transform" (1974).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 
 TABLE_BITS = 20
-"""Fraction of the tables' entries."""
+"""Fractional bits of the tables' entries."""
 
 _DEEP = 96
-"""Fraction of what the tables are computed from."""
+"""Fractional bits while the tables are computed."""
 
 
 def _quarter_step(n: int) -> int:
     """cos(pi / (2 n)) times 2^_DEEP."""
 
-    # pi by Machin's formula, the cosine by its series.
+    # pi by Machin's formula, the cosine by its Taylor series.
     def inverse_tangent(of: int) -> int:
         term, total, k = (1 << (_DEEP + 16)) // of, 0, 1
         while term:
@@ -47,7 +47,7 @@ def _quarter_step(n: int) -> int:
 
 @cache
 def table(n: int) -> Int64:
-    """The cosines (n, n), row k holding the k-th at the n samples, times 2^TABLE_BITS."""
+    """The DCT matrix (n, n) times 2^TABLE_BITS; row k is the k-th cosine at the n samples."""
     # With a = pi / (2 n): cos((m + 1) a) = 2 cos(a) cos(m a) - cos((m - 1) a).
     step = _quarter_step(n)
     cosines = [1 << _DEEP, step]
@@ -66,7 +66,7 @@ def table(n: int) -> Int64:
 
 @njit(cache=True)
 def _turn(image: Int64, cosines: Int64) -> Int64:
-    """The transpose of `image` (a, b) with each column of a coefficients made its samples."""
+    """Turn each column of `image` (a, b) from coefficients into samples, and transpose: (b, a)."""
     a, b = image.shape
     out = np.full((b, a), 1 << (TABLE_BITS - 1), dtype=np.int64)
     for x in range(b):

@@ -1,1 +1,1 @@
-"""Layered models: which neighbour a sample is equal to, or its new value."""
+"""Layered models: which neighbour a sample equals, or its new value."""

@@ -1,8 +1,8 @@
-"""A label image coded sample by sample: which neighbour a sample is equal to, or its new value.
+"""A label map coded sample by sample: which neighbour a sample equals, or its new value.
 
-`encode_labels` and `decode_labels` run the same compiled loop, so that both see the same contexts.
-An encoder may choose each value within bounds, and takes the cheapest. Values are integers of
-[0, span); nothing here knows about velocities.
+`encode_label_map` and `decode_label_map` run the same compiled loop, so both see the same contexts.
+An encoder may have a choice of values for each sample, and takes the cheapest. Values are integers
+of [0, span); nothing here knows about velocities.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from velcodec.formats.sample_coding.label_map.network import (
     powers_of_two,
 )
 from velcodec.formats.sample_coding.label_map.new_values import (
+    CENTRES,
     CODES,
     ENDS,
-    GUESSED,
-    SEEN,
+    PREDICTED,
     Mixture,
     cheapest,
-    code_fresh,
+    code_new_value,
     new_mixture,
     prepare,
 )
@@ -59,44 +59,44 @@ from velcodec.formats.sample_coding.label_map.recency import (
     Recency,
     label_at,
     new_recency,
-    place_of,
+    position_of,
     use,
 )
-from velcodec.formats.sample_coding.label_map.surroundings import (
-    FRESH_FEATURES,
-    GUESSES,
+from velcodec.formats.sample_coding.label_map.value_features import (
+    NEW_VALUE_FEATURES,
     NONE,
-    look_around,
-    unseen_bits,
+    PREDICTIONS,
+    fill_value_features,
+    raw_bits,
 )
 
 MOST_LABELLED = 0.9
-"""Share of distinct values in a model above which labels are not tried."""
+"""Share of distinct values in an image above which it is not tried."""
 
 MAX_LABELS = 1 << 16
 MOST_RECENT = 1024
-"""Known labels that an encoder looks at before it takes a value for new."""
+"""Most known labels that an encoder compares before it codes a new value."""
 
 LEAST, PREFERRED, GREATEST = range(3)
-TRACED = FEATURES + 2 + FRESH_FEATURES + GUESSES + 3
+TRACED = FEATURES + 2 + NEW_VALUE_FEATURES + PREDICTIONS + 3
 SYMBOLS_PER_SAMPLE, SYMBOLS_PER_LABEL = 5, 5
-"""At most, of a sample (class, rank) and of a new value."""
+"""Most symbols of a sample (class, rank) and of a new value."""
 
 CANDIDATES, FIRST_RANKED = 5, 3
-"""Labels looked at first, and which of them is the first that has a rank."""
+"""Number of candidate labels, and the index of the first that is coded by its rank."""
 
 AHEAD, FADE, MOST_AHEAD = 3, 0.5, 4.0
-"""Samples ahead whose errors count in an encoder's choice, how their share falls from one to the
-next, and the bits that one of them counts for at most.
+"""Samples ahead whose errors count in an encoder's choice, the factor by which their weight falls
+per sample, and the most bits that one counts for.
 """
 
 RANKS = 24
-"""Classes of how long ago a known label was used; class r holds 2^r ranks."""
+"""Rank groups of known labels by last use; group r holds 2^r ranks."""
 
 
 @njit(cache=True)
 def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
-    """Frequencies of the rank classes that `ranks` known labels need; how many classes."""
+    """Fill `out` with frequencies of the groups that `ranks` known labels need; their number."""
     classes = 0
     while (1 << classes) - 1 < ranks:
         classes += 1
@@ -117,13 +117,13 @@ def _code_samples(
     class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64,
     mixture: Mixture, recency: Recency, coder: Coder, original: Int64, price: float, trace: Int64,
 ) -> int:  # fmt: skip
-    """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with theirs.
+    """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with their values.
 
-    An encoder takes of what `allowed` (nx, nz, 3) lets it (least, preferred, greatest value) what
-    seems cheapest. With a `price` that counts the squared error against `original` (nx, nz), and
-    new values are the preferred ones. Returns 0, or -1 - (place) where the labels run out.
-    `trace` (samples, TRACED), if not empty, gets features, possible classes and class; features,
-    guesses and room of a new value, and the value.
+    An encoder chooses what seems cheapest within `allowed` (nx, nz, 3): least, preferred, greatest
+    value. With a `price`, the squared error against `original` (nx, nz) counts too, and new values
+    are the preferred ones. Returns 0, or -1 - (sample index) if the labels run out. `trace`
+    (samples, TRACED), if not empty, gets features, possible classes and class; and of a new value
+    features, centres, interval and head.
     """
     width, height = columns.shape
     capacity = len(values)
@@ -137,7 +137,7 @@ def _code_samples(
     rank_frequencies = np.zeros(RANKS, dtype=np.int64)
     newest = np.zeros(2, dtype=np.int64)
     candidates = np.zeros(CANDIDATES, dtype=np.int64)
-    shift = unseen_bits(span)
+    shift = raw_bits(span)
     decoding = coder[DECODING]
     labels = 0
     for x in range(width):
@@ -173,7 +173,7 @@ def _code_samples(
                 for kind in (BETWEEN, GREATER, LESS):
                     if frequencies[kind] == 0 or -np.log2(frequencies[kind]) >= cost:
                         continue
-                    base, size = _room(kind, low, high, span)
+                    base, size = _interval(kind, low, high, span)
                     first, end = max(least, base), min(greatest, base + size - 1)
                     if price > 0:
                         first, end = max(first, preferred), min(end, preferred)
@@ -184,16 +184,16 @@ def _code_samples(
                         bits = np.log2(size)
                     else:
                         if not looked:
-                            look_around(
+                            fill_value_features(
                                 columns, values, x, z, after, scan[RUN_TOP], newest, shift,
-                                mixture[CODES], mixture[SEEN],
+                                mixture[CODES], mixture[PREDICTED],
                             )  # fmt: skip
                             looked = True
                         prepare(
                             kind - BETWEEN, bound, base, size, shift, value_maps, powers, mixture
                         )
                         own, bits = cheapest(first, own, end, shift, mixture, powers)
-                    bits += _regret(own, original, x, z, price) - np.log2(frequencies[kind])
+                    bits += _error_cost(own, original, x, z, price) - np.log2(frequencies[kind])
                     if bits < cost:
                         found, value, cost = kind, own, bits
             found = code_among(found, frequencies, coder)
@@ -221,23 +221,25 @@ def _code_samples(
                 if decoding:
                     label = _label_of_rank(rank, recency, candidates)
             else:
-                base, size = _room(found, low, high, span)
+                base, size = _interval(found, low, high, span)
                 if labels == capacity:
                     return -1 - (x * height + z)
                 if above == NONE:
                     value = base + code_even(value - base, size, coder)
                 else:
                     if not looked:
-                        look_around(
+                        fill_value_features(
                             columns, values, x, z, after, scan[RUN_TOP], newest, shift,
-                            mixture[CODES], mixture[SEEN],
+                            mixture[CODES], mixture[PREDICTED],
                         )  # fmt: skip
                     prepare(found - BETWEEN, bound, base, size, shift, value_maps, powers, mixture)
-                    value = code_fresh(value, shift, mixture, powers, coder)
+                    value = code_new_value(value, shift, mixture, powers, coder)
                     if len(trace):
                         row = trace[x * height + z, FEATURES + 2 :]
-                        row[:FRESH_FEATURES] = mixture[CODES]
-                        row[FRESH_FEATURES : FRESH_FEATURES + GUESSES] = mixture[GUESSED]
+                        row[:NEW_VALUE_FEATURES] = mixture[CODES]
+                        row[NEW_VALUE_FEATURES : NEW_VALUE_FEATURES + PREDICTIONS] = mixture[
+                            CENTRES
+                        ]
                         row[-3:-1] = mixture[ENDS][:2]
                         row[-1] = value >> shift
                 if not base <= value < base + size:
@@ -256,9 +258,9 @@ def _code_samples(
 
 
 @njit(cache=True)
-def _room(kind: int, low: int, high: int, span: int) -> tuple[int, int]:
-    """The least value that a new label of this kind may have, and how many there are. `low` and
-    `high` are the values above and after, or NONE.
+def _interval(kind: int, low: int, high: int, span: int) -> tuple[int, int]:
+    """The interval of a new value of this kind: least value and size. `low` and `high` are the
+    lesser and greater of the values above and after, or NONE.
     """
     if kind == BETWEEN:
         return low + 1, high - low - 1
@@ -279,9 +281,8 @@ def _as_bits(flags: Int64) -> int:
 def _fill_candidates(
     columns: Int64, x: int, z: int, above: int, after: int, left: int, out: Int64
 ) -> None:
-    """Fill `out` (CANDIDATES,) with the labels that classes stand for, and those that come first
-    among the others: below and above the one to the left; NONE where there is none, or it is a
-    candidate already.
+    """Fill `out` (CANDIDATES,) with the labels of the classes ABOVE, AFTER and LEFT, then those of
+    the first ranks: below and above the sample to the left. NONE marks a missing or repeated label.
     """
     out[0], out[1], out[2] = above, after, left
     out[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < columns.shape[1] else NONE
@@ -297,9 +298,8 @@ def _choose_known(
     allowed: Int64, frequencies: Int64, candidates: Int64, values: Int64,
     recency: Recency, original: Int64, x: int, z: int, price: float,
 ) -> tuple[int, int, int, float]:  # fmt: skip
-    """The class that codes an allowed value of sample (x, z) in the fewest bits, errors among them
-    at their `price`, but for new ones; its label and rank, and its bits, 16 less. NONE where there
-    is none.
+    """The known label that codes an allowed value of sample (x, z) at the least cost in bits,
+    errors included at their `price`: its class (or NONE), label, rank and cost minus 16.
     """
     least, greatest = allowed[LEAST], allowed[GREATEST]
     best, label, rank = NONE, NONE, 0
@@ -307,7 +307,7 @@ def _choose_known(
     for found in (ABOVE, AFTER, LEFT):
         other = candidates[found]
         if frequencies[found] > 0 and least <= values[other] <= greatest:
-            bits = _regret(values[other], original, x, z, price) - np.log2(frequencies[found])
+            bits = _error_cost(values[other], original, x, z, price) - np.log2(frequencies[found])
             if bits < cost:
                 best, label, cost = found, other, bits
     if frequencies[KNOWN] == 0 or 1.0 - np.log2(frequencies[KNOWN]) >= cost:
@@ -328,7 +328,7 @@ def _choose_known(
             bits = 1.0 + 2.0 * np.log2(behind + 1.0) - np.log2(frequencies[KNOWN])
             if bits >= cost:
                 break
-            bits += _regret(values[other], original, x, z, price)
+            bits += _error_cost(values[other], original, x, z, price)
             if bits < cost:
                 best, label, rank, cost = KNOWN, other, behind, bits
             if price == 0:
@@ -338,10 +338,10 @@ def _choose_known(
 
 
 @njit(cache=True)
-def _regret(value: int, original: Int64, x: int, z: int, price: float) -> float:
-    """What the error of a value at (x, z) costs: the bits of its square at `price`. So do, fading,
-    the errors of the samples below and to the right, which are likely to take the same value, but
-    no more than another value would cost there.
+def _error_cost(value: int, original: Int64, x: int, z: int, price: float) -> float:
+    """Cost in bits of the error of a value at (x, z): its square times `price`. The samples below
+    and to the right, which are likely to take the same value, count with falling weight, each at
+    most as much as another value would cost there.
     """
     if price == 0:
         return 0.0
@@ -359,34 +359,34 @@ def _regret(value: int, original: Int64, x: int, z: int, price: float) -> float:
 
 @njit(cache=True)
 def _label_of_rank(rank: int, recency: Recency, candidates: Int64) -> int:
-    """The label of a rank: candidates without a class come first, then the others by their use."""
+    """The label of a rank: candidates without a class come first, then all others by last use."""
     for k in range(FIRST_RANKED, CANDIDATES):
         if candidates[k] != NONE:
             if rank == 0:
                 return int(candidates[k])
             rank -= 1
-    # Every candidate before the place moves it on by one; they come in any order.
-    places = np.full(CANDIDATES, len(recency[OLDER]), dtype=np.int64)
+    # Ranks skip candidates: each one used more recently shifts the position by one.
+    positions = np.full(CANDIDATES, len(recency[OLDER]), dtype=np.int64)
     for k in range(CANDIDATES):
         if candidates[k] != NONE:
-            places[k] = place_of(candidates[k], recency)
-    places.sort()
+            positions[k] = position_of(candidates[k], recency)
+    positions.sort()
     for k in range(CANDIDATES):
-        rank += int(places[k] <= rank)
+        rank += int(positions[k] <= rank)
     return label_at(rank, recency)
 
 
-def encode_labels(
+def encode_label_map(
     allowed: Int64, span: int, bound: int, network: Network, trace: Int64 | None = None,
     original: Int64 | None = None, price: float = 0.0,
 ) -> tuple[bytes, Int64] | None:  # fmt: skip
-    """The stream of an image of integers in [0, span), and the image that it holds (nz, nx), within
-    `allowed` (nz, nx, 3): the least, the preferred and the greatest value of each sample. None for
-    more than MAX_LABELS values.
+    """The stream of an image of integers in [0, span), and the image (nz, nx) that it decodes to,
+    within `allowed` (nz, nx, 3): least, preferred and greatest value of each sample. None for more
+    than MAX_LABELS values.
 
-    Where errors count in the mean, `price` is what the square of one against `original` (nz, nx) is
-    worth in bits, and new values are the preferred ones, not any that are allowed.
-    `trace` (samples, TRACED) gets what the network saw and what came, to learn from.
+    If errors count in the mean, `price` is the cost in bits of a squared error against `original`
+    (nz, nx), and new values are always the preferred ones. `trace` (samples, TRACED) records the
+    network's inputs and the outcomes, as training data.
     """
     height, width = allowed.shape[:2]
     columns, values = _blank(height, width)
@@ -403,10 +403,10 @@ def encode_labels(
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
 
-def decode_labels(
+def decode_label_map(
     stream: bytes, shape: tuple[int, int], span: int, bound: int, network: Network
 ) -> Int64:
-    """The image (nz, nx) that `encode_labels` chose. Raises CorruptError."""
+    """The image (nz, nx) of a stream of `encode_label_map`. Raises CorruptError."""
     columns, values = _blank(*shape)
     coder = new_decoder(stream)
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
@@ -435,16 +435,16 @@ def _blank(height: int, width: int) -> tuple[Int64, Int64]:
 
 
 class LabelMapCoder(SampleCoder):
-    """Layers: which neighbour a sample is equal to, or its new value, by a context network."""
+    """Layers: which neighbour a sample equals, or its new value, predicted by a context network."""
 
     number, name, samples_per_byte = LABEL_MAP, "label map", 1 << 10
 
     def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
-        """None for a model of hardly any equal samples, or of too many values."""
+        """None for an image of hardly any equal samples, or of too many values."""
         preferred = request.preferred
         if len(np.unique(preferred)) > MOST_LABELLED * preferred.size:
             return None
-        found = encode_labels(
+        found = encode_label_map(
             request.allowed, domain.span, domain.bound, network_of(network),
             original=request.original, price=request.price,
         )  # fmt: skip
@@ -452,4 +452,4 @@ class LabelMapCoder(SampleCoder):
 
     def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
         """Raises CorruptError, ContextNetworkError."""
-        return decode_labels(data, shape, domain.span, domain.bound, network_of(network))
+        return decode_label_map(data, shape, domain.span, domain.bound, network_of(network))

@@ -1,6 +1,6 @@
-"""What the next label of an image is guessed from: its neighbours above and in the columns before.
+"""Features that predict the next label: its neighbours above and in earlier columns.
 
-Columns are coded from left to right, each from the top. In layered ground the next label is nearly
+Columns are coded from left to right, each from the top. In layered models the next label is nearly
 always the one above or the one that followed it in the column before, so most features are
 distances: where that layer ended in earlier columns, and how thick it was there.
 """
@@ -11,16 +11,16 @@ import numpy as np
 
 from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.label_map.surroundings import NONE
+from velcodec.formats.sample_coding.label_map.value_features import NONE
 
 FAR = 10
 """Distances in samples are clamped to this."""
 
 REACH = 40
-"""Samples searched up or down a column for a layer's end."""
+"""Samples searched up or down a column for the end of a layer."""
 
 ENDS, THICKNESSES, TOPS = 7, 6, 4
-"""Columns before, for which a layer's end, its thickness and its top are compared."""
+"""Number of earlier columns in which a layer's end, thickness and top are compared."""
 
 SHIFT = 4
 LONG_RUN = 20
@@ -36,21 +36,21 @@ SIZES = np.array(
     + [2 * FAR + 2] * 2
     + [64, 48, BOUNDS]
 )
-"""Codes that each feature has."""
+"""Number of codes of each feature."""
 
 FIRST = np.cumsum(SIZES) - SIZES
-"""Row of each feature's code 0 in the network's first map."""
+"""Row of each feature's code 0 in the network's first layer."""
 
 FEATURES, ROWS = len(SIZES), int(SIZES.sum())
 
 LEAST_RUN = -int(FIRST[ENDS + TOPS])
-"""In a column's first sample the present run is still that of the column before, and the length of
-it negative: its row in the first map is one of the features before, of which none is before 0.
+"""At a column's first sample the current run is still that of the column before, so its length is
+negative, and its row in the first layer belongs to an earlier feature. The clamp keeps rows >= 0.
 """
 
 RUN_TOP, RUN_BEFORE, UPPER_TOP, UPPER_LABEL = range(4)
-"""What the (4,) int64 `scan` keeps of the present column: first sample of the present run, length
-of the run before, first sample of that, its label."""
+"""Entries of the (4,) int64 `scan`, the state of the current column: first sample of the current
+run; length, first sample and label of the run before it."""
 
 
 @njit(cache=True)
@@ -60,9 +60,8 @@ def _clamped(value: int, most: int) -> int:
 
 @njit(cache=True)
 def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
-    """Distance from z to where `label` ends in `column`, and the label after it.
-
-    Negative where it has ended above z. (REACH + 1, NONE) where it is not found in reach.
+    """Distance from z to the end of `label` in `column`, negative if above z, and the label after
+    it. (REACH + 1, NONE) if it is not within REACH.
     """
     samples = len(column)
     if column[z] == label:
@@ -84,7 +83,7 @@ def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
 
 @njit(cache=True)
 def layer_top(column: Int64, near: int, label: int) -> int:
-    """The row nearest to `near` where a run of `label` begins; NONE if none is in reach."""
+    """The row nearest to `near` where a run of `label` begins; NONE if none is within REACH."""
     samples = len(column)
     for distance in range(REACH):
         for row in (near + distance, near - distance):
@@ -104,7 +103,7 @@ def _shift_code(row: int, other: int) -> int:
 
 @njit(cache=True)
 def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) -> int:
-    """Rare labels and the order of the candidates' values, one number under 48."""
+    """Which candidates are rare, and the order of their values, as one number under 48."""
     rare = 0
     for bit, label in enumerate((above, after, left)):
         if label != NONE and counts[label] < RARE:
@@ -124,12 +123,12 @@ def features(
     columns: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64, counts: Int64,
     bound: int, out: Int64,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """Fill `out` (FEATURES,) for sample z of column x; the labels above, after that one in the
-    column before, and to the left (NONE where there is none).
+    """Fill `out` (FEATURES,) for sample z of column x. Returns the labels above, after it in the
+    column before, and to the left, each or NONE.
 
-    `columns` (nx, nz) are the labels so far, `thickness` (labels, 2) the least and greatest that
-    each has had, `codes` and `counts` (labels,) each one's value and samples, `bound` the class
-    of the error bound.
+    `columns` (nx, nz) are the labels so far, `thickness` (labels, 2) the least and greatest
+    thickness of each, `codes` and `counts` (labels,) the value and number of samples of each,
+    `bound` the class of the error bound.
     """
     samples = columns.shape[1]
     above = NONE
@@ -194,7 +193,7 @@ def features(
 
 @njit(cache=True)
 def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) -> int:
-    """How much thicker than `run` the layer was in column x."""
+    """Code of how much thicker than `run` the layer was in column x."""
     if x < 0 or begun == 0:
         return 2 * FAR + 2
     column = columns[x]
@@ -213,7 +212,7 @@ def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) ->
 
 @njit(cache=True)
 def advance(label: int, above: int, z: int, scan: Int64, thickness: Int64) -> None:
-    """Note in `scan` and `thickness` that sample z has `label`, below one of label `above`."""
+    """Update `scan` and `thickness` for sample z, which has `label`, below label `above`."""
     if z == 0:
         scan[:] = 0
         scan[UPPER_LABEL] = NONE

@@ -1,8 +1,8 @@
-"""The integer network that turns a sample's neighbours into probabilities of its class.
+"""The integer networks that predict a sample's class, and the mixture of a new value.
 
-Three maps with rectified sums between, all in integers, so that each machine finds the same
-frequencies. The first map is a sum of one row per feature. The weights are learned from generated
-models by `velcodec.train.contexts`.
+Each has three linear layers with ReLU between, all in integers, so that every machine gets the same
+frequencies. The first layer sums one row per feature. The weights are learned from generated models
+by `velcodec.train.contexts`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.errors import ContextNetworkError, CorruptError
 from velcodec.formats.sample_coding.label_map.context import FIRST, ROWS
-from velcodec.formats.sample_coding.label_map.surroundings import FRESH_ROWS, PARTS
+from velcodec.formats.sample_coding.label_map.value_features import NEW_VALUE_ROWS, PARTS
 
 CLASSES = 7
 ABOVE, AFTER, LEFT, KNOWN, BETWEEN, GREATER, LESS = range(CLASSES)
-"""The label above, the one after it in the column before, the one to the left, another known one;
-a new one whose value lies between the first two, or is greater or less than the one above."""
+"""The label above, the one after it in the column before, the one to the left, another known one; a
+new one whose value lies between the first two, or is greater or less than both."""
 
 WIDTH, NARROW = 48, 32
 FIRST_SCALE, SECOND_SCALE, LOGIT_SCALE = 256, 256, 256
-"""What 1.0 is in the integers: first map's sums, weights of the others, logits (in bits)."""
+"""Fixed-point units of 1.0: first layer's sums, weights of the others, logits (in bits)."""
 
 EXACT_NETWORK = 3
-"""Number of the context network that encoders use for exact samples and those within a bound."""
+"""Number of the context network for lossless coding and for bounds."""
 
 MEAN_ERROR_NETWORK = 5
-"""The one for samples whose errors count in the mean."""
+"""Number of the context network for mean errors."""
 
 _TOTAL = 1 << PRECISION
 _POWER_BITS = 20
@@ -43,7 +43,7 @@ _POWER_BITS = 20
 
 @dataclass(frozen=True)
 class Maps:
-    """Weights of three maps: `first` (rows, WIDTH), `second` (WIDTH, NARROW), `third` (NARROW,
+    """Weights of three layers: `first` (rows, WIDTH), `second` (WIDTH, NARROW), `third` (NARROW,
     logits), each with its bias, all int64.
     """
 
@@ -55,7 +55,7 @@ class Maps:
     third_bias: Int64
 
     def arrays(self) -> tuple[Int64, ...]:
-        """In the order that `find_logits` takes them."""
+        """The weights in the order of `find_logits`."""
         return (
             self.first, self.first_bias, self.second, self.second_bias, self.third, self.third_bias
         )  # fmt: skip
@@ -63,14 +63,14 @@ class Maps:
 
 @dataclass(frozen=True)
 class Network:
-    """What finds the `classes` of samples, and what finds the `values` of labels that are new."""
+    """The network of `classes`, and that of the mixture of new `values`."""
 
     classes: Maps
     values: Maps
 
 
 def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights of maps with so many rows in the first, and so many logits."""
+    """Shapes of the weights for this many rows in the first layer and this many logits."""
     return {
         "first": (rows, WIDTH),
         "first_bias": (WIDTH,),
@@ -82,10 +82,10 @@ def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
 
 
 def network_from(tensors: dict[str, NDArray[np.generic]]) -> Network:
-    """The network of these tensors. Raises CorruptError where one is missing or misshapen."""
+    """The network of these tensors. Raises CorruptError for a missing or misshapen one."""
     return Network(
         _maps_from(tensors, "classes", shapes(ROWS, CLASSES)),
-        _maps_from(tensors, "values", shapes(FRESH_ROWS, PARTS)),
+        _maps_from(tensors, "values", shapes(NEW_VALUE_ROWS, PARTS)),
     )
 
 
@@ -101,7 +101,7 @@ def _maps_from(
 
 @cache
 def network_of(number: int) -> Network:
-    """A released network, by its number. Raises ContextNetworkError for one not known here."""
+    """A released network, by its number. Raises ContextNetworkError for an unknown one."""
     from safetensors.numpy import load
 
     file = resources.files("velcodec").joinpath("data", f"contexts-{number}.safetensors")
@@ -128,7 +128,7 @@ def powers_of_two() -> Int64:
 
 @njit(cache=True)
 def find_logits(codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], logits: Int64) -> None:
-    """Fill `logits`, in 1/256 bit, from the features' `codes`; `first_rows` are those of code 0."""
+    """Fill `logits`, in 1/256 bit, from features' `codes`; `first_rows` are the rows of code 0."""
     first, first_bias, second, second_bias, third, third_bias = maps
     hidden = first_bias.copy()
     for k in range(len(codes)):
@@ -154,9 +154,9 @@ def find_logits(codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], logits
 def class_frequencies(
     codes: Int64, possible: Int64, maps: tuple[Int64, ...], powers: Int64, out: Int64
 ) -> None:
-    """Fill `out` (CLASSES,) with frequencies that sum to 2^16, from the features' `codes`.
+    """Fill `out` (CLASSES,) with frequencies that sum to 2^16, from features' `codes`.
 
-    Classes that are not `possible` (0 or 1 each) get 0, all others at least 1.
+    Classes that are not `possible` (0 or 1 each) get 0, the others at least 1.
     """
     logits = np.zeros(CLASSES, dtype=np.int64)
     find_logits(codes, FIRST, maps, logits)

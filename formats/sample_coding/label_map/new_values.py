@@ -1,8 +1,8 @@
-"""The value of a label that is new, foreseen from the values around it.
+"""The value of a new label, coded by a mixture around predictions from its neighbours.
 
-It is a neighbour's value, one between two of them, one that continues a plane, ... and something
-more: each such guess, with some widths about it, is a part of a mixture whose shares a network
-finds. Integers throughout: the mixture's sums at a value are the same on every machine.
+Predictions are a neighbour's value, the mean of two, the continuation of a plane, and so on. Each,
+clamped to what is possible, is the centre of components of several widths, whose shares a network
+gives. Integers throughout, so the mixture is the same on every machine.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import DECODING, PRECISION, Coder, code_bits, code_interval
 from velcodec.formats.sample_coding.label_map.network import find_logits
-from velcodec.formats.sample_coding.label_map.surroundings import (
-    FRESH_FEATURES,
-    FRESH_FIRST,
-    GUESSES,
+from velcodec.formats.sample_coding.label_map.value_features import (
+    NEW_VALUE_FEATURES,
+    NEW_VALUE_FIRST,
     PARTS,
+    PREDICTIONS,
     WIDTHS,
-    narrow,
+    clamp_predictions,
 )
 
 NARROWEST, WIDER = -3, 2
-"""A part of width k is halved with every 2^(NARROWEST + WIDER k) from its guess."""
+"""A component of width k halves every 2^(NARROWEST + WIDER k) from its centre."""
 
 SHARE_BITS = 12
-"""Shares of the greatest part; those less than 1 of it are left out."""
+"""Shares are in units of 2^-SHARE_BITS of the largest; smaller ones are 0."""
 
 RELUCTANCE = 0.5
-"""An encoder leaves the value that it prefers for one that saves more bits than these."""
+"""An encoder leaves the preferred value only for one that saves more than this many bits."""
 
 Mixture = tuple[Int64, Int64, Int64, Int64, Int64]
-CODES, SEEN, GUESSED, SHARES, ENDS = range(5)
-"""What is seen around the sample, as `look_around` has it; guesses within what is allowed; shares
-of the parts; least head, number of heads, mass below the least, mass of all.
+CODES, PREDICTED, CENTRES, SHARES, ENDS = range(5)
+"""Feature codes and predictions of `fill_value_features`; centres, the predictions clamped to the
+interval; shares of the components; least head, number of heads, mass below the least, total mass.
 """
 
 
 def new_mixture() -> Mixture:
-    """One that holds nothing yet."""
-    sizes = (FRESH_FEATURES, GUESSES, GUESSES, PARTS, 4)
+    """An empty mixture."""
+    sizes = (NEW_VALUE_FEATURES, PREDICTIONS, PREDICTIONS, PARTS, 4)
     a, b, c, d, e = (np.zeros(size, dtype=np.int64) for size in sizes)
     return a, b, c, d, e
 
 
 @njit(cache=True)
 def find_shares(codes: Int64, maps: tuple[Int64, ...], powers: Int64, shares: Int64) -> None:
-    """Fill `shares` (PARTS,) of the mixture."""
+    """Fill the mixture's `shares` (PARTS,)."""
     logits = np.zeros(PARTS, dtype=np.int64)
-    find_logits(codes, FRESH_FIRST, maps, logits)
+    find_logits(codes, NEW_VALUE_FIRST, maps, logits)
     greatest = logits.max()
     for j in range(PARTS):
         below = greatest - logits[j]
@@ -61,11 +61,11 @@ def find_shares(codes: Int64, maps: tuple[Int64, ...], powers: Int64, shares: In
 
 @njit(cache=True)
 def _mass_until(head: int, mixture: Mixture, powers: Int64) -> int:
-    """The mixture's mass up to and with `head`."""
-    _, _, guesses, shares, ends = mixture
+    """The mixture's mass up to and including `head`."""
+    _, _, centres, shares, ends = mixture
     mass = shares[PARTS - 1] * (((head - ends[0] + 1) << 21) // ends[1])
-    for k in range(GUESSES):
-        twice = 2 * (head - guesses[k]) + 1
+    for k in range(PREDICTIONS):
+        twice = 2 * (head - centres[k]) + 1
         for w in range(WIDTHS):
             share = shares[k * WIDTHS + w]
             if share > 0:
@@ -78,7 +78,7 @@ def _mass_until(head: int, mixture: Mixture, powers: Int64) -> int:
 
 @njit(cache=True)
 def _slots_until(head: int, mixture: Mixture, powers: Int64) -> int:
-    """Of 2^16 slots, how many belong to heads up to and with `head`."""
+    """Number of slots, of 2^16, of heads up to and including `head`."""
     low, heads, below, whole = mixture[ENDS]
     if head < low:
         return 0
@@ -91,11 +91,11 @@ def prepare(
     kind: int, bound: int, base: int, size: int, shift: int, maps: tuple[Int64, ...],
     powers: Int64, mixture: Mixture,
 ) -> None:  # fmt: skip
-    """Make `mixture` that of `size` values from `base` on, after `look_around`."""
-    codes, seen, guesses, shares, ends = mixture
+    """Set `mixture` for `size` values from `base` on, after `fill_value_features`."""
+    codes, predictions, centres, shares, ends = mixture
     low = base >> shift
     heads = ((base + size - 1) >> shift) - low + 1
-    narrow(kind, bound, low, heads, seen, codes, guesses)
+    clamp_predictions(kind, bound, low, heads, predictions, codes, centres)
     find_shares(codes, maps, powers, shares)
     ends[0], ends[1] = low, heads
     ends[2] = _mass_until(low - 1, mixture, powers)
@@ -104,7 +104,7 @@ def prepare(
 
 @njit(cache=True)
 def bits_of(head: int, mixture: Mixture, powers: Int64) -> float:
-    """About how many bits a head takes."""
+    """Approximate bits of a head."""
     slots = _slots_until(head, mixture, powers) - _slots_until(head - 1, mixture, powers)
     return float(PRECISION - np.log2(slots))
 
@@ -113,13 +113,13 @@ def bits_of(head: int, mixture: Mixture, powers: Int64) -> float:
 def cheapest(
     least: int, preferred: int, greatest: int, shift: int, mixture: Mixture, powers: Int64
 ) -> tuple[int, float]:
-    """Of some values from `least` to `greatest` the one that takes fewest bits, and how many."""
+    """The cheapest of the preferred value and the centres, in [least, greatest], and its bits."""
     best = min(max(preferred, least), greatest)
     cost = bits_of(best >> shift, mixture, powers)
     if least == greatest:
         return best, cost + shift
-    for guess in mixture[GUESSED]:
-        value = min(max(guess << shift, least), greatest)
+    for centre in mixture[CENTRES]:
+        value = min(max(centre << shift, least), greatest)
         bits = bits_of(value >> shift, mixture, powers) + RELUCTANCE
         if bits < cost:
             best, cost = value, bits
@@ -127,8 +127,8 @@ def cheapest(
 
 
 @njit(cache=True)
-def code_fresh(value: int, shift: int, mixture: Mixture, powers: Int64, coder: Coder) -> int:
-    """A value. A decoder's may lie outside of what is allowed, by less than 2^shift."""
+def code_new_value(value: int, shift: int, mixture: Mixture, powers: Int64, coder: Coder) -> int:
+    """Code a value. A decoder's may lie outside the interval by less than 2^shift."""
     head = value >> shift
     if coder[DECODING]:
         slot = peek(coder[1], PRECISION)

@@ -1,8 +1,7 @@
-"""Labels in the order in which they were used last: which one is at a place, in few steps.
+"""Labels in order of last use (move to front), with logarithmic access by position.
 
-A label moves to the front when it is used. An encoder goes through the list from the front; a
-decoder is told a place, and finds the label there by counts of a tree, in steps that grow with the
-logarithm of the labels, so that no stream takes more time than others of as many samples.
+An encoder walks the list from the front. A decoder is given a position and finds the label by a
+Fenwick tree, so that the time of a stream depends on its samples, not on the number of labels.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ import numpy as np
 
 from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.label_map.surroundings import NONE
+from velcodec.formats.sample_coding.label_map.value_features import NONE
 
 Recency = tuple[Int64, Int64, Int64, Int64, Int64, Int64]
 OLDER, NEWER, SLOTS, LABELS, TREE, STATE = range(6)
-"""Of each label the one used before and the one used after it, and its slot; of each slot, a moment
-of use, its label; counts of slots that are taken, as a Fenwick tree; and FRONT, NEXT, COUNT: the
-label in front, the next free slot, and how many labels there are.
+"""Of each label: the one used before it, the one used after it, and its slot. Of each slot, a time
+of use: its label. A Fenwick tree of the taken slots. The state: FRONT, the label in front; NEXT,
+the next free slot; COUNT, the number of labels.
 """
 
 FRONT, NEXT, COUNT = range(3)
 ROOM = 2
-"""Slots for each label that there may be: when they run out they are closed up."""
+"""Slots per label of the capacity; when they run out they are compacted."""
 
 
 def new_recency(capacity: int) -> Recency:
-    """No label yet, of at most `capacity`."""
+    """An empty list for at most `capacity` labels."""
     slots = ROOM * capacity + 1
     return (
         np.full(capacity, NONE, dtype=np.int64),
@@ -65,7 +64,7 @@ def _stamp(label: int, recency: Recency) -> None:
     """Give `label` the newest slot."""
     slots, labels, tree, state = recency[SLOTS], recency[LABELS], recency[TREE], recency[STATE]
     if state[NEXT] == len(labels):
-        _close_up(recency)
+        _compact(recency)
     if slots[label] != NONE:
         labels[slots[label]] = NONE
         _count(slots[label], -1, tree)
@@ -76,7 +75,7 @@ def _stamp(label: int, recency: Recency) -> None:
 
 
 @njit(cache=True)
-def _close_up(recency: Recency) -> None:
+def _compact(recency: Recency) -> None:
     slots, labels, tree, state = recency[SLOTS], recency[LABELS], recency[TREE], recency[STATE]
     free = 0
     for slot in range(len(labels)):
@@ -101,8 +100,8 @@ def _count(slot: int, change: int, tree: Int64) -> None:
 
 
 @njit(cache=True)
-def place_of(label: int, recency: Recency) -> int:
-    """How many labels were used after `label`."""
+def position_of(label: int, recency: Recency) -> int:
+    """Position of `label`: the number of labels used after it."""
     tree, at, before = recency[TREE], recency[SLOTS][label] + 1, 0
     while at > 0:
         before += tree[at]
@@ -111,10 +110,10 @@ def place_of(label: int, recency: Recency) -> int:
 
 
 @njit(cache=True)
-def label_at(place: int, recency: Recency) -> int:
-    """The label that so many were used after; `place` is less than the number of labels."""
+def label_at(position: int, recency: Recency) -> int:
+    """The label at a position; `position` is less than the number of labels."""
     tree = recency[TREE]
-    left, at, step = recency[STATE][COUNT] - place - 1, 0, 1
+    left, at, step = recency[STATE][COUNT] - position - 1, 0, 1
     while 2 * step < len(tree):
         step *= 2
     while step > 0:

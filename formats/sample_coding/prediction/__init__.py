@@ -1,1 +1,1 @@
-"""Smooth models bit for bit: residuals of blended and of least-squares predictions."""
+"""Smooth models: residuals of blended and of least-squares predictions."""

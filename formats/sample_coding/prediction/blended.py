@@ -1,9 +1,9 @@
-"""An image of integers coded as numbers: each foreseen from its neighbours, its miss coded.
+"""Images of integers as residuals of blended predictions.
 
-For smooth models and noisy ones, where samples are seldom equal. Eight simple predictors are
-blended by how well each did nearby; the miss goes by adaptive bits, in contexts of recent misses.
-Integer arithmetic throughout. Sources: the blending is that of Meyer and Tischer, "TMW" (1997) and
-"Glicbawls" (2001); the binarisation is an exponential Golomb code with adaptive bits.
+For smooth and noisy models, whose samples are seldom equal. Eight simple predictors are weighted by
+how well each did nearby; the residual is coded by adaptive bits in contexts of recent residuals.
+Integer arithmetic throughout. Sources: blending, Meyer and Tischer, "TMW" (1997) and "Glicbawls"
+(2001); binarisation, an exponential Golomb code with adaptive bits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from velcodec.formats.sample_coding.coders import BLENDED
 from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.residuals import (
     OTHER_SYMBOLS,
-    code_miss,
+    code_residual,
     energy_class,
     first_models,
 )
@@ -35,14 +35,14 @@ from velcodec.formats.sample_coding.residuals import (
 PREDICTORS = 8
 
 MOST_ERROR = 1 << 56
-"""Errors count as no more than this, so that sums of them fit into 64 bits."""
+"""Errors are clamped to this, so that their sums fit into 64 bits."""
 
 WEIGHT_BITS = 40
 
 
 @njit(cache=True)
 def _fill_predictions(columns: Int64, x: int, z: int, out: Int64) -> None:
-    """The predictors' guesses at sample z of column x of `columns` (nx, nz)."""
+    """Fill `out` (PREDICTORS,) for sample z of column x of `columns` (nx, nz)."""
     height = columns.shape[1]
     above = columns[x, z - 1] if z > 0 else columns[x - 1, z] if x > 0 else 0
     left = columns[x - 1, z] if x > 0 else above
@@ -62,22 +62,22 @@ def _fill_predictions(columns: Int64, x: int, z: int, out: Int64) -> None:
 
 
 @njit(cache=True)
-def blend(guesses: Int64, energy: Int64) -> int:
-    """The mean of the guesses, each weighed by the inverse square of its `energy` nearby."""
+def blend(predictions: Int64, energy: Int64) -> int:
+    """The mean of the predictions, weighted by the inverse square of each one's `energy` nearby."""
     least = energy[0]
-    for k in range(1, len(guesses)):
+    for k in range(1, len(predictions)):
         least = min(least, energy[k])
     shift = max(0, bit_length(least) - 12)
-    base = guesses[0]
+    base = predictions[0]
     weights, total = 0, 0
-    for k in range(len(guesses)):
+    for k in range(len(predictions)):
         size = min((energy[k] >> shift) + 1, 1 << 18)
         weight = (1 << WEIGHT_BITS) // (size * size)
         weight = min(weight, 1 << 24)
         if weight == 0:
             continue
         weights += weight
-        total += weight * min(max(guesses[k] - base, -(1 << 34)), 1 << 34)
+        total += weight * min(max(predictions[k] - base, -(1 << 34)), 1 << 34)
     return base + (2 * total + weights) // (2 * weights) if weights > 0 else base
 
 
@@ -92,15 +92,15 @@ def _code_samples(columns: Int64, span: int, coder: Coder) -> bool:
     decoding = coder[DECODING]
     width, height = columns.shape
     errors = np.zeros((2, height, PREDICTORS), dtype=np.int64)
-    misses = np.zeros((2, height), dtype=np.int64)
+    residuals = np.zeros((2, height), dtype=np.int64)
     stops, signs, tails = first_models()
-    guesses = np.zeros(PREDICTORS, dtype=np.int64)
+    predictions = np.zeros(PREDICTORS, dtype=np.int64)
     energy = np.zeros(PREDICTORS, dtype=np.int64)
     for x in range(width):
         now, before = errors[x & 1], errors[1 - (x & 1)]
-        misses_now, misses_before = misses[x & 1], misses[1 - (x & 1)]
+        residuals_now, residuals_before = residuals[x & 1], residuals[1 - (x & 1)]
         for z in range(height):
-            _fill_predictions(columns, x, z, guesses)
+            _fill_predictions(columns, x, z, predictions)
             up, down = max(z - 1, 0), min(z + 1, height - 1)
             for k in range(PREDICTORS):
                 energy[k] = before[z, k] + before[up, k] + before[down, k]
@@ -108,28 +108,34 @@ def _code_samples(columns: Int64, span: int, coder: Coder) -> bool:
                     energy[k] += 2 * now[up, k]
                 if z > 1:
                     energy[k] += now[z - 2, k]
-            guess = min(max(blend(guesses, energy), 0), span - 1)
-            recent = 2 * abs(misses_before[z]) + abs(misses_before[up]) + abs(misses_before[down])
+            prediction = min(max(blend(predictions, energy), 0), span - 1)
+            recent = (
+                2 * abs(residuals_before[z])
+                + abs(residuals_before[up])
+                + abs(residuals_before[down])
+            )
             last = 0
             if z > 0:
-                last = misses_now[up]
+                last = residuals_now[up]
                 recent += 2 * abs(last)
             if z > 1:
-                recent += abs(misses_now[z - 2])
-            tilt = 3 * (_sign(last) + 1) + _sign(misses_before[z]) + 1
-            miss = 0 if decoding else columns[x, z] - guess
-            miss = code_miss(miss, energy_class(recent), tilt, stops, signs, tails, coder)
-            value = guess + miss
+                recent += abs(residuals_now[z - 2])
+            tilt = 3 * (_sign(last) + 1) + _sign(residuals_before[z]) + 1
+            residual = 0 if decoding else columns[x, z] - prediction
+            residual = code_residual(
+                residual, energy_class(recent), tilt, stops, signs, tails, coder
+            )
+            value = prediction + residual
             if not 0 <= value < span:
                 return False
             columns[x, z] = value
-            misses_now[z] = min(max(miss, -MOST_ERROR), MOST_ERROR)
+            residuals_now[z] = min(max(residual, -MOST_ERROR), MOST_ERROR)
             for k in range(PREDICTORS):
-                now[z, k] = min(abs(guesses[k] - value), MOST_ERROR)
+                now[z, k] = min(abs(predictions[k] - value), MOST_ERROR)
     return True
 
 
-def encode_numbers(codes: Int64, span: int) -> bytes:
+def encode_blended(codes: Int64, span: int) -> bytes:
     """The stream of an image (nz, nx) of integers in [0, span)."""
     columns = np.ascontiguousarray(codes.T)
     bits = (span - 1).bit_length() + 1
@@ -138,8 +144,8 @@ def encode_numbers(codes: Int64, span: int) -> bytes:
     return finish_encoder(coder)
 
 
-def decode_numbers(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
-    """The image (nz, nx) that `encode_numbers` was given. Raises CorruptError."""
+def decode_blended(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
+    """The inverse of `encode_blended`, (nz, nx). Raises CorruptError."""
     columns = np.zeros(shape[::-1], dtype=np.int64)
     coder = new_decoder(stream)
     if not _code_samples(columns, span, coder):
@@ -149,14 +155,14 @@ def decode_numbers(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
 
 
 class BlendedCoder(SampleCoder):
-    """Any image: residuals of a blend of predictions from the neighbours."""
+    """Any image: residuals of a blend of predictions from neighbours."""
 
     number, name, samples_per_byte = BLENDED, "blended prediction", 1 << 12
 
     def encode(self, request: Request, domain: Domain, network: int) -> Image:
-        """The preferred integers; every image can be coded."""
-        return Image(encode_numbers(request.preferred, domain.span), request.preferred)
+        """Codes the preferred integers of any image."""
+        return Image(encode_blended(request.preferred, domain.span), request.preferred)
 
     def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
         """Raises CorruptError."""
-        return decode_numbers(data, shape, domain.span)
+        return decode_blended(data, shape, domain.span)

@@ -1,8 +1,8 @@
-"""An image of integers coded as misses of linear predictions fitted to what lies around.
+"""Images of integers as residuals of linear predictions, fitted by least squares at every sample.
 
-For smooth models bit for bit and within narrow bounds. The predictions are blended by how well each
-did nearby; what is known of a miss beforehand is a sum over features of the misses before it, which
-begins as learned from generated models and goes on learning.
+For smooth models, lossless and within narrow bounds. Predictions are weighted by how well each did
+nearby. The residual's bits are learned bits, whose features are errors nearby; their weights start
+as learned from generated models and adapt within the stream.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.prediction.blended import blend
 from velcodec.formats.sample_coding.prediction.regression import (
     FRACTION,
-    GUESSES,
     MAX_SPAN,
     MOST_ORDER,
     PADDING,
+    PREDICTIONS,
     close_column,
-    fill_guesses,
+    fill_predictions,
     open_column,
     padded,
 )
 from velcodec.formats.sample_coding.prediction.start import (
     CLASSES,
-    FEW,
     JOINT,
+    NEAR_CLASSES,
     SIGN_SIZES,
     SIZE_SIZES,
     STAGES,
@@ -50,15 +50,15 @@ from velcodec.formats.sample_coding.prediction.start import (
 
 MOST_BITS = 27
 MAX_SAMPLES = 1 << 20
-"""Images of more samples are not coded: each takes some microseconds."""
+"""Larger images are not coded: each sample takes some microseconds."""
 
 RATE = 4
-"""How fast the weights learn from one stream."""
+"""Learning rate of the weights within a stream."""
 
-AROUND = 2
-"""Errors so many columns and rows away tell of the next one."""
+ERROR_REACH = 2
+"""Errors up to this many columns and rows away are features."""
 
-COLUMNS = AROUND + 1
+COLUMNS = ERROR_REACH + 1
 
 
 def fits(shape: tuple[int, int], span: int) -> bool:
@@ -72,31 +72,33 @@ def _found(shape: tuple[int, ...], span: int) -> str:
 
 @njit(cache=True)
 def _nearby(errors: Int64, x: int, z: int) -> int:
-    """Sum of the errors before (x, z) and nearby; `errors` has the last COLUMNS, and a border."""
+    """Weighted sum of the errors near and before (x, z). `errors` has the last COLUMNS columns,
+    with a border above and below.
+    """
     total = 0
-    for i in range(AROUND + 1):
-        for j in range(-AROUND, AROUND + 1):
+    for i in range(ERROR_REACH + 1):
+        for j in range(-ERROR_REACH, ERROR_REACH + 1):
             if i == 0 and j >= 0:
                 break
             square = i * i + j * j
             share = 4 if square == 1 else 2 if square == 2 else 1
-            total += share * errors[(x - i) % COLUMNS, z + AROUND + j]
+            total += share * errors[(x - i) % COLUMNS, z + ERROR_REACH + j]
     return total
 
 
 @njit(cache=True)
 def _power(error: int) -> int:
-    """About `error` to the power of 3/2, so that weights go with the inverse of its third one."""
+    """About `error` to the power of 3/2, which `blend` squares: weights are inverse cubes."""
     raised = error + 8
     return raised * int(np.sqrt(raised))
 
 
 @njit(cache=True)
 def _shares(x: int, z: int, nz: int) -> int:
-    """Sum of the shares that `_nearby` gives to errors that exist."""
+    """Sum of the weights of `_nearby` over samples that exist."""
     total = 0
-    for i in range(min(AROUND, x) + 1):
-        for j in range(max(-AROUND, -z), min(AROUND, nz - 1 - z) + 1):
+    for i in range(min(ERROR_REACH, x) + 1):
+        for j in range(max(-ERROR_REACH, -z), min(ERROR_REACH, nz - 1 - z) + 1):
             if i == 0 and j >= 0:
                 break
             square = i * i + j * j
@@ -106,7 +108,7 @@ def _shares(x: int, z: int, nz: int) -> int:
 
 @njit(cache=True)
 def _roughness(image: Float64, x: int, z: int) -> int:
-    """How far apart four samples before (x, z) are."""
+    """The range of the four nearest samples before (x, z)."""
     above, left = image[x + PADDING, z + PADDING - 1], image[x + PADDING - 1, z + PADDING]
     corner, below = image[x + PADDING - 1, z + PADDING - 1], image[x + PADDING - 1, z + PADDING + 1]
     most = max(max(above, left), max(corner, below))
@@ -114,23 +116,23 @@ def _roughness(image: Float64, x: int, z: int) -> int:
 
 
 @njit(cache=True)
-def _code_miss(
-    miss: int, weights: Int64, signs: Int64, tails: Int64, found: Int64, of_sign: Int64,
-    rate: int, coder: Coder,
+def _code_residual(
+    residual: int, weights: Int64, signs: Int64, tails: Int64, features: Int64,
+    sign_features: Int64, rate: int, coder: Coder,
 ) -> int:  # fmt: skip
-    """A signed integer: whether it is 0, its sign, its number of bits, those below the first."""
-    size = abs(miss)
+    """Code a residual: whether it is 0, sign, number of bits, the bits below the leading 1."""
+    size = abs(residual)
     wanted = bit_length(size)
-    if not code_learned(int(wanted > 0), weights[0], found, rate, coder):
+    if not code_learned(int(wanted > 0), weights[0], features, rate, coder):
         return 0
-    negative = code_learned(int(miss < 0), signs, of_sign, rate, coder)
+    negative = code_learned(int(residual < 0), signs, sign_features, rate, coder)
     bits = 1
     while bits < MOST_BITS:
         row = weights[min(bits, STAGES - 1)]
-        if not code_learned(int(wanted > bits), row, found, rate, coder):
+        if not code_learned(int(wanted > bits), row, features, rate, coder):
             break
         bits += 1
-    now = code_below(size, bits, weights[STAGES], tails, found, rate, coder)
+    now = code_below(size, bits, weights[STAGES], tails, features, rate, coder)
     return -now if negative else now
 
 
@@ -143,73 +145,82 @@ def _code_samples(
     decoding = coder[DECODING]
     width, height = columns.shape
     half = 1 << (FRACTION - 1)
-    errors = np.zeros((GUESSES + 1, COLUMNS, height + 2 * AROUND), dtype=np.int64)
-    misses = np.zeros((2, height + 1), dtype=np.int64)
+    errors = np.zeros((PREDICTIONS + 1, COLUMNS, height + 2 * ERROR_REACH), dtype=np.int64)
+    residuals = np.zeros((2, height + 1), dtype=np.int64)
     tails = np.full((MOST_BITS + 1, 2), 1 << 15, dtype=np.int64)
     tails[:, 1] = 1
-    guesses = np.zeros(GUESSES, dtype=np.int64)
-    energy = np.zeros(GUESSES, dtype=np.int64)
+    predictions = np.zeros(PREDICTIONS, dtype=np.int64)
+    energy = np.zeros(PREDICTIONS, dtype=np.int64)
     system, right = np.empty((MOST_ORDER, MOST_ORDER)), np.empty(MOST_ORDER)
-    found = np.zeros(len(SIZE_SIZES), dtype=np.int64)
-    of_sign = np.zeros(len(SIGN_SIZES), dtype=np.int64)
+    features = np.zeros(len(SIZE_SIZES), dtype=np.int64)
+    sign_features = np.zeros(len(SIGN_SIZES), dtype=np.int64)
     for x in range(width):
         open_column(image, x)
         now = x % COLUMNS
         for z in range(height):
-            fill_guesses(image, x, z, span, prior, system, right, guesses)
-            for k in range(GUESSES):
+            fill_predictions(image, x, z, span, prior, system, right, predictions)
+            for k in range(PREDICTIONS):
                 energy[k] = _power(_nearby(errors[k], x, z))
-            fine = min(max(blend(guesses, energy), 0), (span - 1) << FRACTION)
-            guess = (fine + half) >> FRACTION
-            part = fine - (guess << FRACTION)
-            own = errors[GUESSES]
-            near = size_class(4 * _nearby(own, x, z) // max(_shares(x, z, height), 1), CLASSES - 1)
-            latest = max(own[now, z + AROUND - 1], own[(x - 1) % COLUMNS, z + AROUND])
-            spread = abs(guesses[0] - guesses[1]) + abs(guesses[2] - guesses[1])
+            fine = min(max(blend(predictions, energy), 0), (span - 1) << FRACTION)
+            prediction = (fine + half) >> FRACTION
+            part = fine - (prediction << FRACTION)
+            blend_errors = errors[PREDICTIONS]
+            near = size_class(
+                4 * _nearby(blend_errors, x, z) // max(_shares(x, z, height), 1), CLASSES - 1
+            )
+            latest = max(
+                blend_errors[now, z + ERROR_REACH - 1],
+                blend_errors[(x - 1) % COLUMNS, z + ERROR_REACH],
+            )
+            spread = abs(predictions[0] - predictions[1]) + abs(predictions[2] - predictions[1])
             spread_class = size_class(spread, CLASSES - 1)
             rough_class = size_class(_roughness(image, x, z) << 2, CLASSES - 1)
-            few = min(near // 2, FEW - 1)
-            found[0] = near
-            found[1] = size_class(latest, CLASSES - 1)
-            found[2] = spread_class
-            found[3] = rough_class
-            found[4] = JOINT * (near // 2) + spread_class // 2
-            found[5] = JOINT * (near // 2) + rough_class // 2
-            found[6] = FEW * abs(part) + few
+            near_class = min(near // 2, NEAR_CLASSES - 1)
+            features[0] = near
+            features[1] = size_class(latest, CLASSES - 1)
+            features[2] = spread_class
+            features[3] = rough_class
+            features[4] = JOINT * (near // 2) + spread_class // 2
+            features[5] = JOINT * (near // 2) + rough_class // 2
+            features[6] = NEAR_CLASSES * abs(part) + near_class
             start = 0
             for k in range(len(SIZE_SIZES)):
-                found[k] += start
+                features[k] += start
                 start += SIZE_SIZES[k]
-            last, beside = misses[x & 1, z], misses[1 - (x & 1), z + 1]
-            of_sign[0] = FEW * (part + half) + few
-            of_sign[1] = 3 * (sign_of(last) + 1) + sign_of(beside) + 1
-            of_sign[2] = 3 * (sign_of(guesses[0] - fine) + 1) + sign_of(guesses[2] - fine) + 1
-            of_sign[1] += SIGN_SIZES[0]
-            of_sign[2] += SIGN_SIZES[0] + SIGN_SIZES[1]
-            miss = 0 if decoding else columns[x, z] - guess
-            miss = _code_miss(miss, weights, signs, tails, found, of_sign, rate, coder)
-            value = guess + miss
+            last, beside = residuals[x & 1, z], residuals[1 - (x & 1), z + 1]
+            sign_features[0] = NEAR_CLASSES * (part + half) + near_class
+            sign_features[1] = 3 * (sign_of(last) + 1) + sign_of(beside) + 1
+            sign_features[2] = (
+                3 * (sign_of(predictions[0] - fine) + 1) + sign_of(predictions[2] - fine) + 1
+            )
+            sign_features[1] += SIGN_SIZES[0]
+            sign_features[2] += SIGN_SIZES[0] + SIGN_SIZES[1]
+            residual = 0 if decoding else columns[x, z] - prediction
+            residual = _code_residual(
+                residual, weights, signs, tails, features, sign_features, rate, coder
+            )
+            value = prediction + residual
             if not 0 <= value < span:
                 return False
             columns[x, z] = value
             image[x + PADDING, z + PADDING] = value
-            misses[x & 1, z + 1] = miss
-            for k in range(GUESSES):
-                errors[k, now, z + AROUND] = abs(guesses[k] - (value << FRACTION))
-            own[now, z + AROUND] = abs(fine - (value << FRACTION))
+            residuals[x & 1, z + 1] = residual
+            for k in range(PREDICTIONS):
+                errors[k, now, z + ERROR_REACH] = abs(predictions[k] - (value << FRACTION))
+            blend_errors[now, z + ERROR_REACH] = abs(fine - (value << FRACTION))
         close_column(image, x)
     return True
 
 
 def encode_least_squares(codes: Int64, span: int) -> bytes:
-    """The stream of an image (nz, nx) of integers in [0, span). Raises ValueError where it does not
-    fit.
+    """The stream of an image (nz, nx) of integers in [0, span). Raises ValueError if `fits` is
+    false.
     """
     return write(codes, span, first_models(), RATE)
 
 
 def write(codes: Int64, span: int, start: Start, rate: int) -> bytes:
-    """The same from such a start, which learns."""
+    """As `encode_least_squares`, from `start`, whose weights are updated."""
     if not fits((codes.shape[0], codes.shape[1]), span):
         raise ValueError(f"least squares: {_found(codes.shape, span)}")
     columns = np.ascontiguousarray(codes.T)
@@ -220,7 +231,7 @@ def write(codes: Int64, span: int, start: Start, rate: int) -> bytes:
 
 
 def decode_least_squares(stream: bytes, shape: tuple[int, int], span: int) -> Int64:
-    """The image (nz, nx) that `encode_least_squares` was given. Raises CorruptError."""
+    """The inverse of `encode_least_squares`, (nz, nx). Raises CorruptError."""
     if not fits(shape, span):
         raise CorruptError(f"exact stream: least squares: {_found(shape, span)}")
     columns = np.zeros(shape[::-1], dtype=np.int64)
@@ -235,12 +246,12 @@ def decode_least_squares(stream: bytes, shape: tuple[int, int], span: int) -> In
 
 
 class LeastSquaresCoder(SampleCoder):
-    """Smooth images: residuals of predictions whose weights are fitted at every sample."""
+    """Smooth images: residuals of linear predictions fitted at every sample."""
 
     number, name, samples_per_byte = LEAST_SQUARES, "least squares", 1 << 8
 
     def encode(self, request: Request, domain: Domain, network: int) -> Image | None:
-        """The preferred integers; None for an image that is too large or of too wide a span."""
+        """Codes the preferred integers; None if the image is too large or its span too wide."""
         if not fits(request.shape, domain.span):
             return None
         return Image(encode_least_squares(request.preferred, domain.span), request.preferred)

@@ -1,13 +1,12 @@
-"""Guesses at a sample by linear prediction, with weights fitted anew at every sample.
+"""Linear predictions of a sample, with weights fitted at every sample.
 
-The weights are those of least squares over the samples before it nearby, drawn a little to weights
-that generated models taught. One system serves predictions from few neighbours and from many: the
-factors of its leading part are the leading part of its factors. Source: edge-directed prediction by
-local least squares, Li and Orchard, "Edge-directed prediction for lossless compression of natural
-images" (2001).
+The weights are those of regularised least squares over nearby samples already coded; the
+regularisation pulls them towards weights learned from generated models. One system serves all
+orders: the factors of its leading part are the leading part of its factors. Source: Li and Orchard,
+"Edge-directed prediction for lossless compression of natural images" (2001).
 
-Each operation is one of two float64, in a fixed order and with nothing fused, so that each machine
-finds the same guesses.
+Every operation takes two float64, in a fixed order and without fusing, so that every machine gets
+the same predictions.
 """
 
 from __future__ import annotations
@@ -23,46 +22,44 @@ NEIGHBOURS = np.array(
         (-2, 1), (-2, -1), (0, -3), (-3, 0), (-2, 2), (-2, -2), (-3, 1), (-3, -1),
     ]
 )  # fmt: skip
-"""Columns and rows from a sample to those that foretell it; differences to the first count."""
+"""Offsets (columns, rows) of the neighbours. Differences to the first one are the predictors."""
 
 ORDERS = (5, 9, 15)
-"""Numbers of differences that the predictions use, the first ones."""
+"""Numbers of differences that the linear predictions use."""
 
 MOST_ORDER = ORDERS[-1]
-GUESSES = len(ORDERS) + 1
-"""One more is the plane through three neighbours, held within two of them."""
+PREDICTIONS = len(ORDERS) + 1
+"""The last prediction is the plane through three neighbours, clamped to two of them."""
 
 PADDING = 3
 REACH = 6
-"""Samples so many columns and rows away teach the weights."""
+"""Samples up to this many columns and rows away enter the fit."""
 
 NEARNESS = np.array([64, 45, 31, 22, 15, 11, 8, 5, 4, 3, 2, 1, 1])
-"""What one counts for by columns and rows away, together."""
+"""Weight of a sample in the fit, by the sum of its distances in columns and rows."""
 
-DRAWN = 128.0
-"""How strongly weights are drawn to those that generated models taught."""
+REGULARISATION = 128.0
+"""Strength of the regularisation towards the learned weights."""
 
 LEAST_PIVOT = 2.0**-36
-"""Of a diagonal element that much is left at least, as rounding leaves nothing more exact."""
+"""Smallest pivot relative to its diagonal element: below it there is only rounding error."""
 
 FRACTION = 4
-"""Guesses are in 2^-FRACTION."""
+"""Predictions are in units of 2^-FRACTION."""
 
 MAX_SPAN = 1 << 26
-"""Wider integers are not coded: squares of them would swamp what weights are drawn by."""
+"""Wider spans are not coded: their squares would swamp the regularisation."""
 
 
 def padded(columns: Int64, span: int) -> Float64:
-    """Room for an image (nx, nz) with a border that `close_column` fills, and what there is of it
-    before the first sample.
-    """
+    """An array for an image (nx, nz) and its border, filled with the middle of [0, span)."""
     nx, nz = columns.shape
     return np.full((nx + PADDING, nz + 2 * PADDING), float(span // 2))
 
 
 @njit(cache=True)
 def open_column(image: Float64, x: int) -> None:
-    """Fill the border above column x: it is like the top of the column before."""
+    """Fill the border above column x with the top of the column before."""
     if x > 0:
         for k in range(PADDING):
             image[x + PADDING, k] = image[x + PADDING - 1, PADDING]
@@ -70,7 +67,7 @@ def open_column(image: Float64, x: int) -> None:
 
 @njit(cache=True)
 def close_column(image: Float64, x: int) -> None:
-    """Fill the border below column x, and left of the first one."""
+    """Fill the border below column x, and left of the first column."""
     nz = image.shape[1] - 2 * PADDING
     for k in range(PADDING):
         image[x + PADDING, nz + PADDING + k] = image[x + PADDING, nz + PADDING - 1]
@@ -81,7 +78,7 @@ def close_column(image: Float64, x: int) -> None:
 
 @njit(cache=True)
 def _gather(image: Float64, x: int, z: int, system: Float64, right: Float64) -> None:
-    """The normal equations of the samples around (x, z), without what draws to the prior."""
+    """Fill in the normal equations of the samples near (x, z), without regularisation."""
     nz = image.shape[1] - 2 * PADDING
     system[:] = 0.0
     right[:] = 0.0
@@ -90,29 +87,29 @@ def _gather(image: Float64, x: int, z: int, system: Float64, right: Float64) -> 
         for j in range(max(z - REACH, 0), min(z + REACH + 1, nz)):
             if i == x and j >= z:
                 break
-            share = float(NEARNESS[x - i + abs(z - j)])
+            weight = float(NEARNESS[x - i + abs(z - j)])
             base = image[i + PADDING, j + PADDING - 1]
             for k in range(MOST_ORDER):
                 dx, dz = NEIGHBOURS[k + 1]
                 near[k] = image[i + PADDING + dx, j + PADDING + dz] - base
             wanted = image[i + PADDING, j + PADDING] - base
             for k in range(MOST_ORDER):
-                counted = share * near[k]
-                right[k] += counted * wanted
+                weighted = weight * near[k]
+                right[k] += weighted * wanted
                 for m in range(k + 1):
-                    system[k, m] += counted * near[m]
+                    system[k, m] += weighted * near[m]
 
 
 @njit(cache=True)
 def _factor(system: Float64, right: Float64) -> None:
-    """Replace the system by L below its diagonal and D on it, the right side by L^-1 of it."""
+    """Replace `system` by L below its diagonal and D on it, and `right` by L^-1 `right`."""
     for i in range(MOST_ORDER):
         for j in range(i):
             total = system[i, j]
             for k in range(j):
                 total -= system[i, k] * system[j, k]
             system[i, j] = total
-        least = max(DRAWN / 2, system[i, i] * LEAST_PIVOT)
+        least = max(REGULARISATION / 2, system[i, i] * LEAST_PIVOT)
         pivot = system[i, i]
         for j in range(i):
             scaled = system[i, j] / system[j, j]
@@ -123,23 +120,25 @@ def _factor(system: Float64, right: Float64) -> None:
 
 
 @njit(cache=True)
-def fill_guesses(
+def fill_predictions(
     image: Float64, x: int, z: int, span: int, prior: Float64, system: Float64, right: Float64,
-    guesses: Int64,
+    predictions: Int64,
 ) -> None:  # fmt: skip
-    """The guesses (GUESSES,) at the sample in column x and row z, in 2^-FRACTION. `system` and
-    `right` are room for MOST_ORDER equations.
+    """Fill `predictions` (PREDICTIONS,) of the sample in column x and row z, in 2^-FRACTION.
+    `system` and `right` are scratch space for MOST_ORDER equations.
     """
     base, left = image[x + PADDING, z + PADDING - 1], image[x + PADDING - 1, z + PADDING]
     if x == 0:
-        guesses[:] = int(base) << FRACTION
+        predictions[:] = int(base) << FRACTION
         return
     plane = base + left - image[x + PADDING - 1, z + PADDING - 1]
-    guesses[GUESSES - 1] = int(min(max(plane, min(base, left)), max(base, left))) << FRACTION
+    predictions[PREDICTIONS - 1] = (
+        int(min(max(plane, min(base, left)), max(base, left))) << FRACTION
+    )
     _gather(image, x, z, system, right)
     for k in range(MOST_ORDER):
-        system[k, k] += DRAWN
-        right[k] += DRAWN * prior[k]
+        system[k, k] += REGULARISATION
+        right[k] += REGULARISATION * prior[k]
     _factor(system, right)
     weights = np.empty(MOST_ORDER)
     for n in range(len(ORDERS)):
@@ -153,4 +152,4 @@ def fill_guesses(
             dx, dz = NEIGHBOURS[k + 1]
             total += weight * (image[x + PADDING + dx, z + PADDING + dz] - base)
         total = min(max(total, 0.0), span - 1.0)
-        guesses[n] = int(np.floor(total * (1 << FRACTION) + 0.5))
+        predictions[n] = int(np.floor(total * (1 << FRACTION) + 0.5))

@@ -1,4 +1,4 @@
-"""What streams of least squares begin with, learned from generated models by
+"""Initial weights of least-squares streams, learned from generated models by
 `velcodec.train.least_squares`.
 """
 
@@ -15,26 +15,26 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.entropy.learned_bits import KEPT_SHIFT
 from velcodec.formats.sample_coding.prediction.regression import MOST_ORDER
 
-CLASSES, JOINT, FEW = 48, 24, 12
-"""Half octaves of an error, octaves where two errors are told together, and beside a fraction."""
+CLASSES, JOINT, NEAR_CLASSES = 48, 24, 12
+"""Classes of an error: alone, joined with a second one, and joined with a fraction."""
 
-SIZE_SIZES = (CLASSES, CLASSES, CLASSES, CLASSES, JOINT**2, JOINT**2, 9 * FEW)
-SIGN_SIZES = (16 * FEW, 9, 9)
-"""How many values each feature takes, of a miss's size and of its sign."""
+SIZE_SIZES = (CLASSES, CLASSES, CLASSES, CLASSES, JOINT**2, JOINT**2, 9 * NEAR_CLASSES)
+SIGN_SIZES = (16 * NEAR_CLASSES, 9, 9)
+"""Number of values of each feature: of a residual's magnitude, and of its sign."""
 
 STAGES = 16
-"""Numbers of bits of a miss that have weights of their own."""
+"""Numbers of bits of a residual with separate weights."""
 
 PRIOR_UNIT = 1.0 / 256.0
-"""Weights of predictions are kept in this."""
+"""Unit of prediction weights in the data file."""
 
 FILE = "least-squares-1.safetensors"
-"""In the package's data; never changed, as streams depend on it."""
+"""In the package's data. Never changes: streams depend on it."""
 
 
 class Start(NamedTuple):
-    """Weights that predictions are drawn to, and those of the features of a miss's size and sign,
-    which learn.
+    """The prior of prediction weights, and the adaptive weights of the features of a residual's
+    magnitude and sign.
     """
 
     prior: Float64
@@ -43,13 +43,13 @@ class Start(NamedTuple):
 
 
 def untrained() -> Start:
-    """A start that knows nothing but that neighbours are alike."""
+    """All weights zero: a sample is predicted as the one above."""
     weights = np.zeros((STAGES + 1, sum(SIZE_SIZES)), dtype=np.int64)
     return Start(np.zeros(MOST_ORDER), weights, np.zeros(sum(SIGN_SIZES), dtype=np.int64))
 
 
 def first_models() -> Start:
-    """The start of a stream."""
+    """The initial weights of a stream."""
     kept = _kept()
     return Start(
         kept["prior"].astype(np.float64) * PRIOR_UNIT,

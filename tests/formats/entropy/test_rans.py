@@ -1,4 +1,4 @@
-"""The entropy coder: what goes in comes out, at its ideal length, and nothing runs away."""
+"""The rANS coder: symbols round-trip at their ideal length, and bad streams are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encode(lane: list[Symbol]) -> bytes:
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(symbols(), max_size=60))
-def test_any_symbols_come_back_in_order(lane: list[Symbol]) -> None:
+def test_symbols_round_trip_in_order(lane: list[Symbol]) -> None:
     decoder = RansDecoder([encode(lane)])
     for start, frequency, precision in lane:
         assert start <= decoder.peek(precision)[0] < start + frequency
@@ -42,7 +42,7 @@ def test_any_symbols_come_back_in_order(lane: list[Symbol]) -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(st.lists(symbols(), max_size=60))
-def test_after_uniform_bits_a_stream_takes_its_ideal_length_rounded_up(lane: list[Symbol]) -> None:
+def test_after_uniform_bits_a_stream_has_its_ideal_length_rounded_up(lane: list[Symbol]) -> None:
     bits = 24 + sum(precision - math.log2(frequency) for _, frequency, precision in lane)
     filled = [*lane, (0xAB, 1, 12), (0xCDE, 1, 12)]
     # A state of 2^24 or more loses at most 2^-8 of a bit by a symbol of at most 2^16.
@@ -51,7 +51,7 @@ def test_after_uniform_bits_a_stream_takes_its_ideal_length_rounded_up(lane: lis
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.lists(symbols(), max_size=8), min_size=2, max_size=5))
-def test_lanes_do_not_touch_each_other(lanes: list[list[Symbol]]) -> None:
+def test_lanes_are_independent(lanes: list[list[Symbol]]) -> None:
     longest = max(len(lane) for lane in lanes)
     padded = [[*lane, *[(0, 1, 1)] * (longest - len(lane))] for lane in lanes]
     encoder = RansEncoder(len(lanes))
@@ -68,7 +68,7 @@ def test_lanes_do_not_touch_each_other(lanes: list[list[Symbol]]) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4), st.integers(1, 64))
-def test_uniform_bits_come_back(values: list[int], bits: int) -> None:
+def test_uniform_bits_round_trip(values: list[int], bits: int) -> None:
     cut = np.array([value % 2**bits for value in values], dtype=np.uint64)
     active = np.arange(len(values)) % 3 != 1
     encoder = RansEncoder(len(values))
@@ -90,7 +90,7 @@ def test_certain_symbols_take_no_bytes() -> None:
 
 
 @pytest.mark.parametrize("length", range(12))
-def test_a_stream_that_was_not_read_to_its_end_is_refused(length: int) -> None:
+def test_a_stream_not_read_to_its_end_is_refused(length: int) -> None:
     stream = encode([(5, 1, 8)] * length + [(1, 1, 1)])
     decoder = RansDecoder([stream])
     for _ in range(length):
@@ -112,7 +112,7 @@ def test_arbitrary_bytes_decode_or_are_refused(streams: list[bytes], precision: 
     assert all(8 * len(stream) <= 30 * precision + 8 for stream in streams)
 
 
-def test_one_long_stream_among_many_short_ones_costs_its_own_length() -> None:
+def test_memory_grows_with_total_length_not_with_the_longest_stream() -> None:
     streams = [b"\x07" * (1 << 20), *[b"\x07"] * 4000]
     tracemalloc.start()
     RansDecoder(streams)

@@ -1,4 +1,4 @@
-"""Tile streams: every tile that a writer may have comes back, integer for integer."""
+"""Tile streams: tiles round-trip integer for integer, and bad streams are refused."""
 
 from __future__ import annotations
 
@@ -60,18 +60,18 @@ def batches(draw: st.DrawFn) -> Tiles:
 
 @settings(deadline=None, max_examples=150)
 @given(batches())
-def test_any_tiles_come_back_exactly(batch: Tiles) -> None:
+def test_tiles_round_trip_exactly(batch: Tiles) -> None:
     assert_same(decode_tiles(encode_tiles(batch, TABLES, CODING), TABLES, CODING), batch)
 
 
 @settings(deadline=None, max_examples=60)
 @given(batches().filter(len))
-def test_the_coding_made_for_tiles_holds_them(batch: Tiles) -> None:
+def test_the_coding_for_tiles_round_trips_them(batch: Tiles) -> None:
     coding = coding_for(batch)
     assert_same(decode_tiles(encode_tiles(batch, TABLES, coding), TABLES, coding), batch)
 
 
-def test_a_stream_does_not_depend_on_its_neighbours() -> None:
+def test_a_stream_does_not_depend_on_its_batch() -> None:
     batch = random_tiles(40)
     together = encode_tiles(batch, TABLES, CODING)
     for i in range(len(batch)):
@@ -92,7 +92,7 @@ def test_the_record_class_is_the_cheapest(record_class: int) -> None:
     assert bits[0] == pytest.approx(min(own))
 
 
-def test_a_stream_takes_its_ideal_bits_and_the_range_and_rounding() -> None:
+def test_a_stream_takes_its_ideal_bits_the_range_and_rounding() -> None:
     rng = np.random.default_rng(1)
     own = tables(size=256, limit=15)
     coefficients = np.round(rng.laplace(0, 0.8, (300, 256))).astype(np.int32)
@@ -109,7 +109,7 @@ def test_a_constant_tile_on_the_grid_takes_five_bytes_at_most() -> None:
     assert max(len(s) for s in encode_tiles(batch, TABLES, CODING)) <= 5
 
 
-def test_one_step_for_all_costs_nothing() -> None:
+def test_a_step_common_to_all_tiles_costs_nothing() -> None:
     batch = tiles([[0] * 4], [2], [1500.0], [2000.0])
     alone = encode_tiles(batch, TABLES, coding_for(batch))
     assert coding_for(batch).step_frequencies == {2: TOTAL}
@@ -127,7 +127,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_tiles_that_no_reader_would_take_are_not_written(case: str) -> None:
+def test_tiles_that_no_reader_accepts_are_not_written(case: str) -> None:
     with pytest.raises(OptionError):
         encode_tiles(REFUSED[case], TABLES, CODING)
 
@@ -162,7 +162,7 @@ def test_an_escape_beyond_31_bits_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(1600, 1600), (1700, 1600)])
-def test_a_range_that_is_none_is_refused(low: int, high: int) -> None:
+def test_a_range_not_in_rising_order_is_refused(low: int, high: int) -> None:
     encoder = RansEncoder(1)
     encoder.push_bits([high - 1500], 12)
     encoder.push_bits([low - 1500], 12)

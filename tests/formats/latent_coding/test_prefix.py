@@ -1,4 +1,4 @@
-"""Prefixes of tile streams: what they tell is what a reader of those bytes alone would find."""
+"""Prefixes of tile streams decode as a reader of those bytes alone would."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TABLES = tables(SIZE)
 
 
 class CutError(Exception):
-    """The next symbol needs bytes that are not there."""
+    """The next symbol needs bytes beyond the prefix."""
 
 
 class Reader:
-    """docs/format.md, "Entropy coding", symbol by symbol, of the first bytes of a stream."""
+    """The first bytes of a stream, symbol by symbol (docs/format.md, "Entropy coding")."""
 
     def __init__(self, prefix: bytes, total: int) -> None:
         head = head_length(total)
@@ -65,9 +65,9 @@ class Reader:
 
 
 def coefficients_of(prefix: bytes, total: int, steps: dict[int, int]) -> list[int]:
-    """The coefficients that a prefix of a stream of `total` bytes holds, zeros after them.
+    """The coefficients in a prefix of a stream of `total` bytes, then zeros.
 
-    Raises CutError where it ends before the first.
+    Raises CutError if it ends before the first.
     """
     reader = Reader(prefix, total)
     found: list[int] = []
@@ -97,7 +97,7 @@ def batch_of(n: int, seed: int) -> Tiles:
 
 @settings(deadline=None, max_examples=8)
 @given(st.integers(0, 1000))
-def test_every_prefix_tells_what_its_bytes_hold(seed: int) -> None:
+def test_every_prefix_decodes_what_its_bytes_hold(seed: int) -> None:
     batch = batch_of(3, seed)
     coding = coding_for(batch)
     for stream in encode_tiles(batch, TABLES, coding):
@@ -112,7 +112,7 @@ def test_every_prefix_tells_what_its_bytes_hold(seed: int) -> None:
                 assert found.coefficients[0].tolist() == expected
 
 
-def test_a_prefix_keeps_range_and_step_and_the_whole_keeps_all() -> None:
+def test_a_prefix_keeps_range_and_step_and_a_whole_stream_keeps_all() -> None:
     batch = batch_of(9, 1)
     coding = coding_for(batch)
     streams = encode_tiles(batch, TABLES, coding)
@@ -126,7 +126,7 @@ def test_a_prefix_keeps_range_and_step_and_the_whole_keeps_all() -> None:
             assert np.array_equal(found.coefficients, whole.coefficients)
 
 
-def test_the_first_coefficients_are_kept_and_no_other() -> None:
+def test_only_the_first_coefficients_are_kept() -> None:
     batch = batch_of(5, 2)
     coding = coding_for(batch)
     streams = encode_tiles(batch, TABLES, coding)
@@ -136,7 +136,7 @@ def test_the_first_coefficients_are_kept_and_no_other() -> None:
         assert not found.coefficients[:, count:].any()
 
 
-def test_bytes_needed_never_fall_and_never_pass_the_stream() -> None:
+def test_bytes_needed_never_fall_nor_exceed_the_stream() -> None:
     batch = batch_of(20, 3)
     coding = coding_for(batch)
     streams = encode_tiles(batch, TABLES, coding)
@@ -145,7 +145,7 @@ def test_bytes_needed_never_fall_and_never_pass_the_stream() -> None:
     assert (needed[:, -1] <= [len(stream) for stream in streams]).all()
 
 
-def test_the_least_that_the_error_names_is_enough() -> None:
+def test_the_least_size_that_the_error_names_is_enough() -> None:
     batch = tiles([[0] * 4] * 2, [0, 2], [1500.0, 1500.0], [2000.0, 2000.0])
     own, coding = tables(), coding_for(batch)
     streams = encode_tiles(batch, own, coding)
@@ -157,7 +157,7 @@ def test_the_least_that_the_error_names_is_enough() -> None:
         decode_prefixes(streams, own, coding, Prefix(bytes=least - 1))
 
 
-def test_a_stream_that_is_damaged_beyond_the_prefix_is_refused() -> None:
+def test_a_stream_damaged_beyond_the_prefix_is_refused() -> None:
     batch = batch_of(1, 4)
     coding = coding_for(batch)
     (stream,) = encode_tiles(batch, TABLES, coding)
@@ -179,5 +179,5 @@ def test_a_prefix_has_one_size(sizes: dict[str, int], message: str) -> None:
         Prefix(**sizes)
 
 
-def test_no_streams_have_any_prefix() -> None:
+def test_no_streams_have_prefixes_of_any_size() -> None:
     assert len(decode_prefixes([], TABLES, coding_for(batch_of(3, 0)), Prefix(bytes=0))) == 0

@@ -1,4 +1,4 @@
-"""Frequency tables: only ones that every reader can decode with."""
+"""Frequency tables: only valid ones are accepted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_frequencies_follow_the_counts() -> None:
     assert integer_frequencies(np.array([5])).tolist() == [TOTAL]
 
 
-def test_starts_are_the_sums_before() -> None:
+def test_starts_are_exclusive_sums() -> None:
     assert starts_of(np.array([[3, 4, 9]])).tolist() == [[0, 3, 7]]
 
 
@@ -44,7 +44,7 @@ def test_every_slot_belongs_to_its_symbol() -> None:
         assert (np.bincount(own.symbol_of_slot[row]) == frequency).all()
 
 
-def test_tables_come_back_from_tensors() -> None:
+def test_tables_round_trip_through_tensors() -> None:
     own = tables()
     again = LatentTables.from_tensors(own.to_tensors())
     for name, array in own.to_tensors().items():
@@ -85,7 +85,7 @@ WRONG: dict[str, tuple[str, Callable[[NDArray[Any]], NDArray[Any]]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_tables_that_no_reader_could_use_are_refused(case: str) -> None:
+def test_invalid_tables_are_refused(case: str) -> None:
     name, change = WRONG[case]
     tensors = tables().to_tensors()
     tensors[name] = change(tensors[name])

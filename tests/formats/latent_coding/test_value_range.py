@@ -1,4 +1,4 @@
-"""Value ranges: never wider than the tile's own, and exactly what will be stored."""
+"""Value ranges: never wider than the tile's, and exactly as stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_range_never_leaves_the_minimum_and_maximum(a: float, b: float, base: 
     assert (low == high) == (least == greatest)
 
 
-def test_a_wide_range_moves_to_the_next_whole_steps() -> None:
+def test_a_wide_range_is_rounded_to_whole_steps() -> None:
     low, high = inward_range([1500.2], [4499.7], 0.0, 1.0)
     assert (low[0], high[0]) == (1501.0, 4499.0)
 
@@ -46,7 +46,7 @@ def test_a_range_too_narrow_for_any_grid_is_exact() -> None:
 @given(VALUES | st.integers(-(2**20), 2**20).map(float))
 @example(1e-20)
 @example(-0.0)
-def test_what_is_on_the_grid_comes_back_exactly(value: float) -> None:
+def test_values_on_the_grid_round_trip_exactly(value: float) -> None:
     values = np.array([value])
     for base in (0.0, 1500.0):
         if on_grid(values, base, 0.25, 16)[0]:

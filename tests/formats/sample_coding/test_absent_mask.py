@@ -1,4 +1,4 @@
-"""Which samples are absent: any image of bits comes back, in few bytes, or it is refused."""
+"""Masks of absent samples round-trip in few bytes; bad streams and no-data values are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from velcodec.formats.sample_coding.absent_mask import decode_absent, encode_abs
 
 @settings(deadline=None, max_examples=100)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40)))
-def test_any_absent_samples_come_back(absent: np.ndarray) -> None:
+def test_any_mask_round_trips(absent: np.ndarray) -> None:
     stream = encode_absent(absent)
     if absent.any() and not absent.all():
         assert np.array_equal(decode_absent(stream, absent.shape), absent)
@@ -27,7 +27,7 @@ def test_any_absent_samples_come_back(absent: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("roughness", [0.3, 1.0, 3.0])
-def test_a_topography_takes_less_than_a_byte_a_column(roughness: float) -> None:
+def test_a_topography_takes_less_than_a_byte_per_column(roughness: float) -> None:
     steps = np.random.default_rng(0).normal(0.0, roughness, 400)
     height = np.cumsum(steps)
     absent = np.arange(200)[:, None] < 3 + height - height.min()
@@ -40,15 +40,15 @@ def test_a_box_takes_a_few_bytes() -> None:
     assert len(encode_absent(absent)) < 24
 
 
-def test_a_byte_stands_for_so_many_samples_at_most() -> None:
+def test_streams_are_padded_to_a_byte_per_65536_samples() -> None:
     absent = np.zeros((512, 512), dtype=bool)
     absent[0, 0] = True
     stream = encode_absent(absent)
-    bare = stream.lstrip(b"\0")
-    padded = bare.rjust(4, b"\0")
+    unpadded = stream.lstrip(b"\0")
+    padded = unpadded.rjust(4, b"\0")
     assert stream == padded
     assert np.array_equal(decode_absent(stream, absent.shape), absent)
-    for data in (b"\0" + padded, padded[:3], bare.rjust(9, b"\0")):
+    for data in (b"\0" + padded, padded[:3], unpadded.rjust(9, b"\0")):
         with pytest.raises(CorruptError, match="absent samples: found"):
             decode_absent(data, absent.shape)
     with pytest.raises(CorruptError, match="found 0 bytes for 4294967296 samples, expected"):
@@ -57,7 +57,7 @@ def test_a_byte_stands_for_so_many_samples_at_most() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(st.binary(max_size=40), st.sampled_from([(1, 1), (1, 9), (7, 1), (12, 11)]))
-def test_arbitrary_bytes_are_absent_samples_or_are_refused(
+def test_arbitrary_bytes_decode_to_a_mask_or_are_refused(
     stream: bytes, shape: tuple[int, int]
 ) -> None:
     try:
@@ -75,7 +75,7 @@ def test_arbitrary_bytes_are_absent_samples_or_are_refused(
      (np.int16(-9999), "<i2", -9999), (1e30, "<f4", float(np.float32(1e30))),
      (2**64 - 1, "<u8", 2**64 - 1), (-0.0, "<f4", 0.0), (np.float32(0.1), "<f8", 0.1)],
 )  # fmt: skip
-def test_a_no_data_value_is_one_of_the_models_dtype(
+def test_a_no_data_value_is_converted_to_the_models_dtype(
     option: Any, dtype: str, expected: float | str | None
 ) -> None:
     found = no_data_of(option, np.dtype(dtype), "models")
@@ -94,13 +94,13 @@ def test_a_no_data_value_that_the_dtype_cannot_hold_is_refused(option: Any, dtyp
 
 
 @pytest.mark.parametrize("option", [True, "none", "-9999", [1.0], b"nan", 1j])
-def test_what_is_no_value_is_refused(option: Any) -> None:
+def test_a_no_data_value_that_is_no_number_is_refused(option: Any) -> None:
     with pytest.raises(OptionError, match=r"mask: found .*, expected nan or a number"):
         no_data_of(option, np.dtype("<f4"), "models")
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", ">f8", "<i2", ">u8", "|u1"])
-def test_samples_of_the_value_are_found_whatever_the_byte_order(dtype: str) -> None:
+def test_absent_samples_are_found_in_either_byte_order(dtype: str) -> None:
     kind = np.dtype(dtype)
     models = np.arange(12).reshape(3, 4).astype(kind)
     for no_data in (7, "nan") if kind.kind == "f" else (7,):

@@ -1,4 +1,4 @@
-"""The table of sample coders: each is found by its number, and gives back what it says it holds."""
+"""The table of sample coders: each is found by its number and decodes to the image it reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IMAGES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12).flat
 
 
 @pytest.mark.parametrize("number", range(CODERS))
-def test_every_coder_stands_under_its_own_number_and_name(number: int) -> None:
+def test_every_coder_has_its_own_number_and_name(number: int) -> None:
     coder = coder_of(number)
     assert coder.number == number
     assert [coder_of(k).name for k in range(CODERS)].count(coder.name) == 1
@@ -37,7 +37,7 @@ def test_an_unknown_coder_is_refused_by_its_number(number: int) -> None:
 @pytest.mark.parametrize("number", range(CODERS))
 @settings(deadline=None, max_examples=40)
 @given(codes=IMAGES, slack=st.integers(0, 40))
-def test_every_coder_decodes_what_it_says_it_holds_within_what_is_allowed(
+def test_every_coder_decodes_to_the_image_it_reports_within_what_is_allowed(
     number: int, codes: np.ndarray, slack: int
 ) -> None:
     least, greatest = np.maximum(codes - slack, 0), np.minimum(codes + slack, SPAN - 1)
@@ -54,7 +54,7 @@ def test_every_coder_decodes_what_it_says_it_holds_within_what_is_allowed(
 
 @settings(deadline=None, max_examples=40)
 @given(codes=IMAGES)
-def test_a_request_of_these_integers_allows_no_others(codes: np.ndarray) -> None:
+def test_an_exact_request_allows_no_other_integers(codes: np.ndarray) -> None:
     request = Request.exactly(codes)
     assert request.shape == codes.shape
     assert all(np.array_equal(request.allowed[..., k], codes) for k in range(3))

@@ -1,4 +1,4 @@
-"""Wavelet streams: bounds hold, each machine decodes alike, and no bytes can harm the reader."""
+"""DCT streams: bounds hold, every machine decodes alike, and bad streams are refused."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.dct.coder import (
     MAX_SIDE,
     MAX_SPAN,
-    decode_waves,
-    encode_waves,
+    decode_dct,
+    encode_dct,
     fits,
 )
 from velcodec.formats.sample_coding.dct.coefficients import order_of
@@ -29,24 +29,24 @@ GOLDEN = bytes.fromhex(
     "04b9b19928b9f22d516f9294ea9b2eaeb2ba0d896bcc58251bd9a68905aaf5712e233df4d457fcd9184efc0b"
     "0f9313aed71238f37e6cb6ea35bf67af"
 )
-"""A stream of 18 x 23 samples of SPAN, with corrections."""
+"""A stream of 18 x 23 samples of SPAN, with outliers."""
 
 
 def smooth(shape: tuple[int, int] = (40, 37), span: int = SPAN) -> np.ndarray:
-    """Integers (nz, nx) of [0, span) that rise with depth and swing a little."""
+    """Integers (nz, nx) of [0, span) that increase with depth and oscillate a little."""
     z, x = np.mgrid[: shape[0], : shape[1]]
     image = z / max(shape[0], 2) + 0.1 * np.sin(x / 5 + z / 7)
     return np.clip(np.rint((0.1 + 0.7 * image) * span), 0, span - 1).astype(np.int64)
 
 
 def within(codes: np.ndarray, reach: int, span: int = SPAN) -> np.ndarray:
-    """`allowed` of a bound: `reach` either way."""
+    """`allowed` within a bound of `reach`."""
     ends = np.maximum(codes - reach, 0), codes, np.minimum(codes + reach, span - 1)
     return np.stack(ends, -1)
 
 
 def anything(codes: np.ndarray, span: int = SPAN) -> np.ndarray:
-    """`allowed` of plain lossy streams."""
+    """`allowed` without a bound."""
     return within(codes, span, span)
 
 
@@ -61,13 +61,13 @@ def test_cosines_are_orthonormal(n: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(image=npst.arrays(np.int64, SHAPES, elements=st.integers(-(1 << 16), 1 << 16)))
-def test_the_transform_is_undone_but_for_rounding(image: np.ndarray) -> None:
+def test_the_transform_is_inverted_up_to_rounding(image: np.ndarray) -> None:
     assert np.abs(synthesise(analyse(image)) - image).max() <= 8
 
 
 @settings(deadline=None, max_examples=40)
 @given(shape=SHAPES)
-def test_each_coefficient_has_its_turn_once_the_mean_first(shape: tuple[int, int]) -> None:
+def test_each_coefficient_is_coded_once_the_mean_first(shape: tuple[int, int]) -> None:
     order = order_of(shape)
     assert order[0].tolist() == [0, 0]
     assert np.array_equal(np.sort(order[:, 0] * shape[1] + order[:, 1]), np.arange(np.prod(shape)))
@@ -75,31 +75,29 @@ def test_each_coefficient_has_its_turn_once_the_mean_first(shape: tuple[int, int
 
 @settings(deadline=None, max_examples=80)
 @given(data=st.data(), shape=SHAPES, reach=st.integers(0, 400))
-def test_bounds_hold_whatever_the_image(
-    data: st.DataObject, shape: tuple[int, int], reach: int
-) -> None:
+def test_bounds_hold_for_any_image(data: st.DataObject, shape: tuple[int, int], reach: int) -> None:
     span = data.draw(st.sampled_from([1, 2, 300, SPAN, 1 << 20, MAX_SPAN]))
     values = st.integers(0, span - 1)
     codes = data.draw(npst.arrays(np.int64, shape, elements=values))
     allowed = within(codes, reach, span)
-    found = decode_waves(encode_waves(allowed, span), shape, span)
+    found = decode_dct(encode_dct(allowed, span), shape, span)
     assert (found >= allowed[..., 0]).all()
     assert (found <= allowed[..., 2]).all()
 
 
 @settings(deadline=None, max_examples=40)
 @given(shape=SHAPES, step=st.integers(1, 5000))
-def test_plain_streams_stay_in_range(shape: tuple[int, int], step: int) -> None:
-    found = decode_waves(encode_waves(anything(smooth(shape)), SPAN, step), shape, SPAN)
+def test_streams_without_a_bound_stay_in_range(shape: tuple[int, int], step: int) -> None:
+    found = decode_dct(encode_dct(anything(smooth(shape)), SPAN, step), shape, SPAN)
     assert found.min() >= 0
     assert found.max() < SPAN
 
 
-def test_a_finer_step_is_nearer() -> None:
+def test_finer_steps_have_smaller_errors() -> None:
     codes = smooth()
     errors = []
     for step in (10, 100, 1000):
-        found = decode_waves(encode_waves(anything(codes), SPAN, step), codes.shape, SPAN)
+        found = decode_dct(encode_dct(anything(codes), SPAN, step), codes.shape, SPAN)
         errors.append(float(np.abs(found - codes).mean()))
     assert errors[0] < errors[1] < errors[2]
     assert errors[0] < 10
@@ -109,46 +107,46 @@ def test_bounds_that_differ_between_samples_hold() -> None:
     codes = smooth()
     reach = np.random.default_rng(2).integers(0, 50, codes.shape)
     allowed = np.stack([np.maximum(codes - reach, 0), codes, codes], -1)
-    found = decode_waves(encode_waves(allowed, SPAN), codes.shape, SPAN)
+    found = decode_dct(encode_dct(allowed, SPAN), codes.shape, SPAN)
     assert (found >= allowed[..., 0]).all()
     assert (found <= allowed[..., 2]).all()
 
 
 def test_the_same_image_gives_the_same_bytes() -> None:
     allowed = within(smooth(), 20)
-    assert encode_waves(allowed, SPAN) == encode_waves(allowed.copy(), SPAN)
+    assert encode_dct(allowed, SPAN) == encode_dct(allowed.copy(), SPAN)
 
 
-def test_what_is_allowed_is_not_changed() -> None:
+def test_encoding_leaves_its_input_unchanged() -> None:
     allowed = within(smooth(), 20)
     before = allowed.copy()
-    encode_waves(allowed, SPAN)
+    encode_dct(allowed, SPAN)
     assert np.array_equal(allowed, before)
 
 
-def test_spans_too_great_are_refused() -> None:
+def test_too_wide_a_span_is_refused() -> None:
     assert fits((40, 37), MAX_SPAN)
     assert not fits((40, 37), MAX_SPAN + 1)
     with pytest.raises(ValueError, match="too great"):
-        encode_waves(within(smooth(), 1), MAX_SPAN + 1)
+        encode_dct(within(smooth(), 1), MAX_SPAN + 1)
 
 
-def test_images_too_large_are_refused() -> None:
+def test_too_large_an_image_is_refused() -> None:
     assert not fits((1, MAX_SIDE + 1), SPAN)
     assert not fits((MAX_SIDE, MAX_SIDE), SPAN)
     with pytest.raises(CorruptError, match="too great"):
-        decode_waves(b"", (1, MAX_SIDE + 1), SPAN)
+        decode_dct(b"", (1, MAX_SIDE + 1), SPAN)
 
 
-def test_what_streams_learn_is_forgotten() -> None:
+def test_learning_in_one_stream_does_not_affect_the_next() -> None:
     before = [model.copy() for model in first_models()]
-    encode_waves(within(smooth(), 10), SPAN)
+    encode_dct(within(smooth(), 10), SPAN)
     assert all(np.array_equal(a, b) for a, b in zip(before, first_models(), strict=True))
 
 
 def decodes_in_range_or_is_refused(stream: bytes, shape: tuple[int, int], span: int) -> bool:
     try:
-        found = decode_waves(stream, shape, span)
+        found = decode_dct(stream, shape, span)
     except CorruptError:
         return False
     assert found.shape == shape
@@ -159,28 +157,30 @@ def decodes_in_range_or_is_refused(stream: bytes, shape: tuple[int, int], span: 
 
 @settings(deadline=None, max_examples=200)
 @given(stream=st.binary(max_size=300), shape=SHAPES, span=st.integers(1, MAX_SPAN))
-def test_random_streams_do_no_harm(stream: bytes, shape: tuple[int, int], span: int) -> None:
+def test_arbitrary_bytes_decode_in_range_or_are_refused(
+    stream: bytes, shape: tuple[int, int], span: int
+) -> None:
     decodes_in_range_or_is_refused(stream, shape, span)
 
 
-def test_truncated_streams_do_no_harm_and_are_refused_as_a_rule() -> None:
+def test_most_truncated_streams_are_refused_and_none_decodes_out_of_range() -> None:
     codes = smooth()
-    stream = encode_waves(within(codes, 5), SPAN)
+    stream = encode_dct(within(codes, 5), SPAN)
     refused = 0
     for end in range(len(stream)):
         refused += not decodes_in_range_or_is_refused(stream[:end], codes.shape, SPAN)
     assert refused > 0.8 * len(stream)
 
 
-def test_streams_with_more_behind_are_refused() -> None:
+def test_trailing_bytes_are_refused() -> None:
     codes = smooth()
-    stream = encode_waves(within(codes, 5), SPAN)
+    stream = encode_dct(within(codes, 5), SPAN)
     with pytest.raises(CorruptError):
-        decode_waves(stream + b"\0\0", codes.shape, SPAN)
+        decode_dct(stream + b"\0\0", codes.shape, SPAN)
 
 
-def test_the_golden_stream_decodes_as_ever() -> None:
-    found = decode_waves(GOLDEN, (18, 23), SPAN)
+def test_the_golden_stream_decodes_unchanged() -> None:
+    found = decode_dct(GOLDEN, (18, 23), SPAN)
     assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest() == (
         "dcef1de9b978e45994e4244745ebcbc58184b59dcb528b7600bf214322af64b1"
     )

@@ -1,4 +1,4 @@
-"""Samples to integers and back: bit for bit, or within a bound, in every dtype."""
+"""Samples as integers: bit for bit or within a bound, in every dtype."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ def any_model(dtype: str) -> st.SearchStrategy[np.ndarray]:
 
 @settings(deadline=None, max_examples=150)
 @given(st.sampled_from(DTYPES).flatmap(any_model))
-def test_samples_of_every_dtype_come_back_bit_for_bit(model: np.ndarray) -> None:
+def test_samples_of_every_dtype_round_trip_bit_for_bit(model: np.ndarray) -> None:
     coding = exact_coding(exact_domain([model]))
     allowed = allowed_codes(model, coding.domains[0])
-    ways = (
+    images = (
         []
         if allowed is None
         else [encode_image(coder, Request(allowed), 0, coding) for coder in (LABEL_MAP, BLENDED)]
     )
-    streams = [made.stream for made in ways if made is not None] or [encode_raw(model, 0)]
+    streams = [made.stream for made in images if made is not None] or [encode_raw(model, 0)]
     for stream in streams:
         found = decode_exact(stream, coding, model.shape, model.dtype)
         assert found.dtype == model.dtype
@@ -65,7 +65,7 @@ def test_samples_of_every_dtype_come_back_bit_for_bit(model: np.ndarray) -> None
     st.floats(0.01, 300.0),
     st.booleans(),
 )
-def test_everything_allowed_lies_within_the_bound(
+def test_all_allowed_integers_lie_within_the_bound(
     model: np.ndarray, bound: float, whole: bool
 ) -> None:
     model = np.rint(model) if whole else model
@@ -98,25 +98,25 @@ def test_integers_within_a_bound_are_compared_as_integers(model: np.ndarray, bou
             assert model.min() <= found.min() <= found.max() <= model.max()
 
 
-def test_integers_that_float64_does_not_hold_have_no_even_steps() -> None:
+def test_integers_beyond_float64_have_no_even_steps() -> None:
     for model in (np.array([[2**53 + 1, 0]]), np.array([[2**63]], np.uint64)):
         assert bounded_domains([model], 10.0) == []
         assert fine_domain([model], 1.0).kind == RAW
         assert allowed_codes(model, Domain(EVEN, 0.0, 1.0, 1 << 55), 10.0) is None
 
 
-def test_whole_numbers_are_even_steps_of_their_greatest_common_step() -> None:
+def test_whole_numbers_take_their_greatest_common_step() -> None:
     domain = exact_domain([np.array([[1500.0, 2500.0]]), np.array([[1750.0]])])
     assert (domain.kind, domain.base, domain.step, domain.span) == (EVEN, 1500.0, 250.0, 5)
 
 
-def test_fractions_go_by_the_order_of_the_numbers() -> None:
+def test_fractions_take_the_order_of_floating_point_numbers() -> None:
     assert exact_domain([np.array([[0.1, 0.7]])]).kind == ORDERED
     assert exact_domain([np.array([[-0.0, 1.0]], dtype=np.float32)]).kind == ORDERED
     assert exact_domain([np.array([[-1e300, 0.1]])]).kind == RAW
 
 
-def test_a_sample_that_no_integer_reaches_has_none() -> None:
+def test_a_sample_beyond_the_bound_of_every_level_has_no_integer() -> None:
     domain = Domain(EVEN, 0.0, 1.0, 5)
     assert allowed_codes(np.array([[0.1]]), domain, 0.05) is None
     assert allowed_codes(np.array([[0.1]]), domain, 0.2) is not None
@@ -134,7 +134,7 @@ def test_a_sample_that_no_integer_reaches_has_none() -> None:
         "none",
     ],
 )
-def test_an_impossible_domain_is_refused(data: object) -> None:
+def test_an_invalid_domain_is_refused(data: object) -> None:
     with pytest.raises(CorruptError, match="domain"):
         Domain.from_list(data)
 
@@ -167,26 +167,26 @@ WHOLE = exact_coding(Domain(EVEN, 0.0, 1.0, 5)).to_dict()
         {"s": [1, None]},
     ],
 )
-def test_an_impossible_exact_coding_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_exact_coding_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(CorruptError, match="exact coding"):
         ExactCoding.from_dict(WHOLE | change)
 
 
 @pytest.mark.parametrize("key", WHOLE)
-def test_an_exact_coding_without_one_of_its_keys_is_refused(key: str) -> None:
+def test_an_exact_coding_that_lacks_a_key_is_refused(key: str) -> None:
     assert ExactCoding.from_dict(WHOLE).to_dict() == WHOLE
     with pytest.raises(CorruptError, match="exact coding"):
         ExactCoding.from_dict({name: value for name, value in WHOLE.items() if name != key})
 
 
-def test_a_domain_that_is_not_there_is_refused() -> None:
+def test_an_unknown_domain_number_is_refused() -> None:
     coding = exact_coding(Domain(EVEN, 0.0, 1.0, 5))
     with pytest.raises(CorruptError, match="found 3, expected less than 1"):
         decode_exact(ExactStream(3, 0, b""), coding, (1, 1), np.dtype("<f4"))
 
 
 @pytest.mark.parametrize("data", [b"", b"junk", encode_raw(np.zeros((2, 2)), 0).data])
-def test_raw_samples_of_another_size_are_refused(data: bytes) -> None:
+def test_raw_samples_of_the_wrong_size_are_refused(data: bytes) -> None:
     coding = exact_coding(Domain(RAW, 0, 1.0, 1))
     with pytest.raises(CorruptError, match="raw samples"):
         decode_exact(ExactStream(0, 0, data), coding, (3, 3), np.dtype("<f8"))
@@ -238,6 +238,6 @@ BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 20))
         [3, 1500.0, 1.0, 1, 0],
     ],
 )
-def test_a_palette_that_cannot_be_is_refused(data: list[object]) -> None:
+def test_an_invalid_palette_is_refused(data: list[object]) -> None:
     with pytest.raises(CorruptError, match="domain"):
         Domain.from_list(data)

@@ -1,4 +1,4 @@
-"""What a stream's samples take in time is paid for in bytes, and grows with the samples alone."""
+"""The time to decode a stream is bounded by its bytes, and grows with its samples alone."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from velcodec.formats.sample_coding.coders import (
     coder_of,
 )
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.label_map.coder import decode_labels, encode_labels
+from velcodec.formats.sample_coding.label_map.coder import decode_label_map, encode_label_map
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, network_of
-from velcodec.formats.sample_coding.label_map.recency import label_at, new_recency, place_of, use
+from velcodec.formats.sample_coding.label_map.recency import label_at, new_recency, position_of, use
 from velcodec.formats.sample_coding.stream import (
     CodedImage,
     ExactStream,
@@ -36,13 +36,13 @@ SPAN = 3001
 CODING = exact_coding(Domain(0, 1500.0, 1.0, SPAN))
 SHAPES = {LABEL_MAP: (128, 96), BLENDED: (128, 192), DCT: (128, 96), LEAST_SQUARES: (64, 96)}
 SECONDS_PER_BYTE = 0.05
-"""Five times what docs/trust.md says of a core, so that a busy machine passes."""
+"""Five times the figure of docs/trust.md, so that a busy machine passes."""
 
 F4 = np.dtype("<f4")
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """What a call takes of a core once its loops are compiled."""
+    """CPU seconds of a call, its kernels compiled."""
     call()
     begun = time.process_time()
     call()
@@ -75,7 +75,7 @@ def test_a_large_model_of_no_bytes_is_refused_at_once(coder: int) -> None:
 
 
 @pytest.mark.parametrize("coder", SHAPES)
-def test_zeros_before_a_stream_are_as_many_as_it_lacks(coder: int) -> None:
+def test_short_streams_are_padded_to_exactly_the_least_length(coder: int) -> None:
     made = constant(coder)
     assert len(made.stream.data) == least(coder)
     assert made.stream.data.startswith(b"\0")
@@ -86,7 +86,7 @@ def test_zeros_before_a_stream_are_as_many_as_it_lacks(coder: int) -> None:
 
 
 def constant(coder: int) -> CodedImage:
-    """A model of one value in the stream of a coder."""
+    """A model of one value, coded."""
     codes = np.full(SHAPES[coder], 700, dtype=np.int64)
     allowed = np.repeat(codes[..., None], 3, axis=2)
     if coder == DCT:
@@ -98,7 +98,7 @@ def constant(coder: int) -> CodedImage:
 
 @pytest.mark.parametrize("coder", SHAPES)
 @pytest.mark.parametrize("fill", [b"\0", b"\1", b"\x7f", b"\xff"])
-def test_no_byte_of_a_stream_takes_longer_than_is_said(coder: int, fill: bytes) -> None:
+def test_decoding_time_per_byte_is_bounded(coder: int, fill: bytes) -> None:
     data = fill * least(coder)
 
     def ask() -> None:
@@ -108,24 +108,24 @@ def test_no_byte_of_a_stream_takes_longer_than_is_said(coder: int, fill: bytes) 
     assert seconds(ask) < SECONDS_PER_BYTE * len(data)
 
 
-def test_labels_of_noise_take_time_by_their_samples_not_by_their_values() -> None:
+def test_label_maps_of_noise_take_time_by_samples_not_by_values() -> None:
     network, rng = network_of(EXACT_NETWORK), np.random.default_rng(0)
     took = []
     for values in (64, 16_384):
         codes = rng.integers(0, values, (128, 128))
         allowed = np.repeat(codes[..., None], 3, axis=2)
-        encoded = encode_labels(allowed, values, 0, network)
+        encoded = encode_label_map(allowed, values, 0, network)
         assert encoded is not None
         stream = encoded[0]
-        assert np.array_equal(decode_labels(stream, (128, 128), values, 0, network), codes)
+        assert np.array_equal(decode_label_map(stream, (128, 128), values, 0, network), codes)
         took.append(
-            seconds(lambda v=values, s=stream: decode_labels(s, (128, 128), v, 0, network))
-            + seconds(lambda v=values, a=allowed: encode_labels(a, v, 0, network))
+            seconds(lambda v=values, s=stream: decode_label_map(s, (128, 128), v, 0, network))
+            + seconds(lambda v=values, a=allowed: encode_label_map(a, v, 0, network))
         )
     assert took[1] < 8 * took[0]
 
 
-def test_the_rank_of_every_label_is_found_in_little_time() -> None:
+def test_labels_are_found_by_rank_in_little_time() -> None:
     count = 1 << 16
     recency = new_recency(count)
     for label in range(count):
@@ -140,11 +140,11 @@ def test_the_rank_of_every_label_is_found_in_little_time() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 9), st.lists(st.integers(0, 8), max_size=60))
-def test_labels_stand_in_the_order_of_their_use(capacity: int, used: list[int]) -> None:
+def test_labels_are_in_order_of_last_use(capacity: int, used: list[int]) -> None:
     recency, order = new_recency(capacity), list[int]()
     for label in used:
         label = min(label, len(order), capacity - 1)  # numbered by first use
         use(label, True, recency)
         order = [label, *(other for other in order if other != label)]
     assert [label_at(place, recency) for place in range(len(order))] == order
-    assert [place_of(label, recency) for label in order] == list(range(len(order)))
+    assert [position_of(label, recency) for label in order] == list(range(len(order)))

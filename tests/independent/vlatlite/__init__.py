@@ -12,13 +12,14 @@ import numpy as np
 import zstandard
 
 from .absent import absent_samples, nearest
+from .blended import blended
 from .coder import Stream, tile
 from .container import Archive, check, open_archives, record, safetensors
-from .labels import Labels
+from .dct import dct
+from .labels import LabelMap
 from .least_squares import least_squares
 from .rendering import Decoder
 from .sampler import Sampler
-from .waves import numbers, waves
 
 __all__ = ["Archive", "Reader", "identity", "open_archives"]
 
@@ -40,11 +41,11 @@ def identity(data):
     return digest.digest()
 
 
-def paid(data, least):
-    """A stream without the zeros that it has before it where it lacks bytes."""
-    bare = data.lstrip(b"\0")
-    check(len(data) == max(len(bare), least), "zeros before a stream, or bytes missing")
-    return bare
+def unpad(data, least):
+    """A stream without the zeros that pad it to its least length."""
+    unpadded = data.lstrip(b"\0")
+    check(len(data) == max(len(unpadded), least), "zeros before a stream, or bytes missing")
+    return unpadded
 
 
 class Reader:
@@ -98,7 +99,7 @@ class Reader:
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
         if absent is not None:
-            stream = Stream(paid(absent, shape[0] * shape[1] // 65536))
+            stream = Stream(unpad(absent, shape[0] * shape[1] // 65536))
             absent = nearest(absent_samples(stream, shape), grid or shape)
 
         def finished(out):
@@ -129,14 +130,14 @@ class Reader:
             planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
             palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
         least = shape[0] * shape[1] // (1024, 4096, 1024, 256)[coder]
-        stream = Stream(paid(data, least))
+        stream = Stream(unpad(data, least))
         if coder == 0:
             network = self.network(f"contexts-{coding['n']}")
-            codes = Labels(stream, shape, span, bound, network).decode()
+            codes = LabelMap(stream, shape, span, bound, network).decode()
         elif coder == 1:
-            codes = numbers(stream, shape, span)
+            codes = blended(stream, shape, span)
         elif coder == 2:
-            codes = waves(stream, shape, span, self.network("waves-1"))
+            codes = dct(stream, shape, span, self.network("waves-1"))
         else:
             codes = least_squares(stream, shape, span, self.network("least-squares-1"))
         if kind == 0:

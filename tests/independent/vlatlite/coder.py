@@ -13,8 +13,12 @@ def clamp(value, least, most):
     return min(max(value, least), most)
 
 
+def sign(value):
+    return int(value > 0) - int(value < 0)
+
+
 class Stream:
-    """A stream that symbols are taken from."""
+    """A stream from which symbols are popped."""
 
     def __init__(self, data):
         head = len(data) if len(data) <= 4 else 5 if len(data) % 2 else 6
@@ -72,7 +76,7 @@ class Stream:
         return self.raw(tail, head)
 
     def bit(self, model):
-        """A bit by an adaptive model [frequency of 0, bits seen], which learns."""
+        """A bit by an adaptive model [frequency of 0, bits seen], which is updated."""
         zero = clamp(model[0], 64, (1 << 16) - 64)
         bit = int(self.slot() >= zero)
         self.take(*((zero, (1 << 16) - zero) if bit else (0, zero)))
@@ -86,8 +90,8 @@ class Stream:
 STOPS = (2000, 6000, 14000, 26000, 42000, 54000, 61000)
 
 
-class Misses:
-    """Signed integers that are small as a rule."""
+class Residuals:
+    """Signed integers, mostly small."""
 
     def __init__(self):
         self.stops = [

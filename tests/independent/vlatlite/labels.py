@@ -1,4 +1,4 @@
-"""Exact streams of labels (docs/format-exact.md, "Labels", "Classes", "New values")."""
+"""Exact streams of label maps (docs/format-exact.md, "Label map", "Classes", "New values")."""
 
 from math import isqrt
 
@@ -10,7 +10,7 @@ from .container import check
 NONE = -1
 SIZES = [23] * 7 + [12] * 4 + [21, 21, 6, 12] + [25] * 6 + [22] * 2 + [64, 48, 6]
 FIRST = np.cumsum([0, *SIZES[:-1]])
-FRESH_FIRST = np.cumsum([0, 18] + [50] * 14 + [12] * 2 + [24, 32])
+NEW_VALUE_FIRST = np.cumsum([0, 18] + [50] * 14 + [12] * 2 + [24, 32])
 
 
 def powers_of_two():
@@ -72,16 +72,16 @@ def half_octaves(difference):
     return 24 + size if difference > 0 else 24 - size
 
 
-def notch(value, start, end):
-    way, whole = value - start, end - start
-    if whole == 0:
-        return 0 if way == 0 else 11
-    if whole < 0:
-        way, whole = -way, -whole
-    return 1 if way < 0 else min(2 + way * 9 // whole, 10)
+def position(value, start, end):
+    offset, length = value - start, end - start
+    if length == 0:
+        return 0 if offset == 0 else 11
+    if length < 0:
+        offset, length = -offset, -length
+    return 1 if offset < 0 else min(2 + offset * 9 // length, 10)
 
 
-class Labels:
+class LabelMap:
     """An image while it is decoded, column by column."""
 
     def __init__(self, stream, shape, span, bound, network):
@@ -112,10 +112,10 @@ class Labels:
         if above != NONE:
             ends = [values[above]] + ([values[after]] if after != NONE else [])
             low, high = min(ends), max(ends)
-        fresh_left = left not in (NONE, above, after)
-        others = len(values) - (above != NONE) - (after != NONE) - fresh_left
+        new_left = left not in (NONE, above, after)
+        others = len(values) - (above != NONE) - (after != NONE) - new_left
         possible = [
-            above != NONE, after != NONE, fresh_left, others > 0,
+            above != NONE, after != NONE, new_left, others > 0,
             high - low > 1, high < self.span - 1, low > 0,
         ]  # fmt: skip
         kind = self.stream.among(self._frequencies(codes, possible))
@@ -241,8 +241,8 @@ class Labels:
         if above == NONE:
             value = base + self.stream.even(size)
         else:
-            value = self._fresh(x, z, kind - 4, near, base, size)
-        check(base <= value < base + size, "a new value outside its room")
+            value = self._new_value(x, z, kind - 4, near, base, size)
+        check(base <= value < base + size, "a new value outside its interval")
         head = value >> self.shift
         beside = self.values[left] >> self.shift if left != NONE else head
         self.newest = [head, head - beside]
@@ -252,8 +252,8 @@ class Labels:
         self.recent.append(len(self.values) - 1)
         return len(self.values) - 1
 
-    def _around(self, x, z, near):
-        """Guesses, and the codes 1 to 18."""
+    def _value_features(self, x, z, near):
+        """Predictions, and the codes 1 to 18."""
 
         def seen(i, j, instead):
             label = self.at(i, j) if i >= 0 else NONE
@@ -272,7 +272,7 @@ class Labels:
             farther_above, farther_below = corner, below
         follower = self.values[after] >> self.shift if after != NONE else beside
         newest, moved = self.newest
-        guesses = [
+        predictions = [
             a, beside, follower, below, a + beside - corner, a + below - beside, 2 * a - second,
             2 * beside - farther, (a + follower) // 2, (beside + below) // 2,
             (beside + corner) // 2, newest, beside + moved,
@@ -287,7 +287,7 @@ class Labels:
                 (farther, farther_above),
             )
         ]  # fmt: skip
-        codes += [notch(beside, corner, below), notch(beside, a, follower)]
+        codes += [position(beside, corner, below), position(beside, a, follower)]
         run = 0
         if x > 0:
             column = self.columns[x - 1]
@@ -305,23 +305,23 @@ class Labels:
             farther_above == corner,
         )
         codes.append(sum(same << k for k, same in enumerate(alike)))
-        return guesses, codes
+        return predictions, codes
 
-    def _fresh(self, x, z, kind, near, base, size):
-        guesses, codes = self._around(x, z, near)
+    def _new_value(self, x, z, kind, near, base, size):
+        predictions, codes = self._value_features(x, z, near)
         low = base >> self.shift
         n = ((base + size - 1) >> self.shift) - low + 1
         codes = [6 * kind + self.bound, *codes, min(bits(n - 1), 12)]
-        found = logits(FRESH_FIRST + codes, self.network, "values")
+        found = logits(NEW_VALUE_FIRST + codes, self.network, "values")
         below = found.max() - found
         shares = np.where(
             below >> 8 < 12, POWERS[below & 255] >> (8 + np.minimum(below >> 8, 12)), 0
         )
         shares[91] += 1
-        about = np.array([clamp(g, low, low + n - 1) for g in guesses])[:, None]
+        centres = np.array([clamp(g, low, low + n - 1) for g in predictions])[:, None]
 
         def mass(h):
-            twice = 2 * (h - about) + 1
+            twice = 2 * (h - centres) + 1
             place = (np.abs(twice) << 11) >> 2 * np.arange(7)
             whole = place >> 8
             tail = np.where(whole <= 20, POWERS[place & 255] >> np.minimum(whole, 21), 0)

@@ -4,16 +4,17 @@ from math import floor, isqrt
 
 import numpy as np
 
-from .coder import clamp
+from .blended import blend
+from .coder import clamp, sign
 from .container import check
-from .waves import blend, half_octaves, learned, sign
+from .dct import half_octaves, learned
 
 OFFSETS = (
     (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, 2), (-1, -2),
     (-2, 1), (-2, -1), (0, -3), (-3, 0), (-2, 2), (-2, -2), (-3, 1), (-3, -1),
 )  # fmt: skip
 NEARNESS = (64, 45, 31, 22, 15, 11, 8, 5, 4, 3, 2, 1, 1)
-AROUND = [(i, j) for i in range(3) for j in range(-2, 3) if i or j < 0]
+NEIGHBOURHOOD = [(i, j) for i in range(3) for j in range(-2, 3) if i or j < 0]
 
 
 def share(i, j):
@@ -43,7 +44,7 @@ class Image:
         return np.array([self(x + dx, z + dz) for dx, dz in OFFSETS[1:]]) - self(x, z - 1)
 
 
-def guesses(image, x, z, span, prior):
+def predictions(image, x, z, span, prior):
     above, left = image(x, z - 1), image(x - 1, z)
     if x == 0:
         return [16 * int(above)] * 4
@@ -84,7 +85,7 @@ def guesses(image, x, z, span, prior):
 
 
 def least_squares(stream, shape, span, start):
-    """`start` are the tensors of least-squares-1.safetensors."""
+    """`start`: the tensors of least-squares-1.safetensors."""
     nz, nx = shape
     check(span <= 1 << 26 and nz * nx <= 1 << 20, "least squares of too wide a span")
     prior = start["prior"] / 256.0
@@ -93,21 +94,21 @@ def least_squares(stream, shape, span, start):
     tails = [[1 << 15, 1] for _ in range(28)]
     image = Image(shape, span)
     errors = np.zeros((5, nx + 2, nz + 4), dtype=np.int64)
-    missed = np.zeros((nx + 1, nz + 1), dtype=np.int64)
+    residuals = np.zeros((nx + 1, nz + 1), dtype=np.int64)
 
     def nearby(k, x, z):
-        return sum(share(i, j) * int(errors[k, x + 2 - i, z + 2 + j]) for i, j in AROUND)
+        return sum(share(i, j) * int(errors[k, x + 2 - i, z + 2 + j]) for i, j in NEIGHBOURHOOD)
 
     for x in range(nx):
         image.begin(x)
         for z in range(nz):
-            g = guesses(image, x, z, span, prior)
+            g = predictions(image, x, z, span, prior)
             raised = [nearby(k, x, z) + 8 for k in range(4)]
             fine = blend(g, [r * isqrt(r) for r in raised])
             fine = clamp(fine, 0, 16 * (span - 1))
-            guess = (fine + 8) >> 4
-            part = fine - 16 * guess
-            there = sum(share(i, j) for i, j in AROUND if x >= i and 0 <= z + j < nz)
+            prediction = (fine + 8) >> 4
+            part = fine - 16 * prediction
+            there = sum(share(i, j) for i, j in NEIGHBOURHOOD if x >= i and 0 <= z + j < nz)
             near = half_octaves(4 * nearby(4, x, z) // max(there, 1), 47)
             latest = max(int(errors[4, x + 2, z + 1]), int(errors[4, x + 1, z + 2]))
             spread = half_octaves(abs(g[0] - g[1]) + abs(g[2] - g[1]), 47)
@@ -119,25 +120,25 @@ def least_squares(stream, shape, span, start):
             found.append(12 * abs(part) + few)
             starts = (0, 48, 96, 144, 192, 768, 1344)
             found = [a + b for a, b in zip(found, starts, strict=True)]
-            last, beside = int(missed[x + 1, z]), int(missed[x, z + 1])
+            last, beside = int(residuals[x + 1, z]), int(residuals[x, z + 1])
             tilt = 3 * (sign(last) + 1) + sign(beside) + 1
             lean = 3 * (sign(g[0] - fine) + 1) + sign(g[2] - fine) + 1
-            of_sign = [12 * (part + 8) + few, 192 + tilt, 201 + lean]
-            miss = take(stream, rows, signs, tails, found, of_sign)
-            value = guess + miss
+            sign_features = [12 * (part + 8) + few, 192 + tilt, 201 + lean]
+            residual = take(stream, rows, signs, tails, found, sign_features)
+            value = prediction + residual
             check(0 <= value < span, "a number out of range")
             image.at[x + 3, z + 3] = value
-            missed[x + 1, z + 1] = miss
+            residuals[x + 1, z + 1] = residual
             errors[:, x + 2, z + 2] = [abs(one - 16 * value) for one in [*g, fine]]
         image.end(x)
     stream.finish()
     return image.at[3:, 3:-3].astype(np.int64).T
 
 
-def take(stream, rows, signs, tails, found, of_sign):
+def take(stream, rows, signs, tails, found, sign_features):
     if not learned(stream, rows[0], found):
         return 0
-    negative = learned(stream, signs, of_sign)
+    negative = learned(stream, signs, sign_features)
     count = 1
     while count < 27 and learned(stream, rows[min(count, 15)], found):
         count += 1

@@ -1,68 +1,11 @@
-"""Exact streams of numbers and of waves (docs/format-exact.md)."""
+"""Exact streams of DCT coefficients (docs/format-exact.md, "DCT", "Learned bits")."""
 
 from math import isqrt
 
 import numpy as np
 
-from .coder import Misses, bits, clamp
+from .coder import bits, clamp, sign
 from .container import check
-
-
-def sign(value):
-    return int(value > 0) - int(value < 0)
-
-
-def numbers(stream, shape, span):
-    nz, nx = shape
-    c = [[0] * nz for _ in range(nx)]
-    misses = Misses()
-    errors = [[0] * 8 for _ in range(nz)]
-    missed = [0] * nz
-    for x in range(nx):
-        before, missed_before = errors, missed
-        errors, missed = [], []
-        for z in range(nz):
-            above = c[x][z - 1] if z else c[x - 1][0] if x else 0
-            left = c[x - 1][z] if x else above
-            corner = c[x - 1][z - 1] if x and z else left
-            below = c[x - 1][z + 1] if x and z < nz - 1 else left
-            second = c[x][z - 2] if z > 1 else above
-            farther = c[x - 2][z] if x > 1 else left
-            plane = above + left - corner
-            guesses = [
-                above, left, plane, above + below - left, 2 * above - second, 2 * left - farther,
-                (above + left) // 2, clamp(plane, min(above, left), max(above, left)),
-            ]  # fmt: skip
-            up, down = max(z - 1, 0), min(z + 1, nz - 1)
-            energy = [
-                before[z][k] + before[up][k] + before[down][k]
-                + (2 * errors[z - 1][k] if z else 0) + (errors[z - 2][k] if z > 1 else 0)
-                for k in range(8)
-            ]  # fmt: skip
-            guess = clamp(blend(guesses, energy), 0, span - 1)
-            last = missed[z - 1] if z else 0
-            recent = 2 * abs(missed_before[z]) + abs(missed_before[up]) + abs(missed_before[down])
-            recent += 2 * abs(last) + (abs(missed[z - 2]) if z > 1 else 0)
-            tilt = 3 * (sign(last) + 1) + sign(missed_before[z]) + 1
-            miss = misses.take(stream, recent, tilt)
-            value = guess + miss
-            check(0 <= value < span, "a number out of range")
-            c[x][z] = value
-            missed.append(clamp(miss, -(1 << 56), 1 << 56))
-            errors.append([min(abs(guess - value), 1 << 56) for guess in guesses])
-    stream.finish()
-    return np.array(c, dtype=np.int64).T
-
-
-def blend(guesses, energy):
-    shift = max(0, bits(min(energy)) - 12)
-    weights = total = 0
-    for guess, e in zip(guesses, energy, strict=True):
-        size = min((e >> shift) + 1, 1 << 18)
-        weight = min((1 << 40) // (size * size), 1 << 24)
-        weights += weight
-        total += weight * clamp(guess - guesses[0], -(1 << 34), 1 << 34)
-    return guesses[0] + (2 * total + weights) // (2 * weights)
 
 
 def logistic():
@@ -81,7 +24,7 @@ STARTS = [sum(SIZES[:k]) for k in range(9)]
 
 
 def learned(stream, row, found):
-    """A bit foreseen by the weights `found` of a row, which learn."""
+    """A bit predicted from the weights `found` of a row, which are updated."""
     zero = LOGISTIC[clamp((sum(row[f] for f in found) >> 10) + 768, 0, 1536)]
     bit = stream.among((zero, (1 << 16) - zero))
     for f in found:
@@ -123,15 +66,15 @@ def integer(stream):
     return stream.raw(size - 1 - drop, 1) << drop
 
 
-def waves(stream, shape, span, start):
-    """`start` are the tensors of waves-1.safetensors."""
+def dct(stream, shape, span, start):
+    """`start`: the tensors of waves-1.safetensors."""
     check(span <= 1 << 26 and max(shape) <= 1024 and shape[0] * shape[1] <= 1 << 18, "too great")
     step = integer(stream)
     q = coefficients(stream, shape, (1 << 41) // (step << 4), start)
     image = np.clip(((synthesise(q * (step << 4)) + 8) >> 4) + span // 2, 0, span - 1)
     if stream.raw(1):
         unit = integer(stream)
-        units = corrections(stream, shape, 16 * step // unit, start)
+        units = outliers(stream, shape, 16 * step // unit, start)
         most = span // unit + 1
         image = np.clip(image + unit * np.clip(units, -most, most), 0, span - 1)
     stream.finish()
@@ -145,7 +88,7 @@ def coefficients(stream, shape, most, start):
         key=lambda ij: ((ij[0] * nx) ** 2 + (ij[1] * nz) ** 2, ij),
     )
     weights = [[w << 12 for w in row] for row in start["weights"].tolist()]
-    mores = [[frequency, 8] for frequency in start["more"].tolist()]
+    more = [[frequency, 8] for frequency in start["more"].tolist()]
     signs, tails = [[1 << 15, 2] for _ in range(7)], [[1 << 15, 1] for _ in range(49)]
     q, known = (
         np.zeros((nz + 6, nx + 6), dtype=np.int64),
@@ -154,7 +97,7 @@ def coefficients(stream, shape, most, start):
     recent, chunk = 1 << 12, 0
     for k, (i, j) in enumerate(order):
         if k and k % 32 == 0:
-            if not stream.bit(mores[half_octaves(chunk, 11)]):
+            if not stream.bit(more[half_octaves(chunk, 11)]):
                 break
             chunk = 0
         found = features(q, known, i, j, nz, nx, recent)
@@ -198,7 +141,7 @@ def features(q, known, i, j, nz, nx, recent):
     return [s + c for s, c in zip(STARTS, codes, strict=True)]
 
 
-def corrections(stream, shape, ratio, start):
+def outliers(stream, shape, ratio, start):
     which, side = ([w << 12 for w in start[name].tolist()] for name in ("which", "side"))
     sizes, recent = [[60000, 0] for _ in range(49)], 0
     c = np.zeros((shape[0] + 4, shape[1] + 4), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Learn the initial models of DCT streams: encode generated models and let the bit models adapt.
+"""Learn the initial models of DCT streams: encode generated models and let the weights adapt.
 
-    python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
+    python -m velcodec.train.dct waves.safetensors --models 300 --seed 11
 
 writes tensors like those of `velcodec/data/waves-1.safetensors`, which
 `formats/sample_coding/dct/start.py` reads. No published model is read.
@@ -55,7 +55,7 @@ def learn(count: int, seed: int) -> Models:
 
 def main() -> None:
     """Write the tensors."""
-    parser = argparse.ArgumentParser(description="learn what streams of waves begin with")
+    parser = argparse.ArgumentParser(description="learn the initial models of DCT streams")
     parser.add_argument("out", type=Path)
     parser.add_argument("--models", type=int, default=300)
     parser.add_argument("--seed", type=int, default=11)

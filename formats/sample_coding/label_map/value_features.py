@@ -1,4 +1,4 @@
-"""What is seen around a new label: guesses of its value, and how the values there differ."""
+"""Predictions and features of a new value, from the values of its neighbours."""
 
 from __future__ import annotations
 
@@ -8,61 +8,63 @@ from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 
 HEAD_BITS = 12
-"""Bits of a value that are foreseen; those below are as they are."""
+"""Bits of a value that the mixture codes; those below are raw."""
 
-GUESSES, WIDTHS = 13, 7
-PARTS = GUESSES * WIDTHS + 1
-"""Parts of the mixture: each guess with each width, and one where all values are alike."""
+PREDICTIONS, WIDTHS = 13, 7
+PARTS = PREDICTIONS * WIDTHS + 1
+"""Components of the mixture: each prediction with each width, and a uniform one."""
 
-WAY, NOTCHES = 24, 12
-"""Half octaves of a difference on either side; notches on the way from one value to another."""
+HALF_OCTAVES, POSITIONS = 24, 12
+"""Classes of a difference on either side; positions of a value relative to two others."""
 
 ALIKE, RUNS = 32, 24
-DIFFERENCES = 2 * WAY + 1
-FRESH_SIZES = np.array([18] + [DIFFERENCES + 1] * 14 + [NOTCHES] * 2 + [RUNS, ALIKE, HEAD_BITS + 1])
-FRESH_FIRST = np.cumsum(FRESH_SIZES) - FRESH_SIZES
-FRESH_FEATURES, FRESH_ROWS = len(FRESH_SIZES), int(FRESH_SIZES.sum())
+DIFFERENCES = 2 * HALF_OCTAVES + 1
+NEW_VALUE_SIZES = np.array(
+    [18] + [DIFFERENCES + 1] * 14 + [POSITIONS] * 2 + [RUNS, ALIKE, HEAD_BITS + 1]
+)
+NEW_VALUE_FIRST = np.cumsum(NEW_VALUE_SIZES) - NEW_VALUE_SIZES
+NEW_VALUE_FEATURES, NEW_VALUE_ROWS = len(NEW_VALUE_SIZES), int(NEW_VALUE_SIZES.sum())
 
 NONE = -1
 
 
 @njit(cache=True)
 def difference_class(difference: int) -> int:
-    """Half octaves of a difference, from WAY down where it is negative."""
+    """Class of a difference in half octaves, counted down from HALF_OCTAVES if negative."""
     size = abs(difference)
     half = size
     if size > 2:
         bits = 0
         while size >> bits:
             bits += 1
-        half = min(2 * bits - 1 + ((size >> (bits - 2)) & 1), WAY)
-    return WAY + half if difference > 0 else WAY - half
+        half = min(2 * bits - 1 + ((size >> (bits - 2)) & 1), HALF_OCTAVES)
+    return HALF_OCTAVES + half if difference > 0 else HALF_OCTAVES - half
 
 
 @njit(cache=True)
-def _notch(value: int, start: int, end: int) -> int:
-    """Where a value lies on the way from `start` to `end`."""
-    way, whole = value - start, end - start
-    if whole == 0:
-        return 0 if way == 0 else NOTCHES - 1
-    if whole < 0:
-        way, whole = -way, -whole
-    if way < 0:
+def _position(value: int, start: int, end: int) -> int:
+    """Position of a value relative to the interval from `start` to `end`."""
+    offset, length = value - start, end - start
+    if length == 0:
+        return 0 if offset == 0 else POSITIONS - 1
+    if length < 0:
+        offset, length = -offset, -length
+    if offset < 0:
         return 1
-    return min(2 + (way * (NOTCHES - 3)) // whole, NOTCHES - 2)
+    return min(2 + (offset * (POSITIONS - 3)) // length, POSITIONS - 2)
 
 
 @njit(cache=True)
-def look_around(
+def fill_value_features(
     columns: Int64, values: Int64, x: int, z: int, after: int, begun: int, last: Int64, shift: int,
-    codes: Int64, seen: Int64,
+    codes: Int64, predictions: Int64,
 ) -> None:  # fmt: skip
-    """Fill `codes` (FRESH_FEATURES,) but for those that `narrow` fills, and `seen` (GUESSES,), the
-    guesses.
+    """Fill `predictions` (PREDICTIONS,) and `codes` (NEW_VALUE_FEATURES,), except for the codes
+    that `clamp_predictions` fills.
 
-    `columns` and `values` as in labels; `after` is the label after the one above (NONE), `begun`
-    the first sample of the present run, `last` (2,) the newest label's value and by how much it
-    was more than the one to its left; all with the lowest `shift` bits off.
+    `columns` and `values` are the labels so far and their values; `after` is the label after the
+    one above, or NONE; `begun` the first sample of the current run; `last` (2,) the newest label's
+    value, and its excess over the value to its left. The lowest `shift` bits of values are dropped.
     """
     height = columns.shape[1]
     column = columns[x]
@@ -82,19 +84,19 @@ def look_around(
             left_above = values[farther[z - 1]] >> shift if z > 0 else farther_left
             left_below = values[farther[z + 1]] >> shift if z + 1 < height else farther_left
     follower = values[after] >> shift if after != NONE else beside
-    seen[0] = above
-    seen[1] = beside
-    seen[2] = follower
-    seen[3] = below
-    seen[4] = above + beside - corner
-    seen[5] = above + below - beside
-    seen[6] = 2 * above - second
-    seen[7] = 2 * beside - farther_left
-    seen[8] = (above + follower) // 2
-    seen[9] = (beside + below) // 2
-    seen[10] = (beside + corner) // 2
-    seen[11] = last[0]
-    seen[12] = beside + last[1]
+    predictions[0] = above
+    predictions[1] = beside
+    predictions[2] = follower
+    predictions[3] = below
+    predictions[4] = above + beside - corner
+    predictions[5] = above + below - beside
+    predictions[6] = 2 * above - second
+    predictions[7] = 2 * beside - farther_left
+    predictions[8] = (above + follower) // 2
+    predictions[9] = (beside + below) // 2
+    predictions[10] = (beside + corner) // 2
+    predictions[11] = last[0]
+    predictions[12] = beside + last[1]
     codes[1] = difference_class(beside - above)
     codes[2] = difference_class(corner - above)
     codes[3] = difference_class(below - above)
@@ -109,8 +111,8 @@ def look_around(
     codes[12] = difference_class(last[0] - above)
     codes[13] = difference_class(last[1])
     codes[14] = difference_class(farther_left - left_above)
-    codes[15] = _notch(beside, corner, below)
-    codes[16] = _notch(beside, above, follower)
+    codes[15] = _position(beside, corner, below)
+    codes[16] = _position(beside, above, follower)
     run = 0
     if x > 0:
         column_left = columns[x - 1]
@@ -134,24 +136,24 @@ def look_around(
 
 
 @njit(cache=True)
-def narrow(
-    kind: int, bound: int, low: int, heads: int, seen: Int64, codes: Int64, guesses: Int64
+def clamp_predictions(
+    kind: int, bound: int, low: int, heads: int, predictions: Int64, codes: Int64, centres: Int64
 ) -> None:
-    """Fill what depends on where the value must lie, from `low` on, `heads` of them: codes, and
-    `guesses` from those `seen`.
+    """Fill the remaining `codes`, and `centres`: the predictions clamped to the interval of `heads`
+    values from `low` on.
     """
     codes[0] = 6 * kind + bound
     bits = 0
     while heads - 1 >> bits and bits < HEAD_BITS:
         bits += 1
     codes[19] = bits
-    for k in range(GUESSES):
-        guesses[k] = min(max(seen[k], low), low + heads - 1)
+    for k in range(PREDICTIONS):
+        centres[k] = min(max(predictions[k], low), low + heads - 1)
 
 
 @njit(cache=True)
-def unseen_bits(span: int) -> int:
-    """Lowest bits of values under `span` that are not foreseen."""
+def raw_bits(span: int) -> int:
+    """Number of raw bits of values in [0, span)."""
     shift = 0
     while (span - 1) >> shift >> HEAD_BITS:
         shift += 1
