@@ -30,14 +30,9 @@ class Panel:
 
 def need_matplotlib(instead: str = "use --no-picture") -> None:
     """Raises MissingExtraError, with what to do, where matplotlib is not installed."""
-    from velcodec.formats.errors import MissingExtraError
+    from velcodec.formats.extras import needed
 
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(
-            f"the picture needs matplotlib: pip install 'velcodec[plot]', or {instead}"
-        ) from None
+    needed("matplotlib.figure", "plot", f"the picture ({instead} to do without)")
 
 
 def draw_rows(

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
+from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.extras import needed
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.files.words import (
     AXIS_NAMES,

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
+from velcodec.formats.extras import needed
 from velcodec.formats.files.axes import Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
-from velcodec.formats.files.extras import needed
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.no_data import find_absent

@@ -20,6 +20,7 @@ from velcodec.formats.errors import (
     OptionError,
     TruncatedError,
 )
+from velcodec.formats.extras import needed
 from velcodec.formats.storage.locks import ForkableLock
 from velcodec.formats.storage.remote_version import Version, fetch_range
 from velcodec.formats.storage.retry import patiently
@@ -233,12 +234,7 @@ class _Remote:
 
 def _filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the path in it."""
-    try:
-        import fsspec
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{url}: fsspec is not installed: pip install 'velcodec[remote]'"
-        ) from error
+    fsspec = needed("fsspec", "remote", url)
     try:
         found, path = patiently(url, lambda: fsspec.core.url_to_fs(url))  # some connect
     except ImportError as error:  # a scheme that needs a package of its own

@@ -14,7 +14,7 @@ from paths import ROOT
 
 import velcodec
 from velcodec.formats.errors import MissingExtraError
-from velcodec.interop.extras import from_extra
+from velcodec.formats.extras import from_extra
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAMES = {

@@ -8,7 +8,6 @@ that is to be replaced, shards are made in `FOLDER.part` beside it, which replac
 
 from __future__ import annotations
 
-import importlib
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -35,12 +34,12 @@ from velcodec.formats.container.shards import MANIFEST, Shard, shard_name, write
 from velcodec.formats.errors import (
     InterruptedJobError,
     LockedError,
-    MissingExtraError,
     OptionError,
     OutputExistsError,
     VelcodecError,
     WorkerError,
 )
+from velcodec.formats.extras import needed
 from velcodec.formats.files import Models, open_models
 from velcodec.formats.storage.atomic import (
     atomic_write,
@@ -206,7 +205,7 @@ def _results(
     futures: dict[Any, int],
 ) -> Iterator[tuple[int, tuple[Shard, Summary] | VelcodecError]]:
     """Each shard's result as it comes, or why no worker could finish it."""
-    for future in _dask().as_completed(list(futures)):
+    for future in needed("distributed", "dask").as_completed(list(futures)):
         number = futures[future]
         try:
             yield number, future.result()
@@ -347,22 +346,12 @@ def _absolute(models: Models) -> Models:
     return replace(models, parts=parts)
 
 
-def _dask() -> Any:
-    """The package `distributed`."""
-    try:
-        return importlib.import_module("distributed")
-    except ImportError as error:
-        raise MissingExtraError(
-            "dask.distributed is not installed: pip install 'velcodec[dask]'"
-        ) from error
-
-
 @contextmanager
 def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     """A client of the scheduler at `address`; for `local`, of as many processes as there are GPUs,
     or cores, or `workers`, each with one thread. Raises MissingExtraError, WorkerError.
     """
-    distributed = _dask()
+    distributed = needed("distributed", "dask")
     if address != "local":
         try:
             client = distributed.Client(address, timeout=20)

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.extras import from_extra
 from velcodec.interop.chunks import ChunkCoding, check_chunk
-from velcodec.interop.extras import from_extra
 
 with from_extra("zarr"):
     from numcodecs.abc import Codec

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
 from velcodec.formats.container.header import Layout
+from velcodec.formats.extras import from_extra
 from velcodec.formats.no_data import NAN, no_data_value
-from velcodec.interop.extras import from_extra
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import Average, check_average

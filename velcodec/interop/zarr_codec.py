@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from velcodec.formats.extras import from_extra
 from velcodec.interop.chunks import ChunkCoding, check_chunk
-from velcodec.interop.extras import from_extra
 
 with from_extra("zarr"):
     from zarr.abc.codec import ArrayBytesCodec
