@@ -9,7 +9,7 @@ import click
 
 from . import options
 from .failures import about
-from .report import count, show_json, show_pairs
+from .report import count, share_text, show_json, show_pairs
 from .sources import Source, named, readable
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         "stored as": stored_text(figures["representations"]),
         "tiles": tiles_text(figures["tiled"], figures["tiles"]),
         "measured": measured_text(figures["quality"]),
+        **absent_text(figures["absent"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
@@ -77,6 +78,18 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs
+
+
+def absent_text(absent: dict[str, float] | None) -> dict[str, str]:
+    """What share of the samples is absent, in how many models; nothing where none is, or where it
+    is not counted.
+    """
+    if absent is None or not absent["models"]:
+        return {}
+    return {
+        "absent": f"{share_text(absent['share'])} of all samples, in "
+        f"{count(int(absent['models']), 'model')}"
+    }
 
 
 def shards_text(shards: Sequence[dict[str, Any]]) -> dict[str, str]:

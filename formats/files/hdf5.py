@@ -23,6 +23,7 @@ from .extras import needed
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    FILL_VALUE,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
@@ -31,6 +32,7 @@ from .words import (
     check_keys,
     check_unpacked,
     columns_of,
+    fill_value_of,
     text_of,
     velocity_units,
 )
@@ -241,7 +243,12 @@ class Hdf5Sink(FileSink):
         super().__init__(form)
         h5py = needed("h5py", "io")
         self._file = h5py.File(path, "x")
-        self._data = self._file.create_dataset(array, shape=form.shape, dtype=form.dtype)
+        fill = fill_value_of(form)
+        self._data = self._file.create_dataset(
+            array, shape=form.shape, dtype=form.dtype, fillvalue=fill
+        )
+        if fill is not None:
+            self._data.attrs.create(FILL_VALUE, fill, dtype=form.dtype)
         # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():

@@ -32,6 +32,7 @@ from .words import (
     check_keys,
     columns_of,
     coordinates_of,
+    fill_value_of,
     velocity_units,
 )
 
@@ -192,7 +193,8 @@ class NetcdfSink(FileSink):
             variable[...] = values
             variable.attrs.update(attributes)
         dims = tuple(AXIS_NAMES[axis] for axis in form.axes)
-        self._data = self._file.create_variable(array, dims, form.dtype)
+        fill = fill_value_of(form)
+        self._data = self._file.create_variable(array, dims, form.dtype, fillvalue=fill)
         self._data.attrs["long_name"] = "velocity"
         # Half of what coordinates tell may be known alone: a spacing without an origin.
         self._data.attrs.update(attributes_of(form))

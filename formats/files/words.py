@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputFileError
+from ..no_data import no_data_value
 from .base import Form, Ground, Hints, first_line
 
 LENGTHS = {
@@ -33,6 +34,7 @@ MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
 SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
+FILL_VALUE = "_FillValue"
 GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
 DEGREES = "degrees"
 PACKED = ("scale_factor", "add_offset")
@@ -151,6 +153,14 @@ def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, 
             "origin to leave them aside"
         )
     return float(f"{step * scale:.9g}"), float(values[0]) * scale  # without the rounding of sums
+
+
+def fill_value_of(form: Form) -> Any:
+    """The value of absent samples in the models' own dtype; None where none may be absent."""
+    if form.no_data is None:
+        return None
+    dtype = np.dtype(form.dtype)
+    return no_data_value(form.no_data, dtype).astype(dtype)
 
 
 def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]:

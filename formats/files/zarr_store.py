@@ -5,7 +5,9 @@ Only codecs that compute are let in: a store may name others, one of which unpic
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +27,7 @@ from .folders import walk
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    FILL_VALUE,
     GROUNDS,
     KEYS,
     MAX_KEYS,
@@ -32,6 +35,7 @@ from .words import (
     check_unpacked,
     columns_of,
     coordinates_of,
+    fill_value_of,
     velocity_units,
 )
 
@@ -182,6 +186,13 @@ def _keys(values: Any) -> tuple[str, ...] | None:
     return tuple(map(str, values)) if isinstance(values, list) else None
 
 
+def _fill_attribute(fill: Any) -> int | str:
+    """The attribute `_FillValue` as xarray writes and reads it: a float's eight bytes in base64."""
+    if fill.dtype.kind != "f":
+        return int(fill)
+    return base64.b64encode(struct.pack("<d", float(fill))).decode()
+
+
 class ZarrSink(FileSink):
     """Writes a group with one array, some megabytes a chunk, and coordinates in metres."""
 
@@ -194,6 +205,10 @@ class ZarrSink(FileSink):
             size = form.nz * form.nx * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
         attributes: dict[str, Any] = attributes_of(form)
+        absent: dict[str, Any] = {}
+        if (fill := fill_value_of(form)) is not None:
+            absent = {"fill_value": fill}
+            attributes[FILL_VALUE] = _fill_attribute(fill)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
         self._data = group.create_array(
@@ -203,6 +218,7 @@ class ZarrSink(FileSink):
             dtype=form.dtype,
             dimension_names=[AXIS_NAMES[axis] for axis in form.axes],
             attributes=attributes,
+            **absent,
         )
         for axis, (values, about) in coordinates_of(form).items():
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)
