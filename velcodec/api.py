@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from velcodec.codec.encode import Encoded
     from velcodec.codec.fitting import Fitter
     from velcodec.codec.groups import Batch, GroupEncoder
+    from velcodec.codec.promise import Promise
     from velcodec.decoder import Decoder
     from velcodec.progress import Progress
 
@@ -284,18 +285,10 @@ def group_encoder(
     Raises OptionError, MissingDecoderError.
     """
     from velcodec.codec.groups import GroupEncoder
-    from velcodec.codec.promise import Promise
     from velcodec.codec.write import RANGE_STEP_M_S
 
     check_geometry(about)
-    promise = Promise(
-        how.psnr,
-        how.max_error,
-        how.lossless,
-        how.bytes_per_model,
-        how.keep_latent,
-        how.latent_only,
-    )
+    promise = promise_of(how)
     fitter = make_fitter(how, on_progress)
     template = Header(
         decoder_hash=fitter.decoder.identity or b"",
@@ -309,6 +302,20 @@ def group_encoder(
     )
     _check_storable(template)
     return GroupEncoder(fitter, promise, template, begin, writer)
+
+
+def promise_of(how: Coding) -> Promise:
+    """What a coding promises. Raises OptionError for what is no promise, or two."""
+    from velcodec.codec.promise import Promise
+
+    return Promise(
+        how.psnr,
+        how.max_error,
+        how.lossless,
+        how.bytes_per_model,
+        how.keep_latent,
+        how.latent_only,
+    )
 
 
 def make_batch(

@@ -64,12 +64,23 @@ class Restoring:
     allow_large: bool = False
 
     def format_of(self, target: Path | None) -> str:
-        """The format of a file of this name, or of a stream. Raises OptionError."""
+        """The format of a file of this name, `.npy` without a suffix, or of a stream.
+
+        Raises OptionError, for a suffix too that is no format's.
+        """
         if self.format is not None and self.format not in FORMATS:
             known = ", ".join(FORMATS)
             raise OptionError(f"format: found {self.format!r}, expected one of {known}")
-        told = None if target is None else told_format(target)
-        return self.format or told or DEFAULT_FORMAT
+        if self.format is not None or target is None:
+            return self.format or DEFAULT_FORMAT
+        told = told_format(target)
+        if told is None and target.suffix:
+            known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
+            raise OptionError(
+                f"{target}: the suffix {target.suffix} tells no format, expected one of {known}; "
+                "or say --format (format=)"
+            )
+        return told or DEFAULT_FORMAT
 
     @property
     def suffix(self) -> str:

@@ -33,6 +33,7 @@ from .words import (
     check_unpacked,
     columns_of,
     fill_value_of,
+    merged,
     text_of,
     velocity_units,
 )
@@ -82,12 +83,12 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
         beside = _beside(datasets, name.rpartition("/")[0])
-        attributes = {
-            key: attrs[key]
-            for attrs in (source.attrs, _values_of(h5py, beside, single=True), dataset.attrs)
-            for key in SAID
-            if key in attrs
-        }
+        places = (
+            ("file", source.attrs),
+            ("datasets beside it", _values_of(h5py, beside, single=True)),
+            ("dataset", dataset.attrs),
+        )
+        attributes = merged(places, place, hints)
         unstated = None
         if MATLAB in dataset.attrs:
             unstated = "xz"

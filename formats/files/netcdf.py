@@ -33,6 +33,7 @@ from .words import (
     columns_of,
     coordinates_of,
     fill_value_of,
+    merged,
     velocity_units,
 )
 
@@ -81,7 +82,8 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
-            attributes = {**source.attrs, **variable.attrs}
+            places = (("file", source.attrs), ("variable", variable.attrs))
+            attributes = merged(places, place, hints)
             packed = any(key in variable.attrs for key in (*PACKED, "_Unsigned"))
             shape, dtype = found[name]
             if packed:

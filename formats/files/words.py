@@ -5,7 +5,7 @@ What cannot be understood is refused rather than guessed, unless the caller stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,67 @@ def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
         raise InputFileError(f"{name}: dx, dz or origin: {first_line(error)}") from error
 
 
+def merged(
+    places: Sequence[tuple[str, Mapping[str, Any]]], name: str, hints: Hints
+) -> dict[str, Any]:
+    """What several places, such as the file and the array, say of `SAID`, each with its name.
+
+    Raises InputFileError for what two of them say differently, unless the caller states it.
+    """
+    said: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    for place, attributes in places:
+        for key in SAID:
+            value = attributes.get(key)
+            if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
+                continue
+            if key in said and not _alike(key, said[key], value) and not _settled(key, hints):
+                raise InputFileError(
+                    f"{name}: {key}: found {shown_value(said[key])} of the {where[key]} and "
+                    f"{shown_value(value)} of the {place}, expected one; state which with "
+                    f"{OPTIONS[key]}"
+                )
+            said[key], where[key] = value, place
+    return said
+
+
+OPTIONS = {
+    "units": "--units", "dx": "--dx", "dz": "--dz", "origin": "--origin", "origin_x": "--origin",
+    "origin_z": "--origin", "z_positive": "--z-positive",
+}  # fmt: skip
+
+
+def _settled(key: str, hints: Hints) -> bool:
+    """Whether the caller states what is said of `key`."""
+    if key in ("units", "z_positive"):
+        return getattr(hints, key) is not None
+    fields = {"origin": ("origin_x_m", "origin_z_m")}.get(key) or (GROUNDS[key],)
+    return all(getattr(hints.ground, each) is not None for each in fields)
+
+
+def _alike(key: str, one: Any, other: Any) -> bool:
+    """Whether two values say the same."""
+    if key in ("units", "z_positive"):
+        words = [" ".join(text_of(value).lower().split()) for value in (one, other)]
+        speeds = [SPEEDS.get(word) for word in words]
+        return words[0] == words[1] or (
+            key == "units" and (None in speeds or len(set(speeds)) == 1)
+        )
+    try:
+        here, there = (np.asarray(value, dtype=float).ravel() for value in (one, other))
+    except (TypeError, ValueError):
+        return text_of(one) == text_of(other)
+    return here.shape == there.shape and bool(np.allclose(here, there, rtol=EVEN, atol=0.0))
+
+
+def shown_value(value: Any) -> str:
+    """A value of an attribute as a text."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iuf":
+        return ", ".join(f"{number:g}" for number in array.ravel().tolist())
+    return repr(text_of(value))
+
+
 def positive_of(attributes: Mapping[str, Any]) -> str:
     """Which way depth points by an attribute `z_positive`: up, down, or empty."""
     return text_of(attributes.get("z_positive")).strip().lower()
@@ -146,7 +207,11 @@ def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, 
         return None, float(values[0]) * scale
     step = float(values[-1] - values[0]) / (len(values) - 1)
     if step < 0:
-        raise InputFileError(f"{name}: coordinates: found them falling, expected them to rise")
+        raise InputFileError(
+            f"{name}: coordinates: found them falling, from {values[0]:g} to {values[-1]:g}, "
+            "expected them to rise: turn coordinates and samples over along this axis, or state "
+            "spacing and origin (--dx and --origin) to take the samples as if they rose"
+        )
     if not (step > 0 and np.abs(np.diff(values) - step).max() <= EVEN * step):
         raise InputFileError(
             f"{name}: coordinates: expected them to rise in even steps; state the spacing and the "

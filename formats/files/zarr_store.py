@@ -36,6 +36,7 @@ from .words import (
     columns_of,
     coordinates_of,
     fill_value_of,
+    merged,
     velocity_units,
 )
 
@@ -95,14 +96,15 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)
-        attributes = {**source.attrs, **array.attrs}
+        places = (("group", source.attrs if arrays.keys() != {""} else {}), ("array", array.attrs))
+        attributes = merged(places, place, hints)
         folder = name.rpartition("/")[0]
 
         def beside(other: str) -> Any:
             return arrays.get(f"{folder}/{other}".lstrip("/"))
 
         columns = {key: _values(beside(key), place) for key in GROUNDS}
-        keys = _keys(attributes.get(KEYS))
+        keys = _keys(array.attrs.get(KEYS, source.attrs.get(KEYS)))
         form, own = named_form(
             *found[name], place, hints,
             axes_of(_dimensions(array), _coordinates(arrays, folder, place), place),
