@@ -20,6 +20,7 @@ from .base import Form, Ground, Hints, Placed, form_of
 from .words import (
     DEGREES,
     LENGTHS,
+    check_metres,
     ground_of,
     grounds_of,
     metres,
@@ -126,10 +127,12 @@ def axes_of(dims: Sequence[str], coordinates: Sequence[Coordinate], name: str) -
     are too many.
     """
     for each in coordinates:
-        if len(each.dims) > 1 and set(each.dims) <= set(dims) and _role(each) == "z":
+        role = _role(each)
+        if len(each.dims) > 1 and set(each.dims) <= set(dims) and role in ("z", "x"):
+            what, line = ("depths", "row") if role == "z" else ("distances", "column")
             raise InputFileError(
-                f"{name}: coordinates {each.name}: found depths along {', '.join(each.dims)}, "
-                "expected the same for all samples of a row"
+                f"{name}: coordinates {each.name}: found {what} along {', '.join(each.dims)}, "
+                f"expected the same for all samples of a {line}"
             )
     found = []
     for dim in dims:
@@ -332,6 +335,8 @@ def ground_of_axes(
     step = origin = None
     if x.values is not None and not _stated(hints, "x"):
         step, origin = steps_of(x.values, x.unit, f"{name}: x")
+        if hints.ground.dx_m is None:
+            check_metres(step, x.unit, f"{name}: x", "--dx")
         _check_agree("x", step, [origin], said, name, hints)
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
@@ -344,6 +349,8 @@ def ground_of_axes(
         stated = _stated(hints, "z")
         line = _line(z, f"{name}: z", stated)
         depth = depth_of(z, line, name, hints, positive)
+        if hints.ground.dz_m is None:
+            check_metres(line.step, z.unit, f"{name}: z", "--dz")
         if not stated:  # heights and depths have different signs
             ends = [
                 end * sign for end in (line.first, line.last) if end is not None for sign in (1, -1)

@@ -27,6 +27,7 @@ from .words import (
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
+    OTHERWISE,
     SAID,
     attributes_of,
     check_keys,
@@ -83,8 +84,13 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
         beside = _beside(datasets, name.rpartition("/")[0])
+        groups = name.split("/")[:-1]
         places = (
             ("file", source.attrs),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
             ("datasets beside it", _values_of(h5py, beside, single=True)),
             ("dataset", dataset.attrs),
         )
@@ -122,7 +128,7 @@ def _may_be_models(name: str, dataset: Any) -> bool:
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The datasets in the same group that say something of the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID)}
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
@@ -130,7 +136,8 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
     """What these datasets hold: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
-        few = dataset.size is not None and (dataset.size <= (2 if key == "origin" else 1))
+        pair = key == "origin" or key in OTHERWISE
+        few = dataset.size is not None and (dataset.size <= (4 if pair else 1))
         if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
             continue
         if h5py.check_string_dtype(dataset.dtype):

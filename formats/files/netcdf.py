@@ -26,6 +26,7 @@ from .words import (
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
     PACKED,
     SAID,
     attributes_of,
@@ -82,7 +83,16 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
-            places = (("file", source.attrs), ("variable", variable.attrs))
+            beside = {
+                key: source[key].values
+                for key in (*SAID, *OTHERWISE)
+                if key in source.variables and source[key].ndim == 0
+            }
+            places = (
+                ("file", source.attrs),
+                ("variables beside it", beside),
+                ("variable", variable.attrs),
+            )
             attributes = merged(places, place, hints)
             packed = any(key in variable.attrs for key in (*PACKED, "_Unsigned"))
             shape, dtype = found[name]

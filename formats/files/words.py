@@ -36,8 +36,18 @@ AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
 SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
 FILL_VALUE = "_FillValue"
 GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
+UNIT = "unit"
+OTHERWISE = (
+    UNIT, "spacing", "spacings", "grid_spacing", "sampling", "extent", "dh", "xmin", "xmax", "zmin",
+    "zmax", "x0", "z0", "ox", "oz",
+)  # fmt: skip
+"""Other names under which files state units, spacing and origin, in no agreed units or order."""
+
 DEGREES = "degrees"
 PACKED = ("scale_factor", "add_offset")
+LEAST_METRES = 0.1
+"""Steps below this are likely kilometres."""
+
 EVEN = 1e-4  # of a step: what float32 coordinates of a long line may be off by
 
 
@@ -87,7 +97,17 @@ def merged(
     """
     said: dict[str, Any] = {}
     where: dict[str, str] = {}
-    for place, attributes in places:
+    for place, given in places:
+        attributes = {key.lower() if isinstance(key, str) else key: given[key] for key in given}
+        if UNIT in attributes:
+            attributes.setdefault("units", attributes[UNIT])
+        other = [key for key in OTHERWISE if key != UNIT and key in attributes]
+        if other and None in (hints.ground.dx_m, hints.ground.dz_m):
+            raise InputFileError(
+                f"{name}: {other[0]}: found {shown_value(attributes[other[0]])} of the {place}, "
+                "whose meaning is not known; expected dx, dz, origin_x and origin_z; state what it "
+                "says with --dx and --dz, and --origin"
+            )
         for key in SAID:
             value = attributes.get(key)
             if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
@@ -226,6 +246,15 @@ def fill_value_of(form: Form) -> Any:
         return None
     dtype = np.dtype(form.dtype)
     return no_data_value(form.no_data, dtype).astype(dtype)
+
+
+def check_metres(step: float | None, unit: Any, name: str, option: str) -> None:
+    """Raises InputFileError for a step that is too small for metres where no unit is stated."""
+    if step is not None and 0 < abs(step) < LEAST_METRES and not text_of(unit).strip():
+        raise InputFileError(
+            f"{name}: found steps of {step:g} and no unit, expected metres, or a unit; state the "
+            f"spacing with {option}"
+        )
 
 
 def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]:

@@ -31,6 +31,8 @@ from .words import (
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
+    SAID,
     attributes_of,
     check_unpacked,
     columns_of,
@@ -96,7 +98,21 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)
-        places = (("group", source.attrs if arrays.keys() != {""} else {}), ("array", array.attrs))
+        groups = name.split("/")[:-1]
+        beside_it = {
+            key: np.asarray(one[...])
+            for key in (*SAID, *OTHERWISE)
+            if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
+        }
+        places = (
+            ("group", source.attrs if name else {}),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
+            ("arrays beside it", beside_it),
+            ("array", array.attrs),
+        )
         attributes = merged(places, place, hints)
         folder = name.rpartition("/")[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -505,6 +506,128 @@ def test_distances_that_fall_are_refused_with_what_to_do(tmp_path: Path, format:
         open_models(path)
     stated = Ground(dx_m=25.0, origin_x_m=0.0)
     assert open_models(path, ground=stated).parts[0].form.ground.dx_m == 25.0
+
+
+def kept(folder: Path, format: str, arrays: Mapping[str, Any]) -> Path:
+    """A file with these arrays, as other software writes them."""
+    path = folder / f"in{FORMATS[format].suffixes[0]}"
+    if format == "npz":
+        np.savez(path, **arrays)
+    elif format == "hdf5":
+        with h5py.File(path, "w") as out:
+            for name, array in arrays.items():
+                out[name] = array
+    elif format == "netcdf":
+        dims = {0: (), 1: ("n",), 2: ("z", "x")}
+        sets = {name: (dims[np.ndim(array)], array) for name, array in arrays.items()}
+        xarray.Dataset(sets).to_netcdf(path, engine="h5netcdf")
+    else:
+        group = zarr.open_group(path, mode="w")
+        for name, array in arrays.items():
+            group.create_array(name, data=np.asarray(array))
+    return path
+
+
+STORES = ("npz", "hdf5", "netcdf", "zarr")
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_single_values_beside_an_array_are_its_spacing_and_origin(
+    tmp_path: Path, format: str
+) -> None:
+    said = {"dx": 25.0, "dz": 5.0, "origin_x": 7.0, "origin_z": 3.0}
+    path = kept(tmp_path, format, {"vp": asymmetric(1)[0], **said})
+    assert open_models(path).parts[0].form.ground == Ground(25.0, 5.0, 7.0, 3.0)
+
+
+@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("spacing", [25.0, 5.0]), ("dh", 12.5), ("xmin", 100.0), ("extent", [0, 9.0])],
+)
+def test_spacing_under_another_name_is_refused_until_it_is_stated(
+    tmp_path: Path, format: str, name: str, value: Any
+) -> None:
+    if format in ("netcdf", "zarr") and np.ndim(value):
+        path = kept(tmp_path, "hdf5", {"vp": asymmetric(1)[0]})
+        with h5py.File(path, "a") as out:
+            out["vp"].attrs[name] = value
+    else:
+        path = kept(tmp_path, format, {"vp": asymmetric(1)[0], name: np.array(value)})
+    with pytest.raises(errors.InputFileError, match=rf"{name}: found .*state .*--dx and --dz"):
+        open_models(path)
+    stated = Ground(dx_m=12.5, dz_m=12.5)
+    assert open_models(path, ground=stated).parts[0].form.ground == stated
+
+
+@pytest.mark.parametrize("format", ["hdf5", "zarr"])
+def test_what_a_group_says_counts_for_its_arrays(tmp_path: Path, format: str) -> None:
+    path = kept(tmp_path, format, {"line/vp": asymmetric(1)[0]})
+    said = {"dx": 25.0, "units": "km/s"}
+    if format == "zarr":
+        zarr.open_group(path, mode="a")["line"].attrs.update(said)
+    else:
+        with h5py.File(path, "a") as out:
+            out["line"].attrs.update(said)
+    form = open_models(path).parts[0].form
+    assert (form.units, form.ground.dx_m) == ("km/s", 25.0)
+
+
+def test_what_an_npz_says_counts_for_all_of_its_arrays(tmp_path: Path) -> None:
+    models, x = asymmetric(1)[0], np.arange(NX) * 25.0
+    path = kept(
+        tmp_path, "npz", {"vp": models, "vs": models / 2, "x": x, "dz": 5.0, "units": "km/s"}
+    )
+    for part in open_models(path).parts:
+        assert (part.form.units, part.form.ground.dx_m, part.form.ground.dz_m) == (
+            "km/s",
+            25.0,
+            5.0,
+        )
+    path = kept(tmp_path, "npz", {"vp": models, "vs": models, "keys": np.array(["a"])})
+    with pytest.raises(errors.InputFileError, match="keys: found them beside 2 arrays"):
+        open_models(path)
+    assert open_models(path, array="vs").parts[0].form.keys == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"),
+    [
+        *((format, dtype) for format in ("npz", "hdf5") for dtype in ("f2", "c8", "?")),
+        ("netcdf", "?"),
+    ],
+)
+def test_an_array_of_another_dtype_beside_models_is_not_passed_over(
+    tmp_path: Path, format: str, dtype: str
+) -> None:
+    models = asymmetric(1)[0]
+    path = kept(tmp_path, format, {"vp": models, "other": models.astype(dtype)})
+    with pytest.raises(errors.InputFileError, match="name one array with --array; found"):
+        open_models(path)
+    assert len(open_models(path, array="vp")) == 1
+    with pytest.raises(errors.InputDtypeError):
+        open_models(path, array="other")
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "rsf"])
+@pytest.mark.parametrize("axis", ["x", "z"])
+def test_steps_of_a_few_centimetres_without_a_unit_are_refused(
+    tmp_path: Path, format: str, axis: str
+) -> None:
+    size = {"x": NX, "z": NZ}[axis]
+    for step, unit, expected in ((0.025, "km", 25.0), (0.025, "m", 0.025), (0.5, "", 0.5)):
+        coords = {axis: (np.arange(size) * step, {"units": unit} if unit else {})}
+        path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
+        assert getattr(open_models(path).parts[0].form.ground, f"d{axis}_m") == expected
+        if format == "zarr":
+            shutil.rmtree(path)
+    coords = {axis: (np.arange(size) * 0.025, {})}
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
+    with pytest.raises(errors.InputFileError, match=rf"0\.025 and no unit, .*with --d{axis}"):
+        open_models(path)
+    stated = Ground(**{f"d{axis}_m": 0.025})
+    found = open_models(path, ground=stated).parts[0].form.ground
+    assert getattr(found, f"d{axis}_m") == 0.025
 
 
 # --- MATLAB, and what stands beside ---------------------------------------------------------------
