@@ -60,7 +60,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
             axes[len(shape) - at["z"]], Axis(), nz, file, hints, Ground(dx, dz, x, z),
             positive_of(said), convention=False,
         )  # fmt: skip
-        units = velocity_units(said.get("unit"), file, hints)
+        units = velocity_units(said.get("unit", said.get("units")), file, hints)
         form = form_of(
             shape, dtype, file, hints, placed=placed, units=units, ground=ground, z_up=z_up
         )
