@@ -66,3 +66,10 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def count(number: int, noun: str) -> str:
     """`1 model`, `1,200 models`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def share_text(share: float) -> str:
+    """`12.5 %`, or a dash for none; no share that is some is rounded to none, or to all."""
+    if share == 0:
+        return "-"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

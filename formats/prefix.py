@@ -41,7 +41,7 @@ def decode_prefixes(
     """The tiles of some streams as a prefix of each tells them.
 
     Raises `CorruptError` where a whole stream is not what was written, and `OptionError` where a
-    prefix has too few bytes for step and record class.
+    prefix has too few bytes for what comes before the first coefficient.
     """
     least, parts = 0, []
     for tiles, needed in decode_measured(streams, tables, coding):
@@ -54,6 +54,6 @@ def decode_prefixes(
     if prefix.bytes is not None and prefix.bytes < least:
         raise OptionError(
             f"bytes: found {prefix.bytes}, expected at least {least} "
-            "for the step and record class of every tile"
+            "for what every tile's stream begins with, before its first coefficient"
         )
     return joined_tiles(parts)

@@ -225,6 +225,24 @@ def test_no_sample_of_a_mean_error_leaves_the_range_of_the_models(psnr: float) -
         assert models.min() <= found.min() <= found.max() <= models.max()
 
 
+@pytest.mark.parametrize("bound", [3.0, 12.0, 40.0])
+def test_no_sample_leaves_its_own_models_range_by_more_than_the_bound(bound: float) -> None:
+    models = np.stack([SMOOTH * share + 700 * (1 - share) for share in (1.0, 0.61, 0.23)])
+    models = models.astype("f4")
+    data = velcodec.compress(models, decoder="tiny", max_error=bound)
+    left = 0
+    for own, native, fine in zip(
+        models, velcodec.decompress(data), velcodec.decompress(data, 47), strict=True
+    ):
+        assert own.min() - bound <= native.min() <= native.max() <= own.max() + bound
+        assert models.min() <= native.min() <= native.max() <= models.max()
+        assert native.min() <= fine.min() <= fine.max() <= native.max()
+        left += bool(native.min() < own.min() or native.max() > own.max())
+        clipped = native.clip(own.min(), own.max())
+        assert np.abs(clipped - own).max() <= np.abs(native - own).max()
+    assert left  # otherwise a shorter promise would do
+
+
 def test_axes_and_shapes_come_back_with_exact_samples() -> None:
     models = layered(3, 9, 14)[:, None].swapaxes(-1, -2)
     assert np.array_equal(back(models, lossless=True, order="xz"), models)

@@ -235,7 +235,7 @@ def test_missing_extra_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_resolution_error(path: Path) -> None:
-    with refuses(errors.ResolutionError, "resolution: ", "found 0x0", "expected at least 1"):
+    with refuses(errors.ResolutionError, "--res: ", "found 0x0", "expected at least 1"):
         velcodec.decompress(path, 0)
 
 

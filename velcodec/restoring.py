@@ -30,6 +30,7 @@ from velcodec.formats.files import (
     told_format,
 )
 from velcodec.formats.header import Layout
+from velcodec.formats.no_data import NoData
 from velcodec.formats.npy import NpyWriter
 from velcodec.jobs import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.progress import Progress, no_progress
@@ -63,12 +64,23 @@ class Restoring:
     allow_large: bool = False
 
     def format_of(self, target: Path | None) -> str:
-        """The format of a file of this name, or of a stream. Raises OptionError."""
+        """The format of a file of this name, `.npy` without a suffix, or of a stream.
+
+        Raises OptionError, for a suffix too that is no format's.
+        """
         if self.format is not None and self.format not in FORMATS:
             known = ", ".join(FORMATS)
             raise OptionError(f"format: found {self.format!r}, expected one of {known}")
-        told = None if target is None else told_format(target)
-        return self.format or told or DEFAULT_FORMAT
+        if self.format is not None or target is None:
+            return self.format or DEFAULT_FORMAT
+        told = told_format(target)
+        if told is None and target.suffix:
+            known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
+            raise OptionError(
+                f"{target}: the suffix {target.suffix} tells no format, expected one of {known}; "
+                "or say --format (format=)"
+            )
+        return told or DEFAULT_FORMAT
 
     @property
     def suffix(self) -> str:
@@ -154,6 +166,7 @@ def restore_stream(
         check_stackable(archive.layouts_in_use, grid is None)
     writer: NpyWriter | _RawWriter | None = None
     first: Layout | None = None
+    no_data: NoData | None = None
     done = 0
     for block in archive.blocks(grid):
         check_resolution(how.res, len(archive), how.allow_large)
@@ -161,6 +174,7 @@ def restore_stream(
         first = first or layout
         check_stackable([first, layout], grid is None)
         _check_direction(first, layout, block[0])
+        no_data = _one_no_data(no_data, layout.no_data, block[0])
         if writer is None:
             shape = _shape(layout, count, len(archive) > 1, grid)
             writer = (
@@ -289,13 +303,35 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
     axes = layout.axes
     if len(numbers) > 1 and "n" not in axes:
         axes = f"n{axes}"
-    form = Form(len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up)
+    form = Form(
+        len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up,
+        no_data=_no_data(archive, numbers),
+    )  # fmt: skip
     alike = len(archive.layouts) < 2 and not set(GROUND_FIELDS) & set(archive.fields)
     layouts = [layout] * len(numbers) if alike else [archive.layout(n) for n in numbers]
     grounds = {each: _ground(each, nz, nx) for each in set(layouts)}
     for number, each in zip(numbers, layouts, strict=True):
         _check_direction(layout, each, number)
     return form.on(tuple(grounds[each] for each in layouts))
+
+
+def _no_data(archive: Archive, numbers: Sequence[int]) -> NoData | None:
+    """The value of these models' absent samples. Raises MixedShapesError where they have two."""
+    found = archive.layout(numbers[0]).no_data
+    if len(archive.layouts) > 1:
+        for number in numbers:
+            found = _one_no_data(found, archive.layout(number).no_data, number)
+    return found
+
+
+def _one_no_data(before: NoData | None, own: NoData | None, number: int) -> NoData | None:
+    """The value of absent samples so far, and of model `number`; None of those that have all."""
+    if None not in (before, own) and before != own:
+        raise MixedShapesError(
+            f"model {number}: its absent samples are {own}, those of models before it {before}, so "
+            "that they do not stack: no file says both"
+        )
+    return own if before is None else before
 
 
 def _ground(layout: Layout, nz: int, nx: int) -> Ground:

@@ -23,14 +23,18 @@ from .extras import needed
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    FILL_VALUE,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
+    OTHERWISE,
     SAID,
     attributes_of,
     check_keys,
     check_unpacked,
     columns_of,
+    fill_value_of,
+    merged,
     text_of,
     velocity_units,
 )
@@ -80,12 +84,17 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
         beside = _beside(datasets, name.rpartition("/")[0])
-        attributes = {
-            key: attrs[key]
-            for attrs in (source.attrs, _values_of(h5py, beside, single=True), dataset.attrs)
-            for key in SAID
-            if key in attrs
-        }
+        groups = name.split("/")[:-1]
+        places = (
+            ("file", source.attrs),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
+            ("datasets beside it", _values_of(h5py, beside, single=True)),
+            ("dataset", dataset.attrs),
+        )
+        attributes = merged(places, place, hints)
         unstated = None
         if MATLAB in dataset.attrs:
             unstated = "xz"
@@ -119,7 +128,7 @@ def _may_be_models(name: str, dataset: Any) -> bool:
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The datasets in the same group that say something of the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID)}
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
@@ -127,7 +136,8 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
     """What these datasets hold: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
-        few = dataset.size is not None and (dataset.size <= (2 if key == "origin" else 1))
+        pair = key == "origin" or key in OTHERWISE
+        few = dataset.size is not None and (dataset.size <= (4 if pair else 1))
         if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
             continue
         if h5py.check_string_dtype(dataset.dtype):
@@ -241,7 +251,12 @@ class Hdf5Sink(FileSink):
         super().__init__(form)
         h5py = needed("h5py", "io")
         self._file = h5py.File(path, "x")
-        self._data = self._file.create_dataset(array, shape=form.shape, dtype=form.dtype)
+        fill = fill_value_of(form)
+        self._data = self._file.create_dataset(
+            array, shape=form.shape, dtype=form.dtype, fillvalue=fill
+        )
+        if fill is not None:
+            self._data.attrs.create(FILL_VALUE, fill, dtype=form.dtype)
         # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():

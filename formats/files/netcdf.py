@@ -26,12 +26,15 @@ from .words import (
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
     PACKED,
     SAID,
     attributes_of,
     check_keys,
     columns_of,
     coordinates_of,
+    fill_value_of,
+    merged,
     velocity_units,
 )
 
@@ -80,7 +83,17 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
-            attributes = {**source.attrs, **variable.attrs}
+            beside = {
+                key: source[key].values
+                for key in (*SAID, *OTHERWISE)
+                if key in source.variables and source[key].ndim == 0
+            }
+            places = (
+                ("file", source.attrs),
+                ("variables beside it", beside),
+                ("variable", variable.attrs),
+            )
+            attributes = merged(places, place, hints)
             packed = any(key in variable.attrs for key in (*PACKED, "_Unsigned"))
             shape, dtype = found[name]
             if packed:
@@ -192,7 +205,8 @@ class NetcdfSink(FileSink):
             variable[...] = values
             variable.attrs.update(attributes)
         dims = tuple(AXIS_NAMES[axis] for axis in form.axes)
-        self._data = self._file.create_variable(array, dims, form.dtype)
+        fill = fill_value_of(form)
+        self._data = self._file.create_variable(array, dims, form.dtype, fillvalue=fill)
         self._data.attrs["long_name"] = "velocity"
         # Half of what coordinates tell may be known alone: a spacing without an origin.
         self._data.attrs.update(attributes_of(form))

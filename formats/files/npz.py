@@ -25,7 +25,7 @@ from .axes import Coordinate, axes_beside, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .sinks import FileSink
-from .words import GROUNDS, KEYS, SAID, attributes_of, columns_of, velocity_units
+from .words import GROUNDS, KEYS, OTHERWISE, SAID, attributes_of, columns_of, merged, velocity_units
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -101,8 +101,8 @@ class NpzPart(Part):
 def read_npz(path: Path, hints: Hints) -> list[Part]:
     """Every array of models in the archive, or the one that is named.
 
-    Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say, and so do
-    coordinates called `z`, `x` or the like.
+    Beside them `units`, `dx`, `dz`, `origin` say what their names say of all, and so do coordinates
+    called `z`, `x` or the like; `keys` those of a single one.
     """
     file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
@@ -110,19 +110,26 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
         names = chosen(found, hints.array, file, several=True)
         alone = len(names) == 1
-        small = _small(archive, members) if alone else {}
-        beside = _coordinates(archive, members, names[0]) if alone else []
+        small = merged((("file", _small(archive, members)),), file, hints)
+        keys = _small(archive, members).get(KEYS)
+        if keys is not None and not alone:
+            raise InputFileError(
+                f"{file}: keys: found them beside {len(names)} arrays ({', '.join(names)}), "
+                "expected one array; name it with --array"
+            )
         parts: list[Part] = []
         for name in names:
             member, place = members[name], f"{file}:{name}"
             assert member is not None
-            columns = {key: small.pop(key) for key in GROUNDS if np.ndim(small.get(key, 0))}
+            columns = {key: small[key] for key in GROUNDS if np.ndim(small.get(key, 0))}
+            said = {key: value for key, value in small.items() if key not in columns}
+            beside = _coordinates(archive, members, name)
             form, _ = named_form(
                 member.shape, member.dtype, place, hints,
-                axes_beside(member.shape, beside, hints), small,
-                units=velocity_units(small.get("units"), place, hints),
+                axes_beside(member.shape, beside, hints), said,
+                units=velocity_units(said.get("units"), place, hints),
                 columns=columns,
-                keys=lambda _: tuple(map(str, small[KEYS])) if KEYS in small else None,
+                keys=lambda _: None if keys is None else tuple(map(str, keys)),
             )  # fmt: skip
             if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
                 check_packed(member.shape, None, member.dtype, place)
@@ -177,14 +184,14 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that say something about the models."""
     values = {}
-    for name in (KEYS, *SAID):
+    for name in (KEYS, *SAID, *OTHERWISE):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue
         with archive.open(member.name) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         if array.ndim <= 1:
-            column = name in (KEYS, "origin") or (name in GROUNDS and array.size != 1)
+            column = name in (KEYS, "origin") or array.size != 1
             values[name] = array if column else array.item()
     return values
 

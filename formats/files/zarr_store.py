@@ -5,7 +5,9 @@ Only codecs that compute are let in: a store may name others, one of which unpic
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -25,13 +27,18 @@ from .folders import walk
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
+    FILL_VALUE,
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
+    SAID,
     attributes_of,
     check_unpacked,
     columns_of,
     coordinates_of,
+    fill_value_of,
+    merged,
     velocity_units,
 )
 
@@ -91,14 +98,29 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)
-        attributes = {**source.attrs, **array.attrs}
+        groups = name.split("/")[:-1]
+        beside_it = {
+            key: np.asarray(one[...])
+            for key in (*SAID, *OTHERWISE)
+            if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
+        }
+        places = (
+            ("group", source.attrs if name else {}),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
+            ("arrays beside it", beside_it),
+            ("array", array.attrs),
+        )
+        attributes = merged(places, place, hints)
         folder = name.rpartition("/")[0]
 
         def beside(other: str) -> Any:
             return arrays.get(f"{folder}/{other}".lstrip("/"))
 
         columns = {key: _values(beside(key), place) for key in GROUNDS}
-        keys = _keys(attributes.get(KEYS))
+        keys = _keys(array.attrs.get(KEYS, source.attrs.get(KEYS)))
         form, own = named_form(
             *found[name], place, hints,
             axes_of(_dimensions(array), _coordinates(arrays, folder, place), place),
@@ -182,6 +204,13 @@ def _keys(values: Any) -> tuple[str, ...] | None:
     return tuple(map(str, values)) if isinstance(values, list) else None
 
 
+def _fill_attribute(fill: Any) -> int | str:
+    """The attribute `_FillValue` as xarray writes and reads it: a float's eight bytes in base64."""
+    if fill.dtype.kind != "f":
+        return int(fill)
+    return base64.b64encode(struct.pack("<d", float(fill))).decode()
+
+
 class ZarrSink(FileSink):
     """Writes a group with one array, some megabytes a chunk, and coordinates in metres."""
 
@@ -194,6 +223,10 @@ class ZarrSink(FileSink):
             size = form.nz * form.nx * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
         attributes: dict[str, Any] = attributes_of(form)
+        absent: dict[str, Any] = {}
+        if (fill := fill_value_of(form)) is not None:
+            absent = {"fill_value": fill}
+            attributes[FILL_VALUE] = _fill_attribute(fill)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
         self._data = group.create_array(
@@ -203,6 +236,7 @@ class ZarrSink(FileSink):
             dtype=form.dtype,
             dimension_names=[AXIS_NAMES[axis] for axis in form.axes],
             attributes=attributes,
+            **absent,
         )
         for axis, (values, about) in coordinates_of(form).items():
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)

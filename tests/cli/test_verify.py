@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,19 @@ def test_an_archive_that_was_never_measured_is_compared_all_the_same(
     assert run("decompress", "a.vlat", "a.npy").exit_code == 0
     found = figures(run("verify", "a.vlat", "--against", "a.npy", "--json"))
     assert found["max_error_m_s"] < 0.1
+
+
+@pytest.mark.parametrize("dtype", ["<i8", ">i8", "<u8"])
+def test_integers_that_float64_does_not_hold_are_compared_as_they_are(run: Run, dtype: str) -> None:
+    models = np.full((2, 6, 8), 2**60, dtype=dtype)
+    np.save("in.npy", models)
+    assert run("compress", "in.npy", "a.vlat", "--lossless", "--units", "m/s").exit_code == 0
+    models[1, 2, 3] += 1
+    np.save("other.npy", models)
+    result = run("verify", "a.vlat", "--against", "other.npy", "--json")
+    assert result.exit_code == 51
+    assert json.loads(result.stdout)["max_error_m_s"] == 1.0
+    assert "model 1: found a greatest error of 1 m/s" in result.stderr
 
 
 def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:

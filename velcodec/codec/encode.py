@@ -276,15 +276,21 @@ def _spend(
     target = allowed
     for _ in range(BUDGET_TRIALS):
         coded = spending.fill(target)
+        if coded is None:
+            break
         group = _finish(fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
             return coded, group
         target = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
+    coded = spending.least()
+    group = _finish(fitter, source, contents, coded, coder)
+    least, models = group.summary.bytes - saved, len(source)
+    if least <= allowed:
+        return coded, group
     raise BudgetError(
-        f"budget of {spending.bytes_per_model:g} bytes per model: found "
-        f"{group.summary.bytes - saved} bytes for {len(source)} models, expected at most "
-        f"{allowed:g}"
+        f"budget of {spending.bytes_per_model:g} bytes per model: the least possible for these "
+        f"{models} models is {-(-least // models)} bytes per model ({least} bytes in all)"
     )
 
 
