@@ -181,7 +181,10 @@ def tell_shards(
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
 @click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH, is_eager=True)
 @what_goes_in
-def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: Any) -> None:
+@options.ignore_rest
+def append(
+    sources: tuple[Path, ...], target: Path, ignore_rest: bool, as_json: bool, **settings: Any
+) -> None:
     """Add the models of IN to the end of ARCHIVE.VLAT, without rewriting it.
 
     Options are those of compress. Whatever interrupts it leaves the archive as it was.
@@ -200,7 +203,8 @@ def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: A
         on_disk(sources) as files,
         progress(short_name(sources[0])) as update,
     ):
-        summary = append_job(job_of(files, settings), target, on_progress=update)
+        job = job_of(files, settings)
+        summary = append_job(job, target, ignore_rest=ignore_rest, on_progress=update)
     tell(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
 
 

@@ -14,17 +14,19 @@ from pathlib import Path
 
 from .errors import LockedError, OutputPathError
 from .reader import VlatReader
+from .rest import check_rest
 from .unbuffered import Unbuffered
 from .writer import VlatWriter
 
 
 @contextmanager
-def append_to(path: str | Path) -> Iterator[VlatWriter]:
+def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWriter]:
     """A writer of more records; they belong to the archive when the block ends.
 
-    What an earlier, unfinished addition left behind is cut off first. An exception in the block
+    What an earlier, interrupted addition left behind is cut off first. An exception in the block
     passes through, and the archive is as it was. Raises LockedError while somebody else adds,
-    OutputPathError where the file cannot be written, and what `VlatReader` raises.
+    OutputPathError where the file cannot be written, DamagedEndError where intact records would
+    be cut off that were in the archive, unless `ignore_rest`, and what `VlatReader` raises.
     """
     path = Path(path)
     with Unbuffered(path) as stream:
@@ -33,6 +35,8 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
         except OSError as error:
             raise LockedError(f"{path}: another process is adding to it") from error
         with VlatReader(stream) as reader:
+            if not ignore_rest:
+                check_rest(reader)
             end = reader.end
             writer = VlatWriter.continuing(
                 stream,

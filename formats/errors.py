@@ -104,6 +104,12 @@ class VersionError(VelcodecError):
     exit_code = 23
 
 
+class DamagedEndError(VelcodecError):
+    """Behind the last index that holds stand intact models: what leads to them is damaged."""
+
+    exit_code = 24
+
+
 class UnknownFeatureError(VelcodecError):
     """The archive uses something that must be understood and that this reader does not know."""
 

@@ -17,6 +17,7 @@ from .decoder_file import read_decoder_file
 from .errors import CorruptError, DecoderFileError
 from .reader import VlatReader
 from .record_reader import RecordReader
+from .rest import check_rest
 from .scan import FoundRecord, walk
 from .sections import DECODER, KNOWN, PLAN, SUMMARY
 from .sharded import MANIFEST, ShardedReader
@@ -31,7 +32,7 @@ def check_every_byte(reader: RecordReader) -> list[str]:
 
     Every record, section and tail is where the one before it ends, and its checksum holds; every
     page is unpacked, and every embedded decoder has the hash that it says. Raises CorruptError,
-    TruncatedError, UnknownFeatureError, DecoderFileError.
+    TruncatedError, DamagedEndError, UnknownFeatureError, DecoderFileError.
     """
     if isinstance(reader, ShardedReader):
         return list(_shards(reader))
@@ -81,6 +82,7 @@ def _file(reader: VlatReader) -> Iterator[str]:
             "holds"
         )
     if reader.unfinished:
+        check_rest(reader)
         yield (
             f"{reader.name}: the last {reader.unfinished:,} bytes, an addition that was never "
             "finished"

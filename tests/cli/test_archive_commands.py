@@ -179,3 +179,38 @@ def test_split_makes_a_folder_that_every_command_reads(run: Run, data: bytes) ->
     assert run("split", "a.vlat", "two", "--shards", "2").stdout.startswith(
         "two: 12 models in 2 shards and "
     )
+
+
+# a last index that is damaged
+
+
+def test_commands_that_would_lose_models_behind_a_damaged_index_refuse(run: Run) -> None:
+    models = layered(6, 9, 8)
+    np.save("one.npy", models[:1])
+    np.save("more.npy", models[1:])
+    coding = ("--lossless", "--decoder", "tiny")
+    assert run("compress", "one.npy", "a.vlat", *coding).exit_code == 0
+    assert run("append", "more.npy", "a.vlat", *coding).exit_code == 0
+    data = bytearray(Path("a.vlat").read_bytes())
+    data[-20] ^= 1
+    Path("a.vlat").write_bytes(data)
+    for command in (
+        ("append", "one.npy", "a.vlat", *coding),
+        ("cat", "a.vlat", "b.vlat"),
+        ("subset", "a.vlat", "b.vlat", "--models", "0"),
+        ("split", "a.vlat", "shards"),
+        ("verify", "a.vlat"),
+    ):
+        result = run(*command)
+        assert result.exit_code == 24, command
+        assert "a.vlat: end: found 5 intact models" in result.stderr
+        assert "every checksum holds" not in result.stdout
+        assert Path("a.vlat").read_bytes() == data
+    assert not Path("b.vlat").exists()
+    assert run("repair", "a.vlat", "whole.vlat").exit_code == 4  # nothing says there were no more
+    assert len(velcodec.open("whole.vlat")) == 6
+    assert run("cat", "a.vlat", "b.vlat", "--ignore-rest").exit_code == 0
+    assert run("subset", "a.vlat", "c.vlat", "--models", "0", "--ignore-rest").exit_code == 0
+    assert run("split", "a.vlat", "shards", "--ignore-rest").exit_code == 0
+    assert run("append", "one.npy", "a.vlat", *coding, "--ignore-rest").exit_code == 0
+    assert len(velcodec.open("a.vlat")) == 2
