@@ -27,6 +27,7 @@ from velcodec.decoder import Decoder
 from velcodec.distributed import PLAN, compress, connected
 from velcodec.formats.errors import (
     CorruptError,
+    MissingDecoderError,
     MissingExtraError,
     NonFiniteError,
     OptionError,
@@ -231,6 +232,25 @@ def test_the_old_archive_stays_until_the_new_one_is_whole(
     assert {path.name for path in tmp_path.iterdir()} == {
         "in", "out", *(["far"] if linked else []),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_mistyped_decoder_costs_nothing(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path, there: bool
+) -> None:
+    target = tmp_path / "out"
+    if there:
+        compress(folder, target, client=client, models_per_shard=10, **EXACT)
+        before = {path.name: path.read_bytes() for path in target.iterdir()}
+    options = {**EXACT, "lossless": False, "decoder": "tinny"}
+    with pytest.raises(MissingDecoderError, match="decoder 'tinny' not found"):
+        compress(folder, target, client=client, models_per_shard=10, force=there, **options)
+    if there:
+        assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+        check_whole(target, models)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", *(["out"] if there else [])}
+    compress(folder, target, client=client, models_per_shard=20, force=there, **EXACT)
+    check_whole(target, models)
 
 
 def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(

@@ -138,6 +138,7 @@ def compress_shards(
     ranges = list(zip([0, *ends[:-1]], ends, strict=True))
     paths = [work / shard_name(number) for number in range(len(ranges))]
     touched = [job.parts_of(range(a, b)) for a, b in ranges]
+    is_new = not work.exists()
     _begin(work, plan, dict(zip(paths, touched, strict=True)), resume=resume)
     done: dict[int, tuple[Shard, Summary | None]] = {}
     for number, (path, (a, b)) in enumerate(zip(paths, ranges, strict=True)):
@@ -173,6 +174,9 @@ def compress_shards(
     finally:
         client.cancel(list(futures), force=True)
     if failed:
+        if is_new and [path.name for path in work.iterdir()] == [PLAN]:  # nothing to go on with
+            (work / PLAN).unlink()
+            led_to(work).rmdir()
         failed[0].add_note(f"{len(failed)} of {len(ranges)} shards failed; the others are kept")
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
