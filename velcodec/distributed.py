@@ -231,7 +231,7 @@ def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summa
     for trial in range(LOCK_TRIALS):
         try:
             summary = compress_job(job, path, force=True, resume=True)
-            return Shard(path.name, summary.models, summary.bytes), summary
+            return _finished(path, summary.models), summary
         except LockedError:  # a worker that was given up is still at it
             if trial == LOCK_TRIALS - 1:
                 raise
@@ -260,7 +260,7 @@ def _finished(path: Path, models: int) -> Shard:
                 f"{path}: found {len(reader)} models, expected {models}: it was put there by "
                 "something else; --force begins anew"
             )
-        return Shard(path.name, models, reader.size)
+        return Shard(path.name, models, reader.size, reader.stamp.hex())
 
 
 def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:

@@ -146,7 +146,7 @@ def split(
                 writer = VlatWriter(stream, reader.header_of(numbers[0]))
                 copy_records(reader, writer, numbers, on_copied=told)
                 writer.close()
-            made.append(Shard(name, len(writer), writer.size))
+            made.append(Shard(name, len(writer), writer.size, writer.stamp.hex()))
         write_manifest(folder, made)
     return tuple(made)
 
