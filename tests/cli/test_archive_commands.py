@@ -15,6 +15,8 @@ from rich_archives import rich_archive
 
 import velcodec
 from velcodec.decoder import Decoder
+from velcodec.formats.reader import VlatReader
+from velcodec.formats.writer import VlatWriter
 
 Run = Callable[..., Result]
 
@@ -214,3 +216,30 @@ def test_commands_that_would_lose_models_behind_a_damaged_index_refuse(run: Run)
     assert run("split", "a.vlat", "shards", "--ignore-rest").exit_code == 0
     assert run("append", "one.npy", "a.vlat", *coding, "--ignore-rest").exit_code == 0
     assert len(velcodec.open("a.vlat")) == 2
+
+
+# what holds no model, and fields that mean something
+
+
+@pytest.mark.parametrize("target", ["x.npy", "x.npz", "x.zarr", "x/", "-"])
+def test_an_archive_of_no_model_is_refused_where_models_are_to_come(
+    run: Run, tiny: Decoder, target: str
+) -> None:
+    data = rich_archive(tiny)
+    with VlatReader(data) as reader, Path("none.vlat").open("wb") as stream:
+        VlatWriter(stream, reader.header).close()
+    result = run("decompress", "none.vlat", target)
+    assert result.exit_code == 2
+    assert "models: found none in the archive, expected one at least" in result.stderr
+    assert [path.name for path in Path.cwd().iterdir() if path.name.startswith("x")] == []
+    assert run("ls", "none.vlat").stdout == "no model\n"
+
+
+def test_a_file_field_that_is_a_number_names_a_file(run: Run, compress: Run) -> None:
+    np.save("in.npy", layered(3, 9, 8))
+    assert compress("in.npy", "a.vlat", "--lossless", "--field", "file=3").exit_code == 0
+    result = run("decompress", "a.vlat", "out/")
+    assert result.exit_code == 2
+    assert "3: the name tells no format; name it with --format" in result.stderr
+    assert run("decompress", "a.vlat", "out/", "--format", "npy").exit_code == 0
+    assert np.array_equal(np.load("out/3.npy"), layered(3, 9, 8))

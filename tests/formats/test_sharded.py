@@ -26,6 +26,7 @@ from velcodec.formats.errors import (
     VersionError,
 )
 from velcodec.formats.header import Layout
+from velcodec.formats.pieces import private_bytes
 from velcodec.formats.quality import Quality
 from velcodec.formats.reader import VlatReader
 from velcodec.formats.sharded import (
@@ -270,6 +271,18 @@ def test_a_missing_or_damaged_shard_is_named(folder: Path) -> None:
         reader.payload(2)
     with pytest.raises(NotVlatError, match=r"shard-00002\.vlat"):
         reader.payload(3)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, shard_name(1)])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
+    folder: Path, name: str
+) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputFileError, match=f"{name}: is a pipe, expected a regular file"):
+        ShardedReader(folder).payload(2)
+    with pytest.raises(InputFileError, match=f"{name}: is a pipe"):
+        private_bytes(folder / name)
 
 
 def test_a_folder_without_a_manifest_is_no_archive(tmp_path: Path) -> None:
