@@ -16,7 +16,7 @@ from .failures import about
 from .info import stored_text
 from .outputs import WritesArchive
 from .progress import progress
-from .report import count, show_json
+from .report import count, say, show_json
 from .sources import check_output, is_piped, named, on_disk, short_name, writable
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def tell_shards(
     """Print what was written to a folder of shards."""
     kept = f", {made.kept} of them from before" if made.kept else ""
     if not as_json:
-        click.echo(f"{target}: {count(len(made.shards), 'shard')}{kept}")
+        say(f"{target}: {count(len(made.shards), 'shard')}{kept}")
     if made.summary is not None:
         tell(sources, target, made.summary, seconds, as_json)
 
@@ -223,15 +223,15 @@ def tell(
         figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
         show_json(figures, err=aside)
         return
-    click.echo(
+    say(
         f"{before}{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
         f"{summary.bytes_per_model:,.1f} per model, "
         f"{size_text(summary.input_bytes, summary.bytes)}",
         err=aside,
     )
     ways = stored_text(summary.to_dict()["representations"])
-    click.echo(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
-    click.echo(
+    say(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
+    say(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
         f"what was read back; {seconds:.1f} s",

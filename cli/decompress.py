@@ -13,7 +13,7 @@ import click
 from . import options
 from .failures import about
 from .progress import progress
-from .report import count, show_json
+from .report import count, say, show_json
 from .sources import (
     Source,
     are_chosen,
@@ -209,4 +209,4 @@ def tell(
         return
     shape, files = figures.get("shape"), figures.get("files")
     what = " x ".join(map(str, shape)) if shape else count(files or 0, "file")
-    click.echo(f"{target}: {what}; {seconds:.1f} s", err=aside)
+    say(f"{target}: {what}; {seconds:.1f} s", err=aside)

@@ -10,7 +10,7 @@ import click
 from . import options
 from .failures import about
 from .progress import progress
-from .report import count, show_json
+from .report import count, say, show_json
 from .sources import Source, named, readable, short_name
 
 
@@ -68,7 +68,7 @@ def split(
         figures = {"archive": source, "folder": target, "shards": len(shards), "models": models}
         show_json({**figures, "bytes": size, "seconds": seconds})
         return
-    click.echo(
+    say(
         f"{target}: {count(models, 'model')} in {count(len(shards), 'shard')} and {size:,} bytes; "
         f"{seconds:.1f} s"
     )

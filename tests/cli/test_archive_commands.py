@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -243,3 +244,71 @@ def test_a_file_field_that_is_a_number_names_a_file(run: Run, compress: Run) -> 
     assert "3: the name tells no format; name it with --format" in result.stderr
     assert run("decompress", "a.vlat", "out/", "--format", "npy").exit_code == 0
     assert np.array_equal(np.load("out/3.npy"), layered(3, 9, 8))
+
+
+# what files say reaches the terminal as text
+
+ODD = "\x1b[31m\x9b2J\u202e\x07\r\nred"
+SHOWN = r"\x1b[31m\x9b2J\u202e\x07\r\nred"
+
+
+@pytest.fixture(scope="module")
+def odd_bytes(tiny_home: Path) -> bytes:
+    """An archive whose every text would steer a terminal."""
+    return velcodec.compress(
+        layered(2, 9, 8),
+        lossless=True,
+        decoder=tiny_home / "decoders" / "tiny.safetensors",
+        device="cpu",
+        keys=[ODD, f"{ODD}2"],
+        provenance=ODD,
+        licence=ODD,
+        user={ODD: ODD},
+        fields={ODD: 3, "family": ODD},
+    )
+
+
+@pytest.fixture
+def odd(run: Run, odd_bytes: bytes) -> str:
+    """The name of that archive, which is no better."""
+    Path(f"{ODD}.vlat").write_bytes(odd_bytes)
+    return f"{ODD}.vlat"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info", "--keys"),
+        ("info", "--keys", "--json"),
+        ("ls", "--field", ODD),
+        ("ls",),
+        ("ls", "--json"),
+        ("verify",),
+        ("verify", "--json"),
+        ("ls", "--key", f"{ODD}3"),
+        ("subset", f"{ODD}2.vlat", "--key", ODD),
+        ("subset", f"{ODD}3.vlat", "--key", f"{ODD}3"),
+        ("cat", f"{ODD}3.vlat"),
+        ("split", f"{ODD}4"),
+        ("decompress", f"{ODD}.npy"),
+        ("decompress", f"{ODD}.what/"),
+        ("decompress", f"{ODD}.npy", "--decoder", ODD),
+        ("repair", f"{ODD}5.vlat"),
+        ("cat", f"{ODD}.vlat", f"{ODD}6.vlat"),
+        ("verify", "--against", f"{ODD}.npy"),
+    ],
+    ids=" ".join,
+)
+def test_texts_of_files_and_names_reach_no_terminal_as_they_are(
+    run: Run, odd: str, command: tuple[str, ...]
+) -> None:
+    name, *rest = command
+    result = run(name, odd, *rest)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    printed = result.stdout + result.stderr
+    assert all(c.isprintable() or c in "\n\t" for c in printed), printed
+    assert ODD.rstrip("red") not in printed
+    if "--json" in rest:
+        assert ODD in str(figures(result).values()) or ODD in json.loads(result.stdout)["archive"]
+    else:
+        assert SHOWN in printed
