@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ from velcodec.decoder import Decoder
 from velcodec.distributed import PLAN, compress, connected
 from velcodec.formats.errors import (
     CorruptError,
+    LockedError,
     MissingDecoderError,
     MissingExtraError,
     NonFiniteError,
@@ -251,6 +253,25 @@ def test_a_mistyped_decoder_costs_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"in", *(["out"] if there else [])}
     compress(folder, target, client=client, models_per_shard=20, force=there, **EXACT)
     check_whole(target, models)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_two_that_replace_a_folder_at_once_the_second_is_refused_before_any_work(
+    folder: Path, tmp_path: Path, tiny: Decoder, there: bool
+) -> None:
+    target = tmp_path / "out"
+    if there:
+        target.mkdir()
+        (target / "shard-00000.vlat").write_bytes(b"old")
+    work = part_of(target) if there else target
+    work.mkdir()
+    (work / "shard-00001.vlat").write_bytes(b"of the first")
+    handle = os.open(work, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(LockedError, match="another process is making shards in it"):
+        compress(folder, target, client=None, force=True, **EXACT)
+    os.close(handle)
+    assert (work / "shard-00001.vlat").read_bytes() == b"of the first"
 
 
 def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(

@@ -34,6 +34,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.files import Ground, Part, open_models
 from velcodec.formats.journal import open_part, part_of, read_journal
+from velcodec.formats.unbuffered import Unbuffered
 from velcodec.jobs import Job, append_job, compress_job
 from velcodec.plans import check_same, pack_plan, unpack_plan
 
@@ -401,6 +402,43 @@ def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) ->
         pytest.raises(LockedError, match="another process"),
     ):
         compress_job(job_of(folder), target, resume=True)
+
+
+def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
+    folder: Path, models: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes, and removes its file, between its opening here and its lock."""
+    target = tmp_path / "out.vlat"
+    lock, seen = Unbuffered.lock, []
+
+    def late(stream: Unbuffered) -> bool:
+        if not seen:
+            part_of(target).unlink()
+        seen.append(stream.name)
+        return lock(stream)
+
+    monkeypatch.setattr(Unbuffered, "lock", late)
+    compress_job(job_of(folder), target, force=True)
+    assert len(seen) == 2
+    check_whole(target, models)
+
+
+def test_an_output_that_was_finished_meanwhile_is_told_before_any_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.vlat"
+    lock = Unbuffered.lock
+
+    def late(stream: Unbuffered) -> bool:
+        target.write_bytes(b"of the other one")
+        return lock(stream)
+
+    monkeypatch.setattr(Unbuffered, "lock", late)
+    monkeypatch.setattr(jobs, "group_encoder", None)
+    with pytest.raises(OutputExistsError, match=r"out\.vlat: output exists already"):
+        compress_job(job_of(folder), target)
+    assert target.read_bytes() == b"of the other one"
+    assert not part_of(target).exists()
 
 
 def test_models_are_added_to_an_archive(folder: Path, models: np.ndarray, tmp_path: Path) -> None:

@@ -316,6 +316,7 @@ def compress_job(
         )
     job = job.with_hashes()
     with open_part(part, resume=resume) as (stream, journal):
+        check_target(target, force=force)  # another process may have finished it since
         start = sum(page.count for page in journal.pages)
         try:
             before = _gone_on(job, part, journal, start)
