@@ -13,7 +13,7 @@ import click
 from . import options
 from .failures import about
 from .progress import progress
-from .report import count, show_json
+from .report import count, say, show_json
 from .sources import (
     Source,
     are_chosen,
@@ -216,4 +216,4 @@ def tell(
     what = " x ".join(map(str, shape)) if shape else count(files or 0, "file")
     if shape and told_format(target) is None and not aside:
         what += f", as {figures['format']}"
-    click.echo(f"{target}: {what}; {seconds:.1f} s", err=aside)
+    say(f"{target}: {what}; {seconds:.1f} s", err=aside)

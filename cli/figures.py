@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def compare(
     Raises InputShapeError for an original of another shape, and VerificationError for one with
     other absent samples.
     """
-    from velcodec.codec.values import to_m_s
+    from velcodec.codec.values import difference_m_s, to_m_s
     from velcodec.formats.errors import InputShapeError
     from velcodec.metrics import quality
 
@@ -114,33 +114,15 @@ def compare(
                     f"model {len(qualities)}: found {before.shape}, expected {after.shape}"
                 )
             absent = same_absent(before, after, layout, len(qualities))
-            units = units or layout.units
-            figures = quality(to_m_s(before, units), to_m_s(after, layout.units), absent)
-            if units == layout.units:
-                figures = replace(figures, **errors_of(before, after, units, absent))
-            qualities.append(figures)
+            original, found = to_m_s(before, units or layout.units), to_m_s(after, layout.units)
+            exactly = None
+            if layout.units == (units or layout.units):
+                if before.dtype.newbyteorder("=") == after.dtype.newbyteorder("="):
+                    before = before.astype(after.dtype)
+                exactly = difference_m_s(after, before, layout.units)
+            qualities.append(quality(original, found, absent, exactly))
             update(len(qualities), len(archive), "compare")
     return Comparison(tuple(qualities), size)
-
-
-def errors_of(before: Any, after: Any, units: str, absent: Any) -> dict[str, float]:
-    """Mean and greatest error and PSNR of samples in the same units, in m/s and dB: of integers of
-    64 bits as they are, which float64 would round.
-    """
-    import numpy as np
-
-    from velcodec.codec.values import difference_m_s
-    from velcodec.metrics import psnr_of_mse
-
-    if before.dtype.newbyteorder("=") == after.dtype.newbyteorder("="):
-        before = before.astype(after.dtype)
-    error = np.abs(difference_m_s(before, after, units))
-    error = error if absent is None else error[~absent]
-    return {
-        "psnr": psnr_of_mse(float(np.square(error).mean())),
-        "mae": float(error.mean()),
-        "max_error": float(error.max()),
-    }
 
 
 def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:

@@ -35,6 +35,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
       velcodec info shards/
     """
     import velcodec
+    from velcodec.formats.errors import shown
 
     with about(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
@@ -56,7 +57,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         pairs[f"field: {name}"] = column_text(column)
     show_pairs(pairs)
     for number, name in enumerate(names):
-        click.echo(f"{number}\t{name}")
+        click.echo(f"{number}\t{shown(name)}")
 
 
 def summary(figures: dict[str, Any]) -> dict[str, object]:

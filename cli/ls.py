@@ -9,7 +9,7 @@ import click
 
 from . import options
 from .failures import about
-from .report import share_text, show_json, show_table
+from .report import say, share_text, show_json, show_table
 from .sources import Source, choice_of, named, readable
 
 if TYPE_CHECKING:
@@ -90,9 +90,9 @@ def ls(
             heads = [*HEADS, *([ABSENT] if some_absent else []), *columns]
             show_table(heads, (cells(row, columns, some_absent) for row in rows))
         if len(shown) < len(numbers):
-            click.echo(f"{len(numbers) - len(shown):,} more: --all shows them")
+            say(f"{len(numbers) - len(shown):,} more: --all shows them")
         elif not numbers:
-            click.echo("no model")
+            say("no model")
 
 
 def usual_fields(archive: Archive, numbers: Sequence[int]) -> Sequence[str]:

@@ -12,7 +12,7 @@ import click
 from . import options
 from .failures import about
 from .outputs import WritesArchive
-from .report import count, show_json
+from .report import count, say, show_json
 
 if TYPE_CHECKING:
     from velcodec.mending import Mended
@@ -49,7 +49,7 @@ def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: 
         show_json({"archive": source, "target": target} | about_it)
     else:
         for line in lines(mended, target):
-            click.echo(line)
+            say(line)
     if not mended.whole:
         click.get_current_context().exit(EXIT_PARTLY)
 

@@ -13,7 +13,7 @@ from . import options
 from .failures import about
 from .picture import need_matplotlib
 from .progress import progress
-from .report import show_json, show_pairs
+from .report import say, show_json, show_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +136,7 @@ def synth(
         files = {"target": target, "picture": picture}
         show_json({**source, **files, "shape": shape, "seconds": seconds})
         return
-    click.echo(
+    say(
         f"{target}: {' x '.join(map(str, shape))}; {name}, seed {seed}, "
         f"numbers {numbers[0]} to {numbers[-1]}; {seconds:.1f} s"
     )

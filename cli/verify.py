@@ -12,7 +12,7 @@ from . import options
 from .failures import about
 from .figures import HEADS, Comparison, compare, farther_than_stored
 from .progress import progress
-from .report import count, show_json, show_table
+from .report import count, say, show_json, show_table
 from .sources import Source, named, readable, short_name
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def show(
     if as_json:
         show_json(figures)
         return
-    click.echo(whole)
+    say(whole)
     for line in figures.get("not_looked_at", ()):
-        click.echo(f"not looked at: {line}")
+        say(f"not looked at: {line}")
     if comparison is not None:
         show_comparison(comparison, figures, per_model)
 
@@ -144,7 +144,7 @@ def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: 
     matches = figures["source_sha256_matches"]
     if matches is not None:
         same = "is the file" if matches else "is NOT the file (another SHA-256)"
-        click.echo(f"{figures['against']} {same} that the archive was made from")
+        say(f"{figures['against']} {same} that the archive was made from")
     if per_model:
         show_table(["model", *HEADS[1:]], comparison.rows())
     show_table(["all models", *HEADS], [["mean, but max", *comparison.cells()]])

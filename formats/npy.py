@@ -26,6 +26,7 @@ from .errors import (
     OptionError,
 )
 from .header import UNITS
+from .kinds import check_readable
 from .no_data import NoData, check_some_present, find_absent, no_data_of
 from .pieces import private_bytes
 
@@ -105,6 +106,7 @@ def read_models(
     """
     path = Path(path)
     try:
+        check_readable(path)
         with path.open("rb") as stream:
             start = stream.read(len(MAGIC))
         if start != MAGIC:

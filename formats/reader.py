@@ -211,7 +211,14 @@ class VlatReader:
             else:
                 spans.append((at, end))
         self._source.fetch(spans)
-        return [self._page(number) for number in range(len(entries))]
+        pages = [self._page(number) for number in range(len(entries))]
+        self._check_keys(pages)
+        return pages
+
+    def _check_keys(self, pages: Sequence[StoredPage]) -> None:
+        """Raise CorruptError for keys of some records only."""
+        if any(page.has_keys != self.has_keys for page in pages):
+            raise self._fail("index", "found keys for some records only")
 
     def embedded_decoders(self) -> list[bytes]:
         """The bytes of every decoder file that is embedded."""
@@ -312,9 +319,7 @@ class VlatReader:
             return None
         found: list[str] = []
         for page in self._every_page():
-            if page.keys is None:
-                raise self._fail("index", "found keys for some records only")
-            found.extend(page.keys)
+            found.extend(page.keys or ())
         return tuple(found)
 
     @lazy_property
@@ -362,6 +367,7 @@ class VlatReader:
     def columns_of(self, numbers: Sequence[int]) -> Columns:
         """Keys, quality codes and fields of some records, reading their pages alone."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
+        self._check_keys([page for page, _ in parts])
         keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
         measured = [(page.quality, rows) for page, rows in parts]
         quality = joined_codes(

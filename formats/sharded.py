@@ -33,19 +33,27 @@ from .source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
 FORMAT = "velcodec-shards-1"
-KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes")
+KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes", "stamp")
 MAX_MANIFEST_BYTES = 1 << 24
 SHARDS_OPEN = 64
+_STAMP = re.compile(r"[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a sharded archive: its name in the folder, its models, its size."""
+    """One file of a sharded archive: its name in the folder, its models, its size, and the stamp
+    (hexadecimal) that tells it from the others, where the manifest has it.
+    """
 
     name: str
     models: int
     bytes: int
+    stamp: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def shard_name(number: int) -> str:
@@ -64,7 +72,7 @@ def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False
     data = {
         "format": FORMAT,
         "models": sum(shard.models for shard in shards),
-        "shards": [asdict(shard) for shard in shards],
+        "shards": [shard.to_dict() for shard in shards],
     }
     with atomic_write(folder / MANIFEST, force=force) as stream:
         stream.write(json.dumps(data, indent=1).encode())
@@ -84,7 +92,8 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
         for item in data["shards"]:
             check_keys(item, SHARD_KEYS, f"{source.name}: shard")
         shards = tuple(
-            Shard(item["name"], item["models"], item["bytes"]) for item in data["shards"]
+            Shard(item["name"], item["models"], item["bytes"], item.get("stamp"))
+            for item in data["shards"]
         )
         models = data["models"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -95,6 +104,8 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
         for value in (shard.models, shard.bytes):
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
                 raise CorruptError(f"{source.name}: shard {shard.name}: found {value!r}")
+        if not isinstance(shard.stamp, str | None) or not _STAMP.fullmatch(shard.stamp or "0" * 8):
+            raise CorruptError(f"{source.name}: shard {shard.name}: found stamp {shard.stamp!r}")
     names = {shard.name for shard in shards}
     if len(names) != len(shards):
         raise CorruptError(f"{source.name}: found {len(names)} names for {len(shards)} shards")
@@ -142,8 +153,9 @@ class ShardedReader:
         for what, found, told in (
             ("models", len(reader), shard.models),
             ("bytes", reader.end, shard.bytes),
+            ("as its stamp", reader.stamp.hex(), shard.stamp),
         ):
-            if found != told:
+            if told not in (None, found):
                 reader.close()
                 raise CorruptError(
                     f"{self.name}: shard {shard.name}: found {found} {what}, expected {told}"

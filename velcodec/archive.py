@@ -99,8 +99,8 @@ class Archive:
         self._fitted: dict[tuple[int, str], ModelLatent] = {}
         if self._reader.unfinished:
             log.warning(
-                "%s: ends in %d bytes of an addition that was never finished; the %d models before "
-                "it are read",
+                "%s: ends in %d bytes of an addition that was never finished or is damaged; the %d "
+                "models before it are read",
                 self._reader.name,
                 self._reader.unfinished,
                 len(self._reader),

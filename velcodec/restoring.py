@@ -234,7 +234,7 @@ def _files(
 ) -> list[tuple[str, Form]]:
     suffix = how.suffix
     names = archive.fields.get(FILE_FIELD)
-    if names is None or how.per_file is not None:
+    if names is None or how.per_file is not None or not len(archive):
         check_stackable(archive.layouts_in_use, grid is None)
         form = form_of(archive, range(len(archive)), grid)
         if "n" not in form.axes:
@@ -297,6 +297,8 @@ def _texts_of(archive: Archive, name: str) -> Sequence[str]:
 
 def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | None) -> Form:
     """How these models, which stack, lie in a file; at another grid, where its samples lie."""
+    if not numbers:
+        raise OptionError("models: found none in the archive, expected one at least")
     layout = archive.layout(numbers[0])
     nz, nx = grid or (layout.nz, layout.nx)
     keys = tuple(archive.keys[n] for n in numbers) if archive.has_keys else None

@@ -20,6 +20,7 @@ from .axes import Axis, Coordinate, axes_beside, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
+from .holding import HoldingFile
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
@@ -250,7 +251,8 @@ class Hdf5Sink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5py = needed("h5py", "io")
-        self._file = h5py.File(path, "x")
+        self._stream = HoldingFile(path)
+        self._file = h5py.File(self._stream, "w")
         fill = fill_value_of(form)
         self._data = self._file.create_dataset(
             array, shape=form.shape, dtype=form.dtype, fillvalue=fill
@@ -270,6 +272,8 @@ class Hdf5Sink(FileSink):
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        self._stream.check()
 
     def _close(self) -> None:
         self._file.close()
+        self._stream.finish()

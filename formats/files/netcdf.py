@@ -20,6 +20,7 @@ from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .hdf5 import inner_datasets
+from .holding import HoldingFile
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
@@ -197,7 +198,8 @@ class NetcdfSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5netcdf, h5py = needed("h5netcdf", "io"), needed("h5py", "io")
-        self._file = h5netcdf.File(path, "x")
+        self._stream = HoldingFile(path)
+        self._file = h5netcdf.File(self._stream, "w")
         sizes = dict(zip(form.axes, form.shape, strict=True))
         self._file.dimensions = {AXIS_NAMES[axis]: size for axis, size in sizes.items()}
         for axis, (values, attributes) in coordinates_of(form).items():
@@ -219,6 +221,8 @@ class NetcdfSink(FileSink):
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        self._stream.check()
 
     def _close(self) -> None:
         self._file.close()
+        self._stream.finish()

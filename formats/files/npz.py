@@ -24,6 +24,7 @@ from ..pieces import read_rows
 from .axes import Coordinate, axes_beside, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
+from .holding import HoldingFile
 from .sinks import FileSink
 from .words import GROUNDS, KEYS, OTHERWISE, SAID, attributes_of, columns_of, merged, velocity_units
 
@@ -224,12 +225,14 @@ class NpzSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
         self._alone = alone
-        self._archive = zipfile.ZipFile(path, "x" if alone else "a", zipfile.ZIP_STORED)
+        self._file = HoldingFile(path, new=alone)
+        self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._writer.add([array])
+        self._file.check()
 
     def _close(self) -> None:
         self._stream.close()
@@ -242,3 +245,4 @@ class NpzSink(FileSink):
             with self._archive.open(f"{name}.npy", "w") as stream:
                 np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
         self._archive.close()
+        self._file.finish()

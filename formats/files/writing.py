@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..atomic import atomic_folder, atomic_path
+from ..atomic import atomic_folder, atomic_path, naming
 from ..errors import InputShapeError, OptionError, OutputPathError
 from .base import Form
 from .npz import NpzSink
@@ -37,7 +37,7 @@ def open_sink(
     file_format = _format(target, format)
     _check_array(array)
     whole = atomic_folder(target) if file_format.folder else atomic_path(target, force=force)
-    with whole as path, file_format.write(path, form, array) as sink:
+    with whole as path, naming(target), file_format.write(path, form, array) as sink:
         yield sink
 
 
@@ -61,7 +61,11 @@ def open_folder_sink(
     for (file, form), file_format in zip(files, formats, strict=True):
         if form.array is not None and file_format.named_arrays:
             _check_inner_array(file, form.array, file_format)
-    with atomic_folder(target) as folder, _FolderSink(folder, files, formats, array) as sink:
+    with (
+        atomic_folder(target) as folder,
+        naming(target),
+        _FolderSink(folder, files, formats, array) as sink,
+    ):
         yield sink
 
 

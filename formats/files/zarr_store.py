@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..absent import marks_of
 from ..errors import InputFileError
+from ..kinds import check_readable
 from .axes import Coordinate, axes_of, named_form
 from .base import Form, Hints, Part, check_packed, reading
 from .choose import chosen
@@ -87,6 +89,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
     file = str(path)
     zarr = needed("zarr", "zarr")
     with reading(file):
+        _check_inside(path)
         source = _opened(path)
         arrays = dict(_arrays(source)) if isinstance(source, zarr.Group) else {"": source}
         found = {
@@ -132,6 +135,22 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
         marks = marks_of(array.attrs, place, array.fill_value)
     return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
+
+
+def _check_inside(path: Path) -> None:
+    """Raises InputFileError for a file of a store that lies elsewhere, where a link leads, or that
+    is no regular file.
+    """
+    store = path.resolve()
+    for top, folders, names in walk(path):
+        for one in (top / name for name in (*folders, *names)):
+            if one.is_symlink() and not one.resolve().is_relative_to(store):
+                raise InputFileError(
+                    f"{path}: {one.relative_to(path)}: is a link to {os.readlink(one)}, expected "
+                    "the store's own files, as no others are opened"
+                )
+        for name in names:
+            check_readable(top / name)
 
 
 def check_codecs(array: Any, name: str) -> None:

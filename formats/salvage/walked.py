@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import CorruptError, TruncatedError
-from ..header import Header
 from ..page import MAX_HEADERS, checksum_bytes
 from ..sections import HEADER, MARKER, USE, Section
 from ..varint import MAX_BYTES, decode_varint
@@ -48,16 +47,20 @@ def walk(
     data: Bytes,
     sections: list[Section],
     known: Mapping[int, Found],
-    headers: Mapping[int, Header],
+    headers: Collection[int],
     stamp: bytes,
+    *,
+    at: int = len(START),
+    number: int = 0,
 ) -> Iterator[Found]:
-    """Records in the stretches that no page accounts for."""
-    state = _Walker(stamp, headers)
+    """Records in the stretches that no page accounts for, from byte `at` on, where that of this
+    number is expected.
+    """
+    state = _Walker(stamp, headers, number)
     stops: list[tuple[int, int, Section | Found]] = [(s.at, s.end, s) for s in sections]
     for record in known.values():
         stops.append((record.begin, record.end, record))
     stops.sort(key=lambda stop: stop[:2])
-    at = len(START)
     numbers = sorted(known)
     for begin, end, what in [*stops, (len(data), len(data), None)]:
         if begin > at:

@@ -66,6 +66,8 @@ class Site:
     silent: threading.Event | None = None
     """Nothing is answered before this is set."""
     methods: tuple[str, ...] = ("HEAD", "GET")
+    cut: int | None = None
+    """So many bytes of a body are sent before the connection breaks."""
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -122,7 +124,10 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if body:
                 site.sent += len(data)
-                self.wfile.write(data)
+                self.wfile.write(data if site.cut is None else data[: site.cut])
+                if site.cut is not None:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
 
         def is_refused(self) -> bool:
             tag, date = self.headers.get("If-Match"), self.headers.get("If-Unmodified-Since")
@@ -316,6 +321,23 @@ def test_what_may_pass_is_tried_again(
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("cut", [0, 300])
+def test_a_connection_that_is_cut_within_an_answer_is_told(
+    site: Site, large: bytes, cut: int, ranges: bool
+) -> None:
+    site.files["/a.vlat"], site.ranges, site.cut = large, ranges, cut
+    with pytest.raises(InputFileError, match=r"a\.vlat: .*the connection broke"):
+        VlatReader(f"{site.url}/a.vlat")
+    site.cut = None
+    reader = VlatReader(f"{site.url}/a.vlat")
+    site.cut = cut
+    if ranges:
+        with pytest.raises(InputFileError, match=r"a\.vlat: .*the connection broke"):
+            list(reader.payloads())
+
+
 def test_a_server_that_stays_busy_is_told(site: Site) -> None:
     site.files["/a.vlat"] = SMALL
     site.status = 503

@@ -185,11 +185,15 @@ def encode_group(
         fitter, source, contents.range_step, target + ROUNDING_DB, samples, promise.keep_latent
     )
     encoded = _finish(fitter, source, contents, coded, coder)
-    if not promise.keep_latent and (_mostly_exact(coded) or _mostly_few_values(source, coded)):
+    # The search computes in float64, which does not tell great integers of 64 bits apart.
+    missed = coder is not None and encoded.summary.worst_psnr < target
+    if not promise.keep_latent and (
+        missed or _mostly_exact(coded) or _mostly_few_values(source, coded)
+    ):
         exactly = SampleCoder(source, EXACT_NETWORK)
         bit_for_bit = code_samples(exactly, 0.0, None, fitter.on_progress)
         other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
-        if other.summary.bytes <= encoded.summary.bytes:
+        if missed or other.summary.bytes <= encoded.summary.bytes:
             return other
     if encoded.summary.worst_psnr < target:
         raise QualityError(
