@@ -69,6 +69,13 @@ class Geometry:
             self.origin_x_m + _cells_along(self.nx, nx or self.nx) * self.dx_m,
         )
 
+    def first_sample(self, nz: int, nx: int) -> tuple[float, float]:
+        """Position (z, x) in metres of the first sample of an [nz, nx] rendering."""
+        return (
+            self.origin_z_m + (0.5 * (self.nz / nz) - 0.5) * self.dz_m,
+            self.origin_x_m + (0.5 * (self.nx / nx) - 0.5) * self.dx_m,
+        )
+
     def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
         """Points (x, z) in metres of an [nz, nx] rendering (default: the model's own samples),
         shape (nz * nx, 2), in the array's own order.

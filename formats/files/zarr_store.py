@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from numpy.typing import NDArray
 from ..absent import marks_of
 from ..errors import InputFileError
 from .axes import Coordinate, axes_of, named_form
-from .base import Form, Hints, Part, check_packed, reading
+from .base import (
+    FREE_CHUNK_BYTES,
+    FREE_MODEL_BYTES,
+    FREE_SAMPLES,
+    Form,
+    Hints,
+    Part,
+    check_chunk,
+    check_packed,
+    reading,
+)
 from .choose import chosen
 from .extras import needed
 from .folders import walk
@@ -107,7 +118,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             columns={key: column for key, column in columns.items() if column is not None},
             keys=lambda sizes: keys,
         )  # fmt: skip
-        check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
+        check_packed(form, _unit(array), found[name][1], _stored(array), place)
         marks = marks_of(array.attrs, place, array.fill_value)
     return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
 
@@ -117,6 +128,20 @@ def check_codecs(array: Any, name: str) -> None:
     for codec in _codecs(array.metadata.to_dict()):
         if codec.removeprefix("numcodecs.") not in CODECS:
             raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+
+
+def _unit(array: Any) -> tuple[int, ...]:
+    """Shape of what is one file of the store."""
+    unit: tuple[int, ...] = array.shards or array.chunks
+    return unit
+
+
+def _stored(array: Any) -> int:
+    """Bytes of an array's files; not counted, and 0, where what it claims is free anyway."""
+    size = np.dtype(array.dtype).itemsize
+    free = prod(_unit(array)) * size <= FREE_CHUNK_BYTES and array.size <= FREE_SAMPLES
+    free = free and prod(array.shape[1:]) * size <= FREE_MODEL_BYTES
+    return 0 if free else int(array.nbytes_stored())
 
 
 def _codecs(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -168,6 +193,7 @@ def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coo
 
 def _read(array: Any, name: str) -> NDArray[Any]:
     check_codecs(array, name)
+    check_chunk(_unit(array), np.dtype(array.dtype), _stored(array), name)
     return np.asarray(array[...])
 
 
