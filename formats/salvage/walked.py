@@ -14,12 +14,15 @@ from ..header import Header
 from ..page import MAX_HEADERS, checksum_bytes
 from ..sections import HEADER, MARKER, USE, Section
 from ..varint import MAX_BYTES, decode_varint
-from ..vlat import START, TAIL_BYTES, Belongs, entry_span, record_checksum
+from ..vlat import START, TAIL_BYTES, checksums_by_number, entry_span
 from .found import SURE_BITS, Bytes, Found, Work, header_of, is_tail
 from .parts import NO_HEADER, header_number, section_at
 
 NUMBERS_TRIED = 64
 """Behind a damage a record may have the number expected there, or one of so many after it."""
+
+NUMBERS_OF_STEP = 8
+"""Numbers for which a checksum is worked out in a step."""
 
 HEADERS_TRIED = 16
 """Behind a damage a record may come under the header in force, or one of so many after it."""
@@ -184,17 +187,18 @@ def _differences(state: _Walker, length: int, window: int) -> Mapping[int, list[
     found = state.differences.get((length, window))
     if found is not None:
         return found
-    if not state.work.allows(2 * NUMBERS_TRIED * length):
+    if not state.work.allows(2 * NUMBERS_TRIED * length, 2 * NUMBERS_TRIED // NUMBERS_OF_STEP):
         return {}
     if len(state.differences) == LENGTHS_KEPT:
         state.differences.clear()
     found = state.differences[length, window] = {}
     nothing = bytes(length)
-    plain = zlib.crc32(nothing).to_bytes(4, "little")[: checksum_bytes(length)]
+    plain = zlib.crc32(nothing) & ((1 << 8 * checksum_bytes(length)) - 1)
     first = window * NUMBERS_TRIED
-    for number in range(first, first + 2 * NUMBERS_TRIED):
-        own = int.from_bytes(record_checksum(Belongs(state.stamp, number, 0), nothing), "little")
-        found.setdefault(own ^ int.from_bytes(plain, "little"), []).append(number)
+    numbers = range(first, first + 2 * NUMBERS_TRIED)
+    own = checksums_by_number(state.stamp, numbers, nothing)
+    for number, checksum in zip(numbers, own, strict=True):
+        found.setdefault(checksum ^ plain, []).append(number)
     return found
 
 
