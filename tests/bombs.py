@@ -1,9 +1,8 @@
 """Small files that ask for much: made, read as a user would, and measured in a process of its own.
 
-    python tests/bombs.py NAME
+    python tests/bombs.py [NAME...]
 
-prints what became of it as JSON: seconds, MB at most, the error. A case is asked for twice where
-loops may have to be compiled first.
+prints what became of each as JSON: seconds of a core, MB at most, the error.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import os
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,8 @@ from velcodec.formats.writer import VlatWriter
 
 ADDRESS_SPACE = 16 << 30
 """What takes more ends in a MemoryError, not in a machine without memory."""
+
+MOST_SECONDS = 60
 
 CASES: dict[str, Callable[[Path], Callable[[], Any]]] = {}
 
@@ -306,7 +309,7 @@ def _wide(**sizes: int) -> bytes:
     return to_bytes(DecoderFile({**about, **vars(config)}, tensors, {}))
 
 
-def _rendered(decoder: bytes) -> Callable[[], Any]:
+def _rendered(decoder: bytes, count: int = 64) -> Callable[[], Any]:
     from velcodec.decoder.frozen import check_latent
     from velcodec.formats.decoder_file import read_decoder_file
     from velcodec.formats.tile_coding import TileCoding
@@ -314,7 +317,6 @@ def _rendered(decoder: bytes) -> Callable[[], Any]:
 
     file = read_decoder_file(decoder)
     tables, _ = check_latent(file)
-    count = 64
     low = np.full(count, 1500.0)
     tiles = Tiles(np.ones((count, 256), np.int32), np.zeros(count, np.int64), low, low + 1000.0)
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 1.0)
@@ -341,6 +343,12 @@ def a_decoder_of_many_components(_: Path) -> Callable[[], Any]:
 @case
 def a_decoder_of_many_layers(_: Path) -> Callable[[], Any]:
     return _rendered(_wide(width=400, hidden_layers=30, gates=1, components=1, warp_features=1))
+
+
+@case
+def a_decoder_as_wide_as_may_be(_: Path) -> Callable[[], Any]:
+    sizes = {"width": 480, "hidden_layers": 1, "gates": 64, "components": 16}
+    return _rendered(_wide(**sizes), count=2)
 
 
 # Files of models
@@ -455,8 +463,8 @@ def forget_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def main(name: str) -> None:
-    """Measure one."""
+def measured(name: str) -> dict[str, Any]:
+    """Seconds of a core, MB at most and the error of a case."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     with tempfile.TemporaryDirectory() as folder:
         ask = CASES[name](Path(folder))
@@ -470,8 +478,20 @@ def main(name: str) -> None:
         except BaseException as found:
             error = f"UNTYPED {type(found).__name__}: {found}"
         seconds = time.process_time() - begun
-        print(json.dumps({"seconds": round(seconds, 2), "MB": round(peak_mb()), "error": error}))
+        return {"name": name, "seconds": seconds, "MB": peak_mb(), "error": error}
+
+
+def main(names: list[str]) -> None:
+    """Measure cases, each in a process of its own, and print a line for each."""
+    for name in names or CASES:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(MOST_SECONDS)  # what takes longer ends without a line
+            print(json.dumps(measured(name)), flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from velcodec.formats.errors import VelcodecError
-from velcodec.formats.files import open_models
+from velcodec.formats.errors import InputFileError, VelcodecError
+from velcodec.formats.files import base, open_models, zarr_store
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("segyio")
@@ -167,3 +167,59 @@ def test_keys_that_are_all_one_large_text_are_refused(tmp_path: Path) -> None:
         source.create_dataset("keys", data=["k" * (1 << 19)] * 200, dtype=h5py.string_dtype())
     with pytest.raises(VelcodecError, match="bytes and more"):
         open_models(path)
+
+
+def stored(kind: str, path: Path, models: np.ndarray) -> None:
+    """These models compressed, all of them in one chunk."""
+    if kind == "h5":
+        with h5py.File(path, "w") as out:
+            out.create_dataset("v", data=models, chunks=models.shape, compression="gzip")
+    elif kind == "nc":
+        with h5py.File(path, "w") as out:
+            made = out.create_dataset("v", data=models, chunks=models.shape, compression="gzip")
+            for axis, name in enumerate(("model", "z", "x")):
+                scale = out.create_dataset(name, data=np.arange(models.shape[axis], dtype="f8"))
+                scale.make_scale(name)
+                made.dims[axis].attach_scale(scale)
+    elif kind == "zarr":
+        made = zarr.create_array(
+            store=str(path), shape=models.shape, chunks=models.shape, dtype=models.dtype
+        )
+        made[...] = models
+    else:
+        np.savez_compressed(path, velocity=np.asfortranarray(models))
+
+
+@pytest.mark.parametrize("kind", ["h5", "nc", "zarr", "npz"])
+def test_what_is_unpacked_at_once_is_paid_for_in_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (base, zarr_store):
+        monkeypatch.setattr(module, "FREE_CHUNK_BYTES", 1 << 10)
+    noise = np.random.default_rng(0).uniform(1500, 4500, (9, 40, 50)).astype(np.float32)
+    stored(kind, tmp_path / f"noise.{kind}", noise)
+    (_, found), *_ = open_models(tmp_path / f"noise.{kind}").read(2, 4)
+    assert np.array_equal(found, noise[2:4])
+    stored(kind, tmp_path / f"flat.{kind}", np.full_like(noise, 1500))
+    with pytest.raises(InputFileError, match="found chunks of 72,000 bytes, expected at most"):
+        open_models(tmp_path / f"flat.{kind}")
+
+
+@pytest.mark.parametrize("kind", ["h5", "nc", "zarr", "npz"])
+def test_models_that_are_compressed_are_paid_for_in_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = np.full((9, 400, 50), 1500, np.float32)
+    stored(kind, tmp_path / f"flat.{kind}", flat)
+    assert len(open_models(tmp_path / f"flat.{kind}")) == 9
+    with monkeypatch.context() as patched:
+        for module in (base, zarr_store):
+            patched.setattr(module, "FREE_MODEL_BYTES", 0)
+            patched.setattr(module, "MODEL_BYTES_OF_BYTE", 1, raising=False)
+        with pytest.raises(InputFileError, match="found models of 400 x 50 samples, 80,000 bytes"):
+            open_models(tmp_path / f"flat.{kind}")
+    for module in (base, zarr_store):
+        monkeypatch.setattr(module, "FREE_SAMPLES", 0)
+        monkeypatch.setattr(module, "SAMPLES_OF_BYTE", 1, raising=False)
+    with pytest.raises(InputFileError, match="found 9 models of 400 x 50 samples, expected at"):
+        open_models(tmp_path / f"flat.{kind}")
