@@ -404,6 +404,19 @@ def zarr_chunk_larger_than_its_array(folder: Path) -> Callable[[], Any]:
 
 
 @case
+def zarr_chunk_that_unpacks_to_more_than_its_shape(folder: Path) -> Callable[[], Any]:
+    import zarr
+
+    path = folder / "a.zarr"
+    array = zarr.create_array(store=str(path), shape=(4, 10, 10), chunks=(1, 10, 10), dtype="f4")
+    array[:] = 1.0
+    for each in (path / "c").rglob("0"):
+        if each.is_file():
+            each.write_bytes(zstd(bytes(1 << 30)))
+    return _read(path)
+
+
+@case
 def hdf5_large_chunk(folder: Path) -> Callable[[], Any]:
     import h5py
 

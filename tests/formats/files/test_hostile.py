@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import struct
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 
 from velcodec.formats.errors import InputFileError, VelcodecError
 from velcodec.formats.files import base, open_models, zarr_store
+from velcodec.formats.files.inflation import check_inflation
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("segyio")
 zarr = pytest.importorskip("zarr")
+numcodecs = pytest.importorskip("numcodecs")
 
 MOST_MEMORY = 8 << 20
 MANY, SIDE = 1 << 40, 60_000
@@ -223,3 +230,52 @@ def test_models_that_are_compressed_are_paid_for_in_bytes(
         monkeypatch.setattr(module, "SAMPLES_OF_BYTE", 1, raising=False)
     with pytest.raises(InputFileError, match="found 9 models of 400 x 50 samples, expected at"):
         open_models(tmp_path / f"flat.{kind}")
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": zstandard.ZstdCompressor().compress,
+    "gzip": gzip.compress,
+    "zlib": zlib.compress,
+    "bz2": bz2.compress,
+    "lzma": lzma.compress,
+    "lz4": lambda data: bytes(numcodecs.LZ4().encode(data)),
+    "blosc": lambda data: bytes(numcodecs.Blosc().encode(data)),
+}
+
+
+@pytest.mark.parametrize("codec", PACKED)
+def test_what_compressed_bytes_stand_for_is_told_before_they_are_unpacked(codec: str) -> None:
+    data = PACKED[codec](bytes(300_000))
+    check_inflation(codec, data, 300_000, "here")
+    with pytest.raises(InputFileError, match=r"here: a chunk of .* expected at most 299,999"):
+        check_inflation(codec, data, 299_999, "here")
+    if codec in ("gzip", "zlib", "bz2", "lzma"):  # frames one behind the other
+        with pytest.raises(InputFileError):
+            check_inflation(codec, 2 * data, 500_000, "here")
+    if codec != "lz4":  # of which any four bytes are a size
+        check_inflation(codec, b"not", 9, "here")
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize("name", ["v", "z"])
+def test_a_chunk_of_zarr_that_unpacks_to_more_than_its_shape_is_refused(
+    form: int, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.create_group(store=str(path), zarr_format=form)
+    models = np.random.default_rng(0).uniform(1500, 4500, (3, 10, 9)).astype("f4")
+    packs = numcodecs.Zstd() if form == 2 else zarr.codecs.ZstdCodec()
+    for key, data in (("v", models), ("z", 5.0 * np.arange(10))):
+        about = {"compressors": packs, "chunks": (1, *data.shape[1:]) if key == "v" else (10,)}
+        if form == 3:
+            about["dimension_names"] = ["model", "z", "x"] if key == "v" else ["z"]
+        made = group.create_array(name=key, shape=data.shape, dtype=data.dtype, **about)
+        made[...] = data
+        if form == 2:
+            made.attrs["_ARRAY_DIMENSIONS"] = ["model", "z", "x"] if key == "v" else ["z"]
+    (_, found), *_ = open_models(path).read(0, 3)
+    assert np.array_equal(found, models)
+    for chunk in [p for p in (path / name).rglob("*") if p.name in ("0", "0.0.0") and p.is_file()]:
+        chunk.write_bytes(PACKED["zstd"](bytes(1 << 22)))
+    with pytest.raises(InputFileError, match="unpacks to 4,194,304 and more"):
+        list(open_models(path).read(0, 3))
