@@ -93,7 +93,8 @@ class Geometry:
         """
         metres = check_points(points)
         spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
-        cells = (metres - origin) / spacing + 0.5
+        with np.errstate(over="ignore"):  # then it is outside
+            cells = (metres - origin) / spacing + 0.5
         last = np.array([self.nx, self.nz], dtype=np.float64)
         outside = (cells < -EDGE_TOLERANCE_CELLS) | (cells > last + EDGE_TOLERANCE_CELLS)
         if outside.any():
