@@ -375,6 +375,8 @@ class VlatReader:
     def columns_of(self, numbers: Sequence[int]) -> Columns:
         """Keys, quality codes and fields of some records, reading their pages alone."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
+        if any(page.has_keys is not self.has_keys for page, _ in parts):
+            raise self._fail("index", "found keys for some records only")
         # What a page keeps serves the next call; of many pages nothing is kept.
         budget = self._budget() if len(parts) > 1 else None
         unpacked = [
