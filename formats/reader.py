@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from .budget import FREE_BYTES, Budget
 from .columns import Column, joined
 from .directory import Directory, PageEntry
 from .errors import (
@@ -176,6 +177,7 @@ class VlatReader:
             page = self._pages.get(number)
             if page is not None:
                 self._pages.move_to_end(number)
+                self._forget()
                 return page
         entry = self.directory.pages[number]
         behind = self.directory.pages[number + 1 : number + 2]
@@ -183,9 +185,14 @@ class VlatReader:
         page = self._read_page(entry, self._ends[number] - entry.count, end)
         with self._lock:
             self._pages[number] = page
-            if len(self._pages) > PAGES_KEPT:
-                self._pages.popitem(last=False)
+            self._forget()
         return page
+
+    def _forget(self) -> None:
+        """Drop the pages used longest ago: what is kept is bounded, whatever they hold."""
+        held = sum(page.held for page in self._pages.values())
+        while len(self._pages) > PAGES_KEPT or (held > FREE_BYTES and len(self._pages) > 1):
+            held -= self._pages.popitem(last=False)[1].held
 
     def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
         """The page of records from number `first` on, which end before byte `end`."""
@@ -318,8 +325,10 @@ class VlatReader:
         if not self.has_keys:
             return None
         found: list[str] = []
+        budget = self._budget()
         for page in self._every_page():
-            found.extend(page.keys or ())
+            keys = page.unpack_keys(budget)
+            found.extend(keys or ())
         return tuple(found)
 
     @lazy_property
@@ -342,11 +351,15 @@ class VlatReader:
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
-        pages = self._every_page()
+        pages, budget = self._every_page(), self._budget()
         return {
-            name: joined([(len(page), page.field(name)) for page in pages])
+            name: joined([(len(page), page.unpack_field(name, budget)) for page in pages], budget)
             for name in self._names(pages)
         }
+
+    def _budget(self) -> Budget:
+        """What one call may take for keys and columns."""
+        return Budget(self._source.size, f"{self.name}: index")
 
     def _names(self, pages: Sequence[StoredPage]) -> list[str]:
         """Names of the fields of pages: few, since each is a column of all of them."""
@@ -368,13 +381,22 @@ class VlatReader:
         """Keys, quality codes and fields of some records, reading their pages alone."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
         self._check_keys([page for page, _ in parts])
-        keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
+        # What a page keeps serves the next call; of many pages nothing is kept.
+        budget = self._budget() if len(parts) > 1 else None
+        unpacked = [
+            (page.unpack_keys(budget) if budget else page.keys, rows) for page, rows in parts
+        ]
+        keys = [known[row] for known, rows in unpacked if known for row in rows.tolist()]
+
+        def column(page: StoredPage, name: str) -> Column | None:
+            return page.unpack_field(name, budget) if budget else page.field(name)
+
         measured = [(page.quality, rows) for page, rows in parts]
         quality = joined_codes(
             [(len(rows), None if q is None else q[:, rows]) for q, rows in measured]
         )
         fields = {
-            name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
+            name: joined([(len(rows), _rows(column(page, name), rows)) for page, rows in parts])
             for name in self._names([page for page, _ in parts])
         }
         lengths = [page.lengths[rows] for page, rows in parts] or [np.zeros(0, np.int64)]

@@ -17,7 +17,7 @@ from .page import checksum_bytes
 from .pieces import PIECE_BYTES
 from .reader import VlatReader
 from .record_reader import RecordReader
-from .salvage.found import Bytes, Found
+from .salvage.found import Bytes, Found, Work
 from .salvage.parts import find_sections, header_number, section_at
 from .salvage.walked import walk
 from .sections import (
@@ -69,10 +69,11 @@ def _bytes_of_rest(reader: VlatReader) -> Iterator[Bytes]:
 def _intact(reader: VlatReader, data: Bytes) -> tuple[list[Section], list[Found]]:
     """Sections and records behind the tail whose checksums hold."""
     first = Section(HEADER, b"", 0, 0, reader.stamp)
-    sections = [section for section in find_sections(data, first) if section is not first]
+    work = Work(len(data))
+    sections = [section for section in find_sections(data, first, work) if section is not first]
     headers = set(range(1 + len(reader.directory.headers)))
     headers |= {header_number(one, reader.stamp) for one in sections if one.kind == HEADER}
-    records = walk(data, sections, {}, headers, reader.stamp, at=0, number=len(reader))
+    records = walk(data, sections, {}, headers, reader.stamp, work, at=0, number=len(reader))
     return sections, list(records)
 
 
@@ -115,7 +116,7 @@ def _behind_notes(data: Bytes, at: int, stamp: bytes) -> int:
     """Where intact sections of further types end that begin at byte `at`."""
     while bytes(data[at : at + 1]) == MARKER:
         kind = bytes(data[at + 1 : at + 2])
-        section = section_at(data, at, kind, stamp)
+        section = section_at(data, at, kind, stamp, Work(len(data)))
         if kind in KNOWN or isinstance(section, int):
             break
         at = section.end

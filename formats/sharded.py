@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import atomic_write
-from .columns import Column, joined
+from .budget import OBJECT_BYTES, Budget
+from .columns import Column, held_bytes, joined
 from .errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
 from .header import Header
 from .locks import ForkableLock, lazy_property
@@ -246,9 +247,11 @@ class ShardedReader:
         if not self.has_keys:
             return None
         found: list[str] = []
+        budget = Budget(self.size, self.name)
         for reader in self._all():
             if reader.keys is None and len(reader):
                 raise CorruptError(f"{self.name}: found keys for some shards only")
+            budget.take(sum(OBJECT_BYTES + len(key) for key in reader.keys or ()))
             found.extend(reader.keys or ())
         return tuple(found)
 
@@ -270,9 +273,14 @@ class ShardedReader:
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """As `VlatReader.fields`."""
-        parts = [(len(reader), reader.fields) for reader in self._all()]
+        parts, budget = [], Budget(self.size, self.name)
+        for reader in self._all():
+            budget.take(sum(map(held_bytes, reader.fields.values())))
+            parts.append((len(reader), reader.fields))
         names = dict.fromkeys(name for _, fields in parts for name in fields)
-        return {name: joined([(n, fields.get(name)) for n, fields in parts]) for name in names}
+        return {
+            name: joined([(n, fields.get(name)) for n, fields in parts], budget) for name in names
+        }
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """As `VlatReader.fields_of`."""

@@ -39,7 +39,7 @@ def info_of(archive: Archive) -> dict[str, Any]:
             for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
         ],
         "embedded_decoders": [len(data) for data in reader.embedded_decoders()],
-        "layouts": [asdict(layout) for layout in archive.layouts],
+        "layouts": [dict(vars(layout)) for layout in archive.layouts],
         "tiled": any(each.tiled for each in headers),
         "tiles": counted.tiles,
         "representations": counted.representations,

@@ -34,7 +34,7 @@ from velcodec.formats.no_data import NoData
 from velcodec.formats.npy import NpyWriter
 from velcodec.jobs import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.progress import Progress, no_progress
-from velcodec.resolution import Resolution, check_resolution
+from velcodec.resolution import Resolution, check_native, check_resolution, check_written
 from velcodec.stored import check_stackable
 from velcodec.streaming import StreamedArchive, spooled, stream
 
@@ -113,6 +113,7 @@ def restore_file(
     grid = check_resolution(how.res, len(archive), how.allow_large)
     check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
+    _check_samples(archive, [form], how)
     name = how.format_of(target)
     with open_sink(target, form, format=name, array=how.array or ARRAY, force=force) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
@@ -136,6 +137,7 @@ def restore_folder(
     how = how or Restoring()
     grid = check_resolution(how.res, len(archive), how.allow_large)
     files = _files(archive, grid, how)
+    _check_samples(archive, [form for _, form in files], how)
     array = how.array or ARRAY
     with open_folder_sink(target, files, format=how.format, array=array) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
@@ -167,10 +169,14 @@ def restore_stream(
     writer: NpyWriter | _RawWriter | None = None
     first: Layout | None = None
     no_data: NoData | None = None
-    done = 0
+    done = samples = 0
     for block in archive.blocks(grid):
         check_resolution(how.res, len(archive), how.allow_large)
         layout = archive.layout(block[0])
+        nz, nx = grid or (layout.nz, layout.nx)
+        samples += nz * nx * (len(block) if streamed else len(archive))
+        check_written(samples, archive.reader.size, archive.reader.name, how.allow_large)
+        samples = samples if streamed else 0
         first = first or layout
         check_stackable([first, layout], grid is None)
         _check_direction(first, layout, block[0])
@@ -242,6 +248,7 @@ def _files(
         per_file = {} if how.per_file is None else {"per_file": how.per_file}
         return split_files(form, name=f"model{{}}{suffix}", **per_file)
     found: list[tuple[str, Form]] = []
+    mixed = len(archive.layouts) > 1
     seen: dict[str, set[str]] = {}
     for file, array, numbers in _origins(archive, names.tolist()):
         if not file:
@@ -260,7 +267,7 @@ def _files(
                 f"only an .npz file has, under their own names; {OTHERWISE}"
             )
         arrays.add(array)
-        if len(archive.layouts) > 1:
+        if mixed:
             layouts = dict.fromkeys(archive.layout(number) for number in numbers)
             check_stackable(list(layouts), grid is None)
         form = form_of(archive, numbers, grid)
@@ -339,10 +346,17 @@ def _one_no_data(before: NoData | None, own: NoData | None, number: int) -> NoDa
 def _ground(layout: Layout, nz: int, nx: int) -> Ground:
     """Where the samples of a model of this layout lie at another grid."""
     own = (layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m)
-    z, x = Geometry(*own).axes(nz, nx)
-    return Ground(
-        layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, float(x[0]), float(z[0])
-    )
+    z, x = Geometry(*own).first_sample(nz, nx)
+    return Ground(layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, x, z)
+
+
+def _check_samples(archive: Archive, forms: Sequence[Form], how: Restoring) -> None:
+    """Raise ResolutionError for more samples in a model, or in all, than are written unasked."""
+    name = archive.reader.name
+    for nz, nx in {(form.nz, form.nx) for form in forms}:
+        check_native(nz, nx, name, how.allow_large)
+    samples = sum(form.count * form.nz * form.nx for form in forms)
+    check_written(samples, archive.reader.size, name, how.allow_large)
 
 
 def _check_direction(first: Layout, layout: Layout, number: int) -> None:

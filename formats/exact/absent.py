@@ -23,8 +23,8 @@ from .symbols import (
 
 CONTEXTS = 1 << 7
 
-SAMPLES_PER_BYTE = 1 << 16
-"""Samples that a byte of a stream may stand for: time is paid for in bytes."""
+SAMPLES_PER_BYTE = 1 << 14
+"""Samples that a byte of a stream may stand for: time is paid for in bytes, some 2 ms for each."""
 
 
 @njit(cache=True)

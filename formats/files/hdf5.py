@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..absent import marks_of
 from ..errors import InputFileError
 from .axes import Axis, Coordinate, axes_beside, named_form
-from .base import Form, Hints, Part, check_packed, reading
+from .base import Form, Hints, Part, check_chunk, check_packed, reading
 from .choose import chosen
 from .extras import needed
 from .holding import HoldingFile
@@ -114,7 +114,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
             columns=_values_of(h5py, beside, single=False),
             keys=lambda sizes: _keys(beside.get(KEYS), place, sizes),
         )  # fmt: skip
-        check_packed((form.nz, form.nx), dataset.chunks, dataset.dtype, place)
+        check_packed(form, dataset.chunks, dataset.dtype, dataset.id.get_storage_size(), place)
         marks = marks_of(dataset.attrs, place, dataset.fillvalue)
     return [Hdf5Part(path, file, name, form, own=own, marks=marks)]
 
@@ -204,7 +204,9 @@ def _scale(scale: Any, label: str, place: str) -> Axis:
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
-    """All datasets by their names. Raises InputFileError for what leads out of the file."""
+    """All datasets by their names. Raises InputFileError for what leads out of the file, and for
+    chunks that are too large, whatever their dataset is for.
+    """
     outside: list[str] = []
     datasets: dict[str, Any] = {}
 
@@ -215,6 +217,7 @@ def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
     def see(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             datasets[name] = item
+            check_chunk(item.chunks, item.dtype, item.id.get_storage_size(), f"{file}:{name}")
             if item.is_virtual or item.external:
                 outside.append(name)
 

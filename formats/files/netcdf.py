@@ -106,8 +106,9 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
                 columns=_columns(source),
                 keys=lambda sizes: _keys(source, dims, place, sizes),
             )  # fmt: skip
-            chunks = variable.encoding.get("chunksizes")
-            check_packed((form.nz, form.nx), chunks, variable.dtype, place)
+            if "chunksizes" in variable.encoding:  # not a file of the classic format
+                chunks = variable.encoding["chunksizes"]
+                check_packed(form, chunks, variable.dtype, path.stat().st_size, place)
             marks = marks_of(variable.attrs, place)
     return [
         NetcdfPart(

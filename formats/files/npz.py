@@ -31,6 +31,7 @@ from .words import GROUNDS, KEYS, OTHERWISE, SAID, attributes_of, columns_of, me
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAX_SMALL_BYTES = 1 << 24
+READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,23 @@ class Inflater:
         self._stream: zipfile.ZipExtFile | None = None
         self._at = 0
 
-    def read(self, path: Path, member: str, first: int, size: int) -> bytes:
-        """Bytes of the member. The file is closed when its last one was read."""
+    def read(self, path: Path, member: str, first: int, size: int) -> bytearray:
+        """Bytes of the member, fewer at its end. The file is closed when its last one was read."""
         if self._stream is None or first < self._at:
             with zipfile.ZipFile(path) as archive:  # the member keeps the file open
                 stream = archive.open(member)
             assert isinstance(stream, zipfile.ZipExtFile)
             self._stream, self._at = stream, 0
         self._stream.seek(first)
-        data = self._stream.read(size)
-        self._at = first + len(data)
+        data = bytearray(size)
+        view, filled = memoryview(data), 0
+        while filled < size:  # `read` would have all of it twice
+            count = self._stream.readinto(view[filled : filled + READ_AT_ONCE])
+            if not count:
+                break
+            filled += count
+        del view, data[filled:]
+        self._at = first + filled
         if not self._stream.peek(1):
             self._stream.close()
             self._stream = None
@@ -132,8 +140,11 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
                 columns=columns,
                 keys=lambda _: None if keys is None else tuple(map(str, keys)),
             )  # fmt: skip
-            if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
-                check_packed(member.shape, None, member.dtype, place)
+            about = archive.getinfo(member.name)
+            if about.compress_type != zipfile.ZIP_STORED:
+                # In Fortran's order every model is spread over the whole array.
+                whole = member.shape if member.fortran else None
+                check_packed(form, whole, member.dtype, about.compress_size, place)
             offset = _offset(path, archive.getinfo(member.name), member, place)
             parts.append(NpzPart(path, file, name, form, member, offset))
     return parts

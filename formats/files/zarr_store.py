@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,21 @@ from ..absent import marks_of
 from ..errors import InputFileError
 from ..kinds import check_readable
 from .axes import Coordinate, axes_of, named_form
-from .base import Form, Hints, Part, check_packed, reading
+from .base import (
+    FREE_CHUNK_BYTES,
+    FREE_MODEL_BYTES,
+    FREE_SAMPLES,
+    Form,
+    Hints,
+    Part,
+    check_chunk,
+    check_packed,
+    reading,
+)
 from .choose import chosen
 from .extras import needed
 from .folders import walk
+from .inflation import check_inflation
 from .sinks import FileSink
 from .words import (
     AXIS_NAMES,
@@ -50,7 +62,11 @@ CODECS = frozenset({
     "delta", "shuffle", "bitround", "packbits", "quantize", "fixedscaleoffset", "astype",
     "adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec",
 })  # fmt: skip
+COMPRESSORS = frozenset({"blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4"})
 CHUNK_BYTES = 1 << 22
+
+CHUNK_SLACK, CHUNK_SLACK_BYTES = 8, 1 << 20
+"""Filters may make samples wider before they are compressed."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -66,7 +82,7 @@ class ZarrPart(Part):
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
         check_codecs(array, self.place)
-        return np.asarray(array[self._some(start, stop)])
+        return np.asarray(_guarded(array, self.place)[self._some(start, stop)])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
@@ -132,7 +148,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             columns={key: column for key, column in columns.items() if column is not None},
             keys=lambda sizes: keys,
         )  # fmt: skip
-        check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
+        check_packed(form, _unit(array), found[name][1], _stored(array), place)
         marks = marks_of(array.attrs, place, array.fill_value)
     return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
 
@@ -158,6 +174,20 @@ def check_codecs(array: Any, name: str) -> None:
     for codec in _codecs(array.metadata.to_dict()):
         if codec.removeprefix("numcodecs.") not in CODECS:
             raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+
+
+def _unit(array: Any) -> tuple[int, ...]:
+    """Shape of what is one file of the store."""
+    unit: tuple[int, ...] = array.shards or array.chunks
+    return unit
+
+
+def _stored(array: Any) -> int:
+    """Bytes of an array's files; not counted, and 0, where what it claims is free anyway."""
+    size = np.dtype(array.dtype).itemsize
+    free = prod(_unit(array)) * size <= FREE_CHUNK_BYTES and array.size <= FREE_SAMPLES
+    free = free and prod(array.shape[1:]) * size <= FREE_MODEL_BYTES
+    return 0 if free else int(array.nbytes_stored())
 
 
 def _codecs(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -207,9 +237,38 @@ def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coo
     return found
 
 
+def _guarded(array: Any, place: str) -> Any:
+    """The same array, of which no chunk unpacks to far more than its shape. Of chunks in shards,
+    which the library cuts out by itself, that is not looked at.
+    """
+    names = [
+        name
+        for name in (each.removeprefix("numcodecs.") for each in _codecs(array.metadata.to_dict()))
+        if name in COMPRESSORS
+    ]
+    if array.shards is not None or not names:
+        return array
+    if len(names) > 1:
+        raise InputFileError(f"{place}: codecs: found {names}, expected one that compresses")
+    size = prod(array.chunks) * np.dtype(array.dtype).itemsize
+    most = CHUNK_SLACK_BYTES + CHUNK_SLACK * size
+    zarr = needed("zarr", "zarr")
+
+    class Guarded(zarr.storage.LocalStore):  # type: ignore[misc, name-defined]
+        async def get(self, key: str, *about: Any, **more: Any) -> Any:
+            found = await super().get(key, *about, **more)
+            if found is not None and not key.rpartition("/")[2].startswith((".z", "zarr.json")):
+                check_inflation(names[0], found.to_bytes(), most, place)
+            return found
+
+    opened = zarr.open(store=Guarded(array.store.root, read_only=True), mode="r")
+    return opened[array.path] if array.path else opened
+
+
 def _read(array: Any, name: str) -> NDArray[Any]:
     check_codecs(array, name)
-    return np.asarray(array[...])
+    check_chunk(_unit(array), np.dtype(array.dtype), _stored(array), name)
+    return np.asarray(_guarded(array, name)[...])
 
 
 def _values(array: Any, name: str) -> NDArray[Any] | None:

@@ -45,10 +45,10 @@ def test_a_byte_stands_for_so_many_samples_at_most() -> None:
     absent[0, 0] = True
     stream = encode_absent(absent)
     bare = stream.lstrip(b"\0")
-    padded = bare.rjust(4, b"\0")
+    padded = bare.rjust(16, b"\0")
     assert stream == padded
     assert np.array_equal(decode_absent(stream, absent.shape), absent)
-    for data in (b"\0" + padded, padded[:3], bare.rjust(9, b"\0")):
+    for data in (b"\0" + padded, padded[:15], bare.rjust(17, b"\0")):
         with pytest.raises(CorruptError, match="absent samples: found"):
             decode_absent(data, absent.shape)
     with pytest.raises(CorruptError, match="found 0 bytes for 4294967296 samples, expected"):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from builders import archive, header
 
-from velcodec.formats import patience
+from velcodec.formats import patience, version
 from velcodec.formats.errors import (
     ChangedFileError,
     CorruptError,
@@ -43,6 +43,7 @@ from velcodec.formats.writer import VlatWriter
 fsspec = pytest.importorskip("fsspec")
 
 MODELS = 20_000
+ENDLESS = 1 << 28
 SMALL = archive([b"one", b"two"], keys=["a", "b"])
 
 
@@ -68,6 +69,8 @@ class Site:
     methods: tuple[str, ...] = ("HEAD", "GET")
     cut: int | None = None
     """So many bytes of a body are sent before the connection breaks."""
+    endless: bool = False
+    """What is got never ends."""
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -120,6 +123,9 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Accept-Ranges", "bytes")
             if status == 206:
                 self.send_header("Content-Range", where)
+            if body and site.endless:
+                self.stream_on(data)
+                return
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if body:
@@ -128,6 +134,18 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 if site.cut is not None:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
+
+        def stream_on(self, data: bytes) -> None:
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            data = data.ljust(1 << 16, b"\0")
+            while site.sent < ENDLESS:
+                try:
+                    self.wfile.write(data)
+                except OSError:
+                    return
+                site.sent += len(data)
 
         def is_refused(self) -> bool:
             tag, date = self.headers.get("If-Match"), self.headers.get("If-Unmodified-Since")
@@ -239,6 +257,25 @@ def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes
     site.files["/a.vlat"] = large
     check_same(VlatReader(site.url + "/a.vlat"), large)
     assert site.requests <= 2
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> None:
+    site.files["/a.vlat"] = SMALL
+    site.ranges, site.endless = ranges, True
+    with pytest.raises(InputFileError, match=f"sends more than the {len(SMALL)} bytes"):
+        VlatReader(site.url + "/a.vlat")
+    assert site.sent < ENDLESS
+
+
+def test_a_large_file_of_a_server_that_knows_no_ranges_is_not_read(
+    site: Site, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version, "MOST_UNASKED_BYTES", 1 << 20)
+    site.files["/a.vlat"] = large
+    site.ranges = False
+    with pytest.raises(InputFileError, match="the server sends all of"):
+        VlatReader(site.url + "/a.vlat")
 
 
 def test_a_missing_file_is_told(site: Site, memory: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 from builders import archive, decoder_bytes, header, stamp_of
 
 from velcodec.editing import split
+from velcodec.formats import budget
 from velcodec.formats.append import append_to
 from velcodec.formats.errors import (
     CorruptError,
@@ -330,3 +331,31 @@ def check_every_shard(tmp_path: Path, count: int) -> None:
     for i in (0, count - 1, 5):
         assert reader.payload(i) == b"%d" % i
     reader.close()
+
+
+def test_columns_of_all_shards_come_out_of_one_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE_BYTES", 60_000)
+    monkeypatch.setattr(budget, "BYTES_OF_BYTE", 0)
+    shards = []
+    for number in range(3):
+        path = tmp_path / shard_name(number)
+        with path.open("wb") as stream:
+            writer = VlatWriter(stream, header())
+            keys = [f"{number}-{i}" for i in range(500)]
+            writer.add_many([b"a"] * 500, keys, fields={"line": [1.5] * 500, "text": ["t"] * 500})
+            writer.close()
+        shards.append(Shard(path.name, 500, path.stat().st_size))
+    write_manifest(tmp_path, shards[:1])
+    one = ShardedReader(tmp_path)
+    assert len(one.keys or ()) == len(one.fields["text"]) == 500
+    (tmp_path / MANIFEST).unlink()
+    write_manifest(tmp_path, shards)
+    every = ShardedReader(tmp_path)
+    with pytest.raises(CorruptError, match="keys or fields that unpack to"):
+        _ = every.keys
+    monkeypatch.setattr(budget, "FREE_BYTES", 20_000)
+    with pytest.raises(CorruptError, match="keys or fields that unpack to"):
+        _ = every.fields
+    assert every.fields_of([1400]) == [{"line": 1.5, "text": "t"}]

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.exact import absent
 from velcodec.formats.exact.domain import Domain
 from velcodec.formats.exact.labels import decode_labels, encode_labels
 from velcodec.formats.exact.network import network_of
@@ -114,6 +115,18 @@ def test_no_byte_of_a_stream_takes_longer_than_is_said(coder: int, fill: bytes) 
             read(coder, data)
 
     assert seconds(ask) < SECONDS_PER_BYTE * len(data)
+
+
+@pytest.mark.parametrize("fill", [b"\1", b"\x7f", b"\xff"])
+def test_no_byte_of_absent_samples_takes_longer_than_is_said(fill: bytes) -> None:
+    data = fill * (512 * 512 // absent.SAMPLES_PER_BYTE)
+    assert len(data) == 16
+
+    def ask() -> None:
+        with suppress(CorruptError):
+            absent.decode_absent(data, (512, 512))
+
+    assert seconds(ask) < 0.01 * len(data)  # five times what is said
 
 
 def test_labels_of_noise_take_time_by_their_samples_not_by_their_values() -> None:

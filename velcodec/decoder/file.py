@@ -46,6 +46,8 @@ def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
     """The file of a finished decoder. `info` (name, provenance, ...) is outside its identity."""
     if decoder.tables is None:
         raise DecoderFileError("decoder without frequency tables: finish its training first")
+    if is_mixture(decoder.config):
+        mixture_config(decoder.config)  # what no reader would take is not written
     tensors: dict[str, np.ndarray] = {}
     for key, value in decoder.state_dict().items():
         wide = key not in HALF_PRECISION

@@ -20,8 +20,10 @@ from .frozen import Float32, FrozenMixture
 from .padding import LEAST_POINTS, filled, filled_up, in_blocks
 from .trunk import TrunkWeights, split_parts
 
-MODELS_AT_ONCE = 32
-"""Models whose effective weights, 40 kB each, are there together in a thread."""
+MODELS_AT_ONCE, WEIGHTS_AT_ONCE = 32, 1 << 20
+"""Models whose effective weights, 40 kB each as a rule, are there together in a thread; fewer where
+they are more weights together.
+"""
 
 _TURNS = 1.0 / (2.0 * math.pi)
 _POWERS = 1.0 / math.log(2.0)
@@ -121,7 +123,8 @@ class FloatMixture:
             part = rows.start, columns.start, columns.stop
             evaluate(where, *warp, *weights, *ends, *part, values)
 
-        in_parallel(work, share_out(*values.shape, MODELS_AT_ONCE, LEAST_POINTS))
+        most = max(1, min(MODELS_AT_ONCE, WEIGHTS_AT_ONCE // self.settings.weights_of_model))
+        in_parallel(work, share_out(*values.shape, most, LEAST_POINTS))
         return values
 
 

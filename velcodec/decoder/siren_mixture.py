@@ -96,6 +96,7 @@ class SirenMixture(Decoder):
             self.depth = nn.Parameter(torch.linspace(-0.9, 0.9, c.strata))
             self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
         self.part_sizes = c.part_sizes
+        self.weights_of_model = c.weights_of_model
         self.modulation = nn.Parameter(self._initial_modulation())
         self._compiled: tuple[object, FloatMixture] | None = None
 

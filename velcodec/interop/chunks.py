@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
 from velcodec.codec.promise import Promise, plain_number
-from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
 from velcodec.formats.header import UNITS
 from velcodec.formats.npy import ORDERS, as_models
 from velcodec.formats.reader import VlatReader
+from velcodec.resolution import LARGE_CELLS
 
 FITS = ("lm", "adam", "amortised")
 
@@ -74,6 +76,7 @@ class ChunkCoding:
         """Raise InputShapeError, InputDtypeError or EmptyInputError where chunks of this shape and
         dtype hold no models.
         """
+        _check_size(shape)
         as_models(np.broadcast_to(np.uint8(0), shape), name="chunk", padded=True)  # no memory
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
@@ -81,8 +84,10 @@ class ChunkCoding:
         """The bytes of an archive; what order its samples have in memory is noted in it, since
         zarr's format 2 tells its arrays of Fortran order from others by that alone.
 
-        Raises what `velcodec.compress` raises.
+        Raises what `velcodec.compress` raises, and InputShapeError for more samples than are
+        decoded unasked.
         """
+        _check_size(chunk.shape)
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         about = Description(units=self.units, order=self.order, user=user)
         how = Coding(
@@ -103,6 +108,14 @@ class ChunkCoding:
         noted = VlatReader(data).header.user.get(MEMORY)
         found = decompress(data, decoder=self.decoder)
         return np.asarray(found, order="F" if noted == FORTRAN else "C")
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if prod(shape) > LARGE_CELLS:
+        raise InputShapeError(
+            f"chunk: found shape {shape}, expected at most {LARGE_CELLS:,} samples, which are read "
+            "together"
+        )
 
 
 def in_fortran_order(chunk: NDArray[Any]) -> bool:
