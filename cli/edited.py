@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .report import count, say, show_json
-from .sources import Source, is_piped
+from velcodec.cli.report import count, say, show_json
+from velcodec.cli.sources import Source, is_piped
 
 if TYPE_CHECKING:
-    from velcodec.editing import Edited
+    from velcodec.archive.edit import Edited
 
 
 def tell(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .failures import about
-from .report import count, share_text, show_json, show_pairs
-from .sources import Source, named, readable
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.report import count, share_text, show_json, show_pairs
+from velcodec.cli.sources import Source, named, readable
 
 if TYPE_CHECKING:
-    from velcodec.formats.header import Layout
+    from velcodec.formats.container.header import Layout
 
 UNUSUAL = 3.0
 """Distance above which a model is unlike the generated and published ones."""
@@ -98,7 +98,7 @@ def decoder_text(
     decoders: Sequence[dict[str, str]], representations: dict[str, int] | None
 ) -> dict[str, str]:
     """Names and hashes of the decoders that latents need."""
-    from velcodec.stored import EXACT
+    from velcodec.decode.stored import EXACT
 
     if representations is not None and not any(
         number for way, number in representations.items() if way != EXACT

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
-from .failures import message_of
-from .report import say
+from velcodec.cli.failures import message_of
+from velcodec.cli.report import say
 
 EXIT_USAGE = 2
 EXIT_SYSTEM = 3
@@ -164,7 +164,7 @@ def _set_timeout(seconds: float) -> Callable[[], None]:
     """Let servers take so long, here and in the processes that are started; returns what undoes
     it.
     """
-    from velcodec.formats.patience import TIMEOUT_VARIABLE
+    from velcodec.formats.storage.retry import TIMEOUT_VARIABLE
 
     before = os.environ.get(TIMEOUT_VARIABLE)
     os.environ[TIMEOUT_VARIABLE] = repr(seconds)

@@ -6,7 +6,7 @@ files may hold what small files hold.
 
 from __future__ import annotations
 
-from .errors import CorruptError
+from velcodec.formats.errors import CorruptError
 
 FREE_BYTES = 1 << 26
 """Bytes of memory that any file may take, whatever its size, for what it holds packed."""

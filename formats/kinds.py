@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from .errors import InputFileError
+from velcodec.formats.errors import InputFileError
 
 KINDS = (
     (stat.S_ISFIFO, "a pipe"),

@@ -12,15 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 
-from .errors import CorruptError, DamagedEndError, TruncatedError
-from .page import checksum_bytes
-from .pieces import PIECE_BYTES
-from .reader import VlatReader
-from .record_reader import RecordReader
-from .salvage.found import Bytes, Found, Work
-from .salvage.parts import find_sections, header_number, section_at
-from .salvage.walked import walk
-from .sections import (
+from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, entry_span, pack_tail
+from velcodec.formats.container.page import checksum_bytes
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.container.salvage.found import Bytes, Found, Work
+from velcodec.formats.container.salvage.parts import find_sections, header_number, section_at
+from velcodec.formats.container.salvage.walked import walk
+from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
     HEADER,
@@ -30,7 +29,8 @@ from .sections import (
     Section,
     section_size,
 )
-from .vlat import END_SIGNATURE, TAIL_BYTES, entry_span, pack_tail
+from velcodec.formats.errors import CorruptError, DamagedEndError, TruncatedError
+from velcodec.formats.storage.pieces import PIECE_BYTES
 
 IN_MEMORY = 1 << 26
 

@@ -32,18 +32,18 @@ sys.path.insert(0, str(Path(__file__).parent / "formats"))
 from builders import archive, exact_coding, header, opening, stamp_of
 
 import velcodec
-from velcodec.formats.columns import squeeze
-from velcodec.formats.directory import Directory, PageEntry
+from velcodec.formats.container.columns import squeeze
+from velcodec.formats.container.directory import Directory, PageEntry
+from velcodec.formats.container.framing import START, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.header import Layout
+from velcodec.formats.container.page import Page, Run
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.scan import scan
+from velcodec.formats.container.sections import DECODER, DIRECTORY, PAGE, Place, pack_section
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import VelcodecError
-from velcodec.formats.exact.domain import RAW, Domain
-from velcodec.formats.header import Layout
-from velcodec.formats.page import Page, Run
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.scan import scan
-from velcodec.formats.sections import DECODER, DIRECTORY, PAGE, Place, pack_section
-from velcodec.formats.varint import encode_varint
-from velcodec.formats.vlat import START, Belongs, pack_entry, pack_tail
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.sample_coding.domain import RAW, Domain
+from velcodec.formats.storage.varint import encode_varint
 
 ADDRESS_SPACE = 16 << 30
 """What takes more ends in a MemoryError, not in a machine without memory."""
@@ -281,7 +281,7 @@ def models_without_end_in_a_slice(_: Path) -> Callable[[], Any]:
 
 @case
 def coordinates_of_a_long_axis(folder: Path) -> Callable[[], Any]:
-    from velcodec.restoring import restore_file
+    from velcodec.files.decompress import restore_file
 
     hostile = archive([b"\0\0\0"], header(layouts=(Layout(1, 1 << 32),)))
     return lambda: restore_file(velcodec.open(hostile), folder / "a.npy", force=True)
@@ -298,7 +298,7 @@ def coordinates_of_a_long_axis_in_xarray(_: Path) -> Callable[[], Any]:
 def _wide(**sizes: int) -> bytes:
     """The file of a decoder of these sizes, a byte for each weight."""
     from velcodec.decoder import registry
-    from velcodec.decoder.layout import MIXTURE, MixtureConfig
+    from velcodec.decoder.sizes import MIXTURE, MixtureConfig
     from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, to_bytes
 
     config = MixtureConfig(**sizes)
@@ -310,10 +310,10 @@ def _wide(**sizes: int) -> bytes:
 
 
 def _rendered(decoder: bytes, count: int = 64) -> Callable[[], Any]:
-    from velcodec.decoder.frozen import check_latent
+    from velcodec.decoder.siren_mixture.frozen import check_latent
     from velcodec.formats.decoder_file import read_decoder_file
-    from velcodec.formats.tile_coding import TileCoding
-    from velcodec.formats.tile_stream import Tiles, encode_tiles
+    from velcodec.formats.latent_coding.coding import TileCoding
+    from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
 
     file = read_decoder_file(decoder)
     tables, _ = check_latent(file)

@@ -103,7 +103,7 @@ def quality(
     if difference is None:
         difference = np.asarray(rendering, np.float64) - np.asarray(original, np.float64)
     if absent is not None:
-        from velcodec.absent import filled
+        from velcodec.decode.absent import filled
 
         original = filled(original, absent)
         rendering = np.where(absent, original, rendering)

@@ -14,7 +14,7 @@ from typing import Any
 
 import zstandard
 
-from ..errors import InputFileError
+from velcodec.formats.errors import InputFileError
 
 ZLIB_RATIO = 1032
 """What a byte of zlib stands for at most."""

@@ -19,11 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..absent import marks_of
-from ..errors import InputFileError
-from ..kinds import check_readable
-from .axes import Coordinate, axes_of, named_form
-from .base import (
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.absent import marks_of
+from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.base import (
     FREE_CHUNK_BYTES,
     FREE_MODEL_BYTES,
     FREE_SAMPLES,
@@ -34,12 +33,12 @@ from .base import (
     check_packed,
     reading,
 )
-from .choose import chosen
-from .extras import needed
-from .folders import walk
-from .inflation import check_inflation
-from .sinks import FileSink
-from .words import (
+from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.extras import needed
+from velcodec.formats.files.folders import walk
+from velcodec.formats.files.inflation import check_inflation
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import (
     AXIS_NAMES,
     FILL_VALUE,
     GROUNDS,
@@ -55,6 +54,7 @@ from .words import (
     merged,
     velocity_units,
 )
+from velcodec.formats.kinds import check_readable
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 CODECS = frozenset({

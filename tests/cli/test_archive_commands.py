@@ -16,8 +16,8 @@ from rich_archives import rich_archive
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.writer import VlatWriter
 
 Run = Callable[..., Result]
 

@@ -10,19 +10,13 @@ import torch
 from conftest import untrained_decoder
 from torch import Tensor
 
-from velcodec.codec import torch_render
-from velcodec.coordinates import cell_centres, grid_points
-from velcodec.decoder import (
-    ConcatConfig,
-    Decoder,
-    MixtureConfig,
-    SirenConcat,
-    SirenMixture,
-    floating,
-)
+from velcodec.decode import torch_render
+from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.decoder.file import build_decoder, pack
-from velcodec.decoder.frozen import freeze
+from velcodec.decoder.siren_mixture import cpu
+from velcodec.decoder.siren_mixture.frozen import freeze
 from velcodec.formats.errors import DecoderFileError
+from velcodec.geometry import cell_centres, grid_points
 
 SMALL = {
     "mixture": lambda: SirenMixture(MixtureConfig(width=16, gates=8, components=4)),
@@ -197,7 +191,7 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
             return own, torch_render.tile_values(decoder, tiles, points).numpy()
 
     together = rendered()
-    monkeypatch.setattr(floating, "WEIGHTS_AT_ONCE", 1)
+    monkeypatch.setattr(cpu, "WEIGHTS_AT_ONCE", 1)
     monkeypatch.setattr(torch_render, "WEIGHTS_AT_ONCE", 1)
     assert torch_render.models_at_once(decoder) == 1
     alone = rendered()

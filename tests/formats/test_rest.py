@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from builders import archive, decoder_bytes, header
 
-from velcodec.formats.append import append_to
+from velcodec.formats.container.append import append_to
+from velcodec.formats.container.framing import TAIL_BYTES
+from velcodec.formats.container.header import Layout
+from velcodec.formats.container.integrity import check_every_byte
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.salvage import salvage
 from velcodec.formats.errors import DamagedEndError
-from velcodec.formats.header import Layout
-from velcodec.formats.reader import VlatReader
 from velcodec.formats.rest import check_rest
-from velcodec.formats.salvage import salvage
-from velcodec.formats.vlat import TAIL_BYTES
-from velcodec.formats.whole import check_every_byte
 
 OLD = [b"old %d" % i for i in range(20)]
 ADDED = [b"added %d" % i * (1 + i % 9) for i in range(180)]

@@ -31,13 +31,22 @@ from mutations import mutations
 from targets import folder_in_memory, tried, with_checksums
 
 import velcodec
-from velcodec import archive as archives
 from velcodec import resolution
+from velcodec.archive import archive as archives
+from velcodec.archive.listing import rows_of
 from velcodec.decoder import registry
-from velcodec.decoder.frozen import FrozenMixture, load_frozen
+from velcodec.decoder.siren_mixture.frozen import FrozenMixture, load_frozen
 from velcodec.formats.budget import BYTES_OF_BYTE, FREE_BYTES
-from velcodec.formats.exact.domain import RAW, Domain, allowed_codes
-from velcodec.formats.exact.stream import (
+from velcodec.formats.container.framing import START
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.integrity import check_every_byte
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
+from velcodec.formats.sample_coding.stream import (
     EXACT_NETWORK,
     ExactCoding,
     encode_as_least_squares,
@@ -45,15 +54,6 @@ from velcodec.formats.exact.stream import (
     encode_exact,
     encode_raw,
 )
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.quality import Quality
-from velcodec.formats.record import Record, pack_record
-from velcodec.formats.tile_coding import TileCoding
-from velcodec.formats.tile_stream import Tiles, encode_tiles
-from velcodec.formats.vlat import START
-from velcodec.formats.whole import check_every_byte
-from velcodec.formats.writer import VlatWriter
-from velcodec.listing import rows_of
 from velcodec.sampler.form import newest_sampler
 
 EXECUTIONS = 300_000

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.codec.promise import Promise, plain_number
+from velcodec.encode.promise import Promise, plain_number
+from velcodec.formats.container.header import UNITS
+from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
-from velcodec.formats.header import UNITS
-from velcodec.formats.npy import ORDERS, as_models
-from velcodec.formats.reader import VlatReader
+from velcodec.formats.files.npy import ORDERS, as_models
 from velcodec.resolution import LARGE_CELLS
 
 FITS = ("lm", "adam", "amortised")
