@@ -34,9 +34,17 @@ from velcodec.cli.sources import (
     help="keep: each must be there once; first: of models with the same key take the first; "
     "prefix: put the archive's name before it; drop: numbers are the keys.",
 )
+@options.ignore_rest
 @options.force
 @options.as_json
-def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_json: bool) -> None:
+def cat(
+    sources: tuple[Source, ...],
+    target: Path,
+    keys: str,
+    force: bool,
+    ignore_rest: bool,
+    as_json: bool,
+) -> None:
     """Merge the archives IN.VLAT into OUT.VLAT (- is the standard output), in this order.
 
     Each is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded; archives
@@ -57,5 +65,12 @@ def cat(sources: tuple[Source, ...], target: Path, keys: str, force: bool, as_js
     with about(*map(named, sources), target), progress(short_name(sources[0])) as update:
         archives = [readable(source) for source in sources]
         into = writable(target)
-        made = velcodec.cat(archives, into, keys=keys, force=force, on_progress=update)
+        made = velcodec.cat(
+            archives,
+            into,
+            keys=keys,
+            force=force,
+            ignore_rest=ignore_rest,
+            on_progress=update,
+        )
     tell(sources, target, made, time.perf_counter() - started, as_json)

@@ -16,7 +16,7 @@ from velcodec.cli.failures import about
 from velcodec.cli.info import stored_text
 from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, show_json
+from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import check_output, is_piped, named, on_disk, short_name, writable
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def tell_shards(
     """Print what was written to a folder of shards."""
     kept = f", {made.kept} of them from before" if made.kept else ""
     if not as_json:
-        click.echo(f"{target}: {count(len(made.shards), 'shard')}{kept}")
+        say(f"{target}: {count(len(made.shards), 'shard')}{kept}")
     if made.summary is not None:
         tell(sources, target, made.summary, seconds, as_json)
 
@@ -181,7 +181,10 @@ def tell_shards(
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
 @click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH, is_eager=True)
 @what_goes_in
-def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: Any) -> None:
+@options.ignore_rest
+def append(
+    sources: tuple[Path, ...], target: Path, ignore_rest: bool, as_json: bool, **settings: Any
+) -> None:
     """Add the models of IN to the end of ARCHIVE.VLAT, without rewriting it.
 
     Options are those of compress. Whatever interrupts it leaves the archive as it was.
@@ -200,7 +203,8 @@ def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: A
         on_disk(sources) as files,
         progress(short_name(sources[0])) as update,
     ):
-        summary = append_job(job_of(files, settings), target, on_progress=update)
+        job = job_of(files, settings)
+        summary = append_job(job, target, ignore_rest=ignore_rest, on_progress=update)
     tell(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
 
 
@@ -219,15 +223,15 @@ def tell(
         figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
         show_json(figures, err=aside)
         return
-    click.echo(
+    say(
         f"{before}{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
         f"{summary.bytes_per_model:,.1f} per model, "
         f"{size_text(summary.input_bytes, summary.bytes)}",
         err=aside,
     )
     ways = stored_text(summary.to_dict()["representations"])
-    click.echo(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
-    click.echo(
+    say(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
+    say(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
         f"what was read back; {seconds:.1f} s",

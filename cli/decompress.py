@@ -13,7 +13,7 @@ import click
 from velcodec.cli import options
 from velcodec.cli.failures import about
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, show_json
+from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import (
     Source,
     are_chosen,
@@ -142,6 +142,7 @@ def decompress(
 def restoring(settings: dict[str, Any]) -> Restoring:
     """How models are to come back, by the options of `rendering`."""
     from velcodec.files.decompress import Restoring
+    from velcodec.resolution import check_resolution
 
     how = Restoring(
         res=settings["res"],
@@ -152,6 +153,7 @@ def restoring(settings: dict[str, Any]) -> Restoring:
         allow_large=settings["allow_large"],
     )
     how.format_of(None)  # refuses a name that is no format's
+    check_resolution(how.res, 1, allow_large=True)  # how large is too large is asked later
     return how
 
 
@@ -196,17 +198,22 @@ def write_all(
             return {"shape": restore_stream(archive, out, how, models, update)}
         if isinstance(source, Path) and not where.is_dir():
             check_target(where, force=force, source=source)
-        return {"shape": restore_file(archive, where, how, force=force, on_progress=update)}
+        shape = restore_file(archive, where, how, force=force, on_progress=update)
+        return {"shape": shape, "format": how.format_of(where)}
 
 
 def tell(
     source: Source, target: Path, figures: dict[str, Any], seconds: float, as_json: bool
 ) -> None:
     """Print what has been written; on stderr where the models are on stdout."""
+    from velcodec.formats.files import told_format
+
     aside = is_piped(target)
     if as_json:
         show_json({"archive": source, "target": target, **figures, "seconds": seconds}, err=aside)
         return
     shape, files = figures.get("shape"), figures.get("files")
     what = " x ".join(map(str, shape)) if shape else count(files or 0, "file")
-    click.echo(f"{target}: {what}; {seconds:.1f} s", err=aside)
+    if shape and told_format(target) is None and not aside:
+        what += f", as {figures['format']}"
+    say(f"{target}: {what}; {seconds:.1f} s", err=aside)

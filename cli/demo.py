@@ -14,7 +14,7 @@ from velcodec.cli import options
 from velcodec.cli.encoding import encode_models
 from velcodec.cli.figures import HEADS, Comparison, compare, in_memory, mean
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, show_json, show_table
+from velcodec.cli.report import count, say, show_json, show_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,17 +122,17 @@ def demo(
     ]
     heads = FINER_HEADS if each else ()
     show_table(["model", *HEADS[1:], *heads], rows)
-    click.echo()
+    say()
     means = [*comparison.cells(), *fine_cells(each)]
     show_table(["all", *HEADS, *heads], [["mean, but max", *means]])
-    click.echo()
-    click.echo(
+    say()
+    say(
         f"{archive_path}: {count(comparison.size, 'byte')} for {models.models.nbytes:,} bytes of "
         f"models (the header is shared by {count(len(models.models), 'model')} only)"
     )
     if not no_picture:
         truth = "truth, " if each else ""
-        click.echo(f"{picture_path}: original, {truth}rendering and bicubic at {FINER}, errors")
+        say(f"{picture_path}: original, {truth}rendering and bicubic at {FINER}, errors")
 
 
 def sample_path() -> Path:

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from velcodec.cli.report import count, show_json
+from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import Source, is_piped
 
 if TYPE_CHECKING:
@@ -33,4 +31,4 @@ def tell(
         return
     without = f", {made.left_out:,} left out" if made.left_out else ""
     what = f"{count(made.models, 'model')} in {made.bytes:,} bytes{without}"
-    click.echo(f"{target}: {what}; {seconds:.1f} s", err=aside)
+    say(f"{target}: {what}; {seconds:.1f} s", err=aside)

@@ -40,13 +40,15 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
-    from velcodec.api import check_geometry
+    from velcodec.api import check_geometry, promise_of
     from velcodec.files.compress import Job
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
 
     about = description_of(settings)
     check_geometry(about)
+    coding = coding_of(settings)
+    promise_of(coding)  # refused before any file is read
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
     models = open_models(
@@ -64,7 +66,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     if len({part.path for part in models.parts}) == 1:
         about = replace(about, source_sha256=models.sha256())
     keys = chosen_keys(settings["keys"], settings["key_prefix"], len(models))
-    return Job(models, about, coding_of(settings), keys, fields_of(settings))
+    return Job(models, about, coding, keys, fields_of(settings))
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from velcodec.cli.failures import about
 from velcodec.cli.figures import HEADS, Comparison, compare, merge
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
-from velcodec.cli.report import json_text, show_json, show_table
+from velcodec.cli.report import json_text, say, show_json, show_table
 from velcodec.cli.sources import Source, is_archive, named, on_disk, readable, short_name
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def show(
         return
     if per_model:
         for name, result in results.items():
-            click.echo(name)
+            say(name)
             show_table(["model", *HEADS[1:]], result.rows())
-            click.echo()
+            say()
     rows = [
         [name, str(len(result.qualities)), *result.cells(), *(f"{s:.1f}" for s in seconds[name])]
         for name, result in results.items()
@@ -244,7 +244,8 @@ def write_report(
         show_json({"folder": folder, "files": sorted(contents), **report.tables})
         return
     show_table(*family_rows(report.tables))
-    click.echo(f"\n{folder}: {', '.join(sorted(contents))}")
+    say()
+    say(f"{folder}: {', '.join(sorted(contents))}")
 
 
 def report_folder(folder: Path, force: bool) -> None:

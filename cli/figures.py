@@ -99,7 +99,7 @@ def compare(
     Raises InputShapeError for an original of another shape, and VerificationError for one with
     other absent samples.
     """
-    from velcodec.decode.units import to_m_s
+    from velcodec.decode.units import difference_m_s, to_m_s
     from velcodec.formats.errors import InputShapeError
     from velcodec.metrics import quality
 
@@ -114,9 +114,13 @@ def compare(
                     f"model {len(qualities)}: found {before.shape}, expected {after.shape}"
                 )
             absent = same_absent(before, after, layout, len(qualities))
-            qualities.append(
-                quality(to_m_s(before, units or layout.units), to_m_s(after, layout.units), absent)
-            )
+            original, found = to_m_s(before, units or layout.units), to_m_s(after, layout.units)
+            exactly = None
+            if layout.units == (units or layout.units):
+                if before.dtype.newbyteorder("=") == after.dtype.newbyteorder("="):
+                    before = before.astype(after.dtype)
+                exactly = difference_m_s(after, before, layout.units)
+            qualities.append(quality(original, found, absent, exactly))
             update(len(qualities), len(archive), "compare")
     return Comparison(tuple(qualities), size)
 

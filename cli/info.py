@@ -9,11 +9,14 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.failures import about
-from velcodec.cli.report import count, show_json, show_pairs
+from velcodec.cli.report import count, share_text, show_json, show_pairs
 from velcodec.cli.sources import Source, named, readable
 
 if TYPE_CHECKING:
     from velcodec.formats.container.header import Layout
+
+UNUSUAL = 3.0
+"""Distance above which a model is unlike the generated and published ones."""
 
 
 @click.command(short_help="Show what an archive holds.")
@@ -32,6 +35,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
       velcodec info shards/
     """
     import velcodec
+    from velcodec.formats.errors import shown
 
     with about(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
@@ -53,22 +57,21 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         pairs[f"field: {name}"] = column_text(column)
     show_pairs(pairs)
     for number, name in enumerate(names):
-        click.echo(f"{number}\t{name}")
+        click.echo(f"{number}\t{shown(name)}")
 
 
 def summary(figures: dict[str, Any]) -> dict[str, object]:
     """What is said of the archive as a whole."""
-    decoders = figures["decoders"]
     pairs: dict[str, object] = {
         "archive": figures["archive"],
         "models": f"{figures['models']:,}",
         "bytes": f"{figures['bytes']:,} ({figures['bytes_per_model']:,.1f} per model)",
         **shards_text(figures["shards"]),
-        "decoder": "; ".join(decoder["name"] for decoder in decoders),
-        "decoder hash": "; ".join(decoder["hash"] for decoder in decoders),
+        **decoder_text(figures["decoders"], figures["representations"]),
         "stored as": stored_text(figures["representations"]),
         "tiles": tiles_text(figures["tiled"], figures["tiles"]),
         "measured": measured_text(figures["quality"]),
+        **absent_text(figures["absent"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
     for name in ("provenance", "licence"):
@@ -77,6 +80,34 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
     return pairs
+
+
+def absent_text(absent: dict[str, float] | None) -> dict[str, str]:
+    """What share of the samples is absent, in how many models; nothing where none is, or where it
+    is not counted.
+    """
+    if absent is None or not absent["models"]:
+        return {}
+    return {
+        "absent": f"{share_text(absent['share'])} of all samples, in "
+        f"{count(int(absent['models']), 'model')}"
+    }
+
+
+def decoder_text(
+    decoders: Sequence[dict[str, str]], representations: dict[str, int] | None
+) -> dict[str, str]:
+    """Names and hashes of the decoders that latents need."""
+    from velcodec.decode.stored import EXACT
+
+    if representations is not None and not any(
+        number for way, number in representations.items() if way != EXACT
+    ):
+        return {"decoder": "none needed: no model is stored as a latent"}
+    return {
+        "decoder": "; ".join(decoder["name"] for decoder in decoders),
+        "decoder hash": "; ".join(decoder["hash"] for decoder in decoders),
+    }
 
 
 def shards_text(shards: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -115,11 +146,19 @@ def measured_text(quality: dict[str, float] | None) -> str:
         return "not stored"
     text = (
         f"PSNR {quality['mean_psnr_db']:.1f} dB on average, {quality['worst_psnr_db']:.1f} at the "
-        f"worst; greatest error {quality['max_error_m_s']:.4g} m/s"
+        f"worst; greatest error {up_to(quality['max_error_m_s'])}"
     )
     if quality["distance"] is not None:
-        text += f"; distance from the decoder's training up to {quality['distance']:.1f}"
+        text += (
+            f"; distance from what the decoder knows up to {quality['distance']:.1f} (no unit; "
+            f"above {UNUSUAL:g} a model is unusual and takes more bytes)"
+        )
     return text
+
+
+def up_to(error: float) -> str:
+    """A stored error, which is rounded up: `up to 5.657 m/s`; nothing is rounded in none."""
+    return "0 m/s" if error == 0 else f"up to {error:.4g} m/s"
 
 
 def stored_text(representations: dict[str, int] | None) -> str:

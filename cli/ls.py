@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from velcodec.cli import options
 from velcodec.cli.failures import about
-from velcodec.cli.report import show_json, show_table
+from velcodec.cli.report import say, share_text, show_json, show_table
 from velcodec.cli.sources import Source, choice_of, named, readable
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from velcodec.archive.listing import Row
 
 HEADS = ("number", "key", "grid", "stored as", "bytes", "PSNR dB")
+ABSENT = "absent"
 USUAL = ("family",)
 HEAD = 100
 
@@ -50,7 +51,7 @@ def ls(
     """List the models of IN.VLAT: number, key, grid, how stored, bytes, PSNR, fields.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). PSNR is what was measured
-    when the model was stored. Nothing is decoded.
+    when the model was stored; where samples are absent, their share is shown. No sample is decoded.
 
     \b
     Example:
@@ -68,7 +69,7 @@ def ls(
             head = HEAD
         shown = numbers if everything else numbers[:head]
         columns = fields or usual_fields(archive, shown)
-        rows = rows_of(archive, shown)
+        rows: Iterable[Row] = rows_of(archive, shown)
         if as_json:
             listed = [row.to_dict() for row in rows]
             show_json(
@@ -82,11 +83,16 @@ def ls(
             )
             return
         if shown:
-            show_table([*HEADS, *columns], (cells(row, columns) for row in rows))
+            some_absent = False
+            if any(layout.no_data is not None for layout in archive.layouts):
+                rows = list(rows)  # only where some may be absent: rows are shown as they come
+                some_absent = any(row.absent for row in rows)
+            heads = [*HEADS, *([ABSENT] if some_absent else []), *columns]
+            show_table(heads, (cells(row, columns, some_absent) for row in rows))
         if len(shown) < len(numbers):
-            click.echo(f"{len(numbers) - len(shown):,} more: --all shows them")
+            say(f"{len(numbers) - len(shown):,} more: --all shows them")
         elif not numbers:
-            click.echo("no model")
+            say("no model")
 
 
 def usual_fields(archive: Archive, numbers: Sequence[int]) -> Sequence[str]:
@@ -102,8 +108,8 @@ def chosen_fields(row: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
     return {**row, "fields": {name: row["fields"].get(name) for name in fields}}
 
 
-def cells(row: Row, fields: Sequence[str]) -> list[str]:
-    """A model as the cells of a table."""
+def cells(row: Row, fields: Sequence[str], some_absent: bool) -> list[str]:
+    """A model as the cells of a table; the share of its absent samples where models have some."""
     return [
         str(row.number),
         row.key,
@@ -111,6 +117,7 @@ def cells(row: Row, fields: Sequence[str]) -> list[str]:
         row.stored,
         f"{row.bytes:,}",
         "-" if row.quality is None else f"{row.quality.psnr_db:.1f}",
+        *([share_text(row.absent)] if some_absent else []),
         *(value_text(row.fields.get(name)) for name in fields),
     ]
 

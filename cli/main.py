@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from velcodec.cli.failures import message_of
+from velcodec.cli.report import say
 
 EXIT_USAGE = 2
 EXIT_SYSTEM = 3
@@ -107,7 +108,7 @@ def explain(error: Exception) -> tuple[str, int]:
 
 def fail(message: str, code: int) -> NoReturn:
     """End the process with one line on stderr."""
-    click.echo(f"velcodec: error: {' '.join(message.split())}", err=True)
+    say(f"velcodec: error: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
@@ -116,7 +117,7 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        click.echo(f"velcodec: warning: {' '.join(record.getMessage().split())}", err=True)
+        say(f"velcodec: warning: {' '.join(record.getMessage().split())}", err=True)
 
 
 def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -167,6 +167,13 @@ as_json = click.option(
 force = click.option("--force", is_flag=True, help="Replace an existing output file.")
 """`--force`: replace an existing output."""
 
+ignore_rest = click.option(
+    "--ignore-rest",
+    is_flag=True,
+    help="Go without the models that a damaged last index leads to; repair saves them.",
+)
+"""`--ignore-rest`: do as if an archive ended with the last index that holds."""
+
 
 source = together(
     click.option(

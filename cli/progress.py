@@ -16,6 +16,9 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """
     from tqdm import tqdm
 
+    from velcodec.formats.errors import shown
+
+    what = shown(what)
     # disable=None: tqdm draws nothing when stderr is not a terminal.
     bar = tqdm(
         desc=what,

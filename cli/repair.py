@@ -12,7 +12,7 @@ import click
 from velcodec.cli import options
 from velcodec.cli.failures import about
 from velcodec.cli.outputs import WritesArchive
-from velcodec.cli.report import count, show_json
+from velcodec.cli.report import count, say, show_json
 
 if TYPE_CHECKING:
     from velcodec.archive.repair import Mended
@@ -49,7 +49,7 @@ def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: 
         show_json({"archive": source, "target": target} | about_it)
     else:
         for line in lines(mended, target):
-            click.echo(line)
+            say(line)
     if not mended.whole:
         click.get_current_context().exit(EXIT_PARTLY)
 

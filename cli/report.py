@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -30,9 +31,21 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """Print one line, with `err` on stderr; what would steer a terminal is escaped."""
+    from velcodec.formats.errors import shown
+
+    click.echo(shown(text), err=err)
+
+
 def json_text(figures: Mapping[str, Any]) -> str:
-    """One JSON object."""
-    return json.dumps(plain(figures), indent=2, ensure_ascii=False)
+    """One JSON object; what would steer a terminal is escaped, as JSON can."""
+    text = json.dumps(plain(figures), indent=2, ensure_ascii=False)
+    return re.sub(r"[^ -~\n]", _escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def show_json(figures: Mapping[str, Any], *, err: bool = False) -> None:
@@ -42,9 +55,12 @@ def show_json(figures: Mapping[str, Any], *, err: bool = False) -> None:
 
 def show_pairs(pairs: Mapping[str, object]) -> None:
     """Print a name and a value per line, the values aligned."""
+    from velcodec.formats.errors import shown
+
+    pairs = {shown(name): value for name, value in pairs.items()}
     width = max(map(len, pairs), default=0)
     for name, value in pairs.items():
-        click.echo(f"{name:<{width}}  {value}")
+        say(f"{name:<{width}}  {value}")
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -52,7 +68,9 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     Rows are printed as they come; the first ones tell how wide the columns are.
     """
-    left = iter(rows)
+    from velcodec.formats.errors import shown
+
+    left = (list(map(shown, row)) for row in rows)
     first = [heads, *islice(left, ROWS_MEASURED)]
     widths = [max(len(row[column]) for row in first) for column in range(len(heads))]
     for row in chain(first, left):
@@ -60,9 +78,16 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             cell.rjust(width) if column else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        click.echo("  ".join(cells).rstrip())
+        say("  ".join(cells).rstrip())
 
 
 def count(number: int, noun: str) -> str:
     """`1 model`, `1,200 models`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def share_text(share: float) -> str:
+    """`12.5 %`, or a dash for none; no share that is some is rounded to none, or to all."""
+    if share == 0:
+        return "-"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

@@ -98,7 +98,8 @@ def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
 
     kept = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
     with velcodec.open(readable(source)) as archive:
-        velcodec.subset(archive, kept, choice_of(settings).numbers(archive))
+        numbers = choice_of(settings).numbers(archive)
+        velcodec.subset(archive, kept, numbers, ignore_rest=True)  # it was told when it was opened
     return kept
 
 

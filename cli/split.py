@@ -10,7 +10,7 @@ import click
 from velcodec.cli import options
 from velcodec.cli.failures import about
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, show_json
+from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import Source, named, readable, short_name
 
 
@@ -30,9 +30,15 @@ from velcodec.cli.sources import Source, named, readable, short_name
     metavar="N",
     help="How many shards, of nearly as many models each.",
 )
+@options.ignore_rest
 @options.as_json
 def split(
-    source: Source, target: Path, models_per_shard: int | None, parts: int | None, as_json: bool
+    source: Source,
+    target: Path,
+    models_per_shard: int | None,
+    parts: int | None,
+    ignore_rest: bool,
+    as_json: bool,
 ) -> None:
     """Split IN.VLAT into archives in a new FOLDER, which opens as one.
 
@@ -53,6 +59,7 @@ def split(
             target,
             models_per_shard=models_per_shard,
             shards=parts,
+            ignore_rest=ignore_rest,
             on_progress=update,
         )
     seconds = time.perf_counter() - started
@@ -61,7 +68,7 @@ def split(
         figures = {"archive": source, "folder": target, "shards": len(shards), "models": models}
         show_json({**figures, "bytes": size, "seconds": seconds})
         return
-    click.echo(
+    say(
         f"{target}: {count(models, 'model')} in {count(len(shards), 'shard')} and {size:,} bytes; "
         f"{seconds:.1f} s"
     )

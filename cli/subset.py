@@ -29,9 +29,12 @@ from velcodec.cli.sources import (
 @click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @options.selection
+@options.ignore_rest
 @options.force
 @options.as_json
-def subset(source: Source, target: Path, force: bool, as_json: bool, **settings: Any) -> None:
+def subset(
+    source: Source, target: Path, force: bool, ignore_rest: bool, as_json: bool, **settings: Any
+) -> None:
     """Copy the models of IN.VLAT that are meant to OUT.VLAT (- is the standard output).
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Models come in the order in
@@ -60,5 +63,7 @@ def subset(source: Source, target: Path, force: bool, as_json: bool, **settings:
     ):
         numbers = choice_of(settings).numbers(archive)
         into = writable(target)
-        made = velcodec.subset(archive, into, numbers, force=force, on_progress=update)
+        made = velcodec.subset(
+            archive, into, numbers, force=force, ignore_rest=ignore_rest, on_progress=update
+        )
     tell((source,), target, made, time.perf_counter() - started, as_json)

@@ -13,7 +13,7 @@ from velcodec.cli import options
 from velcodec.cli.failures import about
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
-from velcodec.cli.report import show_json, show_pairs
+from velcodec.cli.report import say, show_json, show_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,7 +136,7 @@ def synth(
         files = {"target": target, "picture": picture}
         show_json({**source, **files, "shape": shape, "seconds": seconds})
         return
-    click.echo(
+    say(
         f"{target}: {' x '.join(map(str, shape))}; {name}, seed {seed}, "
         f"numbers {numbers[0]} to {numbers[-1]}; {seconds:.1f} s"
     )

@@ -9,7 +9,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.progress import progress
-from velcodec.cli.report import show_json
+from velcodec.cli.report import say, show_json
 
 if TYPE_CHECKING:
     from velcodec.train.own import OwnModels
@@ -169,7 +169,7 @@ def _show(checkpoint: Path, step: int, total: int, recent: dict[str, float], as_
         show_json(figures)
     else:
         text = ", ".join(f"{name} {value:.2f}" for name, value in recent.items())
-        click.echo(f"{checkpoint}: step {step} of {total}; {text}")
+        say(f"{checkpoint}: step {step} of {total}; {text}")
 
 
 @train.command()
@@ -215,7 +215,7 @@ def finish(
     if as_json:
         show_json({"decoder": target, "name": name, "hash": identity.hex()})
     else:
-        click.echo(f"{target}: decoder {name}, {identity.hex()}")
+        say(f"{target}: decoder {name}, {identity.hex()}")
 
 
 @train.command()
@@ -299,4 +299,4 @@ def curves(checkpoint: Path, picture: Path | None) -> None:
     target = picture or checkpoint.with_suffix(".png")
     with target.open("wb") as stream:
         draw_curves(lines, checkpoint.name, stream)
-    click.echo(f"{target}: {len(lines)} lines of {checkpoint.with_suffix('.jsonl')}")
+    say(f"{target}: {len(lines)} lines of {checkpoint.with_suffix('.jsonl')}")

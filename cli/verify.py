@@ -12,7 +12,7 @@ from velcodec.cli import options
 from velcodec.cli.failures import about
 from velcodec.cli.figures import HEADS, Comparison, compare, farther_than_stored
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, show_json, show_table
+from velcodec.cli.report import count, say, show_json, show_table
 from velcodec.cli.sources import Source, named, readable, short_name
 
 if TYPE_CHECKING:
@@ -106,9 +106,9 @@ def show(
     if as_json:
         show_json(figures)
         return
-    click.echo(whole)
+    say(whole)
     for line in figures.get("not_looked_at", ()):
-        click.echo(f"not looked at: {line}")
+        say(f"not looked at: {line}")
     if comparison is not None:
         show_comparison(comparison, figures, per_model)
 
@@ -127,9 +127,9 @@ def differs(
     others = f" and {models - 1:,} more" if models > 1 else ""
     return VerificationError(
         f"{', '.join(map(str, against))}: model {number}{others}: found a greatest error of "
-        f"{found.max_error:g} m/s (mean {found.mae:g}, {found.psnr:.2f} dB), expected "
-        f"{stored.max_error_m_s:g} (mean {stored.mae_m_s:g}, {stored.psnr_db:g} dB) or better, as "
-        "was measured when it was stored"
+        f"{found.max_error:g} m/s (mean {found.mae:g}, {found.psnr:.2f} dB), expected up to "
+        f"{stored.max_error_m_s:g} (mean up to {stored.mae_m_s:g}, {stored.psnr_db:g} dB or more), "
+        "as was measured when it was stored"
     )
 
 
@@ -144,7 +144,7 @@ def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: 
     matches = figures["source_sha256_matches"]
     if matches is not None:
         same = "is the file" if matches else "is NOT the file (another SHA-256)"
-        click.echo(f"{figures['against']} {same} that the archive was made from")
+        say(f"{figures['against']} {same} that the archive was made from")
     if per_model:
         show_table(["model", *HEADS[1:]], comparison.rows())
     show_table(["all models", *HEADS], [["mean, but max", *comparison.cells()]])

@@ -17,13 +17,23 @@ class VelcodecError(Exception):
 
     def __str__(self) -> str:
         """One line that can be printed, whatever a file's own names and texts put into it."""
-        text = shown(str(self.args[0])) if self.args else ""
-        return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+        return shown(str(self.args[0])) if self.args else ""
 
 
 def shown(text: str) -> str:
-    """A text that can be printed: bytes of a file's name that are no UTF-8 as `\\xff`."""
-    return _NO_UTF_8.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
+    """A text as one line that can be printed, whatever a file put into it: what is no printable
+    character, such as those that steer a terminal, as `\\x1b`; bytes of a name that are no UTF-8 as
+    `\\xff`.
+    """
+    return text if text.isprintable() else "".join(map(_shown_character, text))
+
+
+def _shown_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    if _NO_UTF_8.match(character):
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()
 
 
 class OptionError(VelcodecError):
@@ -102,6 +112,12 @@ class VersionError(VelcodecError):
     """The archive's version is not one that this reader knows."""
 
     exit_code = 23
+
+
+class DamagedEndError(VelcodecError):
+    """Behind the last index that holds stand intact models: what leads to them is damaged."""
+
+    exit_code = 24
 
 
 class UnknownFeatureError(VelcodecError):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from velcodec.encode.encode import Encoded
     from velcodec.encode.fitting import Fitter
     from velcodec.encode.groups import Batch, GroupEncoder
+    from velcodec.encode.promise import Promise
     from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -285,17 +286,9 @@ def group_encoder(
     """
     from velcodec.encode.groups import GroupEncoder
     from velcodec.encode.pack import RANGE_STEP_M_S
-    from velcodec.encode.promise import Promise
 
     check_geometry(about)
-    promise = Promise(
-        how.psnr,
-        how.max_error,
-        how.lossless,
-        how.bytes_per_model,
-        how.keep_latent,
-        how.latent_only,
-    )
+    promise = promise_of(how)
     fitter = make_fitter(how, on_progress)
     template = Header(
         decoder_hash=fitter.decoder.identity or b"",
@@ -309,6 +302,20 @@ def group_encoder(
     )
     _check_storable(template)
     return GroupEncoder(fitter, promise, template, begin, writer)
+
+
+def promise_of(how: Coding) -> Promise:
+    """What a coding promises. Raises OptionError for what is no promise, or two."""
+    from velcodec.encode.promise import Promise
+
+    return Promise(
+        how.psnr,
+        how.max_error,
+        how.lossless,
+        how.bytes_per_model,
+        how.keep_latent,
+        how.latent_only,
+    )
 
 
 def make_batch(
@@ -333,11 +340,14 @@ def make_batch(
     check_geometry(about)
     gathered = _gather(models, about, padded, None if exact else first)
     views, layouts, layout_of = gathered.views, gathered.layouts, gathered.layout_of
-    if advise:
-        name = models.name if isinstance(models, ModelArray) else "models"
+    name = models.name if isinstance(models, ModelArray) else "models"
+    known: Sequence[NDArray[np.generic]] = views
+    if about.mask is not None:
         known = [
             _present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)
         ]
+        _check_mask_outside(known, [layouts[k].no_data for k in layout_of], name)
+    if advise:
         _warn_of_values(known, layouts[0].units, name, gathered.units_stated)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
     return Batch(views, layouts, layout_of, _keys(keys or gathered.keys, len(views)), columns)
@@ -505,6 +515,25 @@ def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.g
         return model
     there = model[~find_absent(model, no_data)]
     return np.array([there.min(), there.max()])
+
+
+def _check_mask_outside(
+    present: Sequence[NDArray[np.generic]], no_data: Sequence[NoData | None], name: str
+) -> None:
+    """Raise OptionError for a no-data value between samples that are there: what is decoded, or
+    rendered at another grid, lies anywhere between them, and would be taken for absent.
+    """
+    for value in dict.fromkeys(no_data):
+        if value is None or isinstance(value, str):
+            continue
+        some = [model for model, own in zip(present, no_data, strict=True) if own == value]
+        least = min(model.min().item() for model in some)
+        greatest = max(model.max().item() for model in some)
+        if least < value < greatest:
+            raise OptionError(
+                f"{name}: mask: found {value}, which lies among the velocities, {least:g} to "
+                f"{greatest:g}, and could not be told from them; expected a value outside"
+            )
 
 
 def _check_units(part: ModelArray, first: int, no_data: NoData | None) -> None:

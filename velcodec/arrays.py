@@ -18,7 +18,7 @@ from velcodec.formats.files.axes import axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, depth_first
 from velcodec.formats.files.netcdf import coordinates_in
 from velcodec.formats.files.npy import check_dtype
-from velcodec.formats.files.words import check_unpacked, velocity_units
+from velcodec.formats.files.words import check_unpacked, merged, velocity_units
 from velcodec.formats.no_data import NoData, no_data_of
 
 EXPECTED = "an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or a list of arrays"
@@ -92,10 +92,11 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
         return next((each for each in found if len(sizes) > 2 and len(each) == sizes[0]), None)
 
     array = plain_array(models.data, name, hints.no_data)
+    said = merged((("array", models.attrs),), name, hints)
     form, own = named_form(
         array.shape, array.dtype, name, hints,
-        axes_of(dims, coordinates_in(models), name), models.attrs,
-        units=velocity_units(models.attrs.get("units"), name, hints), keys=keys,
+        axes_of(dims, coordinates_in(models), name), said,
+        units=velocity_units(said.get("units"), name, hints), keys=keys,
     )  # fmt: skip
     marks = marks_of(models.attrs, name)
     check_all_present(array, name, lambda place: place, marks, form.no_data)

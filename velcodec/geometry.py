@@ -68,6 +68,13 @@ class Geometry:
             self.origin_x_m + _cells_along(self.nx, nx or self.nx) * self.dx_m,
         )
 
+    def first_sample(self, nz: int, nx: int) -> tuple[float, float]:
+        """Position (z, x) in metres of the first sample of an [nz, nx] rendering."""
+        return (
+            self.origin_z_m + (0.5 * (self.nz / nz) - 0.5) * self.dz_m,
+            self.origin_x_m + (0.5 * (self.nx / nx) - 0.5) * self.dx_m,
+        )
+
     def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
         """Points (x, z) in metres of an [nz, nx] rendering (default: the model's samples), shape
         (nz * nx, 2), in the array's order.
@@ -85,7 +92,8 @@ class Geometry:
         """
         metres = check_points(points)
         spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
-        cells = (metres - origin) / spacing + 0.5
+        with np.errstate(over="ignore"):  # then it is outside
+            cells = (metres - origin) / spacing + 0.5
         last = np.array([self.nx, self.nz], dtype=np.float64)
         outside = (cells < -EDGE_TOLERANCE_CELLS) | (cells > last + EDGE_TOLERANCE_CELLS)
         if outside.any():

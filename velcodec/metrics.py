@@ -95,18 +95,23 @@ def quality(
     original: NDArray[np.generic],
     rendering: NDArray[np.generic],
     absent: NDArray[np.bool_] | None = None,
+    difference: NDArray[np.float64] | None = None,
 ) -> Quality:
     """All figures of one [z, x] rendering in m/s. `absent` samples do not count; for SSIM both
     arrays hold the nearest original sample there.
+
+    `difference` is rendering minus original, where it is known better than from float64 values.
     """
-    before, after = original, rendering
+    if difference is None:
+        difference = np.asarray(rendering, np.float64) - np.asarray(original, np.float64)
     if absent is not None:
         original = filled(original, absent)
         rendering = np.where(absent, original, rendering)
-        before, after = before[~absent], after[~absent]
+        difference = difference[~absent]
+    error = np.abs(difference)
     return Quality(
-        psnr(before, after),
+        psnr_of_mse(float(np.mean(error * error))),
         ssim(original, rendering),
-        mae(before, after),
-        max_error(before, after),
+        float(np.mean(error)),
+        float(np.max(error)),
     )

@@ -9,6 +9,11 @@ from velcodec.formats.errors import ResolutionError
 LARGE_CELLS = 100_000_000
 """Samples over all models of one call above which a rendering must be confirmed."""
 
+WRITTEN_PER_BYTE = 1 << 12
+"""Samples for each byte of an archive above which files of as many must be asked for twice too. As
+they are written piece by piece, it is the disk that fills, and the time that passes.
+"""
+
 Resolution = int | tuple[int, int]
 """N for N x N samples, or (nz, nx)."""
 
@@ -41,5 +46,24 @@ def check_native(nz: int, nx: int, place: str, allow_large: bool) -> None:
     if nz * nx > LARGE_CELLS and not allow_large:
         raise ResolutionError(
             f"{place}: has {nz} x {nx} samples, above {LARGE_CELLS:,}: confirm with --allow-large "
+            "(allow_large=True)"
+        )
+
+
+def check_total(samples: int, place: str, allow_large: bool) -> None:
+    """ResolutionError for more samples, over all models of one call, than are decoded unasked."""
+    if samples > LARGE_CELLS and not allow_large:
+        raise ResolutionError(
+            f"{place}: models of {samples:,} samples and more asked for together, above "
+            f"{LARGE_CELLS:,}: take them one by one, or confirm with --allow-large "
+            "(decode(..., allow_large=True))"
+        )
+
+
+def check_written(samples: int, size: int, place: str, allow_large: bool) -> None:
+    """ResolutionError for files of more samples than an archive of `size` bytes should hold."""
+    if samples > max(LARGE_CELLS, WRITTEN_PER_BYTE * size) and not allow_large:
+        raise ResolutionError(
+            f"{place}: its {size:,} bytes make {samples:,} samples: confirm with --allow-large "
             "(allow_large=True)"
         )

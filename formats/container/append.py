@@ -6,33 +6,35 @@ leaves the archive as it was.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.writer import VlatWriter
-from velcodec.formats.errors import LockedError, OutputPathError
+from velcodec.formats.errors import ChangedFileError, LockedError, OutputPathError
 from velcodec.formats.storage.unbuffered import Unbuffered
 
 
 @contextmanager
-def append_to(path: str | Path) -> Iterator[VlatWriter]:
+def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWriter]:
     """A writer of more records; they belong to the archive when the block ends.
 
-    What an earlier, unfinished addition left behind is cut off first. An exception in the block
+    What an earlier, interrupted addition left behind is cut off first. An exception in the block
     passes through, and the archive is as it was. Raises LockedError while somebody else adds,
-    OutputPathError where the file cannot be written, and what `VlatReader` raises.
+    ChangedFileError where the file is replaced meanwhile, OutputPathError where it cannot be
+    written, DamagedEndError where intact records would
+    be cut off that were in the archive, unless `ignore_rest`, and what `VlatReader` raises.
     """
     path = Path(path)
     with Unbuffered(path) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LockedError(f"{path}: another process is adding to it") from error
+        if not stream.lock():
+            raise LockedError(f"{path}: another process is adding to it")
         with VlatReader(stream) as reader:
+            if not ignore_rest:
+                check_rest(reader)
             end = reader.end
             writer = VlatWriter.continuing(
                 stream,
@@ -52,6 +54,10 @@ def append_to(path: str | Path) -> Iterator[VlatWriter]:
                 _close(writer, path)
             else:
                 stream.truncate(end)
+            if not stream.is_in_place():
+                raise ChangedFileError(
+                    f"{path}: was replaced or removed while it was added to: what was added is lost"
+                )
         except BaseException:
             # Where not even that is possible, readers pass over what was added.
             with suppress(OSError):

@@ -14,6 +14,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
+from velcodec.formats.container.budget import OBJECT_BYTES, Budget
 from velcodec.formats.errors import CorruptError, OptionError, UnknownFeatureError
 from velcodec.formats.storage.checked_msgpack import integer, sequence, unpack_texts
 
@@ -33,8 +34,9 @@ def squeeze(data: bytes) -> bytes:
     return b"\x01" + small if len(small) < len(data) else b"\x00" + data
 
 
-def expand(data: Any, most: int, place: str) -> bytes:
-    """The inverse of `squeeze`; refuses more than `most` bytes before it allocates them.
+def expand(data: Any, most: int, place: str, budget: Budget | None = None) -> bytes:
+    """The inverse of `squeeze`; refuses more than `most` bytes, or than `budget` has left, before
+    it allocates them.
 
     Raises CorruptError, UnknownFeatureError.
     """
@@ -49,6 +51,8 @@ def expand(data: Any, most: int, place: str) -> bytes:
             size = zstandard.get_frame_parameters(data[1:]).content_size
             if size > most:
                 raise CorruptError(f"{place}: column: found {size} bytes, expected at most {most}")
+            if budget is not None:
+                budget.take(size)
             raw = zstandard.ZstdDecompressor().decompress(data[1:], allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise CorruptError(f"{place}: column: {error}") from error
@@ -119,8 +123,8 @@ def pack_column(column: Column) -> list[Any]:
     return [TEXT, len(number), squeeze(texts), squeeze(codes.astype(f"<u{width}").tobytes())]
 
 
-def unpack_column(data: Any, count: int, place: str) -> Column:
-    """The inverse of `pack_column` for `count` records.
+def unpack_column(data: Any, count: int, place: str, budget: Budget | None = None) -> Column:
+    """The inverse of `pack_column` for `count` records; what it takes comes out of `budget`.
 
     Raises CorruptError, UnknownFeatureError.
     """
@@ -128,7 +132,7 @@ def unpack_column(data: Any, count: int, place: str) -> Column:
         kind, *parts = sequence(data)
         if kind == TEXT:
             distinct, texts, codes = parts
-            return _texts(integer(distinct), texts, codes, count, place)
+            return _texts(integer(distinct), texts, codes, count, place, budget)
         if not isinstance(kind, str):
             raise TypeError(f"found {kind!r}, expected a dtype")
         if kind not in NUMBERS:
@@ -137,6 +141,8 @@ def unpack_column(data: Any, count: int, place: str) -> Column:
     except (TypeError, ValueError) as error:
         raise CorruptError(f"{place}: {error}") from error
     dtype = np.dtype(kind)
+    if budget is not None:
+        budget.take(count * dtype.itemsize)
     raw = expand(planes, count * dtype.itemsize, place)
     if len(raw) != count * dtype.itemsize:
         raise CorruptError(f"{place}: found {len(raw)} bytes for {count} numbers")
@@ -146,10 +152,15 @@ def unpack_column(data: Any, count: int, place: str) -> Column:
     return np.frombuffer(shuffled.T.tobytes(), dtype=dtype)
 
 
-def _texts(distinct: int, texts: Any, codes: Any, count: int, place: str) -> Column:
+def _texts(
+    distinct: int, texts: Any, codes: Any, count: int, place: str, budget: Budget | None
+) -> Column:
     if not 0 <= distinct <= count:
         raise CorruptError(f"{place}: found {distinct} texts for {count} records")
-    raw = expand(texts, min(distinct * (MAX_TEXT_BYTES + 5) + 5, MAX_TEXTS_BYTES), place)
+    if budget is not None:
+        budget.take(distinct * OBJECT_BYTES + count * np.dtype(object).itemsize)
+    most = min(distinct * (MAX_TEXT_BYTES + 5) + 5, MAX_TEXTS_BYTES)
+    raw = expand(texts, most, place, budget)
     known = np.array(unpack_texts(raw, distinct, MAX_TEXT_BYTES, place), dtype=object)
     width = _code_width(distinct)
     plain = np.frombuffer(expand(codes, count * width, place), dtype=np.uint8)
@@ -165,10 +176,11 @@ def _code_width(distinct: int) -> int:
     return 1 if distinct <= 2**8 else 2 if distinct <= 2**16 else 4
 
 
-def joined(parts: Sequence[tuple[int, Column | None]]) -> Column:
+def joined(parts: Sequence[tuple[int, Column | None]], budget: Budget | None = None) -> Column:
     """Columns of neighbouring pages as one; (count, None) where a page has no such column.
 
-    What is missing is an empty text or not a number; integers beside it become float64.
+    What is missing is an empty text or not a number; integers beside it become float64. What it
+    takes beyond the columns that are there comes out of `budget`.
     """
     there = [column for _, column in parts if column is not None]
     if any(column.dtype == object for column in there):
@@ -190,6 +202,13 @@ def _as_texts(column: Column) -> Column:
     if column.dtype == object:
         return column
     return np.array([str(value) for value in column.tolist()], dtype=object)
+
+
+def held_bytes(column: Column) -> int:
+    """What a column takes, each of its texts once."""
+    if column.dtype != object:
+        return column.nbytes
+    return column.nbytes + sum(OBJECT_BYTES + len(text) for text in set(column.tolist()))
 
 
 LISTED_VALUES = 8

@@ -7,6 +7,7 @@ docs/format.md is the specification. `writer` writes archives, `reader` reads th
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from velcodec.formats.container.page import LONG_CHECKSUM_BYTES, MAX_RECORD_BYTES, checksum_bytes
@@ -69,6 +70,13 @@ def header_told(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
     """
     other = _checksum(stamp, number, payload, 0)
     return int.from_bytes(found, "little") ^ int.from_bytes(other, "little")
+
+
+def checksums_by_number(stamp: bytes, numbers: Iterable[int], payload: bytes) -> list[int]:
+    """The checksums, as integers, that a payload under header 0 has under each number."""
+    mask = (1 << 8 * checksum_bytes(len(payload))) - 1
+    starts = (zlib.crc32(stamp + number.to_bytes(8, "little")) for number in numbers)
+    return [zlib.crc32(payload, start) & mask for start in starts]
 
 
 def _checksum(stamp: bytes, number: int, payload: bytes, header: int) -> bytes:

@@ -225,7 +225,7 @@ class Header:
                     f"header: found {len(extra)} keys that are not known, expected at most "
                     f"{MAX_UNKNOWN}"
                 )
-            return cls(
+            found = cls(
                 part("h", lambda value: value, lambda header: header.decoder_hash),
                 part("n", lambda value: value, lambda header: header.decoder_name),
                 part(
@@ -244,6 +244,10 @@ class Header:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
+        if first is not None and found.layouts is first.layouts:
+            # Looked through once for all headers, of which there may be as many as layouts.
+            vars(found)["most_samples"] = first.most_samples
+        return found
 
     def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:
         """Msgpack; where the archive's `first` header is given, only what differs from it, and the

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.container.record_reader import RecordReader, numbers_of_keys
+from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.scan import FoundRecord, walk
 from velcodec.formats.container.sections import DECODER, KNOWN, PLAN, SUMMARY
 from velcodec.formats.container.shards import MANIFEST, ShardedReader
@@ -31,7 +32,7 @@ def check_every_byte(reader: RecordReader) -> list[str]:
 
     Every record, section and tail is where the one before it ends, and its checksum holds; every
     page is unpacked, and every embedded decoder has the hash that it says. Raises CorruptError,
-    TruncatedError, UnknownFeatureError, DecoderFileError.
+    TruncatedError, DamagedEndError, UnknownFeatureError, DecoderFileError.
     """
     if isinstance(reader, ShardedReader):
         return list(_shards(reader))
@@ -41,14 +42,10 @@ def check_every_byte(reader: RecordReader) -> list[str]:
 
 
 def _shards(reader: ShardedReader) -> Iterator[str]:
-    for which, shard in enumerate(reader.shards):
+    for which in range(len(reader.shards)):
         with closing(reader.open_shard(which)) as one:
-            if one.end != shard.bytes:
-                raise CorruptError(
-                    f"{reader.name}: shard {shard.name}: found {one.end} bytes, expected "
-                    f"{shard.bytes}"
-                )
             yield from _file(one)
+    numbers_of_keys(reader.keys or (), reader.name)
     if not is_url(reader.name):
         known = {MANIFEST, *(shard.name for shard in reader.shards)}
         others = sorted(p.name for p in Path(reader.name).iterdir() if p.name not in known)
@@ -72,7 +69,8 @@ def _file(reader: VlatReader) -> Iterator[str]:
         raise CorruptError(
             f"{reader.name}: found {records} records, expected the {len(reader)} of the index"
         )
-    _ = reader.keys, reader.quality_codes, reader.lengths, reader.fields, reader.headers()
+    numbers_of_keys(reader.keys or (), reader.name)
+    _ = reader.quality_codes, reader.lengths, reader.fields, reader.headers()
     for kind, count in sorted(passed.items()):
         what = f"a section {kind.decode()!r}"
         what = what if count == 1 else f"{count} sections {kind.decode()!r}"
@@ -81,6 +79,7 @@ def _file(reader: VlatReader) -> Iterator[str]:
             "holds"
         )
     if reader.unfinished:
+        check_rest(reader)
         yield (
             f"{reader.name}: the last {reader.unfinished:,} bytes, an addition that was never "
             "finished"

@@ -6,7 +6,6 @@ The file has the target's name with `.part` behind it. Every page of its index f
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -112,6 +111,20 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
     return safe
 
 
+def _locked(path: Path) -> Unbuffered:
+    """The file at a path, locked. One that its writer finished, and removed, before it was locked
+    is not it: what is written there would be lost.
+    """
+    while True:
+        stream = Unbuffered(path, create=True)
+        if not stream.lock():
+            stream.close()
+            raise LockedError(f"{path}: another process is writing it")
+        if stream.is_in_place():
+            return stream
+        stream.close()
+
+
 @contextmanager
 def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]:
     """The unfinished archive at `path`, locked: from its safe end on, or emptied.
@@ -119,11 +132,7 @@ def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]
     One that is empty in the end is removed. Raises LockedError while another process writes it,
     OutputPathError where it cannot be written.
     """
-    with Unbuffered(path, create=True) as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise LockedError(f"{path}: another process is writing it") from error
+    with _locked(path) as stream:
         journal = Journal()
         if resume and stream.seek(0, os.SEEK_END):
             stream.seek(0)

@@ -14,6 +14,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.container.budget import OBJECT_BYTES, Budget
 from velcodec.formats.container.columns import (
     Column,
     expand,
@@ -165,13 +166,15 @@ def checksum_bytes(length: int) -> int:
 class StoredPage:
     """A page as it stands in a file; parts are unpacked when asked for.
 
-    Opening it raises CorruptError for lengths and runs that cannot be, with `most` records at most,
-    and UnknownFeatureError for a part that must be known; the other parts raise CorruptError when
-    they are asked for.
+    What was unpacked is kept, `held` bytes of it. Opening it raises CorruptError for lengths and
+    runs that cannot be, with `most` records at most, and UnknownFeatureError for a part that must
+    be known; the other parts raise CorruptError when they are asked for.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
-        self._place = place
+        self._place, self._size = place, len(body)
+        self.held = 0
+        self._keys: tuple[str, ...] | None = None
         self._data = unpack_mapping(body, place, MAX_PAGE_VALUES)
         check_keys(self._data, KEYS, place)
         self._columns: dict[str, Column] = {}
@@ -233,14 +236,23 @@ class StoredPage:
         """Whether records have keys other than their numbers."""
         return self._data.get("k") is not None
 
-    @lazy_property
+    @property
     def keys(self) -> tuple[str, ...] | None:
         """Keys of all records; CorruptError where they cannot be."""
-        if not self.has_keys:
-            return None
+        if self._keys is None:
+            budget = Budget(self._size, self._place, self.held)
+            self._keys = self.unpack_keys(budget)
+            self.held = budget.taken
+        return self._keys
+
+    def unpack_keys(self, budget: Budget) -> tuple[str, ...] | None:
+        """As `keys`, which come out of `budget` and are not kept."""
+        if not self.has_keys or self._keys is not None:
+            return self._keys
         count = len(self)
+        budget.take(count * OBJECT_BYTES)
         most = min(count * (MAX_KEY_BYTES + 5) + 5, MAX_KEYS_BYTES)
-        raw = expand(self._data["k"], most, self._place)
+        raw = expand(self._data["k"], most, self._place, budget)
         keys = unpack_texts(raw, count, MAX_KEY_BYTES, f"{self._place}: keys")
         if len(set(keys)) != count:
             raise CorruptError(f"{self._place}: keys: found one twice, expected each once")
@@ -259,6 +271,11 @@ class StoredPage:
             raise CorruptError(f"{self._place}: quality: expected a byte of each for every record")
         return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(COLUMNS, -1)
 
+    def forget(self) -> None:
+        """Keep nothing that was unpacked."""
+        self.held, self._keys = 0, None
+        self._columns.clear()
+
     @property
     def field_names(self) -> tuple[str, ...]:
         """Names of the fields that this page has."""
@@ -272,13 +289,22 @@ class StoredPage:
         return tuple(found)
 
     def field(self, name: str) -> Column | None:
-        """The column of this name, if the page has it."""
-        if name not in self.field_names:
-            return None
+        """The column of this name, if the page has it; it is kept."""
         if name not in self._columns:
-            place = f"{self._place}: field {name!r}"
-            self._columns[name] = unpack_column(self._data["f"][name], len(self), place)
+            budget = Budget(self._size, self._place, self.held)
+            column = self.unpack_field(name, budget)
+            if column is None:
+                return None
+            self._columns[name] = column
+            self.held = budget.taken
         return self._columns[name]
+
+    def unpack_field(self, name: str, budget: Budget) -> Column | None:
+        """As `field`, which comes out of `budget` and is not kept."""
+        if name in self._columns or name not in self.field_names:
+            return self._columns.get(name)
+        place = f"{self._place}: field {name!r}"
+        return unpack_column(self._data["f"][name], len(self), place, budget)
 
     def whole(self) -> Page:
         """Everything unpacked."""

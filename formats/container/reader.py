@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.container.budget import FREE_BYTES, Budget
 from velcodec.formats.container.columns import Column, joined
 from velcodec.formats.container.directory import Directory, PageEntry
 from velcodec.formats.container.framing import (
@@ -189,6 +190,7 @@ class VlatReader:
             page = self._pages.get(number)
             if page is not None:
                 self._pages.move_to_end(number)
+                self._forget()
                 return page
         entry = self.directory.pages[number]
         behind = self.directory.pages[number + 1 : number + 2]
@@ -196,9 +198,14 @@ class VlatReader:
         page = self._read_page(entry, self._ends[number] - entry.count, end)
         with self._lock:
             self._pages[number] = page
-            if len(self._pages) > PAGES_KEPT:
-                self._pages.popitem(last=False)
+            self._forget()
         return page
+
+    def _forget(self) -> None:
+        """Drop the pages used longest ago: what is kept is bounded, whatever they hold."""
+        held = sum(page.held for page in self._pages.values())
+        while len(self._pages) > PAGES_KEPT or (held > FREE_BYTES and len(self._pages) > 1):
+            held -= self._pages.popitem(last=False)[1].held
 
     def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
         """The page of records from number `first` on, which end before byte `end`."""
@@ -224,7 +231,14 @@ class VlatReader:
             else:
                 spans.append((at, end))
         self._source.fetch(spans)
-        return [self._page(number) for number in range(len(entries))]
+        pages = [self._page(number) for number in range(len(entries))]
+        self._check_keys(pages)
+        return pages
+
+    def _check_keys(self, pages: Sequence[StoredPage]) -> None:
+        """Raise CorruptError for keys of some records only."""
+        if any(page.has_keys != self.has_keys for page in pages):
+            raise self._fail("index", "found keys for some records only")
 
     def embedded_decoders(self) -> list[bytes]:
         """The bytes of every decoder file that is embedded."""
@@ -324,10 +338,10 @@ class VlatReader:
         if not self.has_keys:
             return None
         found: list[str] = []
+        budget = self._budget()
         for page in self._every_page():
-            if page.keys is None:
-                raise self._fail("index", "found keys for some records only")
-            found.extend(page.keys)
+            keys = page.unpack_keys(budget)
+            found.extend(keys or ())
         return tuple(found)
 
     @lazy_property
@@ -350,11 +364,15 @@ class VlatReader:
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
-        pages = self._every_page()
+        pages, budget = self._every_page(), self._budget()
         return {
-            name: joined([(len(page), page.field(name)) for page in pages])
+            name: joined([(len(page), page.unpack_field(name, budget)) for page in pages], budget)
             for name in self._names(pages)
         }
+
+    def _budget(self) -> Budget:
+        """What one call may take for keys and columns."""
+        return Budget(self._source.size, f"{self.name}: index")
 
     def _names(self, pages: Sequence[StoredPage]) -> list[str]:
         """Names of the fields of pages: few, since each is a column of all of them."""
@@ -375,13 +393,23 @@ class VlatReader:
     def columns_of(self, numbers: Sequence[int]) -> Columns:
         """Keys, quality codes and fields of some records, reading their pages alone."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
-        keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
+        self._check_keys([page for page, _ in parts])
+        # What a page keeps serves the next call; of many pages nothing is kept.
+        budget = self._budget() if len(parts) > 1 else None
+        unpacked = [
+            (page.unpack_keys(budget) if budget else page.keys, rows) for page, rows in parts
+        ]
+        keys = [known[row] for known, rows in unpacked if known for row in rows.tolist()]
+
+        def column(page: StoredPage, name: str) -> Column | None:
+            return page.unpack_field(name, budget) if budget else page.field(name)
+
         measured = [(page.quality, rows) for page, rows in parts]
         quality = joined_codes(
             [(len(rows), None if q is None else q[:, rows]) for q, rows in measured]
         )
         fields = {
-            name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
+            name: joined([(len(rows), _rows(column(page, name), rows)) for page, rows in parts])
             for name in self._names([page for page, _ in parts])
         }
         lengths = [page.lengths[rows] for page, rows in parts] or [np.zeros(0, np.int64)]

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.container.columns import Column, joined
+from velcodec.formats.container.budget import OBJECT_BYTES, Budget
+from velcodec.formats.container.columns import Column, held_bytes, joined
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes
 from velcodec.formats.container.quality import Quality, joined_codes, quality_rows
@@ -33,19 +34,27 @@ from velcodec.formats.storage.source import ByteSource, is_url
 
 MANIFEST = "manifest.json"
 FORMAT = "velcodec-shards-1"
-KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes")
+KEYS, SHARD_KEYS = ("format", "models", "shards"), ("name", "models", "bytes", "stamp")
 MAX_MANIFEST_BYTES = 1 << 24
 SHARDS_OPEN = 64
+_STAMP = re.compile(r"[0-9a-f]{8}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a sharded archive: its name in the folder, its models, its size."""
+    """One file of a sharded archive: its name in the folder, its models, its size, and the stamp
+    (hexadecimal) that tells it from the others, where the manifest has it.
+    """
 
     name: str
     models: int
     bytes: int
+    stamp: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def shard_name(number: int) -> str:
@@ -64,7 +73,7 @@ def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False
     data = {
         "format": FORMAT,
         "models": sum(shard.models for shard in shards),
-        "shards": [asdict(shard) for shard in shards],
+        "shards": [shard.to_dict() for shard in shards],
     }
     with atomic_write(folder / MANIFEST, force=force) as stream:
         stream.write(json.dumps(data, indent=1).encode())
@@ -84,7 +93,8 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
         for item in data["shards"]:
             check_keys(item, SHARD_KEYS, f"{source.name}: shard")
         shards = tuple(
-            Shard(item["name"], item["models"], item["bytes"]) for item in data["shards"]
+            Shard(item["name"], item["models"], item["bytes"], item.get("stamp"))
+            for item in data["shards"]
         )
         models = data["models"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -95,6 +105,8 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
         for value in (shard.models, shard.bytes):
             if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
                 raise CorruptError(f"{source.name}: shard {shard.name}: found {value!r}")
+        if not isinstance(shard.stamp, str | None) or not _STAMP.fullmatch(shard.stamp or "0" * 8):
+            raise CorruptError(f"{source.name}: shard {shard.name}: found stamp {shard.stamp!r}")
     names = {shard.name for shard in shards}
     if len(names) != len(shards):
         raise CorruptError(f"{source.name}: found {len(names)} names for {len(shards)} shards")
@@ -142,8 +154,9 @@ class ShardedReader:
         for what, found, told in (
             ("models", len(reader), shard.models),
             ("bytes", reader.end, shard.bytes),
+            ("as its stamp", reader.stamp.hex(), shard.stamp),
         ):
-            if found != told:
+            if told not in (None, found):
                 reader.close()
                 raise CorruptError(
                     f"{self.name}: shard {shard.name}: found {found} {what}, expected {told}"
@@ -234,9 +247,11 @@ class ShardedReader:
         if not self.has_keys:
             return None
         found: list[str] = []
+        budget = Budget(self.size, self.name)
         for reader in self._all():
             if reader.keys is None and len(reader):
                 raise CorruptError(f"{self.name}: found keys for some shards only")
+            budget.take(sum(OBJECT_BYTES + len(key) for key in reader.keys or ()))
             found.extend(reader.keys or ())
         return tuple(found)
 
@@ -258,9 +273,14 @@ class ShardedReader:
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
         """As `VlatReader.fields`."""
-        parts = [(len(reader), reader.fields) for reader in self._all()]
+        parts, budget = [], Budget(self.size, self.name)
+        for reader in self._all():
+            budget.take(sum(map(held_bytes, reader.fields.values())))
+            parts.append((len(reader), reader.fields))
         names = dict.fromkeys(name for _, fields in parts for name in fields)
-        return {name: joined([(n, fields.get(name)) for n, fields in parts]) for name in names}
+        return {
+            name: joined([(n, fields.get(name)) for n, fields in parts], budget) for name in names
+        }
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
         """As `VlatReader.fields_of`."""

@@ -142,6 +142,11 @@ class VlatWriter:
         return self._at
 
     @property
+    def stamp(self) -> bytes:
+        """The archive's stamp, once the first record, or the index, is written."""
+        return self._stamp
+
+    @property
     def changed(self) -> bool:
         """Whether something was added that the index does not have yet."""
         return self._state != self._closed_with

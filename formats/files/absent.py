@@ -71,7 +71,7 @@ def marks_of(attributes: Mapping[str, Any], name: str, fill: Any = None) -> Mark
         and np.asarray(fill).dtype.kind in "iuf"
         and fill != 0
     ):
-        values.append(float(fill))
+        values.append(int(fill) if np.asarray(fill).dtype.kind in "iu" else float(fill))
     ends = _numbers(attributes, "valid_range", name)
     if len(ends) not in (0, 2):
         raise InputFileError(f"{name}: valid_range: found {len(ends)} numbers, expected two")

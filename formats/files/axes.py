@@ -20,6 +20,7 @@ from velcodec.formats.files.npy import check_last_axis, check_shape
 from velcodec.formats.files.words import (
     DEGREES,
     LENGTHS,
+    check_metres,
     ground_of,
     grounds_of,
     metres,
@@ -53,6 +54,9 @@ STANDARD = {
 }  # fmt: skip
 UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
 NOUGHT = 1e-6
+AGREE = 1e-3
+"""Of a step: what a spacing or an origin that is stated twice may differ by, for rounding."""
+
 UP_OR_DOWN = "state which way it points with --z-positive up or down"
 
 
@@ -123,10 +127,12 @@ def axes_of(dims: Sequence[str], coordinates: Sequence[Coordinate], name: str) -
     are too many.
     """
     for each in coordinates:
-        if len(each.dims) > 1 and set(each.dims) <= set(dims) and _role(each) == "z":
+        role = _role(each)
+        if len(each.dims) > 1 and set(each.dims) <= set(dims) and role in ("z", "x"):
+            what, line = ("depths", "row") if role == "z" else ("distances", "column")
             raise InputFileError(
-                f"{name}: coordinates {each.name}: found depths along {', '.join(each.dims)}, "
-                "expected the same for all samples of a row"
+                f"{name}: coordinates {each.name}: found {what} along {', '.join(each.dims)}, "
+                f"expected the same for all samples of a {line}"
             )
     found = []
     for dim in dims:
@@ -329,6 +335,9 @@ def ground_of_axes(
     step = origin = None
     if x.values is not None and not _stated(hints, "x"):
         step, origin = steps_of(x.values, x.unit, f"{name}: x")
+        if hints.ground.dx_m is None:
+            check_metres(step, x.unit, f"{name}: x", "--dx")
+        _check_agree("x", step, [origin], said, name, hints)
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
         last = None if first is None or down is None else first + down * (nz - 1)
@@ -337,10 +346,42 @@ def ground_of_axes(
         line = Line(first, last, said.dz_m, nz)
         depth = depth_of(z, line, name, hints, positive, convention=convention)
     else:
-        line = _line(z, f"{name}: z", _stated(hints, "z"))
+        stated = _stated(hints, "z")
+        line = _line(z, f"{name}: z", stated)
         depth = depth_of(z, line, name, hints, positive)
+        if hints.ground.dz_m is None:
+            check_metres(line.step, z.unit, f"{name}: z", "--dz")
+        if not stated:  # heights and depths have different signs
+            ends = [
+                end * sign for end in (line.first, line.last) if end is not None for sign in (1, -1)
+            ]
+            _check_agree("z", depth.step, ends, said, name, hints)
     found = Ground(step, depth.step, origin, depth.origin)
     return found.or_else(Ground(dx_m=said.dx_m, origin_x_m=said.origin_x_m)), depth.up
+
+
+def _check_agree(
+    axis: str, step: float | None, ends: Sequence[float], said: Ground, name: str, hints: Hints
+) -> None:
+    """Raises InputFileError where coordinates say another spacing than attributes do, or none of
+    their `ends` is the origin of these, unless the caller states it.
+    """
+    spacing, origin = getattr(said, f"d{axis}_m"), getattr(said, f"origin_{axis}_m")
+    if getattr(hints.ground, f"d{axis}_m") is not None or step is None:
+        spacing = None
+    if getattr(hints.ground, f"origin_{axis}_m") is not None:
+        origin = None
+    if spacing is not None and step is not None and abs(spacing - step) > AGREE * step:
+        raise InputFileError(
+            f"{name}: d{axis}: found {spacing:g} m, and coordinates of {axis} in steps of {step:g} "
+            f"m; state which with --d{axis}"
+        )
+    near = AGREE * (step or spacing or 1.0)
+    if origin is not None and all(abs(origin - end) > near for end in ends):
+        raise InputFileError(
+            f"{name}: origin_{axis}: found {origin:g} m, and coordinates of {axis} from "
+            f"{ends[0]:g} m on; state which with --origin"
+        )
 
 
 def _stated(hints: Hints, axis: str) -> bool:
@@ -384,6 +425,11 @@ def depth_of(
     words = set(z.words)
     named = "down" if words & set(DEPTHS) else "up" if words & set(HEIGHTS) else ""
     told = z.said("positive") or positive
+    if hints.z_positive is None and positive and told != positive:
+        raise InputFileError(
+            f"{name}: z_positive: found {positive!r}, and coordinates of z that are positive "
+            f"{told!r}; {UP_OR_DOWN}"
+        )
     if told not in ("", "up", "down"):
         raise InputFileError(f"{name}: z: positive: found {told!r}, expected up or down")
     if hints.z_positive is None and told == "down" and named == "up":

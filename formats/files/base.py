@@ -215,24 +215,48 @@ def form_of(
 
 
 MAX_PACKED_SAMPLES = 1 << 27
-MAX_CHUNK_BYTES = 1 << 30
+FREE_CHUNK_BYTES, CHUNK_BYTES_OF_BYTE = 1 << 25, 16
+FREE_MODEL_BYTES, MODEL_BYTES_OF_BYTE = 1 << 26, 32
+FREE_SAMPLES, SAMPLES_OF_BYTE = 1 << 27, 1 << 12
+"""Where samples are compressed or left out a shape costs nothing to claim: of what is unpacked at
+once, of a model, and of all models so much is free, and so much more for each byte that is stored.
+"""
+
+
+def check_chunk(
+    chunk: tuple[int, ...] | None, dtype: np.dtype[Any], stored: int, name: str
+) -> None:
+    """Raises InputFileError for a chunk, which is unpacked as a whole, that would take more memory
+    than `stored` bytes should.
+    """
+    size, most = prod(chunk or ()) * dtype.itemsize, FREE_CHUNK_BYTES + CHUNK_BYTES_OF_BYTE * stored
+    if size > most:
+        raise InputFileError(
+            f"{name}: found chunks of {size:,} bytes, expected at most {most:,} in {stored:,} bytes"
+        )
 
 
 def check_packed(
-    shape: tuple[int, ...], chunk: tuple[int, ...] | None, dtype: np.dtype[Any], name: str
+    form: Form, chunk: tuple[int, ...] | None, dtype: np.dtype[Any], stored: int, name: str
 ) -> None:
-    """Raises InputFileError for an array whose model, or chunk, would take more memory than a small
-    file should: where samples are compressed or left out, a shape costs nothing to claim.
+    """Raises InputFileError for an array whose models, one or all of them, or chunks would take
+    more than the `stored` bytes should, where samples are compressed or left out.
     """
-    if prod(shape[-2:]) > MAX_PACKED_SAMPLES:
+    check_chunk(chunk, dtype, stored, name)
+    samples = form.nz * form.nx
+    size, most = samples * dtype.itemsize, FREE_MODEL_BYTES + MODEL_BYTES_OF_BYTE * stored
+    if samples > MAX_PACKED_SAMPLES or size > most:
         raise InputFileError(
-            f"{name}: found models of {shape[-2:]} samples, expected at most "
-            f"{MAX_PACKED_SAMPLES:,} in a file that is compressed or has chunks"
+            f"{name}: found models of {form.nz} x {form.nx} samples, {size:,} bytes, expected at "
+            f"most {MAX_PACKED_SAMPLES:,} samples and {most:,} bytes of {stored:,} bytes that are "
+            "compressed, or of which parts may be left out"
         )
-    size = prod(chunk or ()) * dtype.itemsize
-    if size > MAX_CHUNK_BYTES:
+    samples, most = form.count * samples, FREE_SAMPLES + SAMPLES_OF_BYTE * stored
+    if samples > most:
         raise InputFileError(
-            f"{name}: found chunks of {size:,} bytes, expected at most {MAX_CHUNK_BYTES:,}"
+            f"{name}: found {form.count:,} models of {form.nz} x {form.nx} samples, expected at "
+            f"most {most:,} samples of {stored:,} bytes that are compressed, or of which parts may "
+            "be left out"
         )
 
 

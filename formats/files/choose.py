@@ -27,14 +27,21 @@ def chosen(found: Found, wanted: str | None, file: str, *, several: bool = False
     names = [name for name, (shape, dtype) in found.items() if _like_models(shape, dtype)]
     if not names:
         raise InputFileError(f"{file}: no array of 2-D models; found {_list(found)}")
-    if len(names) > 1 and not several:
+    odd = any(not _may_be_read(found[name][1]) for name in names)
+    if len(names) > 1 and (odd or not several):
         raise InputFileError(f"{file}: name one array with --array; found {_list(found)}")
     return names
 
 
+def _may_be_read(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
+
+
 def _like_models(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    numeric = dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
-    return numeric and (len(shape) in (2, 3) or (len(shape) == 4 and shape[1] == 1))
+    """By the shape, whether the dtype is one that is read or not: that is refused, never passed
+    over.
+    """
+    return dtype.kind in "iufcb" and (len(shape) in (2, 3) or (len(shape) == 4 and shape[1] == 1))
 
 
 def _list(found: Found) -> str:

@@ -18,19 +18,24 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
 from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.holding import HoldingFile
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.files.words import (
     AXIS_NAMES,
+    FILL_VALUE,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
+    OTHERWISE,
     SAID,
     attributes_of,
     check_keys,
     check_unpacked,
     columns_of,
+    fill_value_of,
+    merged,
     text_of,
     velocity_units,
 )
@@ -80,12 +85,17 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
         beside = _beside(datasets, name.rpartition("/")[0])
-        attributes = {
-            key: attrs[key]
-            for attrs in (source.attrs, _values_of(h5py, beside, single=True), dataset.attrs)
-            for key in SAID
-            if key in attrs
-        }
+        groups = name.split("/")[:-1]
+        places = (
+            ("file", source.attrs),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
+            ("datasets beside it", _values_of(h5py, beside, single=True)),
+            ("dataset", dataset.attrs),
+        )
+        attributes = merged(places, place, hints)
         unstated = None
         if MATLAB in dataset.attrs:
             unstated = "xz"
@@ -104,7 +114,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
             columns=_values_of(h5py, beside, single=False),
             keys=lambda sizes: _keys(beside.get(KEYS), place, sizes),
         )  # fmt: skip
-        check_packed((form.nz, form.nx), dataset.chunks, dataset.dtype, place)
+        check_packed(form, dataset.chunks, dataset.dtype, dataset.id.get_storage_size(), place)
         marks = marks_of(dataset.attrs, place, dataset.fillvalue)
     return [Hdf5Part(path, file, name, form, own=own, marks=marks)]
 
@@ -119,7 +129,7 @@ def _may_be_models(name: str, dataset: Any) -> bool:
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The datasets in the same group that say something of the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID)}
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
@@ -127,7 +137,8 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
     """What these datasets hold: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
-        few = dataset.size is not None and (dataset.size <= (2 if key == "origin" else 1))
+        pair = key == "origin" or key in OTHERWISE
+        few = dataset.size is not None and (dataset.size <= (4 if pair else 1))
         if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
             continue
         if h5py.check_string_dtype(dataset.dtype):
@@ -193,7 +204,9 @@ def _scale(scale: Any, label: str, place: str) -> Axis:
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
-    """All datasets by their names. Raises InputFileError for what leads out of the file."""
+    """All datasets by their names. Raises InputFileError for what leads out of the file, and for
+    chunks that are too large, whatever their dataset is for.
+    """
     outside: list[str] = []
     datasets: dict[str, Any] = {}
 
@@ -204,6 +217,7 @@ def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
     def see(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             datasets[name] = item
+            check_chunk(item.chunks, item.dtype, item.id.get_storage_size(), f"{file}:{name}")
             if item.is_virtual or item.external:
                 outside.append(name)
 
@@ -240,8 +254,14 @@ class Hdf5Sink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5py = needed("h5py", "io")
-        self._file = h5py.File(path, "x")
-        self._data = self._file.create_dataset(array, shape=form.shape, dtype=form.dtype)
+        self._stream = HoldingFile(path)
+        self._file = h5py.File(self._stream, "w")
+        fill = fill_value_of(form)
+        self._data = self._file.create_dataset(
+            array, shape=form.shape, dtype=form.dtype, fillvalue=fill
+        )
+        if fill is not None:
+            self._data.attrs.create(FILL_VALUE, fill, dtype=form.dtype)
         # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():
@@ -255,6 +275,8 @@ class Hdf5Sink(FileSink):
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        self._stream.check()
 
     def _close(self) -> None:
         self._file.close()
+        self._stream.finish()

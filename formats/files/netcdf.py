@@ -20,18 +20,22 @@ from velcodec.formats.files.axes import Coordinate, axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose import chosen
 from velcodec.formats.files.hdf5 import inner_datasets
+from velcodec.formats.files.holding import HoldingFile
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.files.words import (
     AXIS_NAMES,
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
     PACKED,
     SAID,
     attributes_of,
     check_keys,
     columns_of,
     coordinates_of,
+    fill_value_of,
+    merged,
     velocity_units,
 )
 
@@ -80,7 +84,17 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
-            attributes = {**source.attrs, **variable.attrs}
+            beside = {
+                key: source[key].values
+                for key in (*SAID, *OTHERWISE)
+                if key in source.variables and source[key].ndim == 0
+            }
+            places = (
+                ("file", source.attrs),
+                ("variables beside it", beside),
+                ("variable", variable.attrs),
+            )
+            attributes = merged(places, place, hints)
             packed = any(key in variable.attrs for key in (*PACKED, "_Unsigned"))
             shape, dtype = found[name]
             if packed:
@@ -92,8 +106,9 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
                 columns=_columns(source),
                 keys=lambda sizes: _keys(source, dims, place, sizes),
             )  # fmt: skip
-            chunks = variable.encoding.get("chunksizes")
-            check_packed((form.nz, form.nx), chunks, variable.dtype, place)
+            if "chunksizes" in variable.encoding:  # not a file of the classic format
+                chunks = variable.encoding["chunksizes"]
+                check_packed(form, chunks, variable.dtype, path.stat().st_size, place)
             marks = marks_of(variable.attrs, place)
     return [
         NetcdfPart(
@@ -184,7 +199,8 @@ class NetcdfSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5netcdf, h5py = needed("h5netcdf", "io"), needed("h5py", "io")
-        self._file = h5netcdf.File(path, "x")
+        self._stream = HoldingFile(path)
+        self._file = h5netcdf.File(self._stream, "w")
         sizes = dict(zip(form.axes, form.shape, strict=True))
         self._file.dimensions = {AXIS_NAMES[axis]: size for axis, size in sizes.items()}
         for axis, (values, attributes) in coordinates_of(form).items():
@@ -192,7 +208,8 @@ class NetcdfSink(FileSink):
             variable[...] = values
             variable.attrs.update(attributes)
         dims = tuple(AXIS_NAMES[axis] for axis in form.axes)
-        self._data = self._file.create_variable(array, dims, form.dtype)
+        fill = fill_value_of(form)
+        self._data = self._file.create_variable(array, dims, form.dtype, fillvalue=fill)
         self._data.attrs["long_name"] = "velocity"
         # Half of what coordinates tell may be known alone: a spacing without an origin.
         self._data.attrs.update(attributes_of(form))
@@ -205,6 +222,8 @@ class NetcdfSink(FileSink):
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        self._stream.check()
 
     def _close(self) -> None:
         self._file.close()
+        self._stream.finish()

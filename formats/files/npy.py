@@ -27,6 +27,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.files.absent import check_all_present
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
+from velcodec.formats.storage.kinds import check_readable
 from velcodec.formats.storage.pieces import private_bytes
 
 ORDERS = ("zx", "xz")
@@ -105,6 +106,7 @@ def read_models(
     """
     path = Path(path)
     try:
+        check_readable(path)
         with path.open("rb") as stream:
             start = stream.read(len(MAGIC))
         if start != MAGIC:

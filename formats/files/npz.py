@@ -22,14 +22,17 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.holding import HoldingFile
 from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.files.words import (
     GROUNDS,
     KEYS,
+    OTHERWISE,
     SAID,
     attributes_of,
     columns_of,
+    merged,
     velocity_units,
 )
 from velcodec.formats.storage.pieces import read_rows
@@ -37,6 +40,7 @@ from velcodec.formats.storage.pieces import read_rows
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 MAX_SMALL_BYTES = 1 << 24
+READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,23 @@ class Inflater:
         self._stream: zipfile.ZipExtFile | None = None
         self._at = 0
 
-    def read(self, path: Path, member: str, first: int, size: int) -> bytes:
-        """Bytes of the member. The file is closed when its last one was read."""
+    def read(self, path: Path, member: str, first: int, size: int) -> bytearray:
+        """Bytes of the member, fewer at its end. The file is closed when its last one was read."""
         if self._stream is None or first < self._at:
             with zipfile.ZipFile(path) as archive:  # the member keeps the file open
                 stream = archive.open(member)
             assert isinstance(stream, zipfile.ZipExtFile)
             self._stream, self._at = stream, 0
         self._stream.seek(first)
-        data = self._stream.read(size)
-        self._at = first + len(data)
+        data = bytearray(size)
+        view, filled = memoryview(data), 0
+        while filled < size:  # `read` would have all of it twice
+            count = self._stream.readinto(view[filled : filled + READ_AT_ONCE])
+            if not count:
+                break
+            filled += count
+        del view, data[filled:]
+        self._at = first + filled
         if not self._stream.peek(1):
             self._stream.close()
             self._stream = None
@@ -108,8 +119,8 @@ class NpzPart(Part):
 def read_npz(path: Path, hints: Hints) -> list[Part]:
     """Every array of models in the archive, or the one that is named.
 
-    Beside a single one, `keys`, `units`, `dx`, `dz`, `origin` say what their names say, and so do
-    coordinates called `z`, `x` or the like.
+    Beside them `units`, `dx`, `dz`, `origin` say what their names say of all, and so do coordinates
+    called `z`, `x` or the like; `keys` those of a single one.
     """
     file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
@@ -117,22 +128,32 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
         names = chosen(found, hints.array, file, several=True)
         alone = len(names) == 1
-        small = _small(archive, members) if alone else {}
-        beside = _coordinates(archive, members, names[0]) if alone else []
+        small = merged((("file", _small(archive, members)),), file, hints)
+        keys = _small(archive, members).get(KEYS)
+        if keys is not None and not alone:
+            raise InputFileError(
+                f"{file}: keys: found them beside {len(names)} arrays ({', '.join(names)}), "
+                "expected one array; name it with --array"
+            )
         parts: list[Part] = []
         for name in names:
             member, place = members[name], f"{file}:{name}"
             assert member is not None
-            columns = {key: small.pop(key) for key in GROUNDS if np.ndim(small.get(key, 0))}
+            columns = {key: small[key] for key in GROUNDS if np.ndim(small.get(key, 0))}
+            said = {key: value for key, value in small.items() if key not in columns}
+            beside = _coordinates(archive, members, name)
             form, _ = named_form(
                 member.shape, member.dtype, place, hints,
-                axes_beside(member.shape, beside, hints), small,
-                units=velocity_units(small.get("units"), place, hints),
+                axes_beside(member.shape, beside, hints), said,
+                units=velocity_units(said.get("units"), place, hints),
                 columns=columns,
-                keys=lambda _: tuple(map(str, small[KEYS])) if KEYS in small else None,
+                keys=lambda _: None if keys is None else tuple(map(str, keys)),
             )  # fmt: skip
-            if archive.getinfo(member.name).compress_type != zipfile.ZIP_STORED:
-                check_packed(member.shape, None, member.dtype, place)
+            about = archive.getinfo(member.name)
+            if about.compress_type != zipfile.ZIP_STORED:
+                # In Fortran's order every model is spread over the whole array.
+                whole = member.shape if member.fortran else None
+                check_packed(form, whole, member.dtype, about.compress_size, place)
             offset = _offset(path, archive.getinfo(member.name), member, place)
             parts.append(NpzPart(path, file, name, form, member, offset))
     return parts
@@ -184,14 +205,14 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that say something about the models."""
     values = {}
-    for name in (KEYS, *SAID):
+    for name in (KEYS, *SAID, *OTHERWISE):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue
         with archive.open(member.name) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
         if array.ndim <= 1:
-            column = name in (KEYS, "origin") or (name in GROUNDS and array.size != 1)
+            column = name in (KEYS, "origin") or array.size != 1
             values[name] = array if column else array.item()
     return values
 
@@ -224,12 +245,14 @@ class NpzSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
         self._alone = alone
-        self._archive = zipfile.ZipFile(path, "x" if alone else "a", zipfile.ZIP_STORED)
+        self._file = HoldingFile(path, new=alone)
+        self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._writer.add([array])
+        self._file.check()
 
     def _close(self) -> None:
         self._stream.close()
@@ -242,3 +265,4 @@ class NpzSink(FileSink):
             with self._archive.open(f"{name}.npy", "w") as stream:
                 np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
         self._archive.close()
+        self._file.finish()

@@ -20,7 +20,14 @@ from velcodec.formats.files.axes import Axis, ground_of_axes, place
 from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
 from velcodec.formats.files.raw import RawPart
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import LENGTHS, attributes_of, metres, positive_of, velocity_units
+from velcodec.formats.files.words import (
+    LENGTHS,
+    attributes_of,
+    check_metres,
+    metres,
+    positive_of,
+    velocity_units,
+)
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20
@@ -60,7 +67,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
             axes[len(shape) - at["z"]], Axis(), nz, file, hints, Ground(dx, dz, x, z),
             positive_of(said), convention=False,
         )  # fmt: skip
-        units = velocity_units(said.get("unit"), file, hints)
+        units = velocity_units(said.get("unit", said.get("units")), file, hints)
         form = form_of(
             shape, dtype, file, hints, placed=placed, units=units, ground=ground, z_up=z_up
         )
@@ -129,6 +136,8 @@ def _line(
     unit = said.get(f"unit{number}")
     scale = metres(unit, f"{file}: unit{number}") if None in stated else 1.0
     step, origin = (_number(said, n, 0, file) * scale if n in said else None for n in names)
+    if stated[0] is None:
+        check_metres(step, unit, f"{file}: {names[0]}", f"--d{axis}")
     return step, origin
 
 

@@ -6,6 +6,7 @@ that would be microseconds is millimetres, the coordinates are metres with the s
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 from dataclasses import dataclass, replace
@@ -17,10 +18,11 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
-from velcodec.formats.files.axes import Axis, ground_of_axes
+from velcodec.formats.files.axes import AGREE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import LEAST_METRES, LENGTHS
 from velcodec.formats.no_data import find_absent
 
 FEET = 2
@@ -39,10 +41,16 @@ DTYPE_CODES = {
 CODES = (1, *sorted(DTYPE_CODES.values()))  # 1 is IBM's float, which is read and not written
 SCALARS = (1, -10, -100, -1000, -10000)
 MAX_INT16, MAX_UINT16, MAX_INT32 = 2**15 - 1, 2**16 - 1, 2**31 - 1
+IN_TEXT = re.compile(
+    r"\bD([XZ])\s*[=:]\s*(\d+(?:\.\d*)?)\s*(M|METRES?|METERS?|KM|FT|FEET|)(?![A-Z/])"
+)
+"""A spacing in the textual header."""
+
+IN_MILLIMETRES = "SAMPLE INTERVAL IN MILLIMETRES"
 TEXT = {
     1: "VELOCITY MODEL WRITTEN BY VELCODEC",
     2: "TRACES ARE POSITIONS, SAMPLES GO DOWN",
-    3: "SAMPLE INTERVAL IN MILLIMETRES, DELAY AND COORDINATES IN METRES",
+    3: f"{IN_MILLIMETRES}, DELAY AND COORDINATES IN METRES",
 }
 
 
@@ -85,18 +93,48 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
         shape = (int(source.tracecount), len(source.samples))
         check_dtype(np.dtype(source.dtype), file)
         field = segyio.BinField
-        foot = 0.3048 if source.bin[field.MeasurementSystem] == FEET else 1.0
+        foot = _foot(int(source.bin[field.MeasurementSystem]), file, hints)
         _check_one_line(segyio, source, file)
         across, order = _across(segyio, source, foot, file, hints)
         down = _down(segyio, source, foot, path, hints)
-        ground, z_up = ground_of_axes(
-            Axis("depth"), Axis(), shape[1], file, hints, across.or_else(down), "down"
-        )
+        said = _agreed(across.or_else(down), bytes(source.text[0]), file, hints)
+        ground, z_up = ground_of_axes(Axis("depth"), Axis(), shape[1], file, hints, said, "down")
         placed = Placed("xz")
         form = form_of(
             shape, np.dtype(source.dtype), file, hints, placed=placed, ground=ground, z_up=z_up
         )
     return [SegyPart(path, file, None, form, order=order)]
+
+
+def _foot(system: int, file: str, hints: Hints) -> float:
+    """Metres of the file's unit of length. Raises InputFileError for one that is not known."""
+    if system not in (0, METRES, FEET):
+        if None in (hints.ground.dx_m, hints.ground.dz_m):
+            raise InputFileError(
+                f"{file}: measurement system: found {system}, expected 1 (metres) or 2 (feet); "
+                "state the spacing with --dx and --dz"
+            )
+        return 1.0
+    return 0.3048 if system == FEET else 1.0
+
+
+def _agreed(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
+    """The ground of the headers, with spacings that the text alone states, such as `DX = 25 M`.
+
+    Raises InputFileError where both differ, unless the caller states it.
+    """
+    for axis, number, unit in IN_TEXT.findall(text.decode("ascii", "replace").upper()):
+        name = f"d{axis.lower()}_m"
+        found, step = getattr(ground, name), float(number) * LENGTHS[unit.lower()]
+        if getattr(hints.ground, name) is not None or step <= 0:
+            continue
+        if found is not None and abs(found - step) > AGREE * step:
+            raise InputFileError(
+                f"{file}: textual header: found a spacing d{axis.lower()} of {step:g} m, and "
+                f"{found:g} m in the other headers; state which with --d{axis.lower()}"
+            )
+        ground = ground.or_else(Ground(**{name: step}))
+    return ground
 
 
 def _opened(path: Path) -> Any:
@@ -179,6 +217,11 @@ def _down(segyio: Any, source: Any, foot: float, path: Path, hints: Hints) -> Gr
                 "state the spacing with --dz"
             )
         step = extended
+    elif 0 < step < LEAST_METRES and IN_MILLIMETRES.encode() not in bytes(source.text[0]):
+        raise InputFileError(
+            f"{path}: sample interval: found {interval or own}, which is {step:g} m as "
+            "millimetres, and likely metres; state the spacing with --dz"
+        )
     return Ground(dz_m=step * foot or None, origin_z_m=origin)
 
 

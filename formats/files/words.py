@@ -5,7 +5,7 @@ What cannot be understood is refused rather than guessed, unless the caller stat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.base import Form, Ground, Hints, first_line
+from velcodec.formats.no_data import no_data_value
 
 LENGTHS = {
     "": 1.0, "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
@@ -33,9 +34,20 @@ MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
 SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
+FILL_VALUE = "_FillValue"
 GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
+UNIT = "unit"
+OTHERWISE = (
+    UNIT, "spacing", "spacings", "grid_spacing", "sampling", "extent", "dh", "xmin", "xmax", "zmin",
+    "zmax", "x0", "z0", "ox", "oz",
+)  # fmt: skip
+"""Other names under which files state units, spacing and origin, in no agreed units or order."""
+
 DEGREES = "degrees"
 PACKED = ("scale_factor", "add_offset")
+LEAST_METRES = 0.1
+"""Steps below this are likely kilometres."""
+
 EVEN = 1e-4  # of a step: what float32 coordinates of a long line may be off by
 
 
@@ -74,6 +86,77 @@ def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
         return Ground(*(None if v is None else float(np.asarray(v).item()) for v in values))
     except (TypeError, ValueError) as error:
         raise InputFileError(f"{name}: dx, dz or origin: {first_line(error)}") from error
+
+
+def merged(
+    places: Sequence[tuple[str, Mapping[str, Any]]], name: str, hints: Hints
+) -> dict[str, Any]:
+    """What several places, such as the file and the array, say of `SAID`, each with its name.
+
+    Raises InputFileError for what two of them say differently, unless the caller states it.
+    """
+    said: dict[str, Any] = {}
+    where: dict[str, str] = {}
+    for place, given in places:
+        attributes = {key.lower() if isinstance(key, str) else key: given[key] for key in given}
+        if UNIT in attributes:
+            attributes.setdefault("units", attributes[UNIT])
+        other = [key for key in OTHERWISE if key != UNIT and key in attributes]
+        if other and None in (hints.ground.dx_m, hints.ground.dz_m):
+            raise InputFileError(
+                f"{name}: {other[0]}: found {shown_value(attributes[other[0]])} of the {place}, "
+                "whose meaning is not known; expected dx, dz, origin_x and origin_z; state what it "
+                "says with --dx and --dz, and --origin"
+            )
+        for key in SAID:
+            value = attributes.get(key)
+            if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
+                continue
+            if key in said and not _alike(key, said[key], value) and not _settled(key, hints):
+                raise InputFileError(
+                    f"{name}: {key}: found {shown_value(said[key])} of the {where[key]} and "
+                    f"{shown_value(value)} of the {place}, expected one; state which with "
+                    f"{OPTIONS[key]}"
+                )
+            said[key], where[key] = value, place
+    return said
+
+
+OPTIONS = {
+    "units": "--units", "dx": "--dx", "dz": "--dz", "origin": "--origin", "origin_x": "--origin",
+    "origin_z": "--origin", "z_positive": "--z-positive",
+}  # fmt: skip
+
+
+def _settled(key: str, hints: Hints) -> bool:
+    """Whether the caller states what is said of `key`."""
+    if key in ("units", "z_positive"):
+        return getattr(hints, key) is not None
+    fields = {"origin": ("origin_x_m", "origin_z_m")}.get(key) or (GROUNDS[key],)
+    return all(getattr(hints.ground, each) is not None for each in fields)
+
+
+def _alike(key: str, one: Any, other: Any) -> bool:
+    """Whether two values say the same."""
+    if key in ("units", "z_positive"):
+        words = [" ".join(text_of(value).lower().split()) for value in (one, other)]
+        speeds = [SPEEDS.get(word) for word in words]
+        return words[0] == words[1] or (
+            key == "units" and (None in speeds or len(set(speeds)) == 1)
+        )
+    try:
+        here, there = (np.asarray(value, dtype=float).ravel() for value in (one, other))
+    except (TypeError, ValueError):
+        return text_of(one) == text_of(other)
+    return here.shape == there.shape and bool(np.allclose(here, there, rtol=EVEN, atol=0.0))
+
+
+def shown_value(value: Any) -> str:
+    """A value of an attribute as a text."""
+    array = np.asarray(value)
+    if array.dtype.kind in "iuf":
+        return ", ".join(f"{number:g}" for number in array.ravel().tolist())
+    return repr(text_of(value))
 
 
 def positive_of(attributes: Mapping[str, Any]) -> str:
@@ -144,13 +227,34 @@ def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, 
         return None, float(values[0]) * scale
     step = float(values[-1] - values[0]) / (len(values) - 1)
     if step < 0:
-        raise InputFileError(f"{name}: coordinates: found them falling, expected them to rise")
+        raise InputFileError(
+            f"{name}: coordinates: found them falling, from {values[0]:g} to {values[-1]:g}, "
+            "expected them to rise: turn coordinates and samples over along this axis, or state "
+            "spacing and origin (--dx and --origin) to take the samples as if they rose"
+        )
     if not (step > 0 and np.abs(np.diff(values) - step).max() <= EVEN * step):
         raise InputFileError(
             f"{name}: coordinates: expected them to rise in even steps; state the spacing and the "
             "origin to leave them aside"
         )
     return float(f"{step * scale:.9g}"), float(values[0]) * scale  # without the rounding of sums
+
+
+def fill_value_of(form: Form) -> Any:
+    """The value of absent samples in the models' own dtype; None where none may be absent."""
+    if form.no_data is None:
+        return None
+    dtype = np.dtype(form.dtype)
+    return no_data_value(form.no_data, dtype).astype(dtype)
+
+
+def check_metres(step: float | None, unit: Any, name: str, option: str) -> None:
+    """Raises InputFileError for a step that is too small for metres where no unit is stated."""
+    if step is not None and 0 < abs(step) < LEAST_METRES and not text_of(unit).strip():
+        raise InputFileError(
+            f"{name}: found steps of {step:g} and no unit, expected metres, or a unit; state the "
+            f"spacing with {option}"
+        )
 
 
 def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]:

@@ -15,7 +15,7 @@ from velcodec.formats.files.npz import NpzSink
 from velcodec.formats.files.sinks import FileSink, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
 from velcodec.formats.files.words import AXIS_NAMES, KEYS, SAID
-from velcodec.formats.storage.atomic import atomic_folder, atomic_path
+from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
 
 OPENFWI_PER_FILE = 500
 ARRAY = "velocity"
@@ -37,7 +37,7 @@ def open_sink(
     file_format = _format(target, format)
     _check_array(array)
     whole = atomic_folder(target) if file_format.folder else atomic_path(target, force=force)
-    with whole as path, file_format.write(path, form, array) as sink:
+    with whole as path, naming(target), file_format.write(path, form, array) as sink:
         yield sink
 
 
@@ -61,7 +61,11 @@ def open_folder_sink(
     for (file, form), file_format in zip(files, formats, strict=True):
         if form.array is not None and file_format.named_arrays:
             _check_inner_array(file, form.array, file_format)
-    with atomic_folder(target) as folder, _FolderSink(folder, files, formats, array) as sink:
+    with (
+        atomic_folder(target) as folder,
+        naming(target),
+        _FolderSink(folder, files, formats, array) as sink,
+    ):
         yield sink
 
 

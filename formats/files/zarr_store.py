@@ -5,10 +5,14 @@ Only codecs that compute are let in: a store may name others, one of which unpic
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import os
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +23,38 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.axes import Coordinate, axes_of, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.base import (
+    FREE_CHUNK_BYTES,
+    FREE_MODEL_BYTES,
+    FREE_SAMPLES,
+    Form,
+    Hints,
+    Part,
+    check_chunk,
+    check_packed,
+    reading,
+)
 from velcodec.formats.files.choose import chosen
 from velcodec.formats.files.folders import walk
+from velcodec.formats.files.inflation import check_inflation
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.files.words import (
     AXIS_NAMES,
+    FILL_VALUE,
     GROUNDS,
     KEYS,
     MAX_KEYS,
+    OTHERWISE,
+    SAID,
     attributes_of,
     check_unpacked,
     columns_of,
     coordinates_of,
+    fill_value_of,
+    merged,
     velocity_units,
 )
+from velcodec.formats.storage.kinds import check_readable
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 CODECS = frozenset({
@@ -41,7 +62,11 @@ CODECS = frozenset({
     "delta", "shuffle", "bitround", "packbits", "quantize", "fixedscaleoffset", "astype",
     "adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec",
 })  # fmt: skip
+COMPRESSORS = frozenset({"blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4"})
 CHUNK_BYTES = 1 << 22
+
+CHUNK_SLACK, CHUNK_SLACK_BYTES = 8, 1 << 20
+"""Filters may make samples wider before they are compressed."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -57,7 +82,7 @@ class ZarrPart(Part):
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
         check_codecs(array, self.place)
-        return np.asarray(array[self._some(start, stop)])
+        return np.asarray(_guarded(array, self.place)[self._some(start, stop)])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
@@ -80,6 +105,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
     file = str(path)
     zarr = needed("zarr", "zarr")
     with reading(file):
+        _check_inside(path)
         source = _opened(path)
         arrays = dict(_arrays(source)) if isinstance(source, zarr.Group) else {"": source}
         found = {
@@ -91,14 +117,29 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)
-        attributes = {**source.attrs, **array.attrs}
+        groups = name.split("/")[:-1]
+        beside_it = {
+            key: np.asarray(one[...])
+            for key in (*SAID, *OTHERWISE)
+            if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
+        }
+        places = (
+            ("group", source.attrs if name else {}),
+            *(
+                (f"group {group}", source[group].attrs)
+                for group in ("/".join(groups[: i + 1]) for i in range(len(groups)))
+            ),
+            ("arrays beside it", beside_it),
+            ("array", array.attrs),
+        )
+        attributes = merged(places, place, hints)
         folder = name.rpartition("/")[0]
 
         def beside(other: str) -> Any:
             return arrays.get(f"{folder}/{other}".lstrip("/"))
 
         columns = {key: _values(beside(key), place) for key in GROUNDS}
-        keys = _keys(attributes.get(KEYS))
+        keys = _keys(array.attrs.get(KEYS, source.attrs.get(KEYS)))
         form, own = named_form(
             *found[name], place, hints,
             axes_of(_dimensions(array), _coordinates(arrays, folder, place), place),
@@ -107,9 +148,25 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             columns={key: column for key, column in columns.items() if column is not None},
             keys=lambda sizes: keys,
         )  # fmt: skip
-        check_packed((form.nz, form.nx), array.shards or array.chunks, found[name][1], place)
+        check_packed(form, _unit(array), found[name][1], _stored(array), place)
         marks = marks_of(array.attrs, place, array.fill_value)
     return [ZarrPart(path, file, name or None, form, own=own, marks=marks)]
+
+
+def _check_inside(path: Path) -> None:
+    """Raises InputFileError for a file of a store that lies elsewhere, where a link leads, or that
+    is no regular file.
+    """
+    store = path.resolve()
+    for top, folders, names in walk(path):
+        for one in (top / name for name in (*folders, *names)):
+            if one.is_symlink() and not one.resolve().is_relative_to(store):
+                raise InputFileError(
+                    f"{path}: {one.relative_to(path)}: is a link to {os.readlink(one)}, expected "
+                    "the store's own files, as no others are opened"
+                )
+        for name in names:
+            check_readable(top / name)
 
 
 def check_codecs(array: Any, name: str) -> None:
@@ -117,6 +174,20 @@ def check_codecs(array: Any, name: str) -> None:
     for codec in _codecs(array.metadata.to_dict()):
         if codec.removeprefix("numcodecs.") not in CODECS:
             raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+
+
+def _unit(array: Any) -> tuple[int, ...]:
+    """Shape of what is one file of the store."""
+    unit: tuple[int, ...] = array.shards or array.chunks
+    return unit
+
+
+def _stored(array: Any) -> int:
+    """Bytes of an array's files; not counted, and 0, where what it claims is free anyway."""
+    size = np.dtype(array.dtype).itemsize
+    free = prod(_unit(array)) * size <= FREE_CHUNK_BYTES and array.size <= FREE_SAMPLES
+    free = free and prod(array.shape[1:]) * size <= FREE_MODEL_BYTES
+    return 0 if free else int(array.nbytes_stored())
 
 
 def _codecs(metadata: Mapping[str, Any]) -> Iterator[str]:
@@ -166,9 +237,38 @@ def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coo
     return found
 
 
+def _guarded(array: Any, place: str) -> Any:
+    """The same array, of which no chunk unpacks to far more than its shape. Of chunks in shards,
+    which the library cuts out by itself, that is not looked at.
+    """
+    names = [
+        name
+        for name in (each.removeprefix("numcodecs.") for each in _codecs(array.metadata.to_dict()))
+        if name in COMPRESSORS
+    ]
+    if array.shards is not None or not names:
+        return array
+    if len(names) > 1:
+        raise InputFileError(f"{place}: codecs: found {names}, expected one that compresses")
+    size = prod(array.chunks) * np.dtype(array.dtype).itemsize
+    most = CHUNK_SLACK_BYTES + CHUNK_SLACK * size
+    zarr = needed("zarr", "zarr")
+
+    class Guarded(zarr.storage.LocalStore):  # type: ignore[misc, name-defined]
+        async def get(self, key: str, *about: Any, **more: Any) -> Any:
+            found = await super().get(key, *about, **more)
+            if found is not None and not key.rpartition("/")[2].startswith((".z", "zarr.json")):
+                check_inflation(names[0], found.to_bytes(), most, place)
+            return found
+
+    opened = zarr.open(store=Guarded(array.store.root, read_only=True), mode="r")
+    return opened[array.path] if array.path else opened
+
+
 def _read(array: Any, name: str) -> NDArray[Any]:
     check_codecs(array, name)
-    return np.asarray(array[...])
+    check_chunk(_unit(array), np.dtype(array.dtype), _stored(array), name)
+    return np.asarray(_guarded(array, name)[...])
 
 
 def _values(array: Any, name: str) -> NDArray[Any] | None:
@@ -180,6 +280,13 @@ def _values(array: Any, name: str) -> NDArray[Any] | None:
 
 def _keys(values: Any) -> tuple[str, ...] | None:
     return tuple(map(str, values)) if isinstance(values, list) else None
+
+
+def _fill_attribute(fill: Any) -> int | str:
+    """The attribute `_FillValue` as xarray writes and reads it: a float's eight bytes in base64."""
+    if fill.dtype.kind != "f":
+        return int(fill)
+    return base64.b64encode(struct.pack("<d", float(fill))).decode()
 
 
 class ZarrSink(FileSink):
@@ -194,6 +301,10 @@ class ZarrSink(FileSink):
             size = form.nz * form.nx * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
         attributes: dict[str, Any] = attributes_of(form)
+        absent: dict[str, Any] = {}
+        if (fill := fill_value_of(form)) is not None:
+            absent = {"fill_value": fill}
+            attributes[FILL_VALUE] = _fill_attribute(fill)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
         self._data = group.create_array(
@@ -203,6 +314,7 @@ class ZarrSink(FileSink):
             dtype=form.dtype,
             dimension_names=[AXIS_NAMES[axis] for axis in form.axes],
             attributes=attributes,
+            **absent,
         )
         for axis, (values, about) in coordinates_of(form).items():
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)

@@ -40,7 +40,7 @@ def decode_prefixes(
     """The tiles that a prefix of each stream gives.
 
     Raises `CorruptError` for a damaged stream, and `OptionError` if a prefix has too few bytes for
-    step and record class.
+    what comes before the first coefficient.
     """
     least, parts = 0, []
     for tiles, needed in decode_measured(streams, tables, coding):
@@ -53,6 +53,6 @@ def decode_prefixes(
     if prefix.bytes is not None and prefix.bytes < least:
         raise OptionError(
             f"bytes: found {prefix.bytes}, expected at least {least} "
-            "for the step and record class of every tile"
+            "for what every tile's stream begins with, before its first coefficient"
         )
     return joined_tiles(parts)

@@ -23,8 +23,8 @@ from velcodec.formats.sample_coding.work_limit import pad, unpad
 
 CONTEXTS = 1 << 7
 
-SAMPLES_PER_BYTE = 1 << 16
-"""Most samples per byte of a stream; bounds decoding time by bytes."""
+SAMPLES_PER_BYTE = 1 << 14
+"""Most samples per byte of a stream, about 2 ms; bounds decoding time by bytes."""
 
 
 @njit(cache=True)

@@ -18,13 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
-
-KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+from velcodec.formats.storage.kinds import kind_of
 
 
 def led_to(target: Path) -> Path:
@@ -71,17 +65,13 @@ def check_regular(target: Path) -> None:
     is replaced, or written to at any place.
     """
     try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return
+        kind = kind_of(target)
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
-    for is_kind, kind in KINDS:
-        if is_kind(mode):
-            raise OutputPathError(
-                f"{target}: output is {kind}, expected a regular file; - writes to the standard "
-                "output"
-            )
+    if kind is not None:
+        raise OutputPathError(
+            f"{target}: output is {kind}, expected a regular file; - writes to the standard output"
+        )
 
 
 def make_folder(folder: Path) -> None:

@@ -87,15 +87,28 @@ def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[
         max_buffer_size=max(1, len(data)), max_str_len=most_bytes, max_bin_len=0, max_array_len=0,
         max_map_len=0, max_ext_len=0,
     )  # fmt: skip
-    unpacker.feed(data[len(head) :])
+    unpacker.feed(memoryview(data)[len(head) :])
     try:
         texts = tuple(unpacker)
     except (ValueError, msgpack.exceptions.UnpackException) as error:
         raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
     valid = len(texts) == count and all(isinstance(text, str) for text in texts)
-    if not valid or msgpack.packb(texts) != data:  # an element cut short is passed over in silence
+    if not valid or not _are_packed(texts, data, len(head)):
         raise CorruptError(f"{place}: expected a list of {count} texts and nothing else")
     return texts
+
+
+def _are_packed(texts: Iterable[str], data: bytes, at: int) -> bool:
+    """Whether all bytes from `at` on are these texts: an element cut short is passed over in
+    silence. Text by text, which takes no memory for another copy.
+    """
+    pack = msgpack.Packer().pack
+    for text in texts:
+        packed = pack(text)
+        if not data.startswith(packed, at):
+            return False
+        at += len(packed)
+    return at == len(data)
 
 
 def integer(value: Any) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
+from velcodec.formats.storage.kinds import check_readable
 
 IN_MEMORY = 1 << 30
 """Bytes of a file that are kept in memory; those of a larger one in a temporary file."""
@@ -89,6 +90,7 @@ def private_bytes(path: Path) -> bytes | mmap.mmap:
 
     Raises InputFileError, OSError.
     """
+    check_readable(path)
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         if size <= IN_MEMORY:

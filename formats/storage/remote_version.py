@@ -23,6 +23,11 @@ ETAG, DATE, SIZE = "ETag", "Last-Modified", "size"
 PRECONDITION_FAILED = 412
 OK, PARTIAL = 200, 206
 
+MOST_UNASKED_BYTES = 1 << 28
+"""A file of so many bytes is read whole of a server that knows no ranges, a larger one not."""
+
+READ_AT_ONCE = 1 << 18
+
 
 class Version:
     """The version of the file `url` that was met first, by what `info` says of it."""
@@ -30,6 +35,11 @@ class Version:
     def __init__(self, url: str, info: Mapping[str, Any]) -> None:
         self._url, self._lock = url, Lock()
         self._told = {key: info[key] for key in TOLD if info.get(key) is not None}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, as was told first; 0 where nothing was."""
+        return int(self._told.get(SIZE, 0))
 
     def check(self, told: Mapping[str, Any]) -> None:
         """Raise ChangedFileError where an answer is of another version; what the first ones left
@@ -76,9 +86,9 @@ def _plain(value: Any) -> Any:
 
 def fetch_range(system: Any, path: str, begin: int, end: int, version: Version) -> bytes:
     """Bytes of a file that fsspec's `system` reaches, of this version: from `begin` to `end`, or
-    all where a web server knows no ranges.
+    all where a web server knows no ranges. Of an answer that is longer no more is read.
 
-    Raises ChangedFileError, and what the file system raises.
+    Raises ChangedFileError, OSError for such an answer, and what the file system raises.
     """
     if _is_web(system):
         from fsspec.asyn import sync
@@ -104,6 +114,16 @@ async def _from_web(system: Any, url: str, begin: int, end: int, version: Versio
     async with session.get(system.encode_url(url), **options) as answer:
         if answer.status != PRECONDITION_FAILED:
             system._raise_not_found_for_status(answer, url)
-        data: bytes = await answer.read()
+        most = end - begin if answer.status == PARTIAL else version.size
+        if most > max(end - begin, MOST_UNASKED_BYTES):
+            raise OSError(f"the server sends all of {most:,} bytes, expected the part asked for")
+        data = bytearray()
+        async for part in answer.content.iter_chunked(READ_AT_ONCE):
+            data += part
+            if len(data) > most:
+                answer.close()
+                if answer.status in (OK, PARTIAL):
+                    raise OSError(f"the server sends more than the {most:,} bytes that it should")
+                break
         version.check_answer(answer.status, answer.headers, len(data))
-        return data
+        return bytes(data)

@@ -19,11 +19,13 @@ from velcodec.formats.errors import (
     MissingExtraError,
     OptionError,
     TruncatedError,
+    VelcodecError,
 )
 from velcodec.formats.extras import needed
+from velcodec.formats.storage.kinds import check_readable
 from velcodec.formats.storage.locks import ForkableLock
 from velcodec.formats.storage.remote_version import Version, fetch_range
-from velcodec.formats.storage.retry import patiently
+from velcodec.formats.storage.retry import PASSING_NAMES, patiently
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16
@@ -239,7 +241,9 @@ def _filesystem(url: str) -> tuple[Any, str]:
         found, path = patiently(url, lambda: fsspec.core.url_to_fs(url))  # some connect
     except ImportError as error:  # a scheme that needs a package of its own
         raise MissingExtraError(f"{url}: {_said(error)}") from error
-    except (ValueError, OSError) as error:
+    except VelcodecError:
+        raise
+    except Exception as error:  # those that connect have errors of their own
         raise InputFileError(f"{url}: {_said(error)}") from error
     return found, path
 
@@ -252,6 +256,8 @@ def _said(error: BaseException) -> str:
     while first is not None:
         if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
             return f"no connection: {first.strerror or type(first).__name__}"
+        if type(first).__name__ in PASSING_NAMES:
+            return "the connection broke"
         status = getattr(first, "status", None)
         if isinstance(status, int) and status not in (404, 410):
             return f"the server answers {status} {getattr(first, 'message', '')}".rstrip()
@@ -267,6 +273,7 @@ def _is_binary_stream(source: object) -> bool:
 
 def _file(path: Path) -> _File:
     try:
+        check_readable(path)
         found = _File(path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror}") from error

@@ -6,6 +6,7 @@ closed, behind what was cut off by then.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 from pathlib import Path
@@ -30,6 +31,21 @@ class Unbuffered(io.FileIO):
             raise OutputPathError(f"{path}: {error.strerror}") from error
         super().__init__(handle, "r+b")
         self.name = str(path)
+
+    def lock(self) -> bool:
+        """Keep others from locking it until it is closed; whether none has."""
+        try:
+            fcntl.flock(self, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
+
+    def is_in_place(self) -> bool:
+        """Whether its path still leads to it: it may have been removed, or replaced."""
+        try:
+            return os.path.samestat(os.fstat(self.fileno()), os.stat(self.name))
+        except OSError:
+            return False
 
     def write(self, data: Any) -> int:
         rest = memoryview(data)

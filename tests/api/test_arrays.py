@@ -160,3 +160,24 @@ def test_a_npy_file_with_anything_behind_its_array_is_refused(tmp_path: Path, mo
         load_mapped(path)
     with pytest.raises(errors.InputFileError, match="file holds one array"):
         velcodec.compress(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"dx": 12.5}, "dx: found 12.5 m, and coordinates of x in steps of 25 m"),
+        ({"spacing": 25.0}, "spacing: found 25 of the array, whose meaning is not known"),
+        ({"unit": "ft/s"}, "units: found 'ft/s', expected m/s or km/s"),
+        ({"z_positive": "up"}, "z_positive: found 'up', and coordinates of z"),
+    ],
+)
+def test_what_a_labelled_array_says_twice_or_otherwise_is_refused(
+    attributes: dict[str, Any], words: str
+) -> None:
+    coords = {
+        "x": np.arange(14) * 25.0,
+        "z": ("z", np.arange(9) * 10.0, {"positive": "down"}),
+    }
+    array = xarray.DataArray(ONE, coords=coords, dims=("z", "x"), attrs=attributes)
+    with pytest.raises(errors.InputFileError, match=words):
+        make_batch(array, Description(), None, {})

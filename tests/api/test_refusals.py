@@ -158,6 +158,16 @@ def test_version_error(path: Path, data: bytes) -> None:
         read(path)
 
 
+def test_damaged_end_error(path: Path) -> None:
+    with velcodec.append(path, lossless=True) as archive:
+        archive.add(MODELS)
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    with refuses(errors.DamagedEndError, "a.vlat: end: ", "found 2 intact models", "repair"):
+        velcodec.cat([path], path.with_name("b.vlat"))
+
+
 def test_unknown_feature_error(path: Path, data: bytes) -> None:
     """A section of a type that must be understood, as a later version may write."""
     section, old = (
@@ -235,7 +245,7 @@ def test_missing_extra_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_resolution_error(path: Path) -> None:
-    with refuses(errors.ResolutionError, "resolution: ", "found 0x0", "expected at least 1"):
+    with refuses(errors.ResolutionError, "--res: ", "found 0x0", "expected at least 1"):
         velcodec.decompress(path, 0)
 
 

@@ -15,6 +15,7 @@ from checkers import check_within, layered
 import velcodec
 from velcodec import Archive
 from velcodec.decoder import Decoder
+from velcodec.files.decompress import Restoring, restore_file, restore_folder, restore_stream
 from velcodec.formats.errors import (
     CorruptError,
     InputDtypeError,
@@ -308,3 +309,63 @@ def test_info_counts_the_tiles(tiny: Decoder) -> None:
         velcodec.compress(models, decoder="tiny", bytes_per_model=900, latent_only=True)
     )
     assert archive.info()["tiles"] > 1
+
+
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than 200 samples are given unasked, nor written of an archive."""
+    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 200)
+    monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 200)
+    monkeypatch.setattr("velcodec.resolution.WRITTEN_PER_BYTE", 0)
+
+
+@pytest.mark.usefixtures("few_samples", "tiny")
+def test_samples_of_one_call_are_counted_at_every_grid(tmp_path: Path) -> None:
+    models = layered(4, 10, 8)
+    data = velcodec.compress(models, lossless=True, decoder="tiny")
+    archive, every = velcodec.open(data), range(4)
+    assert len(archive[:2]) == len(archive.decode([0, 1])) == 2
+    assert len(archive.decode(every, 5)) == 4
+    assert len(list(archive)) == sum(map(len, archive.blocks())) == 4  # one by one, as many as like
+    for ask in (
+        lambda: archive[:],
+        lambda: archive[[0, 1, 2]],
+        lambda: archive.decode(every),
+        lambda: archive.decode(every, device="cpu"),
+        lambda: archive.decode(every, (10, 8)),
+        lambda: archive.decode([0, 0, 0]),
+        lambda: archive.decode(0, average="cell"),  # means of 64 values for each sample
+        lambda: archive.decode(0, 1, average="slowness"),
+        lambda: velcodec.decompress(data),
+        lambda: restore_file(archive, tmp_path / "a.npy"),
+        lambda: restore_folder(archive, tmp_path / "folder"),
+        lambda: restore_stream(archive, io.BytesIO()),
+        lambda: restore_stream(velcodec.stream(io.BytesIO(data)), io.BytesIO(), count=4),
+    ):
+        with pytest.raises(ResolutionError, match="allow-large"):
+            ask()
+    assert not list(tmp_path.iterdir())
+    large = Restoring(allow_large=True)
+    for found in (
+        archive.decode(every, allow_large=True),
+        velcodec.decompress(data, allow_large=True),
+        np.load(io.BytesIO(_restored(archive, large))),
+        np.load(io.BytesIO(_restored(velcodec.stream(io.BytesIO(data)), large))),
+    ):
+        assert np.array_equal(found, models)
+    assert archive.decode(0, 1, average="cell", allow_large=True).shape == (1, 1)
+
+
+def _restored(archive: Archive, how: Restoring) -> bytes:
+    out = io.BytesIO()
+    restore_stream(archive, out, how, count=4)
+    return out.getvalue()
+
+
+@pytest.mark.usefixtures("few_samples", "tiny")
+def test_models_of_several_shapes_are_counted_too() -> None:
+    models = [model for n in (9, 10, 11) for model in layered(1, n, 8)]
+    archive = velcodec.open(velcodec.compress(models, lossless=True, decoder="tiny"))
+    assert [each.shape for each in archive[:2]] == [(9, 8), (10, 8)]
+    with pytest.raises(ResolutionError, match="240 samples and more"):
+        archive[:]

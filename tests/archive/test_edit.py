@@ -21,6 +21,7 @@ from velcodec.formats.container.header import Layout
 from velcodec.formats.container.shards import MANIFEST
 from velcodec.formats.errors import (
     CorruptError,
+    DamagedEndError,
     KeyNotFoundError,
     OptionError,
     OutputExistsError,
@@ -348,3 +349,53 @@ def test_any_way_through_subset_split_and_cat_keeps_every_model(
     folder = tmp_path_factory.mktemp("way") / "s"
     velcodec.split(some(first, numbers), folder, models_per_shard=size)
     assert all_said(merged(folder)) == [everything[number] for number in numbers]
+
+
+# a last index that is damaged
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """An archive of 2 models that 10 were added to, a bit of the index of which was flipped."""
+    path = tmp_path / "a.vlat"
+    models = np.full((12, 9, 8), 2000.0) + np.arange(12)[:, None, None]
+    with velcodec.create(path, lossless=True) as archive:
+        archive.add(models[:2])
+    with velcodec.append(path, lossless=True) as archive:
+        archive.add(models[2:])
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+def test_an_archive_with_a_damaged_last_index_is_not_taken_for_the_one_before(
+    damaged: Path, tmp_path: Path
+) -> None:
+    before, model = damaged.read_bytes(), np.full((1, 9, 8), 1500.0)
+    target = tmp_path / "out"
+    attempts: dict[str, Any] = {
+        "cat": lambda **more: velcodec.cat([damaged], target, force=True, **more),
+        "subset": lambda **more: velcodec.subset(damaged, target, [0], force=True, **more),
+        "subset of an open archive": lambda **more: velcodec.subset(
+            velcodec.open(damaged), target, [0], force=True, **more
+        ),
+        "split": lambda **more: velcodec.split(damaged, tmp_path / "shards", **more),
+    }
+    for attempt in attempts.values():
+        with pytest.raises(DamagedEndError, match=r"a\.vlat: .* 10 intact models .* repair"):
+            attempt()
+        assert sorted(p.name for p in tmp_path.iterdir() if p.name != "home") == ["a.vlat"]
+    with (
+        pytest.raises(DamagedEndError, match="10 intact models"),
+        velcodec.append(damaged, lossless=True) as archive,
+    ):
+        archive.add(model)
+    assert damaged.read_bytes() == before
+    assert velcodec.repair(damaged, target).saved == 12
+    for attempt in attempts.values():
+        attempt(ignore_rest=True)
+    assert len(velcodec.open(tmp_path / "shards")) == 2
+    with velcodec.append(damaged, lossless=True, ignore_rest=True) as archive:
+        archive.add(model)
+    assert len(velcodec.open(damaged)) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from rich_archives import rich_archive
 
 import velcodec
 from velcodec.decoder import Decoder
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.writer import VlatWriter
 
 Run = Callable[..., Result]
 
@@ -179,3 +182,133 @@ def test_split_makes_a_folder_that_every_command_reads(run: Run, data: bytes) ->
     assert run("split", "a.vlat", "two", "--shards", "2").stdout.startswith(
         "two: 12 models in 2 shards and "
     )
+
+
+# a last index that is damaged
+
+
+def test_commands_that_would_lose_models_behind_a_damaged_index_refuse(run: Run) -> None:
+    models = layered(6, 9, 8)
+    np.save("one.npy", models[:1])
+    np.save("more.npy", models[1:])
+    coding = ("--lossless", "--decoder", "tiny")
+    assert run("compress", "one.npy", "a.vlat", *coding).exit_code == 0
+    assert run("append", "more.npy", "a.vlat", *coding).exit_code == 0
+    data = bytearray(Path("a.vlat").read_bytes())
+    data[-20] ^= 1
+    Path("a.vlat").write_bytes(data)
+    for command in (
+        ("append", "one.npy", "a.vlat", *coding),
+        ("cat", "a.vlat", "b.vlat"),
+        ("subset", "a.vlat", "b.vlat", "--models", "0"),
+        ("split", "a.vlat", "shards"),
+        ("verify", "a.vlat"),
+    ):
+        result = run(*command)
+        assert result.exit_code == 24, command
+        assert "a.vlat: end: found 5 intact models" in result.stderr
+        assert "every checksum holds" not in result.stdout
+        assert Path("a.vlat").read_bytes() == data
+    assert not Path("b.vlat").exists()
+    assert run("repair", "a.vlat", "whole.vlat").exit_code == 4  # nothing says there were no more
+    assert len(velcodec.open("whole.vlat")) == 6
+    assert run("cat", "a.vlat", "b.vlat", "--ignore-rest").exit_code == 0
+    assert run("subset", "a.vlat", "c.vlat", "--models", "0", "--ignore-rest").exit_code == 0
+    assert run("split", "a.vlat", "shards", "--ignore-rest").exit_code == 0
+    assert run("append", "one.npy", "a.vlat", *coding, "--ignore-rest").exit_code == 0
+    assert len(velcodec.open("a.vlat")) == 2
+
+
+# what holds no model, and fields that mean something
+
+
+@pytest.mark.parametrize("target", ["x.npy", "x.npz", "x.zarr", "x/", "-"])
+def test_an_archive_of_no_model_is_refused_where_models_are_to_come(
+    run: Run, tiny: Decoder, target: str
+) -> None:
+    data = rich_archive(tiny)
+    with VlatReader(data) as reader, Path("none.vlat").open("wb") as stream:
+        VlatWriter(stream, reader.header).close()
+    result = run("decompress", "none.vlat", target)
+    assert result.exit_code == 2
+    assert "models: found none in the archive, expected one at least" in result.stderr
+    assert [path.name for path in Path.cwd().iterdir() if path.name.startswith("x")] == []
+    assert run("ls", "none.vlat").stdout == "no model\n"
+
+
+def test_a_file_field_that_is_a_number_names_a_file(run: Run, compress: Run) -> None:
+    np.save("in.npy", layered(3, 9, 8))
+    assert compress("in.npy", "a.vlat", "--lossless", "--field", "file=3").exit_code == 0
+    result = run("decompress", "a.vlat", "out/")
+    assert result.exit_code == 2
+    assert "3: the name tells no format; name it with --format" in result.stderr
+    assert run("decompress", "a.vlat", "out/", "--format", "npy").exit_code == 0
+    assert np.array_equal(np.load("out/3.npy"), layered(3, 9, 8))
+
+
+# what files say reaches the terminal as text
+
+ODD = "\x1b[31m\x9b2J\u202e\x07\r\nred"
+SHOWN = r"\x1b[31m\x9b2J\u202e\x07\r\nred"
+
+
+@pytest.fixture(scope="module")
+def odd_bytes(tiny_home: Path) -> bytes:
+    """An archive whose every text would steer a terminal."""
+    return velcodec.compress(
+        layered(2, 9, 8),
+        lossless=True,
+        decoder=tiny_home / "decoders" / "tiny.safetensors",
+        device="cpu",
+        keys=[ODD, f"{ODD}2"],
+        provenance=ODD,
+        licence=ODD,
+        user={ODD: ODD},
+        fields={ODD: 3, "family": ODD},
+    )
+
+
+@pytest.fixture
+def odd(run: Run, odd_bytes: bytes) -> str:
+    """The name of that archive, which is no better."""
+    Path(f"{ODD}.vlat").write_bytes(odd_bytes)
+    return f"{ODD}.vlat"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("info", "--keys"),
+        ("info", "--keys", "--json"),
+        ("ls", "--field", ODD),
+        ("ls",),
+        ("ls", "--json"),
+        ("verify",),
+        ("verify", "--json"),
+        ("ls", "--key", f"{ODD}3"),
+        ("subset", f"{ODD}2.vlat", "--key", ODD),
+        ("subset", f"{ODD}3.vlat", "--key", f"{ODD}3"),
+        ("cat", f"{ODD}3.vlat"),
+        ("split", f"{ODD}4"),
+        ("decompress", f"{ODD}.npy"),
+        ("decompress", f"{ODD}.what/"),
+        ("decompress", f"{ODD}.npy", "--decoder", ODD),
+        ("repair", f"{ODD}5.vlat"),
+        ("cat", f"{ODD}.vlat", f"{ODD}6.vlat"),
+        ("verify", "--against", f"{ODD}.npy"),
+    ],
+    ids=" ".join,
+)
+def test_texts_of_files_and_names_reach_no_terminal_as_they_are(
+    run: Run, odd: str, command: tuple[str, ...]
+) -> None:
+    name, *rest = command
+    result = run(name, odd, *rest)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    printed = result.stdout + result.stderr
+    assert all(c.isprintable() or c in "\n\t" for c in printed), printed
+    assert ODD.rstrip("red") not in printed
+    if "--json" in rest:
+        assert ODD in str(figures(result).values()) or ODD in json.loads(result.stdout)["archive"]
+    else:
+        assert SHOWN in printed

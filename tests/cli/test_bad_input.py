@@ -142,6 +142,55 @@ def test_an_option_out_of_range_is_refused(
     assert files() == {"in.npy"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--keep-latent --latent-only", "--keep-latent and --latent-only: expected one of them"),
+        ("--psnr 30 --lossless", "--psnr and --lossless: expected one of them"),
+        ("--latent-only --max-error 5", "--latent-only: expected it without --max-error and"),
+        (
+            "--keep-latent --bytes-per-model 90",
+            "--keep-latent: expected it without --bytes-per-model",
+        ),
+        ("--max-error -1", "--max-error: expected more than 0 m/s, found -1"),
+        ("--dx -1", "--dx: expected a positive number of metres"),
+        ("--device gpu", "--device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
+    ],
+)
+def test_options_that_cannot_be_are_told_as_typed_and_blame_no_file(
+    compress: Run, models: np.ndarray, arguments: str, message: str
+) -> None:
+    np.save("in.npy", models)
+    result = compress("in.npy", "out.vlat", *arguments.split())
+    assert result.exit_code == 2
+    assert f"velcodec: error: {message}" in result.stderr
+    assert "in.npy" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["decompress", "preview"])
+def test_a_bad_resolution_is_told_before_an_output_that_exists(
+    run: Run, archive: Path, command: str
+) -> None:
+    Path("out.npy").touch()
+    options = ("--bytes", 20) if command == "preview" else ()
+    result = run(command, archive, "out.npy", "--res", 0, *options)
+    assert_refused(result, errors.ResolutionError, "--res: found 0x0")
+    assert Path("out.npy").stat().st_size == 0
+
+
+def test_a_suffix_that_tells_no_format_is_refused(run: Run, archive: Path) -> None:
+    before = files()
+    for command in (("decompress",), ("preview", "--bytes", 20)):
+        result = run(command[0], archive, "out.npc", *command[1:])
+        assert_refused(result, errors.OptionError, "out.npc: the suffix .npc tells no format, ")
+    assert files() == before
+    assert run("decompress", archive, "out.npc", "--format", "raw").exit_code == 0
+    result = run("decompress", archive, "plain")
+    assert result.exit_code == 0, result.stderr
+    assert ", as npy; " in result.stdout
+    assert np.load("plain").ndim > 1
+
+
 def test_keys_that_do_not_fit_are_refused(compress: Run, models: np.ndarray) -> None:
     np.save("in.npy", models)
     Path("keys.txt").write_text("a\nb\n")
@@ -252,7 +301,7 @@ def test_a_decoder_that_is_not_the_archives_is_refused(run: Run, latents: Path) 
 @pytest.mark.parametrize("res", ["0", "0x70", "70x0"])
 def test_a_resolution_of_zero_is_refused(run: Run, archive: Path, res: str) -> None:
     result = run("decompress", "in.vlat", "--res", res)
-    assert_refused(result, errors.ResolutionError, "in.vlat", "0")
+    assert_refused(result, errors.ResolutionError, "--res: found ")
     assert files() == {"in.vlat"}
 
 

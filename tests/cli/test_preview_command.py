@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkers import layered
 from click.testing import Result
 from latent_archives import latent_archive
 
@@ -65,5 +66,20 @@ def test_a_model_without_a_latent_is_told(run: Run) -> None:
     Path("in.vlat").write_bytes(velcodec.compress(models, decoder="tiny", lossless=True))
     result = run("preview", "in.vlat", "--bytes", 20)
     assert result.exit_code == 2
-    assert "model 0: stored as samples alone" in result.stderr
+    assert "model 0: stored as samples alone, as all others" in result.stderr
     assert "--keep-latent" in result.stderr
+
+
+def test_models_of_samples_alone_come_whole_beside_previews_of_latents(run: Run) -> None:
+    models = np.stack([layered(1, 8, 9)[0], np.full((8, 9), 2000.0, np.float32)])
+    kinds = {"latent": {"latent_only": True, "psnr": 15.0}, "samples": {"lossless": True}}
+    for (name, how), model in zip(kinds.items(), models, strict=True):
+        Path(f"{name}.vlat").write_bytes(velcodec.compress(model, decoder="tiny", **how))
+    velcodec.cat(["samples.vlat", "latent.vlat"], "mixed.vlat")
+    result = run("preview", "mixed.vlat", "out.npy", "--coefficients", 4)
+    assert result.exit_code == 0, result.stderr
+    assert "warning: mixed.vlat: model 0: stored as samples alone" in result.stderr
+    found = np.load("out.npy")
+    assert np.array_equal(found[0], models[1])
+    latent = Path("latent.vlat").read_bytes()
+    assert np.array_equal(found[1], velcodec.preview(latent, coefficients=4))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_an_archive_that_was_never_measured_is_compared_all_the_same(
     assert found["max_error_m_s"] < 0.1
 
 
+@pytest.mark.parametrize("dtype", ["<i8", ">i8", "<u8"])
+def test_integers_that_float64_does_not_hold_are_compared_as_they_are(run: Run, dtype: str) -> None:
+    models = np.full((2, 6, 8), 2**60, dtype=dtype)
+    np.save("in.npy", models)
+    assert run("compress", "in.npy", "a.vlat", "--lossless", "--units", "m/s").exit_code == 0
+    models[1, 2, 3] += 1
+    np.save("other.npy", models)
+    result = run("verify", "a.vlat", "--against", "other.npy", "--json")
+    assert result.exit_code == 51
+    assert json.loads(result.stdout)["max_error_m_s"] == 1.0
+    assert "model 1: found a greatest error of 1 m/s" in result.stderr
+
+
 def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:
     data = rich_archive(tiny, 3)
     Path("a.vlat").write_bytes(data)
@@ -77,3 +91,26 @@ def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:
     result = run("verify", "a.vlat")
     assert result.exit_code == 22
     assert "section b'z'" in result.stderr
+
+
+@pytest.mark.parametrize("base", [np.int64(2**62), np.int64(-(2**63)), np.uint64(2**64 - 5000)])
+def test_figures_of_great_integers_are_exact(
+    run: Run, compress: Run, base: np.int64 | np.uint64
+) -> None:
+    model = base + (np.arange(12)[:, None] * 100 + np.zeros((12, 14))).astype(base.dtype)
+    np.save("in.npy", model)
+    assert compress("in.npy", "in.vlat", "--max-error", "5").exit_code == 0
+    assert figures(run("verify", "in.vlat", "--against", "in.npy", "--json"))["max_error_m_s"] <= 5
+    other = model.copy()
+    other[3, 4] += base.dtype.type(445)
+    np.save("other.npy", other)
+    result = run("verify", "in.vlat", "--against", "other.npy")
+    assert result.exit_code == 51
+    assert "found a greatest error of 445 m/s" in result.stderr
+    assert "445.0" in result.stdout
+    assert compress("other.npy", "other.vlat", "--lossless").exit_code == 0
+    other[3, 4] += base.dtype.type(1)
+    np.save("other.npy", other)
+    result = run("verify", "other.vlat", "--against", "other.npy")
+    assert result.exit_code == 51
+    assert "found a greatest error of 1 m/s" in result.stderr

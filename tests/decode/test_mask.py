@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import xarray
+import zarr
 from checkers import layered
 from click.testing import CliRunner
 
@@ -18,12 +21,15 @@ from velcodec.cli import main
 from velcodec.decoder import Decoder
 from velcodec.encode import rungs
 from velcodec.files.compress import Job, compress_job
+from velcodec.files.decompress import restore_file, restore_stream
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import pack_record, unpack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import (
     CorruptError,
     EmptyInputError,
+    MixedShapesError,
+    NoDataError,
     NonFiniteError,
     OptionError,
     UnitsError,
@@ -241,6 +247,69 @@ def test_files_of_every_format_are_taken_and_given_back(
             list(open_models(path, shape=shape).read(0, 3))
 
 
+DECLARED = {
+    ".nc": lambda path: xarray.open_dataset(path, engine="h5netcdf"),
+    ".zarr": lambda path: xarray.open_zarr(path, consolidated=False),
+}
+
+
+@pytest.mark.parametrize(("dtype", "no_data"), [*VALUES, ("<i8", -(2**60) - 1)])
+@pytest.mark.parametrize("suffix", [".nc", ".zarr", ".h5"])
+def test_files_that_are_written_tell_other_programs_what_is_absent(
+    tmp_path: Path, suffix: str, dtype: str, no_data: str | float
+) -> None:
+    array, gone = masked(dtype, no_data)
+    path = tmp_path / f"out{suffix}"
+    with velcodec.open(velcodec.compress(array, mask=no_data, lossless=True)) as archive:
+        restore_file(archive, path)
+    expected = no_data_value(no_data, np.dtype(dtype))
+    if suffix != ".zarr":
+        with h5py.File(path) as source:
+            stored = source["velocity"]
+            attribute = stored.attrs["_FillValue"]
+            kinds = {np.asarray(attribute).dtype, stored.dtype, np.dtype(dtype)}
+            assert len({kind.newbyteorder("=") for kind in kinds}) == 1
+            for declared in (np.asarray(attribute).item(), stored.fillvalue.item()):
+                assert np.array_equal(declared, expected.item(), equal_nan=no_data == "nan")
+    else:
+        fill = zarr.open_group(path, mode="r")["velocity"].fill_value
+        assert np.array_equal(fill, expected, equal_nan=no_data == "nan")
+    if suffix in DECLARED:
+        with DECLARED[suffix](path) as opened:
+            assert np.array_equal(np.isnan(opened["velocity"].values), gone)
+    (part,) = open_models(path, no_data=no_data).parts
+    assert np.array_equal(part.read(0, 3), array, equal_nan=no_data == "nan")
+    if no_data != "nan":
+        with pytest.raises(NoDataError, match="marked as absent"):
+            open_models(path).parts[0].read(0, 3)
+
+
+def test_a_file_of_models_that_have_all_samples_declares_none(tmp_path: Path) -> None:
+    with velcodec.open(velcodec.compress(layered(2, NZ, NX, seed=2), lossless=True)) as archive:
+        for suffix in (".nc", ".zarr", ".h5"):
+            restore_file(archive, tmp_path / f"out{suffix}")
+    for name in ("out.nc", "out.h5"):
+        with h5py.File(tmp_path / name) as source:
+            assert "_FillValue" not in source["velocity"].attrs
+    assert "_FillValue" not in zarr.open_group(tmp_path / "out.zarr", mode="r")["velocity"].attrs
+
+
+def test_models_of_two_no_data_values_make_no_one_file(tmp_path: Path) -> None:
+    with_nan, _ = masked("<f4", "nan")
+    with_number, _ = masked("<f4", -9999)
+    one, other = (tmp_path / name for name in ("nan.vlat", "number.vlat"))
+    one.write_bytes(velcodec.compress(with_nan, mask="nan", lossless=True))
+    other.write_bytes(velcodec.compress(with_number, mask=-9999, lossless=True))
+    velcodec.cat([one, other], tmp_path / "both.vlat")
+    words = "model 3: its absent samples are -9999, those of models before it nan"
+    with velcodec.open(tmp_path / "both.vlat") as archive:
+        for suffix in (".npy", ".nc"):
+            with pytest.raises(MixedShapesError, match=words):
+                restore_file(archive, tmp_path / f"out{suffix}")
+        with pytest.raises(MixedShapesError, match=words):
+            restore_stream(archive, io.BytesIO())
+
+
 def test_what_is_no_mask_is_refused() -> None:
     array, _ = masked("<f4", "nan")
     with pytest.raises(NonFiniteError, match=r"found nan at index \(0, 0, 0\).*; --mask nan"):
@@ -273,6 +342,19 @@ def test_units_that_nobody_stated_are_told_by_the_samples_that_are_there(
     found = velcodec.decompress(velcodec.compress(slow, mask=no_data, units="km/s", max_error=9.0))
     assert np.array_equal(find_absent(found, no_data), gone)
     assert np.abs(found - slow)[~gone].max() <= 0.009 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"max_error": 5.0}, {"lossless": True}])
+def test_a_value_among_the_velocities_is_refused(settings: dict[str, Any]) -> None:
+    models = np.array([np.full((6, 8), 1500), np.full((6, 8), 3500)], dtype="<i2")
+    models[:, :2] = 2000
+    words = "mask: found 2000, which lies among the velocities, 1500 to 3500"
+    with pytest.raises(OptionError, match=words):
+        velcodec.compress(models, mask=2000, **settings)
+    for value in (1499, 3501):
+        models[:, :2] = value
+        found = velcodec.decompress(velcodec.compress(models, mask=value, **settings))
+        assert np.array_equal(found == value, models == value)
 
 
 def test_a_damaged_stream_of_absent_samples_is_refused_by_its_place() -> None:
@@ -323,6 +405,27 @@ def test_the_commands_keep_absent_samples(
     refused = run("compress", "in.npy", "b.vlat", "--mask", "water")
     assert refused.exit_code == 2
     assert "expected nan or a number" in refused.stderr
+
+
+def test_the_share_of_absent_samples_is_told_of_each_model_and_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    array, gone = masked("<f4", "nan")
+    Path("a.vlat").write_bytes(velcodec.compress(array, mask="nan", lossless=True))
+    rows = json.loads(run("ls", "a.vlat", "--json").stdout)["rows"]
+    assert [row["absent"] for row in rows] == [out.mean() for out in gone]
+    shown = run("ls", "a.vlat").stdout.splitlines()
+    assert [line.split()[-2:] for line in shown[1:3]] == [
+        [f"{100 * out.mean():.1f}", "%"] for out in gone[:2]
+    ]
+    assert shown[3].split()[-1] == "-"
+    told = json.loads(run("info", "a.vlat", "--json").stdout)["absent"]
+    assert told == {"models": 2, "share": pytest.approx(gone.mean())}
+    assert f"{100 * gone.mean():.1f} % of all samples, in 2 models" in run("info", "a.vlat").stdout
+    Path("all.vlat").write_bytes(velcodec.compress(array[2], mask="nan", lossless=True))
+    assert "absent" not in run("ls", "all.vlat").stdout
+    assert "of all samples" not in run("info", "all.vlat").stdout
 
 
 def test_verify_refuses_an_original_of_other_absent_samples(

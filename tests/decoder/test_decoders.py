@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from conftest import untrained_decoder
 from torch import Tensor
 
+from velcodec.decode import torch_render
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
-from velcodec.decoder.file import build_decoder
+from velcodec.decoder.file import build_decoder, pack
+from velcodec.decoder.siren_mixture import cpu
+from velcodec.decoder.siren_mixture.frozen import freeze
 from velcodec.formats.errors import DecoderFileError
 from velcodec.geometry import cell_centres, grid_points
 
@@ -140,3 +145,55 @@ def test_a_relu_configuration_builds_the_same_decoder_again() -> None:
 def test_an_unknown_activation_is_refused() -> None:
     with pytest.raises(DecoderFileError, match="activation: found 'tanh'"):
         build_decoder({"architecture": "siren-concat", "activation": "tanh"})
+
+
+ABSURD = {
+    "weights of a model": {"architecture": "siren-mixture", "width": 500, "hidden_layers": 2},
+    "weights": {"architecture": "siren-mixture", "width": 16, "components": 4000},
+    "multiplications of its gates": {
+        "architecture": "siren-mixture", "width": 300, "gates": 4000, "hidden_layers": 1,
+    },
+    "multiplications of a point": {"architecture": "siren-concat", "width": 1100},
+    "activations of a point": {
+        "architecture": "siren-concat", "width": 100, "hidden_layers": 64,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ABSURD)
+def test_a_decoder_that_would_take_much_for_a_model_is_refused(what: str) -> None:
+    with pytest.raises(DecoderFileError, match=f"configuration: {what}: found .* expected at most"):
+        build_decoder(ABSURD[what])
+
+
+def test_a_decoder_that_no_reader_would_take_is_not_written() -> None:
+    decoder = SirenMixture(MixtureConfig(width=500, hidden_layers=2))
+    decoder.tables = untrained_decoder().tables
+    with pytest.raises(DecoderFileError, match="weights of a model"):
+        pack(decoder, {})
+
+
+def test_how_many_models_are_rendered_together_changes_rounding_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoder = untrained_decoder()
+    latents = 0.1 * torch.randn(9, 256, generator=torch.Generator().manual_seed(1))
+    low = np.full(9, 1500.0)
+    tiles = torch_render.render_tiles(latents, low, low + 900.0, decoder)
+    points = torch.from_numpy(grid_points(3, 4)).float()
+    where = points.numpy().T
+    frozen = freeze(decoder).floating
+
+    def rendered() -> tuple[np.ndarray, np.ndarray]:
+        own = frozen.velocities(latents.numpy(), low, low + 900.0, where)
+        with monkeypatch.context() as patched:
+            patched.setattr(SirenMixture, "compiled", lambda _: None)
+            return own, torch_render.tile_values(decoder, tiles, points).numpy()
+
+    together = rendered()
+    monkeypatch.setattr(cpu, "WEIGHTS_AT_ONCE", 1)
+    monkeypatch.setattr(torch_render, "WEIGHTS_AT_ONCE", 1)
+    assert torch_render.models_at_once(decoder) == 1
+    alone = rendered()
+    assert np.array_equal(alone[0], together[0])
+    np.testing.assert_allclose(alone[1], together[1], atol=0.1)  # torch's sums hang on the batch

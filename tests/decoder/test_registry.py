@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from velcodec.decoder import Decoder, load_decoder, load_encoder, registry
+from velcodec.formats.decoder_file import read_decoder_file, to_bytes
 from velcodec.formats.errors import DecoderFileError, MissingDecoderError, OutputExistsError
 
 NAME = "tiny.safetensors"
+ENCODER = save({"weight": np.zeros(3, np.float16)}, {"channels": "1"})
 
 
 @pytest.fixture
@@ -38,9 +44,72 @@ def test_an_added_decoder_is_found_by_name_hash_and_path(file: Path) -> None:
 
 def test_a_decoder_comes_with_its_encoder(file: Path) -> None:
     sibling = registry.read_entry(file).encoder_path
-    sibling.write_bytes(b"weights")
-    assert registry.add(file).encoder_path.read_bytes() == b"weights"
+    sibling.write_bytes(ENCODER)
+    assert registry.add(file).encoder_path.read_bytes() == ENCODER
+    assert registry.add(registry.user_folder() / NAME).encoder_path.read_bytes() == ENCODER
     assert [entry.name for entry in registry.entries() if entry.place == "user"] == ["tiny"]
+
+
+def renamed(file: Path, name: str) -> Path:
+    """The same decoder by another name, which is no part of its identity."""
+    known = read_decoder_file(file)
+    path = file.with_name("renamed.safetensors")
+    path.write_bytes(to_bytes(replace(known, info={**known.info, "name": name})))
+    return path
+
+
+def test_a_decoder_that_is_called_by_anothers_hash_is_not_taken_for_it(
+    file: Path, other: Path
+) -> None:
+    hashed = registry.add(file).identity.hex()
+    registry.add(renamed(other, hashed))
+    registry.add(renamed(other, hashed[:8]))
+    for wanted in (hashed, hashed[:8]):
+        assert registry.find(wanted).identity.hex() == hashed
+    assert registry.find(registry.read_entry(other).identity).identity.hex() != hashed
+
+
+def test_a_name_of_hexadecimal_digits_is_a_name_where_no_hash_begins_so(file: Path) -> None:
+    registry.add(renamed(file, "facade"))
+    assert registry.find("facade").name == "facade"
+
+
+@pytest.mark.parametrize("name", ["x.encoder", "a.b.encoder"])
+def test_a_decoder_that_is_called_like_an_encoder_is_found(file: Path, name: str) -> None:
+    added = registry.add(renamed(file, name))
+    assert registry.find(name).path == added.path
+    assert registry.find(added.identity).name == name
+
+
+@pytest.mark.parametrize("kind", ["dangling link", "circle", "folder", "pipe"])
+def test_what_is_no_file_in_the_folder_stops_no_decoder(file: Path, kind: str) -> None:
+    added = registry.add(file)
+    odd = registry.user_folder() / "odd.safetensors"
+    if kind == "folder":
+        odd.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(odd)
+    else:
+        odd.symlink_to("nowhere" if kind == "dangling link" else odd.name)
+    assert registry.find(added.identity) == registry.find("tiny") == added
+    assert added in registry.entries()
+    with pytest.raises(MissingDecoderError, match="decoder 'odd' not found"):
+        registry.find("odd")
+
+
+@pytest.mark.parametrize("content", ["link", "text", "nothing"])
+def test_an_encoder_that_is_none_is_refused_and_nothing_is_added(
+    file: Path, tmp_path: Path, content: str
+) -> None:
+    sibling = registry.read_entry(file).encoder_path
+    if content == "link":
+        (tmp_path / "secret").write_bytes(ENCODER)
+        sibling.symlink_to(tmp_path / "secret")
+    else:
+        sibling.write_bytes(b"weights" if content == "text" else b"")
+    with pytest.raises(DecoderFileError, match=r"tiny\.encoder\.safetensors: encoder file: "):
+        registry.add(file)
+    assert not registry.user_folder().exists()
 
 
 def test_the_newest_shipped_decoder_is_the_default(

@@ -104,9 +104,16 @@ HOLES = np.random.default_rng(0).random(LAYERS.shape) < 0.1
         np.where(HOLES, 2**53 + 1, LAYERS).astype(np.uint64),
         np.array([[np.iinfo(np.int64).min, 0], [1, np.iinfo(np.int64).max]]),
         np.array([[0, 2**64 - 1]], np.uint64),
+        np.full((12, 14), np.iinfo(np.int64).min),
+        np.full((12, 14), 2**64 - 1, np.uint64),
+        np.uint64(2**63 - 200) + 100 * (LAYERS.astype(np.uint64) // 100 - 15),
+        np.uint64(2**64 - 1) - LAYERS.astype(np.uint64),
     ],
-    ids=["2^60", "-2^60", "2^63", "int64-min", "uint64-max", "-10^16", "2^53+1", "ends", "all"],
-)
+    ids=[
+        "2^60", "-2^60", "2^63", "int64-min", "uint64-max", "-10^16", "2^53+1", "ends", "all",
+        "const-min", "const-max", "around-2^63", "near-2^64",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("how", [{"max_error": 0.5}, {"max_error": 10.0}, {"psnr": 40.0}])
 def test_integers_beyond_float64_keep_to_every_bound(
     models: np.ndarray, how: dict[str, float]
@@ -114,6 +121,15 @@ def test_integers_beyond_float64_keep_to_every_bound(
     found = back(models, **how)
     errors = [abs(int(a) - int(b)) for a, b in zip(models.flat, found.flat, strict=True)]
     assert max(errors) <= how.get("max_error", 100)
+
+
+@pytest.mark.parametrize("base", [2.0**64, 2.0**70, -(2.0**65), 3e20])
+def test_values_beyond_64_bits_keep_to_every_promise(base: float) -> None:
+    model = base + 2.0**20 * (LAYERS - 1500)
+    assert np.array_equal(back(model, lossless=True), model)
+    for bound in (0.5, 445.0, 2.0**25):
+        assert np.abs(back(model, max_error=bound) - model).max() <= bound
+    assert back(model, psnr=40.0).shape == model.shape
 
 
 def test_one_model_beyond_float64_costs_the_others_nothing() -> None:
@@ -223,6 +239,24 @@ def test_no_sample_of_a_mean_error_leaves_the_range_of_the_models(psnr: float) -
     for models in (layered(3, 16, 20), SMOOTH, np.rint(SMOOTH).astype("u2")):
         found = back(models, psnr=psnr)
         assert models.min() <= found.min() <= found.max() <= models.max()
+
+
+@pytest.mark.parametrize("bound", [3.0, 12.0, 40.0])
+def test_no_sample_leaves_its_own_models_range_by_more_than_the_bound(bound: float) -> None:
+    models = np.stack([SMOOTH * share + 700 * (1 - share) for share in (1.0, 0.61, 0.23)])
+    models = models.astype("f4")
+    data = velcodec.compress(models, decoder="tiny", max_error=bound)
+    left = 0
+    for own, native, fine in zip(
+        models, velcodec.decompress(data), velcodec.decompress(data, 47), strict=True
+    ):
+        assert own.min() - bound <= native.min() <= native.max() <= own.max() + bound
+        assert models.min() <= native.min() <= native.max() <= models.max()
+        assert native.min() <= fine.min() <= fine.max() <= native.max()
+        left += bool(native.min() < own.min() or native.max() > own.max())
+        clipped = native.clip(own.min(), own.max())
+        assert np.abs(clipped - own).max() <= np.abs(native - own).max()
+    assert left  # otherwise a shorter promise would do
 
 
 def test_axes_and_shapes_come_back_with_exact_samples() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 from checkers import layered
@@ -225,6 +228,35 @@ def test_models_that_come_out_exact_share_one_domain(tiny: Decoder) -> None:
 def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:
     with pytest.raises(BudgetError, match="the least possible for these 2 models is"):
         made(layered(2, 20, 20), tiny, bytes_per_model=20)
+
+
+def least_told(models: np.ndarray, tiny: Decoder, **options: object) -> tuple[int, int]:
+    """Bytes per model and in all, as told for a budget that is too small."""
+    with pytest.raises(BudgetError) as found:
+        made(models, tiny, bytes_per_model=1, **options)
+    words = re.search(r"models is (\d+) bytes per model \((\d+) bytes in all\)", str(found.value))
+    assert words
+    return int(words[1]), int(words[2])
+
+
+@pytest.mark.parametrize("latent_only", [False, True])
+@pytest.mark.parametrize("kind", ["layers", "smooth", "noise", "several shapes"])
+def test_the_least_budget_that_is_told_is_accepted(
+    tiny: Decoder, kind: str, latent_only: bool
+) -> None:
+    noise = np.random.default_rng(1).uniform(1500, 4500, (3, 24, 30)).astype(np.float32)
+    models: Any = {
+        "layers": layered(5, 20, 24, seed=3),
+        "smooth": smooth(7, 20, 20, seed=2),
+        "noise": noise,
+        "several shapes": [noise[0], layered(1, 9, 14)[0], smooth(1, 33, 12)[0]],
+    }[kind]
+    each, whole = least_told(models, tiny, latent_only=latent_only)
+    count = len(models)
+    for size in (each, (whole + 0.5) / count):
+        assert len(made(models, tiny, bytes_per_model=size, latent_only=latent_only).data) <= whole
+    with pytest.raises(BudgetError):
+        made(models, tiny, bytes_per_model=(whole - 0.5) / count, latent_only=latent_only)
 
 
 @pytest.mark.parametrize("kind", [layered, smooth])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,13 @@ from checkers import layered
 
 import velcodec
 from velcodec.api import Coding, Description
-from velcodec.decoder import Decoder
+from velcodec.decoder import Decoder, registry
+from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.files import compress
 from velcodec.files.compress import Job, append_job, compress_job
+from velcodec.files.plans import check_same, pack_plan, unpack_plan
 from velcodec.formats.container.append import append_to
-from velcodec.formats.container.journal import open_part, part_of
+from velcodec.formats.container.journal import open_part, part_of, read_journal
 from velcodec.formats.errors import (
     InterruptedJobError,
     LockedError,
@@ -31,7 +34,9 @@ from velcodec.formats.errors import (
     OutputExistsError,
     OutputPathError,
 )
-from velcodec.formats.files import Ground, open_models
+from velcodec.formats.files import Ground, Part, open_models
+from velcodec.formats.files.absent import Marks
+from velcodec.formats.storage.unbuffered import Unbuffered
 
 EXACT = Coding(lossless=True, decoder="tiny")
 
@@ -71,6 +76,12 @@ class Stop:
             self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
+
+
+def safe_bytes(part: Path) -> int:
+    """Bytes of an unfinished archive that can be gone on from."""
+    with part.open("rb") as stream:
+        return read_journal(stream, str(part)).end if part.stat().st_size else 0
 
 
 def check_whole(path: Path, models: np.ndarray) -> None:
@@ -158,7 +169,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from pathlib import Path
         from velcodec import jobs
         from velcodec.api import Coding, Description
-        from velcodec.formats.files import Ground, open_models
+        from velcodec.formats.files import Ground, Part, open_models
 
         compress.MODELS_AT_ONCE = 2
         coding = Coding(lossless=True, decoder="tiny")
@@ -168,7 +179,7 @@ def test_a_killed_process_can_be_gone_on_with(
     """
     child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
     deadline = time.monotonic() + 120
-    while not part_of(target).exists() or part_of(target).stat().st_size < 600:
+    while not part_of(target).exists() or not safe_bytes(part_of(target)):
         assert time.monotonic() < deadline
         assert child.poll() is None
         time.sleep(0.05)
@@ -298,6 +309,81 @@ def test_another_dtype_and_another_version_are_told(
         compress_job(job_of(folder), target, resume=True)
 
 
+def test_what_was_begun_within_a_bound_is_not_gone_on_with_bit_for_bit(
+    folder: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.vlat"
+    bounded = replace(job_of(folder), coding=Coding(max_error=400.0, decoder="tiny"))
+    with pytest.raises(InterruptedJobError):
+        compress_job(bounded, target, on_progress=Stop(4))
+    with pytest.raises(OptionError, match=r"lossless: found True, was False"):
+        compress_job(job_of(folder), target, resume=True)
+
+
+def with_file(part: Part, **values: object) -> Part:
+    return replace(part, **values)  # type: ignore[arg-type]
+
+
+PLANNED: dict[str, Callable[[Job], Job]] = {
+    "a long array of the user's": lambda job: replace(
+        job, description=replace(job.description, user={"depths": np.arange(5000) // 4000})
+    ),
+    "a great integer of the user's": lambda job: replace(
+        job, description=replace(job.description, user={"survey": np.int64(2**60 + 1)})
+    ),
+    "a long column of the description's": lambda job: replace(
+        job, description=replace(job.description, fields={"depth": np.arange(5000) // 4000})
+    ),
+    "a number instead of a text": lambda job: replace(job, fields={"line": [1, 2, *"3456789ab"]}),
+    "a folder instead of its file": lambda job: replace(
+        job, models=replace(job.models, listed=False, parts=job.models.parts[:1])
+    ),
+    "the array's own axes": lambda job: replace(
+        job, models=replace(job.models, parts=(
+            with_file(job.models.parts[0], own=(0, 1, 3, 2)), *job.models.parts[1:],
+        )),
+    ),
+    "marks of absent samples": lambda job: replace(
+        job, models=replace(job.models, parts=(
+            with_file(job.models.parts[0], marks=Marks((0.0,))), *job.models.parts[1:],
+        )),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", PLANNED)
+def test_a_plan_tells_apart_whatever_gives_other_models(folder: Path, what: str) -> None:
+    job = job_of(folder, fields={"line": [*"123456789ab"]}).with_hashes()
+    others = {"user": {"depths": np.arange(5000) // 3000, "survey": np.int64(2**60)}}
+    if "user" in what:
+        name = "depths" if "long" in what else "survey"
+        job = replace(job, description=replace(job.description, user={name: others["user"][name]}))
+    if "description" in what:
+        column = {"depth": np.arange(5000) // 3000}
+        job = replace(job, description=replace(job.description, fields=column))
+    if "folder" in what:
+        first = replace(job.models, parts=job.models.parts[:1])
+        job = replace(job, models=first, fields={})
+    plan, other = job.plan(), PLANNED[what](job).plan()
+    assert unpack_plan(pack_plan(plan), "plan") == job.plan()
+    with pytest.raises(OptionError, match=r"out: was begun with other models or options: \S"):
+        check_same(plan, other, "out", range(11))
+
+
+def test_another_encoder_beside_the_decoder_is_another_plan(
+    folder: Path, tmp_path: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_home, tmp_path / "own")
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "own"))
+    encoder = registry.find("tiny").encoder_path
+    encoder.write_bytes(b"one")
+    job = job_of(folder).with_hashes()
+    before = job.plan()
+    encoder.write_bytes(b"another")
+    with pytest.raises(OptionError, match=r"encoder: found [0-9a-f]+, was [0-9a-f]+"):
+        check_same(before, job.plan(), "out", ())
+
+
 def test_a_finished_archive_is_not_replaced_by_going_on(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
@@ -316,6 +402,43 @@ def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) ->
         pytest.raises(LockedError, match="another process"),
     ):
         compress_job(job_of(folder), target, resume=True)
+
+
+def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
+    folder: Path, models: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one finishes, and removes its file, between its opening here and its lock."""
+    target = tmp_path / "out.vlat"
+    lock, seen = Unbuffered.lock, []
+
+    def late(stream: Unbuffered) -> bool:
+        if not seen:
+            part_of(target).unlink()
+        seen.append(stream.name)
+        return lock(stream)
+
+    monkeypatch.setattr(Unbuffered, "lock", late)
+    compress_job(job_of(folder), target, force=True)
+    assert len(seen) == 2
+    check_whole(target, models)
+
+
+def test_an_output_that_was_finished_meanwhile_is_told_before_any_work(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "out.vlat"
+    lock = Unbuffered.lock
+
+    def late(stream: Unbuffered) -> bool:
+        target.write_bytes(b"of the other one")
+        return lock(stream)
+
+    monkeypatch.setattr(Unbuffered, "lock", late)
+    monkeypatch.setattr(compress, "group_encoder", None)
+    with pytest.raises(OutputExistsError, match=r"out\.vlat: output exists already"):
+        compress_job(job_of(folder), target)
+    assert target.read_bytes() == b"of the other one"
+    assert not part_of(target).exists()
 
 
 def test_models_are_added_to_an_archive(folder: Path, models: np.ndarray, tmp_path: Path) -> None:

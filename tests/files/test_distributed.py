@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -29,6 +30,8 @@ from velcodec.formats.container.journal import part_of
 from velcodec.formats.container.shards import MANIFEST
 from velcodec.formats.errors import (
     CorruptError,
+    LockedError,
+    MissingDecoderError,
     MissingExtraError,
     NonFiniteError,
     OptionError,
@@ -175,7 +178,8 @@ def test_shards_that_were_begun_otherwise_are_not_gone_on_with(
         compress(folder, target, **options)
     others: dict[str, dict[str, Any]] = {
         "models_per_shard: found 13, was 10": {"models_per_shard": 13},
-        "lossless: found False, was True": {"lossless": False, "max_error": 2.0},
+        "lossless: found False, was True": {"lossless": False, "max_error": 400.0},
+        "origin: found .*, was ": {"description": Description(origin=(5.0, 0.0))},
         "dx: found 20.0, was 10.0": {"description": Description(dx=20.0)},
         "units: found km/s, was None": {"description": Description(units="km/s")},
         "licence: found CC0, was": {"description": Description(licence="CC0")},
@@ -230,6 +234,44 @@ def test_the_old_archive_stays_until_the_new_one_is_whole(
     assert {path.name for path in tmp_path.iterdir()} == {
         "in", "out", *(["far"] if linked else []),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_mistyped_decoder_costs_nothing(
+    client: Any, folder: Path, models: np.ndarray, tmp_path: Path, there: bool
+) -> None:
+    target = tmp_path / "out"
+    if there:
+        compress(folder, target, client=client, models_per_shard=10, **EXACT)
+        before = {path.name: path.read_bytes() for path in target.iterdir()}
+    options = {**EXACT, "lossless": False, "decoder": "tinny"}
+    with pytest.raises(MissingDecoderError, match="decoder 'tinny' not found"):
+        compress(folder, target, client=client, models_per_shard=10, force=there, **options)
+    if there:
+        assert {path.name: path.read_bytes() for path in target.iterdir()} == before
+        check_whole(target, models)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", *(["out"] if there else [])}
+    compress(folder, target, client=client, models_per_shard=20, force=there, **EXACT)
+    check_whole(target, models)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_two_that_replace_a_folder_at_once_the_second_is_refused_before_any_work(
+    folder: Path, tmp_path: Path, tiny: Decoder, there: bool
+) -> None:
+    target = tmp_path / "out"
+    if there:
+        target.mkdir()
+        (target / "shard-00000.vlat").write_bytes(b"old")
+    work = part_of(target) if there else target
+    work.mkdir()
+    (work / "shard-00001.vlat").write_bytes(b"of the first")
+    handle = os.open(work, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(LockedError, match="another process is making shards in it"):
+        compress(folder, target, client=None, force=True, **EXACT)
+    os.close(handle)
+    assert (work / "shard-00001.vlat").read_bytes() == b"of the first"
 
 
 def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(

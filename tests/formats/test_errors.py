@@ -36,5 +36,5 @@ def test_a_missing_key_is_said_without_quotes_and_caught_as_a_key_error() -> Non
 
 def test_a_message_is_one_line_whatever_a_file_put_into_it() -> None:
     error = errors.InputFileError("models.h5:vel\n\x1b[31m\u2028x: cannot be read")
-    assert str(error) == "models.h5:vel  [31m x: cannot be read"
+    assert str(error) == r"models.h5:vel\n\x1b[31m\u2028x: cannot be read"
     assert str(errors.VelcodecError()) == ""

@@ -18,6 +18,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 EXECUTIONS, ROUND = 1_000_000, 100_000
 SHARES = {"entropy": 0.4, "parts": 0.3, "files": 0.2, "container": 0.1}
+CALLS = 0.3
+"""Executions of the calls, beside those of the targets, as a share of these."""
+
 LONGEST = {"container": 1536}
 LIMITS = (
     "-timeout=20", "-rss_limit_mb=1024", "-malloc_limit_mb=512",
@@ -75,7 +78,17 @@ def main(folder: Path, executions: int = EXECUTIONS) -> int:
         fate = "" if code == 0 else ": FAILED"
         print(f"{target:10} {done:9,} executions, {about}{fate}", flush=True)
     print(f"{'in all':10} {total:9,} executions")
-    return int(failed)
+    return int(run_calls(round(CALLS * executions), folder) != 0 or failed)
+
+
+def run_calls(executions: int, folder: Path) -> int:
+    """The calls that people make, in a process of their own, after the targets; its exit code."""
+    log = folder / "calls.log"
+    command = [sys.executable, str(HERE / "calls.py"), str(folder), str(executions)]
+    with log.open("wb") as stream:
+        code = subprocess.run(command, stdout=stream, check=False).returncode
+    print(f"{'calls':10} {(log.read_text().splitlines() or ['FAILED'])[-1]}", flush=True)
+    return code
 
 
 if __name__ == "__main__":

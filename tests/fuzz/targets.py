@@ -281,7 +281,7 @@ def hdf5(data: bytes) -> None:
 def _read_file(data: bytes, suffixes: tuple[str, ...]) -> None:
     if not data:
         return
-    path = _folder() / f"models{suffixes[data[0] % len(suffixes)]}"
+    path = folder_in_memory() / f"models{suffixes[data[0] % len(suffixes)]}"
     path.write_bytes(data[1 : MOST_BYTES + 1])
     shape = (2, 3) if path.suffix == ".raw" else None
 
@@ -297,7 +297,8 @@ def _read_file(data: bytes, suffixes: tuple[str, ...]) -> None:
 
 
 @cache
-def _folder() -> Path:
+def folder_in_memory() -> Path:
+    """A folder of this process, on no disk where that can be."""
     shared = Path("/dev/shm")
     made = tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None)
     _FOLDERS.append(made)
@@ -329,4 +330,4 @@ TARGETS: dict[str, Target] = {
     target.__name__: timed(target) for target in (container, parts, entropy, files, hdf5)
 }
 
-__all__ = ["TARGETS", "with_checksums"]
+__all__ = ["TARGETS", "folder_in_memory", "tried", "with_checksums"]

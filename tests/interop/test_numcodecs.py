@@ -21,6 +21,7 @@ from velcodec.formats.errors import (
 
 numcodecs = pytest.importorskip("numcodecs")
 
+from velcodec.interop.chunks import ChunkCoding  # noqa: E402
 from velcodec.interop.numcodecs_codec import Velcodec  # noqa: E402
 
 BOUND = 10.0
@@ -196,3 +197,13 @@ def test_it_compresses_arrays_of_zarrs_second_format(tmp_path: Any) -> None:
     array[:] = models
     again = zarr.open_array(tmp_path / "a", mode="r")[:]
     assert 0 < np.abs(again - models).max() <= BOUND
+
+
+def test_a_chunk_of_more_samples_than_are_read_unasked_is_not_written() -> None:
+    large = np.broadcast_to(np.float32(1500), (1 << 14, 1 << 14))
+    for ask in (
+        lambda: Velcodec(lossless=True).encode(large),
+        lambda: ChunkCoding(lossless=True).check(large.shape, large.dtype),
+    ):
+        with pytest.raises(InputShapeError, match="expected at most 100,000,000 samples"):
+            ask()

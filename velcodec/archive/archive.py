@@ -42,8 +42,14 @@ from velcodec.formats.errors import (
 )
 from velcodec.geometry import Geometry
 from velcodec.masks import at_cells
-from velcodec.resolution import LARGE_CELLS, Resolution, check_native, check_resolution
-from velcodec.sampler.cell_average import Average, check_average
+from velcodec.resolution import (
+    LARGE_CELLS,
+    Resolution,
+    check_native,
+    check_resolution,
+    check_total,
+)
+from velcodec.sampler.cell_average import Average, check_average, fine_shape
 
 if TYPE_CHECKING:
     import torch
@@ -101,8 +107,8 @@ class Archive:
         self._fitted: dict[tuple[int, str], ModelLatent] = {}
         if self._reader.unfinished:
             log.warning(
-                "%s: ends in %d bytes of an addition that was never finished; the %d models before "
-                "it are read",
+                "%s: ends in %d bytes of an addition that was never finished or is damaged; the %d "
+                "models before it are read",
                 self._reader.name,
                 self._reader.unfinished,
                 len(self._reader),
@@ -195,7 +201,7 @@ class Archive:
     @property
     def layouts(self) -> Sequence[Layout]:
         """Every layout that models may have: a copy of some models may name more than they have."""
-        return tuple(dict.fromkeys(lay for head in self._reader.headers() for lay in head.layouts))
+        return tuple(_distinct(self._reader.headers()))
 
     @property
     def layouts_in_use(self) -> Sequence[Layout]:
@@ -208,8 +214,7 @@ class Archive:
     def _has_layouts(self, numbers: Sequence[int]) -> bool:
         """Whether these models may have several; only their own headers are read."""
         heads = {self._reader.header_number(number): number for number in numbers}
-        found = [self._reader.header_of(number).layouts for number in heads.values()]
-        return len(set().union(*found)) > 1
+        return len(_distinct([self._reader.header_of(number) for number in heads.values()])) > 1
 
     @property
     def fields(self) -> Mapping[str, NDArray[Any]]:
@@ -244,10 +249,12 @@ class Archive:
 
     def __getitem__(self, which: Number | slice | Sequence[Number] | NDArray[Any]) -> Any:
         """A model at its native grid (nz, nx); a list of models for a slice, for a list or an array
-        of numbers or keys, and for a boolean mask of all models.
+        of numbers or keys, and for a boolean mask of all models. Raises as `decode`.
         """
         if isinstance(which, slice | Sequence | np.ndarray) and not isinstance(which, str):
-            return list(self._arrays(self.select(which)))
+            numbers = self.select(which)
+            self._check_total(numbers, None, "none", False)
+            return list(self._arrays(numbers))
         return self.decode(which)
 
     def select(self, which: Selection) -> Sequence[int]:
@@ -332,11 +339,11 @@ class Archive:
         slowness for the velocity of the mean slowness over each. Samples whose nearest one at the
         native grid is absent have the no-data value of the model's layout.
 
-        Raises ResolutionError (below 1, or more than 100 million samples in all, or in one model,
-        without `allow_large`), MixedShapesError (native grids, dtypes, units or orders that
-        differ), MissingDecoderError, SamplerError, CorruptError, ModelNumberError,
-        KeyNotFoundError, OptionError (neither number nor key, no average, or one of slowness where
-        velocities are not positive).
+        Raises ResolutionError (below 1, or more than 100 million samples in all, at the native grid
+        too, in one model, or to take means of, without `allow_large`), MixedShapesError (native
+        grids, dtypes, units or orders that differ), MissingDecoderError, SamplerError,
+        CorruptError, ModelNumberError, KeyNotFoundError, OptionError (neither number nor key, no
+        average, or one of slowness where velocities are not positive).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
@@ -347,6 +354,7 @@ class Archive:
             raise ModelNumberError("models: found none asked for, expected one at least")
         if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
+        self._check_total(numbers, grid, kind, allow_large)
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
@@ -563,6 +571,28 @@ class Archive:
         """What errors call a model."""
         return f"{self._reader.name}: model {number}"
 
+    def _check_total(
+        self,
+        numbers: Iterable[int],
+        grid: tuple[int, int] | None,
+        average: Average,
+        allow_large: bool,
+    ) -> None:
+        """ResolutionError for more samples than one call gives unasked; those that means are taken
+        of are counted for each model by itself.
+        """
+        if allow_large or (grid is not None and average == "none"):
+            return  # as `check_resolution` says
+        total = 0
+        for number in numbers:
+            layout = stored_layout(self._reader, number)
+            nz, nx = grid or (layout.nz, layout.nx)
+            total += nz * nx
+            check_total(total, self._reader.name, False)
+            if average != "none":
+                kz, kx = fine_shape((layout.nz, layout.nx), (nz, nx))
+                check_native(nz * kz, nx * kx, f"{self._place(number)}: its means", False)
+
     def _check_size(self, number: int, allow_large: bool) -> None:
         if self._reader.header_of(number).most_samples > LARGE_CELLS:
             layout = self.layout(number)
@@ -587,6 +617,14 @@ def _without_absent(values: Float64, model: StoredModel, cells: Float64) -> Floa
     if model.absent is not None:
         values[at_cells(model.absent, cells)] = np.nan
     return values
+
+
+def _distinct(headers: Iterable[Header]) -> dict[Layout, None]:
+    """The layouts of headers, each once. Many headers may share as many layouts, which are looked
+    through once.
+    """
+    lists = {id(header.layouts): header.layouts for header in headers}
+    return dict.fromkeys(layout for layouts in lists.values() for layout in layouts)
 
 
 def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:

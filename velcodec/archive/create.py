@@ -130,6 +130,7 @@ def create(
 def append(
     target: str | Path,
     *,
+    ignore_rest: bool = False,
     description: Description | None = None,
     on_progress: Progress | None = None,
     **coding: Any,
@@ -137,14 +138,16 @@ def append(
     """Add models to an archive without rewriting it; they are in it when the block ends.
 
     Whatever interrupts it leaves the archive as it was. Arguments as for `create`; the decoder may
-    be another one than that of the models before. Raises LockedError while somebody else adds.
+    be another one than that of the models before. Raises LockedError while somebody else adds,
+    DamagedEndError where the archive's last index is damaged and models would be cut off that only
+    it leads to; `ignore_rest` cuts them off.
     """
     about, how = description or Description(), coding_of(coding)
 
     def begin(header: Any) -> VlatWriter:
         raise AssertionError("the archive is there already")
 
-    with append_to(target) as archive:
+    with append_to(target, ignore_rest=ignore_rest) as archive:
         writer = ArchiveWriter(about, how, begin, archive, on_progress)
         embedded = decoder_to_embed(writer.decoder_hash, how)
         if embedded is not None:

@@ -7,7 +7,7 @@ the decoders that are embedded go with them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from velcodec.archive.archive import Archive, Selection
 from velcodec.formats.container.copying import Rename, copy_records, runs_of_headers
 from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.shards import Shard, open_reader, shard_name, write_manifest
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError
@@ -49,6 +50,7 @@ def cat(
     *,
     keys: str = KEEP,
     force: bool = False,
+    ignore_rest: bool = False,
     on_progress: Progress = no_progress,
 ) -> Edited:
     """Merge archives, folders of shards among them, into one, in the order given.
@@ -56,12 +58,13 @@ def cat(
     `target` is a path, where the archive appears whole or not at all, or a binary stream. `keys` is
     one of KEY_WAYS. Raises OptionError for a key that is there twice, or where some archives have
     keys and others have none, before anything is written; OutputExistsError, OutputPathError, and
-    what `velcodec.open` raises.
+    what `velcodec.open` raises; DamagedEndError for an archive whose last index is damaged, so that
+    models would be left out that only it leads to, unless `ignore_rest`.
     """
     check_option("keys", keys, KEY_WAYS)
     if not sources:
         raise OptionError("archives: found none, expected one at least")
-    inputs = [_look(source) for source in sources]
+    inputs = [_look(source, ignore_rest) for source in sources]
     if keys in (KEEP, FIRST):
         _check_all_or_none(inputs)
     if keys == KEEP:
@@ -92,6 +95,7 @@ def subset(
     models: Selection,
     *,
     force: bool = False,
+    ignore_rest: bool = False,
     on_progress: Progress = no_progress,
 ) -> Edited:
     """Copy some models of an archive to a new one, in the order given.
@@ -100,7 +104,7 @@ def subset(
     made of the archive's fields. Sections that this version does not know are kept. Raises
     OptionError where no model is taken; otherwise as `cat`.
     """
-    with _opened(source) as archive:
+    with _opened(source, ignore_rest) as archive:
         numbers = archive.select(models)
         reader = archive.reader
         if not numbers:
@@ -119,6 +123,7 @@ def split(
     *,
     models_per_shard: int | None = None,
     shards: int | None = None,
+    ignore_rest: bool = False,
     on_progress: Progress = no_progress,
 ) -> tuple[Shard, ...]:
     """Make a folder of shards of an archive; it appears whole or not at all.
@@ -126,11 +131,11 @@ def split(
     They are of `models_per_shard` models each (5000 unless given), the last one of what is left, or
     as many as `shards` says, of nearly as many models each. Each shard is an archive by itself,
     with the decoders that are embedded; the folder opens as one. `cat` is the way back. Raises
-    OptionError, OutputExistsError for a folder that holds anything, OutputPathError, and what
-    `velcodec.open` raises.
+    OptionError, OutputExistsError for a folder that holds anything, OutputPathError, and otherwise
+    as `cat`.
     """
     made: list[Shard] = []
-    with _opened(source) as archive, atomic_folder(Path(target)) as folder:
+    with _opened(source, ignore_rest) as archive, atomic_folder(Path(target)) as folder:
         reader, count = archive.reader, len(archive)
         if not count:
             raise OptionError(f"{reader.name}: models: found none, expected some")
@@ -141,7 +146,7 @@ def split(
                 writer = VlatWriter(stream, reader.header_of(numbers[0]))
                 copy_records(reader, writer, numbers, on_copied=told)
                 writer.close()
-            made.append(Shard(name, len(writer), writer.size))
+            made.append(Shard(name, len(writer), writer.size, writer.stamp.hex()))
         write_manifest(folder, made)
     return tuple(made)
 
@@ -173,17 +178,18 @@ class _Input:
     has_keys: bool
 
 
-def _look(source: Source) -> _Input:
+def _look(source: Source, ignore_rest: bool) -> _Input:
     with closing(open_reader(source)) as reader:
+        if not ignore_rest:
+            check_rest(reader)
         return _Input(source, reader.name, len(reader), reader.has_keys)
 
 
 @contextmanager
-def _opened(source: Source | Archive) -> Iterator[Archive]:
-    if isinstance(source, Archive):
-        yield source
-        return
-    with Archive(source) as archive:
+def _opened(source: Source | Archive, ignore_rest: bool) -> Iterator[Archive]:
+    with nullcontext(source) if isinstance(source, Archive) else Archive(source) as archive:
+        if not ignore_rest:
+            check_rest(archive.reader)
         yield archive
 
 

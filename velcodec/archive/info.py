@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.decode.stored import BOTH, EXACT, LATENT, read_record, stored_as
+from velcodec.decode.stored import BOTH, EXACT, LATENT, absent_samples, read_record, stored_as
 from velcodec.formats.container.columns import column_figures
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes
@@ -28,7 +28,7 @@ def info_of(archive: Archive) -> dict[str, Any]:
     headers = reader.headers()
     sources = {each.source.sha256 for each in headers}
     source = sources.pop() if len(sources) == 1 else None
-    tiles, representations = _count_records(reader, headers)
+    counted = _count_records(reader, headers)
     return {
         "models": len(archive),
         "bytes": reader.size,
@@ -39,10 +39,11 @@ def info_of(archive: Archive) -> dict[str, Any]:
             for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
         ],
         "embedded_decoders": [len(data) for data in reader.embedded_decoders()],
-        "layouts": [asdict(layout) for layout in archive.layouts],
+        "layouts": [dict(vars(layout)) for layout in archive.layouts],
         "tiled": any(each.tiled for each in headers),
-        "tiles": tiles,
-        "representations": representations,
+        "tiles": counted.tiles,
+        "representations": counted.representations,
+        "absent": counted.absent,
         "source_sha256": source.hex() if source else None,
         "provenance": header.provenance,
         "licence": header.licence,
@@ -72,19 +73,34 @@ def _quality_summary(codes: QualityCodes | None) -> dict[str, float | None] | No
     }
 
 
-def _count_records(
-    reader: RecordReader, headers: Sequence[Header]
-) -> tuple[int | None, dict[str, int] | None]:
-    """Tiles of all models, and how many are stored in which way; None where that would mean
-    reading very many records.
+@dataclass
+class _Counted:
+    """Tiles of all models, how many are stored in which way, and how many have absent samples with
+    the share of those among all samples; None where that would mean reading very many records, and
+    for absent samples where no model may have some.
     """
-    if not any(header.tiled or header.exact for header in headers):
-        return len(reader), {LATENT: len(reader), EXACT: 0, BOTH: 0}
+
+    tiles: int | None = None
+    representations: dict[str, int] | None = None
+    absent: dict[str, float] | None = None
+
+
+def _count_records(reader: RecordReader, headers: Sequence[Header]) -> _Counted:
+    masked = any(layout.no_data is not None for header in headers for layout in header.layouts)
+    if not (masked or any(header.tiled or header.exact for header in headers)):
+        return _Counted(len(reader), {LATENT: len(reader), EXACT: 0, BOTH: 0})
     if len(reader) > COUNTED_MODELS:
-        return None, None
+        return _Counted()
     tiles, found = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
+    models = absent = samples = 0
     for number in range(len(reader)):
-        _, record = read_record(reader, number)
+        header, record = read_record(reader, number)
         tiles += len(record.streams)
         found[stored_as(record)] += 1
-    return tiles, found
+        if masked:
+            layout = header.layouts[record.layout]
+            samples += layout.nz * layout.nx
+            gone = absent_samples(reader, number)
+            models, absent = models + (gone > 0), absent + gone
+    share = {"models": models, "share": absent / samples} if masked and samples else None
+    return _Counted(tiles, found, share)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from velcodec.archive.archive import Archive
-from velcodec.decode.stored import layout_and_way
+from velcodec.decode.stored import absent_samples, layout_and_way
 from velcodec.formats.container.copying import runs_of_headers
 from velcodec.formats.container.page import entry_bytes
 from velcodec.formats.container.quality import Quality, quality_rows
@@ -17,7 +17,8 @@ from velcodec.formats.errors import OptionError
 @dataclass(frozen=True)
 class Row:
     """One model: number and key, samples down and across, how it is stored, the bytes of its
-    record, what was measured of it, its fields.
+    record, what was measured of it, its fields, and the share of its samples that is absent (0 to
+    1).
     """
 
     number: int
@@ -28,6 +29,7 @@ class Row:
     bytes: int
     quality: Quality | None
     fields: dict[str, Any]
+    absent: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able but for not-a-number, infinity and NumPy's scalars."""
@@ -40,6 +42,7 @@ class Row:
             "stored": self.stored,
             "bytes": self.bytes,
             **measured,
+            "absent": self.absent,
             "fields": self.fields,
         }
 
@@ -62,6 +65,7 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
                 sizes[row],
                 None if measured is None else measured[row],
                 {name: column[row] for name, column in columns.fields.items()},
+                absent_samples(reader, number) / (layout.nz * layout.nx),
             )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from velcodec.archive.archive import Archive
-from velcodec.decode.stored import StoredModel, read_latents
+from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 
@@ -16,12 +17,16 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
 
+log = logging.getLogger(__name__)
+
+
 class PreviewArchive(Archive):
     """An open archive whose models are what a prefix of every tile's stream tells.
 
-    Latents alone: samples that stand beside one do not count. Records are read and checked whole.
-    Raises OptionError, when something is decoded, for a model without a latent and for a prefix
-    that is shorter than what comes before the coefficients.
+    Samples that stand beside a latent do not count; models of samples alone are given whole, with a
+    warning. Records are read and checked whole. Raises OptionError, when something is decoded,
+    where no model has a latent, and for a prefix that is shorter than what comes before the
+    coefficients.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class PreviewArchive(Archive):
     ) -> None:
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
+        self._told = False
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(
@@ -43,10 +49,31 @@ class PreviewArchive(Archive):
             partial(decode_prefixes, prefix=self._prefix),
         )
         models = [model for _, _, model in read]
-        for number, model in zip(numbers, models, strict=True):
-            if not model.has_latent:
-                raise OptionError(
-                    f"{self._reader.name}: model {number}: stored as samples alone, expected a "
-                    "latent: compress with --keep-latent (keep_latent=True) or --latent-only"
-                )
+        alone = [row for row, model in enumerate(models) if not model.has_latent]
+        if alone:
+            self._tell_of_samples(numbers[alone[0]], all_alone=len(alone) == len(models))
+            whole = super()._models([numbers[row] for row in alone])
+            for row, model in zip(alone, whole, strict=True):
+                models[row] = model
         return models
+
+    def _tell_of_samples(self, number: int, *, all_alone: bool) -> None:
+        """Say once that a model of samples alone is given whole. Raises OptionError where no model
+        of the archive has a latent.
+        """
+        if self._told:
+            return
+        if all_alone and all(
+            stored_as(read_record(self._reader, each)[1]) == EXACT for each in range(len(self))
+        ):
+            raise OptionError(
+                f"{self._reader.name}: model {number}: stored as samples alone, as all others, "
+                "expected a latent: compress with --keep-latent (keep_latent=True) or --latent-only"
+            )
+        self._told = True
+        log.warning(
+            "%s: model %d: stored as samples alone, which have no shorter form: it and others like "
+            "it are given whole",
+            self._reader.name,
+            number,
+        )

@@ -190,7 +190,7 @@ class _Keys:
     some_lost: bool
 
     def __post_init__(self) -> None:
-        self._given: set[str] = set()
+        self._given: set[int] = set()  # hashes: keys of a file may be long
 
     def of(self, record: Found, number: int) -> str | None:
         """The key of a record whose number among all files is `number`."""
@@ -199,9 +199,9 @@ class _Keys:
         page = record.page
         own = None if page is None else _intact(lambda: page.keys)
         key = own[record.row] if own is not None else f"#{number}"
-        while key in self._given:
+        while hash(key) in self._given:
             key += "'"
-        self._given.add(key)
+        self._given.add(hash(key))
         return key
 
 
@@ -209,7 +209,11 @@ def _write(
     found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int, name: str
 ) -> None:
     """Append the records of one file, which are in `data`."""
+    last: StoredPage | None = None
     for block in _blocks(found.records):
+        if last is not None and last is not block[0].page:
+            last.forget()
+        last = block[0].page
         writer.use(found.headers[block[0].header])
         for record in block:
             if not found.holds(record, data):

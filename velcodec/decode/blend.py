@@ -125,8 +125,9 @@ def pairs_of(tiling: Tiling, cells: Float64) -> Pairs:
     return Pairs(keep // 4, tile.ravel()[keep], local, weight.ravel()[keep], slope)
 
 
-def runs(tile: Int64) -> Iterator[tuple[Int64, Int64]]:
-    """Batches of runs of equal tile: (tile of each run (B,), indices into the pairs (B, P)).
+def runs(tile: Int64, most: int = PAIRS_AT_ONCE) -> Iterator[tuple[Int64, Int64]]:
+    """Batches of runs of equal tile: (tile of each run (B,), indices into the pairs (B, P)), at
+    most `most` runs each.
 
     A run shorter than its batch is padded with its own last pair; no batch has more than
     PAIRS_AT_ONCE pairs.
@@ -142,7 +143,9 @@ def runs(tile: Int64) -> Iterator[tuple[Int64, Int64]]:
     i = 0
     while i < len(pieces):
         longest = pieces[i][1] - pieces[i][0]
-        batch = np.array(pieces[i : i + max(1, PAIRS_AT_ONCE // longest)], dtype=np.int64)
+        batch = np.array(
+            pieces[i : i + max(1, min(most, PAIRS_AT_ONCE // longest))], dtype=np.int64
+        )
         index = np.minimum(batch[:, :1] + np.arange(longest), batch[:, 1:] - 1)
         yield tile[batch[:, 0]], index
         i += len(batch)

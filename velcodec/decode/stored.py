@@ -103,6 +103,17 @@ def stored_layout(reader: RecordReader, number: int) -> Layout:
     return layouts[0 if len(layouts) == 1 else read_record(reader, number)[1].layout]
 
 
+def absent_samples(reader: RecordReader, number: int) -> int:
+    """How many samples of record `number` are absent; it is read only where its header lets some
+    be, and no sample of it is decoded.
+    """
+    if all(layout.no_data is None for layout in reader.header_of(number).layouts):
+        return 0
+    header, record = read_record(reader, number)
+    absent = _absent(f"{reader.name}: record {number}", record, header.layouts[record.layout])
+    return 0 if absent is None else int(np.count_nonzero(absent))
+
+
 def layout_and_way(reader: RecordReader, number: int) -> tuple[Layout, str]:
     """The layout of record `number`, and how it is stored; it is read only where its header leaves
     that open.

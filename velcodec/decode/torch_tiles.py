@@ -31,6 +31,10 @@ POINTS_ON_GPU = 1 << 23
 """The same on a GPU: enough to keep it busy, some hundred MB."""
 
 
+WEIGHTS_AT_ONCE, WEIGHTS_ON_GPU = 1 << 23, 1 << 28
+"""Weights of models that are there together: few points of many models take many."""
+
+
 @dataclass(frozen=True)
 class RenderTiles:
     """n tiles ready to render: latents (n, D) in the decoder's dtype, ends (n,) float64 m/s."""
@@ -89,6 +93,12 @@ def _at_once(like: Tensor) -> int:
     return POINTS_ON_GPU if like.is_cuda else POINTS_AT_ONCE
 
 
+def models_at_once(decoder: Decoder) -> int:
+    """Models that are evaluated together, whatever few points are asked for."""
+    most = WEIGHTS_ON_GPU if decoder.device.type == "cuda" else WEIGHTS_AT_ONCE
+    return max(1, most // decoder.weights_of_model)
+
+
 def _normalised(decoder: Decoder, points: Tensor, latent: Tensor) -> Tensor:
     """Decoder output (B, P); on a GPU in one kernel, where there is one."""
     return decoder.values(points, latent) if latent.is_cuda else decoder(points, latent)
@@ -120,7 +130,8 @@ def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tens
     if compiled is not None:
         own = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
         return torch.from_numpy(compiled.velocities(*own, points.mT.numpy()))
-    at_once = max(1, _at_once(points) // points.shape[-2])
+    at_once = min(_at_once(points) // points.shape[-2], models_at_once(decoder))
+    at_once = max(1, at_once)
     parts = [slice(first, first + at_once) for first in range(0, len(tiles), at_once)]
     values = [
         _scaled(
@@ -139,7 +150,7 @@ def render_gradient(
     pairs = pairs_of(tiling, cells)
     per_cell = np.array([2.0 / tiling.x.size, 2.0 / tiling.z.size])
     total = np.zeros((len(pairs.tile), 2))
-    for tile, index in runs(pairs.tile):
+    for tile, index in runs(pairs.tile, models_at_once(decoder)):
         part = tiles[torch.as_tensor(tile)]
         points = torch.as_tensor(pairs.local[index]).to(tiles.latent)
         normalised, gradient = decoder.point_gradient(points, part.latent)

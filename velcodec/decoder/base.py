@@ -37,6 +37,9 @@ class Decoder(nn.Module, ABC):
     architecture: str
     latent_size: int = LATENT_SIZE
 
+    weights_of_model: int = 1
+    """Weights that each model has of its own when it is evaluated."""
+
     # Set when the decoder is frozen (see `velcodec.decoder.file`).
     identity: bytes | None = None
     name: str = "unnamed"

@@ -51,6 +51,8 @@ def pack(decoder: Decoder, info: dict[str, Any]) -> DecoderFile:
     """The file of a finished decoder. Its identity excludes `info` (name, provenance, ...)."""
     if decoder.tables is None:
         raise DecoderFileError("decoder without frequency tables: finish its training first")
+    if is_mixture(decoder.config):
+        mixture_config(decoder.config)  # what no reader would take is not written
     tensors: dict[str, np.ndarray] = {}
     for key, value in decoder.state_dict().items():
         wide = key not in HALF_PRECISION

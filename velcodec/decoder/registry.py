@@ -26,6 +26,7 @@ HOME_VARIABLE = "VELCODEC_HOME"
 SUFFIX = ".safetensors"
 ENCODER_SUFFIX = ".encoder.safetensors"
 MIN_HASH_DIGITS = 6
+MAX_ENCODER_BYTES = 1 << 26
 _HEX = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -103,7 +104,8 @@ def _candidates() -> Iterator[tuple[Path, str]]:
         if folder.is_dir():
             newest_first = place == "shipped"
             for path in sorted(folder.glob("*" + SUFFIX), reverse=newest_first):
-                if not path.name.endswith(ENCODER_SUFFIX):
+                # A link that leads nowhere is no file: it hides no other decoder.
+                if not path.name.endswith(ENCODER_SUFFIX) and path.is_file():
                     yield path, place
 
 
@@ -119,7 +121,7 @@ def find(wanted: str | bytes | Path | None = None) -> Entry:
     """The decoder with a name, a hash (bytes, or 6 hex digits or more) or a path.
 
     None finds the default: the newest shipped one. A string with a path separator or the file
-    suffix is a path. Altered files in the folders are skipped unless asked for by name. Raises
+    suffix is a path; a hash goes before a name. Altered files in the folders are skipped unless asked for by name. Raises
     MissingDecoderError, or DecoderFileError for a bad file named by its path.
     """
     if isinstance(wanted, Path) or (isinstance(wanted, str) and _looks_like_path(wanted)):
@@ -127,16 +129,24 @@ def find(wanted: str | bytes | Path | None = None) -> Entry:
         if not path.is_file():
             raise MissingDecoderError(f"{path}: decoder file not found")
         return read_entry(path)
+    named: Entry | DecoderFileError | None = None
     for path, place in _candidates():
         try:
             entry = read_entry(path, place)
-        except DecoderFileError:
-            if isinstance(wanted, str) and path.name == wanted + SUFFIX:
-                raise
+        except (DecoderFileError, FileNotFoundError) as error:
+            asked_for = isinstance(wanted, str) and path.name == wanted + SUFFIX
+            if asked_for and isinstance(error, DecoderFileError):
+                named = named or error
             continue
         if _matches(entry, wanted):
             return entry
-    raise MissingDecoderError(_missing(wanted))
+        if named is None and entry.name == wanted:
+            named = entry
+            if not _is_hash(wanted):
+                break
+    if isinstance(named, Entry):
+        return named
+    raise named or MissingDecoderError(_missing(wanted))
 
 
 def _looks_like_path(wanted: str) -> bool:
@@ -150,13 +160,22 @@ def settled(wanted: Any) -> Any:
     return wanted
 
 
+def _is_hash(wanted: Any) -> bool:
+    """Whether this may be the beginning of a hash."""
+    return (
+        isinstance(wanted, str)
+        and len(wanted) >= MIN_HASH_DIGITS
+        and _HEX.fullmatch(wanted) is not None
+    )
+
+
 def _matches(entry: Entry, wanted: str | bytes | None) -> bool:
+    """Whether this is the one, by its hash; without one, the default."""
     if wanted is None:
         return entry.place == "shipped"
     if isinstance(wanted, bytes):
         return entry.identity == wanted
-    is_hash = len(wanted) >= MIN_HASH_DIGITS and _HEX.fullmatch(wanted)
-    return entry.name == wanted or bool(is_hash and entry.identity.hex().startswith(wanted.lower()))
+    return _is_hash(wanted) and entry.identity.hex().startswith(wanted.lower())
 
 
 def _missing(wanted: str | bytes | None, name: str = "") -> str:
@@ -205,14 +224,17 @@ def file_bytes(identity: bytes, explicit: str | Path | None = None) -> bytes:
 def add(path: Path, force: bool = False) -> Entry:
     """Copy a decoder file, and its encoder if it is beside it, to the user's folder.
 
-    The file is checked first and written atomically. Adding the same decoder again changes nothing.
-    Raises DecoderFileError, MissingDecoderError (no such file), OutputExistsError (another decoder
-    has that file name; `force` replaces it).
+    Both files are checked first and written atomically. Adding the same decoder again changes
+    nothing. Raises DecoderFileError (also for an encoder that is a link), MissingDecoderError (no
+    such file), OutputExistsError (another decoder has that file name; `force` replaces it).
     """
     entry = find(Path(path))
+    encoder = _encoder_bytes(entry.encoder_path)
     folder = user_folder()
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", entry.name).strip(".-") or "decoder"
+    if f"{stem}{SUFFIX}".endswith(ENCODER_SUFFIX):  # it would pass for the encoder of another
+        stem = stem.replace(".", "-")
     target = folder / f"{stem}{SUFFIX}"
     known = _entry_or_none(target)
     if known is None or known.identity != entry.identity:
@@ -220,9 +242,29 @@ def add(path: Path, force: bool = False) -> Entry:
             raise OutputExistsError(f"{target}: another decoder has this name; --force replaces it")
         _copy(entry.path, target, replace=True)
     added = read_entry(target, "user")
-    if entry.encoder_path.is_file():
-        _copy(entry.encoder_path, added.encoder_path, replace=True)
+    if encoder is not None and entry.encoder_path.resolve() != added.encoder_path.resolve():
+        with atomic_write(added.encoder_path, force=True) as out:
+            out.write(encoder)
     return added
+
+
+def _encoder_bytes(path: Path) -> bytes | None:
+    """The bytes of an encoder file, or None where there is none. Raises DecoderFileError."""
+    from safetensors import SafetensorError, deserialize
+
+    if path.is_symlink():
+        raise DecoderFileError(f"{path}: encoder file: found a link, expected a regular file")
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MAX_ENCODER_BYTES + 1)
+        if len(data) > MAX_ENCODER_BYTES:
+            raise ValueError(f"found more than {MAX_ENCODER_BYTES} bytes")
+        deserialize(data)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DecoderFileError(f"{path}: encoder file: {error}") from error
+    return data
 
 
 def _entry_or_none(path: Path) -> Entry | None:

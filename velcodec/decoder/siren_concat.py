@@ -14,6 +14,9 @@ from velcodec.decoder.base import Decoder, as_batched
 
 ACTIVATIONS = ("sine", "relu")
 
+MAX_MULTIPLICATIONS, MAX_ACTIVATIONS = 1 << 21, 1 << 12
+"""For each point, about twice those of the paper's: of its weights, and values between layers."""
+
 
 def _step(argument: Tensor) -> Tensor:
     """The derivative of ReLU."""
@@ -25,7 +28,8 @@ class ConcatConfig:
     """Hyper-parameters of `SirenConcat`; the defaults are the paper's (1,183,745 parameters).
 
     `activation` is sine, or relu for the plain MLP of equal cost that the paper names as the
-    alternative (section 1), which ignores `omega_0`. Raises ValueError for another activation.
+    alternative (section 1), which ignores `omega_0`. Raises ValueError for another activation, and
+    for sizes that would take too much work per point.
     """
 
     width: int = 512
@@ -38,6 +42,12 @@ class ConcatConfig:
             raise ValueError(
                 f"activation: found {self.activation!r}, expected one of {ACTIVATIONS}"
             )
+        for what, found, most in (
+            ("multiplications", self.hidden_layers * self.width**2, MAX_MULTIPLICATIONS),
+            ("activations", (self.hidden_layers + 1) * self.width, MAX_ACTIVATIONS),
+        ):
+            if found > most:
+                raise ValueError(f"{what} of a point: found {found:,}, expected at most {most:,}")
 
 
 class SirenConcat(Decoder):

@@ -28,6 +28,12 @@ class MixtureConfig:
     omega_0: float = 30.0
 
     @property
+    def weights_of_model(self) -> int:
+        """Weights that a latent gives each model, and multiplications of each point, or so."""
+        w, k = self.width, self.components
+        return self.hidden_layers * w * (w + 1) + w * (k + 4) + 5 * self.faults + self.warp_features
+
+    @property
     def part_sizes(self) -> dict[str, int]:
         """Rows of the latent's linear map that drive each part, in order."""
         w, k = self.width, self.components

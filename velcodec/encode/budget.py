@@ -19,7 +19,6 @@ from velcodec.encode.rungs import member_mean, sample_tiles
 from velcodec.encode.target import LATENT_WORTH
 from velcodec.encode.tiles import ModelSet, cut_models, plan_model
 from velcodec.formats.arrays import Int64
-from velcodec.formats.errors import BudgetError
 from velcodec.metrics import psnr_of_mse
 
 TILE_SIZES = (560, 280, 140, 70, 35, 24, 16, 12, 8)
@@ -106,24 +105,17 @@ class Spending:
         if samples is not None:
             self._offer_samples()
 
-    def fill(self, budget: float) -> list[CodedModel]:
-        """The best choice, in order, whose file takes at most `budget` bytes.
-
-        Raises BudgetError with the least possible when even the coarsest coding takes more.
+    def fill(self, budget: float) -> list[CodedModel] | None:
+        """The best choice, in order, whose file takes at most `budget` bytes; None where even the
+        coarsest coding takes more: then `least` is the choice of the fewest.
         """
         while self.coarsest > 0 and self.size(self._cheapest(budget)) > budget:
             self.coarsest = max(0, self.coarsest - COARSER)
             self._offer(self.coarsest)
         if self.size(self._cheapest(budget)) > budget:
             _add_one_tile(self.fitter, self.fitted, self.range_step, self.options)
-            least = self.size(self._cheapest(budget))
-            if least > budget:
-                models = len(self.source)
-                raise BudgetError(
-                    f"budget of {self.bytes_per_model:g} bytes per model: the least possible for "
-                    f"these {models} models is {-(-least // models)} bytes per model "
-                    f"({least} bytes in all)"
-                )
+            if self.size(self._cheapest(budget)) > budget:
+                return None
         cheapest = self._cheapest(budget)
         fits = self.size(self.options.cheapest()) <= budget
         self.domains = None if fits else domains_of(cheapest)
@@ -140,6 +132,10 @@ class Spending:
                 break
             chosen = self._choose(budget)
         return self._prefer_latents(self._close_gaps(chosen, budget), budget)
+
+    def least(self) -> list[CodedModel]:
+        """The choice of the fewest bytes of all that was coded."""
+        return self._cheapest(0.0)
 
     def _cheapest(self, budget: float) -> list[CodedModel]:
         """A choice of the fewest bytes: where that of the fewest bits takes more than the budget,

@@ -185,11 +185,15 @@ def encode_group(
         fitter, source, contents.range_step, target + ROUNDING_DB, samples, promise.keep_latent
     )
     encoded = _finish(fitter, source, contents, coded, coder)
-    if not promise.keep_latent and (_mostly_exact(coded) or _mostly_few_values(source, coded)):
+    # The search computes in float64, which does not tell great integers of 64 bits apart.
+    missed = coder is not None and encoded.summary.worst_psnr < target
+    if not promise.keep_latent and (
+        missed or _mostly_exact(coded) or _mostly_few_values(source, coded)
+    ):
         exactly = SampleCoder(source, EXACT_NETWORK)
         bit_for_bit = code_samples(exactly, 0.0, None, fitter.on_progress)
         other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
-        if other.summary.bytes <= encoded.summary.bytes:
+        if missed or other.summary.bytes <= encoded.summary.bytes:
             return other
     if encoded.summary.worst_psnr < target:
         raise QualityError(
@@ -276,15 +280,21 @@ def _spend(
     target = allowed
     for _ in range(BUDGET_TRIALS):
         coded = spending.fill(target)
+        if coded is None:
+            break
         group = _finish(fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
             return coded, group
         target = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
+    coded = spending.least()
+    group = _finish(fitter, source, contents, coded, coder)
+    least, models = group.summary.bytes - saved, len(source)
+    if least <= allowed:
+        return coded, group
     raise BudgetError(
-        f"budget of {spending.bytes_per_model:g} bytes per model: found "
-        f"{group.summary.bytes - saved} bytes for {len(source)} models, expected at most "
-        f"{allowed:g}"
+        f"budget of {spending.bytes_per_model:g} bytes per model: the least possible for these "
+        f"{models} models is {-(-least // models)} bytes per model ({least} bytes in all)"
     )
 
 

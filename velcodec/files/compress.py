@@ -324,6 +324,7 @@ def compress_job(
         )
     job = job.with_hashes()
     with open_part(part, resume=resume) as (stream, journal):
+        check_target(target, force=force)  # another process may have finished it since
         start = sum(page.count for page in journal.pages)
         try:
             before = _gone_on(job, part, journal, start)
@@ -394,14 +395,17 @@ def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
     return f"none of {len(job)} models was finished"
 
 
-def append_job(job: Job, target: Path, *, on_progress: Progress = no_progress) -> Summary:
+def append_job(
+    job: Job, target: Path, *, ignore_rest: bool = False, on_progress: Progress = no_progress
+) -> Summary:
     """Add the models of `job` to an archive that is there, without rewriting it.
 
-    Whatever interrupts it leaves the archive as it was. Raises what `compress_job` does.
+    Whatever interrupts it leaves the archive as it was. Raises what `compress_job` and
+    `velcodec.append` do.
     """
     from velcodec.archive.create import decoder_to_embed
 
-    with append_to(target) as writer:
+    with append_to(target, ignore_rest=ignore_rest) as writer:
         encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
         embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
         if embedded is not None:

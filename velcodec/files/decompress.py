@@ -32,10 +32,11 @@ from velcodec.formats.files import (
     told_format,
 )
 from velcodec.formats.files.npy import NpyWriter
+from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write, naming
 from velcodec.geometry import Geometry
 from velcodec.progress import Progress, no_progress
-from velcodec.resolution import Resolution, check_resolution
+from velcodec.resolution import Resolution, check_native, check_resolution, check_written
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
@@ -63,12 +64,23 @@ class Restoring:
     allow_large: bool = False
 
     def format_of(self, target: Path | None) -> str:
-        """The format of a file of this name, or of a stream. Raises OptionError."""
+        """The format of a file of this name, `.npy` without a suffix, or of a stream.
+
+        Raises OptionError, for a suffix too that is no format's.
+        """
         if self.format is not None and self.format not in FORMATS:
             known = ", ".join(FORMATS)
             raise OptionError(f"format: found {self.format!r}, expected one of {known}")
-        told = None if target is None else told_format(target)
-        return self.format or told or DEFAULT_FORMAT
+        if self.format is not None or target is None:
+            return self.format or DEFAULT_FORMAT
+        told = told_format(target)
+        if told is None and target.suffix:
+            known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
+            raise OptionError(
+                f"{target}: the suffix {target.suffix} tells no format, expected one of {known}; "
+                "or say --format (format=)"
+            )
+        return told or DEFAULT_FORMAT
 
     @property
     def suffix(self) -> str:
@@ -101,6 +113,7 @@ def restore_file(
     grid = check_resolution(how.res, len(archive), how.allow_large)
     check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
+    _check_samples(archive, [form], how)
     name = how.format_of(target)
     with open_sink(target, form, format=name, array=how.array or ARRAY, force=force) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
@@ -124,6 +137,7 @@ def restore_folder(
     how = how or Restoring()
     grid = check_resolution(how.res, len(archive), how.allow_large)
     files = _files(archive, grid, how)
+    _check_samples(archive, [form for _, form in files], how)
     array = how.array or ARRAY
     with open_folder_sink(target, files, format=how.format, array=array) as sink:
         _fill(archive, sink, target, grid, how, on_progress)
@@ -154,13 +168,19 @@ def restore_stream(
         check_stackable(archive.layouts_in_use, grid is None)
     writer: NpyWriter | _RawWriter | None = None
     first: Layout | None = None
-    done = 0
+    no_data: NoData | None = None
+    done = samples = 0
     for block in archive.blocks(grid):
         check_resolution(how.res, len(archive), how.allow_large)
         layout = archive.layout(block[0])
+        nz, nx = grid or (layout.nz, layout.nx)
+        samples += nz * nx * (len(block) if streamed else len(archive))
+        check_written(samples, archive.reader.size, archive.reader.name, how.allow_large)
+        samples = samples if streamed else 0
         first = first or layout
         check_stackable([first, layout], grid is None)
         _check_direction(first, layout, block[0])
+        no_data = _one_no_data(no_data, layout.no_data, block[0])
         if writer is None:
             shape = _shape(layout, count, len(archive) > 1, grid)
             writer = (
@@ -220,7 +240,7 @@ def _files(
 ) -> list[tuple[str, Form]]:
     suffix = how.suffix
     names = archive.fields.get(FILE_FIELD)
-    if names is None or how.per_file is not None:
+    if names is None or how.per_file is not None or not len(archive):
         check_stackable(archive.layouts_in_use, grid is None)
         form = form_of(archive, range(len(archive)), grid)
         if "n" not in form.axes:
@@ -228,6 +248,7 @@ def _files(
         per_file = {} if how.per_file is None else {"per_file": how.per_file}
         return split_files(form, name=f"model{{}}{suffix}", **per_file)
     found: list[tuple[str, Form]] = []
+    mixed = len(archive.layouts) > 1
     seen: dict[str, set[str]] = {}
     for file, array, numbers in _origins(archive, names.tolist()):
         if not file:
@@ -246,7 +267,7 @@ def _files(
                 f"only an .npz file has, under their own names; {OTHERWISE}"
             )
         arrays.add(array)
-        if len(archive.layouts) > 1:
+        if mixed:
             layouts = dict.fromkeys(archive.layout(number) for number in numbers)
             check_stackable(list(layouts), grid is None)
         form = form_of(archive, numbers, grid)
@@ -283,13 +304,18 @@ def _texts_of(archive: Archive, name: str) -> Sequence[str]:
 
 def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | None) -> Form:
     """How these models, which stack, lie in a file; at another grid, where its samples lie."""
+    if not numbers:
+        raise OptionError("models: found none in the archive, expected one at least")
     layout = archive.layout(numbers[0])
     nz, nx = grid or (layout.nz, layout.nx)
     keys = tuple(archive.keys[n] for n in numbers) if archive.has_keys else None
     axes = layout.axes
     if len(numbers) > 1 and "n" not in axes:
         axes = f"n{axes}"
-    form = Form(len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up)
+    form = Form(
+        len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up,
+        no_data=_no_data(archive, numbers),
+    )  # fmt: skip
     alike = len(archive.layouts) < 2 and not set(GROUND_FIELDS) & set(archive.fields)
     layouts = [layout] * len(numbers) if alike else [archive.layout(n) for n in numbers]
     grounds = {each: _ground(each, nz, nx) for each in set(layouts)}
@@ -298,13 +324,39 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
     return form.on(tuple(grounds[each] for each in layouts))
 
 
+def _no_data(archive: Archive, numbers: Sequence[int]) -> NoData | None:
+    """The value of these models' absent samples. Raises MixedShapesError where they have two."""
+    found = archive.layout(numbers[0]).no_data
+    if len(archive.layouts) > 1:
+        for number in numbers:
+            found = _one_no_data(found, archive.layout(number).no_data, number)
+    return found
+
+
+def _one_no_data(before: NoData | None, own: NoData | None, number: int) -> NoData | None:
+    """The value of absent samples so far, and of model `number`; None of those that have all."""
+    if None not in (before, own) and before != own:
+        raise MixedShapesError(
+            f"model {number}: its absent samples are {own}, those of models before it {before}, so "
+            "that they do not stack: no file says both"
+        )
+    return own if before is None else before
+
+
 def _ground(layout: Layout, nz: int, nx: int) -> Ground:
     """Where the samples of a model of this layout lie at another grid."""
     own = (layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m)
-    z, x = Geometry(*own).axes(nz, nx)
-    return Ground(
-        layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, float(x[0]), float(z[0])
-    )
+    z, x = Geometry(*own).first_sample(nz, nx)
+    return Ground(layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, x, z)
+
+
+def _check_samples(archive: Archive, forms: Sequence[Form], how: Restoring) -> None:
+    """Raise ResolutionError for more samples in a model, or in all, than are written unasked."""
+    name = archive.reader.name
+    for nz, nx in {(form.nz, form.nx) for form in forms}:
+        check_native(nz, nx, name, how.allow_large)
+    samples = sum(form.count * form.nz * form.nx for form in forms)
+    check_written(samples, archive.reader.size, name, how.allow_large)
 
 
 def _check_direction(first: Layout, layout: Layout, number: int) -> None:

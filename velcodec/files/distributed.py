@@ -8,10 +8,13 @@ that is to be replaced, shards are made in `FOLDER.part` beside it, which replac
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +56,8 @@ from velcodec.progress import Progress, no_progress
 if TYPE_CHECKING:
     from velcodec.api import Description
     from velcodec.encode.encode import Summary
+
+log = logging.getLogger(__name__)
 
 PLAN = "shards.plan"
 """The file beside unfinished shards that says what they were begun with."""
@@ -130,8 +135,40 @@ def compress_shards(
     _check_keys(job)
     target = target.absolute()
     work = _work_folder(target, force=force, resume=resume)
-    job = replace(job, models=_absolute(job.models))
-    job = replace(job, hashes=_hashes(job, client))
+    is_new = not work.exists()
+    make_folder(work)
+    with _alone_in(target, work):
+        if _work_folder(target, force=force, resume=resume) != work:
+            raise LockedError(f"{target}: another process wrote it meanwhile")
+        job = replace(job, models=_absolute(job.models))
+        made = _Work(work, is_new, models_per_shard, resume, retries, threads)
+        found = _make_shards(job, made, client, on_progress)
+        if work != target:
+            exchange_folder(work, target, _is_own)
+        (target / PLAN).unlink()
+    return found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The folder that shards are made in, whether it is new, and how they are made."""
+
+    folder: Path
+    is_new: bool
+    models_per_shard: int
+    resume: bool
+    retries: int
+    threads: int | None
+
+
+def _make_shards(job: Job, made: _Work, client: Any, on_progress: Progress) -> Sharded:
+    """Every shard, and the manifest. Raises as `compress`."""
+    work, models_per_shard, resume = made.folder, made.models_per_shard, made.resume
+    try:
+        job = replace(job, hashes=_hashes(job, client))
+    except VelcodecError:
+        _remove_unused(made)
+        raise
     plan = job.plan(models_per_shard=models_per_shard)
     ends = [*range(models_per_shard, len(job), models_per_shard), len(job)]
     ranges = list(zip([0, *ends[:-1]], ends, strict=True))
@@ -145,8 +182,8 @@ def compress_shards(
     kept = len(done)
     futures = {
         client.submit(
-            write_shard, job.slice(*ranges[number]), paths[number], threads,
-            pure=False, retries=retries, key=f"velcodec-{paths[number]}-{id(job)}",
+            write_shard, job.slice(*ranges[number]), paths[number], made.threads,
+            pure=False, retries=made.retries, key=f"velcodec-{paths[number]}-{id(job)}",
         ): number
         for number in range(len(ranges)) if number not in done
     }  # fmt: skip
@@ -172,14 +209,38 @@ def compress_shards(
     finally:
         client.cancel(list(futures), force=True)
     if failed:
+        _remove_unused(made)
         failed[0].add_note(f"{len(failed)} of {len(ranges)} shards failed; the others are kept")
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
     write_manifest(work, shards, force=True)
-    if work != target:
-        exchange_folder(work, target, _is_own)
-    (target / PLAN).unlink()
     return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
+
+
+def _remove_unused(made: _Work) -> None:
+    """Remove a folder that was made for shards, where there is nothing to go on with."""
+    names = {path.name for path in made.folder.iterdir()}
+    if made.is_new and names <= {PLAN}:
+        (made.folder / PLAN).unlink(missing_ok=True)
+        led_to(made.folder).rmdir()
+
+
+@contextmanager
+def _alone_in(*folders: Path) -> Iterator[None]:
+    """Keep other processes from making shards in these folders. Raises LockedError."""
+    with ExitStack() as held:
+        for folder in dict.fromkeys(led_to(folder) for folder in folders):
+            if not folder.is_dir():
+                continue
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            held.callback(os.close, handle)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LockedError(f"{folder}: another process is making shards in it") from error
+            except OSError as error:  # of a file system on which folders cannot be locked
+                log.debug("%s: %s", folder, error)
+        yield
 
 
 def _check_keys(job: Job) -> None:
@@ -226,7 +287,7 @@ def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summa
     for trial in range(LOCK_TRIALS):
         try:
             summary = compress_job(job, path, force=True, resume=True)
-            return Shard(path.name, summary.models, summary.bytes), summary
+            return _finished(path, summary.models), summary
         except LockedError:  # a worker that was given up is still at it
             if trial == LOCK_TRIALS - 1:
                 raise
@@ -255,7 +316,7 @@ def _finished(path: Path, models: int) -> Shard:
                 f"{path}: found {len(reader)} models, expected {models}: it was put there by "
                 "something else; --force begins anew"
             )
-        return Shard(path.name, models, reader.size)
+        return Shard(path.name, models, reader.size, reader.stamp.hex())
 
 
 def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:

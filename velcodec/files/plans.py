@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,18 @@ from velcodec.formats.errors import (
     OptionError,
 )
 from velcodec.formats.files import first_of
+from velcodec.formats.files.absent import Marks
+from velcodec.formats.files.base import Slice
 
 if TYPE_CHECKING:
     from velcodec.formats.files import Models, Part
 
 MAX_PLAN_BYTES = 1 << 28
 FILES = "files"
+DESCRIBED = ("path", "file", "array", "form")
+CONTENT = ("sha256", "read")
+"""What a plan says of a file that comes with its content."""
+
 HASHED_AT_ONCE = 4
 
 Plan = Mapping[str, Any]
@@ -71,24 +78,60 @@ def make_plan(
     described = {name: value for name, value in vars(about).items() if name != "source_sha256"}
     plan = {
         "velcodec": __version__,
-        "coding": {**settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder)},
+        "coding": {
+            **settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder),
+            "encoder": _encoder_digest(coding.decoder),
+        },
         "description": {**described, "keys": _digest(about.keys)},
         "keys": _digest(keys),
         "fields": {name: _digest(fields[name]) for name in sorted(fields)},
+        "names": models.need_names,
         FILES: [_described(part, hashes) for part in models.parts],
         **more,
-    }
+    }  # fmt: skip
     found: Plan = json.loads(json.dumps(plan, sort_keys=True, default=_plain))
     return found
 
 
 def _described(part: Part, hashes: Hashes) -> dict[str, Any]:
-    """A part: which file and array, what they say of the models, and what is in the file."""
+    """A part: which file and array, what they say of the models, what is in the file, and how it is
+    read.
+    """
     form = {**asdict(part.form), "keys": _digest(part.form.keys)}
     return {
         "file": part.file, "array": part.array, "first": first_of(part), "form": form,
-        "sha256": hashes[part.path].hex(),
+        "sha256": hashes[part.path].hex(), "read": _reading(part),
     }  # fmt: skip
+
+
+def _reading(part: Part) -> str:
+    """A short stand-in for all that a part's class keeps of how its file is read."""
+    while isinstance(part, Slice):
+        part = part.whole
+    own = {
+        each.name: getattr(part, each.name)
+        for each in fields_of(part)
+        if each.compare and each.name not in DESCRIBED
+    }
+    own = {name: value for name, value in own.items() if value not in (None, 0, Marks())}
+    name = type(part).__name__
+    return f"{name} {hashlib.sha256(repr(own).encode()).hexdigest()[:32]}" if own else name
+
+
+def _encoder_digest(decoder: Any) -> str | None:
+    """What identifies the encoder beside a decoder, where there is one: fits begin with it."""
+    path = getattr(decoder, "encoder_path", None)
+    if getattr(decoder, "identity", None) is None:
+        from velcodec.decoder import registry
+
+        try:
+            path = registry.find(decoder).encoder_path
+        except (MissingDecoderError, DecoderFileError, TypeError, OSError):
+            return None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def decoder_name(decoder: Any) -> str:
@@ -112,15 +155,20 @@ def _digest(values: Any) -> str | None:
         return None if values is None else repr(values)
     array = np.asarray(values)
     if array.dtype.kind in "OU":
-        data = json.dumps(list(map(str, values))).encode()
+        data = json.dumps(np.asarray(values, dtype=object).tolist(), default=repr).encode()
     else:
         data = array.dtype.str.encode() + np.ascontiguousarray(array).tobytes()
     return hashlib.sha256(data).hexdigest()
 
 
-def _plain(value: Any) -> str | float:
+def _plain(value: Any) -> Any:
+    """What JSON can hold, and tells any two values apart."""
+    if isinstance(value, np.ndarray):
+        return f"{value.shape} {_digest(value)}"
     if isinstance(value, np.generic):
-        return float(value)
+        return value.item() if value.dtype.kind in "biuf" else repr(value)
+    if isinstance(value, Mapping):
+        return dict(value)
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
@@ -161,7 +209,7 @@ def _without_unstored(plan: Plan, stored: Container[int]) -> Plan:
     if not isinstance(files, list):
         return plan
     kept = [
-        one if number in stored or not isinstance(one, dict) else {**one, "sha256": None}
+        one if number in stored or not isinstance(one, dict) else one | dict.fromkeys(CONTENT)
         for number, one in enumerate(files)
     ]
     return {**plan, FILES: kept}
@@ -205,6 +253,8 @@ def _other_file(before: list[Any], after: list[Any]) -> str:
             form, other = new.get("form") or {}, old.get("form") or {}
             key = next(k for k in sorted(form.keys() | other.keys()) if form.get(k) != other.get(k))
             return f"{new_name}: {key}: found {_short(form.get(key))}, was {_short(other.get(key))}"
+        if old.get("sha256") == new.get("sha256"):
+            return f"{new_name}: is read in another way"
         return f"{new_name}: has changed since (another SHA-256)"
     return f"found {len(after)} files and arrays, were {len(before)}"
 

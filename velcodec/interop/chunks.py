@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from velcodec.api import Coding, Description, decompress, encode
 from velcodec.encode.promise import Promise, plain_number
 from velcodec.formats.container.header import UNITS
 from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
 from velcodec.formats.files.npy import ORDERS, as_models
+from velcodec.resolution import LARGE_CELLS
 
 FITS = ("lm", "adam", "amortised")
 
@@ -77,6 +79,7 @@ class ChunkCoding:
         """Raise InputShapeError, InputDtypeError or EmptyInputError if chunks of this shape and
         dtype cannot hold models.
         """
+        _check_size(shape)
         as_models(np.broadcast_to(np.uint8(0), shape), name="chunk", padded=True)  # no memory
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
@@ -84,8 +87,10 @@ class ChunkCoding:
         """The bytes of an archive, which records the memory order: zarr's format 2 recognises
         arrays in Fortran order by that alone.
 
-        Raises what `velcodec.compress` raises.
+        Raises what `velcodec.compress` raises, and InputShapeError for more samples than are
+        decoded unasked.
         """
+        _check_size(chunk.shape)
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         description = Description(units=self.units, order=self.order, user=user)
         coding = Coding(
@@ -106,6 +111,14 @@ class ChunkCoding:
         noted = VlatReader(data).header.user.get(MEMORY)
         models = decompress(data, decoder=self.decoder)
         return np.asarray(models, order="F" if noted == FORTRAN else "C")
+
+
+def _check_size(shape: tuple[int, ...]) -> None:
+    if prod(shape) > LARGE_CELLS:
+        raise InputShapeError(
+            f"chunk: found shape {shape}, expected at most {LARGE_CELLS:,} samples, which are read "
+            "together"
+        )
 
 
 def in_fortran_order(chunk: NDArray[Any]) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from velcodec.formats.container.framing import SIGNATURE, START, TAIL_BYTES, check_start
 from velcodec.formats.container.header import Header
-from velcodec.formats.container.salvage.found import Bytes, Found, header_of, is_tail
+from velcodec.formats.container.salvage.found import Bytes, Found, Work, header_of, is_tail
 from velcodec.formats.container.salvage.paged import find_by_pages
 from velcodec.formats.container.salvage.parts import (
     find_first_header,
@@ -70,8 +70,9 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """
     if bytes(data[: len(SIGNATURE)]) == SIGNATURE and not any_version:
         check_start(bytes(data[: len(START)]).ljust(len(START), b"\1"), name)
-    first = find_first_header(data)
-    sections = [] if first is None else list(find_sections(data, first))
+    work = Work(len(data))
+    first = find_first_header(data, work)
+    sections = [] if first is None else list(find_sections(data, first, work))
     stamp = UNSTAMPED if first is None else first.checksum
     headers = read_headers(sections, stamp)
     if 0 not in headers:
@@ -79,9 +80,9 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
             f"{name}: the first header is damaged, and no model can be decoded without it"
         )
     directory = last_directory(sections, name)
-    pages = read_pages(sections, name)
-    found = find_by_pages(data, sections, pages, directory, stamp)
-    for record in walk(data, sections, found, headers, stamp):
+    pages = read_pages(sections, len(data), name)
+    found = find_by_pages(data, sections, pages, directory, stamp, work)
+    for record in walk(data, sections, found, headers, stamp, work):
         found.setdefault(record.number, record)
     records = [found[number] for number in sorted(found) if found[number].header in headers]
     if not records and (directory is None or directory.models):
@@ -89,7 +90,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     told = [page.first + len(page) for page, _ in pages]
     last = [record.number + 1 for record in records[-1:]]
     expected = max([*last, *told, directory.models if directory else 0])
-    others = read_others(data, directory, stamp, name)
+    others = read_others(data, directory, stamp, name, work)
     decoders = dict.fromkeys(
         section.body
         for section in sections

@@ -11,8 +11,27 @@ from velcodec.formats.storage.varint import encode_varint
 
 Bytes = bytes | mmap
 
+FREE_WORK, WORK_OF_BYTE, STEP = 1 << 29, 1 << 10, 1 << 11
+"""Bytes that a repair hashes: so many in any file, and so many for each of its bytes; a place that
+is tried counts as a step of so many, which takes as long.
+"""
+
 SURE_BITS = 32
 """A record found in the middle of anything is believed for so many bits of checksums in a row."""
+
+
+class Work:
+    """What may still be done for a file of `size` bytes. Where nothing is left, nothing more is
+    tried, and what was not found is lost.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = FREE_WORK + WORK_OF_BYTE * size
+
+    def allows(self, hashed: int, steps: int = 1) -> bool:
+        """Whether so many bytes may be hashed in so many steps, which counts as done."""
+        self._left -= hashed + steps * STEP
+        return self._left >= 0
 
 
 @dataclass(frozen=True)
@@ -48,12 +67,16 @@ class Found:
         return bytes(data[self.start : self.stop])
 
 
-def header_of(data: Bytes, start: int, stop: int, number: int, stamp: bytes) -> int | None:
+def header_of(
+    data: Bytes, start: int, stop: int, number: int, stamp: bytes, work: Work | None = None
+) -> int | None:
     """The number of the header under which the payload from `start` to `stop` would be that of
-    record `number`; None where there are too few bytes.
+    record `number`; None where there are too few bytes, or `work` is used up.
     """
     size = checksum_bytes(stop - start)
     if stop + size > len(data) or number < 0:
+        return None
+    if work is not None and not work.allows(stop - start):
         return None
     return header_told(stamp, number, bytes(data[start:stop]), bytes(data[stop : stop + size]))
 

@@ -10,7 +10,14 @@ import numpy as np
 from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.framing import START, TAIL_BYTES
 from velcodec.formats.container.page import StoredPage
-from velcodec.formats.container.salvage.found import SURE_BITS, Bytes, Found, header_of, is_tail
+from velcodec.formats.container.salvage.found import (
+    SURE_BITS,
+    Bytes,
+    Found,
+    Work,
+    header_of,
+    is_tail,
+)
 from velcodec.formats.container.salvage.parts import WORK
 from velcodec.formats.container.sections import Section
 from velcodec.formats.storage.varint import encode_varint
@@ -21,12 +28,17 @@ which these are sought; and how often that is done for one page.
 """
 
 
+ROWS_OF_STEP = 16
+"""Rows of a page that are looked up in a step."""
+
+
 def find_by_pages(
     data: Bytes,
     sections: list[Section],
     pages: list[tuple[StoredPage, Section]],
     directory: Directory | None,
     stamp: bytes,
+    work: Work,
 ) -> dict[int, Found]:
     """The records of every page by their numbers; where they lie the directory says, or they
     themselves do.
@@ -35,14 +47,14 @@ def find_by_pages(
     told = {}
     if directory is not None:
         told = {entry.place.at: entry.records_at for entry in directory.pages}
-    ends = {section.at: section.end for section in sections}
+    chain = _Chain(data, {section.at: section.end for section in sections})
     behind = before = len(START)
     bases: dict[int, int] = {}
-    work = WORK * len(data)
+    sought = WORK * len(data)
 
     def take(page: StoredPage, rows: list[int], base: int) -> int:
         """Take in what is intact of a page, should it begin at `base`; where that ends."""
-        tried = (_record_of(data, page, base, row, stamp) for row in rows)
+        tried = (_record_of(data, page, base, row, stamp, work) for row in rows)
         records = [record for record in tried if record is not None]
         found.update((record.number, record) for record in records)
         if records:
@@ -50,47 +62,55 @@ def find_by_pages(
         return max((record.stop for record in records), default=0)
 
     def missing(page: StoredPage) -> list[int]:
-        """Rows of a page that are not found yet."""
+        """Rows of a page that are not found yet; none where no more is to be tried."""
+        if not work.allows(0, len(page) // ROWS_OF_STEP):
+            return []
         return [row for row in range(len(page)) if page.first + row not in found]
 
     for page, section in pages:
         # Where the directory says, behind what was found last, where the page before should end,
         # or, in a journal, before the page itself.
-        near = [_past_sections(data, ends, at) for at in (behind, before)]
+        near = [chain.end(at) for at in (behind, before)]
         likely = dict.fromkeys([told.get(section.at, near[0]), *near, section.at - page.span])
         for base in (*likely, *[None] * MOVES):
             rows = missing(page)
-            if base is None and rows and work > 0:
+            if base is None and rows and sought > 0:
                 # Bytes were put in or taken out before, or within, the page's records.
-                work -= min(LOOKED_AT, len(data))
-                base = _sought(data, page, rows, behind, stamp)
+                sought -= min(LOOKED_AT, len(data))
+                base = _sought(data, page, rows, behind, stamp, work)
             if base is None or not rows:
                 break
             behind = max(behind, take(page, rows, base))
         before = bases.get(page.first, before) + page.span
     # What is left may tell its place by the page behind it.
-    begins = {section.end: section.at for section in sections}
+    before_it = _Before({section.end: section.at for section in sections})
     for (page, _), (after, _) in reversed(list(pairwise(pages))):
         rows = missing(page)
         if rows and after.first in bases:
-            take(page, rows, _before_sections(begins, bases[after.first]) - page.span)
+            take(page, rows, before_it.begin(bases[after.first]) - page.span)
     return found
 
 
-def _record_of(data: Bytes, page: StoredPage, base: int, row: int, stamp: bytes) -> Found | None:
+def _record_of(
+    data: Bytes, page: StoredPage, base: int, row: int, stamp: bytes, work: Work
+) -> Found | None:
     """The record of a page's row, if it is intact."""
+    if not work.allows(0):
+        return None
     length, number = int(page.lengths[row]), page.first + row
     at = base + int(page.places[row])
     prefix = encode_varint(length + 1)
     start, stop = at + len(prefix), at + len(prefix) + length
     header = int(page.headers[row])
-    if bytes(data[at:start]) != prefix or header_of(data, start, stop, number, stamp) != header:
+    if bytes(data[at:start]) != prefix:
+        return None
+    if header_of(data, start, stop, number, stamp, work) != header:
         return None
     return Found(number, start, stop, header, page, row)
 
 
 def _sought(
-    data: Bytes, page: StoredPage, rows: list[int], lowest: int, stamp: bytes
+    data: Bytes, page: StoredPage, rows: list[int], lowest: int, stamp: bytes, work: Work
 ) -> int | None:
     """Where a page's records would begin so that some of `rows` stand where they should, from byte
     `lowest` on, by their lengths and checksums.
@@ -109,29 +129,47 @@ def _sought(
     order = likely[np.argsort(score[likely], kind="stable")[::-1][:PLACES_TRIED]]
     for at in order.tolist():
         base = first + at
-        good = (record for row in some if (record := _record_of(data, page, base, row, stamp)))
+        tried = (_record_of(data, page, base, row, stamp, work) for row in some)
+        good = (record for record in tried if record is not None)
         if sum(8 * record.checksum_bytes for record in good) >= SURE_BITS:
             return base
     return None
 
 
-def _past_sections(data: Bytes, ends: Mapping[int, int], at: int) -> int:
-    """Where the sections that stand at `at`, one behind the other, and tails, end; `ends` tells it
-    of each section by its beginning.
+class _Chain:
+    """Sections, which stand one behind the other, and tails between them; `ends` tells where each
+    section ends by its beginning. What was walked over once is jumped over from then on.
     """
-    while True:
-        if at in ends:
-            at = ends[at]
-        elif is_tail(data, at):
-            at += TAIL_BYTES
-        else:
-            return at
+
+    def __init__(self, data: Bytes, ends: Mapping[int, int]) -> None:
+        self._data, self._ends = data, dict(ends)
+
+    def end(self, at: int) -> int:
+        """Where those that stand at `at` end."""
+        passed = []
+        while True:
+            if at in self._ends:
+                passed.append(at)
+                at = self._ends[at]
+            elif is_tail(self._data, at):
+                passed.append(at)
+                at += TAIL_BYTES
+            else:
+                self._ends |= dict.fromkeys(passed, at)
+                return at
 
 
-def _before_sections(begins: Mapping[int, int], at: int) -> int:
-    """Where the sections that end at `at`, one behind the other, begin; `begins` tells it of each
-    section by its end.
-    """
-    while at in begins:
-        at = begins[at]
-    return at
+class _Before:
+    """As `_Chain`, from behind: `begins` tells where each section begins by its end."""
+
+    def __init__(self, begins: Mapping[int, int]) -> None:
+        self._begins = dict(begins)
+
+    def begin(self, at: int) -> int:
+        """Where those that end at `at` begin."""
+        passed = []
+        while at in self._begins:
+            passed.append(at)
+            at = self._begins[at]
+        self._begins |= dict.fromkeys(passed, at)
+        return at

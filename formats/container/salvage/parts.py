@@ -7,8 +7,13 @@ from collections.abc import Iterator
 
 from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.header import MAX_HEADER_BYTES, Header
-from velcodec.formats.container.page import MAX_HEADERS, MAX_PAGE_RECORDS, StoredPage
-from velcodec.formats.container.salvage.found import Bytes
+from velcodec.formats.container.page import (
+    MAX_HEADERS,
+    MAX_PAGE_RECORDS,
+    MIN_RECORD_BYTES,
+    StoredPage,
+)
+from velcodec.formats.container.salvage.found import Bytes, Work
 from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
@@ -27,6 +32,9 @@ from velcodec.formats.storage.checked_msgpack import unpack_mapping
 
 SECTION, FIRST_HEADER = re.compile(rb"\x00[HUDPL]"), re.compile(rb"\x00H")
 LONG_SECTION = 1 << 16
+FREE_ROWS = 1 << 18
+"""Pages tell of so many records, and of as many as the file may hold, or are not believed."""
+
 WORK = 8
 """Long stretches that only look like sections are hashed up to so many times the file's size."""
 
@@ -34,21 +42,21 @@ NO_HEADER = -1
 """The number of a header that cannot be made out."""
 
 
-def find_first_header(data: Bytes) -> Section | None:
+def find_first_header(data: Bytes, work: Work) -> Section | None:
     """The first header: a section without a stamp that holds one."""
-    for section in _find(data, FIRST_HEADER, UNSTAMPED):
+    for section in _find(data, FIRST_HEADER, UNSTAMPED, work):
         body = section.body
         if len(body) <= OPENING + MAX_HEADER_BYTES and _number_in(body[OPENING:]) == 0:
             return section
     return None
 
 
-def find_sections(data: Bytes, first: Section) -> Iterator[Section]:
+def find_sections(data: Bytes, first: Section, work: Work) -> Iterator[Section]:
     """The first header and every section of its archive whose checksum holds, in order, wherever it
     stands; none within another.
     """
     yielded = False
-    for section in _find(data, SECTION, first.checksum):
+    for section in _find(data, SECTION, first.checksum, work):
         if not yielded and section.at >= first.at:
             yielded = True
             yield first
@@ -57,11 +65,11 @@ def find_sections(data: Bytes, first: Section) -> Iterator[Section]:
         yield first
 
 
-def _find(data: Bytes, pattern: re.Pattern[bytes], stamp: bytes) -> Iterator[Section]:
+def _find(data: Bytes, pattern: re.Pattern[bytes], stamp: bytes, work: Work) -> Iterator[Section]:
     at, budget = 0, WORK * len(data)
     while (match := pattern.search(data, at)) is not None:
         at = match.start()
-        section = section_at(data, at, match.group()[1:], stamp, budget)
+        section = section_at(data, at, match.group()[1:], stamp, work, budget)
         if isinstance(section, int):
             budget -= section
             at += 1
@@ -71,7 +79,7 @@ def _find(data: Bytes, pattern: re.Pattern[bytes], stamp: bytes) -> Iterator[Sec
 
 
 def section_at(
-    data: Bytes, at: int, kind: bytes, stamp: bytes, budget: int = 1 << 62
+    data: Bytes, at: int, kind: bytes, stamp: bytes, work: Work, budget: int = 1 << 62
 ) -> Section | int:
     """The section at a place, or how many bytes were looked at in vain."""
     try:
@@ -79,7 +87,7 @@ def section_at(
     except (CorruptError, TruncatedError):
         return 0
     size = end + CHECKSUM_BYTES
-    if at + size > len(data) or (size > LONG_SECTION and size > budget):
+    if at + size > len(data) or (size > LONG_SECTION and size > budget) or not work.allows(size):
         return 0
     whole = bytes(data[at : at + size])
     try:
@@ -138,7 +146,9 @@ def last_directory(sections: list[Section], name: str) -> Directory | None:
     return None
 
 
-def read_others(data: Bytes, directory: Directory | None, stamp: bytes, name: str) -> list[Section]:
+def read_others(
+    data: Bytes, directory: Directory | None, stamp: bytes, name: str, work: Work
+) -> list[Section]:
     """The intact ones of the ancillary sections that the directory lists.
 
     Raises UnknownFeatureError where one of the sections must be understood and is not known.
@@ -146,20 +156,22 @@ def read_others(data: Bytes, directory: Directory | None, stamp: bytes, name: st
     found = []
     for kind, place in directory.others if directory is not None else ():
         check_known(kind, f"{name}: section {kind!r} at byte {place.at}")
-        section = section_at(data, place.at, kind, stamp)
+        section = section_at(data, place.at, kind, stamp, work)
         if isinstance(section, Section) and section.end == place.at + place.size:
             found.append(section)
     return found
 
 
-def read_pages(sections: list[Section], name: str) -> list[tuple[StoredPage, Section]]:
-    """Pages in order of their records, each once."""
+def read_pages(sections: list[Section], size: int, name: str) -> list[tuple[StoredPage, Section]]:
+    """Pages in order of their records, each once, of a file of `size` bytes."""
     found: dict[int, tuple[StoredPage, Section]] = {}
+    rows = FREE_ROWS + size // MIN_RECORD_BYTES
     for section in sections:
         if section.kind == PAGE:
             try:
-                page = StoredPage(section.body, MAX_PAGE_RECORDS, f"{name}: index")
+                page = StoredPage(section.body, min(MAX_PAGE_RECORDS, rows), f"{name}: index")
             except CorruptError:
                 continue
+            rows -= len(page)
             found[page.first] = page, section
     return [found[first] for first in sorted(found)]

@@ -6,20 +6,19 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from velcodec.formats.container.framing import (
-    START,
-    TAIL_BYTES,
-    Belongs,
-    entry_span,
-    record_checksum,
-)
-from velcodec.formats.container.header import Header
+from velcodec.formats.container.framing import START, TAIL_BYTES, checksums_by_number, entry_span
 from velcodec.formats.container.page import MAX_HEADERS, checksum_bytes
-from velcodec.formats.container.salvage.found import SURE_BITS, Bytes, Found, header_of, is_tail
+from velcodec.formats.container.salvage.found import (
+    SURE_BITS,
+    Bytes,
+    Found,
+    Work,
+    header_of,
+    is_tail,
+)
 from velcodec.formats.container.salvage.parts import NO_HEADER, header_number, section_at
 from velcodec.formats.container.sections import HEADER, MARKER, USE, Section
 from velcodec.formats.errors import CorruptError, TruncatedError
@@ -27,6 +26,9 @@ from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
 
 NUMBERS_TRIED = 64
 """Behind a damage a record may have the number expected there, or one of so many after it."""
+
+NUMBERS_OF_STEP = 8
+"""Numbers for which a checksum is worked out in a step."""
 
 HEADERS_TRIED = 16
 """Behind a damage a record may come under the header in force, or one of so many after it."""
@@ -37,33 +39,45 @@ that is not enough, records go on behind the next section.
 """
 
 
+LENGTHS_KEPT = 1024
+"""Lengths of payloads for which it is remembered how checksums tell numbers."""
+
+
 @dataclass
 class _Walker:
-    """Where a walk is: the archive's stamp and the numbers of its headers, the number of the record
-    that comes next, the header in force, and how many bytes may still be tried.
+    """Where a walk is: the archive's stamp and the numbers of its headers in order, the number of
+    the record that comes next, the header in force, and how many bytes may still be tried;
+    `differences` are those of `_differences` that are known.
     """
 
     stamp: bytes
-    headers: Collection[int]
+    headers: Sequence[int]
+    work: Work
     number: int = 0
     header: int = 0
     tries: int = BYTES_TRIED
+    differences: dict[tuple[int, int], dict[int, list[int]]] = field(default_factory=dict)
 
 
 def walk(
     data: Bytes,
     sections: list[Section],
     known: Mapping[int, Found],
-    headers: Mapping[int, Header],
+    headers: Collection[int],
     stamp: bytes,
+    work: Work,
+    *,
+    at: int = len(START),
+    number: int = 0,
 ) -> Iterator[Found]:
-    """Records in the stretches that no page accounts for."""
-    state = _Walker(stamp, headers)
+    """Records in the stretches that no page accounts for, from byte `at` on, where that of this
+    number is expected.
+    """
+    state = _Walker(stamp, sorted(headers), work, number)
     stops: list[tuple[int, int, Section | Found]] = [(s.at, s.end, s) for s in sections]
     for record in known.values():
         stops.append((record.begin, record.end, record))
     stops.sort(key=lambda stop: stop[:2])
-    at = len(START)
     numbers = sorted(known)
     for begin, end, what in [*stops, (len(data), len(data), None)]:
         if begin > at:
@@ -98,12 +112,13 @@ def _walk_gap(data: Bytes, at: int, end: int, state: _Walker, most: int | None) 
             continue
         if data[at : at + 1] == MARKER:
             kind = bytes(data[at + 1 : at + 2])
-            section = section_at(data, at, kind, state.stamp)
+            section = section_at(data, at, kind, state.stamp, state.work)
             if isinstance(section, Section) and section.end <= end:  # a note to somebody else
                 at = section.end
                 continue
         span = _entry(data, at, end)
-        if span is not None and header_of(data, *span, state.number, state.stamp) == state.header:
+        told = None if span is None else _header_of(data, span, state.number, state)
+        if span is not None and told == state.header:
             yield Found(state.number, *span, state.header)
             state.number += 1
             at = span[1] + checksum_bytes(span[1] - span[0])
@@ -133,7 +148,7 @@ def _resume(
         place = claimed[1] + checksum_bytes(claimed[1] - claimed[0])
         span = _entry(data, place, end)
         next_one = number == state.number + 1  # as sure as what a reader reads: one place tried
-        told = None if span is None else header_of(data, *span, number, state.stamp)
+        told = None if span is None else _header_of(data, span, number, state)
         if next_one and told is not None and told == state.header:
             return place, number, state.header
         if place < end:
@@ -150,10 +165,12 @@ def _resume(
         if span is None or span[1] - span[0] > LONGEST_SOUGHT:
             continue
         length = span[1] - span[0]
+        if not state.work.allows(length):
+            return None
         stored = bytes(data[span[1] : span[1] + checksum_bytes(length)])
         total = zlib.crc32(bytes(data[slice(*span)])).to_bytes(4, "little")[: len(stored)]
         difference = int.from_bytes(total, "little") ^ int.from_bytes(stored, "little")
-        known = _differences(state.stamp, length, window)
+        known = _differences(state, length, window)
         for told in likely:
             for number in known.get(difference ^ told, ()):
                 if number not in numbers:
@@ -166,26 +183,37 @@ def _resume(
 
 def _likely_headers(state: _Walker) -> list[int]:
     """Headers that may be in force behind a damage, which may have been a header's own."""
-    known = sorted(state.headers)
-    now = max(state.header, 0)
-    after = known[bisect_right(known, now) :]
+    known, now = state.headers, max(state.header, 0)
+    behind = bisect_right(known, now)
+    after, known = known[behind : behind + HEADERS_TRIED], known[:HEADERS_TRIED]
     return list(dict.fromkeys([now, now + 1, *after, *known]))[:HEADERS_TRIED]
 
 
-@lru_cache(maxsize=1024)
-def _differences(stamp: bytes, length: int, window: int) -> dict[int, list[int]]:
+def _differences(state: _Walker, length: int, window: int) -> Mapping[int, list[int]]:
     """Numbers of records, NUMBERS_TRIED times the window and twice so many, by how their checksums
     under header 0 differ from a plain CRC-32 of the payload: that depends on nothing but its length
     and the archive's stamp.
     """
+    found = state.differences.get((length, window))
+    if found is not None:
+        return found
+    if not state.work.allows(2 * NUMBERS_TRIED * length, 2 * NUMBERS_TRIED // NUMBERS_OF_STEP):
+        return {}
+    if len(state.differences) == LENGTHS_KEPT:
+        state.differences.clear()
+    found = state.differences[length, window] = {}
     nothing = bytes(length)
-    plain = zlib.crc32(nothing).to_bytes(4, "little")[: checksum_bytes(length)]
-    found: dict[int, list[int]] = {}
+    plain = zlib.crc32(nothing) & ((1 << 8 * checksum_bytes(length)) - 1)
     first = window * NUMBERS_TRIED
-    for number in range(first, first + 2 * NUMBERS_TRIED):
-        own = int.from_bytes(record_checksum(Belongs(stamp, number, 0), nothing), "little")
-        found.setdefault(own ^ int.from_bytes(plain, "little"), []).append(number)
+    numbers = range(first, first + 2 * NUMBERS_TRIED)
+    own = checksums_by_number(state.stamp, numbers, nothing)
+    for number, checksum in zip(numbers, own, strict=True):
+        found.setdefault(checksum ^ plain, []).append(number)
     return found
+
+
+def _header_of(data: Bytes, span: tuple[int, int], number: int, state: _Walker) -> int | None:
+    return header_of(data, *span, number, state.stamp, state.work)
 
 
 def _entry(data: Bytes, at: int, end: int) -> tuple[int, int] | None:
@@ -210,7 +238,7 @@ def _sure_header(
         span = _entry(data, at, end)
         if span is None:
             return None
-        told = header_of(data, *span, number, state.stamp)
+        told = _header_of(data, span, number, state)
         if told is None or told >= MAX_HEADERS or (header is not None and told != header):
             return None
         size = checksum_bytes(span[1] - span[0])

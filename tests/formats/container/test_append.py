@@ -20,6 +20,7 @@ from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.quality import Quality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
+    ChangedFileError,
     InputFileError,
     LockedError,
     NotVlatError,
@@ -27,6 +28,7 @@ from velcodec.formats.errors import (
     OutputPathError,
     VelcodecError,
 )
+from velcodec.formats.storage.atomic import atomic_write
 
 OLD, OLD_KEYS = [b"one", b"", b"three" * 50], ["a", "b", "c"]
 NEW, NEW_KEYS = [b"four", b"five"], ["d", "e"]
@@ -187,6 +189,24 @@ def test_one_adds_at_a_time(path: Path) -> None:
             pass
     add(path, [b"five"], ["e"])
     assert contents(path)[0] == [*OLD, b"four", b"five"]
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_an_addition_to_a_file_that_is_no_more_is_told(path: Path, how: str) -> None:
+    newer = archive([b"newer"])
+
+    def meanwhile() -> None:
+        with append_to(path) as writer:
+            writer.add(b"four", "d")
+            if how == "removed":
+                path.unlink()
+            else:
+                with atomic_write(path, force=True) as stream:
+                    stream.write(newer)
+
+    with pytest.raises(ChangedFileError, match=r"a\.vlat: was replaced or removed while"):
+        meanwhile()
+    assert not path.exists() if how == "removed" else path.read_bytes() == newer
 
 
 def test_readers_see_the_old_archive_until_the_end(path: Path) -> None:

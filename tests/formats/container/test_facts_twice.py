@@ -164,6 +164,16 @@ def test_where_index_and_order_differ_no_reader_gives_other_models(
     assert found == ([] if case == "no page" else EXPECTED)
 
 
+@pytest.mark.parametrize("number", [MAX_HEADERS, 2**31, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("read", [by_index, in_order])
+def test_a_run_under_a_header_that_cannot_be_is_refused(
+    number: int, read: Callable[[bytes], Found]
+) -> None:
+    data = Made(told=[0, 0, number, number]).to_bytes()
+    with pytest.raises(CorruptError, match="index: found runs"):
+        read(data)
+
+
 @pytest.mark.parametrize("case", DIFFERENT)
 def test_who_reads_from_the_front_says_what_differs(case: str) -> None:
     with pytest.raises(CorruptError, match=r"index|directory|header"):

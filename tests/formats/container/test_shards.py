@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import archive, decoder_bytes, header
+from builders import archive, decoder_bytes, header, stamp_of
 
+from velcodec.archive.edit import split
+from velcodec.formats.container import budget
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.header import Layout
+from velcodec.formats.container.integrity import check_every_byte
 from velcodec.formats.container.quality import Quality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.shards import (
@@ -39,6 +42,7 @@ from velcodec.formats.errors import (
     VelcodecError,
     VersionError,
 )
+from velcodec.formats.storage.pieces import private_bytes
 
 OTHER = header(decoder_name="other", layouts=(Layout(5, 6),))
 GOOD = Quality(35.0, 1.0, 256.0, 1.0)
@@ -46,8 +50,9 @@ GOOD = Quality(35.0, 1.0, 256.0, 1.0)
 
 def put(path: Path, payloads: Sequence[bytes], **about: Any) -> Shard:
     """Write a shard; what the manifest says of it."""
-    path.write_bytes(archive(payloads, **about))
-    return Shard(path.name, len(payloads), path.stat().st_size)
+    data = archive(payloads, **about)
+    path.write_bytes(data)
+    return Shard(path.name, len(payloads), len(data), stamp_of(data).hex())
 
 
 @pytest.fixture
@@ -191,6 +196,9 @@ ODD: dict[str, dict[str, Any]] = {
     "a shard that is a text": {"shards": ["shard.vlat"]},
     "a shard without bytes": {"shards": [{"name": "a.vlat", "models": 1}]},
     "shards that are a number": {"shards": 5},
+    "a stamp that is a number": {"shards": [ROW | {"stamp": 5}], "models": 2},
+    "a stamp of other digits": {"shards": [ROW | {"stamp": "0123456G"}], "models": 2},
+    "a stamp that is too short": {"shards": [ROW | {"stamp": "0123456"}], "models": 2},
 }
 
 
@@ -223,6 +231,38 @@ def test_a_shard_of_another_number_of_models_is_refused(folder: Path) -> None:
         reader.payload(4)
 
 
+@pytest.mark.parametrize("how", ["exchanged", "duplicated"])
+def test_shards_of_one_size_in_each_others_place_are_refused(tmp_path: Path, how: str) -> None:
+    paths = [tmp_path / shard_name(number) for number in range(2)]
+    shards = [put(path, [b"%d" % i, b"x"]) for i, path in enumerate(paths)]
+    assert shards[0].bytes == shards[1].bytes
+    write_manifest(tmp_path, shards)
+    assert list(map(ShardedReader(tmp_path).payload, range(4))) == [b"0", b"x", b"1", b"x"]
+    first, second = (path.read_bytes() for path in paths)
+    paths[1].write_bytes(first)
+    if how == "exchanged":
+        paths[0].write_bytes(second)
+    with pytest.raises(CorruptError, match=r"shard-00001\.vlat: found [0-9a-f]{8} as its stamp"):
+        ShardedReader(tmp_path).payload(2)
+    with pytest.raises(CorruptError, match=r"shard-0000[01]\.vlat: found [0-9a-f]{8} as its stamp"):
+        check_every_byte(ShardedReader(tmp_path))
+
+
+def test_a_manifest_of_before_there_were_stamps_is_read(folder: Path) -> None:
+    data = json.loads((folder / MANIFEST).read_text())
+    shards = [{k: v for k, v in row.items() if k != "stamp"} for row in data["shards"]]
+    assert ShardedReader(altered(folder, shards=shards)).payload(2) == b"c"
+
+
+def test_shards_are_split_with_their_stamps(tmp_path: Path) -> None:
+    (tmp_path / "a.vlat").write_bytes(archive([b"a", b"b"]))
+    split(tmp_path / "a.vlat", tmp_path / "shards", models_per_shard=1)
+    rows = json.loads((tmp_path / "shards" / MANIFEST).read_text())["shards"]
+    files = [tmp_path / "shards" / row["name"] for row in rows]
+    assert [row["stamp"] for row in rows] == [stamp_of(path.read_bytes()).hex() for path in files]
+    assert rows[0]["stamp"] != rows[1]["stamp"]
+
+
 def test_a_missing_or_damaged_shard_is_named(folder: Path) -> None:
     (folder / shard_name(1)).unlink()
     (folder / shard_name(2)).write_bytes(b"PK\x03\x04")
@@ -232,6 +272,18 @@ def test_a_missing_or_damaged_shard_is_named(folder: Path) -> None:
         reader.payload(2)
     with pytest.raises(NotVlatError, match=r"shard-00002\.vlat"):
         reader.payload(3)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, shard_name(1)])
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
+    folder: Path, name: str
+) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(InputFileError, match=f"{name}: is a pipe, expected a regular file"):
+        ShardedReader(folder).payload(2)
+    with pytest.raises(InputFileError, match=f"{name}: is a pipe"):
+        private_bytes(folder / name)
 
 
 def test_a_folder_without_a_manifest_is_no_archive(tmp_path: Path) -> None:
@@ -279,3 +331,31 @@ def check_every_shard(tmp_path: Path, count: int) -> None:
     for i in (0, count - 1, 5):
         assert reader.payload(i) == b"%d" % i
     reader.close()
+
+
+def test_columns_of_all_shards_come_out_of_one_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE_BYTES", 60_000)
+    monkeypatch.setattr(budget, "BYTES_OF_BYTE", 0)
+    shards = []
+    for number in range(3):
+        path = tmp_path / shard_name(number)
+        with path.open("wb") as stream:
+            writer = VlatWriter(stream, header())
+            keys = [f"{number}-{i}" for i in range(500)]
+            writer.add_many([b"a"] * 500, keys, fields={"line": [1.5] * 500, "text": ["t"] * 500})
+            writer.close()
+        shards.append(Shard(path.name, 500, path.stat().st_size))
+    write_manifest(tmp_path, shards[:1])
+    one = ShardedReader(tmp_path)
+    assert len(one.keys or ()) == len(one.fields["text"]) == 500
+    (tmp_path / MANIFEST).unlink()
+    write_manifest(tmp_path, shards)
+    every = ShardedReader(tmp_path)
+    with pytest.raises(CorruptError, match="keys or fields that unpack to"):
+        _ = every.keys
+    monkeypatch.setattr(budget, "FREE_BYTES", 20_000)
+    with pytest.raises(CorruptError, match="keys or fields that unpack to"):
+        _ = every.fields
+    assert every.fields_of([1400]) == [{"line": 1.5, "text": "t"}]

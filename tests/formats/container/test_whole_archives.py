@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import decoder_bytes, header
+from builders import archive, decoder_bytes, header
 
+from velcodec.archive.archive import Archive
+from velcodec.archive.listing import rows_of
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.integrity import check_every_byte
 from velcodec.formats.container.reader import VlatReader
@@ -17,7 +19,9 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import CorruptError, DecoderFileError, VelcodecError
 
 
-def written(decoder: bytes | None = None, section: bytes = b"of a later version") -> bytes:
+def written(
+    decoder: bytes | None = None, section: bytes = b"of a later version", key: str = "key"
+) -> bytes:
     """Records under two headers, an embedded decoder, a section that is not known here, and a
     header that no record comes under.
     """
@@ -27,7 +31,7 @@ def written(decoder: bytes | None = None, section: bytes = b"of a later version"
     for number in range(6):
         if number == 3:
             writer.use(replace(header(), provenance="elsewhere"))
-        writer.add(bytes([number]) * 9, f"key{number}", fields={"depth": number})
+        writer.add(bytes([number]) * 9, f"{key}{number}", fields={"depth": number})
     writer.use(replace(header(), provenance="of nothing"))
     writer.close()
     return stream.getvalue()
@@ -95,8 +99,8 @@ def test_an_archive_that_was_added_to_is_whole(tmp_path: Path) -> None:
 
 
 def test_every_byte_of_every_shard_is_looked_at(tmp_path: Path) -> None:
-    data = written()
     for number in range(3):
+        data = written(key=f"{number}:")
         (tmp_path / f"s{number}.vlat").write_bytes(data)
     shards = [Shard(f"s{number}.vlat", 6, len(data)) for number in range(2)]
     write_manifest(tmp_path, shards)
@@ -111,3 +115,40 @@ def test_every_byte_of_every_shard_is_looked_at(tmp_path: Path) -> None:
     write_manifest(tmp_path, [replace(shards[0], bytes=len(data) + 1)], force=True)
     with pytest.raises(CorruptError, match=rf"s0\.vlat: found {len(data)} bytes, expected"):
         check_every_byte(ShardedReader(tmp_path))
+
+
+def test_a_key_that_is_there_twice_is_noticed(tmp_path: Path) -> None:
+    one = archive([b"a", b"b"], keys=["k0", "same"])
+    (tmp_path / "s0.vlat").write_bytes(one)
+    other = archive([b"c", b"d"], keys=["same", "k3"])
+    (tmp_path / "s1.vlat").write_bytes(other)
+    write_manifest(tmp_path, [Shard("s0.vlat", 2, len(one)), Shard("s1.vlat", 2, len(other))])
+    with pytest.raises(CorruptError, match="keys: found 'same' twice"):
+        check_every_byte(ShardedReader(tmp_path))
+    with pytest.raises(CorruptError, match="keys: found 'k0' twice"):
+        check_every_byte(VlatReader(of_two_pages("k0", "k0")))
+
+
+def of_two_pages(*keys: str | None) -> bytes:
+    """An archive of a record in each of two pages, with keys that no writer would put there."""
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, header(), journal=True)
+    for key in keys:
+        writer._keys = None if key is None else set()
+        writer.add(b"a", key)
+        writer.end_page()
+    writer.close()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("keys", [("k0", None), (None, "k1")])
+def test_keys_of_one_page_and_not_of_the_next_are_refused(keys: tuple[str | None, ...]) -> None:
+    reader = VlatReader(of_two_pages(*keys))
+    for ask in (
+        lambda: reader.columns_of(range(2)),
+        lambda: reader.fields,
+        lambda: check_every_byte(reader),
+        lambda: list(rows_of(Archive(of_two_pages(*keys)), range(2))),
+    ):
+        with pytest.raises(CorruptError, match="index: found keys for some records only"):
+            ask()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray
+import zarr
 from round_trips import GROUND, NX, NZ, all_of, asymmetric, form_for
 
 from velcodec.formats import errors
@@ -403,6 +405,229 @@ def test_packed_samples_that_are_absent_are_refused(tmp_path: Path) -> None:
     found = all_of(open_models(path, no_data="nan"))
     assert np.array_equal(np.argwhere(np.isnan(found)), [[0, 1, 5]])
     assert found[0, 1, 4] == 1505.5
+
+
+# --- What is said twice ---------------------------------------------------------------------------
+
+
+EVEN_LINES: Coordinates = {
+    "z": (np.arange(NZ) * 5.0 + 100.0, {"units": "m", "positive": "down"}),
+    "x": (np.arange(NX) * 25.0 + 1000.0, {"units": "m"}),
+}
+
+TWICE = {  # an attribute that says otherwise than coordinates, its option, and what this gives then
+    "dx": ({"dx": 12.5}, "--dx", {"dx_m": 10.0}),
+    "dz": ({"dz": 0.005}, "--dz", {"dz_m": 10.0}),
+    "origin_x": ({"origin_x": 900.0}, "--origin", {"origin_x_m": 7.0}),
+    "origin_z": ({"origin_z": 0.0}, "--origin", {"origin_z_m": 7.0}),
+    "origin": ({"origin": np.array([1000.0, 105.0])}, "--origin", {"origin_z_m": 7.0}),
+}
+
+
+@pytest.mark.parametrize("said", TWICE)
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_attributes_and_coordinates_that_differ_are_refused_with_the_option(
+    tmp_path: Path, format: str, said: str
+) -> None:
+    attributes, option, stated = TWICE[said]
+    if format == "zarr":
+        attributes = {key: np.asarray(value).tolist() for key, value in attributes.items()}
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], EVEN_LINES, **attributes)
+    words = rf"{said[:6]}.*: found .*coordinates of [xz] .*state which with {option}"
+    with pytest.raises(errors.InputFileError, match=words):
+        open_models(path)
+    (part,) = open_models(path, ground=Ground(**stated)).parts
+    usual = {"dx_m": 25.0, "dz_m": 5.0, "origin_x_m": 1000.0, "origin_z_m": 100.0}
+    assert part.form.ground == Ground(**{**usual, **stated})
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_attributes_that_agree_with_coordinates_are_taken(tmp_path: Path, format: str) -> None:
+    said = {"dx": 25.0, "dz": 5.0, "origin_x": 1000.0, "origin_z": 100.0, "z_positive": "down"}
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], EVEN_LINES, **said)
+    assert open_models(path).parts[0].form.ground == Ground(25.0, 5.0, 1000.0, 100.0)
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_directions_that_differ_are_refused(tmp_path: Path, format: str) -> None:
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], EVEN_LINES, z_positive="up")
+    with pytest.raises(errors.InputFileError, match=r"z_positive: found 'up', and .*--z-positive"):
+        open_models(path)
+    assert not open_models(path, z_positive="down").parts[0].form.z_up
+
+
+PLACES = {"units": ("km/s", "m/s"), "dx": (10.0, 25.0), "origin_x": (0.0, 1000.0)}
+
+
+@pytest.mark.parametrize("said", PLACES)
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_files_and_arrays_that_say_different_things_are_refused(
+    tmp_path: Path, format: str, said: str
+) -> None:
+    of_file, own = PLACES[said]
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], EVEN_LINES, **{said: own})
+
+    def say(value: Any) -> None:
+        if format == "zarr":
+            zarr.open_group(path, mode="a").attrs[said] = value
+        else:
+            with h5py.File(path, "a") as out:
+                out.attrs[said] = value
+
+    say(of_file)
+    with pytest.raises(errors.InputFileError, match=f"{said}: found .* of the .* with --"):
+        open_models(path)
+    stated: dict[str, Any] = {
+        "units": {"units": "m/s"},
+        "dx": {"ground": Ground(dx_m=7.0)},
+        "origin_x": {"ground": Ground(origin_x_m=7.0)},
+    }
+    assert len(open_models(path, **stated[said])) == 1
+    say(own)
+    assert len(open_models(path)) == 1
+
+
+def test_coordinates_and_spacing_of_one_npz_must_agree(tmp_path: Path) -> None:
+    models, path = asymmetric(1)[0], tmp_path / "in.npz"
+    x = np.arange(NX) * 25.0
+    np.savez(path, vp=models, x=x, dx=25.0)
+    assert open_models(path).parts[0].form.ground.dx_m == 25.0
+    np.savez(path, vp=models, x=x, dx=10.0)
+    with pytest.raises(errors.InputFileError, match=r"dx: found 10 m, .*steps of 25 m"):
+        open_models(path)
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
+def test_distances_that_fall_are_refused_with_what_to_do(tmp_path: Path, format: str) -> None:
+    coords = {"x": (np.arange(NX)[::-1] * 25.0, {"units": "m"})}
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
+    words = "x: coordinates: found them falling, from 150 to 0, .*turn coordinates and samples over"
+    with pytest.raises(errors.InputFileError, match=words):
+        open_models(path)
+    stated = Ground(dx_m=25.0, origin_x_m=0.0)
+    assert open_models(path, ground=stated).parts[0].form.ground.dx_m == 25.0
+
+
+def kept(folder: Path, format: str, arrays: Mapping[str, Any]) -> Path:
+    """A file with these arrays, as other software writes them."""
+    path = folder / f"in{FORMATS[format].suffixes[0]}"
+    if format == "npz":
+        np.savez(path, **arrays)
+    elif format == "hdf5":
+        with h5py.File(path, "w") as out:
+            for name, array in arrays.items():
+                out[name] = array
+    elif format == "netcdf":
+        dims = {0: (), 1: ("n",), 2: ("z", "x")}
+        sets = {name: (dims[np.ndim(array)], array) for name, array in arrays.items()}
+        xarray.Dataset(sets).to_netcdf(path, engine="h5netcdf")
+    else:
+        group = zarr.open_group(path, mode="w")
+        for name, array in arrays.items():
+            group.create_array(name, data=np.asarray(array))
+    return path
+
+
+STORES = ("npz", "hdf5", "netcdf", "zarr")
+
+
+@pytest.mark.parametrize("format", STORES)
+def test_single_values_beside_an_array_are_its_spacing_and_origin(
+    tmp_path: Path, format: str
+) -> None:
+    said = {"dx": 25.0, "dz": 5.0, "origin_x": 7.0, "origin_z": 3.0}
+    path = kept(tmp_path, format, {"vp": asymmetric(1)[0], **said})
+    assert open_models(path).parts[0].form.ground == Ground(25.0, 5.0, 7.0, 3.0)
+
+
+@pytest.mark.parametrize("format", STORES)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("spacing", [25.0, 5.0]), ("dh", 12.5), ("xmin", 100.0), ("extent", [0, 9.0])],
+)
+def test_spacing_under_another_name_is_refused_until_it_is_stated(
+    tmp_path: Path, format: str, name: str, value: Any
+) -> None:
+    if format in ("netcdf", "zarr") and np.ndim(value):
+        path = kept(tmp_path, "hdf5", {"vp": asymmetric(1)[0]})
+        with h5py.File(path, "a") as out:
+            out["vp"].attrs[name] = value
+    else:
+        path = kept(tmp_path, format, {"vp": asymmetric(1)[0], name: np.array(value)})
+    with pytest.raises(errors.InputFileError, match=rf"{name}: found .*state .*--dx and --dz"):
+        open_models(path)
+    stated = Ground(dx_m=12.5, dz_m=12.5)
+    assert open_models(path, ground=stated).parts[0].form.ground == stated
+
+
+@pytest.mark.parametrize("format", ["hdf5", "zarr"])
+def test_what_a_group_says_counts_for_its_arrays(tmp_path: Path, format: str) -> None:
+    path = kept(tmp_path, format, {"line/vp": asymmetric(1)[0]})
+    said = {"dx": 25.0, "units": "km/s"}
+    if format == "zarr":
+        zarr.open_group(path, mode="a")["line"].attrs.update(said)
+    else:
+        with h5py.File(path, "a") as out:
+            out["line"].attrs.update(said)
+    form = open_models(path).parts[0].form
+    assert (form.units, form.ground.dx_m) == ("km/s", 25.0)
+
+
+def test_what_an_npz_says_counts_for_all_of_its_arrays(tmp_path: Path) -> None:
+    models, x = asymmetric(1)[0], np.arange(NX) * 25.0
+    path = kept(
+        tmp_path, "npz", {"vp": models, "vs": models / 2, "x": x, "dz": 5.0, "units": "km/s"}
+    )
+    for part in open_models(path).parts:
+        assert (part.form.units, part.form.ground.dx_m, part.form.ground.dz_m) == (
+            "km/s",
+            25.0,
+            5.0,
+        )
+    path = kept(tmp_path, "npz", {"vp": models, "vs": models, "keys": np.array(["a"])})
+    with pytest.raises(errors.InputFileError, match="keys: found them beside 2 arrays"):
+        open_models(path)
+    assert open_models(path, array="vs").parts[0].form.keys == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("format", "dtype"),
+    [
+        *((format, dtype) for format in ("npz", "hdf5") for dtype in ("f2", "c8", "?")),
+        ("netcdf", "?"),
+    ],
+)
+def test_an_array_of_another_dtype_beside_models_is_not_passed_over(
+    tmp_path: Path, format: str, dtype: str
+) -> None:
+    models = asymmetric(1)[0]
+    path = kept(tmp_path, format, {"vp": models, "other": models.astype(dtype)})
+    with pytest.raises(errors.InputFileError, match="name one array with --array; found"):
+        open_models(path)
+    assert len(open_models(path, array="vp")) == 1
+    with pytest.raises(errors.InputDtypeError):
+        open_models(path, array="other")
+
+
+@pytest.mark.parametrize("format", ["netcdf", "zarr", "rsf"])
+@pytest.mark.parametrize("axis", ["x", "z"])
+def test_steps_of_a_few_centimetres_without_a_unit_are_refused(
+    tmp_path: Path, format: str, axis: str
+) -> None:
+    size = {"x": NX, "z": NZ}[axis]
+    for step, unit, expected in ((0.025, "km", 25.0), (0.025, "m", 0.025), (0.5, "", 0.5)):
+        coords = {axis: (np.arange(size) * step, {"units": unit} if unit else {})}
+        path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
+        assert getattr(open_models(path).parts[0].form.ground, f"d{axis}_m") == expected
+        if format == "zarr":
+            shutil.rmtree(path)
+    coords = {axis: (np.arange(size) * 0.025, {})}
+    path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
+    with pytest.raises(errors.InputFileError, match=rf"0\.025 and no unit, .*with --d{axis}"):
+        open_models(path)
+    stated = Ground(**{f"d{axis}_m": 0.025})
+    found = open_models(path, ground=stated).parts[0].form.ground
+    assert getattr(found, f"d{axis}_m") == 0.025
 
 
 # --- MATLAB, and what stands beside ---------------------------------------------------------------

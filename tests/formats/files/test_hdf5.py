@@ -53,10 +53,10 @@ def test_no_dataset_of_models_is_an_error_that_says_what_there_is(path: Path) ->
         open_models(path)
 
 
-def test_attributes_of_the_dataset_go_before_those_of_the_file(path: Path) -> None:
+def test_attributes_of_the_dataset_and_of_the_file_are_taken_together(path: Path) -> None:
     with h5py.File(path, "w") as out:
         out["vp"] = asymmetric(1)
-        out.attrs.update({"dx": 20.0, "dz": 5, "units": b"km/s"})
+        out.attrs.update({"dx": 25, "dz": 5, "units": b"km/s"})
         out["vp"].attrs.update({"dx": np.array([25.0]), "origin": [100.0, -50.0]})
     (part,) = open_models(path).parts
     assert part.form.ground == Ground(25.0, 5.0, 100.0, -50.0)

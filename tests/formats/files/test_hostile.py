@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import struct
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import zstandard
 
-from velcodec.formats.errors import VelcodecError
-from velcodec.formats.files import open_models
+from velcodec.formats.errors import InputFileError, VelcodecError
+from velcodec.formats.files import base, open_models, zarr_store
+from velcodec.formats.files.inflation import check_inflation
 
 h5py = pytest.importorskip("h5py")
 pytest.importorskip("segyio")
 zarr = pytest.importorskip("zarr")
+numcodecs = pytest.importorskip("numcodecs")
 
 MOST_MEMORY = 8 << 20
 MANY, SIDE = 1 << 40, 60_000
@@ -167,3 +174,108 @@ def test_keys_that_are_all_one_large_text_are_refused(tmp_path: Path) -> None:
         source.create_dataset("keys", data=["k" * (1 << 19)] * 200, dtype=h5py.string_dtype())
     with pytest.raises(VelcodecError, match="bytes and more"):
         open_models(path)
+
+
+def stored(kind: str, path: Path, models: np.ndarray) -> None:
+    """These models compressed, all of them in one chunk."""
+    if kind == "h5":
+        with h5py.File(path, "w") as out:
+            out.create_dataset("v", data=models, chunks=models.shape, compression="gzip")
+    elif kind == "nc":
+        with h5py.File(path, "w") as out:
+            made = out.create_dataset("v", data=models, chunks=models.shape, compression="gzip")
+            for axis, name in enumerate(("model", "z", "x")):
+                scale = out.create_dataset(name, data=np.arange(models.shape[axis], dtype="f8"))
+                scale.make_scale(name)
+                made.dims[axis].attach_scale(scale)
+    elif kind == "zarr":
+        made = zarr.create_array(
+            store=str(path), shape=models.shape, chunks=models.shape, dtype=models.dtype
+        )
+        made[...] = models
+    else:
+        np.savez_compressed(path, velocity=np.asfortranarray(models))
+
+
+@pytest.mark.parametrize("kind", ["h5", "nc", "zarr", "npz"])
+def test_what_is_unpacked_at_once_is_paid_for_in_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (base, zarr_store):
+        monkeypatch.setattr(module, "FREE_CHUNK_BYTES", 1 << 10)
+    noise = np.random.default_rng(0).uniform(1500, 4500, (9, 40, 50)).astype(np.float32)
+    stored(kind, tmp_path / f"noise.{kind}", noise)
+    (_, found), *_ = open_models(tmp_path / f"noise.{kind}").read(2, 4)
+    assert np.array_equal(found, noise[2:4])
+    stored(kind, tmp_path / f"flat.{kind}", np.full_like(noise, 1500))
+    with pytest.raises(InputFileError, match="found chunks of 72,000 bytes, expected at most"):
+        open_models(tmp_path / f"flat.{kind}")
+
+
+@pytest.mark.parametrize("kind", ["h5", "nc", "zarr", "npz"])
+def test_models_that_are_compressed_are_paid_for_in_bytes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat = np.full((9, 400, 50), 1500, np.float32)
+    stored(kind, tmp_path / f"flat.{kind}", flat)
+    assert len(open_models(tmp_path / f"flat.{kind}")) == 9
+    with monkeypatch.context() as patched:
+        for module in (base, zarr_store):
+            patched.setattr(module, "FREE_MODEL_BYTES", 0)
+            patched.setattr(module, "MODEL_BYTES_OF_BYTE", 1, raising=False)
+        with pytest.raises(InputFileError, match="found models of 400 x 50 samples, 80,000 bytes"):
+            open_models(tmp_path / f"flat.{kind}")
+    for module in (base, zarr_store):
+        monkeypatch.setattr(module, "FREE_SAMPLES", 0)
+        monkeypatch.setattr(module, "SAMPLES_OF_BYTE", 1, raising=False)
+    with pytest.raises(InputFileError, match="found 9 models of 400 x 50 samples, expected at"):
+        open_models(tmp_path / f"flat.{kind}")
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "zstd": zstandard.ZstdCompressor().compress,
+    "gzip": gzip.compress,
+    "zlib": zlib.compress,
+    "bz2": bz2.compress,
+    "lzma": lzma.compress,
+    "lz4": lambda data: bytes(numcodecs.LZ4().encode(data)),
+    "blosc": lambda data: bytes(numcodecs.Blosc().encode(data)),
+}
+
+
+@pytest.mark.parametrize("codec", PACKED)
+def test_what_compressed_bytes_stand_for_is_told_before_they_are_unpacked(codec: str) -> None:
+    data = PACKED[codec](bytes(300_000))
+    check_inflation(codec, data, 300_000, "here")
+    with pytest.raises(InputFileError, match=r"here: a chunk of .* expected at most 299,999"):
+        check_inflation(codec, data, 299_999, "here")
+    if codec in ("gzip", "zlib", "bz2", "lzma"):  # frames one behind the other
+        with pytest.raises(InputFileError):
+            check_inflation(codec, 2 * data, 500_000, "here")
+    if codec != "lz4":  # of which any four bytes are a size
+        check_inflation(codec, b"not", 9, "here")
+
+
+@pytest.mark.parametrize("form", [2, 3])
+@pytest.mark.parametrize("name", ["v", "z"])
+def test_a_chunk_of_zarr_that_unpacks_to_more_than_its_shape_is_refused(
+    form: int, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zarr"
+    group = zarr.create_group(store=str(path), zarr_format=form)
+    models = np.random.default_rng(0).uniform(1500, 4500, (3, 10, 9)).astype("f4")
+    packs = numcodecs.Zstd() if form == 2 else zarr.codecs.ZstdCodec()
+    for key, data in (("v", models), ("z", 5.0 * np.arange(10))):
+        about = {"compressors": packs, "chunks": (1, *data.shape[1:]) if key == "v" else (10,)}
+        if form == 3:
+            about["dimension_names"] = ["model", "z", "x"] if key == "v" else ["z"]
+        made = group.create_array(name=key, shape=data.shape, dtype=data.dtype, **about)
+        made[...] = data
+        if form == 2:
+            made.attrs["_ARRAY_DIMENSIONS"] = ["model", "z", "x"] if key == "v" else ["z"]
+    (_, found), *_ = open_models(path).read(0, 3)
+    assert np.array_equal(found, models)
+    for chunk in [p for p in (path / name).rglob("*") if p.name in ("0", "0.0.0") and p.is_file()]:
+        chunk.write_bytes(PACKED["zstd"](bytes(1 << 22)))
+    with pytest.raises(InputFileError, match="unpacks to 4,194,304 and more"):
+        list(open_models(path).read(0, 3))

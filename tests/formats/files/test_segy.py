@@ -148,6 +148,59 @@ def test_two_intervals_of_one_file_are_refused_unless_the_spacing_is_stated(
     assert open_models(path, ground=Ground(dz_m=5.0)).parts[0].form.ground.dz_m == 5.0
 
 
+def with_text(path: Path, text: str) -> Path:
+    with segyio.open(str(path), "r+", ignore_geometry=True) as out:
+        out.text[0] = segyio.create_text_header({1: "A MODEL", 4: text})
+    return path
+
+
+def test_a_spacing_in_the_text_counts_where_the_headers_have_none(tmp_path: Path) -> None:
+    path = with_text(saved(tmp_path / "in.sgy"), "DX = 25 M, DZ=0.0125 KM")
+    assert open_models(path).parts[0].form.ground == Ground(25.0, 12.5)
+    path = with_text(saved(tmp_path / "in.sgy"), "DX: 100 FT  DT = 4 MS")
+    assert open_models(path).parts[0].form.ground.dx_m == pytest.approx(30.48)
+    path = with_text(saved(tmp_path / "in.sgy"), "INDX=7 DX=4/S NDZ: 9")
+    assert open_models(path).parts[0].form.ground == Ground()
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "stated"),
+    [("DX=12.5", "--dx", Ground(dx_m=12.5)), ("DZ = 5 METRES", "--dz", Ground(dz_m=5.0))],
+)
+def test_headers_that_differ_from_the_text_are_refused_unless_the_spacing_is_stated(
+    tmp_path: Path, text: str, option: str, stated: Ground
+) -> None:
+    path = saved(tmp_path / "in.sgy", interval=10000, CDP_X=25 * np.arange(7))
+    with_text(path, text)
+    with pytest.raises(errors.InputFileError, match=f"textual header: .*state which with {option}"):
+        open_models(path)
+    found = open_models(path, ground=stated).parts[0].form.ground
+    assert found == stated.or_else(Ground(25.0, 10.0, 0.0))
+    with_text(path, "DX=25.0 DZ=10 M")
+    assert open_models(path).parts[0].form.ground == Ground(25.0, 10.0, 0.0)
+
+
+def test_an_interval_of_a_few_millimetres_is_refused_unless_the_spacing_is_stated(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path / "in.sgy", interval=10)
+    with pytest.raises(errors.InputFileError, match=r"found 10, which is 0\.01 m .*--dz"):
+        open_models(path)
+    assert open_models(path, ground=Ground(dz_m=10.0)).parts[0].form.ground.dz_m == 10.0
+
+
+def test_an_unknown_measurement_system_is_refused_unless_the_spacing_is_stated(
+    tmp_path: Path,
+) -> None:
+    path = saved(tmp_path / "in.sgy", interval=10000)
+    with segyio.open(str(path), "r+", ignore_geometry=True) as out:
+        out.bin[segyio.BinField.MeasurementSystem] = 3
+    with pytest.raises(errors.InputFileError, match="measurement system: found 3, expected 1"):
+        open_models(path)
+    stated = Ground(dx_m=25.0, dz_m=10.0)
+    assert open_models(path, ground=stated).parts[0].form.ground == stated
+
+
 @pytest.mark.parametrize("endian", ["big", "little"])
 def test_the_interval_of_revision_2_is_metres(tmp_path: Path, endian: str) -> None:
     path = in_order(tmp_path / "in.sgy", endian)

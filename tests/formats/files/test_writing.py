@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,34 @@ def test_the_name_of_the_array_is_chosen(tmp_path: Path) -> None:
         with open_sink(path, form_for(asymmetric(1)), array="vp") as sink:
             sink.add(asymmetric(1))
         assert open_models(path).parts[0].array == "vp"
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from velcodec.formats.files import Form, open_sink
+target, limits = Path(sys.argv[1]), map(int, sys.argv[2:])
+models = np.random.default_rng(0).random((8, 40, 50)).astype("f4")
+for limit in limits:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        with open_sink(target, Form(8, 40, 50, keys=tuple("abcdefgh"))) as sink:
+            for model in models:
+                sink.add(model[None])
+        print("written")
+    except OSError as error:
+        print(error.strerror, error.filename == str(target))
+    assert sorted(p.name for p in target.parent.iterdir()) == [], list(target.parent.iterdir())
+"""
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "nc", "h5", "rsf", "zarr"])
+def test_a_full_disk_is_one_error_that_names_the_file_whatever_library_writes(
+    tmp_path: Path, suffix: str
+) -> None:
+    limits = ["0", "50", "3000", "30000"] + ["63000"] * (suffix != "zarr")
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / f"x.{suffix}"), *limits]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["File too large True"] * len(limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,32 @@ def test_a_store_is_never_written_over_another(tmp_path: Path) -> None:
     with pytest.raises(errors.OutputExistsError, match="folder is not empty"):
         written(tmp_path, "zarr", asymmetric())
     assert np.array_equal(all_of(open_models(path)), asymmetric())
+
+
+@pytest.mark.parametrize("what", ["a chunk", "a folder of chunks", "metadata", "a pipe"])
+def test_a_store_that_leads_elsewhere_is_refused(tmp_path: Path, what: str) -> None:
+    path = written(tmp_path, "zarr", asymmetric())
+    (chunk,) = (p for p in (path / "velocity/c").rglob("*") if p.is_file())
+    moved = {
+        "a chunk": chunk,
+        "a folder of chunks": path / "velocity/c",
+        "metadata": path / "velocity/zarr.json",
+        "a pipe": chunk,
+    }[what]
+    moved.rename(tmp_path / "elsewhere")
+    if what == "a pipe":
+        os.mkfifo(moved)
+    else:
+        moved.symlink_to(tmp_path / "elsewhere")
+    expected = "is a pipe" if what == "a pipe" else f"{moved.relative_to(path)}: is a link to "
+    with pytest.raises(errors.InputFileError, match=expected):
+        open_models(path)
+
+
+def test_a_store_may_be_reached_by_a_link_and_link_within_itself(tmp_path: Path) -> None:
+    path = written(tmp_path, "zarr", asymmetric())
+    (chunk,) = (p for p in (path / "velocity/c").rglob("*") if p.is_file())
+    chunk.rename(path / "kept")
+    chunk.symlink_to(path / "kept")
+    (tmp_path / "link.zarr").symlink_to(path)
+    assert np.array_equal(all_of(open_models(tmp_path / "link.zarr")), asymmetric())

@@ -45,10 +45,10 @@ def test_streams_are_padded_to_a_byte_per_65536_samples() -> None:
     absent[0, 0] = True
     stream = encode_absent(absent)
     unpadded = stream.lstrip(b"\0")
-    padded = unpadded.rjust(4, b"\0")
+    padded = unpadded.rjust(16, b"\0")
     assert stream == padded
     assert np.array_equal(decode_absent(stream, absent.shape), absent)
-    for data in (b"\0" + padded, padded[:3], unpadded.rjust(9, b"\0")):
+    for data in (b"\0" + padded, padded[:15], unpadded.rjust(17, b"\0")):
         with pytest.raises(CorruptError, match="absent samples: found"):
             decode_absent(data, absent.shape)
     with pytest.raises(CorruptError, match="found 0 bytes for 4294967296 samples, expected"):

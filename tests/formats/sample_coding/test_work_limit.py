@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding import absent_mask
 from velcodec.formats.sample_coding.base import Request
 from velcodec.formats.sample_coding.coders import (
     BLENDED,
@@ -106,6 +107,18 @@ def test_decoding_time_per_byte_is_bounded(coder: int, fill: bytes) -> None:
             read(coder, data)
 
     assert seconds(ask) < SECONDS_PER_BYTE * len(data)
+
+
+@pytest.mark.parametrize("fill", [b"\1", b"\x7f", b"\xff"])
+def test_no_byte_of_absent_samples_takes_longer_than_is_said(fill: bytes) -> None:
+    data = fill * (512 * 512 // absent_mask.SAMPLES_PER_BYTE)
+    assert len(data) == 16
+
+    def ask() -> None:
+        with suppress(CorruptError):
+            absent_mask.decode_absent(data, (512, 512))
+
+    assert seconds(ask) < 0.01 * len(data)  # five times what is said
 
 
 def test_label_maps_of_noise_take_time_by_samples_not_by_values() -> None:

@@ -38,11 +38,12 @@ from velcodec.formats.errors import (
     OptionError,
     VelcodecError,
 )
-from velcodec.formats.storage import retry
+from velcodec.formats.storage import remote_version, retry
 
 fsspec = pytest.importorskip("fsspec")
 
 MODELS = 20_000
+ENDLESS = 1 << 28
 SMALL = archive([b"one", b"two"], keys=["a", "b"])
 
 
@@ -66,6 +67,10 @@ class Site:
     silent: threading.Event | None = None
     """Nothing is answered before this is set."""
     methods: tuple[str, ...] = ("HEAD", "GET")
+    cut: int | None = None
+    """So many bytes of a body are sent before the connection breaks."""
+    endless: bool = False
+    """What is got never ends."""
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -118,11 +123,29 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Accept-Ranges", "bytes")
             if status == 206:
                 self.send_header("Content-Range", where)
+            if body and site.endless:
+                self.stream_on(data)
+                return
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if body:
                 site.sent += len(data)
-                self.wfile.write(data)
+                self.wfile.write(data if site.cut is None else data[: site.cut])
+                if site.cut is not None:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+
+        def stream_on(self, data: bytes) -> None:
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            data = data.ljust(1 << 16, b"\0")
+            while site.sent < ENDLESS:
+                try:
+                    self.wfile.write(data)
+                except OSError:
+                    return
+                site.sent += len(data)
 
         def is_refused(self) -> bool:
             tag, date = self.headers.get("If-Match"), self.headers.get("If-Unmodified-Since")
@@ -236,6 +259,25 @@ def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes
     assert site.requests <= 2
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> None:
+    site.files["/a.vlat"] = SMALL
+    site.ranges, site.endless = ranges, True
+    with pytest.raises(InputFileError, match=f"sends more than the {len(SMALL)} bytes"):
+        VlatReader(site.url + "/a.vlat")
+    assert site.sent < ENDLESS
+
+
+def test_a_large_file_of_a_server_that_knows_no_ranges_is_not_read(
+    site: Site, large: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_version, "MOST_UNASKED_BYTES", 1 << 20)
+    site.files["/a.vlat"] = large
+    site.ranges = False
+    with pytest.raises(InputFileError, match="the server sends all of"):
+        VlatReader(site.url + "/a.vlat")
+
+
 def test_a_missing_file_is_told(site: Site, memory: Any) -> None:
     for url in (site.url + "/none.vlat", "memory://none.vlat"):
         with pytest.raises(InputFileError, match=r"none\.vlat: not found$"):
@@ -316,6 +358,23 @@ def test_what_may_pass_is_tried_again(
 
 
 @pytest.mark.usefixtures("hurried")
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("cut", [0, 300])
+def test_a_connection_that_is_cut_within_an_answer_is_told(
+    site: Site, large: bytes, cut: int, ranges: bool
+) -> None:
+    site.files["/a.vlat"], site.ranges, site.cut = large, ranges, cut
+    with pytest.raises(InputFileError, match=r"a\.vlat: .*the connection broke"):
+        VlatReader(f"{site.url}/a.vlat")
+    site.cut = None
+    reader = VlatReader(f"{site.url}/a.vlat")
+    site.cut = cut
+    if ranges:
+        with pytest.raises(InputFileError, match=r"a\.vlat: .*the connection broke"):
+            list(reader.payloads())
+
+
 def test_a_server_that_stays_busy_is_told(site: Site) -> None:
     site.files["/a.vlat"] = SMALL
     site.status = 503
@@ -428,7 +487,7 @@ def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
     site.minds, site.files = minds, {"/a.vlat": OLD}
 
     def say(version: dict[str, str]) -> None:
-        for where, what in version.items():
+        for where, what in remote_version.items():
             getattr(site, where)["/a.vlat"] = what
 
     def replace(request: int) -> None:

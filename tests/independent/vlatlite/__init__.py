@@ -99,7 +99,7 @@ class Reader:
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
         unit = {"m/s": 1.0, "km/s": 1000.0}[layout.get("u", "m/s")]
         if absent is not None:
-            stream = Stream(unpad(absent, shape[0] * shape[1] // 65536))
+            stream = Stream(unpad(absent, shape[0] * shape[1] // 16384))
             absent = nearest(absent_samples(stream, shape), grid or shape)
 
         def finished(out):

@@ -216,7 +216,9 @@ def open_archives(path):
     check_keys(manifest, {"format", "models", "shards"})
     found = [Archive((path / shard["name"]).read_bytes()) for shard in manifest["shards"]]
     for archive, shard in zip(found, manifest["shards"], strict=True):
+        check_keys(shard, {"name", "models", "bytes", "stamp"})
         check(len(archive.payloads) == shard["models"], "a shard of other models")
+        check(shard.get("stamp", archive.stamp.hex()) == archive.stamp.hex(), "another shard")
     return found
 
 

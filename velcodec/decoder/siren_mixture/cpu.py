@@ -19,8 +19,10 @@ from velcodec.decoder.siren_mixture.trunk import TrunkWeights, split_parts
 from velcodec.formats.arrays import Float32, Float64
 from velcodec.parallel import in_parallel, share_out
 
-MODELS_AT_ONCE = 32
-"""Models whose effective weights, 40 kB each, a thread holds together."""
+MODELS_AT_ONCE, WEIGHTS_AT_ONCE = 32, 1 << 20
+"""Models whose effective weights, 40 kB each, a thread holds together; fewer if they have more weights
+together.
+"""
 
 _TURNS = 1.0 / (2.0 * math.pi)
 _POWERS = 1.0 / math.log(2.0)
@@ -120,7 +122,8 @@ class FloatMixture:
             part = rows.start, columns.start, columns.stop
             evaluate(where, *warp, *weights, *ends, *part, values)
 
-        in_parallel(work, share_out(*values.shape, MODELS_AT_ONCE, LEAST_POINTS))
+        most = max(1, min(MODELS_AT_ONCE, WEIGHTS_AT_ONCE // self.settings.weights_of_model))
+        in_parallel(work, share_out(*values.shape, most, LEAST_POINTS))
         return values
 
 

@@ -21,6 +21,11 @@ from velcodec.formats.latent_coding.tables import LatentTables
 MAX_SIZE, MAX_LAYERS = 1 << 12, 64
 """Upper limits of the sizes in a configuration and of its layers; a file's tensors must match."""
 
+MAX_WEIGHTS, MAX_OF_MODEL, MAX_GATING = 1 << 22, 1 << 18, 1 << 25
+"""A `siren-mixture` has at most so many weights, gives so many to each model, which every point is
+multiplied by, and takes so many multiplications to gate them: some 20 times what shipped ones do.
+"""
+
 LEAST_SIZES = {
     "width": 1,
     "hidden_layers": 0,
@@ -77,7 +82,23 @@ def mixture_config(config: Mapping[str, Any]) -> MixtureConfig:
                 f"decoder configuration: {name}: found {value!r}, "
                 f"expected a whole number, {least} or more"
             )
+    check_work(mixture)
     return mixture
+
+
+def check_work(config: MixtureConfig) -> None:
+    """Raise DecoderFileError for sizes that would take much memory, or long, for each model."""
+    modulations = sum(config.part_sizes.values()) * LATENT_SIZE
+    gating = config.hidden_layers * config.width**2 * config.gates
+    for what, found, most in (
+        ("weights", modulations + config.weights_of_model, MAX_WEIGHTS),
+        ("weights of a model", config.weights_of_model, MAX_OF_MODEL),
+        ("multiplications of its gates", gating, MAX_GATING),
+    ):
+        if found > most:
+            raise DecoderFileError(
+                f"decoder configuration: {what}: found {found:,}, expected at most {most:,}"
+            )
 
 
 def network_weights(

@@ -92,6 +92,7 @@ class MixtureParameters(Decoder):
             self.depth = nn.Parameter(torch.linspace(-0.9, 0.9, c.strata))
             self.log_rate = nn.Parameter(torch.full((c.strata,), math.log(FIRST_RATE)))
         self.part_sizes = c.part_sizes
+        self.weights_of_model = c.weights_of_model
         self.modulation = nn.Parameter(self._initial_modulation())
 
     @property

@@ -1,0 +1,97 @@
+"""A file for libraries that do not survive a write that fails, as on a full disk: HDF5 ends the
+process when it closes such a file, a zip archive complains when it is collected.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+
+class HoldingFile(io.RawIOBase):
+    """A file to read and write at any place, which never tells of a failure itself.
+
+    From the first write on that fails, what is written is held in memory, so that the library finds
+    it again and can close the file; `check` tells, and must be called after every block.
+    """
+
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0)
+        self._handle = os.open(path, flags, 0o666)
+        self._at = 0
+        self._end = os.fstat(self._handle).st_size
+        self._failure: OSError | None = None
+        self._held: list[tuple[int, bytes]] = []
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed, if one did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._end - self._at))
+        data = os.pread(self._handle, count, self._at)
+        view[:count] = data.ljust(count, b"\0")
+        for at, held in self._held:
+            first, last = max(at, self._at), min(at + len(held), self._at + count)
+            if first < last:
+                view[first - self._at : last - self._at] = held[first - at : last - at]
+        self._at += count
+        return count
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        rest, at = view, self._at
+        try:
+            while rest and self._failure is None:
+                written = os.pwrite(self._handle, rest, at)
+                rest, at = rest[written:], at + written
+        except OSError as error:
+            self._failure = error
+        if rest:
+            self._held.append((at, bytes(rest)))
+        self._at += len(view)
+        self._end = max(self._end, self._at)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._end = self._at if size is None else size
+        try:
+            if self._failure is None:
+                os.ftruncate(self._handle, self._end)
+        except OSError as error:
+            self._failure = error
+        return self._end
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._handle)
+        super().close()
+
+    def finish(self) -> None:
+        """Close it and `check`."""
+        self.close()
+        self.check()
+
+
+__all__ = ["HoldingFile"]

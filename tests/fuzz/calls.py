@@ -1,0 +1,256 @@
+"""The calls that people make, on archives that were altered: what each input takes is measured.
+
+    python tests/fuzz/calls.py FOLDER [EXECUTIONS] [SEED]
+
+An input is an archive of the seeds with bytes changed, for half of them with every checksum put
+right again. It fails where a call raises anything but a VelcodecError, or takes longer or more
+memory than docs/trust.md says. What fails is kept in FOLDER as `calls-crash-...`, and belongs into
+tests/fuzz/regressions/calls once it is fixed. The exit code is 1 if anything failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mutations import mutations
+from targets import folder_in_memory, tried, with_checksums
+
+import velcodec
+from velcodec import resolution
+from velcodec.archive import archive as archives
+from velcodec.archive.listing import rows_of
+from velcodec.decoder import registry
+from velcodec.decoder.siren_mixture.frozen import FrozenMixture, load_frozen
+from velcodec.formats.container.budget import BYTES_OF_BYTE, FREE_BYTES
+from velcodec.formats.container.framing import START
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.integrity import check_every_byte
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
+from velcodec.formats.sample_coding.stream import (
+    EXACT_NETWORK,
+    ExactCoding,
+    encode_as_least_squares,
+    encode_as_waves,
+    encode_exact,
+    encode_raw,
+)
+from velcodec.sampler.form import newest_sampler
+
+EXECUTIONS = 300_000
+MOST_BYTES = 1 << 14
+MOST_SAMPLES = 1 << 16
+"""Instead of 100 million, so that what a header truly states takes milliseconds too."""
+
+SECONDS, SECONDS_PER_BYTE = 2.0, 0.05
+MEMORY = FREE_BYTES + 64 * MOST_SAMPLES + (64 << 20)
+"""Bytes beyond what the process has: those of columns, samples, and of a decoder and its like."""
+
+MODELS = 4
+
+
+def calls(data: bytes) -> None:
+    """All that a user would ask of an archive; an odd first byte puts its checksums right."""
+    mode, data = data[:1], data[1 : MOST_BYTES + 1]
+    if mode and mode[0] & 1:
+        data = with_checksums(START + data)
+    folder = folder_in_memory()
+    path, other = folder / "calls.vlat", folder / "other.vlat"
+    path.write_bytes(data)
+    opened: list[velcodec.Archive] = []
+    tried(lambda: opened.append(velcodec.open(path)))
+    for archive in opened:
+        _ask(archive)
+        archive.close()
+    tried(lambda: list(islice(velcodec.stream(io.BytesIO(data)), MODELS)))
+    tried(lambda: velcodec.cat([path], other, force=True))
+    tried(lambda: velcodec.repair(path, other, force=True))
+    tried(lambda: velcodec.decompress(path))
+
+
+def _ask(archive: velcodec.Archive) -> None:
+    some = range(min(len(archive), MODELS))
+    for ask in (
+        archive.info,
+        lambda: rows_of(archive, some),
+        lambda: check_every_byte(archive.reader),
+        lambda: [archive.decode(number) for number in some],
+        lambda: archive.decode(some, 9),
+        lambda: archive.decode(0, (3, 5), average="cell"),
+        lambda: archive.sample(0, [[11.0, 13.0]]),
+        lambda: archive[:],
+    ):
+        tried(ask)
+
+
+def seeds() -> list[bytes]:
+    """Archives of every way to store models, with keys, columns, quality, headers and sections."""
+    found = [_latents(), _latents(tiled=True), *(_samples(kind) for kind in range(6))]
+    return [b"\0" + data for data in found] + [b"\1" + data[len(START) :] for data in found]
+
+
+@cache
+def _decoder() -> FrozenMixture:
+    found = load_frozen(registry.find().path)
+    assert found is not None
+    return found
+
+
+def _latents(*, tiled: bool = False) -> bytes:
+    decoder = _decoder()
+    assert decoder.tables is not None
+    random = np.random.default_rng(1)
+    count = 12 if tiled else 3
+    low = np.full(count, 1500.0) + np.arange(count) * 10
+    coefficients = np.zeros((count, 256), np.int32)
+    coefficients[:, :12] = random.integers(-3, 4, (count, 12))
+    tiles = Tiles(coefficients, np.full(count, 4), low, low + 1000.0)
+    coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 1.0)
+    assert decoder.identity is not None
+    layouts = (Layout(20, 24), Layout(12, 10, "nxz", "<i2", no_data=-9999))
+    head = Header(decoder.identity, decoder.name, layouts, coding, tiled=tiled)
+    streams = encode_tiles(tiles, decoder.tables, coding)
+    records = [
+        Record(0, 2, 2, 12, 14, streams[first : first + 4])
+        if tiled
+        else Record(0, 1, 1, 20, 24, streams[first : first + 1])
+        for first in range(0, count, 4 if tiled else 1)
+    ]
+    return _archive(head, records)
+
+
+def _samples(kind: int) -> bytes:
+    """Samples by labels, numbers, waves, least squares, raw, and all of them with headers."""
+    z, x = np.mgrid[:20, :24]
+    model = (1500.0 + 100 * ((z + x // 2) // 3)).astype("<f4")
+    coding = ExactCoding(
+        EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001), Domain(RAW, 0, 1.0, 1)), newest_sampler()
+    )
+    allowed = allowed_codes(model, coding.domains[0], 0.0)
+    assert allowed is not None
+    wide = allowed_codes(model, coding.domains[0], 30.0)
+    assert wide is not None
+    made = encode_exact(allowed, 0, coding)
+    streams = [each.stream for each in made]
+    for other in (encode_as_waves(wide, 0, coding), encode_as_least_squares(made[-1], coding)):
+        if other is not None:
+            streams.append(other.stream)
+    streams.append(encode_raw(model, 1))
+    chosen = streams if kind >= len(streams) else [streams[kind]] * 3
+    head = Header(bytes(32), "none", (Layout(20, 24),), TileCoding(1500.0, 1.0, 12, {0: 1 << 14}))
+    return _archive(replace(head, exact=coding), [Record(0, 0, 0, 20, 24, [], s) for s in chosen])
+
+
+def _archive(head: Header, records: list[Record]) -> bytes:
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, head)
+    for number, record in enumerate(records):
+        if number == len(records) - 1:
+            writer.use(replace(head, provenance="later", extra={"x": [1, {"y": 2}]}))
+        quality = Quality(30.0 + number, 1.0, 2.0, 0.5)
+        fields = {"line": number, "family": "ab"[number % 2], "dx_m": 5.0}
+        writer.add(pack_record(record, head), f"k{number}", quality, fields)
+        if number == 0:
+            writer.end_page()
+    writer.note(b"n", b"note")
+    writer.close()
+    return stream.getvalue()
+
+
+def small_limits() -> None:
+    """Let calls give so few samples unasked that they take milliseconds."""
+    resolution.LARGE_CELLS = archives.LARGE_CELLS = MOST_SAMPLES
+    logging.getLogger("velcodec").setLevel(logging.ERROR)
+
+
+def peak() -> int:
+    """Bytes that this process had at once since `forget_peak`, at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def forget_peak() -> int:
+    """Begin anew with what is there now, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def measured(data: bytes, call: Callable[[bytes], None] = calls) -> tuple[float, int]:
+    """Seconds of a core, and bytes, that an input takes."""
+    before, begun = forget_peak(), time.process_time()
+    call(data)
+    return time.process_time() - begun, peak() - before
+
+
+def check(data: bytes) -> tuple[float, int]:
+    """As `measured`. Raises AssertionError for more than is said."""
+    took, held = measured(data)
+    if took > SECONDS + SECONDS_PER_BYTE * len(data) or held > MEMORY + BYTES_OF_BYTE * len(data):
+        took, held = measured(data)  # loops may have been compiled, modules loaded
+    assert took <= SECONDS + SECONDS_PER_BYTE * len(data), f"{len(data)} bytes took {took:.1f} s"
+    most = MEMORY + BYTES_OF_BYTE * len(data)
+    assert held <= most, f"{len(data)} bytes took {held:,} bytes of memory"
+    return took, held
+
+
+def campaign(folder: Path, executions: int, seed: int = 1) -> Iterator[str]:
+    """Run so many; a line for each 1,000, and for what fails."""
+    small_limits()
+    folder.mkdir(parents=True, exist_ok=True)
+    found = seeds()
+    for data in found:
+        check(data)
+    slowest, largest, failures = 0.0, 0, Counter[str]()
+    for number, data in enumerate(mutations(found, executions, seed), start=1):
+        try:
+            took, held = check(data)
+            slowest, largest = max(slowest, took), max(largest, held)
+        except Exception as error:
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            failures[said] += 1
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            if failures[said] <= 3:
+                (folder / f"calls-crash-{digest}").write_bytes(data)
+                yield f"FAILED {digest} {said}"
+        if number % 1_000 == 0 or number == executions:
+            yield (
+                f"{number:,} executions, {sum(failures.values())} failures, at most "
+                f"{slowest:.2f} s and {largest >> 20} MiB"
+            )
+
+
+def main(folder: Path, executions: int = EXECUTIONS, seed: int = 1) -> int:
+    """A campaign; returns the exit code."""
+    failed = False
+    for line in campaign(folder, executions, seed):
+        failed |= line.startswith("FAILED")
+        print(line, flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="a fuzzing campaign over the calls")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("executions", type=int, nargs="?", default=EXECUTIONS)
+    parser.add_argument("seed", type=int, nargs="?", default=1)
+    asked = parser.parse_args()
+    sys.exit(main(asked.folder.resolve(), asked.executions, asked.seed))
