@@ -143,9 +143,8 @@ def runs(tile: Int64, most: int = PAIRS_AT_ONCE) -> Iterator[tuple[Int64, Int64]
     i = 0
     while i < len(pieces):
         longest = pieces[i][1] - pieces[i][0]
-        batch = np.array(
-            pieces[i : i + max(1, min(most, PAIRS_AT_ONCE // longest))], dtype=np.int64
-        )
+        count = max(1, min(most, PAIRS_AT_ONCE // longest))
+        batch = np.array(pieces[i : i + count], dtype=np.int64)
         index = np.minimum(batch[:, :1] + np.arange(longest), batch[:, 1:] - 1)
         yield tile[batch[:, 0]], index
         i += len(batch)

@@ -121,8 +121,9 @@ def find(wanted: str | bytes | Path | None = None) -> Entry:
     """The decoder with a name, a hash (bytes, or 6 hex digits or more) or a path.
 
     None finds the default: the newest shipped one. A string with a path separator or the file
-    suffix is a path; a hash goes before a name. Altered files in the folders are skipped unless asked for by name. Raises
-    MissingDecoderError, or DecoderFileError for a bad file named by its path.
+    suffix is a path; a hash goes before a name. Altered files in the folders are skipped unless
+    asked for by name. Raises MissingDecoderError, or DecoderFileError for a bad file named by its
+    path.
     """
     if isinstance(wanted, Path) or (isinstance(wanted, str) and _looks_like_path(wanted)):
         path = Path(wanted)

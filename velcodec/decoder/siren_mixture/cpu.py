@@ -20,9 +20,7 @@ from velcodec.formats.arrays import Float32, Float64
 from velcodec.parallel import in_parallel, share_out
 
 MODELS_AT_ONCE, WEIGHTS_AT_ONCE = 32, 1 << 20
-"""Models whose effective weights, 40 kB each, a thread holds together; fewer if they have more weights
-together.
-"""
+"""Models whose effective weights, 40 kB each, a thread holds together; most weights of them."""
 
 _TURNS = 1.0 / (2.0 * math.pi)
 _POWERS = 1.0 / math.log(2.0)
