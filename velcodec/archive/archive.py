@@ -232,7 +232,7 @@ class Archive:
 
     def info(self) -> dict[str, Any]:
         """All that is known without decoding; JSON-able."""
-        return info_of(self)
+        return info_of(self._reader, self.layouts)
 
     @property
     def quality(self) -> Sequence[Quality] | None:

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from velcodec.decode.stored import BOTH, EXACT, LATENT, absent_samples, read_record, stored_as
 from velcodec.formats.container.columns import column_figures
-from velcodec.formats.container.header import Header
+from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import QualityCodes
 from velcodec.formats.container.quality import quality_figures
 from velcodec.formats.container.record_reader import RecordReader
-
-if TYPE_CHECKING:
-    from velcodec.archive.archive import Archive
 
 COUNTED_MODELS = 10_000
 """In larger archives it is not counted how models are stored, where their records tell it."""
 
 
-def info_of(archive: Archive) -> dict[str, Any]:
-    """All that is known without decoding; JSON-able."""
-    reader, header = archive.reader, archive.header
-    headers = reader.headers()
+def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
+    """All that is known of an archive without decoding; JSON-able. `layouts` are all of its own."""
+    header, headers, fields = reader.header, reader.headers(), reader.fields
     sources = {each.source.sha256 for each in headers}
     source = sources.pop() if len(sources) == 1 else None
     counted = _count_records(reader, headers)
     return {
-        "models": len(archive),
+        "models": len(reader),
         "bytes": reader.size,
-        "bytes_per_model": reader.size / max(1, len(archive)),
+        "bytes_per_model": reader.size / max(1, len(reader)),
         "decoder": {"name": header.decoder_name, "hash": header.decoder_hash.hex()},
         "decoders": [
             {"name": name, "hash": digest.hex()}
             for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
         ],
         "embedded_decoders": [len(data) for data in reader.embedded_decoders()],
-        "layouts": [dict(vars(layout)) for layout in archive.layouts],
+        "layouts": [dict(vars(layout)) for layout in layouts],
         "tiled": any(each.tiled for each in headers),
         "tiles": counted.tiles,
         "representations": counted.representations,
@@ -51,8 +47,8 @@ def info_of(archive: Archive) -> dict[str, Any]:
         "licences": list(dict.fromkeys(h.licence for h in headers if h.licence)),
         "user": header.user,
         "has_keys": reader.has_keys,
-        "fields": sorted(archive.fields),
-        "columns": {name: column_figures(c) for name, c in sorted(archive.fields.items())},
+        "fields": sorted(fields),
+        "columns": {name: column_figures(c) for name, c in sorted(fields.items())},
         "shards": [asdict(shard) for shard in getattr(reader, "shards", ())],
         "unfinished_bytes": reader.unfinished,
         "quality": _quality_summary(reader.quality_codes),
