@@ -85,19 +85,18 @@ def description_of(settings: Mapping[str, Any]) -> Description:
 def coding_of(settings: Mapping[str, Any]) -> Coding:
     """How the options want models coded."""
     from velcodec.api import Coding
+    from velcodec.codec.target import Target
 
-    return Coding(
-        bytes_per_model=settings["bytes_per_model"],
-        fit=settings["fit"],
-        decoder=settings["decoder"],
-        device=settings["device"],
+    target = Target(
+        psnr=settings.get("psnr"),
         max_error=settings.get("max_error"),
         lossless=settings.get("lossless", False),
+        bytes_per_model=settings["bytes_per_model"],
         keep_latent=settings.get("keep_latent", False),
         latent_only=settings.get("latent_only", False),
-        psnr=settings.get("psnr"),
-        embed_decoder=settings.get("embed_decoder", False),
     )
+    embed = settings.get("embed_decoder", False)
+    return Coding(target, settings["fit"], settings["decoder"], settings["device"], embed)
 
 
 def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[str] | None:

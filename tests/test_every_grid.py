@@ -20,7 +20,7 @@ from latent_archives import latent_archive
 import velcodec
 from velcodec.archive import Archive
 from velcodec.cli import main
-from velcodec.codec import rungs
+from velcodec.codec import search
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import OptionError
 from velcodec.formats.header import Layout
@@ -159,7 +159,7 @@ def test_latents_of_any_layout_in_one_tile_and_in_several(
 
 
 def test_a_large_model_cut_into_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rungs, "TILE_SIZES", (24,))
+    monkeypatch.setattr(search, "TILE_SIZES", (24,))
     models = layered(1, 40, 50, seed=1)
     data = velcodec.compress(models, decoder="tiny", latent_only=True, psnr=20.0)
     with velcodec.open(data) as archive:

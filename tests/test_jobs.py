@@ -20,6 +20,7 @@ from checkers import layered
 import velcodec
 from velcodec import jobs
 from velcodec.api import Coding, Description
+from velcodec.codec.target import Target
 from velcodec.decoder import Decoder
 from velcodec.formats.append import append_to
 from velcodec.formats.errors import (
@@ -33,7 +34,7 @@ from velcodec.formats.files import Ground, open_models
 from velcodec.formats.journal import open_part, part_of
 from velcodec.jobs import Job, append_job, compress_job
 
-EXACT = Coding(lossless=True, decoder="tiny")
+EXACT = Coding(Target(lossless=True), decoder="tiny")
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from velcodec.formats.files import Ground, open_models
 
         jobs.MODELS_AT_ONCE = 2
-        coding = Coding(lossless=True, decoder="tiny")
+        coding = Coding(Target(lossless=True), decoder="tiny")
         job = jobs.Job(open_models({str(folder)!r}), Description(dx=5.0), coding)
         slow = lambda done, total, stage: time.sleep(0.2)
         jobs.compress_job(job, Path({str(target)!r}), on_progress=slow)
@@ -232,10 +233,10 @@ def test_a_file_that_was_mended_before_any_of_it_was_stored_is_gone_on_with(
 
 FACTS: dict[str, Callable[[Path], Job]] = {
     "lossless: found False, was True": lambda folder: replace(
-        job_of(folder), coding=Coding(max_error=1.0, decoder="tiny")
+        job_of(folder), coding=Coding(Target(max_error=1.0), decoder="tiny")
     ),
     "decoder: found [0-9a-f]+": lambda folder: replace(
-        job_of(folder), coding=Coding(lossless=True)
+        job_of(folder), coding=Coding(Target(lossless=True))
     ),
     "units: found km/s, was None": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
@@ -374,7 +375,7 @@ def test_every_block_keeps_to_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(jobs, "MODELS_OF_BUDGET", 6)
-    coding = Coding(bytes_per_model=150, decoder="tiny")
+    coding = Coding(Target(bytes_per_model=150), decoder="tiny")
     summary = compress_job(Job(open_models(folder), coding=coding), tmp_path / "m.vlat")
     assert summary.bytes <= 150 * 11
 

@@ -16,7 +16,8 @@ import velcodec
 from velcodec.absent import at_cells, at_grid
 from velcodec.api import Description
 from velcodec.cli import main
-from velcodec.codec import rungs
+from velcodec.codec import search
+from velcodec.codec.target import Target
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import (
     CorruptError,
@@ -79,7 +80,7 @@ def test_a_promise_holds_for_the_samples_that_are_there(
     promise: str, monkeypatch: pytest.MonkeyPatch, tiny: Decoder
 ) -> None:
     if "tiles" in promise:
-        monkeypatch.setattr(rungs, "TILE_SIZES", (8,))
+        monkeypatch.setattr(search, "TILE_SIZES", (8,))
     array, gone = masked("<f4", "nan")
     settings = PROMISES[promise]
     data = velcodec.compress(array, mask="nan", decoder=tiny, **settings)
@@ -230,7 +231,7 @@ def test_files_of_every_format_are_taken_and_given_back(
     models = open_models(path, shape=shape, no_data=no_data)
     out = io.BytesIO()
     about = Description(mask=no_data)
-    compress_job(Job(models, about, velcodec.api.Coding(lossless=True)), out)
+    compress_job(Job(models, about, velcodec.api.Coding(Target(lossless=True))), out)
     found = velcodec.decompress(out.getvalue())
     if models.parts[0].form.order == "xz":
         found = found.swapaxes(1, 2)

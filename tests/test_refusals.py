@@ -25,6 +25,7 @@ import velcodec
 from velcodec.cli.failures import message_of
 from velcodec.codec.cut import ModelSet
 from velcodec.codec.exact import check_samples
+from velcodec.codec.target import Target
 from velcodec.decoder import Decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.distributed import connected
@@ -313,7 +314,7 @@ def test_locked_error(path: Path) -> None:
 
 def test_interrupted_job_error(tmp_path: Path, tiny: Decoder) -> None:
     np.save(tmp_path / "m.npy", MODELS)
-    job = Job(open_models(tmp_path / "m.npy"), coding=Coding(decoder=tiny, lossless=True))
+    job = Job(open_models(tmp_path / "m.npy"), coding=Coding(Target(lossless=True), decoder=tiny))
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive import GROUND_FIELDS, Archive
 from velcodec.arrays import is_array, labelled, plain_array
+from velcodec.codec.target import Target
 from velcodec.formats.columns import Column, as_column, is_text
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.files.base import Ground, Hints
@@ -76,20 +76,14 @@ class Description:
 
 @dataclass(frozen=True)
 class Coding:
-    """How models are coded: what is promised (see `velcodec.codec.promise.Promise`; sizes are the
-    whole file's over the models, errors in m/s), fit, decoder and device; `embed_decoder` puts the
-    decoder itself into the archive.
+    """How models are coded: the target, fit, decoder and device; `embed_decoder` puts the decoder
+    itself into the archive.
     """
 
-    bytes_per_model: float | None = None
+    target: Target = field(default_factory=Target)
     fit: str = "lm"
     decoder: str | Path | Decoder | None = None
     device: str = "auto"
-    max_error: float | None = None
-    lossless: bool = False
-    keep_latent: bool = False
-    latent_only: bool = False
-    psnr: float | None = None
     embed_decoder: bool = False
 
 
@@ -161,18 +155,8 @@ def compress(
         fields=dict(fields or {}),
         mask=mask,
     )
-    coding = Coding(
-        bytes_per_model=bytes_per_model,
-        fit=fit,
-        decoder=decoder,
-        device=device,
-        max_error=max_error,
-        lossless=lossless,
-        keep_latent=keep_latent,
-        latent_only=latent_only,
-        psnr=psnr,
-        embed_decoder=embed_decoder,
-    )
+    target = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    coding = Coding(target, fit, decoder, device, embed_decoder)
     return encode(models, description, coding, on_progress).data
 
 
@@ -249,7 +233,7 @@ def encode(
     callers that encode piece by piece; `padded` as for `make_batch`.
     """
     from velcodec.codec.encode import Encoded
-    from velcodec.writing import create
+    from velcodec.writing import create_archive
 
     about, how = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
@@ -257,19 +241,14 @@ def encode(
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     batch = make_batch(
         models, about, about.keys, about.fields,
-        advise=advise, padded=padded, exact=how.lossless,
+        advise=advise, padded=padded, exact=how.target.lossless,
     )  # fmt: skip
     stream = io.BytesIO()
-    with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
+    with create_archive(stream, about, how, on_progress=on_progress) as archive:
         archive.add_batch(batch)
     data, summary = stream.getvalue(), archive.summary
     assert summary is not None
     return Encoded(data, replace(summary, bytes=len(data)))
-
-
-def settings_of(how: Coding) -> dict[str, Any]:
-    """A coding as keyword arguments."""
-    return {each.name: getattr(how, each.name) for each in dataclass_fields(how)}
 
 
 def group_encoder(
@@ -284,18 +263,9 @@ def group_encoder(
     Raises OptionError, MissingDecoderError.
     """
     from velcodec.codec.groups import GroupEncoder
-    from velcodec.codec.promise import Promise
     from velcodec.codec.write import RANGE_STEP_M_S
 
     check_geometry(about)
-    promise = Promise(
-        how.psnr,
-        how.max_error,
-        how.lossless,
-        how.bytes_per_model,
-        how.keep_latent,
-        how.latent_only,
-    )
     fitter = make_fitter(how, on_progress)
     template = Header(
         decoder_hash=fitter.decoder.identity or b"",
@@ -308,7 +278,7 @@ def group_encoder(
         user=_plain(about.user),
     )
     _check_storable(template)
-    return GroupEncoder(fitter, promise, template, begin, writer)
+    return GroupEncoder(fitter, how.target, template, begin, writer)
 
 
 def make_batch(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.api import Coding, Description, settings_of
+from velcodec.api import Coding, Description
 from velcodec.formats.errors import (
     CorruptError,
     DecoderFileError,
@@ -71,7 +71,12 @@ def make_plan(
     described = {name: value for name, value in vars(about).items() if name != "source_sha256"}
     plan = {
         "velcodec": __version__,
-        "coding": {**settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder)},
+        "coding": {
+            **asdict(coding.target),
+            "fit": coding.fit,
+            "decoder": decoder_name(coding.decoder),
+            "embed_decoder": coding.embed_decoder,
+        },
         "description": {**described, "keys": _digest(about.keys)},
         "keys": _digest(keys),
         "fields": {name: _digest(fields[name]) for name in sorted(fields)},

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.codec.promise import Promise, plain_number
+from velcodec.codec.target import Target, plain_number
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.header import UNITS
 from velcodec.formats.npy import ORDERS, as_models
@@ -55,7 +55,7 @@ class ChunkCoding:
             value = getattr(self, name)
             if value not in known and not (name == "units" and value is None):
                 raise OptionError(f"{name}: expected one of {known}, found {value!r}")
-        Promise(self.psnr, self.max_error, self.lossless)
+        Target(self.psnr, self.max_error, self.lossless)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; what is as it is by default is left out."""
@@ -85,13 +85,7 @@ class ChunkCoding:
         """
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         about = Description(units=self.units, order=self.order, user=user)
-        how = Coding(
-            psnr=self.psnr,
-            max_error=self.max_error,
-            lossless=self.lossless,
-            fit=self.fit,
-            decoder=self.decoder,
-        )
+        how = Coding(Target(self.psnr, self.max_error, self.lossless), self.fit, self.decoder)
         # A chunk is no file of models: edges are padded with the fill value, which is no velocity.
         return encode(chunk, about, how, advise=False, padded=True).data
 

@@ -15,6 +15,7 @@ from velcodec.codec.cut import cut_models
 from velcodec.codec.fitting import Fitted, Fitter
 from velcodec.codec.output import on_cpu, render_models, render_samples, x_first
 from velcodec.codec.render import render_grid
+from velcodec.codec.target import Target
 from velcodec.codec.torch_render import render_tiles
 from velcodec.codec.values import to_m_s
 from velcodec.coordinates import Float64
@@ -157,18 +158,17 @@ def code_family(
     def told(done: int, total: int, stage: str) -> None:
         on_progress(done, total, f"{family.name}, {stage}")
 
-    budget = budget_of(family, coding.bytes_per_model)
+    budget = budget_of(family, coding.target.bytes_per_model)
     description = replace(description, source_sha256=family.source.sha256)
-    free = replace(coding, bytes_per_model=None, psnr=None, latent_only=False)
     asked = {
-        "default": free,
-        "lossless": replace(free, lossless=True),
-        "stored": replace(free, bytes_per_model=budget),
-        LATENTS: replace(free, bytes_per_model=budget, latent_only=True),
+        "default": Target(),
+        "lossless": Target(lossless=True),
+        "stored": Target(bytes_per_model=budget),
+        LATENTS: Target(bytes_per_model=budget, latent_only=True),
     }
 
     def store(name: str) -> Stored:
-        encoded = encode(family.source, description, asked[name], told)
+        encoded = encode(family.source, description, replace(coding, target=asked[name]), told)
         reader = VlatReader(encoded.data)
         models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
         return Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
