@@ -109,8 +109,11 @@ class Allocation:
         best = [own[0] for own in choices]
         allocate = _dynamic if len(choices) <= FEW_MODELS else _Hulls(choices).allocate
         spare = 8.0 * (self.budget - self.size(best))
-        rate = _rate(best) + spare
-        for _ in range(TRIALS if spare >= 0 else 0):
+        least = _rate(best)
+        rate = least + spare
+        for _ in range(TRIALS):
+            if rate < least:
+                break
             trial = allocate(choices, rate)
             spare = 8.0 * (self.budget - self.size(trial))
             if spare >= 0:
