@@ -40,7 +40,7 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
-    from velcodec.api import check_geometry, promise_of
+    from velcodec.api import check_geometry
     from velcodec.files.compress import Job
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
@@ -48,7 +48,6 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     about = description_of(settings)
     check_geometry(about)
     coding = coding_of(settings)
-    promise_of(coding)  # refused before any file is read
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
     models = open_models(
@@ -87,19 +86,18 @@ def description_of(settings: Mapping[str, Any]) -> Description:
 def coding_of(settings: Mapping[str, Any]) -> Coding:
     """How the options want models coded."""
     from velcodec.api import Coding
+    from velcodec.encode.target import Target
 
-    return Coding(
-        bytes_per_model=settings["bytes_per_model"],
-        fit=settings["fit"],
-        decoder=settings["decoder"],
-        device=settings["device"],
+    target = Target(
+        psnr=settings.get("psnr"),
         max_error=settings.get("max_error"),
         lossless=settings.get("lossless", False),
+        bytes_per_model=settings["bytes_per_model"],
         keep_latent=settings.get("keep_latent", False),
         latent_only=settings.get("latent_only", False),
-        psnr=settings.get("psnr"),
-        embed_decoder=settings.get("embed_decoder", False),
     )
+    embed = settings.get("embed_decoder", False)
+    return Coding(target, settings["fit"], settings["decoder"], settings["device"], embed)
 
 
 def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[str] | None:

@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive.archive import GROUND_FIELDS, Archive
 from velcodec.arrays import is_array, labelled, plain_array
+from velcodec.encode.target import Target
 from velcodec.formats.container.columns import Column, as_column, is_text
 from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.container.page import MAX_KEY_BYTES
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from velcodec.encode.encode import Encoded
     from velcodec.encode.fitting import Fitter
     from velcodec.encode.groups import Batch, GroupEncoder
-    from velcodec.encode.promise import Promise
     from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -77,20 +76,14 @@ class Description:
 
 @dataclass(frozen=True)
 class Coding:
-    """How models are coded: what is promised (see `velcodec.encode.promise.Promise`; sizes are the
-    whole file's over the models, errors in m/s), fit, decoder and device; `embed_decoder` puts the
-    decoder itself into the archive.
+    """How models are coded: the target, fit, decoder and device; `embed_decoder` puts the decoder
+    itself into the archive.
     """
 
-    bytes_per_model: float | None = None
+    target: Target = field(default_factory=Target)
     fit: str = "lm"
     decoder: str | Path | Decoder | None = None
     device: str = "auto"
-    max_error: float | None = None
-    lossless: bool = False
-    keep_latent: bool = False
-    latent_only: bool = False
-    psnr: float | None = None
     embed_decoder: bool = False
 
 
@@ -162,18 +155,8 @@ def compress(
         fields=dict(fields or {}),
         mask=mask,
     )
-    coding = Coding(
-        bytes_per_model=bytes_per_model,
-        fit=fit,
-        decoder=decoder,
-        device=device,
-        max_error=max_error,
-        lossless=lossless,
-        keep_latent=keep_latent,
-        latent_only=latent_only,
-        psnr=psnr,
-        embed_decoder=embed_decoder,
-    )
+    target = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    coding = Coding(target, fit, decoder, device, embed_decoder)
     return encode(models, description, coding, on_progress).data
 
 
@@ -249,7 +232,7 @@ def encode(
     as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
     callers that encode piece by piece; `padded` as for `make_batch`.
     """
-    from velcodec.archive.create import create
+    from velcodec.archive.create import create_archive
     from velcodec.encode.encode import Encoded
 
     about, how = description or Description(), coding or Coding()
@@ -258,19 +241,14 @@ def encode(
         about = replace(about, source_sha256=about.source_sha256 or models.sha256)
     batch = make_batch(
         models, about, about.keys, about.fields,
-        advise=advise, padded=padded, exact=how.lossless,
+        advise=advise, padded=padded, exact=how.target.lossless,
     )  # fmt: skip
     stream = io.BytesIO()
-    with create(stream, description=about, on_progress=on_progress, **settings_of(how)) as archive:
+    with create_archive(stream, about, how, on_progress=on_progress) as archive:
         archive.add_batch(batch)
     data, summary = stream.getvalue(), archive.summary
     assert summary is not None
     return Encoded(data, replace(summary, bytes=len(data)))
-
-
-def settings_of(how: Coding) -> dict[str, Any]:
-    """A coding as keyword arguments."""
-    return {each.name: getattr(how, each.name) for each in dataclass_fields(how)}
 
 
 def group_encoder(
@@ -288,7 +266,6 @@ def group_encoder(
     from velcodec.encode.pack import RANGE_STEP_M_S
 
     check_geometry(about)
-    promise = promise_of(how)
     fitter = make_fitter(how, on_progress)
     template = Header(
         decoder_hash=fitter.decoder.identity or b"",
@@ -301,21 +278,7 @@ def group_encoder(
         user=_plain(about.user),
     )
     _check_storable(template)
-    return GroupEncoder(fitter, promise, template, begin, writer)
-
-
-def promise_of(how: Coding) -> Promise:
-    """What a coding promises. Raises OptionError for what is no promise, or two."""
-    from velcodec.encode.promise import Promise
-
-    return Promise(
-        how.psnr,
-        how.max_error,
-        how.lossless,
-        how.bytes_per_model,
-        how.keep_latent,
-        how.latent_only,
-    )
+    return GroupEncoder(fitter, how.target, template, begin, writer)
 
 
 def make_batch(

@@ -13,6 +13,7 @@ import velcodec
 from velcodec.api import Coding
 from velcodec.archive.select import read_keys
 from velcodec.decoder import Decoder
+from velcodec.encode.target import Target
 from velcodec.files.compress import Job
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.files import open_models
@@ -53,7 +54,7 @@ def test_a_file_whose_name_is_no_text_is_told_by_its_bytes(tmp_path: Path, tiny:
     with open(folder + b"/m\xff.npy", "wb") as stream:
         np.save(stream, layered(2, 9, 14))
     with pytest.raises(InputFileError, match=r"in/m\\xff\.npy: name: expected one that UTF-8 can"):
-        Job(open_models(tmp_path / "in"), coding=Coding(lossless=True, decoder="tiny"))
+        Job(open_models(tmp_path / "in"), coding=Coding(Target(lossless=True), decoder="tiny"))
 
 
 def test_a_key_that_is_no_text_is_refused_by_name() -> None:

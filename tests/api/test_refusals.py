@@ -26,6 +26,7 @@ from velcodec.cli.failures import message_of
 from velcodec.decoder import Decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.encode.samples import check_samples
+from velcodec.encode.target import Target
 from velcodec.encode.tiles import ModelSet
 from velcodec.files.compress import Coding, Job, compress_job
 from velcodec.files.distributed import connected
@@ -323,7 +324,7 @@ def test_locked_error(path: Path) -> None:
 
 def test_interrupted_job_error(tmp_path: Path, tiny: Decoder) -> None:
     np.save(tmp_path / "m.npy", MODELS)
-    job = Job(open_models(tmp_path / "m.npy"), coding=Coding(decoder=tiny, lossless=True))
+    job = Job(open_models(tmp_path / "m.npy"), coding=Coding(Target(lossless=True), decoder=tiny))
 
     def stop(*_: Any) -> None:
         raise KeyboardInterrupt

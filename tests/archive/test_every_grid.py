@@ -21,7 +21,7 @@ import velcodec
 from velcodec.archive.archive import Archive
 from velcodec.cli import main
 from velcodec.decoder import Decoder
-from velcodec.encode import rungs
+from velcodec.encode import search
 from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import OptionError
 from velcodec.metrics import psnr
@@ -159,7 +159,7 @@ def test_latents_of_any_layout_in_one_tile_and_in_several(
 
 
 def test_a_large_model_cut_into_many_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rungs, "TILE_SIZES", (24,))
+    monkeypatch.setattr(search, "TILE_SIZES", (24,))
     models = layered(1, 40, 50, seed=1)
     data = velcodec.compress(models, decoder="tiny", latent_only=True, psnr=20.0)
     with velcodec.open(data) as archive:

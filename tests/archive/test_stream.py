@@ -14,6 +14,7 @@ import velcodec
 from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
 from velcodec.files.decompress import (
     Restoring,
@@ -180,7 +181,7 @@ def test_a_pipe_becomes_the_folder_that_was_compressed(tmp_path: Path, tiny: Dec
     folder.mkdir()
     np.save(folder / "a.npy", layered(3, 9, 14))
     np.save(folder / "b.npy", layered(2, 9, 14))
-    job = Job(open_models(folder), Description(), Coding(lossless=True, decoder="tiny"))
+    job = Job(open_models(folder), Description(), Coding(Target(lossless=True), decoder="tiny"))
     stream = io.BytesIO()
     compress_job(job, stream)  # type: ignore[arg-type]
     restored(stream.getvalue(), tmp_path / "out", folder=True)

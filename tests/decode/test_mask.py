@@ -19,7 +19,8 @@ import velcodec
 from velcodec.api import Description
 from velcodec.cli import main
 from velcodec.decoder import Decoder
-from velcodec.encode import rungs
+from velcodec.encode import search
+from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
 from velcodec.files.decompress import restore_file, restore_stream
 from velcodec.formats.container.reader import VlatReader
@@ -85,7 +86,7 @@ def test_a_promise_holds_for_the_samples_that_are_there(
     promise: str, monkeypatch: pytest.MonkeyPatch, tiny: Decoder
 ) -> None:
     if "tiles" in promise:
-        monkeypatch.setattr(rungs, "TILE_SIZES", (8,))
+        monkeypatch.setattr(search, "TILE_SIZES", (8,))
     array, gone = masked("<f4", "nan")
     settings = PROMISES[promise]
     data = velcodec.compress(array, mask="nan", decoder=tiny, **settings)
@@ -236,7 +237,7 @@ def test_files_of_every_format_are_taken_and_given_back(
     models = open_models(path, shape=shape, no_data=no_data)
     out = io.BytesIO()
     about = Description(mask=no_data)
-    compress_job(Job(models, about, velcodec.api.Coding(lossless=True)), out)
+    compress_job(Job(models, about, velcodec.api.Coding(Target(lossless=True))), out)
     found = velcodec.decompress(out.getvalue())
     if models.parts[0].form.order == "xz":
         found = found.swapaxes(1, 2)

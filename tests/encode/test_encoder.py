@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,15 @@ from velcodec.decode.tiling import plan
 from velcodec.decode.torch_tiles import POINTS_AT_ONCE, render_tiles
 from velcodec.decode.units import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
-from velcodec.encode import rungs
+from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, utility
+from velcodec.encode.candidates import SAMPLE_TILES, sample_tiles
 from velcodec.encode.fitting import step_indices
-from velcodec.encode.options import Options, total_worth
-from velcodec.encode.rungs import sample_tiles
+from velcodec.encode.search import Crossing
 from velcodec.encode.simplify import recentred, smoothed, toned
+from velcodec.encode.target import Target
 from velcodec.encode.tiles import GROUPS, ModelSet, cut_models
 from velcodec.formats.errors import MissingDecoderError
+from velcodec.metrics import mse_of_psnr
 
 REAL_DATA = os.environ.get("VELCODEC_REAL_DATA")
 
@@ -42,21 +45,40 @@ def coding(tiny: Decoder) -> Coding:
 
 
 @dataclass(frozen=True)
-class Way:
+class Stream:
+    """As much of a stream of samples as a choice needs."""
+
+    domain: int
+
+
+@dataclass(frozen=True)
+class Coded:
     """As much of a coded model as a choice among them needs."""
 
     bits: float
     psnr: float
-    exact: None = None
+    exact: Stream | None = None
+
+    @property
+    def mse(self) -> float:
+        return mse_of_psnr(self.psnr)
 
 
-def test_bytes_go_first_where_they_buy_most() -> None:
-    options = Options(2)
-    for steep, flat in (((8, 20), (8, 20)), ((16, 30), (16, 22)), ((24, 33), (24, 23))):
-        options.add([Way(*steep), Way(*flat)])  # type: ignore[list-item]
+def best(models: Sequence[Sequence[Any]], budget: float, size: Size) -> list[Any]:
+    """The best choice, and samples in whatever domains."""
+    allocation = Allocation(budget, size)
+    return list(allocation.share_domains(allocation.best(models), models))
+
+
+@pytest.mark.parametrize("others", [0, FEW_MODELS])
+def test_bytes_go_first_where_they_buy_most(others: int) -> None:
+    """Among few models, where the choice is exact, and among many."""
+    steep = [Coded(8, 20), Coded(16, 30), Coded(24, 33)]
+    flat = [Coded(8, 20), Coded(16, 22), Coded(24, 23)]
+    models = [steep, flat, *([Coded(8, 40)] for _ in range(others))]
     for bits, expected in ((16, (8, 8)), (24, (16, 8)), (32, (24, 8)), (48, (24, 24))):
-        chosen = options.fill(bits / 8, lambda codes: int(sum(c.bits for c in codes)) // 8)
-        assert tuple(c.bits for c in chosen) == expected
+        chosen = best(models, others + bits / 8, lambda some: int(sum(c.bits for c in some)) // 8)
+        assert tuple(c.bits for c in chosen[:2]) == expected
 
 
 @example([[(1, 20), (5, 30), (30, 40)]], 6)  # the dearest is out of reach
@@ -68,21 +90,71 @@ def test_bytes_go_first_where_they_buy_most() -> None:
     ),
     st.integers(0, 40),
 )
-def test_of_few_models_no_choice_that_fits_is_worth_more(
+def test_of_few_models_no_choice_that_fits_is_of_more_use(
     ways: list[list[tuple[int, int]]], more: int
 ) -> None:
-    models = [[Way(8.0 * length, psnr) for length, psnr in own] for own in ways]
-    options = Options(len(models))
-    options.of = models  # type: ignore[assignment]
+    models = [[Coded(8.0 * length, psnr) for length, psnr in own] for own in ways]
 
     def size(chosen: Sequence[Any]) -> int:
         return 40 + int(sum(way.bits for way in chosen)) // 8
 
-    budget = size(options.cheapest()) + more
-    chosen = options.choose(budget, size)
+    budget = size([min(own, key=lambda way: way.bits) for own in models]) + more
+    chosen = best(models, budget, size)
     assert size(chosen) <= budget
-    best = max(total_worth(c) for c in itertools.product(*models) if size(c) <= budget)  # type: ignore[arg-type]
-    assert total_worth(chosen) == pytest.approx(best)
+    greatest = max(utility(c) for c in itertools.product(*models) if size(c) <= budget)  # type: ignore[arg-type]
+    assert utility(chosen) == pytest.approx(greatest)
+
+
+def test_a_choice_that_fits_is_no_worse_for_what_else_there_is() -> None:
+    """Two domains that gain little do not fit beside one another; each pays for itself alone."""
+    models = [[Coded(80, 30), Coded(72, 36, Stream(i))] for i in range(2)]
+    dear = [[*own, Coded(64, 36, Stream(7))] for own in models]
+
+    def size(chosen: Sequence[Any]) -> int:
+        domains = {c.exact.domain for c in chosen if c.exact is not None}
+        return int(sum(c.bits for c in chosen)) // 8 + 4 * len(domains)
+
+    assert size(best(models, 19, size)) > 19
+    chosen = best(models, 24, size)
+    assert [c.exact and c.exact.domain for c in chosen] in ([None, 1], [0, None])
+    assert [c.exact and c.exact.domain for c in best(dear, 20, size)] == [7, 7]
+
+
+def test_a_latent_is_chosen_where_samples_that_are_no_better_take_little_less() -> None:
+    latent, samples = Coded(104, 40), Coded(100, 40, Stream(0))
+    cheap = Coded(50, 20)
+    for more, expected in ((latent, latent), (Coded(106, 40), samples)):
+        chosen = best([[cheap, samples, more]], 20, lambda some: int(some[0].bits) // 8)
+        assert chosen == [expected]
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 40), st.floats(0.05, 9.0))
+def test_a_crossing_is_closed_in_on(data: Any, first: int, slope: float) -> None:
+    """Whatever rises, it ends, no step is tried twice, and the target lies in between."""
+    values = sorted(data.draw(st.lists(st.floats(0, 100), min_size=41, max_size=41)))
+    target = data.draw(st.floats(0, 100))
+    search, tried = Crossing(target, first, 40, slope), []
+    while search.next is not None:
+        tried.append(search.next)
+        search.add(tried[-1], values[tried[-1]])
+    assert len(tried) == len(set(tried)) <= 41
+    assert 0 <= min(tried) <= max(tried) <= 40
+    if search.above is None:
+        assert max(values[k] for k in tried) < target
+    if search.below is not None and search.above is not None:
+        assert search.below[0] < search.above[0]
+        assert search.below[1] < target <= search.above[1]
+
+
+def test_a_straight_line_is_crossed_in_three_trials() -> None:
+    for target in (10.5, 20.5, 33.0):
+        search, trials = Crossing(target, 22, 40, 2.0), 0
+        while search.next is not None:
+            search.add(search.next, float(search.next))
+            trials += 1
+        assert trials <= 4
+        assert search.above == (ceil(target), float(ceil(target)))
 
 
 def test_the_same_input_gives_the_same_bytes(coding: Coding) -> None:
@@ -123,8 +195,8 @@ def test_a_sample_of_a_large_model_is_spread_over_it() -> None:
     models = [layered(1, 200, 300)[0], layered(1, 20, 20)[0]]
     cut = cut_models(ModelSet(models, "m/s"), np.arange(2), 16, 4.0)
     tiles = sample_tiles(cut, np.arange(2))
-    assert len(tiles) == len(np.unique(tiles)) == rungs.SAMPLE_TILES + cut.tilings[1].tiles
-    assert len(np.unique(tiles[: rungs.SAMPLE_TILES] % cut.tilings[0].x.tiles)) > 8
+    assert len(tiles) == len(np.unique(tiles)) == SAMPLE_TILES + cut.tilings[1].tiles
+    assert len(np.unique(tiles[:SAMPLE_TILES] % cut.tilings[0].x.tiles)) > 8
 
 
 def tiles_of_one_field(decoder: Decoder, count: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
@@ -191,7 +263,7 @@ def test_real_models_reach_30_db_at_160_bytes_with_the_shipped_decoder() -> None
     except MissingDecoderError:
         pytest.skip("no decoder is shipped")
     models = np.load(Path(str(REAL_DATA)) / "curvevel_a.npy", mmap_mode="r")[-32:]
-    summary = encode(models, Description(), Coding(bytes_per_model=160)).summary
+    summary = encode(models, Description(), Coding(Target(bytes_per_model=160))).summary
     assert summary.bytes_per_model <= 160
     assert summary.mean_psnr >= 30
 

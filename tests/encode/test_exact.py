@@ -14,8 +14,8 @@ from velcodec import synth
 from velcodec.api import encode
 from velcodec.decoder import Decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.promise import Promise
 from velcodec.encode.samples import check_samples
+from velcodec.encode.target import Target
 from velcodec.encode.tiles import ModelSet
 from velcodec.formats.container.header import DTYPES
 from velcodec.formats.errors import OptionError, VerificationError
@@ -157,8 +157,8 @@ NUMBERS = [10, np.float64(10.0), np.float32(10.0), np.float16(10.0), np.int64(10
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
 def test_options_may_be_numpys_numbers(number: object) -> None:
-    for name in ("psnr_db", "max_error", "bytes_per_model"):
-        found = getattr(Promise(**{name: number}), name)  # type: ignore[arg-type]
+    for name in ("psnr", "max_error", "bytes_per_model"):
+        found = getattr(Target(**{name: number}), name)  # type: ignore[arg-type]
         assert (found, type(found)) == (10.0, float)
     wanted = velcodec.compress(LAYERS, decoder="tiny", max_error=10.0)
     assert velcodec.compress(LAYERS, decoder="tiny", max_error=number) == wanted
@@ -312,7 +312,7 @@ def test_exact_samples_need_no_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_the_summary_tells_what_was_stored_and_measured() -> None:
     from velcodec.api import Coding
 
-    how = Coding(decoder="tiny", max_error=25.0)
+    how = Coding(Target(max_error=25.0), decoder="tiny")
     summary = encode(layered(3, 20, 20), None, how).summary
     assert (summary.samples, summary.latent, summary.both, summary.tiles) == (3, 0, 0, 0)
     assert summary.distance is None

@@ -14,10 +14,11 @@ import velcodec
 from velcodec import synth
 from velcodec.api import Coding, Description, encode
 from velcodec.decoder import Decoder
-from velcodec.encode import fitting, groups, rungs
+from velcodec.encode import fitting, groups, search
+from velcodec.encode.allocate import utility_of_psnr
+from velcodec.encode.candidates import Candidates
 from velcodec.encode.encode import Encoded
-from velcodec.encode.options import worth_of_psnr
-from velcodec.encode.rungs import TARGET_DB
+from velcodec.encode.target import TARGET_DB, Target
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.metrics import mae, max_error, psnr
@@ -35,7 +36,7 @@ def smooth(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
 
 
 def made(models: np.ndarray, tiny: Decoder, **options: object) -> Encoded:
-    return encode(models, Description(), Coding(decoder=tiny, **options))  # type: ignore[arg-type]
+    return encode(models, Description(), Coding(Target(**options), decoder=tiny))  # type: ignore[arg-type]
 
 
 def decibels(encoded: Encoded, models: np.ndarray) -> list[float]:
@@ -98,17 +99,17 @@ def test_a_higher_psnr_takes_more_bytes(tiny: Decoder) -> None:
 def test_a_model_that_latents_cannot_bring_to_the_target_is_named(
     tiny: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rungs, "TILE_SIZES", (70,))
+    monkeypatch.setattr(search, "TILE_SIZES", (70,))
     noise = np.random.default_rng(0).uniform(1500, 4500, (30, 30))
     models = np.stack([layered(1, 30, 30)[0], noise])
     about = Description(keys=["calm", "wild"])
     with pytest.raises(QualityError, match=r"model wild: .*expected 35 dB.*--latent-only"):
-        encode(models, about, Coding(decoder=tiny, latent_only=True))
+        encode(models, about, Coding(Target(latent_only=True), decoder=tiny))
     encoded = encode(models, about, Coding(decoder=tiny))
     assert min(decibels(encoded, models)) >= TARGET_DB
     assert encoded.summary.samples >= 1
     assert encoded.summary.both == 0
-    kept = encode(models, about, Coding(decoder=tiny, keep_latent=True))
+    kept = encode(models, about, Coding(Target(keep_latent=True), decoder=tiny))
     assert min(decibels(kept, models)) >= TARGET_DB
     assert (kept.summary.samples, kept.summary.both >= 1) == (0, True)
 
@@ -164,7 +165,7 @@ def test_what_was_fitted_to_choose_a_tile_size_is_not_fitted_again(
 def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
     models = layered(4, 16, 14, seed=1)
     followed = made(models, tiny, latent_only=True, psnr=24.0)
-    monkeypatch.setattr(rungs, "DESCENTS", 0)
+    monkeypatch.setattr(Candidates, "descends", False)
     at_own_steps = made(models, tiny, latent_only=True, psnr=24.0)
     assert followed.summary.worst_psnr >= 24
     assert len(followed.data) < len(at_own_steps.data)
@@ -209,7 +210,9 @@ def test_samples_are_stored_where_they_buy_more_than_a_finer_latent(tiny: Decode
 def test_samples_never_make_few_models_worse(tiny: Decoder, size: float) -> None:
     models = layered(2, 40, 36, seed=3)
     latents, either = (
-        sum(map(worth_of_psnr, decibels(made(models, tiny, bytes_per_model=size, **only), models)))
+        sum(
+            map(utility_of_psnr, decibels(made(models, tiny, bytes_per_model=size, **only), models))
+        )
         for only in ({"latent_only": True}, {})
     )
     assert either >= latents - 0.01  # for the rounding to the models' dtype

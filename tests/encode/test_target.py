@@ -14,10 +14,13 @@ import velcodec
 from velcodec.api import Coding, Description, encode
 from velcodec.decode.stored import read_record, stored_as
 from velcodec.decoder import Decoder
-from velcodec.encode import target
+from velcodec.encode import search
+from velcodec.encode.allocate import LATENT_PREFERENCE
+from velcodec.encode.candidates import Candidates
 from velcodec.encode.coded import BESIDE_BITS, CodedModel
 from velcodec.encode.encode import Encoded
-from velcodec.encode.target import LATENT_WORTH, encode_to_target
+from velcodec.encode.search import encode_to_psnr
+from velcodec.encode.target import Target
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.sample_coding.coders import LABEL_MAP
 from velcodec.formats.sample_coding.stream import ExactStream
@@ -45,25 +48,23 @@ def chosen(
     samples: list[CodedModel],
     keep_latent: bool = False,
 ) -> list[CodedModel]:
-    """What `encode_to_target` takes of these; it must not be told less than is enough."""
+    """What `encode_to_psnr` takes of these; it must not be told less than is enough."""
 
-    def reach(*given: Any) -> list[CodedModel]:
-        enough = given[4]
-        if keep_latent:
-            assert enough is None
-        else:
-            assert enough.tolist() == [LATENT_WORTH * each.bits for each in samples]
+    def within(_: Any, mse: float, enough: list[float]) -> list[CodedModel]:
+        assert mse == mse_of_psnr(TARGET_DB)
+        assert enough == [np.inf if keep_latent else each.bits for each in samples]
         return latents
 
-    monkeypatch.setattr(target, "encode_to_psnr", reach)
-    fitter: Any = SimpleNamespace(on_progress=lambda *_: None)
-    coder: Any = SimpleNamespace(reaching=lambda i, mse: samples[i])
-    source: Any = range(len(samples))
-    return encode_to_target(fitter, source, 4.0, TARGET_DB, coder, keep_latent)
+    monkeypatch.setattr(search, "latents_within", within)
+    candidates: Any = Candidates.__new__(Candidates)
+    candidates.source = range(len(samples))
+    candidates.fitter = SimpleNamespace(on_progress=lambda *_: None)
+    candidates.samples = SimpleNamespace(reaching=lambda i, mse: samples[i])
+    return encode_to_psnr(candidates, TARGET_DB, keep_latent)
 
 
 def test_a_latent_is_kept_that_takes_little_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert LATENT_WORTH == 1.05
+    assert LATENT_PREFERENCE == 1.05
     latents = [a_latent(1000.0), a_latent(1049.0), a_latent(1050.0), a_latent(1051.0)]
     found = chosen(monkeypatch, latents, [some_samples(1000.0)] * 4)
     assert [model.has_latent for model in found] == [True, True, True, False]
@@ -121,7 +122,7 @@ def ways(data: bytes) -> list[str]:
 
 
 def made(models: np.ndarray, tiny: Decoder, **promise: Any) -> Encoded:
-    return encode(models, Description(), Coding(decoder=tiny, **promise))
+    return encode(models, Description(), Coding(Target(**promise), decoder=tiny))
 
 
 def test_samples_alone_have_no_latent_and_latents_alone_no_samples(tiny: Decoder) -> None:

@@ -22,6 +22,7 @@ import velcodec
 from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder, registry
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.target import Target
 from velcodec.files import compress
 from velcodec.files.compress import Job, append_job, compress_job
 from velcodec.files.plans import check_same, pack_plan, unpack_plan
@@ -38,7 +39,7 @@ from velcodec.formats.files import Ground, Part, open_models
 from velcodec.formats.files.absent import Marks
 from velcodec.formats.storage.unbuffered import Unbuffered
 
-EXACT = Coding(lossless=True, decoder="tiny")
+EXACT = Coding(Target(lossless=True), decoder="tiny")
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from velcodec.formats.files import Ground, Part, open_models
 
         compress.MODELS_AT_ONCE = 2
-        coding = Coding(lossless=True, decoder="tiny")
+        coding = Coding(Target(lossless=True), decoder="tiny")
         job = compress.Job(open_models({str(folder)!r}), Description(dx=5.0), coding)
         slow = lambda done, total, stage: time.sleep(0.2)
         compress.compress_job(job, Path({str(target)!r}), on_progress=slow)
@@ -243,10 +244,10 @@ def test_a_file_that_was_mended_before_any_of_it_was_stored_is_gone_on_with(
 
 FACTS: dict[str, Callable[[Path], Job]] = {
     "lossless: found False, was True": lambda folder: replace(
-        job_of(folder), coding=Coding(max_error=1.0, decoder="tiny")
+        job_of(folder), coding=Coding(Target(max_error=1.0), decoder="tiny")
     ),
     "decoder: found [0-9a-f]+": lambda folder: replace(
-        job_of(folder), coding=Coding(lossless=True)
+        job_of(folder), coding=Coding(Target(lossless=True))
     ),
     "units: found km/s, was None": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
@@ -497,7 +498,7 @@ def test_every_block_keeps_to_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compress, "MODELS_OF_BUDGET", 6)
-    coding = Coding(bytes_per_model=150, decoder="tiny")
+    coding = Coding(Target(bytes_per_model=150), decoder="tiny")
     summary = compress_job(Job(open_models(folder), coding=coding), tmp_path / "m.vlat")
     assert summary.bytes <= 150 * 11
 

@@ -11,13 +11,14 @@ from checkers import layered
 import velcodec
 from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder
+from velcodec.encode.target import Target
 from velcodec.files.compress import Job, append_job, compress_job
 from velcodec.files.decompress import Restoring, restore_file, restore_folder, restore_stream
 from velcodec.files.originals import open_originals
 from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsError
 from velcodec.formats.files import FORMATS, Ground, open_models
 
-EXACT = Coding(lossless=True, decoder="tiny")
+EXACT = Coding(Target(lossless=True), decoder="tiny")
 
 
 @pytest.fixture(autouse=True)
@@ -200,7 +201,7 @@ def test_an_asymmetric_model_keeps_its_axes_out_to_every_format_and_in_again(
 
 def test_another_grid_has_its_own_spacing_and_origin(tmp_path: Path, tiny: Decoder) -> None:
     np.save(tmp_path / "in.npy", layered(2, 10, 20))
-    coding = Coding(psnr=15.0, latent_only=True, decoder="tiny")
+    coding = Coding(Target(psnr=15.0, latent_only=True), decoder="tiny")
     job = Job(open_models(tmp_path / "in.npy"), Description(dx=20.0, dz=5.0), coding)
     compress_job(job, tmp_path / "a.vlat")
     with velcodec.open(tmp_path / "a.vlat") as archive:

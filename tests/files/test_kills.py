@@ -15,6 +15,7 @@ from checkers import layered
 import velcodec
 from velcodec.api import Coding
 from velcodec.decoder import Decoder
+from velcodec.encode.target import Target
 from velcodec.files import compress
 from velcodec.files.compress import Job, compress_job
 from velcodec.formats.container.journal import part_of
@@ -41,7 +42,9 @@ def test_a_compression_that_is_killed_goes_on_to_the_same_archive(
     monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
     models = layered(12, 7, 8)
     np.save(tmp_path / "models.npy", models)
-    job = Job(open_models(tmp_path / "models.npy"), coding=Coding(decoder=tiny, lossless=True))
+    job = Job(
+        open_models(tmp_path / "models.npy"), coding=Coding(Target(lossless=True), decoder=tiny)
+    )
     began = time.monotonic()
     compress_job(job, tmp_path / "whole.vlat")
     pace = time.monotonic() - began

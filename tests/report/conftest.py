@@ -15,6 +15,7 @@ from velcodec.api import Coding, Description, make_fitter
 from velcodec.cli import main
 from velcodec.decoder import read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models
 from velcodec.progress import no_progress
 from velcodec.report.coding import CodedFamily, code_family
@@ -28,7 +29,7 @@ OPTIONS = ["--decoder", "tiny", "--device", "cpu", "--bytes-per-model", str(BUDG
 def coded(tiny_home: Path) -> CodedFamily:
     """Two models of 8 x 8 in both codings."""
     decoder = read_decoder(tiny_home / "decoders" / "tiny.safetensors")
-    coding = Coding(BUDGET, decoder=decoder, device="cpu")
+    coding = Coding(Target(bytes_per_model=BUDGET), decoder=decoder, device="cpu")
     family = Family("layers", as_models(layered(2, 8, 8)))
     return code_family(family, make_fitter(coding), coding, Description(), no_progress)
 

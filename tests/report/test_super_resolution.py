@@ -11,6 +11,7 @@ from checkers import layered
 import velcodec
 from velcodec.api import Coding, Description, make_fitter
 from velcodec.decoder import read_decoder
+from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models
 from velcodec.metrics import psnr
 from velcodec.progress import no_progress
@@ -23,7 +24,7 @@ from velcodec.report.super_resolution import METHODS, fine_rendering
 def coded(tiny_home: Path) -> CodedFamily:
     """Two models of 8 x 8, [x, z] and in km/s, with every archive."""
     decoder = read_decoder(tiny_home / "decoders" / "tiny.safetensors")
-    coding = Coding(300, decoder=decoder, device="cpu")
+    coding = Coding(Target(bytes_per_model=300), decoder=decoder, device="cpu")
     source = as_models(layered(2, 8, 8) / 1000, order="xz", units="km/s")
     about = Description(order="xz", units="km/s")
     return code_family(

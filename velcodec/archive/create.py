@@ -16,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, group_encoder, make_batch
+from velcodec.encode.target import Target
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.writer import VlatWriter
-from velcodec.formats.errors import EmptyInputError, OptionError
+from velcodec.formats.errors import EmptyInputError
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
     from velcodec.encode.encode import Summary
     from velcodec.encode.groups import Batch
     from velcodec.progress import Progress
@@ -73,7 +75,7 @@ class ArchiveWriter:
         in the first batch alone.
         """
         advise = self.summary is None
-        about, exact = self._description, self._encoder.promise.lossless
+        about, exact = self._description, self._encoder.target.lossless
         batch = make_batch(
             models, about, keys, fields or {}, advise=advise, exact=exact, first=len(self)
         )
@@ -96,24 +98,48 @@ def create(
     *,
     force: bool = False,
     description: Description | None = None,
+    psnr: float | None = None,
+    bytes_per_model: float | None = None,
+    max_error: float | None = None,
+    lossless: bool = False,
+    keep_latent: bool = False,
+    latent_only: bool = False,
+    fit: str = "lm",
+    decoder: str | Path | Decoder | None = None,
+    device: str = "auto",
+    embed_decoder: bool = False,
     on_progress: Progress | None = None,
-    **coding: Any,
 ) -> Iterator[ArchiveWriter]:
     """A new archive that takes models batch by batch, until the block ends.
 
     `target` is a path, where the archive appears whole or not at all, or a binary stream that is
-    written from front to back. `coding` takes psnr, bytes_per_model, max_error, lossless,
-    keep_latent, latent_only, fit, decoder, device, embed_decoder as `velcodec.compress`. Raises
+    written from front to back. How models are coded is said as to `velcodec.compress`. Raises
     OutputExistsError unless `force`, OutputPathError, OptionError.
     """
-    about, how = description or Description(), coding_of(coding)
+    promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    coding = Coding(promised, fit, decoder, device, embed_decoder)
+    about = description or Description()
+    with create_archive(target, about, coding, force=force, on_progress=on_progress) as writer:
+        yield writer
+
+
+@contextmanager
+def create_archive(
+    target: str | Path | BinaryIO,
+    about: Description,
+    coding: Coding,
+    *,
+    force: bool = False,
+    on_progress: Progress | None = None,
+) -> Iterator[ArchiveWriter]:
+    """As `create`."""
 
     def into(stream: BinaryIO) -> ArchiveWriter:
         def begin(header: Any) -> VlatWriter:
-            embedded = decoder_to_embed(header.decoder_hash, how)
+            embedded = decoder_to_embed(header.decoder_hash, coding)
             return VlatWriter(stream, header, decoder=embedded)
 
-        return ArchiveWriter(about, how, begin, None, on_progress)
+        return ArchiveWriter(about, coding, begin, None, on_progress)
 
     if not isinstance(target, str | os.PathLike):
         writer = into(target)
@@ -132,8 +158,17 @@ def append(
     *,
     ignore_rest: bool = False,
     description: Description | None = None,
+    psnr: float | None = None,
+    bytes_per_model: float | None = None,
+    max_error: float | None = None,
+    lossless: bool = False,
+    keep_latent: bool = False,
+    latent_only: bool = False,
+    fit: str = "lm",
+    decoder: str | Path | Decoder | None = None,
+    device: str = "auto",
+    embed_decoder: bool = False,
     on_progress: Progress | None = None,
-    **coding: Any,
 ) -> Iterator[ArchiveWriter]:
     """Add models to an archive without rewriting it; they are in it when the block ends.
 
@@ -142,14 +177,15 @@ def append(
     DamagedEndError where the archive's last index is damaged and models would be cut off that only
     it leads to; `ignore_rest` cuts them off.
     """
-    about, how = description or Description(), coding_of(coding)
+    promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    coding = Coding(promised, fit, decoder, device, embed_decoder)
 
     def begin(header: Any) -> VlatWriter:
         raise AssertionError("the archive is there already")
 
     with append_to(target, ignore_rest=ignore_rest) as archive:
-        writer = ArchiveWriter(about, how, begin, archive, on_progress)
-        embedded = decoder_to_embed(writer.decoder_hash, how)
+        writer = ArchiveWriter(description or Description(), coding, begin, archive, on_progress)
+        embedded = decoder_to_embed(writer.decoder_hash, coding)
         if embedded is not None:
             archive.embed(embedded)
         yield writer
@@ -165,11 +201,3 @@ def decoder_to_embed(identity: bytes, how: Coding) -> bytes | None:
     from velcodec.decoder.registry import file_bytes
 
     return file_bytes(identity, how.decoder if isinstance(how.decoder, str | Path) else None)
-
-
-def coding_of(settings: Mapping[str, Any]) -> Coding:
-    """`Coding` of keyword arguments. Raises OptionError for one that is none."""
-    try:
-        return Coding(**settings)
-    except TypeError as error:
-        raise OptionError(f"{error}".replace("Coding.__init__() ", "")) from error

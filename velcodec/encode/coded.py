@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,13 +11,12 @@ from velcodec.decode.stored import NO_TILES
 from velcodec.decode.tiling import Axis, Tiling
 from velcodec.decode.torch_tiles import ready_tiles
 from velcodec.decoder import Decoder
-from velcodec.encode.fitting import Fitted, Fitter, Quantised, quantise_tiles
+from velcodec.encode.fitting import Fitted, Fitter, Quantised
 from velcodec.encode.tiles import ModelSet
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.metrics import psnr_of_mse
-from velcodec.quantise import DESCENT_PASSES
 
 TILE_OVERHEAD_BITS = 28.5
 """About what a tile costs beside its coefficients: value range, step index, rounding to bytes."""
@@ -76,29 +74,6 @@ def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:
     return rendered
 
 
-def code_members(
-    fitter: Fitter,
-    fitted: Fitted,
-    positions: Int64,
-    bases: Int64,
-    passes: int = DESCENT_PASSES,
-) -> list[CodedModel]:
-    """Fit (where not done yet), quantise and measure the cut's members at `positions`.
-
-    `bases` has one base step index for each of them; `passes` is for `quantise_tiles`.
-    """
-    cut = fitted.cut
-    base_of_tile = np.zeros(len(cut), dtype=np.int64)
-    chosen = []
-    for position, base in zip(positions, bases, strict=True):
-        base_of_tile[cut.tiles_of(int(position))] = base
-        chosen.append(np.arange(len(cut))[cut.tiles_of(int(position))])
-    tiles = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.int64)
-    fitted.fit(fitter, tiles)
-    quantised = quantise_tiles(fitter, fitted, base_of_tile, tiles, passes)
-    return assemble(fitter, fitted, quantised, positions, bases)
-
-
 def assemble(
     fitter: Fitter, fitted: Fitted, quantised: Quantised, positions: Int64, bases: Int64
 ) -> list[CodedModel]:
@@ -134,8 +109,3 @@ def _blended_error(
     rendered = render_native(fitter.decoder, tiles, tiling)
     error = source.present(model, rendered - source.m_s(model))
     return float(np.square(error).mean())
-
-
-def total_bits(models: Sequence[CodedModel]) -> float:
-    """Ideal length of all models together, in bits."""
-    return sum(model.bits for model in models)

@@ -14,16 +14,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from velcodec.encode.budget import Spending
+from velcodec.encode.allocate import utility
+from velcodec.encode.candidates import Candidates
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.fitting import Fitter
-from velcodec.encode.mean_error import MeanErrorCoder
-from velcodec.encode.options import total_worth
 from velcodec.encode.pack import Contents, Packed, archive_bytes, pack
-from velcodec.encode.promise import Promise
-from velcodec.encode.rungs import TARGET_DB, encode_to_psnr
 from velcodec.encode.samples import FEW_VALUES, SampleCoder, code_samples
-from velcodec.encode.target import encode_to_target
+from velcodec.encode.search import SizeSearch, encode_to_psnr
+from velcodec.encode.target import TARGET_DB, Target
 from velcodec.encode.tiles import ModelSet
 from velcodec.encode.verify import Measured, measure
 from velcodec.formats.container.quality import Quality
@@ -157,37 +155,37 @@ class Group:
 
 @repeatable()
 def encode_group(
-    fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise, saved: int = 0
+    fitter: Fitter, source: ModelSet, contents: Contents, target: Target, saved: int = 0
 ) -> Group:
-    """Encode every model of `source` as promised; every record is read back and measured.
+    """Encode every model of `source` to the target; every record is read back and measured.
 
-    `saved` bytes of what an archive has once are not counted towards a budget, where the group is
-    not the first of its archive. Raises BudgetError, QualityError or VerificationError, naming the
-    model, where the promise cannot be kept.
+    `saved` bytes of what an archive has once are not counted towards a size, where the group is not
+    the first of its archive. Raises BudgetError, QualityError or VerificationError, naming the
+    model, where the target cannot be reached.
     """
-    if promise.within is None or promise.keep_latent:
+    if target.within is None or target.keep_latent:
         _check_values(source, contents)
-    if promise.bytes_per_model is not None:
-        return _encode_to_budget(fitter, source, contents, promise, saved)
-    network = MEAN_ERROR_NETWORK if promise.within is None else EXACT_NETWORK
-    coder = None if promise.latent_only else SampleCoder(source, network)
-    if promise.within is not None:
+    network = MEAN_ERROR_NETWORK if target.within is None else EXACT_NETWORK
+    coder = None if target.latent_only else SampleCoder(source, network)
+    if target.bytes_per_model is not None:
+        candidates = Candidates(fitter, source, contents.range_step, coder)
+        return _encode_to_size(candidates, contents, target, saved)
+    if target.within is not None:
         assert coder is not None
         latents = None
-        if promise.keep_latent:
-            latents = encode_to_psnr(fitter, source, contents.range_step, TARGET_DB)
-        coded = code_samples(coder, promise.within, latents, fitter.on_progress)
-        return _finish(fitter, source, contents, coded, coder, promise.within)
-    target = promise.target_db
-    assert target is not None
-    samples = None if coder is None else MeanErrorCoder(coder)
-    coded = encode_to_target(
-        fitter, source, contents.range_step, target + ROUNDING_DB, samples, promise.keep_latent
-    )
+        if target.keep_latent:
+            alone = Candidates(fitter, source, contents.range_step, None)
+            latents = encode_to_psnr(alone, TARGET_DB)
+        coded = code_samples(coder, target.within, latents, fitter.on_progress)
+        return _finish(fitter, source, contents, coded, coder, target.within)
+    wanted = target.psnr_db
+    assert wanted is not None
+    candidates = Candidates(fitter, source, contents.range_step, coder)
+    coded = encode_to_psnr(candidates, wanted + ROUNDING_DB, target.keep_latent)
     encoded = _finish(fitter, source, contents, coded, coder)
     # The search computes in float64, which does not tell great integers of 64 bits apart.
-    missed = coder is not None and encoded.summary.worst_psnr < target
-    if not promise.keep_latent and (
+    missed = coder is not None and encoded.summary.worst_psnr < wanted
+    if not target.keep_latent and (
         missed or _mostly_exact(coded) or _mostly_few_values(source, coded)
     ):
         exactly = SampleCoder(source, EXACT_NETWORK)
@@ -195,10 +193,10 @@ def encode_group(
         other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
         if missed or other.summary.bytes <= encoded.summary.bytes:
             return other
-    if encoded.summary.worst_psnr < target:
+    if encoded.summary.worst_psnr < wanted:
         raise QualityError(
             f"model {encoded.summary.worst_model}: the best of its latents is "
-            f"{encoded.summary.worst_psnr:.2f} dB, expected {target:g} dB: leave out --latent-only "
+            f"{encoded.summary.worst_psnr:.2f} dB, expected {wanted:g} dB: leave out --latent-only "
             "(latent_only) to store samples too, or ask for less"
         )
     return encoded
@@ -216,23 +214,19 @@ def _check_values(source: ModelSet, contents: Contents) -> None:
             )
 
 
-def _encode_to_budget(
-    fitter: Fitter, source: ModelSet, contents: Contents, promise: Promise, saved: int
+def _encode_to_size(
+    candidates: Candidates, contents: Contents, target: Target, saved: int
 ) -> Group:
-    """The best that a budget allows; where most models come out bit for bit, with the network for
+    """The best that a size allows; where most models come out bit for bit, with the network for
     such samples if that is better still.
     """
-    assert promise.bytes_per_model is not None
-    spending = Spending(fitter, source, contents.range_step, promise.bytes_per_model)
-
-    def spend(network: int) -> tuple[list[CodedModel], Group]:
-        coder = None if promise.latent_only else SampleCoder(source, network)
-        return _spend(spending, fitter, source, contents, coder, saved)
-
-    coded, group = spend(MEAN_ERROR_NETWORK)
+    assert target.bytes_per_model is not None
+    search = SizeSearch(candidates, target.bytes_per_model)
+    coded, group = _fill(search, contents, saved)
     if _mostly_exact(coded):
-        with suppress(BudgetError):  # there is a choice that keeps to the budget
-            again, other = spend(EXACT_NETWORK)
+        search.use(SampleCoder(candidates.source, EXACT_NETWORK))
+        with suppress(BudgetError):  # there is a choice that keeps to the size
+            again, other = _fill(search, contents, saved)
             if _rank(again, other) > _rank(coded, group):
                 return other
     return group
@@ -255,45 +249,38 @@ def _mostly_few_values(source: ModelSet, coded: Sequence[CodedModel]) -> bool:
 
 
 def _rank(coded: Sequence[CodedModel], group: Group) -> tuple[float, int]:
-    """Greater where models are worth more, or as much in fewer bytes."""
-    return total_worth(coded), -group.summary.bytes
+    """Greater where models are more useful, or as useful in fewer bytes."""
+    return utility(coded), -group.summary.bytes
 
 
-def _spend(
-    spending: Spending,
-    fitter: Fitter,
-    source: ModelSet,
-    contents: Contents,
-    coder: SampleCoder | None,
-    saved: int,
-) -> tuple[list[CodedModel], Group]:
+def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[CodedModel], Group]:
     """Columns of what was measured are longer or shorter than was guessed, so it may take a few
     attempts.
     """
+    fitter, source, coder = search.candidates.fitter, search.candidates.source, search.coder
 
     def size(coded: Sequence[CodedModel]) -> int:
         whole = replace(contents, exact=None if coder is None else coder.coding)
         return len(archive_bytes(whole, coded, [_guess(model) for model in coded])) - saved
 
-    spending.use(size, None if coder is None else MeanErrorCoder(coder))
-    allowed = spending.bytes_per_model * len(source)
-    target = allowed
+    allowed = search.bytes_per_model * len(source)
+    budget = allowed
     for _ in range(BUDGET_TRIALS):
-        coded = spending.fill(target)
-        if coded is None:
-            break
+        coded = search.fill(budget, size)
         group = _finish(fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
             return coded, group
-        target = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
-    coded = spending.least()
+        if size(coded) > budget:
+            break
+        budget = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
+    coded = search.fill(0.0, size)
     group = _finish(fitter, source, contents, coded, coder)
     least, models = group.summary.bytes - saved, len(source)
     if least <= allowed:
         return coded, group
     raise BudgetError(
-        f"budget of {spending.bytes_per_model:g} bytes per model: the least possible for these "
+        f"budget of {search.bytes_per_model:g} bytes per model: the least possible for these "
         f"{models} models is {-(-least // models)} bytes per model ({least} bytes in all)"
     )
 

@@ -187,6 +187,16 @@ class Quantised:
     error: Float64
     bits: Float64
 
+    def part(self, rows: slice) -> Quantised:
+        """Some of these tiles."""
+        return Quantised(
+            self.tiles[rows],
+            self.step[rows],
+            self.coefficients[rows],
+            self.error[rows],
+            self.bits[rows],
+        )
+
 
 def quantise_tiles(
     fitter: Fitter,
@@ -250,21 +260,3 @@ def _group_error(
     values = tile_values(decoder, ready, points).cpu().numpy()
     exact = cut.values(group).reshape(len(group), -1)
     return cut.means(group, np.square(values - exact))
-
-
-def rounded_bits(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
-    """Ideal length of the coefficients of `tiles` under plain rounding, at every base (S, n).
-
-    Costs no rendering, so it serves to find the right step, not to code with.
-    """
-    cut, decoder = fitted.cut, fitter.decoder
-    tables = tables_of(decoder)
-    latents = fitted.latents[torch.as_tensor(tiles)].numpy()
-    low, high = cut.low[tiles], cut.high[tiles]
-    steps = decoder.steps.cpu().numpy()
-    found = []
-    for base in range(len(steps)):
-        index = step_indices(decoder.steps, np.full(len(tiles), base), low, high)
-        rounded = np.rint(latents / steps[index][:, None]).astype(np.int32)
-        found.append(np.where(high > low, tile_bits(rounded, index, tables), 0.0))
-    return np.array(found)

@@ -15,7 +15,7 @@ from velcodec.decode.stored import tables_of
 from velcodec.encode.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
 from velcodec.encode.fitting import Fitter
 from velcodec.encode.pack import RANGE_STEP_M_S, Contents
-from velcodec.encode.promise import Promise
+from velcodec.encode.target import Target
 from velcodec.encode.tiles import ModelSet
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column, joined, take_fields
@@ -110,12 +110,12 @@ class GroupEncoder:
     def __init__(
         self,
         fitter: Fitter,
-        promise: Promise,
+        target: Target,
         template: Header,
         begin: Callable[[Header], VlatWriter],
         writer: VlatWriter | None = None,
     ) -> None:
-        self.fitter, self.promise, self.template = fitter, promise, template
+        self.fitter, self.target, self.template = fitter, target, template
         self.begin, self.writer = begin, writer
         self.summary: Summary | None = None
 
@@ -142,7 +142,7 @@ class GroupEncoder:
             streams = [None if one is None else encode_absent(one) for one in source.absent]
             contents = replace(contents, absent=streams)
         saved = 0 if self.writer is None else _saved(contents.header, self.writer.header)
-        group = encode_group(self.fitter, source, contents, self.promise, saved)
+        group = encode_group(self.fitter, source, contents, self.target, saved)
         if self.writer is None:
             self.writer = self.begin(group.packed.header)
         group.packed.write(self.writer)

@@ -1,51 +1,87 @@
-"""A PSNR for every model in the fewest bytes: by its latent, or by its samples."""
+"""What an encoding is to reach: one of PSNR, error bound, bit for bit, or size; what it keeps."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
 import numpy as np
 
-from velcodec.encode.coded import CodedModel
-from velcodec.encode.fitting import Fitter
-from velcodec.encode.mean_error import MeanErrorCoder
-from velcodec.encode.rungs import encode_to_psnr
-from velcodec.encode.tiles import ModelSet
-from velcodec.metrics import mse_of_psnr
+from velcodec.formats.errors import OptionError
+from velcodec.metrics import PSNR_CAP
 
-LATENT_WORTH = 1.05
-"""A latent is kept rather than samples where it takes up to so many times their bits: latents are
-what interpolation, priors and inversion work in.
-"""
+TARGET_DB = 35.0
+"""PSNR that every model gets where the user says nothing."""
 
 
-def encode_to_target(
-    fitter: Fitter,
-    source: ModelSet,
-    range_step: float,
-    target_db: float,
-    coder: MeanErrorCoder | None,
-    keep_latent: bool = False,
-) -> list[CodedModel]:
-    """Every model, in order, at `target_db` or better; its best latent where only latents may
-    serve (no `coder`) and none reaches that. With `keep_latent` samples stand beside the latent.
+@dataclass(frozen=True)
+class Target:
+    """What is promised, one of: `psnr` of every model at least, in dB over 3000 m/s (35 where
+    nothing is given), `max_error` (m/s) of every sample at most, `lossless`, or `bytes_per_model`
+    of the whole file at most.
+
+    `keep_latent` stores a latent beside samples too, of the PSNR that is promised, or of 35 dB
+    where none is; `latent_only` stores nothing else. Raises OptionError for what is no target, or
+    two.
     """
-    if coder is None:
-        return encode_to_psnr(fitter, source, range_step, target_db)
-    allowed = mse_of_psnr(target_db)
-    samples = []
-    for i in range(len(source)):
-        samples.append(coder.reaching(i, allowed))
-        fitter.on_progress(i + 1, len(source), "samples")
-    enough = None
-    if not keep_latent:
-        enough = LATENT_WORTH * np.array([each.bits for each in samples])
-    coded = []
-    for latent, other in zip(
-        encode_to_psnr(fitter, source, range_step, target_db, enough), samples, strict=True
-    ):
-        if latent.mse <= allowed and latent.bits <= LATENT_WORTH * other.bits:
-            coded.append(latent)
-        elif keep_latent:
-            coded.append(latent.with_samples(other))
-        else:
-            coded.append(other)
-    return coded
+
+    psnr: float | None = None
+    max_error: float | None = None
+    lossless: bool = False
+    bytes_per_model: float | None = None
+    keep_latent: bool = False
+    latent_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("psnr", "max_error", "bytes_per_model"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, plain_number(value, name))
+        if self.psnr is not None and not 0 < self.psnr < PSNR_CAP:
+            raise OptionError(f"psnr: expected 0 to {PSNR_CAP:g} dB, found {self.psnr:g}")
+        for name, unit in (("max_error", " m/s"), ("bytes_per_model", "")):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                text = name.replace("_", " ")
+                raise OptionError(f"{text}: expected more than 0{unit}, found {value:g}")
+        given = {
+            "psnr": self.psnr is not None,
+            "bytes_per_model": self.bytes_per_model is not None,
+            "max_error": self.max_error is not None,
+            "lossless": self.lossless,
+        }
+        asked = [name for name, there in given.items() if there]
+        if len(asked) > 1:
+            raise OptionError(f"{' and '.join(asked)}: expected one of them")
+        if self.keep_latent and self.latent_only:
+            raise OptionError("keep_latent and latent_only: expected one of them")
+        if self.keep_latent and self.bytes_per_model is not None:
+            raise OptionError("keep_latent: expected it without bytes_per_model")
+        if self.latent_only and self.within is not None:
+            raise OptionError("latent_only: expected it without max_error and lossless")
+
+    @property
+    def within(self) -> float | None:
+        """Greatest error of a sample, m/s, where that is promised; 0 means bit for bit."""
+        return 0.0 if self.lossless else self.max_error
+
+    @property
+    def psnr_db(self) -> float | None:
+        """PSNR of every model, where that is promised."""
+        if self.within is not None or self.bytes_per_model is not None:
+            return None
+        return TARGET_DB if self.psnr is None else self.psnr
+
+
+def plain_number(value: Any, name: str) -> float:
+    """A number as a float of Python: NumPy's own do not go into headers. Raises OptionError."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise OptionError(f"{name.replace('_', ' ')}: expected a number, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise OptionError(f"{name.replace('_', ' ')}: found a number too large") from error

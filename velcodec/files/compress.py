@@ -117,7 +117,7 @@ class Job:
 
     def blocks(self, start: int = 0) -> list[tuple[int, int]]:
         """Models to encode together, (from, to), from model `start` on; of nearly one size."""
-        most = MODELS_AT_ONCE if self.coding.bytes_per_model is None else MODELS_OF_BUDGET
+        most = MODELS_AT_ONCE if self.coding.target.bytes_per_model is None else MODELS_OF_BUDGET
         count = -(-len(self) // most)
         ends = {len(self) * k // count for k in range(1, count + 1)}
         found, first, samples = [], 0, 0
@@ -150,7 +150,7 @@ class Job:
             array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
             batch = make_batch(
                 array, about, keys, fields,
-                advise=rows.start == 0, exact=self.coding.lossless, first=rows.start,
+                advise=rows.start == 0, exact=self.coding.target.lossless, first=rows.start,
             )  # fmt: skip
             batches.append(batch)
             at = rows.stop

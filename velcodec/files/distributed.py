@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from velcodec.archive.create import coding_of
 from velcodec.archive.edit import MODELS_PER_SHARD
+from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job, finished
 from velcodec.files.plans import (
     Hashes,
@@ -55,6 +55,7 @@ from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from velcodec.api import Description
+    from velcodec.decoder import Decoder
     from velcodec.encode.encode import Summary
 
 log = logging.getLogger(__name__)
@@ -87,24 +88,35 @@ def compress(
     resume: bool = False,
     retries: int = RETRIES,
     description: Description | None = None,
+    psnr: float | None = None,
+    bytes_per_model: float | None = None,
+    max_error: float | None = None,
+    lossless: bool = False,
+    keep_latent: bool = False,
+    latent_only: bool = False,
+    fit: str = "lm",
+    decoder: str | Path | Decoder | None = None,
+    device: str = "auto",
+    embed_decoder: bool = False,
     on_progress: Progress = no_progress,
-    **coding: Any,
 ) -> Sharded:
     """Compress files of models on the workers of a `dask.distributed.Client`.
 
-    `source` is what `velcodec.formats.files.open_models` takes, or gives; `target` a folder;
-    `coding` as for `velcodec.create`. A shard that fails is tried again, `retries` times; where it
-    fails for good the others are finished and kept before its error is raised. After that or an
-    interruption `resume` keeps the shards that are finished: the models, every file's content and
-    the options must be the same. With `force` what the folder holds is replaced when the new
-    archive is whole. Raises what `velcodec.compress` does, WorkerError, OutputExistsError,
-    InterruptedJobError.
+    `source` is what `velcodec.formats.files.open_models` takes, or gives; `target` a folder; how
+    models are coded is said as to `velcodec.compress`. A shard that fails is tried again, `retries`
+    times; where it fails for good the others are finished and kept before its error is raised.
+    After that or an interruption `resume` keeps the shards that are finished: the models, every
+    file's content and the options must be the same. With `force` what the folder holds is replaced
+    when the new archive is whole. Raises what `velcodec.compress` does, WorkerError,
+    OutputExistsError, InterruptedJobError.
     """
-    from velcodec.api import Description
+    from velcodec.api import Coding, Description
 
+    promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    coding = Coding(promised, fit, decoder, device, embed_decoder)
     about = description or Description()
     models = source if isinstance(source, Models) else open_models(source, no_data=about.mask)
-    job = Job(models, about, coding_of(coding))
+    job = Job(models, about, coding)
     return compress_shards(
         job,
         Path(target),

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.api import Coding, Description, settings_of
+from velcodec.api import Coding, Description
 from velcodec.formats.errors import (
     CorruptError,
     DecoderFileError,
@@ -79,8 +79,11 @@ def make_plan(
     plan = {
         "velcodec": __version__,
         "coding": {
-            **settings_of(coding), "device": "", "decoder": decoder_name(coding.decoder),
+            **asdict(coding.target),
+            "fit": coding.fit,
+            "decoder": decoder_name(coding.decoder),
             "encoder": _encoder_digest(coding.decoder),
+            "embed_decoder": coding.embed_decoder,
         },
         "description": {**described, "keys": _digest(about.keys)},
         "keys": _digest(keys),

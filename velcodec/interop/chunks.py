@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.encode.promise import Promise, plain_number
+from velcodec.encode.target import Target, plain_number
 from velcodec.formats.container.header import UNITS
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
@@ -57,7 +57,7 @@ class ChunkCoding:
             value = getattr(self, name)
             if value not in known and not (name == "units" and value is None):
                 raise OptionError(f"{name}: expected one of {known}, found {value!r}")
-        Promise(self.psnr, self.max_error, self.lossless)
+        Target(self.psnr, self.max_error, self.lossless)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; defaults are left out."""
@@ -93,13 +93,8 @@ class ChunkCoding:
         _check_size(chunk.shape)
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         description = Description(units=self.units, order=self.order, user=user)
-        coding = Coding(
-            psnr=self.psnr,
-            max_error=self.max_error,
-            lossless=self.lossless,
-            fit=self.fit,
-            decoder=self.decoder,
-        )
+        target = Target(self.psnr, self.max_error, self.lossless)
+        coding = Coding(target, self.fit, self.decoder)
         # Chunks at the array's edge are padded with the fill value, which is no velocity.
         return encode(chunk, description, coding, advise=False, padded=True).data
 

@@ -18,6 +18,7 @@ from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
 from velcodec.encode.fitting import Fitted, Fitter
+from velcodec.encode.target import Target
 from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions
 from velcodec.formats.arrays import Float64
@@ -158,18 +159,19 @@ def code_family(
     def report_progress(done: int, total: int, stage: str) -> None:
         on_progress(done, total, f"{family.name}, {stage}")
 
-    budget = budget_of(family, coding.bytes_per_model)
+    budget = budget_of(family, coding.target.bytes_per_model)
     description = replace(description, source_sha256=family.source.sha256)
-    free = replace(coding, bytes_per_model=None, psnr=None, latent_only=False)
-    codings = {
-        "default": free,
-        "lossless": replace(free, lossless=True),
-        "stored": replace(free, bytes_per_model=budget),
-        LATENTS: replace(free, bytes_per_model=budget, latent_only=True),
+    targets = {
+        "default": Target(),
+        "lossless": Target(lossless=True),
+        "stored": Target(bytes_per_model=budget),
+        LATENTS: Target(bytes_per_model=budget, latent_only=True),
     }
 
     def store(name: str) -> Stored:
-        encoded = encode(family.source, description, codings[name], report_progress)
+        encoded = encode(
+            family.source, description, replace(coding, target=targets[name]), report_progress
+        )
         reader = VlatReader(encoded.data)
         models = read_models(reader, lambda _: tables_of(fitter.decoder), range(len(family)))
         return Stored(fitter.decoder, len(encoded.data), models, reader.quality or ())
