@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from velcodec.api import Coding, make_fitter
 from velcodec.encode.coded import TILE_OVERHEAD_BITS
 from velcodec.encode.fitting import Fitted, quantise_tiles
+from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.tiles import ModelSet, cut_models
 from velcodec.formats.arrays import Float64
 from velcodec.metrics import mse_of_psnr

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from velcodec.api import Coding, Description
+    from velcodec.encode.describe import Description
     from velcodec.encode.encode import Encoded
+    from velcodec.encode.setup import Coding
     from velcodec.files.compress import Job
     from velcodec.formats.files.npy import ModelArray
 
@@ -40,7 +41,7 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
-    from velcodec.api import check_geometry
+    from velcodec.encode.describe import check_geometry
     from velcodec.files.compress import Job
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
@@ -76,7 +77,7 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def description_of(settings: Mapping[str, Any]) -> Description:
     """What the options say of the models beside their values; defaults where they say nothing."""
-    from velcodec.api import Description
+    from velcodec.encode.describe import Description
 
     names = ("dx", "dz", "origin", "units", "order", "provenance", "licence", "mask")
     given = {name: settings.get(name) for name in names}
@@ -85,7 +86,7 @@ def description_of(settings: Mapping[str, Any]) -> Description:
 
 def coding_of(settings: Mapping[str, Any]) -> Coding:
     """How the options want models coded."""
-    from velcodec.api import Coding
+    from velcodec.encode.setup import Coding
     from velcodec.encode.target import Target
 
     target = Target(

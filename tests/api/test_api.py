@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import velcodec
-from velcodec.api import Coding, Description, encode
+from velcodec.api import encode
 from velcodec.decoder import Decoder
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.files.compress import Job
 from velcodec.formats.errors import (
     BudgetError,

@@ -12,8 +12,8 @@ import xarray
 from checkers import layered
 
 import velcodec
-from velcodec.api import Description, make_batch
 from velcodec.decoder import Decoder
+from velcodec.encode.describe import Description, make_batch
 from velcodec.formats import errors
 from velcodec.formats.files.npy import load_mapped
 

@@ -10,9 +10,9 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding
 from velcodec.archive.select import read_keys
 from velcodec.decoder import Decoder
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job
 from velcodec.formats.errors import InputFileError, OptionError

@@ -14,9 +14,9 @@ from checkers import layered
 
 import velcodec
 from velcodec import Archive
-from velcodec.api import Description
 from velcodec.archive.create import append, create
 from velcodec.decoder import Decoder, registry
+from velcodec.encode.describe import Description
 from velcodec.formats.container.copying import copy_records
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.writer import VlatWriter

@@ -11,9 +11,10 @@ from checkers import layered
 from rich_archives import rich_archive
 
 import velcodec
-from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
 from velcodec.files.decompress import (

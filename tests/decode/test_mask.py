@@ -16,10 +16,11 @@ from checkers import layered
 from click.testing import CliRunner
 
 import velcodec
-from velcodec.api import Description
 from velcodec.cli import main
 from velcodec.decoder import Decoder
 from velcodec.encode import search
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
 from velcodec.files.decompress import restore_file, restore_stream
@@ -237,7 +238,7 @@ def test_files_of_every_format_are_taken_and_given_back(
     models = open_models(path, shape=shape, no_data=no_data)
     out = io.BytesIO()
     about = Description(mask=no_data)
-    compress_job(Job(models, about, velcodec.api.Coding(Target(lossless=True))), out)
+    compress_job(Job(models, about, Coding(Target(lossless=True))), out)
     found = velcodec.decompress(out.getvalue())
     if models.parts[0].form.order == "xz":
         found = found.swapaxes(1, 2)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import velcodec
-from velcodec.api import Coding, Description, encode
+from velcodec.api import encode
 from velcodec.decode.blend import render_grid, render_points
 from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
 from velcodec.decode.tiling import plan
@@ -28,8 +28,10 @@ from velcodec.decode.units import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, utility
 from velcodec.encode.candidates import SAMPLE_TILES, sample_tiles
+from velcodec.encode.describe import Description
 from velcodec.encode.fitting import step_indices
 from velcodec.encode.search import Crossing
+from velcodec.encode.setup import Coding
 from velcodec.encode.simplify import recentred, smoothed, toned
 from velcodec.encode.target import Target
 from velcodec.encode.tiles import GROUPS, ModelSet, cut_models

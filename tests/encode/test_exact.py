@@ -310,7 +310,7 @@ def test_exact_samples_need_no_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_the_summary_tells_what_was_stored_and_measured() -> None:
-    from velcodec.api import Coding
+    from velcodec.encode.setup import Coding
 
     how = Coding(Target(max_error=25.0), decoder="tiny")
     summary = encode(layered(3, 20, 20), None, how).summary

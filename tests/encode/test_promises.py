@@ -12,12 +12,14 @@ from torch import Tensor
 
 import velcodec
 from velcodec import synth
-from velcodec.api import Coding, Description, encode
+from velcodec.api import encode
 from velcodec.decoder import Decoder
 from velcodec.encode import fitting, groups, search
 from velcodec.encode.allocate import utility_of_psnr
 from velcodec.encode.candidates import Candidates
+from velcodec.encode.describe import Description
 from velcodec.encode.encode import Encoded
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import TARGET_DB, Target
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK

@@ -11,15 +11,17 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding, Description, encode
+from velcodec.api import encode
 from velcodec.decode.stored import read_record, stored_as
 from velcodec.decoder import Decoder
 from velcodec.encode import search
 from velcodec.encode.allocate import LATENT_PREFERENCE
 from velcodec.encode.candidates import Candidates
 from velcodec.encode.coded import BESIDE_BITS, CodedModel
+from velcodec.encode.describe import Description
 from velcodec.encode.encode import Encoded
 from velcodec.encode.search import encode_to_psnr
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.sample_coding.coders import LABEL_MAP

@@ -19,9 +19,10 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder, registry
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files import compress
 from velcodec.files.compress import Job, append_job, compress_job
@@ -169,7 +170,8 @@ def test_a_killed_process_can_be_gone_on_with(
         import time
         from pathlib import Path
         from velcodec import jobs
-        from velcodec.api import Coding, Description
+        from velcodec.encode.describe import Description
+        from velcodec.encode.setup import Coding
         from velcodec.formats.files import Ground, Part, open_models
 
         compress.MODELS_AT_ONCE = 2

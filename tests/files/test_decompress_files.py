@@ -9,8 +9,9 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding, Description
 from velcodec.decoder import Decoder
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, append_job, compress_job
 from velcodec.files.decompress import Restoring, restore_file, restore_folder, restore_stream

@@ -22,8 +22,8 @@ from checkers import layered
 
 import velcodec
 import velcodec.files.distributed
-from velcodec.api import Description
 from velcodec.decoder import Decoder
+from velcodec.encode.describe import Description
 from velcodec.encode.encode import Summary
 from velcodec.files.distributed import PLAN, compress, connected
 from velcodec.formats.container.journal import part_of

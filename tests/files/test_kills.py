@@ -13,8 +13,8 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding
 from velcodec.decoder import Decoder
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files import compress
 from velcodec.files.compress import Job, compress_job

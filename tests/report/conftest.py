@@ -11,10 +11,11 @@ import pytest
 from checkers import layered
 from click.testing import CliRunner
 
-from velcodec.api import Coding, Description, make_fitter
 from velcodec.cli import main
 from velcodec.decoder import read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models
 from velcodec.progress import no_progress

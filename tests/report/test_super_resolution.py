@@ -9,8 +9,9 @@ import pytest
 from checkers import layered
 
 import velcodec
-from velcodec.api import Coding, Description, make_fitter
 from velcodec.decoder import read_decoder
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models
 from velcodec.metrics import psnr

@@ -40,7 +40,7 @@ from velcodec.formats.errors import (
     OptionError,
     SamplerError,
 )
-from velcodec.geometry import Geometry
+from velcodec.geometry import GROUND_FIELDS, Geometry
 from velcodec.masks import at_cells
 from velcodec.resolution import (
     LARGE_CELLS,
@@ -64,9 +64,6 @@ log = logging.getLogger(__name__)
 MODELS_AT_ONCE = 256
 SAMPLES_AT_ONCE = 1 << 22
 """Models are decoded together up to so many samples, whatever an archive says of their sizes."""
-
-GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
-"""Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
 Number = int | str
 Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.api import Coding, Description, group_encoder, make_batch
+from velcodec.encode.describe import Description, make_batch
+from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.writer import VlatWriter
@@ -25,8 +26,8 @@ from velcodec.formats.storage.atomic import atomic_write
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
+    from velcodec.encode.describe import Batch
     from velcodec.encode.encode import Summary
-    from velcodec.encode.groups import Batch
     from velcodec.progress import Progress
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray

@@ -5,22 +5,22 @@ Memory holds one group at a time, whatever the number of models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.stored import tables_of
+from velcodec.encode.describe import Batch
 from velcodec.encode.encode import GROUP_MODELS, GROUP_SAMPLES, Summary, encode_group
 from velcodec.encode.fitting import Fitter
 from velcodec.encode.pack import RANGE_STEP_M_S, Contents
 from velcodec.encode.target import Target
 from velcodec.encode.tiles import ModelSet
-from velcodec.formats.arrays import Int64
-from velcodec.formats.container.columns import Column, joined, take_fields
+from velcodec.formats.container.columns import joined
 from velcodec.formats.container.framing import START
-from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.header import Header
 from velcodec.formats.container.sections import HEADER, OPENING, pack_section
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.no_data import find_absent
@@ -29,34 +29,6 @@ from velcodec.masks import filled
 
 LARGEST_NUMBER = 1 << 32
 """No header's number takes more bytes than this one."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some models: [z, x] views, all in the units of their layouts, with `layout_of` each of them
-    in `layouts`, whose no-data value stands in place of absent samples; keys or None; columns of
-    the user's.
-    """
-
-    models: Sequence[NDArray[np.generic]]
-    layouts: tuple[Layout, ...]
-    layout_of: Int64
-    keys: Sequence[str] | None = None
-    fields: Mapping[str, Column] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def part(self, some: slice) -> Batch:
-        """Neighbouring models of this batch, with the layouts that they have."""
-        used, layout_of = np.unique(self.layout_of[some], return_inverse=True)
-        return Batch(
-            self.models[some],
-            tuple(self.layouts[int(number)] for number in used),
-            layout_of.astype(np.int64),
-            None if self.keys is None else self.keys[some],
-            take_fields(self.fields, some),
-        )
 
 
 def joined_batches(batches: Sequence[Batch]) -> Batch:

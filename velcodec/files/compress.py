@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgpack
 import numpy as np
 
-from velcodec.api import Coding, Description, group_encoder, make_batch
-from velcodec.archive.archive import GROUND_FIELDS
+from velcodec.encode.describe import Description, make_batch
+from velcodec.encode.setup import Coding, group_encoder
 from velcodec.files.plans import (
     Hashes,
     Plan,
@@ -53,11 +53,13 @@ from velcodec.formats.files import ARRAY, Form, Models, Part, first_of
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write, check_target, naming
 from velcodec.formats.storage.locks import lazy_property
+from velcodec.geometry import GROUND_FIELDS
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from velcodec.encode.describe import Batch
     from velcodec.encode.encode import Summary
-    from velcodec.encode.groups import Batch, GroupEncoder
+    from velcodec.encode.groups import GroupEncoder
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive.archive import GROUND_FIELDS, Archive
+from velcodec.archive.archive import Archive
 from velcodec.archive.stream import StreamedArchive, spooled, stream
 from velcodec.decode.stored import check_stackable
 from velcodec.files.compress import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
@@ -34,7 +34,7 @@ from velcodec.formats.files import (
 from velcodec.formats.files.npy import NpyWriter
 from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write, naming
-from velcodec.geometry import Geometry
+from velcodec.geometry import GROUND_FIELDS, Geometry
 from velcodec.progress import Progress, no_progress
 from velcodec.resolution import Resolution, check_native, check_resolution, check_written
 

@@ -54,8 +54,8 @@ from velcodec.formats.storage.atomic import (
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from velcodec.api import Description
     from velcodec.decoder import Decoder
+    from velcodec.encode.describe import Description
     from velcodec.encode.encode import Summary
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ def compress(
     when the new archive is whole. Raises what `velcodec.compress` does, WorkerError,
     OutputExistsError, InterruptedJobError.
     """
-    from velcodec.api import Coding, Description
+    from velcodec.encode.describe import Description
+    from velcodec.encode.setup import Coding
 
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, fit, decoder, device, embed_decoder)

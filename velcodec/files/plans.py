@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.api import Coding, Description
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.formats.errors import (
     CorruptError,
     DecoderFileError,

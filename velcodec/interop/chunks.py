@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.api import Coding, Description, decompress, encode
+from velcodec.api import decompress, encode
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target, plain_number
 from velcodec.formats.container.header import UNITS
 from velcodec.formats.container.reader import VlatReader

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import velcodec
-from velcodec.archive.archive import GROUND_FIELDS, Archive
+from velcodec.archive.archive import Archive
 from velcodec.decode.stored import check_stackable
 from velcodec.decoder.registry import settled
 from velcodec.formats.container.header import Layout
 from velcodec.formats.storage.source import is_url
+from velcodec.geometry import GROUND_FIELDS
 from velcodec.resolution import Resolution, check_native, check_resolution
 
 if TYPE_CHECKING:

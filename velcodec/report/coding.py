@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from velcodec.api import Coding, Description, encode
+from velcodec.api import encode
 from velcodec.decode.blend import render_grid
 from velcodec.decode.output import on_cpu, render_models, render_samples, x_first
 from velcodec.decode.stored import StoredModel, read_models, tables_of
 from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
+from velcodec.encode.describe import Description
 from velcodec.encode.fitting import Fitted, Fitter
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions

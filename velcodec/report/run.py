@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from velcodec.api import Coding, Description, make_fitter
 from velcodec.decoder import Decoder, registry
+from velcodec.encode.describe import Description
 from velcodec.encode.fitting import Fitter
+from velcodec.encode.setup import Coding, make_fitter
 from velcodec.progress import Progress, no_progress
 from velcodec.report.ablation import AblationRecipe, ablation_table
 from velcodec.report.coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily, code_family
