@@ -107,14 +107,15 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from velcodec.decoder import fused, fused_kernel, load_decoder
+from velcodec.decoder import load_decoder
+from velcodec.decoder.siren_mixture import cuda, triton_kernel
 constants = cuda.pack(load_decoder()).sizes
 constants |= {"POINTS": cuda.POINTS, "PRECISION": cuda.PRECISION, "SCALED": True}
-names = fused_kernel.render.arg_names
+names = triton_kernel.render.arg_names
 kinds = {n: "*fp32" if n.startswith("to_") else "i32" for n in names}
 kinds |= dict.fromkeys(constants, "constexpr")
 by_place = {(names.index(n),): value for n, value in constants.items()}
-source = ASTSource(fused_kernel.render, signature=kinds, constexprs=by_place)
+source = ASTSource(triton_kernel.render, signature=kinds, constexprs=by_place)
 made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": cuda.WARPS})
 assert "mma" in made.asm["ptx"]
 assert made.metadata.shared <= 227 * 1024, made.metadata.shared

@@ -169,7 +169,7 @@ def test_a_killed_process_can_be_gone_on_with(
     code = f"""
         import time
         from pathlib import Path
-        from velcodec import jobs
+        from velcodec.files import compress
         from velcodec.encode.describe import Description
         from velcodec.encode.setup import Coding
         from velcodec.formats.files import Ground, Part, open_models
