@@ -42,7 +42,7 @@ def difference_class(difference: int) -> int:
 
 
 @njit(cache=True)
-def _notch(value: int, start: int, end: int) -> int:
+def notch(value: int, start: int, end: int) -> int:
     """Where a value lies on the way from `start` to `end`."""
     way, whole = value - start, end - start
     if whole == 0:
@@ -111,8 +111,8 @@ def look_around(
     codes[12] = difference_class(last[0] - above)
     codes[13] = difference_class(last[1])
     codes[14] = difference_class(farther_left - left_above)
-    codes[15] = _notch(beside, corner, below)
-    codes[16] = _notch(beside, above, follower)
+    codes[15] = notch(beside, corner, below)
+    codes[16] = notch(beside, above, follower)
     run = 0
     if x > 0:
         column_left = columns[x - 1]

@@ -71,7 +71,7 @@ def _found(shape: tuple[int, ...], span: int) -> str:
 
 
 @njit(cache=True)
-def _nearby(errors: Int64, x: int, z: int) -> int:
+def nearby_error(errors: Int64, x: int, z: int) -> int:
     """Sum of the errors before (x, z) and nearby; `errors` has the last COLUMNS, and a border."""
     total = 0
     for i in range(AROUND + 1):
@@ -85,15 +85,15 @@ def _nearby(errors: Int64, x: int, z: int) -> int:
 
 
 @njit(cache=True)
-def _power(error: int) -> int:
+def raised_error(error: int) -> int:
     """About `error` to the power of 3/2, so that weights go with the inverse of its third one."""
     raised = error + 8
     return raised * int(np.sqrt(raised))
 
 
 @njit(cache=True)
-def _shares(x: int, z: int, nz: int) -> int:
-    """Sum of the shares that `_nearby` gives to errors that exist."""
+def nearby_shares(x: int, z: int, nz: int) -> int:
+    """Sum of the shares that `nearby_error` gives to errors that exist."""
     total = 0
     for i in range(min(AROUND, x) + 1):
         for j in range(max(-AROUND, -z), min(AROUND, nz - 1 - z) + 1):
@@ -158,12 +158,14 @@ def _code_samples(
         for z in range(height):
             fill_guesses(image, x, z, span, prior, system, right, guesses)
             for k in range(GUESSES):
-                energy[k] = _power(_nearby(errors[k], x, z))
+                energy[k] = raised_error(nearby_error(errors[k], x, z))
             fine = min(max(blend(guesses, energy), 0), (span - 1) << FRACTION)
             guess = (fine + half) >> FRACTION
             part = fine - (guess << FRACTION)
             own = errors[GUESSES]
-            near = size_class(4 * _nearby(own, x, z) // max(_shares(x, z, height), 1), CLASSES - 1)
+            near = size_class(
+                4 * nearby_error(own, x, z) // max(nearby_shares(x, z, height), 1), CLASSES - 1
+            )
             latest = max(own[now, z + AROUND - 1], own[(x - 1) % COLUMNS, z + AROUND])
             spread = abs(guesses[0] - guesses[1]) + abs(guesses[2] - guesses[1])
             spread_class = size_class(spread, CLASSES - 1)
