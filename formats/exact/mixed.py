@@ -24,7 +24,6 @@ from .mixed_contexts import (
     LIKE,
     NEAR,
     QUIET,
-    RUNS,
     STEPS,
     fill_like_contexts,
     fill_near,
@@ -34,6 +33,8 @@ from .mixed_contexts import (
     plain_below,
     stillness,
 )
+from .mixed_contexts import LEFT as BESIDE
+from .mixed_image import MEMORIES, Known, new_known, note, place_of_value
 from .mixed_miss import (
     GROUPS,
     MISS,
@@ -44,9 +45,9 @@ from .mixed_miss import (
     open_misses,
 )
 from .mixed_miss import SELECTORS as MISS_SELECTORS
-from .mixing import STRETCH, Mixing, code_mixed, hashed, new_mixing, with_history
+from .mixing import STRETCH, Mixing, code_mixed, new_mixing, with_history
 from .mixing_start import released, restored
-from .neighbours import FEATURES, RUN_TOP, advance, features
+from .neighbours import FEATURES, RUN_TOP, features
 from .network import (
     BETWEEN,
     CLASSES,
@@ -59,7 +60,7 @@ from .network import (
     powers_of_two,
 )
 from .network import LEFT as LEFT_CLASS
-from .regression import MAX_SPAN, PADDING, Float64, close_column, open_column, padded
+from .regression import MAX_SPAN, close_column, open_column
 from .steady import new_steady
 from .symbols import (
     DECODING,
@@ -78,7 +79,6 @@ MAX_SAMPLES = 1 << 20
 NETWORK = 3
 """The context network whose classes are among the votes."""
 
-MEMORIES = 3
 CANDIDATES = 6 + MEMORIES
 """A sample is compared with the one above, the one after it in the column before, the ones to the
 left, below that and above it, the next plain layer below, and what came last in such places.
@@ -90,7 +90,7 @@ REMEMBERED_BY = (21, 19, 17)
 
 ENDS, PATTERNS, RUN_CLASSES = 12, 64, 48
 SELECTORS = CANDIDATES * (ENDS + PATTERNS + RUN_CLASSES + KINDS)
-SLOTS = 1 << 10
+SLOTS = 1 << 11
 QUIET_SLOTS = 1 << 9
 QUIET_CLASSES = 64
 SYMBOLS_PER_SAMPLE = CANDIDATES + 40
@@ -102,24 +102,6 @@ class Start(NamedTuple):
     quiet: Mixing
     like: Mixing
     miss: Mixing
-
-
-class Known(NamedTuple):
-    """What is known of an image so far: `columns` (nx, nz) of labels, `image` (nx, nz) of their
-    values, the same padded, each label's value, samples and thicknesses, `labels_of` values, labels
-    that came in such a place last, and what a column is like where it is now.
-    """
-
-    columns: Int64
-    image: Int64
-    padded: Float64
-    values: Int64
-    counts: Int64
-    thickness: Int64
-    labels_of: Int64
-    remembered: Int64
-    scan: Int64
-    runs: Int64
 
 
 def fits(shape: tuple[int, int], span: int) -> bool:
@@ -152,35 +134,6 @@ def first_start(smooth: bool) -> Start:
     return Start(*(mixing.copy() for mixing in start))
 
 
-def new_known(height: int, width: int, span: int) -> Known:
-    """Before the first sample."""
-    samples = height * width
-    bits = 4 + (samples // 8).bit_length()
-    image = np.zeros((width, height), dtype=np.int64)
-    return Known(
-        np.full((width, height), NONE, dtype=np.int64),
-        image,
-        padded(image, span),
-        np.zeros(samples, dtype=np.int64),
-        np.zeros(samples, dtype=np.int64),
-        np.zeros((samples, 2), dtype=np.int64),
-        np.full(1 << bits, NONE, dtype=np.int64),
-        np.full((MEMORIES, 1 << bits), NONE, dtype=np.int64),
-        np.zeros(4, dtype=np.int64),
-        np.zeros(RUNS, dtype=np.int64),
-    )
-
-
-@njit(cache=True)
-def _place_of(value: int, known: Known) -> int:
-    """Where in `labels_of`, a hash table, that of `value` stands or would."""
-    labels_of, values = known.labels_of, known.values
-    place = hashed(value, 0) & (len(labels_of) - 1)
-    while labels_of[place] != NONE and values[labels_of[place]] != value:
-        place = (place + 1) & (len(labels_of) - 1)
-    return place
-
-
 @njit(cache=True)
 def _end_class(code: int) -> int:
     """Where the layer above ended in the column before: one of ENDS."""
@@ -210,19 +163,47 @@ def _fill_classes(
 
 
 @njit(cache=True)
-def _note(label: int, above: int, x: int, z: int, known: Known) -> None:
-    """Take down that sample z of column x has a label, below one of label `above`."""
-    if z == 0:
-        known.runs[:] = 0
-    elif label != above:
-        for k in range(RUNS - 1, 0, -1):
-            known.runs[k] = known.runs[k - 1]
-        known.runs[0] = z - known.scan[RUN_TOP]
-    known.columns[x, z] = label
-    known.image[x, z] = known.values[label]
-    known.padded[x + PADDING, z + PADDING] = known.values[label]
-    known.counts[label] += 1
-    advance(label, above, z, known.scan, known.thickness)
+def _code_like(
+    value: int, codes: Int64, end: int, run: int, kind: int, broken: bool, candidates: Int64,
+    keys: Int64, frequencies: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
+    known: Known, mixing: Mixing, coder: Coder,
+) -> tuple[int, int]:  # fmt: skip
+    """The label of the candidate that a sample is like, NONE if of none, and how many failed; it is
+    not like the one above where it has `broken` a quiet run. `keys` (MEMORIES,) get where the label
+    is to be remembered.
+    """
+    rest = 1 << PRECISION
+    for k in range(CANDIDATES):
+        if k == FIRST_MEMORY:
+            for i in range(MEMORIES):
+                keys[i] = of_like[REMEMBERED_BY[i]] & (len(known.labels_of) - 1)
+                candidates[k + i] = known.remembered[i, keys[i]]
+        other = candidates[k]
+        for i in range(k):
+            if candidates[i] == candidates[k]:
+                other = NONE
+        if k < KNOWN:
+            share = frequencies[k]
+        else:
+            share, rest = frequencies[KNOWN], 0
+            for i in range(KNOWN, CLASSES):
+                rest += frequencies[i]
+        if other != NONE and not (k == 0 and broken):
+            chance = (share << PRECISION) // max(rest, 1)
+            given[0] = STRETCH[min(max(chance, 1), (1 << PRECISION) - 1)]
+            select[0] = k * ENDS + end
+            select[1] = CANDIDATES * ENDS + k * PATTERNS + codes[23]
+            select[2] = CANDIDATES * (ENDS + PATTERNS) + k * RUN_CLASSES
+            select[2] += codes[13] * 8 + run
+            select[3] = SELECTORS - (CANDIDATES - k) * KINDS + kind
+            refine[0], refine[1] = k * PATTERNS + codes[0], k * PATTERNS + codes[23]
+            if code_mixed(
+                int(value == known.values[other]), of_like, k, k, select, refine, given,
+                mixing, coder,
+            ):  # fmt: skip
+                return other, k
+        rest -= share
+    return NONE, CANDIDATES
 
 
 @njit(cache=True)
@@ -265,7 +246,7 @@ def _code_samples(
                     int(value == values[above]), of_quiet, 0, 0, select, refine, given[:0],
                     start.quiet, coder,
                 ):  # fmt: skip
-                    _note(above, above, x, z, known)
+                    note(above, above, x, z, known)
                     continue
                 breaks, since = breaks + 1, 0
             above, after, left = features(
@@ -295,50 +276,21 @@ def _code_samples(
                 candidates[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < nz else NONE
                 candidates[4] = columns[x - 1, z - 1] if x > 0 and z > 0 else NONE
                 candidates[5] = next_label
-                end, rest = _end_class(codes[0]), 1 << PRECISION
+                end = _end_class(codes[0])
                 run = bit_length(min(max(codes[11], 0), 127))
-                select[3] = CANDIDATES * (ENDS + PATTERNS + RUN_CLASSES) + kind
-                for k in range(CANDIDATES):
-                    if k == FIRST_MEMORY:
-                        for i in range(MEMORIES):
-                            keys[i] = of_like[REMEMBERED_BY[i]] & (len(known.labels_of) - 1)
-                            candidates[k + i] = known.remembered[i, keys[i]]
-                    reached = k
-                    other = candidates[k]
-                    for i in range(k):
-                        if candidates[i] == candidates[k]:
-                            other = NONE
-                    if k < KNOWN:
-                        share = frequencies[k]
-                    else:
-                        share, rest = frequencies[KNOWN], 0
-                        for i in range(KNOWN, CLASSES):
-                            rest += frequencies[i]
-                    if other != NONE and not (k == 0 and still > 0):
-                        chance = (share << PRECISION) // max(rest, 1)
-                        given[0] = STRETCH[min(max(chance, 1), (1 << PRECISION) - 1)]
-                        select[0] = k * ENDS + end
-                        select[1] = CANDIDATES * ENDS + k * PATTERNS + codes[23]
-                        select[2] = CANDIDATES * (ENDS + PATTERNS) + k * RUN_CLASSES
-                        select[2] += codes[13] * 8 + run
-                        select[3] = SELECTORS - (CANDIDATES - k) * KINDS + kind
-                        refine[0], refine[1] = k * PATTERNS + codes[0], k * PATTERNS + codes[23]
-                        if code_mixed(
-                            int(value == values[other]), of_like, k, k, select, refine, given,
-                            start.like, coder,
-                        ):  # fmt: skip
-                            label = other
-                            break
-                    rest -= share
+                label, reached = _code_like(
+                    value, codes, end, run, kind, still > 0, candidates, keys, frequencies,
+                    of_like, select, refine, given, known, start.like, coder,
+                )  # fmt: skip
             if label == NONE:
-                follower = values[after] if after != NONE else near[2]
+                follower = values[after] if after != NONE else near[BESIDE]
                 value = code_value(
                     value, codes, near, place, kind, span, plain, next_plain, follower,
                     known.padded, foresight, of_miss, start.miss, coder,
                 )  # fmt: skip
                 if not 0 <= value < span:
                     return -1 - (x * nz + z)
-                at = _place_of(value, known)
+                at = place_of_value(value, known)
                 if known.labels_of[at] == NONE:
                     known.labels_of[at] = labels
                     values[labels] = value
@@ -347,7 +299,7 @@ def _code_samples(
             if reached >= FIRST_MEMORY:
                 for i in range(MEMORIES):
                     known.remembered[i, keys[i]] = label
-            _note(label, above, x, z, known)
+            note(label, above, x, z, known)
         close_column(known.padded, x)
     return 0
 

@@ -79,8 +79,8 @@ def _fill_column(column: Int64, z: int, nz: int, first: int, near: Int64) -> Non
 
 @njit(cache=True)
 def stillness(columns: Int64, x: int, z: int) -> int:
-    """0 unless all samples around (x, z) have the label above; else 1 to 9, for how many rows
-    farther down they have it too: 9 where that is to the bottom.
+    """0 unless all samples around (x, z) have the label above; else 1 to 8, for how many rows
+    farther down the column before has it too; 9 where no rows are farther down.
     """
     nz = columns.shape[1]
     if x < 2 or z < 1:

@@ -92,13 +92,20 @@ SQUASH = _squash_table()
 STRETCH = _stretch_table()
 
 
-def _grades() -> Int64:
-    """Grades 0 to 15 of counts 0 to 127."""
-    ends = (0, 1, 2, 3, 4, 5, 6, 8, 11, 15, 21, 30, 45, 70, 110, 127)
-    return np.searchsorted(np.array(ends), np.arange(128)).astype(np.int64)
+ENDS_OF_GRADES = (0, 1, 2, 3, 4, 5, 6, 8, 11, 15, 21, 30, 45, 70, 110, 127)
+GRADES = np.searchsorted(np.array(ENDS_OF_GRADES), np.arange(128)).astype(np.int64)
+"""Grades 0 to 15 of counts 0 to 127: of up to so many."""
 
 
-GRADES = _grades()
+def _first_meanings() -> Int32:
+    """What histories mean before any was seen: about as many of each bit as were counted."""
+    ends = np.array(ENDS_OF_GRADES, dtype=np.int64)
+    ones, zeros, _ = np.meshgrid(ends, ends, [0, 1], indexing="ij")
+    chances = ((2 * ones + 1) << CHANCE_BITS) // (2 * ones + 2 * zeros + 2)
+    return (chances << COUNTER_SHIFT).astype(np.int32).ravel()
+
+
+FIRST_MEANINGS = _first_meanings()
 USES = [n + APART * max(n - LINEAR, 0) for n in range(MOST_USES + 1)]
 SHARES = np.array([(10 << SHARE_BITS) // (10 * n + 6) if n else 0 for n in USES], dtype=np.int64)
 """By how much a counter moves that was used so often."""
@@ -134,7 +141,7 @@ class Mixing(NamedTuple):
 
 
 COUNTER_RATE, MEANING_RATE, WEIGHT_RATE, SECOND_RATE, REFINE_RATE = range(5)
-FIRST_RATES = (127, 127, 4, 2, 6)
+FIRST_RATES = (127, 127, 4, 20, 6)
 """Uses up to which counters count; how fast weights learn, in 2^-20 and 2^-22; and the maps, as a
 power of a half.
 """
@@ -152,7 +159,7 @@ def new_mixing(
     line = SQUASH[np.clip(logits, -MOST_LOGIT, MOST_LOGIT) + MOST_LOGIT]
     return Mixing(
         np.full(contexts * slots, even, dtype=np.int32),
-        np.full(contexts * groups * MEANINGS, even, dtype=np.int32),
+        np.tile(FIRST_MEANINGS, contexts * groups),
         np.zeros(contexts, dtype=np.int16),
         np.full((selectors, inputs), ONE // 6, dtype=np.int32),
         np.full((groups, SETS), ONE // SETS, dtype=np.int32),
@@ -217,7 +224,7 @@ def code_mixed(
     return bit
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) -> None:
     """Fill `votes` with logits, and `places` with where they come from."""
     counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
@@ -240,7 +247,7 @@ def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) 
     votes[len(votes) - 1] = NAT
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _sum_up(group: int, select: Int64, mixing: Mixing) -> int:
     """The logit of a 1; the sums that it is made of are left in `sums`."""
     weights, votes, sums = mixing.weights, mixing.votes, mixing.sums
@@ -256,7 +263,7 @@ def _sum_up(group: int, select: Int64, mixing: Mixing) -> int:
     return min(max(logit >> 16, -MOST_LOGIT), MOST_LOGIT)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _learn_weights(target: int, mixed: int, group: int, select: Int64, mixing: Mixing) -> None:
     """Move the weights down the slope of the bit's cost, those of each sum by its own miss."""
     weights, votes, sums, rates = mixing.weights, mixing.votes, mixing.sums, mixing.rates
@@ -269,7 +276,7 @@ def _learn_weights(target: int, mixed: int, group: int, select: Int64, mixing: M
             row[i] += (votes[i] * step + (1 << 19)) >> 20
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _learn_counters(bit: int, count: int, mixing: Mixing) -> None:
     """Counters, meanings and histories that had a vote learn what came."""
     counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
@@ -287,7 +294,7 @@ def _learn_counters(bit: int, count: int, mixing: Mixing) -> None:
         history[here] = zeros + (ones << 7) + (bit << 14)
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always")
 def _moved(counter: int, bit: int, most: int) -> int:
     """A counter, of at most so many uses, after a bit."""
     used, chance = counter & MOST_USES, counter >> COUNTER_SHIFT

@@ -1,6 +1,6 @@
 """Learn what streams of mixed decisions begin with: encode generated models, and let all learn on.
 
-    python -m velcodec.train.mixing mixing-1.safetensors.zst --models 1000 --seed 3
+    python -m velcodec.train.mixing mixing-1.safetensors.zst --models 3000 --seed 3
 
 writes what `formats/exact/mixing_start.py` reads. No published model is read.
 """
@@ -25,7 +25,7 @@ from velcodec.formats.exact.domain import (
     exact_domain,
 )
 from velcodec.formats.exact.mixed import Start, blank_start, write
-from velcodec.formats.exact.mixing import COUNTER_RATE, WEIGHT_RATE, Int64, Mixing
+from velcodec.formats.exact.mixing import COUNTER_RATE, WEIGHT_RATE, Int64
 from velcodec.formats.exact.mixing_start import Tensors, kept
 from velcodec.train.contexts import draw_models, resampled, with_grey_levels, with_specks
 from velcodec.train.least_squares import codes_of
@@ -44,8 +44,10 @@ GREY_SHARE, RESAMPLED_SHARE, REPEATED_SHARE = 0.5, 0.5, 0.6
 """Of smooth models: in grey levels; of those, resampled; and of those, with a repeated border."""
 
 BORDER = 2
-SWEEPS = ((14, 76), (4, 127))
-"""How fast weights learn, and up to how many uses counters count, sweep by sweep."""
+PHASES = ((14, 76), (4, 127))
+"""How fast weights learn, and up to how many uses counters count, in each part of the images. No
+image comes twice: counters would know it by heart, and weights would trust them too much.
+"""
 
 
 class Image(NamedTuple):
@@ -71,7 +73,7 @@ def layered_images(count: int, seed: int) -> list[Image]:
     rng = np.random.default_rng(seed + 5)
     found = [_image_of(one.model, one.bound, one.choice) for one in draw_models(count, seed)]
     for family, share in PICTURES.items():
-        drawn = synth.draw(family, seed + 1, int(rng.integers(1 << 30)), int(count * share))
+        drawn = synth.draw(family, seed + 1, int(rng.integers(1 << 30)), max(int(count * share), 1))
         for clean in drawn.render(70, 70).numpy():
             model = with_grey_levels(resampled(clean.astype(np.float32), rng))
             if rng.random() < 0.5:
@@ -111,15 +113,14 @@ def smooth_images(count: int, seed: int) -> list[Image]:
 
 
 def learn(images: list[Image], smooth: bool) -> Start:
-    """What streams of such images begin with, after all sweeps."""
+    """What streams of such images begin with, after one after another was encoded."""
     start = blank_start()
-    for weights, uses in SWEEPS:
+    for phase, (weights, uses) in enumerate(PHASES):
         for mixing in start:
             mixing.rates[WEIGHT_RATE], mixing.rates[COUNTER_RATE] = weights, uses
-        size = 0
-        for image in images:
-            size += len(write(image.codes, image.span, image.bound, start, smooth))
-        print(f"rate {weights}: {size / len(images):.1f} bytes an image", flush=True)
+        some = images[phase :: len(PHASES)]
+        size = sum(len(write(*image, start, smooth)) for image in some)
+        print(f"rate {weights}: {size / len(some):.1f} bytes an image", flush=True)
     return start
 
 
@@ -127,20 +128,21 @@ def main() -> None:
     """Write the tensors."""
     parser = argparse.ArgumentParser(description="learn what streams of mixed decisions begin with")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--models", type=int, default=1000)
+    parser.add_argument("--models", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
     layered = learn(layered_images(arguments.models, arguments.seed), smooth=False)
     smooth = learn(smooth_images(int(arguments.models * SMOOTH_SHARE), arguments.seed), smooth=True)
-    parts: dict[str, Mixing] = {
-        "quiet": layered.quiet,
-        "like": layered.like,
-        "layered_miss": layered.miss,
-        "smooth_miss": smooth.miss,
+    blank = blank_start()
+    parts = {
+        "quiet": (layered.quiet, blank.quiet),
+        "like": (layered.like, blank.like),
+        "layered_miss": (layered.miss, blank.miss),
+        "smooth_miss": (smooth.miss, blank.miss),
     }
     tensors: Tensors = {}
-    for name, mixing in parts.items():
-        tensors |= kept(mixing, name)
+    for name, (mixing, before) in parts.items():
+        tensors |= kept(mixing, name, before)
     arguments.out.write_bytes(zstandard.ZstdCompressor(level=22).compress(save(tensors)))
 
 
