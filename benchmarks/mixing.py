@@ -16,8 +16,13 @@ from pathlib import Path
 import click
 import numpy as np
 
-from velcodec.formats.exact.domain import allowed_codes, bounded_domains, exact_domain
-from velcodec.formats.exact.mixed import decode_mixed, encode_mixed, first_start, write
+from velcodec.formats.sample_coding.domain import allowed_codes, bounded_domains, exact_domain
+from velcodec.formats.sample_coding.mixing.coder import (
+    decode_mixed,
+    encode_mixed,
+    first_start,
+    write,
+)
 
 SETS = (
     ("flatvel_a", 0.0, False),

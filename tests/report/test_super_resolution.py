@@ -11,7 +11,7 @@ from checkers import layered
 import velcodec
 from velcodec.api import Coding, Description, make_fitter
 from velcodec.decoder import read_decoder
-from velcodec.formats.npy import as_models
+from velcodec.formats.files.npy import as_models
 from velcodec.metrics import psnr
 from velcodec.progress import no_progress
 from velcodec.report.coding import ARCHIVES, CodedFamily, code_family

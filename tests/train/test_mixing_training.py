@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from velcodec.formats.exact.mixed import blank_start, write
+from velcodec.formats.sample_coding.mixing.coder import blank_start, write
 from velcodec.train.mixing import (
     PHASES,
     Image,

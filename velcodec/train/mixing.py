@@ -2,7 +2,7 @@
 
     python -m velcodec.train.mixing mixing-1.safetensors.zst --models 3000 --seed 3
 
-writes what `formats/exact/mixing_start.py` reads. No published model is read.
+writes what `formats/sample_coding/mixing/start.py` reads. No published model is read.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from velcodec import synth
-from velcodec.formats.exact.domain import (
+from velcodec.formats.sample_coding.domain import (
     EVEN,
     PALETTE,
     allowed_codes,
     bounded_domains,
     exact_domain,
 )
-from velcodec.formats.exact.mixed import Start, blank_start, write
-from velcodec.formats.exact.mixing import COUNTER_RATE, WEIGHT_RATE, Int64
-from velcodec.formats.exact.mixing_start import Tensors, kept
+from velcodec.formats.sample_coding.mixing.coder import Start, blank_start, write
+from velcodec.formats.sample_coding.mixing.mixer import COUNTER_RATE, WEIGHT_RATE, Int64
+from velcodec.formats.sample_coding.mixing.start import Tensors, kept
 from velcodec.train.contexts import draw_models, resampled, with_grey_levels, with_specks
 from velcodec.train.least_squares import codes_of
 from velcodec.train.smooth import smooth_models

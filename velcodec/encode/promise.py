@@ -1,0 +1,84 @@
+"""What an encoding promises: one of PSNR, error bound, bit for bit, or size; and what it keeps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from velcodec.encode.rungs import TARGET_DB
+from velcodec.formats.errors import OptionError
+from velcodec.metrics import PSNR_CAP
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One of: `psnr_db` of every model at least (35 where nothing is given), `max_error` (m/s) of
+    every sample at most, `lossless`, or `bytes_per_model` of the whole file at most.
+
+    `keep_latent` stores a latent beside samples too, of the PSNR that is promised, or of 35 dB
+    where none is; `latent_only` stores nothing else. Raises OptionError for what is no promise, or
+    two.
+    """
+
+    psnr_db: float | None = None
+    max_error: float | None = None
+    lossless: bool = False
+    bytes_per_model: float | None = None
+    keep_latent: bool = False
+    latent_only: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("psnr_db", "max_error", "bytes_per_model"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, plain_number(value, name.removesuffix("_db")))
+        if self.psnr_db is not None and not 0 < self.psnr_db < PSNR_CAP:
+            raise OptionError(f"psnr: expected 0 to {PSNR_CAP:g} dB, found {self.psnr_db:g}")
+        for name, unit in (("max_error", " m/s"), ("bytes_per_model", "")):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                text = name.replace("_", " ")
+                raise OptionError(f"{text}: expected more than 0{unit}, found {value:g}")
+        given = {
+            "psnr": self.psnr_db is not None,
+            "bytes_per_model": self.bytes_per_model is not None,
+            "max_error": self.max_error is not None,
+            "lossless": self.lossless,
+        }
+        asked = [name for name, there in given.items() if there]
+        if len(asked) > 1:
+            raise OptionError(f"{' and '.join(asked)}: expected one of them")
+        if self.keep_latent and self.latent_only:
+            raise OptionError("keep_latent and latent_only: expected one of them")
+        if self.keep_latent and self.bytes_per_model is not None:
+            raise OptionError("keep_latent: expected it without bytes_per_model")
+        if self.latent_only and self.within is not None:
+            raise OptionError("latent_only: expected it without max_error and lossless")
+
+    @property
+    def within(self) -> float | None:
+        """Greatest error of a sample, m/s, where that is promised; 0 means bit for bit."""
+        return 0.0 if self.lossless else self.max_error
+
+    @property
+    def target_db(self) -> float | None:
+        """PSNR of every model, where that is promised."""
+        if self.within is not None or self.bytes_per_model is not None:
+            return None
+        return TARGET_DB if self.psnr_db is None else self.psnr_db
+
+
+def plain_number(value: Any, name: str) -> float:
+    """A number as a float of Python: NumPy's own do not go into headers. Raises OptionError."""
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise OptionError(f"{name.replace('_', ' ')}: expected a number, found {value!r}")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise OptionError(f"{name.replace('_', ' ')}: found a number too large") from error
