@@ -42,7 +42,7 @@ def difference_class(difference: int) -> int:
 
 
 @njit(cache=True)
-def _position(value: int, start: int, end: int) -> int:
+def relative_position(value: int, start: int, end: int) -> int:
     """Position of a value relative to the interval from `start` to `end`."""
     offset, length = value - start, end - start
     if length == 0:
@@ -111,8 +111,8 @@ def fill_value_features(
     codes[12] = difference_class(last[0] - above)
     codes[13] = difference_class(last[1])
     codes[14] = difference_class(farther_left - left_above)
-    codes[15] = _position(beside, corner, below)
-    codes[16] = _position(beside, above, follower)
+    codes[15] = relative_position(beside, corner, below)
+    codes[16] = relative_position(beside, above, follower)
     run = 0
     if x > 0:
         column_left = columns[x - 1]

@@ -71,7 +71,7 @@ def _found(shape: tuple[int, ...], span: int) -> str:
 
 
 @njit(cache=True)
-def _nearby(errors: Int64, x: int, z: int) -> int:
+def nearby_error(errors: Int64, x: int, z: int) -> int:
     """Weighted sum of the errors near and before (x, z). `errors` has the last COLUMNS columns,
     with a border above and below.
     """
@@ -87,15 +87,15 @@ def _nearby(errors: Int64, x: int, z: int) -> int:
 
 
 @njit(cache=True)
-def _power(error: int) -> int:
+def raised_error(error: int) -> int:
     """About `error` to the power of 3/2, which `blend` squares: weights are inverse cubes."""
     raised = error + 8
     return raised * int(np.sqrt(raised))
 
 
 @njit(cache=True)
-def _shares(x: int, z: int, nz: int) -> int:
-    """Sum of the weights of `_nearby` over samples that exist."""
+def nearby_weights(x: int, z: int, nz: int) -> int:
+    """Sum of the weights of `nearby_error` over samples that exist."""
     total = 0
     for i in range(min(ERROR_REACH, x) + 1):
         for j in range(max(-ERROR_REACH, -z), min(ERROR_REACH, nz - 1 - z) + 1):
@@ -160,13 +160,14 @@ def _code_samples(
         for z in range(height):
             fill_predictions(image, x, z, span, prior, system, right, predictions)
             for k in range(PREDICTIONS):
-                energy[k] = _power(_nearby(errors[k], x, z))
+                energy[k] = raised_error(nearby_error(errors[k], x, z))
             fine = min(max(blend(predictions, energy), 0), (span - 1) << FRACTION)
             prediction = (fine + half) >> FRACTION
             part = fine - (prediction << FRACTION)
             blend_errors = errors[PREDICTIONS]
             near = size_class(
-                4 * _nearby(blend_errors, x, z) // max(_shares(x, z, height), 1), CLASSES - 1
+                4 * nearby_error(blend_errors, x, z) // max(nearby_weights(x, z, height), 1),
+                CLASSES - 1,
             )
             latest = max(
                 blend_errors[now, z + ERROR_REACH - 1],

@@ -1,0 +1,102 @@
+"""A linear prediction whose weights serve the whole image, and learn as it goes.
+
+Beside predictions fitted anew at every sample (`regression`), from more neighbours and steadier.
+Each operation is one of two float64, in a fixed order and with nothing fused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from velcodec.formats.arrays import Float64, Int64
+from velcodec.formats.compiled import njit
+from velcodec.formats.sample_coding.prediction.regression import PADDING
+
+NEIGHBOURS = np.array(
+    sorted(
+        (
+            (dx, dz)
+            for dx in range(-PADDING, 1)
+            for dz in range(-PADDING, PADDING + 1)
+            if (dx < 0 or dz < 0) and (dx, dz) != (0, -1)
+        ),
+        key=lambda at: (at[0] ** 2 + at[1] ** 2, -at[0], at[1]),
+    )
+)
+"""Columns and rows from a sample to those that foretell it, as differences to the one above."""
+
+ORDER = len(NEIGHBOURS)
+KEPT = 1.0 - 2.0**-11
+"""What the past counts for, sample by sample."""
+
+DRAWN = 8.0
+EVERY = 8
+"""Weights are found anew after so many samples."""
+
+
+class Steady(NamedTuple):
+    """What is known of the image: equations, their factors, weights (ORDER,), the differences of
+    the present sample, and samples that were learned from.
+    """
+
+    system: Float64
+    right: Float64
+    factors: Float64
+    weights: Float64
+    near: Float64
+    learned: Int64
+
+
+def new_steady() -> Steady:
+    """Before the first sample: like the one above."""
+    return Steady(
+        np.eye(ORDER) * DRAWN, np.zeros(ORDER), np.zeros((ORDER, ORDER)), np.zeros(ORDER),
+        np.zeros(ORDER), np.zeros(1, dtype=np.int64),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def steady_guess(image: Float64, x: int, z: int, steady: Steady) -> float:
+    """What the sample in column x and row z should be; `image` as in `regression`."""
+    _, _, _, weights, near, _ = steady
+    base = image[x + PADDING, z + PADDING - 1]
+    total = base
+    for k in range(ORDER):
+        near[k] = image[x + PADDING + NEIGHBOURS[k, 0], z + PADDING + NEIGHBOURS[k, 1]] - base
+        total += weights[k] * near[k]
+    return total
+
+
+@njit(cache=True)
+def learn_steady(wanted: float, steady: Steady) -> None:
+    """Learn that the last guess should have been `wanted` more than the sample above."""
+    system, right, factors, weights, near, learned = steady
+    for i in range(ORDER):
+        right[i] = KEPT * right[i] + near[i] * wanted
+        for j in range(i + 1):
+            system[i, j] = KEPT * system[i, j] + near[i] * near[j]
+        system[i, i] += DRAWN * (1.0 - KEPT)
+    learned[0] += 1
+    if learned[0] % EVERY:
+        return
+    for i in range(ORDER):
+        for j in range(i):
+            total = system[i, j]
+            for k in range(j):
+                total -= factors[i, k] * factors[j, k]
+            factors[i, j] = total
+        pivot, sum_right = system[i, i], right[i]
+        for j in range(i):
+            scaled = factors[i, j] / factors[j, j]
+            pivot -= factors[i, j] * scaled
+            sum_right -= scaled * weights[j]
+            factors[i, j] = scaled
+        factors[i, i] = max(pivot, DRAWN / 16)
+        weights[i] = sum_right
+    for i in range(ORDER - 1, -1, -1):
+        weight = weights[i] / factors[i, i]
+        for k in range(i + 1, ORDER):
+            weight -= factors[k, i] * weights[k]
+        weights[i] = weight
