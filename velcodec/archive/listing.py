@@ -10,7 +10,7 @@ from velcodec.archive.archive import Archive
 from velcodec.decode.stored import absent_samples, layout_and_storage
 from velcodec.formats.container.copying import runs_of_headers
 from velcodec.formats.container.page import entry_bytes
-from velcodec.formats.container.quality import Quality, quality_rows
+from velcodec.formats.container.quality import StoredQuality, quality_rows
 from velcodec.formats.errors import OptionError
 
 
@@ -27,7 +27,7 @@ class Row:
     nx: int
     stored: str
     bytes: int
-    quality: Quality | None
+    quality: StoredQuality | None
     fields: dict[str, Any]
     absent: float = 0.0
 

@@ -24,7 +24,7 @@ from velcodec.encode.search import SizeSearch, encode_to_psnr
 from velcodec.encode.target import TARGET_DB, Target
 from velcodec.encode.tiles import ModelSet
 from velcodec.encode.verify import measure
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, MEAN_ERROR_NETWORK
 from velcodec.parallel import repeatable
@@ -285,10 +285,10 @@ def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[Code
     )
 
 
-def _guess(model: CodedModel) -> Quality:
+def _guess(model: CodedModel) -> StoredQuality:
     """About what will be measured of a model, for the length of the index."""
     rms = model.mse**0.5
-    return Quality(model.psnr, rms / SMALL_ERRORS, rms * SMALL_ERRORS, model.distance)
+    return StoredQuality(model.psnr, rms / SMALL_ERRORS, rms * SMALL_ERRORS, model.distance)
 
 
 def _finish(
@@ -312,7 +312,7 @@ def _summary(
     source: ModelSet,
     contents: Contents,
     coded: Sequence[CodedModel],
-    measured: Sequence[Quality],
+    measured: Sequence[StoredQuality],
     size: int,
 ) -> Summary:
     psnr = np.array([one.psnr_db for one in measured])

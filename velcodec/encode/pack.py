@@ -14,7 +14,7 @@ from velcodec.encode.coded import CodedModel
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, encode_tiles
@@ -105,7 +105,7 @@ class Packed:
     header: Header
     payloads: list[bytes]
     keys: Sequence[str] | None
-    quality: Sequence[Quality] | None
+    quality: Sequence[StoredQuality] | None
     fields: Mapping[str, Column]
 
     def write(self, writer: VlatWriter) -> None:
@@ -123,7 +123,7 @@ class Packed:
 
 
 def pack(
-    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[StoredQuality] | None = None
 ) -> Packed:
     """The records of coded models."""
     header = archive_header(contents, models)
@@ -132,7 +132,7 @@ def pack(
 
 
 def archive_bytes(
-    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[StoredQuality] | None = None
 ) -> bytes:
     """An archive of these models as bytes."""
     return pack(contents, models, quality).to_bytes()

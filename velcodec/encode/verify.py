@@ -15,7 +15,7 @@ from velcodec.encode.fitting import Fitter
 from velcodec.encode.pack import MODELS_AT_ONCE, Contents
 from velcodec.encode.samples import check_samples
 from velcodec.encode.tiles import ModelSet
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import VerificationError
 from velcodec.metrics import psnr_of_mse
@@ -28,7 +28,7 @@ def measure(
     coded: Sequence[CodedModel],
     data: bytes,
     within: float | None = None,
-) -> list[Quality]:
+) -> list[StoredQuality]:
     """Decode every model of the archive `data` as a reader does, to its dtype and units, and
     measure its present samples on the native grid.
 
@@ -55,7 +55,7 @@ def measure(
             error = np.abs(difference_m_s(samples, original, source.units))
             error = source.present(number, error)
             measured.append(
-                Quality(
+                StoredQuality(
                     psnr_of_mse(float(np.square(error).mean())),
                     float(error.mean()),
                     float(error.max()),

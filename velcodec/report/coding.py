@@ -24,7 +24,7 @@ from velcodec.encode.target import Target
 from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions
 from velcodec.formats.arrays import Float64
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.progress import Progress
 from velcodec.report.data import Family
@@ -93,7 +93,7 @@ class Stored:
     decoder: Decoder
     size: int
     models: list[StoredModel]
-    quality: tuple[Quality, ...]
+    quality: tuple[StoredQuality, ...]
 
     @property
     def bytes_per_model(self) -> float:
