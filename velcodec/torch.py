@@ -17,7 +17,7 @@ import torch  # PyTorch: imports are absolute, this module is velcodec.torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from velcodec.decode.output import x_first
+from velcodec.decode.stored import x_first
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.output import x_first
+from velcodec.decode.stored import x_first
 from velcodec.formats.container.header import Layout
 from velcodec.formats.no_data import no_data_value
 from velcodec.masks import Absent, at_grid

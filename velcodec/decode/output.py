@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from velcodec.decode.blend import render_grid, render_points
 from velcodec.decode.render import ready_tiles
-from velcodec.decode.stored import StoredModel, join_tiles
+from velcodec.decode.stored import StoredModel, join_tiles, x_first
 from velcodec.decode.units import as_dtype, from_m_s, unit_scale
 from velcodec.decoder import registry
 from velcodec.decoder.siren_mixture.frozen import (
@@ -44,11 +44,6 @@ CELLS_AT_ONCE = 1 << 22
 
 TORCH_DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
 """NumPy names of the sample types that torch computes with."""
-
-
-def x_first(layout: Layout) -> bool:
-    """Whether the user's arrays of this layout are [x, z]."""
-    return layout.axes.endswith("xz")
 
 
 def render_models(

@@ -227,6 +227,11 @@ def _tiling(place: str, record: Record, layout: Layout) -> Tiling:
         raise CorruptError(f"{place}: {error}") from error
 
 
+def x_first(layout: Layout) -> bool:
+    """Whether the user's arrays of this layout are [x, z]."""
+    return layout.axes.endswith("xz")
+
+
 def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
     """Raise MixedShapesError unless arrays of these layouts stack: on their `native` grids, or at
     one resolution, where only dtype, units and axis order must agree.

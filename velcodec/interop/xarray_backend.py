@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
-from velcodec.decode.output import x_first
+from velcodec.decode.stored import x_first
 from velcodec.formats.container.header import Layout
 from velcodec.formats.extras import from_extra
 from velcodec.formats.no_data import NAN, no_data_value

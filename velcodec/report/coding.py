@@ -12,8 +12,8 @@ import numpy as np
 
 from velcodec.api import encode
 from velcodec.decode.blend import render_grid
-from velcodec.decode.output import on_cpu, render_models, render_samples, x_first
-from velcodec.decode.stored import StoredModel, read_models, tables_of
+from velcodec.decode.output import on_cpu, render_models, render_samples
+from velcodec.decode.stored import StoredModel, read_models, tables_of, x_first
 from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
