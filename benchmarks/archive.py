@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.coding import TileCoding
@@ -67,7 +67,7 @@ def make(path: Path, models: int, seed: int = 0) -> int:
             writer.add_many(
                 payloads,
                 [f"models/model-{first + i:07d}.npy" for i in range(n)],
-                [Quality(*row) for row in figures],
+                [StoredQuality(*row) for row in figures],
                 {"family": ["curvefault_a"] * n, "depth": random.normal(1000.0, 100.0, n)},
             )
             total += sum(map(len, payloads))

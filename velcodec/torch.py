@@ -17,9 +17,10 @@ import torch  # PyTorch: imports are absolute, this module is velcodec.torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from velcodec.decode.stored import x_first
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
-from velcodec.interop.shared import SharedArchive, one_kind, x_first
+from velcodec.interop.shared import SharedArchive, one_kind
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import check_average
 from velcodec.sampler.render import upsample

@@ -22,7 +22,7 @@ ERROR_STEPS = 4
 DISTANCE_STEP = 0.125
 
 
-class Quality(NamedTuple):
+class StoredQuality(NamedTuple):
     """PSNR in dB over 3000 m/s at the native grid, mean and greatest absolute error in m/s, and how
     far the model lies from those that the decoder was trained on (about 1: as they do; not a number
     where no latent was fitted).
@@ -38,7 +38,7 @@ UNKNOWN_ROW = np.array([[0], [UNKNOWN], [UNKNOWN], [UNKNOWN]], dtype=np.uint8)
 """The codes of a model that was not measured: as bad as can be said."""
 
 
-def quality_codes(rows: Sequence[Quality]) -> NDArray[np.uint8]:
+def quality_codes(rows: Sequence[StoredQuality]) -> NDArray[np.uint8]:
     """Each row as a column of four codes, (4, n): PSNR, mean error, greatest error, distance."""
     psnr, mae, worst, distance = np.array(rows, dtype=np.float64).reshape(-1, COLUMNS).T
     whole = np.clip(np.floor(psnr / PSNR_STEP_DB), 0, UNKNOWN)
@@ -71,9 +71,9 @@ def joined_codes(parts: Sequence[tuple[int, NDArray[np.uint8] | None]]) -> NDArr
     )
 
 
-def quality_rows(codes: NDArray[np.uint8]) -> tuple[Quality, ...]:
+def quality_rows(codes: NDArray[np.uint8]) -> tuple[StoredQuality, ...]:
     """What codes (4, n) stand for, as rows."""
-    return tuple(Quality(*row) for row in quality_figures(codes).T.tolist())
+    return tuple(StoredQuality(*row) for row in quality_figures(codes).T.tolist())
 
 
 def _error_codes(errors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,7 +32,7 @@ from velcodec.formats.container.page import (
     StoredPage,
     checksum_bytes,
 )
-from velcodec.formats.container.quality import Quality, joined_codes, quality_rows
+from velcodec.formats.container.quality import StoredQuality, joined_codes, quality_rows
 from velcodec.formats.container.record_reader import ORDINAL, Columns, numbers_of_keys
 from velcodec.formats.container.sections import (
     DECODER,
@@ -350,7 +350,7 @@ class VlatReader:
         return joined_codes([(len(page), page.quality) for page in self._every_page()])
 
     @lazy_property
-    def quality(self) -> tuple[Quality, ...] | None:
+    def quality(self) -> tuple[StoredQuality, ...] | None:
         """Measured quality of each record, where it was stored."""
         codes = self.quality_codes
         return None if codes is None else quality_rows(codes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.errors import CorruptError
 
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
@@ -59,7 +59,7 @@ class RecordReader(Protocol):
     @property
     def quality_codes(self) -> QualityCodes | None: ...
     @property
-    def quality(self) -> tuple[Quality, ...] | None: ...
+    def quality(self) -> tuple[StoredQuality, ...] | None: ...
     @property
     def lengths(self) -> NDArray[np.int64]: ...
     @property

@@ -23,7 +23,7 @@ from velcodec.formats.container.budget import OBJECT_BYTES, Budget
 from velcodec.formats.container.columns import Column, held_bytes, joined
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes
-from velcodec.formats.container.quality import Quality, joined_codes, quality_rows
+from velcodec.formats.container.quality import StoredQuality, joined_codes, quality_rows
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record_reader import ORDINAL, Columns, numbers_of_keys
 from velcodec.formats.errors import CorruptError, InputFileError, KeyNotFoundError, VersionError
@@ -261,7 +261,7 @@ class ShardedReader:
         return joined_codes([(len(reader), reader.quality_codes) for reader in self._all()])
 
     @lazy_property
-    def quality(self) -> tuple[Quality, ...] | None:
+    def quality(self) -> tuple[StoredQuality, ...] | None:
         """As `VlatReader.quality`."""
         return None if self.quality_codes is None else quality_rows(self.quality_codes)
 

@@ -28,7 +28,7 @@ from velcodec.formats.container.page import (
     Run,
     entry_bytes,
 )
-from velcodec.formats.container.quality import Quality, joined_codes, quality_codes
+from velcodec.formats.container.quality import StoredQuality, joined_codes, quality_codes
 from velcodec.formats.container.sections import (
     DECODER,
     DIRECTORY,
@@ -228,7 +228,7 @@ class VlatWriter:
         self,
         payload: bytes,
         key: str | None = None,
-        quality: Quality | None = None,
+        quality: StoredQuality | None = None,
         fields: Mapping[str, Any] | None = None,
     ) -> None:
         """Append one record; see `add_many`."""
@@ -243,7 +243,7 @@ class VlatWriter:
         self,
         payloads: Sequence[bytes],
         keys: Sequence[str] | None = None,
-        quality: Sequence[Quality] | QualityCodes | None = None,
+        quality: Sequence[StoredQuality] | QualityCodes | None = None,
         fields: Mapping[str, Sequence[Any] | Column] | None = None,
     ) -> None:
         """Append records under the current header, with a value of every column for each.

@@ -1,4 +1,4 @@
-"""Absent samples come back in exactly their places, and whatever is promised holds for the rest."""
+"""Absent samples come back in their places, and every promise holds for the other samples."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ VALUES = [("<f4", "nan"), (">f8", "nan"), ("<f4", -9999), ("<f4", 1e30), ("<i2",
 
 
 def absent(models: int = 3) -> np.ndarray:
-    """A topography in the first model, more than a tile of it; a hole and a corner in the second;
-    nothing in the others.
+    """Absent samples: a topography larger than a tile in the first model, a hole and a corner in
+    the second, none in the others.
     """
     gone = np.zeros((models, NZ, NX), dtype=bool)
     height = 2 + np.rint(2 * np.sin(np.arange(NX) / 3)).astype(int)
@@ -74,7 +74,7 @@ def absent(models: int = 3) -> np.ndarray:
 
 
 def masked(dtype: str, no_data: str | float) -> tuple[np.ndarray, np.ndarray]:
-    """Models (3, NZ, NX) with the value where they are absent, and where that is."""
+    """Models (3, NZ, NX) with `no_data` at absent samples, and the mask of these."""
     models, gone = layered(3, NZ, NX, seed=2), absent()
     scaled = models / 32 if dtype == "|u1" else models
     array = scaled.astype(dtype)
@@ -83,7 +83,7 @@ def masked(dtype: str, no_data: str | float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_a_promise_holds_for_the_samples_that_are_there(
+def test_promises_hold_for_present_samples(
     promise: str, monkeypatch: pytest.MonkeyPatch, tiny: Decoder
 ) -> None:
     if "tiles" in promise:
@@ -112,7 +112,7 @@ def test_a_promise_holds_for_the_samples_that_are_there(
 
 @pytest.mark.parametrize(("dtype", "no_data"), VALUES)
 @pytest.mark.parametrize("order", ["zx", "xz"])
-def test_every_value_comes_back_bit_for_bit(dtype: str, no_data: str | float, order: str) -> None:
+def test_no_data_values_come_back_bit_for_bit(dtype: str, no_data: str | float, order: str) -> None:
     array, gone = masked(dtype, no_data)
     if order == "xz":
         array, gone = array.swapaxes(1, 2), gone.swapaxes(1, 2)
@@ -120,14 +120,14 @@ def test_every_value_comes_back_bit_for_bit(dtype: str, no_data: str | float, or
     found = velcodec.decompress(data)
     assert found.dtype == array.dtype
     assert found.tobytes() == np.ascontiguousarray(array).tobytes()
-    # Beside a bound too, although a fill has another value.
+    # With a bound too, although the coded fill differs.
     near = velcodec.decompress(velcodec.compress(array, mask=no_data, order=order, max_error=9.0))
     assert np.array_equal(find_absent(near, no_data), gone)
     there = near[~gone].astype(np.float64)
     assert np.abs(there - array[~gone]).max() <= 9.0
 
 
-def test_a_nan_comes_back_as_the_quiet_one() -> None:
+def test_every_nan_comes_back_as_the_quiet_nan() -> None:
     array, gone = masked("<f4", "nan")
     bits = array.view("<u4")
     bits[gone] |= 0x80012345
@@ -138,14 +138,14 @@ def test_a_nan_comes_back_as_the_quiet_one() -> None:
 
 @pytest.mark.parametrize("grid", [(14, 18), (42, 54), (7, 9), (28, 18), (1, 1), (33, 5), (9, 40)])
 @pytest.mark.parametrize("average", ["none", "cell", "slowness"])
-def test_at_other_grids_the_nearest_sample_tells(grid: tuple[int, int], average: str) -> None:
+def test_other_grids_follow_the_nearest_sample(grid: tuple[int, int], average: str) -> None:
     array, gone = masked("<f4", "nan")
     data = velcodec.compress(array, mask="nan", lossless=True)
     nz, nx = grid
     z = ((np.arange(nz) + 0.5) * NZ / nz - 0.5)[:, None, None] - np.arange(NZ)[:, None]
     x = ((np.arange(nx) + 0.5) * NX / nx - 0.5)[:, None] - np.arange(NX)
     distance = (np.square(z)[:, None] + np.square(x)[None, :, None, :]).round(9)
-    nearest = distance.reshape(nz, nx, -1).argmin(axis=2)  # the first of several
+    nearest = distance.reshape(nz, nx, -1).argmin(axis=2)  # the first of equals
     found = velcodec.decompress(data, grid, average=average)
     for one, out in zip(found, gone, strict=True):
         assert np.array_equal(np.isnan(one), out.ravel()[nearest])
@@ -153,10 +153,10 @@ def test_at_other_grids_the_nearest_sample_tells(grid: tuple[int, int], average:
         tensors = archive.decode([0, 1, 2], grid, "cpu", average=average).numpy()
     np.testing.assert_allclose(tensors, found, atol=0.02)
     there = velcodec.decompress(velcodec.compress(array[2:], lossless=True), grid, average=average)
-    assert np.array_equal(found[2], there[0])  # a model that has all is as without a mask
+    assert np.array_equal(found[2], there[0])  # a complete model ignores the mask
 
 
-def test_between_two_samples_the_lower_index_counts() -> None:
+def test_halfway_between_samples_the_lower_index_counts() -> None:
     gone = np.zeros((4, 4), dtype=bool)
     gone[1, 2] = True
     assert np.argwhere(at_grid(gone, (2, 2))).tolist() == []
@@ -167,7 +167,7 @@ def test_between_two_samples_the_lower_index_counts() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"lossless": True}, {"latent_only": True, "psnr": 20.0}])
-def test_points_and_slopes_are_not_a_number_where_samples_are_absent(
+def test_points_and_slopes_are_nan_where_samples_are_absent(
     settings: dict[str, Any], tiny: Decoder
 ) -> None:
     array, gone = masked("<i2", -9999)
@@ -180,7 +180,7 @@ def test_points_and_slopes_are_not_a_number_where_samples_are_absent(
     assert np.array_equal(np.isnan(slopes), np.stack([gone[0].ravel()] * 2, axis=1))
 
 
-def test_latents_between_models_are_absent_as_the_first(tiny: Decoder) -> None:
+def test_interpolated_latents_are_absent_where_the_first_is(tiny: Decoder) -> None:
     array, gone = masked("<f4", "nan")
     data = velcodec.compress(array, mask="nan", decoder=tiny, latent_only=True, psnr=15.0)
     with velcodec.open(data) as archive:
@@ -188,7 +188,7 @@ def test_latents_between_models_are_absent_as_the_first(tiny: Decoder) -> None:
     assert np.array_equal(np.isnan(velcodec.preview(data, coefficients=4)), gone)
 
 
-def test_absent_samples_take_a_few_bytes_and_those_that_are_there_one() -> None:
+def test_absent_samples_take_a_few_bytes_and_complete_models_one() -> None:
     array, _ = masked("<f4", "nan")
     whole = layered(3, NZ, NX, seed=2)
     plain = len(velcodec.compress(whole, lossless=True))
@@ -196,7 +196,7 @@ def test_absent_samples_take_a_few_bytes_and_those_that_are_there_one() -> None:
     assert len(velcodec.compress(array, lossless=True, mask="nan")) <= plain + 3 * NX
 
 
-def test_models_of_several_shapes_and_a_file_are_taken(tmp_path: Path) -> None:
+def test_models_of_several_shapes_and_files_can_be_masked(tmp_path: Path) -> None:
     array, gone = masked("<f4", "nan")
     np.save(tmp_path / "a.npy", array)
     mixed = [array[0], array[1, :9], array[2].astype("<f8")]
@@ -208,7 +208,7 @@ def test_models_of_several_shapes_and_a_file_are_taken(tmp_path: Path) -> None:
     assert np.array_equal(np.isnan(found), gone)
 
 
-def test_archives_grow_by_masked_models(tmp_path: Path) -> None:
+def test_masked_models_can_be_appended(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     (nan, gone), (number, _) = masked("<f4", "nan"), masked("<f4", -1)
     with velcodec.create(path, description=Description(mask="nan"), lossless=True) as archive:
@@ -228,7 +228,7 @@ def test_archives_grow_by_masked_models(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".h5", ".nc", ".zarr", ".rsf", ".raw"])
 @pytest.mark.parametrize("no_data", ["nan", -9999])
-def test_files_of_every_format_are_taken_and_given_back(
+def test_masked_files_of_every_format_round_trip(
     tmp_path: Path, suffix: str, no_data: str | float
 ) -> None:
     array, gone = masked("<f4", no_data)
@@ -237,8 +237,8 @@ def test_files_of_every_format_are_taken_and_given_back(
         sink.add(array)
     models = open_models(path, shape=shape, no_data=no_data)
     out = io.BytesIO()
-    about = Description(mask=no_data)
-    compress_job(Job(models, about, Coding(Target(lossless=True))), out)
+    description = Description(mask=no_data)
+    compress_job(Job(models, description, Coding(Target(lossless=True))), out)
     found = velcodec.decompress(out.getvalue())
     if models.parts[0].form.order == "xz":
         found = found.swapaxes(1, 2)
@@ -257,7 +257,7 @@ DECLARED = {
 
 @pytest.mark.parametrize(("dtype", "no_data"), [*VALUES, ("<i8", -(2**60) - 1)])
 @pytest.mark.parametrize("suffix", [".nc", ".zarr", ".h5"])
-def test_files_that_are_written_tell_other_programs_what_is_absent(
+def test_written_files_declare_absent_samples_to_other_programs(
     tmp_path: Path, suffix: str, dtype: str, no_data: str | float
 ) -> None:
     array, gone = masked(dtype, no_data)
@@ -286,7 +286,7 @@ def test_files_that_are_written_tell_other_programs_what_is_absent(
             open_models(path).parts[0].read(0, 3)
 
 
-def test_a_file_of_models_that_have_all_samples_declares_none(tmp_path: Path) -> None:
+def test_a_file_of_complete_models_declares_no_fill_value(tmp_path: Path) -> None:
     with velcodec.open(velcodec.compress(layered(2, NZ, NX, seed=2), lossless=True)) as archive:
         for suffix in (".nc", ".zarr", ".h5"):
             restore_file(archive, tmp_path / f"out{suffix}")
@@ -296,7 +296,7 @@ def test_a_file_of_models_that_have_all_samples_declares_none(tmp_path: Path) ->
     assert "_FillValue" not in zarr.open_group(tmp_path / "out.zarr", mode="r")["velocity"].attrs
 
 
-def test_models_of_two_no_data_values_make_no_one_file(tmp_path: Path) -> None:
+def test_models_of_two_no_data_values_do_not_share_a_file(tmp_path: Path) -> None:
     with_nan, _ = masked("<f4", "nan")
     with_number, _ = masked("<f4", -9999)
     one, other = (tmp_path / name for name in ("nan.vlat", "number.vlat"))
@@ -312,7 +312,7 @@ def test_models_of_two_no_data_values_make_no_one_file(tmp_path: Path) -> None:
             restore_stream(archive, io.BytesIO())
 
 
-def test_what_is_no_mask_is_refused() -> None:
+def test_unsuitable_masks_are_refused() -> None:
     array, _ = masked("<f4", "nan")
     with pytest.raises(NonFiniteError, match=r"found nan at index \(0, 0, 0\).*; --mask nan"):
         velcodec.compress(array)
@@ -334,7 +334,7 @@ def test_what_is_no_mask_is_refused() -> None:
 
 
 @pytest.mark.parametrize("no_data", ["nan", -9999])
-def test_units_that_nobody_stated_are_told_by_the_samples_that_are_there(
+def test_unstated_units_are_judged_by_present_samples(
     no_data: str | float,
 ) -> None:
     array, gone = masked("<f4", no_data)
@@ -347,7 +347,7 @@ def test_units_that_nobody_stated_are_told_by_the_samples_that_are_there(
 
 
 @pytest.mark.parametrize("settings", [{}, {"max_error": 5.0}, {"lossless": True}])
-def test_a_value_among_the_velocities_is_refused(settings: dict[str, Any]) -> None:
+def test_a_no_data_value_among_the_velocities_is_refused(settings: dict[str, Any]) -> None:
     models = np.array([np.full((6, 8), 1500), np.full((6, 8), 3500)], dtype="<i2")
     models[:, :2] = 2000
     words = "mask: found 2000, which lies among the velocities, 1500 to 3500"
@@ -359,7 +359,7 @@ def test_a_value_among_the_velocities_is_refused(settings: dict[str, Any]) -> No
         assert np.array_equal(found == value, models == value)
 
 
-def test_a_damaged_stream_of_absent_samples_is_refused_by_its_place() -> None:
+def test_a_damaged_mask_names_its_record() -> None:
     array, _ = masked("<f4", "nan")
     with VlatReader(velcodec.compress(array, mask="nan", lossless=True)) as reader:
         header, payloads = reader.header, list(reader.payloads())
@@ -409,7 +409,7 @@ def test_the_commands_keep_absent_samples(
     assert "expected nan or a number" in refused.stderr
 
 
-def test_the_share_of_absent_samples_is_told_of_each_model_and_of_all(
+def test_ls_and_info_show_the_share_of_absent_samples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -430,7 +430,7 @@ def test_the_share_of_absent_samples_is_told_of_each_model_and_of_all(
     assert "of all samples" not in run("info", "all.vlat").stdout
 
 
-def test_verify_refuses_an_original_of_other_absent_samples(
+def test_verify_refuses_an_original_with_another_mask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -444,7 +444,7 @@ def test_verify_refuses_an_original_of_other_absent_samples(
     assert "model 1: found 17 absent samples (nan), expected the 16 of the archive" in result.stderr
 
 
-def test_data_sets_give_the_value_or_nan(tmp_path: Path) -> None:
+def test_data_sets_give_the_no_data_value_or_nan(tmp_path: Path) -> None:
     from velcodec.torch import VelocityDataset
 
     array, gone = masked("<i2", -9999)

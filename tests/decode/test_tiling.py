@@ -1,4 +1,4 @@
-"""Tiles cover every sample, weigh one in sum, and leave no seam in a smooth field."""
+"""Tiles cover every sample, their weights sum to one, and a smooth field has no seams."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TILES = st.sampled_from([8, 12, 16, 24, 35, 48, 70, 140])
 
 
 def blended(axis: Axis, values: np.ndarray, n: int) -> np.ndarray:
-    """What a rendering at n samples is when tile k holds values[k], one per output sample."""
+    """The rendering at n samples if tile k has values[k], one per output sample."""
     window = axis.window(n)
     out = np.zeros(n)
     for k, start in enumerate(window.start):
@@ -31,13 +31,13 @@ def test_weights_sum_to_one_at_any_resolution(n: int, tile: int, resolution: int
 
 
 @given(SAMPLES, TILES, st.integers(1, 1500))
-def test_a_tile_is_only_asked_within_its_own_domain(n: int, tile: int, resolution: int) -> None:
+def test_a_tile_is_rendered_only_within_its_domain(n: int, tile: int, resolution: int) -> None:
     window = plan_axis(n, tile).window(resolution)
     assert (np.abs(window.local[window.weight > 0]) <= 1 + 1e-9).all()
 
 
 @given(SAMPLES, TILES)
-def test_a_point_is_weighed_as_the_grid_is(n: int, tile: int) -> None:
+def test_points_and_grids_have_the_same_weights(n: int, tile: int) -> None:
     axis = plan_axis(n, tile)
     window = axis.window(n)
     cover = axis.cover(np.arange(n) + 0.5)
@@ -62,7 +62,7 @@ def test_tiles_cover_every_sample_and_stay_inside(n: int, tile: int) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 8, 70, 91])
-def test_a_model_up_to_1_3_native_sizes_is_exactly_one_tile(n: int) -> None:
+def test_a_model_up_to_1_3_native_sizes_is_one_tile(n: int) -> None:
     tiling = plan(n, n, 70)
     assert tiling.tiles == 1
     assert tiling.tile_shape == (n, n)
@@ -83,7 +83,7 @@ def test_a_smooth_field_crosses_the_borders_without_a_seam() -> None:
     np.testing.assert_allclose(rendering, field((np.arange(n) + 0.5) / 4), atol=1e-12)
 
 
-def test_tiles_that_disagree_change_over_smoothly() -> None:
+def test_different_tiles_blend_smoothly() -> None:
     axis = plan_axis(140, 70)
     n = 14_000
     window = axis.window(n)
@@ -95,7 +95,7 @@ def test_tiles_that_disagree_change_over_smoothly() -> None:
 
 
 @given(st.integers(100, 400), TILES)
-def test_the_slope_of_a_weight_is_its_derivative(n: int, tile: int) -> None:
+def test_the_slope_is_the_derivative_of_the_weight(n: int, tile: int) -> None:
     axis = plan_axis(n, tile)
     cells = np.linspace(0.3, n - 0.3, 97)
     step = 1e-5

@@ -1,4 +1,4 @@
-"""Any array of any supported shape and dtype comes back as it was promised."""
+"""Any array of any supported shape and dtype comes back as promised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from velcodec.metrics import psnr
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
-def some(examples: int) -> settings:
+def quick(examples: int) -> settings:
     quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
     return settings(deadline=None, max_examples=examples, suppress_health_check=quiet)
 
@@ -29,7 +29,7 @@ SHAPES = st.one_of(
     st.tuples(st.integers(1, 3), st.just(1), st.integers(1, 9), st.integers(1, 9)),
     st.sampled_from([(1, 1), (1, 60), (60, 1), (2, 1, 40)]),
 ).filter(lambda shape: len(shape) != 3 or shape[2] > 1 or 1 in shape[:2])
-"""All but (n, m, 1), which may be one model as well as n."""
+"""All shapes but (n, m, 1), which may be one model or n models."""
 
 NO_DATA = frozenset(SENTINELS) | {float(np.float32(value)) for value in SENTINELS}
 
@@ -40,8 +40,8 @@ SETTINGS = st.fixed_dictionaries(
 
 @st.composite
 def arrays(draw: st.DrawFn, most: float | None = None) -> np.ndarray:
-    """Finite samples of a dtype that velcodec keeps, in either byte order and any memory layout; up
-    to `most` in absolute value.
+    """Finite samples of any supported dtype, byte order and memory layout, of at most `most` in
+    absolute value.
     """
     dtype = np.dtype(draw(st.sampled_from(DTYPES))).newbyteorder(draw(st.sampled_from("<>")))
     if dtype.kind == "f":
@@ -53,58 +53,60 @@ def arrays(draw: st.DrawFn, most: float | None = None) -> np.ndarray:
         if most is not None:
             low, high = max(low, int(-most)), min(high, int(most))
         elements = st.integers(low, high)
-    there = elements.filter(lambda value: float(value) not in NO_DATA)
-    found = draw(npst.arrays(dtype, draw(SHAPES), elements=there))
-    return found if draw(st.booleans()) else np.asfortranarray(found)
+    present = elements.filter(lambda value: float(value) not in NO_DATA)
+    array = draw(npst.arrays(dtype, draw(SHAPES), elements=present))
+    return array if draw(st.booleans()) else np.asfortranarray(array)
 
 
-def back(models: np.ndarray, **how: Any) -> np.ndarray:
-    found = velcodec.decompress(velcodec.compress(models, decoder="tiny", **how))
+def back(models: np.ndarray, **options: Any) -> np.ndarray:
+    found = velcodec.decompress(velcodec.compress(models, decoder="tiny", **options))
     assert found.shape == models.shape
     assert found.dtype == models.dtype
     return found
 
 
 def errors_m_s(found: np.ndarray, models: np.ndarray, units: str) -> np.ndarray:
-    """Absolute differences in m/s, in numbers that hold those of all dtypes."""
+    """Absolute differences in m/s, in a dtype that holds those of every dtype."""
     scale = 1000.0 if units == "km/s" else 1.0
     return np.abs(found.astype(np.longdouble) - models.astype(np.longdouble)) * scale
 
 
-@some(25)
+@quick(25)
 @given(arrays(), SETTINGS)
-def test_bit_for_bit(models: np.ndarray, how: dict[str, str]) -> None:
-    assert back(models, lossless=True, **how).tobytes() == models.tobytes()
+def test_lossless_is_bit_for_bit(models: np.ndarray, options: dict[str, str]) -> None:
+    assert back(models, lossless=True, **options).tobytes() == models.tobytes()
 
 
-@some(40)
+@quick(40)
 @given(arrays(1e7), st.floats(1e-6, 1e4), SETTINGS)
 @example(np.array([[0, 255]], dtype=np.uint8), 1e-6, {"order": "zx", "units": "m/s"})
-def test_within_a_bound(models: np.ndarray, bound: float, how: dict[str, str]) -> None:
-    found = back(models, max_error=bound, **how)
-    # In km/s the way to m/s rounds too: to a few units in the last place of float64.
-    slack = 0.0 if how["units"] == "m/s" else 4e-16 * 1000 * float(np.abs(models).max())
-    assert errors_m_s(found, models, how["units"]).max() <= bound + slack
+def test_samples_are_within_the_bound(
+    models: np.ndarray, bound: float, options: dict[str, str]
+) -> None:
+    found = back(models, max_error=bound, **options)
+    # The conversion from km/s to m/s rounds too, by a few units in the last place of float64.
+    slack = 0.0 if options["units"] == "m/s" else 4e-16 * 1000 * float(np.abs(models).max())
+    assert errors_m_s(found, models, options["units"]).max() <= bound + slack
 
 
-@some(3)
+@quick(3)
 @given(arrays(1e4), st.sampled_from([15.0, 35.0, 60.0]), SETTINGS)
-def test_at_a_psnr(models: np.ndarray, target: float, how: dict[str, str]) -> None:
-    found = back(models, psnr=target, **how)
-    scale = 1000.0 if how["units"] == "km/s" else 1.0
+def test_models_reach_the_psnr(models: np.ndarray, target: float, options: dict[str, str]) -> None:
+    found = back(models, psnr=target, **options)
+    scale = 1000.0 if options["units"] == "km/s" else 1.0
     pairs = zip(_each(models), _each(found), strict=True)
     assert min(psnr(a.astype(float) * scale, b.astype(float) * scale) for a, b in pairs) >= target
 
 
-@some(3)
+@quick(3)
 @given(arrays(1e4), SETTINGS)
-def test_bit_for_bit_beside_a_latent(models: np.ndarray, how: dict[str, str]) -> None:
-    assert back(models, lossless=True, keep_latent=True, **how).tobytes() == models.tobytes()
+def test_lossless_with_a_latent_is_bit_for_bit(models: np.ndarray, options: dict[str, str]) -> None:
+    assert back(models, lossless=True, keep_latent=True, **options).tobytes() == models.tobytes()
 
 
-@some(2)
+@quick(2)
 @given(arrays(1e4), st.floats(200.0, 2000.0))
-def test_in_a_size(models: np.ndarray, size: float) -> None:
+def test_archives_keep_to_the_size(models: np.ndarray, size: float) -> None:
     try:
         data = velcodec.compress(models, decoder="tiny", bytes_per_model=size)
     except BudgetError as error:

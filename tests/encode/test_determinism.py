@@ -1,7 +1,6 @@
 """The same models, options, decoder and device give the same bytes, whatever the threads.
 
-Every encoding is made in a process of its own for each number of threads, since torch shares its
-work as the first call finds it.
+Each number of threads has its own process, since torch fixes how it splits work at the first call.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from velcodec.fit import LMOptions
 from velcodec.formats.errors import QualityError
 from velcodec.parallel import repeatable, spread
 
-WAYS: dict[str, dict[str, Any]] = {
+PROMISES: dict[str, dict[str, Any]] = {
     "latents alone": {"latent_only": True, "psnr": 20.0},
     "a PSNR": {"psnr": 30.0},
     "a size": {"bytes_per_model": 120.0},
@@ -38,7 +37,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "bit for bit, and latents": {"lossless": True, "keep_latent": True},
 }
 
-LONG_WAYS: dict[str, dict[str, Any]] = {
+LONG_PROMISES: dict[str, dict[str, Any]] = {
     "latents by Adam": {"latent_only": True, "psnr": 20.0, "fit": "adam"},
     "a bound and latents": {"max_error": 20.0, "keep_latent": True},
     "bit for bit": {"lossless": True},
@@ -48,14 +47,16 @@ TILED = {"latent_only": True, "bytes_per_model": 400.0}
 
 
 def digests(long: bool = False) -> dict[str, str]:
-    """A checksum of the archive of each way; with `long` of larger models, and in tiles too."""
+    """A checksum of the archive of each promise; with `long` of larger models, and of tiles too."""
     if long:
         models = [*layered(GROUPS["cpu"] + 2, 20, 18), *layered(2, 13, 30, seed=2)]
-        ways = WAYS | LONG_WAYS
+        promises = PROMISES | LONG_PROMISES
     else:
         GROUPS["cpu"] = 2  # so that few models are more than a group
-        models, ways = list(layered(3, 9, 8)), WAYS
-    found = {name: velcodec.compress(models, decoder="tiny", **how) for name, how in ways.items()}
+        models, promises = list(layered(3, 9, 8)), PROMISES
+    found = {
+        name: velcodec.compress(models, decoder="tiny", **how) for name, how in promises.items()
+    }
     if long:
         large = layered(1, 170, 160, seed=1)
         found["tiles"] = velcodec.compress(large, decoder="tiny", **TILED)
@@ -63,7 +64,7 @@ def digests(long: bool = False) -> dict[str, str]:
 
 
 def digests_of(threads: int, home: Path, *, by_call: bool = False, long: bool = False) -> Any:
-    """What a new process with so many threads makes, told by the environment or by torch's call."""
+    """Digests from a new process of `threads` threads, set in the environment or by torch."""
     code = "import json, torch, test_determinism as t; "
     if by_call:
         code += f"torch.set_num_threads({threads}); "
@@ -91,7 +92,7 @@ def test_every_promise_gives_the_same_bytes_on_any_number_of_threads(
     one_thread: dict[str, str], tiny_home: Path, threads: int, by_call: bool
 ) -> None:
     assert digests_of(threads, tiny_home, by_call=by_call) == one_thread
-    assert len(set(one_thread.values())) == len(WAYS)
+    assert len(set(one_thread.values())) == len(PROMISES)
 
 
 @pytest.mark.slow
@@ -121,11 +122,11 @@ def latents(threads: int) -> tuple[bytes, bytes]:
 
 
 def test_latents_are_the_same_to_the_last_bit_on_any_number_of_threads() -> None:
-    """Sums that torch shares among threads show here first: without `repeatable` this fails."""
+    """Without `repeatable` this fails: torch splits sums among threads."""
     assert latents(2) == latents(1)
 
 
-def test_threads_that_encode_at_once_make_the_same_bytes(tiny: Decoder) -> None:
+def test_concurrent_encodings_make_the_same_bytes(tiny: Decoder) -> None:
     models = layered(2, 9, 8)
 
     def encode(_: int) -> bytes:
@@ -151,7 +152,7 @@ def test_shards_are_the_same_whatever_the_workers(tiny: Decoder, tmp_path: Path)
     assert len(made[0]) == 3
 
 
-def test_groups_depend_on_the_models_and_the_kind_of_device_alone() -> None:
+def test_groups_depend_only_on_models_and_kind_of_device() -> None:
     models = layered(3 * GROUPS["cpu"] + 1, 10, 12)
     cut = cut_models(ModelSet(list(models), "m/s"), np.arange(len(models)), 70, 4.0)
     for device, size in GROUPS.items():
@@ -169,7 +170,7 @@ def two_threads() -> Any:
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_torch_has_its_threads_back_after_an_encoding_and_after_an_error(tiny: Decoder) -> None:
+def test_torch_gets_its_threads_back_after_an_encoding_or_error(tiny: Decoder) -> None:
     velcodec.compress(layered(1, 14, 12), decoder=tiny, lossless=True)
     assert torch.get_num_threads() == 2
     with pytest.raises(QualityError):
@@ -178,7 +179,7 @@ def test_torch_has_its_threads_back_after_an_encoding_and_after_an_error(tiny: D
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_work_that_is_spread_comes_back_in_order_and_each_part_has_one_thread() -> None:
+def test_spread_work_comes_back_in_order_on_one_thread_each() -> None:
     def square(number: int) -> tuple[int, int]:
         return number * number, torch.get_num_threads()
 
@@ -188,7 +189,7 @@ def test_work_that_is_spread_comes_back_in_order_and_each_part_has_one_thread() 
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_an_error_in_a_part_is_raised_where_its_turn_comes() -> None:
+def test_an_error_in_a_part_is_raised_in_its_turn() -> None:
     def fussy(number: int) -> int:
         if number == 7:
             raise ValueError("seven")

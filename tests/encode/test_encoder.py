@@ -1,4 +1,4 @@
-"""Inside the encoder: where bytes go, one error for all contrasts, tiles, ranges, no chance."""
+"""Inside the encoder: allocation, steps, tiles, value ranges, simplification, determinism."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from velcodec.encode.describe import Description
 from velcodec.encode.fitting import step_indices
 from velcodec.encode.search import Crossing
 from velcodec.encode.setup import Coding
-from velcodec.encode.simplify import recentred, smoothed, toned
+from velcodec.encode.simplify import class_means, merge_values, shorten_borders
 from velcodec.encode.target import Target
 from velcodec.encode.tiles import GROUPS, ModelSet, cut_models
 from velcodec.formats.errors import MissingDecoderError
@@ -48,14 +48,14 @@ def coding(tiny: Decoder) -> Coding:
 
 @dataclass(frozen=True)
 class Stream:
-    """As much of a stream of samples as a choice needs."""
+    """A stream of samples, reduced to what a choice needs."""
 
     domain: int
 
 
 @dataclass(frozen=True)
 class Coded:
-    """As much of a coded model as a choice among them needs."""
+    """A coded model, reduced to what a choice needs."""
 
     bits: float
     psnr: float
@@ -67,7 +67,7 @@ class Coded:
 
 
 def best(models: Sequence[Sequence[Any]], budget: float, size: Size) -> list[Any]:
-    """The best choice, and samples in whatever domains."""
+    """The best choice, with samples in any domains."""
     allocation = Allocation(budget, size)
     return list(allocation.share_domains(allocation.best(models), models))
 
@@ -92,7 +92,7 @@ def test_bytes_go_first_where_they_buy_most(others: int) -> None:
     ),
     st.integers(0, 40),
 )
-def test_of_few_models_no_choice_that_fits_is_of_more_use(
+def test_for_few_models_no_choice_that_fits_is_better(
     ways: list[list[tuple[int, int]]], more: int
 ) -> None:
     models = [[Coded(8.0 * length, psnr) for length, psnr in own] for own in ways]
@@ -107,7 +107,7 @@ def test_of_few_models_no_choice_that_fits_is_of_more_use(
     assert utility(chosen) == pytest.approx(greatest)
 
 
-def test_a_choice_that_fits_is_no_worse_for_what_else_there_is() -> None:
+def test_more_candidates_never_make_the_choice_worse() -> None:
     """Two domains that gain little do not fit beside one another; each pays for itself alone."""
     models = [[Coded(80, 30), Coded(72, 36, Stream(i))] for i in range(2)]
     dear = [[*own, Coded(64, 36, Stream(7))] for own in models]
@@ -122,7 +122,7 @@ def test_a_choice_that_fits_is_no_worse_for_what_else_there_is() -> None:
     assert [c.exact and c.exact.domain for c in best(dear, 20, size)] == [7, 7]
 
 
-def test_a_latent_is_chosen_where_samples_that_are_no_better_take_little_less() -> None:
+def test_a_latent_is_chosen_if_equal_samples_save_little() -> None:
     latent, samples = Coded(104, 40), Coded(100, 40, Stream(0))
     cheap = Coded(50, 20)
     for more, expected in ((latent, latent), (Coded(106, 40), samples)):
@@ -133,7 +133,7 @@ def test_a_latent_is_chosen_where_samples_that_are_no_better_take_little_less() 
 @settings(deadline=None)
 @given(st.data(), st.integers(1, 40), st.floats(0.05, 9.0))
 def test_a_crossing_is_closed_in_on(data: Any, first: int, slope: float) -> None:
-    """Whatever rises, it ends, no step is tried twice, and the target lies in between."""
+    """For any rising function: it ends, tries no step twice, and encloses the target."""
     values = sorted(data.draw(st.lists(st.floats(0, 100), min_size=41, max_size=41)))
     target = data.draw(st.floats(0, 100))
     search, tried = Crossing(target, first, 40, slope), []
@@ -175,7 +175,7 @@ def test_one_base_step_means_one_error_in_m_s(tiny: Decoder) -> None:
     assert 0 <= index[3] < len(tiny.steps)
 
 
-def test_tiles_are_fitted_in_groups_of_one_shape_and_fixed_size() -> None:
+def test_groups_have_one_tile_shape_and_a_fixed_size() -> None:
     models = [*layered(GROUPS["cpu"] + 6, 10, 12), layered(1, 7, 9)[0], np.full((10, 12), 3.0)]
     cut = cut_models(ModelSet(models, "m/s"), np.arange(len(models)), 70, 4.0)
     groups = cut.groups()
@@ -221,7 +221,7 @@ def test_grid_and_points_agree_across_tile_borders(tiny: Decoder) -> None:
         np.testing.assert_allclose(points, grid, atol=0.05)
 
 
-def test_rendering_does_not_depend_on_how_much_is_done_at_once(
+def test_rendering_does_not_depend_on_the_batch_size(
     tiny: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiling = plan(60, 90, 24)
@@ -236,7 +236,7 @@ def test_rendering_does_not_depend_on_how_much_is_done_at_once(
     torch.testing.assert_close(render_grid(tiny, tiles, tiling, 60, 90), whole, atol=0.05, rtol=0)
 
 
-def test_a_decoder_that_runs_away_stays_within_the_range(tiny: Decoder) -> None:
+def test_a_diverging_decoder_is_clamped_to_the_range(tiny: Decoder) -> None:
     latent = torch.full((1, 256), float("inf"))
     tiles = render_tiles(latent, np.array([1500.0]), np.array([4500.0]), tiny)
     values = render_grid(tiny, tiles, plan(8, 8, 70), 8, 8)
@@ -247,7 +247,7 @@ def test_a_decoder_that_runs_away_stays_within_the_range(tiny: Decoder) -> None:
 
 @pytest.mark.parametrize("units", ["m/s", "km/s"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
-def test_the_ends_of_a_range_survive_the_way_back(units: str, dtype: str) -> None:
+def test_range_ends_survive_the_conversion_back(units: str, dtype: str) -> None:
     random = np.random.default_rng(3)
     scale = 1000.0 if units == "km/s" and dtype != "int32" else 1.0
     for _ in range(300):
@@ -270,11 +270,11 @@ def test_real_models_reach_30_db_at_160_bytes_with_the_shipped_decoder() -> None
     assert summary.mean_psnr >= 30
 
 
-def test_frequent_values_draw_rare_ones_to_them_within_reach() -> None:
+def test_rare_values_within_reach_merge_into_frequent_ones() -> None:
     codes = np.array([[10, 10, 10, 12], [10, 13, 50, 50], [50, 50, 47, 90]])
-    found = toned(codes, 2)
+    found = merge_values(codes, 2)
     assert np.array_equal(found, [[10, 10, 10, 10], [10, 13, 50, 50], [50, 50, 47, 90]])
-    assert np.abs(toned(codes, 40) - codes).max() <= 40
+    assert np.abs(merge_values(codes, 40) - codes).max() <= 40
 
 
 @settings(deadline=None, max_examples=50)
@@ -282,26 +282,26 @@ def test_frequent_values_draw_rare_ones_to_them_within_reach() -> None:
     npst.arrays(np.int64, npst.array_shapes(min_dims=2, max_dims=2), elements=st.integers(0, 60)),
     st.integers(0, 30),
 )
-def test_toned_samples_stay_within_reach_and_are_no_new_values(codes: Any, reach: int) -> None:
-    found = toned(codes, reach)
+def test_merged_values_stay_within_reach_and_are_not_new(codes: Any, reach: int) -> None:
+    found = merge_values(codes, reach)
     assert np.abs(found - codes).max() <= reach
     assert set(np.unique(found)) <= set(np.unique(codes))
 
 
-def test_specks_take_a_value_around_them_and_thin_layers_stay() -> None:
+def test_specks_take_a_neighbouring_value_and_thin_layers_stay() -> None:
     codes = np.full((6, 7), 100)
     codes[3:] = 200
     codes[1, 2], codes[4, 5] = 130, 900
     thin = codes.copy()
     thin[2] = 300
     for model in (codes, thin):
-        found = smoothed(model, model, 400.0)
+        found = shorten_borders(model, model, 400.0)
         assert found[1, 2] == 100
         assert found[4, 5] == 900  # too far off
         assert (found != model).sum() == 1
 
 
-def test_recentred_values_are_the_means_of_their_samples() -> None:
+def test_class_means_are_the_means_of_their_samples() -> None:
     codes = np.array([[10, 12, 50], [14, 52, 54]])
-    found = recentred(codes, toned(codes, 4))
+    found = class_means(codes, merge_values(codes, 4))
     assert np.array_equal(found, [[12, 12, 52], [12, 52, 52]])

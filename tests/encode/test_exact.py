@@ -1,4 +1,4 @@
-"""Lossless and error-bounded archives: the promise holds for whatever comes in."""
+"""Lossless and error-bounded archives keep their promise for any input."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_DATA = frozenset(SENTINELS) | {float(np.float32(value)) for value in SENTINEL
 
 
 def one_meaning(shape: tuple[int, ...]) -> bool:
-    """Not (n, m, 1), which may be one model or n of them."""
+    """False for (n, m, 1), which may be one model or n models."""
     return len(shape) < 3 or shape[2] > 1 or min(shape[:2]) == 1
 
 
@@ -40,7 +40,7 @@ def back(models: np.ndarray, **options: object) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_lossless_gives_back_the_very_bytes(dtype: str) -> None:
+def test_lossless_gives_back_the_same_bytes(dtype: str) -> None:
     scale = 25.0 if np.dtype(dtype).itemsize == 1 else 1.0
     models = np.rint(layered(2, 14, 11) / 25 / scale).astype(dtype)
     found = back(models, lossless=True)
@@ -82,7 +82,7 @@ def test_bounds_are_in_metres_per_second_whatever_the_units() -> None:
     assert 0.001 < np.abs(found - models).max() <= 0.02
 
 
-def test_integers_keep_to_a_bound_that_is_none() -> None:
+def test_integers_within_a_bound_below_one_are_exact() -> None:
     models = layered(2, 20, 20).astype(np.int16)
     assert np.array_equal(back(models, max_error=0.7), models)
     assert 0 < np.abs(back(models, max_error=12.5).astype(int) - models).max() <= 12
@@ -115,7 +115,7 @@ HOLES = np.random.default_rng(0).random(LAYERS.shape) < 0.1
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("how", [{"max_error": 0.5}, {"max_error": 10.0}, {"psnr": 40.0}])
-def test_integers_beyond_float64_keep_to_every_bound(
+def test_integers_beyond_float64_stay_within_every_bound(
     models: np.ndarray, how: dict[str, float]
 ) -> None:
     found = back(models, **how)
@@ -124,7 +124,7 @@ def test_integers_beyond_float64_keep_to_every_bound(
 
 
 @pytest.mark.parametrize("base", [2.0**64, 2.0**70, -(2.0**65), 3e20])
-def test_values_beyond_64_bits_keep_to_every_promise(base: float) -> None:
+def test_values_beyond_64_bits_keep_every_promise(base: float) -> None:
     model = base + 2.0**20 * (LAYERS - 1500)
     assert np.array_equal(back(model, lossless=True), model)
     for bound in (0.5, 445.0, 2.0**25):
@@ -142,7 +142,7 @@ def test_one_model_beyond_float64_costs_the_others_nothing() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
-def test_a_bound_of_integers_is_checked_exactly(dtype: type) -> None:
+def test_bounds_of_integers_are_checked_exactly(dtype: type) -> None:
     model = np.array([[2**62, 5]], dtype)
     source = ModelSet([model], "m/s")
     check_samples(source, 0, "north", model + dtype(10), 10.0)
@@ -156,7 +156,7 @@ NUMBERS = [10, np.float64(10.0), np.float32(10.0), np.float16(10.0), np.int64(10
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: type(number).__name__)
-def test_options_may_be_numpys_numbers(number: object) -> None:
+def test_options_may_be_numpy_numbers(number: object) -> None:
     for name in ("psnr", "max_error", "bytes_per_model"):
         found = getattr(Target(**{name: number}), name)  # type: ignore[arg-type]
         assert (found, type(found)) == (10.0, float)
@@ -165,12 +165,12 @@ def test_options_may_be_numpys_numbers(number: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["10", True, [10.0], 10**400, np.array([10.0, 2.0])], ids=repr)
-def test_options_that_are_no_numbers_are_refused(value: object) -> None:
+def test_options_that_are_not_numbers_are_refused(value: object) -> None:
     with pytest.raises(OptionError, match="max error: "):
         velcodec.compress(LAYERS, decoder="tiny", max_error=value)
 
 
-def test_what_a_user_notes_may_be_numpys() -> None:
+def test_user_metadata_may_be_numpy_values() -> None:
     user = {"a": np.float32(3), "b": [np.int64(1)], "c": {"d": np.arange(2)}}
     with velcodec.open(velcodec.compress(LAYERS, lossless=True, user=user)) as archive:
         assert archive.header.user == {"a": 3.0, "b": [1], "c": {"d": [0, 1]}}
@@ -196,9 +196,7 @@ def test_what_a_user_notes_may_be_numpys() -> None:
         (np.where(HOLES, 1e308, -1e308), {"max_error": 1e308}),
     ],
 )
-def test_values_and_bounds_beyond_all_measure_are_kept(
-    models: np.ndarray, how: dict[str, object]
-) -> None:
+def test_enormous_values_and_bounds_work(models: np.ndarray, how: dict[str, object]) -> None:
     found = back(models, **how)
     if "max_error" in how:
         scale = 1000 if "units" in how else 1
@@ -227,7 +225,7 @@ SMOOTH = 1500 + 3000 * np.sin(np.arange(16)[:, None] / 7 + np.arange(20) / 9) **
     ],
     ids=["f4", "f8", "f4-km", "f8-km", "i2", "i8", "u1", "layers-f4", "layers-i4"],
 )
-def test_no_sample_within_a_bound_leaves_the_range_of_the_models(
+def test_bounded_samples_stay_within_the_range_of_the_models(
     models: np.ndarray, units: str, bound: float
 ) -> None:
     found = back(models, max_error=bound, units=units)
@@ -235,28 +233,28 @@ def test_no_sample_within_a_bound_leaves_the_range_of_the_models(
 
 
 @pytest.mark.parametrize("psnr", [20.0, 35.0, 60.0])
-def test_no_sample_of_a_mean_error_leaves_the_range_of_the_models(psnr: float) -> None:
+def test_samples_for_a_psnr_stay_within_the_range_of_the_models(psnr: float) -> None:
     for models in (layered(3, 16, 20), SMOOTH, np.rint(SMOOTH).astype("u2")):
         found = back(models, psnr=psnr)
         assert models.min() <= found.min() <= found.max() <= models.max()
 
 
 @pytest.mark.parametrize("bound", [3.0, 12.0, 40.0])
-def test_no_sample_leaves_its_own_models_range_by_more_than_the_bound(bound: float) -> None:
+def test_samples_leave_the_range_of_their_model_by_at_most_the_bound(bound: float) -> None:
     models = np.stack([SMOOTH * share + 700 * (1 - share) for share in (1.0, 0.61, 0.23)])
     models = models.astype("f4")
     data = velcodec.compress(models, decoder="tiny", max_error=bound)
     left = 0
-    for own, native, fine in zip(
+    for model, native, fine in zip(
         models, velcodec.decompress(data), velcodec.decompress(data, 47), strict=True
     ):
-        assert own.min() - bound <= native.min() <= native.max() <= own.max() + bound
+        assert model.min() - bound <= native.min() <= native.max() <= model.max() + bound
         assert models.min() <= native.min() <= native.max() <= models.max()
         assert native.min() <= fine.min() <= fine.max() <= native.max()
-        left += bool(native.min() < own.min() or native.max() > own.max())
-        clipped = native.clip(own.min(), own.max())
-        assert np.abs(clipped - own).max() <= np.abs(native - own).max()
-    assert left  # otherwise a shorter promise would do
+        left += bool(native.min() < model.min() or native.max() > model.max())
+        clipped = native.clip(model.min(), model.max())
+        assert np.abs(clipped - model).max() <= np.abs(native - model).max()
+    assert left  # otherwise a stricter promise would hold
 
 
 def test_axes_and_shapes_come_back_with_exact_samples() -> None:
@@ -264,7 +262,7 @@ def test_axes_and_shapes_come_back_with_exact_samples() -> None:
     assert np.array_equal(back(models, lossless=True, order="xz"), models)
 
 
-def test_models_of_several_kinds_go_into_one_archive() -> None:
+def test_an_archive_holds_models_of_several_kinds() -> None:
     models = [layered(1, 9, 7)[0], layered(2, 12, 5)[1], np.full((4, 4), np.float32(1.1))]
     data = velcodec.compress(models, decoder="tiny", lossless=True)
     with velcodec.open(data) as archive:
@@ -272,7 +270,7 @@ def test_models_of_several_kinds_go_into_one_archive() -> None:
             assert np.array_equal(archive[number], model)
 
 
-def test_samples_count_where_a_latent_is_kept_beside_them() -> None:
+def test_samples_are_rendered_even_if_a_latent_is_kept() -> None:
     models = layered(2, 16, 16)
     alone = velcodec.compress(models, decoder="tiny", max_error=5.0)
     data = velcodec.compress(models, decoder="tiny", max_error=5.0, keep_latent=True)
@@ -285,7 +283,7 @@ def test_samples_count_where_a_latent_is_kept_beside_them() -> None:
         assert np.array_equal(archive.gradient(0, points), plain.gradient(0, points))
 
 
-def test_samples_alone_answer_everywhere() -> None:
+def test_samples_alone_render_everywhere() -> None:
     data = velcodec.compress(layered(1, 8, 8), decoder="tiny", lossless=True)
     with velcodec.open(data) as archive:
         assert archive.decode(0, 16).shape == (16, 16)
@@ -309,18 +307,18 @@ def test_exact_samples_need_no_decoder(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert np.array_equal(velcodec.decompress(data, (24, 18))[:, 1::3, 1::3], models)
 
 
-def test_the_summary_tells_what_was_stored_and_measured() -> None:
+def test_the_summary_shows_what_was_stored_and_measured() -> None:
     from velcodec.encode.setup import Coding
 
-    how = Coding(Target(max_error=25.0), decoder="tiny")
-    summary = encode(layered(3, 20, 20), None, how).summary
+    coding = Coding(Target(max_error=25.0), decoder="tiny")
+    summary = encode(layered(3, 20, 20), None, coding).summary
     assert (summary.samples, summary.latent, summary.both, summary.tiles) == (3, 0, 0, 0)
     assert summary.distance is None
     assert 0 < summary.max_error_m_s <= 25.0
     assert summary.worst_psnr > 40
 
 
-def test_info_tells_how_models_are_stored() -> None:
+def test_info_shows_how_models_are_stored() -> None:
     models = layered(3, 8, 8)
     for options, expected in (
         (
@@ -350,14 +348,12 @@ def test_info_tells_how_models_are_stored() -> None:
         ({"latent_only": True, "lossless": True}, "latent_only: expected it without"),
     ],
 )
-def test_promises_that_exclude_each_other_are_refused(
-    options: dict[str, object], message: str
-) -> None:
+def test_contradictory_promises_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         velcodec.compress(layered(1, 8, 8), decoder="tiny", **options)
 
 
-def test_samples_that_break_the_promise_are_named(tiny: Decoder) -> None:
+def test_models_that_break_the_promise_are_named(tiny: Decoder) -> None:
     models = layered(1, 8, 8)
     source = ModelSet(list(models), "m/s")
     for stored in (models[0] + 9, models[0].astype(np.float64)):

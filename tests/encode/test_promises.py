@@ -1,4 +1,4 @@
-"""What a user asks for is what a reader gets: PSNR or size; what cannot be had is named."""
+"""Every target for PSNR or size is met; one that cannot be met is an error that says so."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from velcodec.metrics import mae, max_error, psnr
 
 
 def smooth(count: int, nz: int, nx: int, seed: int = 0) -> np.ndarray:
-    """Models without an edge, float32 m/s."""
+    """Models without edges, float32 m/s."""
     random = np.random.default_rng(seed)
     z, x = np.mgrid[0:nz, 0:nx] / max(nz, nx)
     waves = [
@@ -71,7 +71,7 @@ def test_the_summary_is_true(tiny: Decoder) -> None:
     assert summary.latent + summary.samples + summary.both == 4
 
 
-def test_what_was_measured_is_stored_with_each_model(tiny: Decoder) -> None:
+def test_measured_quality_is_stored_with_each_model(tiny: Decoder) -> None:
     models = layered(3, 16, 14, seed=1)
     with velcodec.open(made(models, tiny).data) as archive:
         for number, stored in enumerate(archive.quality or ()):
@@ -83,7 +83,7 @@ def test_what_was_measured_is_stored_with_each_model(tiny: Decoder) -> None:
         assert archive.info()["quality"]["worst_psnr_db"] == min(q.psnr_db for q in archive.quality)
 
 
-def test_latents_tell_how_far_a_model_is_and_samples_alone_do_not(tiny: Decoder) -> None:
+def test_latents_have_a_distance_and_samples_alone_have_none(tiny: Decoder) -> None:
     models = layered(2, 16, 14, seed=1)
     for options, far in (({"latent_only": True, "psnr": 12.0}, True), ({"lossless": True}, False)):
         with velcodec.open(made(models, tiny, **options).data) as archive:
@@ -98,7 +98,7 @@ def test_a_higher_psnr_takes_more_bytes(tiny: Decoder) -> None:
     assert sizes == sorted(sizes)
 
 
-def test_a_model_that_latents_cannot_bring_to_the_target_is_named(
+def test_a_model_whose_latent_misses_the_target_is_named(
     tiny: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "TILE_SIZES", (70,))
@@ -116,7 +116,7 @@ def test_a_model_that_latents_cannot_bring_to_the_target_is_named(
     assert (kept.summary.samples, kept.summary.both >= 1) == (0, True)
 
 
-def test_latents_alone_are_all_that_is_stored_where_so_asked(tiny: Decoder) -> None:
+def test_latent_only_stores_only_latents(tiny: Decoder) -> None:
     models = layered(4, 16, 14, seed=1)
     for promise in ({"psnr": 24.0}, {"bytes_per_model": 200.0}):
         summary = made(models, tiny, latent_only=True, **promise).summary
@@ -134,7 +134,7 @@ def test_a_budget_is_kept_overhead_included(tiny: Decoder, bytes_per_model: floa
 
 @pytest.mark.parametrize("bytes_per_model", [500, 1200, 3000])
 def test_a_budget_is_filled_by_one_large_model(tiny: Decoder, bytes_per_model: float) -> None:
-    """There are no other models to take what is left."""
+    """No other model can take what is left."""
     noise = np.random.default_rng(1).normal(0, 60, (90, 110)).astype(np.float32)
     encoded = made(layered(2, 90, 110, seed=2)[1:] + noise, tiny, bytes_per_model=bytes_per_model)
     assert 0.9 * bytes_per_model <= len(encoded.data) <= bytes_per_model
@@ -148,7 +148,7 @@ def test_a_budget_is_filled_by_many_models(tiny: Decoder, bytes_per_model: float
     )
 
 
-def test_what_was_fitted_to_choose_a_tile_size_is_not_fitted_again(
+def test_tiles_fitted_to_choose_a_size_are_not_fitted_again(
     tiny: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fitted = []
@@ -175,7 +175,7 @@ def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_a_budget_is_kept_to_the_byte_by_a_thousand_models() -> None:
-    """One byte was missing here: the same choice was made again and again."""
+    """One byte over the budget, the same choice used to be made again and again."""
     models = synth.draw("curvevel_a", 5, 0, 1000).render(70, 70).numpy()
     data = velcodec.compress(models, fit="amortised", latent_only=True, bytes_per_model=48)
     assert 0.99 * 48_000 <= len(data) <= 48_000
@@ -230,13 +230,13 @@ def test_models_that_come_out_exact_share_one_domain(tiny: Decoder) -> None:
         assert exact.network == EXACT_NETWORK
 
 
-def test_the_least_budget_possible_is_told(tiny: Decoder) -> None:
+def test_the_least_possible_budget_is_shown(tiny: Decoder) -> None:
     with pytest.raises(BudgetError, match="the least possible for these 2 models is"):
         made(layered(2, 20, 20), tiny, bytes_per_model=20)
 
 
 def least_told(models: np.ndarray, tiny: Decoder, **options: object) -> tuple[int, int]:
-    """Bytes per model and in all, as told for a budget that is too small."""
+    """Bytes per model and in all, from the error for a budget that is too small."""
     with pytest.raises(BudgetError) as found:
         made(models, tiny, bytes_per_model=1, **options)
     words = re.search(r"models is (\d+) bytes per model \((\d+) bytes in all\)", str(found.value))
@@ -246,9 +246,7 @@ def least_told(models: np.ndarray, tiny: Decoder, **options: object) -> tuple[in
 
 @pytest.mark.parametrize("latent_only", [False, True])
 @pytest.mark.parametrize("kind", ["layers", "smooth", "noise", "several shapes"])
-def test_the_least_budget_that_is_told_is_accepted(
-    tiny: Decoder, kind: str, latent_only: bool
-) -> None:
+def test_the_least_budget_shown_is_accepted(tiny: Decoder, kind: str, latent_only: bool) -> None:
     noise = np.random.default_rng(1).uniform(1500, 4500, (3, 24, 30)).astype(np.float32)
     models: Any = {
         "layers": layered(5, 20, 24, seed=3),
@@ -265,8 +263,8 @@ def test_the_least_budget_that_is_told_is_accepted(
 
 
 @pytest.mark.parametrize("kind", [layered, smooth])
-def test_what_samples_cost_once_never_forbids_a_budget(tiny: Decoder, kind: object) -> None:
-    """Samples may take fewer bits than a latent, and more with what the header says of them."""
+def test_the_header_of_samples_never_rules_out_a_budget(tiny: Decoder, kind: object) -> None:
+    """Samples may take fewer bits than a latent, but more together with their header."""
     models = kind(2, 20, 20, seed=1)  # type: ignore[operator]
 
     def least(latent_only: bool) -> int:
@@ -308,12 +306,12 @@ def test_strange_models_are_farther_away(tiny: Decoder) -> None:
         ({"bytes_per_model": -1.0}, "bytes per model: expected more than 0, found -1"),
     ],
 )
-def test_what_is_no_promise_is_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_targets_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         velcodec.compress(layered(1, 8, 8), decoder="tiny", **options)
 
 
-def test_values_beyond_all_measure_are_for_lossless_archives_alone(tiny: Decoder) -> None:
+def test_enormous_values_need_lossless_archives(tiny: Decoder) -> None:
     model = np.array([[1e308, -1e308, 5.0], [0.0, 1.0, 2.0]])
     with pytest.raises(OptionError, match=r"model 0: found values up to 1e\+308.*--lossless"):
         made(model[None], tiny)

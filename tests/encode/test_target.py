@@ -1,4 +1,4 @@
-"""A PSNR in the fewest bytes: a latent, or samples, or both where a latent is to be kept."""
+"""A PSNR in the fewest bytes: by a latent, samples, or both if a latent is to be kept."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ GOOD, BAD = mse_of_psnr(36.0), mse_of_psnr(34.0)
 
 
 def a_latent(bits: float, mse: float = GOOD) -> CodedModel:
-    """One that takes so many bits, with such an error."""
+    """A coded model of `bits` bits and error `mse`, with a latent."""
     tiles = Tiles(np.zeros((1, 4), np.int32), np.ones(1, np.int64), np.zeros(1), np.ones(1))
     return replace(some_samples(bits, mse), tiles=tiles, exact=None, distance=1.5)
 
 
 def some_samples(bits: float, mse: float = GOOD) -> CodedModel:
-    """Samples alone that take so many bits, with such an error."""
+    """A coded model of `bits` bits and error `mse`, of samples alone."""
     stream = ExactStream(LABEL_MAP, 0, b"")
     return replace(CodedModel.of_samples((4, 4), stream, mse), bits=bits)
 
@@ -65,7 +65,7 @@ def chosen(
     return encode_to_psnr(candidates, TARGET_DB, keep_latent)
 
 
-def test_a_latent_is_kept_that_takes_little_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_latent_that_takes_little_more_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LATENT_PREFERENCE == 1.05
     latents = [a_latent(1000.0), a_latent(1049.0), a_latent(1050.0), a_latent(1051.0)]
     found = chosen(monkeypatch, latents, [some_samples(1000.0)] * 4)
@@ -80,7 +80,7 @@ def test_a_latent_that_misses_the_target_is_not_kept(monkeypatch: pytest.MonkeyP
     assert np.isnan(found.distance)
 
 
-def test_who_keeps_latents_has_samples_beside_those_that_do_not_serve(
+def test_keep_latent_adds_samples_to_latents_below_the_target(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     latents = [a_latent(10.0), a_latent(10.0, BAD), a_latent(2000.0)]
@@ -92,7 +92,7 @@ def test_who_keeps_latents_has_samples_beside_those_that_do_not_serve(
 
 
 def flat(nz: int = 20, nx: int = 18) -> np.ndarray:
-    """Layers without relief, float32 m/s."""
+    """Flat layers, float32 m/s."""
     depths = np.repeat([1500.0, 2200.0, 3100.0, 4000.0], -(-nz // 4))[:nz]
     return np.tile(depths[:, None], (2, 1, nx)).astype(np.float32)
 
@@ -106,9 +106,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_asked_for_never_takes_more_bytes_than_bit_for_bit(
-    tiny: Decoder, kind: str
-) -> None:
+def test_the_default_never_takes_more_bytes_than_lossless(tiny: Decoder, kind: str) -> None:
     models = KINDS[kind]
     found = velcodec.compress(models, decoder=tiny)
     exact = velcodec.compress(models, decoder=tiny, lossless=True)
@@ -139,7 +137,7 @@ def test_samples_alone_have_no_latent_and_latents_alone_no_samples(tiny: Decoder
 @pytest.mark.parametrize(
     "promise", [{}, {"psnr": 45.0}, {"max_error": 9.0}, {"lossless": True}], ids=str
 )
-def test_who_keeps_latents_has_one_of_every_model(tiny: Decoder, promise: dict[str, Any]) -> None:
+def test_keep_latent_stores_a_latent_of_every_model(tiny: Decoder, promise: dict[str, Any]) -> None:
     models = KINDS["layers"][:1, :12, :12]
     found = made(models, tiny, keep_latent=True, **promise)
     assert "samples" not in ways(found.data)

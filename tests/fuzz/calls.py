@@ -40,7 +40,7 @@ from velcodec.formats.container.budget import BYTES_OF_BYTE, FREE_BYTES
 from velcodec.formats.container.framing import START
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.integrity import check_every_byte
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.coding import TileCoding
@@ -166,7 +166,7 @@ def _archive(head: Header, records: list[Record]) -> bytes:
     for number, record in enumerate(records):
         if number == len(records) - 1:
             writer.use(replace(head, provenance="later", extra={"x": [1, {"y": 2}]}))
-        quality = Quality(30.0 + number, 1.0, 2.0, 0.5)
+        quality = StoredQuality(30.0 + number, 1.0, 2.0, 0.5)
         fields = {"line": number, "family": "ab"[number % 2], "dx_m": 5.0}
         writer.add(pack_record(record, head), f"k{number}", quality, fields)
         if number == 0:

@@ -24,7 +24,7 @@ from velcodec.formats.container.directory import Directory, PageEntry
 from velcodec.formats.container.framing import START
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import Page, Run
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.sections import Place
 from velcodec.formats.container.writer import VlatWriter
@@ -53,7 +53,7 @@ def archives() -> list[bytes]:
         writer = VlatWriter(stream, one, journal=journal, decoder=decoder)
         for i in range(6):
             writer.use(two if i in (2, 3) else one)
-            quality = Quality(30.0 + i, 1.0, 2.0, 0.5)
+            quality = StoredQuality(30.0 + i, 1.0, 2.0, 0.5)
             writer.add(bytes([1, 1, 1, i]), f"k{i}", quality, {"line": i, "family": "ab"[i % 2]})
             if i % 2:
                 writer.end_page()

@@ -35,7 +35,7 @@ from velcodec.decoder import (
 from velcodec.decoder.file import pack
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.header import Header, Layout, Source
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.shards import Shard, write_manifest
@@ -245,8 +245,8 @@ def fields_archive() -> bytes:
     head, payloads = plain(**about)
     stream = io.BytesIO()
     writer = VlatWriter(stream, head)
-    quality = [Quality(20.0 + 7 * i, 0.3 * i, 2.0**i, i / 3) for i in range(len(payloads))]
-    quality[-1] = Quality(100.0, 0.0, 0.0, np.nan)
+    quality = [StoredQuality(20.0 + 7 * i, 0.3 * i, 2.0**i, i / 3) for i in range(len(payloads))]
+    quality[-1] = StoredQuality(100.0, 0.0, 0.0, np.nan)
     keys = [f"line {i}/Δ" for i in range(len(payloads))]
     writer.add_many(payloads, keys, quality, columns(len(payloads)))
     writer.close()
@@ -263,7 +263,7 @@ def many_archive() -> bytes:
     rest = len(payloads) - 4000
     writer.add_many(
         payloads[4000:], [f"b{i}" for i in range(rest)],
-        [Quality(30.0 + i % 20, 1.0, 5.0, 1.0) for i in range(rest)],
+        [StoredQuality(30.0 + i % 20, 1.0, 5.0, 1.0) for i in range(rest)],
         {"site": [f"site {i % 300}" for i in range(rest)], "depth": np.arange(rest) / 4},
     )  # fmt: skip
     writer.close()

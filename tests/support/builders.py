@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.container.framing import START, Belongs, pack_entry
 from velcodec.formats.container.header import Header, Layout, Source
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.sections import HEADER, OPENING, pack_section, read_section
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
@@ -109,7 +109,7 @@ def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -
 
 def archive(
     payloads: Sequence[bytes], head: Header | None = None, *, keys: Sequence[str] | None = None,
-    quality: Sequence[Quality] | None = None,
+    quality: Sequence[StoredQuality] | None = None,
 ) -> bytes:  # fmt: skip
     """The bytes of an archive of these payloads."""
     stream = io.BytesIO()

@@ -12,7 +12,7 @@ from latent_archives import latent_archive
 
 from velcodec.decoder import Decoder
 from velcodec.formats.container.header import Layout
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.writer import VlatWriter
 
@@ -48,7 +48,7 @@ def rich_archive(
             "depth_m": np.arange(models) * 100.0,
             "checked": np.arange(models) % 3 == 0,
         }
-    quality = [Quality(30.0 + i, 10.0, 50.0, 1.0) for i in range(models)]
+    quality = [StoredQuality(30.0 + i, 10.0, 50.0, 1.0) for i in range(models)]
     names = [f"m{i}" for i in range(models)] if keys is None else list(keys)
     writer.add_many(payloads, names or None, quality, fields)
     writer.close()

@@ -29,7 +29,7 @@ from velcodec.decode.stored import (
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import entry_bytes
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import open_reader
 from velcodec.formats.errors import (
@@ -232,7 +232,7 @@ class Archive:
         return info_of(self._reader, self.layouts)
 
     @property
-    def quality(self) -> Sequence[Quality] | None:
+    def quality(self) -> Sequence[StoredQuality] | None:
         """What was measured of every model when the archive was made, if it was."""
         return self._reader.quality
 

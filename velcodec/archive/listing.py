@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from velcodec.archive.archive import Archive
-from velcodec.decode.stored import absent_samples, layout_and_way
+from velcodec.decode.stored import absent_samples, layout_and_storage
 from velcodec.formats.container.copying import runs_of_headers
 from velcodec.formats.container.page import entry_bytes
-from velcodec.formats.container.quality import Quality, quality_rows
+from velcodec.formats.container.quality import StoredQuality, quality_rows
 from velcodec.formats.errors import OptionError
 
 
@@ -27,7 +27,7 @@ class Row:
     nx: int
     stored: str
     bytes: int
-    quality: Quality | None
+    quality: StoredQuality | None
     fields: dict[str, Any]
     absent: float = 0.0
 
@@ -55,7 +55,7 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
         sizes = entry_bytes(columns.lengths).tolist()
         measured = None if columns.quality is None else quality_rows(columns.quality)
         for row, number in enumerate(block):
-            layout, stored = layout_and_way(reader, number)
+            layout, stored = layout_and_storage(reader, number)
             yield Row(
                 number,
                 str(number) if columns.keys is None else columns.keys[row],

@@ -20,7 +20,7 @@ from velcodec.archive.archive import Archive, block_size
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record_reader import Columns
 from velcodec.formats.container.scan import FoundHeader, FoundRecord, walk
 from velcodec.formats.container.sections import DECODER
@@ -192,7 +192,7 @@ class _Window:
         self._unknown()
 
     @property
-    def quality(self) -> tuple[Quality, ...] | None:
+    def quality(self) -> tuple[StoredQuality, ...] | None:
         self._unknown()
 
     @property

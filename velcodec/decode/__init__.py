@@ -1,1 +1,1 @@
-"""From records to models: one continuous field, rendered at any grid or point, in any unit."""
+"""Records to models: one continuous field, rendered on any grid, at any point, in any unit."""

@@ -1,4 +1,4 @@
-"""The no-data value in the places of a rendering that are absent."""
+"""Putting the no-data value at the absent samples of a rendering."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.decode.stored import x_first
 from velcodec.formats.container.header import Layout
 from velcodec.formats.no_data import no_data_value
 from velcodec.masks import Absent, at_grid
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 def put_no_data(
     array: NDArray[np.generic], layout: Layout, absent: Absent | None
 ) -> NDArray[np.generic]:
-    """A rendering as the user's array, with the no-data value where it is absent."""
+    """A rendering in the user's layout, with the no-data value at its absent samples."""
     if absent is None or layout.no_data is None:
         return array
     out: NDArray[Any] = array.copy()
     value = no_data_value(layout.no_data, out.dtype)
-    if layout.axes.endswith("xz"):
+    if x_first(layout):
         out.T[at_grid(absent, out.shape[::-1])] = value
     else:
         out[at_grid(absent, out.shape)] = value
@@ -31,14 +32,14 @@ def put_no_data(
 
 
 def put_no_data_in_tensor(tensor: Tensor, layout: Layout, absent: Absent | None) -> Tensor:
-    """As `put_no_data`, on the tensor's device."""
+    """`put_no_data` for a tensor, on its device."""
     if absent is None or layout.no_data is None:
         return tensor
     import torch
 
-    x_first = layout.axes.endswith("xz")
-    nz, nx = tensor.shape[::-1] if x_first else tensor.shape
-    there = torch.as_tensor(at_grid(absent, (nz, nx)), device=tensor.device)
+    transposed = x_first(layout)
+    nz, nx = tensor.shape[::-1] if transposed else tensor.shape
+    mask = torch.as_tensor(at_grid(absent, (nz, nx)), device=tensor.device)
     value = no_data_value(layout.no_data, np.dtype(layout.dtype))
     number = float(value) if tensor.is_floating_point() else int(value.astype(np.int64))
-    return tensor.masked_fill(there.T if x_first else there, number)
+    return tensor.masked_fill(mask.T if transposed else mask, number)

@@ -1,9 +1,9 @@
-"""Tiles rendered and blended to one field: on a grid, or at points.
+"""Rendering tiles and blending them into one field, on a grid or at points.
 
-Readers and encoders both use this one path from latents to values. Values are float64 m/s; they
-never leave [low, high] of the tiles they come from. Tiles are NumPy's (`cpu_tiles`) or torch's
-(`torch_tiles`). Memory is bounded by the output and the points at once. Never reads bytes, units or
-dtypes.
+Readers and encoders share this path from latents to values. Values are float64 m/s and stay within
+[low, high] of the tiles they come from. Tiles are NumPy arrays (`cpu_tiles`) or torch tensors
+(`torch_tiles`). Memory is bounded by the output and the points rendered together. Never reads
+bytes, units or dtypes.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from velcodec.decode.tiling import Tiling
 from velcodec.formats.arrays import Float64, Int64
 
 PAIRS_AT_ONCE = 16_384
-"""Points of tiles, wherever they lie, that are rendered together."""
+"""Scattered points that are rendered together, over all tiles."""
 
 
 class TilesToRender(Protocol):
-    """n tiles ready to render, as arrays or as tensors."""
+    """n tiles ready to render, as arrays or tensors."""
 
     def __len__(self) -> int:
-        """n."""
+        """Number of tiles."""
 
     def __getitem__(self, index: Any) -> TilesToRender:
-        """Some of them."""
+        """A selection of the tiles."""
 
     @property
     def ends(self) -> tuple[Float64, Float64]:
-        """Least and greatest value of each tile, m/s (n,)."""
+        """Least and greatest value of each tile, m/s, shape (n,)."""
 
     def points_at_once(self, decoder: Any) -> int:
         """Points to render together."""
 
     def array(self, values: Float64) -> Any:
-        """Numbers where the tiles are."""
+        """`values` as an array or tensor, on the tiles' device."""
 
     def grids(self, z: Any, x: Any) -> Any:
         """Points (B, nz * nx, 2) of B grids with coordinates z (B, nz) and x (B, nx)."""
@@ -54,10 +54,10 @@ def render_grid(
     nz: int,
     nx: int,
 ) -> Any:
-    """Models with the same tiling on an [nz, nx] grid: (models, nz, nx) float64 m/s, an array or a
-    tensor as the tiles are.
+    """Models of one tiling on an [nz, nx] grid: (models, nz, nx) float64 m/s, an array or a tensor
+    like the tiles.
 
-    `tiles` holds the tiles of model after model, in the tiling's order.
+    `tiles` holds the tiles of one model after another, in the tiling's order.
     """
     models = len(tiles) // tiling.tiles
     out = tiles.array(np.zeros((models, nz, nx)))
@@ -86,7 +86,7 @@ def render_grid(
             for b, m in enumerate(model):
                 z0, x0 = int(window_z.start[kz[b]]) + row, int(window_x.start[kx[b]])
                 out[m, z0 : z0 + values.shape[1], x0 : x0 + width] += values[b]
-    # Blending may step out of the tiles' ends by a rounding error.
+    # Rounding in the blend may exceed the tiles' ends.
     low, high = (end.reshape(-1, tiling.tiles) for end in tiles.ends)
     least, most = tiles.array(low.min(1)), tiles.array(high.max(1))
     return out.clip(least[:, None, None], most[:, None, None])
@@ -94,17 +94,17 @@ def render_grid(
 
 @dataclass(frozen=True)
 class Pairs:
-    """Every (point, tile) pair that counts, ordered by tile."""
+    """All (point, tile) pairs with a weight or slope, ordered by tile."""
 
     point: Int64
     tile: Int64
-    local: Float64  # (pairs, 2): x, z of the tile's domain
+    local: Float64  # (pairs, 2): x, z in the tile's domain
     weight: Float64
-    slope: Float64  # (pairs, 2): by x, z, per cell
+    slope: Float64  # (pairs, 2): derivative of the weight by x and z, per cell
 
 
 def pairs_of(tiling: Tiling, cells: Float64) -> Pairs:
-    """The pairs of points at cell coordinates (x, z), (P, 2)."""
+    """The pairs of P points at cell coordinates (x, z), shape (P, 2)."""
     cx, cz = tiling.x.cover(cells[:, 0]), tiling.z.cover(cells[:, 1])
     shape = (len(cells), 2, 2)  # point, z neighbour, x neighbour
 
@@ -126,11 +126,10 @@ def pairs_of(tiling: Tiling, cells: Float64) -> Pairs:
 
 
 def runs(tile: Int64, most: int = PAIRS_AT_ONCE) -> Iterator[tuple[Int64, Int64]]:
-    """Batches of runs of equal tile: (tile of each run (B,), indices into the pairs (B, P)), at
-    most `most` runs each.
+    """Batches of at most `most` runs of equal tile: (tile of each run (B,), indices into the pairs
+    (B, P)).
 
-    A run shorter than its batch is padded with its own last pair; no batch has more than
-    PAIRS_AT_ONCE pairs.
+    A run shorter than P is padded with its last pair; a batch has at most PAIRS_AT_ONCE pairs.
     """
     starts = np.flatnonzero(np.diff(tile, prepend=-1))
     stops = np.append(starts, len(tile))[1:]
@@ -151,7 +150,7 @@ def runs(tile: Int64, most: int = PAIRS_AT_ONCE) -> Iterator[tuple[Int64, Int64]
 
 
 def sum_of_tiles(pairs: Pairs, values: Float64, points: int) -> Float64:
-    """What the tiles give each of so many points together, from values of the pairs."""
+    """Sum of the pairs' values at each of `points` points, shape (points,)."""
     return np.bincount(pairs.point, values, minlength=points).astype(np.float64, copy=False)
 
 
@@ -161,12 +160,12 @@ def render_points(
     tiling: Tiling,
     cells: Float64,
 ) -> Float64:
-    """Values (P,) in m/s of one model at cell coordinates (x, z), (P, 2)."""
+    """Values (P,) in m/s of one model at cell coordinates (x, z), shape (P, 2)."""
     pairs = pairs_of(tiling, cells)
-    found = np.zeros(len(pairs.tile))
+    pair_values = np.zeros(len(pairs.tile))
     for tile, index in runs(pairs.tile):
         values = tiles[tile].values(decoder, pairs.local[index])
-        found[index] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
-    total = sum_of_tiles(pairs, found * pairs.weight, len(cells))
+        pair_values[index] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    total = sum_of_tiles(pairs, pair_values * pairs.weight, len(cells))
     low, high = tiles.ends
     return np.clip(total, float(low.min()), float(high.max()))

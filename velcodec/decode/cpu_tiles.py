@@ -1,4 +1,4 @@
-"""Tiles rendered by a frozen decoder in compiled loops, without torch."""
+"""Rendering tiles with a frozen decoder in compiled loops, without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import Tiles
 
 COMPILED_POINTS_AT_ONCE = 1 << 18
-"""Points rendered together by compiled loops, which keep to the caches by themselves."""
+"""Points rendered together by compiled loops, which block for the caches themselves."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FrozenTiles:
         return COMPILED_POINTS_AT_ONCE
 
     def array(self, values: Float64) -> Float64:
-        """Numbers where the tiles are."""
+        """`values` as they are: arrays need no moving."""
         return values
 
     def grids(self, z: Float64, x: Float64) -> NDArray[np.float32]:
@@ -57,14 +57,16 @@ class FrozenTiles:
             return cpu_renderer(decoder).velocities(self.latent, self.low, self.high, where)
         values = np.repeat(self.low[:, None], points.shape[-2], axis=1)
         if varied.any():
-            own = where if where.ndim == 2 else where[varied]
-            some = self[varied]
-            values[varied] = cpu_renderer(decoder).velocities(some.latent, some.low, some.high, own)
+            part = self[varied]
+            where = where if where.ndim == 2 else where[varied]
+            values[varied] = cpu_renderer(decoder).velocities(
+                part.latent, part.low, part.high, where
+            )
         return values
 
 
 def cpu_tiles(decoder: FrozenMixture, tiles: Tiles) -> FrozenTiles:
-    """Stored tiles as a frozen decoder renders them."""
+    """Stored tiles, ready for a frozen decoder."""
     latents = cpu_renderer(decoder).latents(tiles.coefficients, tiles.step)
     ends = (np.asarray(end, dtype=np.float64) for end in (tiles.low, tiles.high))
     return FrozenTiles(latents, *ends)

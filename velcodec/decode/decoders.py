@@ -1,6 +1,7 @@
-"""What renders the models of an archive: the decoders that its headers name, each loaded once.
+"""The decoders that an archive's headers name, each loaded once.
 
-Torch is imported where it alone can evaluate: on a GPU, for gradients, for some architectures.
+Torch is imported only where nothing else can evaluate the decoder: on a GPU, for gradients, and for
+some architectures.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 class Evaluators:
-    """The decoders of one archive; `wanted` and `device` as for `velcodec.open`.
+    """The decoders of one archive; `wanted` and `device` are those of `velcodec.open`.
 
-    Raises MissingDecoderError, with the archive's name, when one is asked for that is absent.
+    Raises MissingDecoderError, naming the archive, when a decoder is needed and not found.
     """
 
     def __init__(
@@ -39,8 +40,8 @@ class Evaluators:
         self._frozen: dict[bytes, FrozenMixture | None] = {}
 
     def decoder(self, header: Header, device: str | torch.device | None = None) -> Decoder:
-        """The decoder that a header names, as a torch module; on the archive's own device unless
-        another is given.
+        """The decoder that a header names, as a torch module, on `device` or else the archive's
+        device.
         """
         from velcodec.decode.output import decoder_for
         from velcodec.device import pick_device
@@ -54,8 +55,8 @@ class Evaluators:
         return self._decoders[place]
 
     def evaluator(self, header: Header) -> Decoder | FrozenMixture:
-        """What renders a header's models on the archive's own device: on the CPU without torch,
-        where it need not be.
+        """What renders a header's models on the archive's device: without torch on the CPU, if the
+        decoder allows.
         """
         from velcodec.decode.output import frozen_for
         from velcodec.device import is_cpu
@@ -71,12 +72,12 @@ class Evaluators:
         return self._frozen[name] or self.decoder(header)
 
     def tables(self, header: Header) -> LatentTables:
-        """What a header's latents are entropy-coded by."""
+        """The frequency tables that a header's latents are coded with."""
         return tables_of(self.evaluator(header))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """A missing decoder is told with the archive that needs it."""
+        """Put the archive's name before MissingDecoderError."""
         try:
             yield
         except MissingDecoderError as error:

@@ -1,7 +1,7 @@
-"""From stored tiles back to models as the user gave them: dtype, units and axis order.
+"""Rendering stored models in the user's dtype, units and axis order.
 
-This is the reader's own code; the encoder calls it too when it measures what it has written.
-Neighbouring models of one tiling are rendered together, a bounded number of cells at a time.
+The encoder measures what it has written with this same code. Neighbouring models of one tiling are
+rendered together, a bounded number of cells at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from velcodec.decode.blend import render_grid, render_points
 from velcodec.decode.render import ready_tiles
-from velcodec.decode.stored import StoredModel, join_tiles
+from velcodec.decode.stored import StoredModel, join_tiles, x_first
 from velcodec.decode.units import as_dtype, from_m_s, unit_scale
 from velcodec.decoder import registry
 from velcodec.decoder.siren_mixture.frozen import (
@@ -40,15 +40,10 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
 CELLS_AT_ONCE = 1 << 22
-"""Output cells rendered together, whatever the number of models."""
+"""Output cells rendered together, over all models."""
 
 TORCH_DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
-"""Sample types that torch computes with, by NumPy's names."""
-
-
-def x_first(layout: Layout) -> bool:
-    """Whether the user's arrays of this layout are [x, z]."""
-    return layout.axes.endswith("xz")
+"""NumPy names of the sample types that torch computes with."""
 
 
 def render_models(
@@ -58,15 +53,16 @@ def render_models(
     average: Average = "none",
     places: Sequence[str] = (),
 ) -> Iterator[Tensor | Float64]:
-    """The latents of every model in order, [nz, nx] float64 m/s: tensors on the decoder's device,
-    or arrays of a decoder without torch. `places` name the models where means are taken.
+    """Render every model from its latent, in order, [nz, nx] float64 m/s: tensors on the decoder's
+    device, or arrays if the decoder needs no torch. With an `average`, `places` name the models in
+    errors.
     """
     first = 0
     while first < len(models):
         head = models[first]
         shape = head.grid(res)
-        along = (1, 1) if average == "none" else fine_shape(head.grid(None), shape)
-        fine = shape[0] * along[0], shape[1] * along[1]
+        factors = (1, 1) if average == "none" else fine_shape(head.grid(None), shape)
+        fine = shape[0] * factors[0], shape[1] * factors[1]
         most = max(1, CELLS_AT_ONCE // (fine[0] * fine[1]))
         last = first + 1
         while last < min(first + most, len(models)) and models[last].tiling == head.tiling:
@@ -77,31 +73,31 @@ def render_models(
             yield from values
         else:
             for fine_values, place in zip(values, places[first:last], strict=True):
-                yield averaged(fine_values, along, average, place)
+                yield averaged(fine_values, factors, average, place)
         first = last
 
 
 def render_samples(
     model: StoredModel, res: tuple[int, int] | None, average: Average, place: str
 ) -> NDArray[np.generic] | None:
-    """The field of a model's stored samples in the user's dtype, units and axis order; None where
-    it has none. At its native grid they are themselves.
+    """The field of a model's stored samples in the user's dtype, units and axis order, or None
+    without samples. On the native grid these are the samples themselves.
 
-    Raises SamplerError for a sampler that is not here, and OptionError as `averaged`.
+    Raises SamplerError for an unknown sampler, and OptionError as `averaged` does.
     """
-    found = model.samples
-    if found is None:
+    samples = model.samples
+    if samples is None:
         return None
     if average != "none" or not model.is_native(res):
         values = sampled_field(model).averages(*model.grid(res), average, place)
-        found = as_dtype(values, found.dtype)
-    return found.T if x_first(model.layout) else found
+        samples = as_dtype(values, samples.dtype)
+    return samples.T if x_first(model.layout) else samples
 
 
 def render_samples_on(
     model: StoredModel, res: tuple[int, int], average: Average, place: str, device: torch.device
 ) -> Tensor:
-    """As `render_samples` at another grid than the native one, computed and kept on a GPU."""
+    """`render_samples` on a grid other than the native one, computed and kept on a GPU."""
     from velcodec.sampler.render import TorchField
 
     assert model.samples is not None
@@ -115,14 +111,14 @@ def render_samples_on(
 
 
 def sampled_field(model: StoredModel) -> SampledField:
-    """The field of a model's stored samples, in their units."""
+    """The field of a model's stored samples, in the user's units."""
     assert model.samples is not None
     assert model.sampler is not None
     return SampledField(model.samples, sampler_of(model.sampler))
 
 
 def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> Tensor:
-    """Stored samples as `to_tensor` gives renderings."""
+    """Stored samples as a tensor with the dtype that `to_tensor` gives renderings."""
     import torch
 
     native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
@@ -131,11 +127,11 @@ def array_to_tensor(array: NDArray[np.generic], device: str | torch.device) -> T
 
 
 def torch_dtype(dtype: np.dtype[np.generic]) -> torch.dtype:
-    """Torch's type for samples: the same, or int64 for an integer that it does not compute with."""
+    """Torch's dtype for samples: the same, or int64 for integers that torch cannot compute with."""
     import torch
 
-    found: torch.dtype = getattr(torch, dtype.name if dtype.name in TORCH_DTYPES else "int64")
-    return found
+    chosen: torch.dtype = getattr(torch, dtype.name if dtype.name in TORCH_DTYPES else "int64")
+    return chosen
 
 
 def on_cpu(values: Tensor | Float64) -> Float64:
@@ -150,9 +146,9 @@ def to_array(values: Tensor | Float64, layout: Layout) -> NDArray[np.generic]:
 
 
 def to_tensor(values: Tensor, layout: Layout) -> Tensor:
-    """A rendering in m/s as a tensor where it is, in the user's units and axis order.
+    """A rendering in m/s as a tensor on its device, in the user's units and axis order.
 
-    The dtype is the user's, or int64 for an integer type that torch does not compute with.
+    The dtype is the user's, or int64 for integers that torch does not compute with.
     """
     dtype = np.dtype(layout.dtype)
     scale = unit_scale(layout.units)
@@ -169,13 +165,13 @@ def sample(
     """Values (P,) in the model's units at cell coordinates (x, z), shape (P, 2)."""
     if model.samples is not None:
         return sampled_field(model).points(cells)
-    found = decoder()
-    values = render_points(found, ready_tiles(found, model.tiles), model.tiling, cells)
+    loaded = decoder()
+    values = render_points(loaded, ready_tiles(loaded, model.tiles), model.tiling, cells)
     return values / unit_scale(model.layout.units)
 
 
 def gradient(decoder: Callable[[], Decoder], model: StoredModel, cells: Float64) -> Float64:
-    """Derivatives (P, 2) by x and z, in the model's units per cell, as `sample`."""
+    """Derivatives (P, 2) by x and z in the model's units per cell, at the points of `sample`."""
     if model.samples is not None:
         from velcodec.sampler.render import TorchField
 
@@ -183,8 +179,8 @@ def gradient(decoder: Callable[[], Decoder], model: StoredModel, cells: Float64)
         return TorchField(model.samples, model.sampler, "cpu").gradient(cells)
     from velcodec.decode.torch_tiles import ready_tiles, render_gradient
 
-    found = decoder()
-    slopes = render_gradient(found, ready_tiles(found, model.tiles), model.tiling, cells)
+    loaded = decoder()
+    slopes = render_gradient(loaded, ready_tiles(loaded, model.tiles), model.tiling, cells)
     return slopes / unit_scale(model.layout.units)
 
 
@@ -196,10 +192,10 @@ def decoder_for(
 ) -> Decoder:
     """The decoder that a header names, on `device`.
 
-    `wanted`, a loaded decoder or the name, hash or path of one, is looked at first, then the user's
-    folder and the shipped ones, then those that are `embedded` in the archive: the same hash is the
-    same decoder, and a file that is here need not be fetched. Raises MissingDecoderError where none
-    has the archive's hash, DecoderFileError for an embedded one that is none.
+    `wanted` is a loaded decoder, or the name, hash or path of one. It is tried first, then the
+    user's folder and the shipped decoders, then those `embedded` in the archive: equal hashes mean
+    equal decoders, and a local file need not be fetched. Raises MissingDecoderError if none has the
+    archive's hash, DecoderFileError for an embedded decoder that cannot be read.
     """
     from velcodec.decoder import Decoder, load_decoder, read_decoder
 
@@ -210,27 +206,27 @@ def decoder_for(
                 f"{header.decoder_name!r} with hash {header.decoder_hash.hex()}"
             )
         return place_decoder(wanted, device)
-    found = _find(header, wanted, embedded)
-    if isinstance(found, Path):
-        return load_decoder(found, device)
-    return place_decoder(read_decoder(found), device)
+    source = _find(header, wanted, embedded)
+    if isinstance(source, Path):
+        return load_decoder(source, device)
+    return place_decoder(read_decoder(source), device)
 
 
 def frozen_for(
     header: Header, wanted: str | Path | None, embedded: Callable[[], Sequence[bytes]]
 ) -> FrozenMixture | None:
-    """As `decoder_for`, without torch; None for a decoder that only torch evaluates."""
-    found = _find(header, wanted, embedded)
-    if isinstance(found, Path):
-        return load_frozen(found)
-    file = read_decoder_file(found)
+    """`decoder_for` without torch; None for a decoder that only torch can evaluate."""
+    source = _find(header, wanted, embedded)
+    if isinstance(source, Path):
+        return load_frozen(source)
+    file = read_decoder_file(source)
     return frozen_mixture(file) if is_mixture(file.config) else None
 
 
 def _find(
     header: Header, wanted: str | Path | None, embedded: Callable[[], Sequence[bytes]]
 ) -> Path | bytes:
-    """The file, or an embedded one's bytes, of the decoder that a header names."""
+    """The decoder that a header names: its file, or the bytes of an embedded one."""
     try:
         return registry.find_for_archive(header.decoder_hash, header.decoder_name, wanted).path
     except MissingDecoderError:
@@ -241,7 +237,7 @@ def _find(
 
 
 def place_decoder(decoder: Decoder, device: str) -> Decoder:
-    """The decoder on `device`: itself when it is there, otherwise a copy."""
+    """The decoder itself if it is on `device`, otherwise a copy there."""
     if str(decoder.device) == device:
         return decoder
     return copy.deepcopy(decoder).to(device)

@@ -1,4 +1,4 @@
-"""Stored tiles, ready to render by the decoder at hand: without torch where that can be."""
+"""Stored tiles made ready for a decoder, without torch if the decoder allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ready_tiles(decoder: Decoder | FrozenMixture, tiles: Tiles) -> TilesToRender:
-    """Stored tiles as the decoder renders them."""
+    """Stored tiles, ready for the decoder."""
     if isinstance(decoder, FrozenMixture):
         return cpu_tiles(decoder, tiles)
     from velcodec.decode.torch_tiles import ready_tiles as torch_tiles

@@ -1,6 +1,6 @@
-"""Models as they lie in an archive: records checked and entropy-decoded, not yet rendered.
+"""Reading stored models: records are checked and entropy-decoded, but not rendered.
 
-No torch: `velcodec.decode.output` renders what is read here.
+`velcodec.decode.output` renders them. Never imports torch.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ Tables = Callable[[Header], LatentTables]
 """The frequency tables of the decoder that a header names."""
 
 Decode = Callable[[Sequence[bytes], LatentTables, TileCoding], Tiles]
-"""How tile streams are decoded."""
+"""A function that decodes tile streams."""
 
 LATENT, EXACT, BOTH = "latent", "samples", "samples and latent"
-"""How a model may be stored."""
+"""The kinds of storage."""
 
 NO_TILES = Tiles(
     np.zeros((0, 0), dtype=np.int32), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
@@ -56,12 +56,12 @@ def tables_of(decoder: Decoder | FrozenMixture) -> LatentTables:
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One model as read: how the user's array lies, and its latents with their tiling (no tiles
-    where it has none); `decoder_hash` tells which decoder renders them.
+    """One model as read: the layout of the user's array, and the latents with their tiling (no
+    tiles without a latent), rendered by the decoder of hash `decoder_hash`.
 
-    `samples` (nz, nx) are there where the record has an exact stream: the native grid, in the
-    user's dtype and units; `sampler` is what renders them elsewhere. `absent` (nz, nx) tells which
-    samples are, whatever the latents and `samples` say there; None where all are there.
+    `samples` (nz, nx) on the native grid, in the user's dtype and units, or None if the record has
+    no exact stream; `sampler` renders them on other grids. `absent` (nz, nx) marks absent samples,
+    whose latents and `samples` mean nothing; None if no sample is absent.
     """
 
     layout: Layout
@@ -74,11 +74,11 @@ class StoredModel:
 
     @property
     def has_latent(self) -> bool:
-        """Whether it has a latent, alone or beside samples."""
+        """Whether the model has a latent, alone or beside samples."""
         return len(self.tiles.step) > 0
 
     def is_native(self, res: tuple[int, int] | None) -> bool:
-        """Whether a rendering at `res` is on the model's own grid."""
+        """Whether a rendering at `res` is on the model's native grid."""
         return res in (None, (self.layout.nz, self.layout.nx))
 
     def grid(self, res: tuple[int, int] | None) -> tuple[int, int]:
@@ -87,25 +87,25 @@ class StoredModel:
 
 
 def read_record(reader: RecordReader, number: int) -> tuple[Header, Record]:
-    """Record `number`, its checksum and structure checked, and the header that it comes under."""
+    """The header of record `number`, and the record, its checksum and structure checked."""
     place, header = f"{reader.name}: record {number}", reader.header_of(number)
     return header, unpack_record(reader.payload(number), header, place)
 
 
 def stored_as(record: Record) -> str:
-    """LATENT, EXACT or BOTH."""
+    """The record's kind of storage: LATENT, EXACT or BOTH."""
     return LATENT if record.exact is None else BOTH if record.streams else EXACT
 
 
 def stored_layout(reader: RecordReader, number: int) -> Layout:
-    """The layout of record `number`, which is read only where its header has several."""
+    """The layout of record `number`, which is read only if its header has several layouts."""
     layouts = reader.header_of(number).layouts
     return layouts[0 if len(layouts) == 1 else read_record(reader, number)[1].layout]
 
 
 def absent_samples(reader: RecordReader, number: int) -> int:
-    """How many samples of record `number` are absent; it is read only where its header lets some
-    be, and no sample of it is decoded.
+    """Number of absent samples in record `number`. The record is read only if its header allows
+    absent samples; no samples are decoded.
     """
     if all(layout.no_data is None for layout in reader.header_of(number).layouts):
         return 0
@@ -114,9 +114,9 @@ def absent_samples(reader: RecordReader, number: int) -> int:
     return 0 if absent is None else int(np.count_nonzero(absent))
 
 
-def layout_and_way(reader: RecordReader, number: int) -> tuple[Layout, str]:
-    """The layout of record `number`, and how it is stored; it is read only where its header leaves
-    that open.
+def layout_and_storage(reader: RecordReader, number: int) -> tuple[Layout, str]:
+    """The layout and the kind of storage of record `number`, which is read only if its header does
+    not tell.
     """
     header = reader.header_of(number)
     if len(header.layouts) == 1 and not header.exact:
@@ -130,19 +130,19 @@ def read_models(
     tables: Tables,
     numbers: Sequence[int],
 ) -> list[StoredModel]:
-    """Read some models, their latents' streams decoded together, for which alone `tables` is asked.
+    """Read some models, decoding their latents together. `tables` is called only for latents.
 
     Raises CorruptError, ContextNetworkError.
     """
-    found = []
-    for number, read in zip(numbers, read_latents(reader, tables, numbers), strict=True):
-        header, record, model = read
+    models = []
+    read = read_latents(reader, tables, numbers)
+    for number, (header, record, model) in zip(numbers, read, strict=True):
         if header.exact is not None and record.exact is not None:
             place = f"{reader.name}: record {number}"
             samples = _samples(place, record.exact, model.layout, header.exact)
             model = replace(model, samples=samples, sampler=header.exact.sampler)
-        found.append(model)
-    return found
+        models.append(model)
+    return models
 
 
 def read_latents(
@@ -151,9 +151,9 @@ def read_latents(
     numbers: Sequence[int],
     decode: Decode = decode_tiles,
 ) -> list[tuple[Header, Record, StoredModel]]:
-    """Read some records and their latents, as `decode` decodes their streams; no samples.
+    """Read some records and their latents, whose streams `decode` decodes; no samples.
 
-    Raises CorruptError, and what `decode` raises.
+    Raises CorruptError, and whatever `decode` raises.
     """
     read = [read_record(reader, number) for number in numbers]
     return decode_records(read, tables, [f"{reader.name}: record {n}" for n in numbers], decode)
@@ -165,12 +165,14 @@ def decode_records(
     places: Sequence[str],
     decode: Decode = decode_tiles,
 ) -> list[tuple[Header, Record, StoredModel]]:
-    """The latents of records, those under one header decoded together; `places` name them."""
-    under: dict[int, list[int]] = {}
+    """The latents of records, decoded together for each header; `places` name the records in
+    errors.
+    """
+    by_header: dict[int, list[int]] = {}
     for row, (header, _) in enumerate(read):
-        under.setdefault(id(header), []).append(row)
-    found: list[tuple[Header, Record, StoredModel] | None] = [None] * len(read)
-    for rows in under.values():
+        by_header.setdefault(id(header), []).append(row)
+    decoded: list[tuple[Header, Record, StoredModel] | None] = [None] * len(read)
+    for rows in by_header.values():
         header = read[rows[0]][0]
         streams = [stream for row in rows for stream in read[row][1].streams]
         tiles = NO_TILES
@@ -184,13 +186,13 @@ def decode_records(
             record = read[row][1]
             layout = header.layouts[record.layout]
             rows_of_tiles = slice(at, at + len(record.streams))
-            own = take_tiles(tiles, rows_of_tiles) if record.streams else NO_TILES
+            tiles_of_model = take_tiles(tiles, rows_of_tiles) if record.streams else NO_TILES
             at += len(record.streams)
             tiling = _tiling(places[row], record, layout)
             absent = _absent(places[row], record, layout)
-            model = StoredModel(layout, tiling, own, header.decoder_hash, absent=absent)
-            found[row] = header, record, model
-    return [each for each in found if each is not None]
+            model = StoredModel(layout, tiling, tiles_of_model, header.decoder_hash, absent=absent)
+            decoded[row] = header, record, model
+    return [each for each in decoded if each is not None]
 
 
 def _absent(place: str, record: Record, layout: Layout) -> NDArray[np.bool_] | None:
@@ -225,9 +227,14 @@ def _tiling(place: str, record: Record, layout: Layout) -> Tiling:
         raise CorruptError(f"{place}: {error}") from error
 
 
+def x_first(layout: Layout) -> bool:
+    """Whether the user's arrays of this layout are [x, z]."""
+    return layout.axes.endswith("xz")
+
+
 def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
-    """MixedShapesError unless arrays of these layouts stack: at their native grids, or at one
-    resolution for all, where only dtype, units and axis order must agree.
+    """Raise MixedShapesError unless arrays of these layouts stack: on their `native` grids, or at
+    one resolution, where only dtype, units and axis order must agree.
     """
     kinds = {
         (lay.dtype, lay.units, lay.axes[-2:], *((lay.nz, lay.nx) if native else ()))

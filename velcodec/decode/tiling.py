@@ -5,7 +5,7 @@ tile k starts at sample o_k = round_half_up(k (n - T) / (t - 1)), in integers. N
 over on a ramp centred in their overlap, a C1 smoothstep, so that the weights sum to one
 everywhere and a smooth field stays smooth across a border, at any resolution and at any point.
 
-It knows where tiles lie and how much each counts; never what is in them, and no torch.
+Knows where tiles lie and their weights; never their values, and no torch.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.storage.locks import lazy_property
 
 SPARE_TILE_SHARE = 0.35
-"""How far, in tiles, a model may exceed a whole number of tiles before it gets one more."""
+"""Share of a tile by which a model may exceed a whole number of tiles before it gets one more."""
 
 
 def overlap_samples(tile: int) -> int:
@@ -29,15 +29,15 @@ def overlap_samples(tile: int) -> int:
 
 
 class Window(NamedTuple):
-    """What t tiles contribute to an axis rendered at N samples; m samples each."""
+    """The windows of t tiles on an axis rendered at N samples, m samples each."""
 
     start: Int64  # (t,) first output sample
     local: Float64  # (t, m) coordinate of each output sample in the tile's domain
-    weight: Float64  # (t, m), zero where the tile does not reach
+    weight: Float64  # (t, m), zero outside the tile
 
 
 class Cover(NamedTuple):
-    """The (at most two) tiles that count at each of P positions of an axis."""
+    """The tiles, at most two, with a weight at each of P positions of an axis."""
 
     tile: Int64  # (P, 2)
     local: Float64  # (P, 2) coordinate in the tile's domain
@@ -110,7 +110,7 @@ class Axis:
         return 2.0 * (cells - self.offsets[tile]) / self.size - 1.0
 
     def window(self, n: int) -> Window:
-        """The tiles' shares of the axis rendered at `n` samples."""
+        """The tiles' windows on the axis rendered at `n` samples."""
         k = np.arange(self.tiles)
         if self.tiles == 1:
             first, stop = np.zeros(1, dtype=np.int64), np.full(1, n)
@@ -128,7 +128,7 @@ class Axis:
         return Window(start, self._local(k[:, None], cells), weight)
 
     def cover(self, cells: Float64) -> Cover:
-        """The tiles that count at positions `cells` (P,) in [0, samples]."""
+        """The tiles with a weight at positions `cells` (P,) in [0, samples]."""
         first = np.searchsorted(self._cuts + self._ramp / 2, cells, side="right")
         tile = np.minimum(np.stack([first, first + 1], axis=1), self.tiles - 1).astype(np.int64)
         weight, slope = self._weight(tile, cells[:, None])

@@ -1,7 +1,7 @@
-"""Tiles rendered by torch: on other devices, by other decoders, and where encoders have tensors.
+"""Rendering tiles with torch: on GPUs, for decoders without compiled loops, and for encoders.
 
 Velocities are float64 m/s on the decoder's device, within [low, high] of each tile. On the CPU a
-decoder's compiled loops do the work where it has some.
+decoder's compiled loops do the work if it has any.
 """
 
 from __future__ import annotations
@@ -25,19 +25,18 @@ if TYPE_CHECKING:
     from velcodec.formats.latent_coding.stream import Tiles
 
 POINTS_AT_ONCE = 16_384
-"""Points given to a decoder of torch together, over all tiles of a batch: fills caches."""
+"""Points given to a torch decoder together, over all tiles of a batch: fills the caches."""
 
 POINTS_ON_GPU = 1 << 23
-"""The same on a GPU: enough to keep it busy, some hundred MB."""
-
+"""The same on a GPU: enough to keep it busy, in some hundred MB."""
 
 WEIGHTS_AT_ONCE, WEIGHTS_ON_GPU = 1 << 23, 1 << 28
-"""Weights of models that are there together: few points of many models take many."""
+"""Decoder weights held together: few points of many models need many weights."""
 
 
 @dataclass(frozen=True)
 class RenderTiles:
-    """n tiles ready to render: latents (n, D) in the decoder's dtype, ends (n,) float64 m/s."""
+    """n tiles ready to render: latents (n, D) in the decoder's dtype, ends (n,) in float64 m/s."""
 
     latent: Tensor
     low: Tensor
@@ -59,7 +58,7 @@ class RenderTiles:
         return COMPILED_POINTS_AT_ONCE if decoder.compiled() else _at_once(self.latent)
 
     def array(self, values: Float64) -> Tensor:
-        """Numbers where the tiles are."""
+        """`values` as a tensor on the tiles' device."""
         return torch.as_tensor(values, dtype=torch.float64, device=self.latent.device)
 
     def grids(self, z: Tensor, x: Tensor) -> Tensor:
@@ -81,7 +80,7 @@ def render_tiles(latents: Tensor, low: Float64, high: Float64, decoder: Decoder)
 
 
 def ready_tiles(decoder: Decoder, tiles: Tiles) -> RenderTiles:
-    """Stored tiles as torch renders them."""
+    """Stored tiles, ready for torch."""
     device = next(decoder.parameters()).device
     coefficients = torch.as_tensor(np.asarray(tiles.coefficients, dtype=np.int64), device=device)
     step = torch.as_tensor(np.asarray(tiles.step, dtype=np.int64), device=device)
@@ -94,13 +93,13 @@ def _at_once(like: Tensor) -> int:
 
 
 def models_at_once(decoder: Decoder) -> int:
-    """Models that are evaluated together, whatever few points are asked for."""
+    """Models evaluated together at most, however few their points."""
     most = WEIGHTS_ON_GPU if decoder.device.type == "cuda" else WEIGHTS_AT_ONCE
     return max(1, most // decoder.weights_of_model)
 
 
 def _normalised(decoder: Decoder, points: Tensor, latent: Tensor) -> Tensor:
-    """Decoder output (B, P); on a GPU in one kernel, where there is one."""
+    """Decoder output (B, P); on a GPU in one kernel if the decoder has one."""
     return decoder.values(points, latent) if latent.is_cuda else decoder(points, latent)
 
 
@@ -113,23 +112,23 @@ def _scaled(normalised: Tensor, tiles: RenderTiles) -> Tensor:
 
 @torch.no_grad()
 def tile_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
-    """m/s (B, P) float64 of tiles at points (P, 2) or (B, P, 2) of their own domains."""
+    """Values (B, P) in float64 m/s of tiles at points (P, 2) or (B, P, 2) in the tiles' domains."""
     varied = tiles.high > tiles.low
     if bool(varied.all()):
         return _varied_values(decoder, tiles, points)
     values = tiles.low[:, None].repeat(1, points.shape[-2])
     if bool(varied.any()):
-        own = points if points.ndim == 2 else points[varied]
-        values[varied] = _varied_values(decoder, tiles[varied], own)
+        points = points if points.ndim == 2 else points[varied]
+        values[varied] = _varied_values(decoder, tiles[varied], points)
     return values
 
 
 def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tensor:
-    """As `tile_values`, of tiles that are not constant."""
+    """`tile_values` of tiles that are not constant."""
     compiled = decoder.compiled()
     if compiled is not None:
-        own = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
-        return torch.from_numpy(compiled.velocities(*own, points.mT.numpy()))
+        arrays = tiles.latent.numpy(), tiles.low.numpy(), tiles.high.numpy()
+        return torch.from_numpy(compiled.velocities(*arrays, points.mT.numpy()))
     at_once = min(_at_once(points) // points.shape[-2], models_at_once(decoder))
     at_once = max(1, at_once)
     parts = [slice(first, first + at_once) for first in range(0, len(tiles), at_once)]
@@ -146,7 +145,7 @@ def _varied_values(decoder: Decoder, tiles: RenderTiles, points: Tensor) -> Tens
 def render_gradient(
     decoder: Decoder, tiles: RenderTiles, tiling: Tiling, cells: Float64
 ) -> Float64:
-    """Derivatives (P, 2) by x and z, m/s per cell, of one model at cell coordinates (P, 2)."""
+    """Derivatives (P, 2) of one model by x and z, m/s per cell, at cell coordinates (P, 2)."""
     pairs = pairs_of(tiling, cells)
     per_cell = np.array([2.0 / tiling.x.size, 2.0 / tiling.z.size])
     total = np.zeros((len(pairs.tile), 2))

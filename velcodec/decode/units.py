@@ -1,9 +1,9 @@
-"""Velocities between the user's dtype and units and m/s in float64, never widening a range.
+"""Converting between the user's dtype and units and float64 m/s, without widening a range.
 
-A rendering that was clamped to [low, high] in m/s stays within the user's own minimum and maximum
-after the way back: `inner_range` picks the ends so that they survive the conversion. (Exception:
-float64 in km/s, where no m/s value may exist for an end; it can be off by one unit in the last
-place. So with integers of 64 bits beyond 2^53.) Integers are held within what their dtype can.
+A rendering clamped to [low, high] in m/s stays within the user's minimum and maximum when it is
+converted back: `inner_range` picks ends that survive the conversion. (Exceptions: float64 in km/s
+and 64-bit integers beyond 2^53, where no m/s value may exist for an end; it can be off by one unit
+in the last place.) Integers are clamped to their dtype's range.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METRES_PER_SECOND = {"m/s": 1.0, "km/s": 1000.0}
 
 
 def unit_scale(units: str) -> float:
-    """m/s in one of `units`; OptionError for units other than m/s and km/s."""
+    """m/s per unit of `units`; OptionError for units other than m/s and km/s."""
     try:
         return METRES_PER_SECOND[units]
     except KeyError:
@@ -28,7 +28,7 @@ def unit_scale(units: str) -> float:
 
 
 def to_m_s(values: NDArray[np.generic], units: str) -> Float64:
-    """Values in `units` as float64 m/s, same shape."""
+    """Values in `units` as float64 m/s, of the same shape."""
     metres = np.asarray(values, dtype=np.float64)
     scale = unit_scale(units)
     return metres if scale == 1.0 else metres * scale
@@ -41,19 +41,19 @@ def from_m_s(values: Float64, dtype: np.dtype[np.generic], units: str) -> NDArra
 
 
 def as_dtype(values: Float64, dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
-    """Values in `dtype`; integers are rounded to nearest, and held within what the dtype can."""
+    """Values in `dtype`; integers are rounded to nearest and clamped to the dtype's range."""
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
     ends = np.iinfo(cast("np.dtype[np.integer[Any]]", dtype))
     rounded = np.rint(values)
-    # The greatest integers of 64 bits have no float64 of their own: it would wrap around.
-    found = rounded.clip(float(ends.min), np.nextafter(float(ends.max), 0.0)).astype(dtype)
-    return np.where(rounded >= float(ends.max), ends.max, found).astype(dtype)
+    # The greatest 64-bit integer rounds up as a float64, and would wrap around.
+    clamped = rounded.clip(float(ends.min), np.nextafter(float(ends.max), 0.0)).astype(dtype)
+    return np.where(rounded >= float(ends.max), ends.max, clamped).astype(dtype)
 
 
 def difference_m_s(values: NDArray[np.generic], others: NDArray[np.generic], units: str) -> Float64:
-    """`values` less `others` of the same shape, both in `units`, as float64 m/s. Integers of 64
-    bits are subtracted before they are rounded to float64.
+    """`values` minus `others` of the same shape, both in `units`, as float64 m/s. Integers are
+    subtracted before they are rounded to float64.
     """
     if not _both_whole(values, others):
         return to_m_s(values, units) - to_m_s(others, units)
@@ -63,8 +63,8 @@ def difference_m_s(values: NDArray[np.generic], others: NDArray[np.generic], uni
 
 
 def lie_within(values: NDArray[Any], others: NDArray[Any], bound: float, units: str) -> bool:
-    """Whether no value, in `units`, is more than `bound` (m/s) from the other in its place. Exact
-    for integers.
+    """Whether no value of `values` is more than `bound` (m/s) from that of `others`, both in
+    `units`. Exact for integers.
     """
     if _both_whole(values, others):
         # Python compares integers with floats exactly.
@@ -77,19 +77,19 @@ def _both_whole(values: NDArray[Any], others: NDArray[Any]) -> bool:
 
 
 def _distance(values: NDArray[Any], others: NDArray[Any]) -> NDArray[np.uint64]:
-    """How far integers of one dtype lie apart: no less than 0, and at most 2^64 - 1."""
-    there, here = (each.astype(np.uint64) for each in (values, others))  # modulo 2^64
-    return np.where(values < others, here - there, there - here)
+    """Absolute difference of integers of one dtype: 0 to 2^64 - 1."""
+    left, right = (each.astype(np.uint64) for each in (values, others))  # modulo 2^64
+    return np.where(values < others, right - left, left - right)
 
 
 def inner_range(model: NDArray[np.generic], units: str) -> tuple[float, float]:
-    """Least and greatest m/s value that come back within the minimum and maximum of `model`."""
+    """Least and greatest value in m/s that convert back to within `model`'s minimum and maximum."""
     least, greatest = model.min(), model.max()
     low, high = (float(to_m_s(end, units)) for end in (least, greatest))
     scale = unit_scale(units)
     wide = model.dtype.kind in "iu" and model.dtype.itemsize == 8
     if scale != 1.0 or wide:
-        # Of integers of 64 bits not every one is a float64; Python compares the two exactly.
+        # Not every 64-bit integer is a float64; Python compares the two exactly.
         first, last = (end.item() if wide else float(end) for end in (least, greatest))
         if low / scale < first:
             low = float(np.nextafter(low, np.inf))

@@ -1,1 +1,1 @@
-"""From models to records: tiles, latents, samples, the choice among them, and what is measured."""
+"""Models to records: tiles, latents, samples, the choice among candidates, and verification."""

@@ -1,4 +1,4 @@
-"""A model as it will be stored: its tiling, the integers of its tiles, and what they deliver."""
+"""A coded model: its tiling, the integers of its tiles, its samples, and their rate and error."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from velcodec.formats.sample_coding.stream import ExactStream
 from velcodec.metrics import psnr_of_mse
 
 TILE_OVERHEAD_BITS = 28.5
-"""About what a tile costs beside its coefficients: value range, step index, rounding to bytes."""
+"""About what a tile costs besides its coefficients: value range, step index, rounding to bytes."""
 
 BESIDE_BITS = 16.0
-"""About what a record takes to tell a stream from the tiles beside it."""
+"""About what a record with both tiles and samples costs more."""
 
 
 @dataclass(frozen=True)
 class CodedModel:
-    """One model's tiles. `tile` is the nominal tile size and `base` the base step index they were
-    made with; `mse` in (m/s)^2 is measured on the native grid; `bits` is an ideal length. An
-    `exact` stream may stand beside the tiles, or alone. `distance` says how far the model lies from
-    those that the decoder was trained on; not a number where no latent was fitted.
+    """One model's tiles, an `exact` stream of its samples, or both. `tile` is the nominal tile size
+    and `base` the base step index of the tiles; `mse` in (m/s)^2 is measured on the native grid;
+    `bits` is an ideal length. `distance` says how far the model lies from those that the decoder
+    was trained on; NaN without a fitted latent.
     """
 
     tiling: Tiling
@@ -44,29 +44,29 @@ class CodedModel:
 
     @classmethod
     def of_samples(cls, shape: tuple[int, int], stream: ExactStream, mse: float) -> CodedModel:
-        """A model (nz, nx) of samples alone."""
+        """A model (nz, nx) stored as samples only."""
         nz, nx = shape
         tiling = Tiling(Axis(nz, nz, 1), Axis(nx, nx, 1))
         return cls(tiling, NO_TILES, 0, 0, mse, 8.0 * len(stream.data), stream)
 
     @property
     def psnr(self) -> float:
-        """DB over 3000 m/s at the native grid."""
+        """PSNR in dB over 3000 m/s on the native grid."""
         return psnr_of_mse(self.mse)
 
     @property
     def has_latent(self) -> bool:
-        """Whether it has tiles."""
+        """Whether the model has tiles."""
         return len(self.tiles.step) > 0
 
     def with_samples(self, samples: CodedModel) -> CodedModel:
-        """The latent of this model with the samples of another coding beside it."""
+        """The latent of this model, stored beside the samples of another coding."""
         bits = self.bits + samples.bits + BESIDE_BITS
         return replace(self, exact=samples.exact, mse=samples.mse, bits=bits)
 
 
 def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:
-    """One model at its native grid, m/s float64 [z, x]."""
+    """One model on its native grid, float64 m/s [z, x]."""
     shape = tiling.z.samples, tiling.x.samples
     rendered: Float64 = (
         render_grid(decoder, ready_tiles(decoder, tiles), tiling, *shape)[0].cpu().numpy()
@@ -77,7 +77,7 @@ def render_native(decoder: Decoder, tiles: Tiles, tiling: Tiling) -> Float64:
 def assemble(
     fitter: Fitter, fitted: Fitted, quantised: Quantised, positions: Int64, bases: Int64
 ) -> list[CodedModel]:
-    """The cut's members at `positions`, of which `quantised` has every tile, in order."""
+    """The cut's members at `positions`; `quantised` holds all their tiles, in order."""
     cut = fitted.cut
     coded, row = [], 0
     for position, base in zip(positions, bases, strict=True):

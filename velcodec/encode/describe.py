@@ -1,4 +1,4 @@
-"""Models as they are handed over: described, checked, and gathered for the encoder."""
+"""Describing, checking and gathering models for the encoder."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 MOST_METRES = 1e12
 
 SLOWEST_M_S = 20.0
-"""No rock is as slow: models that are slower throughout are in km/s, or no velocities."""
+"""No rock is this slow: models slower throughout are in km/s, or not velocities."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What an array does not say of itself; stored with the models.
+    """What an array does not say about itself; stored with the models.
 
-    `dx`, `dz` and `origin` (x, z) in metres; `units` m/s or km/s, None for m/s where no values tell
-    otherwise; `order` of the last two axes, zx
-    or xz; one key for each model, or none for their numbers; free text on provenance and licence;
-    `user` any JSON-like mapping; `source_sha256` of the file that the models came from; `fields`
-    columns by name, each one value for all models or one for each; `mask` the value, nan or a
-    number, of samples that are absent.
+    `dx`, `dz` and `origin` (x, z) are in metres. `units` is m/s or km/s, or None for m/s unless
+    the values speak against it. `order` of the last two axes is zx or xz. `keys` has one key for
+    each model, or is None to use their numbers. `provenance` and `licence` are free text, `user`
+    is any JSON-like mapping, `source_sha256` the hash of the file that the models came from.
+    `fields` are columns by name: one value for all models, or one for each. `mask` is the value of
+    absent samples, nan or a number.
     """
 
     dx: float = 10.0
@@ -57,9 +57,9 @@ class Description:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some models: [z, x] views, all in the units of their layouts, with `layout_of` each of them
-    in `layouts`, whose no-data value stands in place of absent samples; keys or None; columns of
-    the user's.
+    """Some models as [z, x] views in the units of their layouts. Model i has layout
+    `layouts[layout_of[i]]`, whose no-data value marks absent samples. `keys` are None if the models
+    have none; `fields` are the user's columns.
     """
 
     models: Sequence[NDArray[np.generic]]
@@ -72,7 +72,7 @@ class Batch:
         return len(self.models)
 
     def part(self, some: slice) -> Batch:
-        """Neighbouring models of this batch, with the layouts that they have."""
+        """Neighbouring models of this batch, with only the layouts that they use."""
         used, layout_of = np.unique(self.layout_of[some], return_inverse=True)
         return Batch(
             self.models[some],
@@ -94,11 +94,13 @@ def make_batch(
     exact: bool = False,
     first: int = 0,
 ) -> Batch:
-    """Checked models with their layouts, keys and columns; `advise` of values that look wrong.
+    """Check models and add their layouts, keys and columns; with `advise`, log suspicious values.
 
-    `padded` arrays are pieces of others: no sample of theirs is taken for a mark of no data. Where
-    units are not stated, models of values that tell otherwise are refused unless they are to be
-    stored `exact`ly; errors number them from `first` on.
+    `padded` arrays are pieces of larger ones, and none of their samples is taken for an undeclared
+    no-data value. If no units are stated, models whose values cannot be m/s are refused, unless
+    they are to be stored `exact`ly; errors number them from `first` on.
+
+    Raises OptionError, EmptyInputError, UnitsError, and what `as_models` raises.
     """
     check_geometry(description)
     gathered = _gather(models, description, padded, None if exact else first)
@@ -127,7 +129,7 @@ def _column(value: Any, count: int, name: str) -> Column:
 
 
 def _check_ground(column: Column, name: str) -> None:
-    """OptionError unless a field that places models holds metres; not a number where unknown."""
+    """Raise OptionError unless a spacing or origin field holds metres, or NaN where unknown."""
     if column.dtype == object:
         raise OptionError(f"field {name!r}: found {column[0]!r}, expected metres")
     known = column[~np.isnan(column)]
@@ -144,8 +146,8 @@ def _gather(
     padded: bool,
     first: int | None,
 ) -> _Gathered:
-    """The models with what is known of them. Their units are checked, numbers from `first` on, or
-    not where it is None.
+    """The models and what is known about them. Units are checked, with errors that number the
+    models from `first` on, unless `first` is None.
     """
     in_list = not isinstance(models, ModelArray) and not is_array(models)
     if isinstance(models, ModelArray):
@@ -160,7 +162,7 @@ def _gather(
     layouts: dict[Layout, int] = {}
     layout_of: list[int] = []
     for taken in parts:
-        part, own = taken.array, taken.description
+        part, said = taken.array, taken.description
         no_data = no_data_of(description.mask, part.dtype, part.name)
         if first is not None:
             _check_units(part, first + len(views), no_data)
@@ -172,10 +174,10 @@ def _gather(
             axes=axes,
             dtype=part.dtype.str,
             units=part.units,
-            dx_m=float(own.dx),
-            dz_m=float(own.dz),
-            origin_x_m=float(own.origin[0]),
-            origin_z_m=float(own.origin[1]),
+            dx_m=float(said.dx),
+            dz_m=float(said.dz),
+            origin_x_m=float(said.origin[0]),
+            origin_z_m=float(said.origin[1]),
             z_up=part.z_up,
             no_data=no_data,
         )
@@ -196,8 +198,8 @@ def _gather(
 
 @dataclass(frozen=True)
 class _Gathered:
-    """Models as [z, x] views, their layouts, which layout each has, their own keys, and whether the
-    units of all were stated.
+    """Models as [z, x] views, their layouts, the layout number and key of each, and whether all
+    units were stated.
     """
 
     views: list[NDArray[np.generic]]
@@ -209,7 +211,7 @@ class _Gathered:
 
 @dataclass(frozen=True)
 class _Taken:
-    """An array of models with what it, or the caller, says of them."""
+    """An array of models, and what it or the caller says about them."""
 
     array: ModelArray
     description: Description
@@ -217,63 +219,66 @@ class _Taken:
 
 
 def _taken(models: Any, description: Description, name: str, padded: bool) -> _Taken:
-    """One array, checked."""
-    # What is as it is by default was not stated.
-    usual = Description()
+    """Check one array."""
+    # A default value counts as not stated.
+    default = Description()
 
     def stated(name: str) -> Any:
         value = getattr(description, name)
-        return None if value == getattr(usual, name) else value
+        return None if value == getattr(default, name) else value
 
     x, z = stated("origin") or (None, None)
     ground = Ground(stated("dx"), stated("dz"), x, z)
     hints = Hints(stated("order"), stated("units"), ground, no_data=description.mask)
-    found = labelled(models, hints, name)
-    if found is None:
+    with_labels = labelled(models, hints, name)
+    if with_labels is None:
         taken = as_models(
             plain_array(models, name, description.mask),
             order=description.order, units=description.units,
             name=name, padded=padded, no_data=description.mask,
         )  # fmt: skip
         return _Taken(taken, description)
-    form, own = found.form, found.form.ground
+    form, ground = with_labels.form, with_labels.form.ground
     array = replace(
         as_models(
-            found.models, units=form.units or description.units, name=name, no_data=description.mask
+            with_labels.models,
+            units=form.units or description.units,
+            name=name,
+            no_data=description.mask,
         ),
         axes=form.axes,
         z_up=form.z_up,
     )
     description = replace(
         description,
-        dx=own.dx_m or description.dx,
-        dz=own.dz_m or description.dz,
+        dx=ground.dx_m or description.dx,
+        dz=ground.dz_m or description.dz,
         origin=(
-            description.origin[0] if own.origin_x_m is None else own.origin_x_m,
-            description.origin[1] if own.origin_z_m is None else own.origin_z_m,
+            description.origin[0] if ground.origin_x_m is None else ground.origin_x_m,
+            description.origin[1] if ground.origin_z_m is None else ground.origin_z_m,
         ),
     )
     return _Taken(array, description, form.keys)
 
 
 def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
-    """The samples that are there; of a model with absent ones the least and the greatest."""
+    """The model; if it may have absent samples, only its least and greatest present one."""
     if no_data is None:
         return model
-    there = model[~find_absent(model, no_data)]
-    return np.array([there.min(), there.max()])
+    present = model[~find_absent(model, no_data)]
+    return np.array([present.min(), present.max()])
 
 
 def _check_mask_outside(
     present: Sequence[NDArray[np.generic]], no_data: Sequence[NoData | None], name: str
 ) -> None:
-    """Raise OptionError for a no-data value between samples that are there: what is decoded, or
-    rendered at another grid, lies anywhere between them, and would be taken for absent.
+    """Raise OptionError for a no-data value within the range of present samples: decoded and
+    rendered values lie anywhere in that range, and could be taken for absent ones.
     """
     for value in dict.fromkeys(no_data):
         if value is None or isinstance(value, str):
             continue
-        some = [model for model, own in zip(present, no_data, strict=True) if own == value]
+        some = [model for model, mark in zip(present, no_data, strict=True) if mark == value]
         least = min(model.min().item() for model in some)
         greatest = max(model.max().item() for model in some)
         if least < value < greatest:
@@ -284,14 +289,14 @@ def _check_mask_outside(
 
 
 def _check_units(part: ModelArray, first: int, no_data: NoData | None) -> None:
-    """Raise UnitsError for a model whose values are no velocities in m/s, where nobody said that
-    they are: what is promised in m/s, and over 3000 m/s, would leave nothing of it.
+    """Raise UnitsError for a model without stated units whose values cannot be velocities in m/s:
+    a bound in m/s, or a PSNR over 3000 m/s, would leave nothing of it.
     """
     if part.units_stated:
         return
     for number, model in enumerate(part.models, start=first):
-        there = _present(model, no_data)
-        least, greatest = float(there.min()), float(there.max())
+        present = _present(model, no_data)
+        least, greatest = float(present.min()), float(present.max())
         if least < greatest and max(-least, greatest) < SLOWEST_M_S:
             raise UnitsError(
                 f"{part.name}: model {number}: found values from {least:g} to {greatest:g} and no "
@@ -303,7 +308,7 @@ def _check_units(part: ModelArray, first: int, no_data: NoData | None) -> None:
 def _warn_of_values(
     models: Sequence[NDArray[np.generic]], units: str, name: str, stated: bool
 ) -> None:
-    """Log what is allowed and yet likely a mistake."""
+    """Log values that are allowed but probably a mistake."""
     least = min(float(model.min()) for model in models)
     if least < 0:
         log.warning("%s: found negative velocities, down to %g %s", name, least, units)
@@ -321,7 +326,7 @@ def _warn_of_values(
 
 
 def check_geometry(description: Description) -> None:
-    """OptionError unless spacing is positive and every length is finite and sane."""
+    """Raise OptionError unless spacing is positive and every length is finite and below 1e12 m."""
     for name, metres in (("dx", description.dx), ("dz", description.dz)):
         if not 0 < metres < MOST_METRES:
             raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
@@ -334,16 +339,16 @@ def check_geometry(description: Description) -> None:
 def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:
     if keys is None:
         return None
-    found = tuple(str(key) for key in keys)
-    if len(found) != models:
-        raise OptionError(f"keys: expected one for each of {models} models, found {len(found)}")
-    for key in found:
+    texts = tuple(str(key) for key in keys)
+    if len(texts) != models:
+        raise OptionError(f"keys: expected one for each of {models} models, found {len(texts)}")
+    for key in texts:
         if not is_text(key):
             raise OptionError(f"key {key!r}: expected text that UTF-8 can hold")
-    longest = max(found, key=lambda key: len(key.encode()))
+    longest = max(texts, key=lambda key: len(key.encode()))
     if len(longest.encode()) > MAX_KEY_BYTES:
         raise OptionError(f"keys: {longest[:40]!r}... is longer than {MAX_KEY_BYTES} bytes")
-    if len(set(found)) != models:
-        twice = next(key for i, key in enumerate(found) if key in found[:i])
+    if len(set(texts)) != models:
+        twice = next(key for i, key in enumerate(texts) if key in texts[:i])
         raise OptionError(f"keys: {twice!r} is given twice, expected different keys")
-    return found
+    return texts

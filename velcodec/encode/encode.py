@@ -23,8 +23,8 @@ from velcodec.encode.samples import FEW_VALUES, SampleCoder, code_samples
 from velcodec.encode.search import SizeSearch, encode_to_psnr
 from velcodec.encode.target import TARGET_DB, Target
 from velcodec.encode.tiles import ModelSet
-from velcodec.encode.verify import Measured, measure
-from velcodec.formats.container.quality import Quality
+from velcodec.encode.verify import measure
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK, MEAN_ERROR_NETWORK
 from velcodec.parallel import repeatable
@@ -285,10 +285,10 @@ def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[Code
     )
 
 
-def _guess(model: CodedModel) -> Quality:
+def _guess(model: CodedModel) -> StoredQuality:
     """About what will be measured of a model, for the length of the index."""
     rms = model.mse**0.5
-    return Quality(model.psnr, rms / SMALL_ERRORS, rms * SMALL_ERRORS, model.distance)
+    return StoredQuality(model.psnr, rms / SMALL_ERRORS, rms * SMALL_ERRORS, model.distance)
 
 
 def _finish(
@@ -303,11 +303,7 @@ def _finish(
     contents = replace(contents, exact=None if coder is None else coder.coding)
     data = archive_bytes(contents, coded)
     measured = measure(fitter, source, contents, coded, data, within)
-    rows = [
-        Quality(m.psnr, m.mae, m.max_error, model.distance)
-        for m, model in zip(measured, coded, strict=True)
-    ]
-    packed = pack(contents, coded, rows)
+    packed = pack(contents, coded, measured)
     size = len(packed.to_bytes())
     return Group(packed, _summary(source, contents, coded, measured, size))
 
@@ -316,10 +312,10 @@ def _summary(
     source: ModelSet,
     contents: Contents,
     coded: Sequence[CodedModel],
-    measured: Sequence[Measured],
+    measured: Sequence[StoredQuality],
     size: int,
 ) -> Summary:
-    psnr = np.array([one.psnr for one in measured])
+    psnr = np.array([one.psnr_db for one in measured])
     worst = int(psnr.argmin())
     latents = np.array([len(model.tiles.step) > 0 for model in coded])
     exact = np.array([model.exact is not None for model in coded])
@@ -333,7 +329,7 @@ def _summary(
         mean_psnr=float(psnr.mean()),
         worst_psnr=float(psnr[worst]),
         worst_model=contents.key(worst),
-        max_error_m_s=max(one.max_error for one in measured),
+        max_error_m_s=max(one.max_error_m_s for one in measured),
         latent=int((latents & ~exact).sum()),
         samples=int((exact & ~latents).sum()),
         both=int((exact & latents).sum()),

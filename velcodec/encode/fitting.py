@@ -1,7 +1,7 @@
-"""From tiles to coefficients: fit the latents once, quantise them at as many steps as are tried.
+"""Tiles to coefficients: latents are fitted once, then quantised at every step that is tried.
 
-Work goes in groups of equal tile size, always the same ones for the same models. Errors are in
-m/s; nothing here knows about bytes beyond the ideal code length of the coefficients.
+Tiles of equal size are fitted in groups, which depend on the models alone. Errors are in m/s. The
+only rate known here is the ideal code length of the coefficients.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from velcodec.quantise import DESCENT_PASSES, dequantise, quantise, round_alone
 
 @dataclass(frozen=True)
 class Fitter:
-    """What a fit needs: the frozen decoder, the amortised encoder if there is one, the method.
+    """What a fit needs: the frozen decoder, the amortised encoder or None, and the method.
 
-    `options` say how long Levenberg-Marquardt goes on; None for the usual.
+    `options` limit Levenberg-Marquardt; None for the defaults.
     """
 
     decoder: Decoder
@@ -44,7 +44,7 @@ class Fitter:
 
     @property
     def device(self) -> torch.device:
-        """Where it is computed."""
+        """The decoder's device."""
         return self.decoder.device
 
     @property
@@ -59,8 +59,8 @@ class Fitter:
 
 
 def make_fitter(decoder: Decoder, fit: str, on_progress: Progress = no_progress) -> Fitter:
-    """What fits latents of a decoder by the method `fit`. Raises OptionError for another method, or
-    one that needs an encoder where there is none.
+    """A fitter of a decoder's latents by the method `fit`: lm, adam or amortised. Raises
+    OptionError for any other method, or if the method needs an encoder and the decoder has none.
     """
     encoder = load_encoder(decoder)
     if fit not in ("lm", "adam", "amortised"):
@@ -78,9 +78,9 @@ def log_step_ratio(steps: Tensor) -> float:
 
 
 def step_indices(steps: Tensor, base: Int64, low: Float64, high: Float64) -> Int64:
-    """Step index of each tile, so that one `base` means one error in m/s whatever the contrast.
+    """Step index of each tile, chosen so that `base` means the same error in m/s at any contrast.
 
-    Latents live in units of the tile's own range: a tile of range R m/s takes a step coarser than
+    Latents are in units of the tile's value range: a tile of range R m/s takes a step coarser than
     `base` by 3000/R, to the nearest step of the geometric ladder `steps`, within the ladder.
     """
     contrast = np.maximum(high - low, 1e-6) / DATA_RANGE
@@ -89,7 +89,7 @@ def step_indices(steps: Tensor, base: Int64, low: Float64, high: Float64) -> Int
 
 
 def _targets(fitter: Fitter, cut: Cut, tiles: Int64) -> tuple[Tensor, Tensor, tuple[int, int]]:
-    """Normalised targets (B, P), their points (P, 2) and grid, as the decoder wants them."""
+    """Normalised targets (B, P) and points (P, 2) as the decoder's kind of tensor, and the grid."""
     like = next(fitter.decoder.parameters())
     grid = cut.shape_of(int(tiles[0]))
     return torch.as_tensor(cut.targets(tiles)).to(like), _points(like, grid), grid
@@ -103,8 +103,8 @@ def _points(like: Tensor, grid: tuple[int, int]) -> Tensor:
 class Fitted:
     """Latents of a cut's tiles, float32 on the CPU; rows of tiles not fitted are zero.
 
-    `strangeness` (tiles,) is how much a tile's latent and what it misses cost, per coefficient,
-    where a tile of the kind that the decoder was trained on costs about 1.
+    `strangeness` (tiles,) is the cost of a tile's latent and of its residual, per coefficient:
+    about 1 for tiles like those that the decoder was trained on.
     """
 
     cut: Cut
@@ -114,21 +114,21 @@ class Fitted:
 
     @classmethod
     def empty(cls, fitter: Fitter, cut: Cut) -> Fitted:
-        """No tile fitted yet; constant tiles need no fit."""
+        """No tile fitted yet; constant tiles count as known."""
         latents = torch.zeros(len(cut), fitter.decoder.latent_size)
         return cls(cut, latents, cut.high <= cut.low, np.zeros(len(cut)))
 
     def adopt(self, other: Fitted) -> None:
-        """Take over what is known of the same models in tiles of the same size."""
+        """Copy the fits of another cut of the same models into tiles of the same size."""
         for position, member in enumerate(other.cut.members):
             (here,) = np.flatnonzero(self.cut.members == member)
-            own, theirs = self.cut.tiles_of(int(here)), other.cut.tiles_of(position)
-            self.latents[own] = other.latents[theirs]
-            self.known[own] = other.known[theirs]
-            self.strangeness[own] = other.strangeness[theirs]
+            ours, theirs = self.cut.tiles_of(int(here)), other.cut.tiles_of(position)
+            self.latents[ours] = other.latents[theirs]
+            self.known[ours] = other.known[theirs]
+            self.strangeness[ours] = other.strangeness[theirs]
 
     def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
-        """Fit those of `tiles` (default all) that are not known yet, for about step `base`."""
+        """Fit the tiles of `tiles` (default all) that are not known yet, for about step `base`."""
         chosen = np.arange(len(self.cut)) if tiles is None else tiles
         groups = self.cut.groups(chosen[~self.known[chosen]], fitter.device.type)
         total, done = sum(len(g) for g in groups), 0
@@ -161,24 +161,25 @@ class Fitted:
 
 @torch.no_grad()
 def _strangeness(fitter: Fitter, latents: Tensor, target: Tensor, points: Tensor) -> Float64:
-    """About what the fit minimises, at the decoder's default step, over the prior's weight and
-    size; misfits are those of values held within the target's ends, as they are delivered.
+    """About the objective of the fit at the decoder's default step, per coefficient: (residual /
+    prior weight + weighted square of the latent) / latent size. Residuals are those of values
+    clamped to [-1, 1], as they are delivered.
     """
     decoder, end = fitter.decoder, np.ones(len(latents))
     values = tile_values(decoder, render_tiles(latents, -end, end, decoder), points)
     default = torch.full((1,), fitter.base_step, device=target.device)
-    missed = (values - target).square().mean(dim=1) / decoder.prior_weight(default)
+    residual = (values - target).square().mean(dim=1) / decoder.prior_weight(default)
     size = (decoder.prior_precision * latents.square()).sum(dim=1)
-    found: Float64 = ((missed + size) / decoder.latent_size).double().cpu().numpy()
-    return found
+    strangeness: Float64 = ((residual + size) / decoder.latent_size).double().cpu().numpy()
+    return strangeness
 
 
 @dataclass
 class Quantised:
-    """Coefficients of tiles at one step index each, with what they cost and miss.
+    """Coefficients of n tiles at one step index each, with their rate and error.
 
-    `error` (n,) is the mean squared error in (m/s)^2 of each tile rendered on its own; `bits` (n,)
-    the ideal length of its coefficients. Both are zero for constant tiles.
+    `error` (n,) is the mean squared error in (m/s)^2 of each tile rendered alone; `bits` (n,) the
+    ideal length of its coefficients. Both are zero for constant tiles.
     """
 
     tiles: Int64
@@ -188,7 +189,7 @@ class Quantised:
     bits: Float64
 
     def part(self, rows: slice) -> Quantised:
-        """Some of these tiles."""
+        """The tiles in `rows`."""
         return Quantised(
             self.tiles[rows],
             self.step[rows],
@@ -205,8 +206,8 @@ def quantise_tiles(
     tiles: Int64 | None = None,
     passes: int = DESCENT_PASSES,
 ) -> Quantised:
-    """Quantise `tiles` (default all) at base step index `base`, one per tile of the cut, with at
-    most so many passes of integer descent; amortised latents are rounded without any rendering.
+    """Quantise `tiles` (default all) at the base step indices `base`, one per tile of the cut, with
+    at most `passes` of integer descent. Amortised latents are rounded without any rendering.
     """
     cut, decoder = fitted.cut, fitter.decoder
     chosen = np.arange(len(cut)) if tiles is None else tiles
@@ -225,19 +226,19 @@ def quantise_tiles(
             integers = round_alone(decoder, latents, index)
         else:
             integers = quantise(decoder, latents, target, points, index, passes=passes)
-        missed = _group_error(decoder, cut, group, dequantise(decoder, integers, index), points)
-        own: NDArray[np.int32] = integers.cpu().numpy()
-        return own, missed, tile_bits(own, step[group], tables_of(decoder))
+        mse = _group_error(decoder, cut, group, dequantise(decoder, integers, index), points)
+        array: NDArray[np.int32] = integers.cpu().numpy()
+        return array, mse, tile_bits(array, step[group], tables_of(decoder))
 
-    for group, found in spread(quantise_group, groups, fitter.device):
-        coefficients[group], error[group], bits[group] = found
+    for group, quantised in spread(quantise_group, groups, fitter.device):
+        coefficients[group], error[group], bits[group] = quantised
         done += len(group)
         fitter.on_progress(done, total, "quantise")
     return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])
 
 
 def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
-    """Mean squared error (m/s)^2 of `tiles` with latents not quantised: what no step can beat."""
+    """Mean squared error (m/s)^2 of `tiles` from unquantised latents: the least of any step."""
     cut, decoder = fitted.cut, fitter.decoder
     error = np.zeros(len(cut))
     like = next(decoder.parameters())
@@ -247,8 +248,8 @@ def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:
         latents = fitted.latents[torch.as_tensor(group)]
         return _group_error(decoder, cut, group, latents, points)
 
-    for group, found in spread(error_of, cut.groups(tiles, like.device.type), like.device):
-        error[group] = found
+    for group, mse in spread(error_of, cut.groups(tiles, like.device.type), like.device):
+        error[group] = mse
     return error[tiles]
 
 
@@ -258,5 +259,5 @@ def _group_error(
     """Mean squared error (m/s)^2 of each tile of a group, rendered from `latents`."""
     ready = render_tiles(latents, cut.low[group], cut.high[group], decoder)
     values = tile_values(decoder, ready, points).cpu().numpy()
-    exact = cut.values(group).reshape(len(group), -1)
-    return cut.means(group, np.square(values - exact))
+    original = cut.values(group).reshape(len(group), -1)
+    return cut.means(group, np.square(values - original))

@@ -1,4 +1,4 @@
-"""An archive that grows: models come in batches and leave as records, group by group.
+"""Encoding batches of models into an archive, group by group.
 
 Memory holds one group at a time, whatever the number of models.
 """
@@ -28,11 +28,11 @@ from velcodec.formats.sample_coding.absent_mask import encode_absent
 from velcodec.masks import filled
 
 LARGEST_NUMBER = 1 << 32
-"""No header's number takes more bytes than this one."""
+"""No header number takes more bytes than this one."""
 
 
 def joined_batches(batches: Sequence[Batch]) -> Batch:
-    """Several batches as one; all have keys or none has, and all have the same fields."""
+    """Several batches as one. Keys are kept only if all batches have them."""
     if len(batches) == 1:
         return batches[0]
     layouts = list(dict.fromkeys(layout for batch in batches for layout in batch.layouts))
@@ -54,9 +54,9 @@ def joined_batches(batches: Sequence[Batch]) -> Batch:
 
 
 def group_ends(sizes: Sequence[int], most_samples: int = GROUP_SAMPLES) -> list[int]:
-    """Where to cut models of these numbers of samples into groups, the last end included.
+    """Ends of the groups that models of these numbers of samples are split into.
 
-    Groups are of nearly one size: a last one of a few models would have nothing to share.
+    Groups are of nearly equal size: a last group of a few models would have little to share.
     """
     count = -(-len(sizes) // GROUP_MODELS)
     ends, samples = [], 0
@@ -75,8 +75,8 @@ def group_ends(sizes: Sequence[int], most_samples: int = GROUP_SAMPLES) -> list[
 class GroupEncoder:
     """Encodes batches of models and appends their records to an archive.
 
-    `template` is a header complete but for layouts and codings; `writer` that of an archive which
-    goes on, or `begin` makes one for the first header.
+    `template` is a header without layouts and codings. `writer` continues an archive; without it,
+    `begin` makes a writer for the first header.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class GroupEncoder:
         self.summary: Summary | None = None
 
     def add(self, batch: Batch) -> None:
-        """Encode a batch, group by group. Raises as `encode_group`; groups before stay."""
+        """Encode a batch group by group. Raises as `encode_group` does; earlier groups stay."""
         start = 0
         for end in group_ends([model.size for model in batch.models]):
             self._add_group(batch.part(slice(start, end)))
@@ -123,21 +123,21 @@ class GroupEncoder:
 
 
 def _filled(batch: Batch) -> ModelSet:
-    """The models to code: with something that costs little in place of absent samples."""
+    """The models to code, with absent samples filled by values that cost little."""
     models: list[NDArray[np.generic]] = []
     absent: list[NDArray[np.bool_] | None] = []
     for model, number in zip(batch.models, batch.layout_of.tolist(), strict=True):
         no_data = batch.layouts[number].no_data
-        gone = None if no_data is None else find_absent(model, no_data)
-        gone = gone if gone is not None and gone.any() else None
-        models.append(model if gone is None else filled(model, gone))
-        absent.append(gone)
-    known = any(gone is not None for gone in absent)
-    return ModelSet(models, batch.layouts[0].units, absent if known else ())
+        mask = None if no_data is None else find_absent(model, no_data)
+        mask = mask if mask is not None and mask.any() else None
+        models.append(model if mask is None else filled(model, mask))
+        absent.append(mask)
+    any_absent = any(mask is not None for mask in absent)
+    return ModelSet(models, batch.layouts[0].units, absent if any_absent else ())
 
 
 def _saved(header: Header, first: Header) -> int:
-    """Bytes that an archive of one group has and a later group of an archive has not, at least."""
+    """The least number of bytes that a later group saves against an archive of its own."""
     whole = len(pack_section(HEADER, bytes(OPENING) + header.to_bytes()))
     later = header.to_bytes(first, LARGEST_NUMBER)
     return len(START) + whole - len(pack_section(HEADER, later))

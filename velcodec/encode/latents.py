@@ -1,4 +1,4 @@
-"""Latents of archived models: the stored ones, or ones fitted to stored samples when asked for."""
+"""Latents of archived models: stored ones, or ones fitted to stored samples on request."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from velcodec.parallel import repeatable
 
 @dataclass(frozen=True)
 class ModelLatent:
-    """Latents `values` (tiles, D) of a model's tiles in order, float32, and the ends `low`, `high`
-    (tiles,) of their value ranges in m/s; `stored` tells whether an archive holds them, or they
-    were fitted to its samples.
+    """Latents `values` (tiles, D), float32, of a model's tiles in order, and the ends `low`, `high`
+    (tiles,) of their value ranges in m/s. `stored` is False for latents that are fitted to samples
+    or mixed.
     """
 
     values: Float32
@@ -33,13 +33,13 @@ class ModelLatent:
     stored: bool
 
     def mixed(self, other: ModelLatent, share: float) -> ModelLatent:
-        """(1 - share) of this latent and `share` of another, value ranges alike.
+        """(1 - share) of this latent plus `share` of another; so too the value ranges.
 
-        Raises MixedShapesError where the two are of other tiles.
+        Raises MixedShapesError if the tilings differ.
         """
         if self.tiling != other.tiling:
             raise MixedShapesError(
-                f"latents: found tiles {_told(self.tiling)} and {_told(other.tiling)}, expected "
+                f"latents: found tiles {_text(self.tiling)} and {_text(other.tiling)}, expected "
                 "the same"
             )
         return ModelLatent(
@@ -51,16 +51,16 @@ class ModelLatent:
         )
 
     def render(self, decoder: Decoder, res: tuple[int, int] | None = None) -> Float64:
-        """The model (nz, nx) in m/s at `res` or its native grid."""
+        """The model (nz, nx) in m/s at `res`, or on its native grid."""
         import torch
 
         shape = res or (self.tiling.z.samples, self.tiling.x.samples)
         ready = render_tiles(torch.from_numpy(self.values), self.low, self.high, decoder)
-        found: Float64 = render_grid(decoder, ready, self.tiling, *shape)[0].cpu().numpy()
-        return found
+        rendered: Float64 = render_grid(decoder, ready, self.tiling, *shape)[0].cpu().numpy()
+        return rendered
 
 
-def _told(tiling: Tiling) -> str:
+def _text(tiling: Tiling) -> str:
     nz, nx = tiling.tile_shape
     return f"{tiling.z.tiles} x {tiling.x.tiles} of {nz} x {nx}"
 
@@ -73,7 +73,7 @@ def stored_latent(decoder: Decoder, model: StoredModel) -> ModelLatent:
 
 @repeatable()
 def fitted_latent(fitter: Fitter, model: StoredModel) -> ModelLatent:
-    """A latent fitted to a record's samples, not quantised, in tiles of about 70 x 70 samples."""
+    """An unquantised latent fitted to a record's samples, in tiles of about 70 x 70 samples."""
     assert model.samples is not None
     source = ModelSet([model.samples], model.layout.units)
     cut = cut_models(source, np.arange(1), NATIVE_SAMPLES, RANGE_STEP_M_S)

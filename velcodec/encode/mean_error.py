@@ -1,8 +1,8 @@
-"""Encoding samples whose errors count in the mean: for a PSNR, or for a size.
+"""Encoding samples for a mean squared error: for a PSNR, or for a size.
 
-Nothing binds a single sample, so a model may be made simpler first. Layered ones become labels, in
-steps of about the error wanted: which of several ways is shortest differs from model to model.
-Smooth ones become waves.
+No single sample is bounded, so a model may be simplified first. Layered models become label maps,
+in steps of about the target error; which of several modes is shortest differs between models.
+Smooth models are coded by a DCT.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from velcodec.decode.units import unit_scale
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
-from velcodec.encode.simplify import recentred, smoothed, toned
+from velcodec.encode.simplify import class_means, merge_values, shorten_borders
 from velcodec.formats.arrays import Int64
 from velcodec.formats.sample_coding.base import Request
 from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP
@@ -26,10 +26,10 @@ from velcodec.formats.sample_coding.stream import CodedImage, encode_image
 
 
 @dataclass(frozen=True)
-class Way:
-    """How labels are made, all relative to the root mean square error wanted: `step` of the
-    domain, to the nearest of a ladder; `reach` within which frequent values draw rarer ones. The
-    networks foresee layers as within a bound where `bounded`, else as exact ones.
+class Mode:
+    """One way to make a label map. `step` of the domain, to the nearest of a ladder, and `reach`,
+    within which rare values are merged into frequent ones, are relative to the target root mean
+    square error. The context network is told of a bound if `bounded`, else of exact samples.
     """
 
     step: float
@@ -37,68 +37,69 @@ class Way:
     bounded: bool
 
 
-WAYS = (
-    Way(0.7, 1.2, True),
-    Way(1.4, 1.2, False),
-    Way(1.0, 2.0, True),
-    Way(2.0, 1.2, True),
+MODES = (
+    Mode(0.7, 1.2, True),
+    Mode(1.4, 1.2, False),
+    Mode(1.0, 2.0, True),
+    Mode(2.0, 1.2, True),
 )
-"""The most promising first: measured on published models."""
+"""The most promising first, as measured on published models."""
 
 FINEST_M_S = 0.5
-"""Steps are so many times a power of two; waves take the finest."""
+"""Steps are this times a power of two; the DCT takes the finest."""
 
 BOUND_PER_STEP = 2.0
-"""Where networks foresee layers as within a bound, it is so many steps."""
+"""The bound, in steps, that the context network is told of in `bounded` modes."""
 
 SLACK_PER_RMS, STEP_PER_RMS = 6.0, 3.2
-"""How far off a label may be, and the quantiser step of waves, over the root mean square error."""
+"""Largest error of a label, and quantiser step of the DCT, per root mean square error."""
 
 BORDER, ERROR_BITS = 0.5, 1.4
-"""What a border between two samples is worth in squared errors, and a squared error in bits, where
-one error is the root mean square wanted: measured on published models and Marmousi2.
+"""Cost of a border between two samples in squared errors, and of a squared error in bits, where
+the unit of error is the target root mean square. Measured on published models and Marmousi2.
 """
 
 SEARCHED, HALVINGS = (0.5, 12.0), 6
-"""Root mean square errors that are asked for, over the one wanted, and how often their interval is
-halved; for the ways after the first it is ...
+"""Interval of the errors requested of the first mode, over the target root mean square, and how
+often it is halved.
 """
 
 NEARBY, HALVINGS_NEARBY = 2.0, 4
-"""... so many times less to more than what the best of those before took, and halved so often."""
+"""For later modes: the factor from the best request so far to either end, and the halvings."""
 
 WITHIN_PER_RMS = 2.0
-"""Other means keep every error within so many times the root mean square wanted."""
+"""Bound on every error, over the target root mean square, if neither coder works."""
 
 JUDGED_RMS_M_S = 15.0
+"""Error at which label map and DCT are compared to tell smooth models."""
 
 
 class MeanErrorCoder:
-    """Makes streams of the samples of some models, of about a root mean square error (m/s)."""
+    """Makes streams of the samples of some models at about a root mean square error (m/s)."""
 
     def __init__(self, coder: SampleCoder) -> None:
         self.coder, self.source = coder, coder.source
         self._smooth: dict[int, bool] = {}
-        self._faithful: dict[tuple[int, float], list[CodedModel]] = {}
+        self._of_error: dict[tuple[int, float], list[CodedModel]] = {}
         self._reached: dict[tuple[int, float], CodedModel] = {}
 
     def least(self, i: int, rms: float) -> float:
-        """The fewest bits found for model i's samples of such an error."""
+        """Bits of the shortest stream of model i's samples at about this error (m/s)."""
         return min(samples.bits for samples in self.of_error(i, rms))
 
     def of_error(self, i: int, rms: float) -> list[CodedModel]:
-        """Samples of model i of about a root mean square error (m/s), in each of some ways."""
-        if (i, rms) not in self._faithful:
-            self._faithful[i, rms] = (
-                [self._with_error(i, rms, way, rms) for way in self._ways(i)]
+        """Samples of model i at about a root mean square error (m/s), by every mode."""
+        if (i, rms) not in self._of_error:
+            self._of_error[i, rms] = (
+                [self._with_error(i, rms, mode, rms) for mode in self._modes(i)]
                 if rms > 0
                 else [self.coder.within(i, 0.0)]
             )
-        return self._faithful[i, rms]
+        return self._of_error[i, rms]
 
     def reaching(self, i: int, mse: float) -> CodedModel:
-        """Samples of model i of this mean squared error (m/s)^2 at most, in about the fewest bytes:
-        halving an interval of what they are asked for, in several ways.
+        """Samples of model i in about the fewest bytes of at most this mean squared error, (m/s)^2,
+        by bisection of the requested error in every mode.
         """
         if (i, mse) not in self._reached:
             self._reached[i, mse] = self._search(i, mse)
@@ -107,51 +108,51 @@ class MeanErrorCoder:
     def _search(self, i: int, mse: float) -> CodedModel:
         rms = mse**0.5
         low, high = (share * rms for share in SEARCHED)
-        best, asked = self._with_error(i, low, WAYS[0], rms), low
+        best, requested = self._with_error(i, low, MODES[0], rms), low
         if best.mse > mse:
             return self.coder.within(i, 0.0)
-        for number, way in enumerate(self._ways(i)):
+        for number, mode in enumerate(self._modes(i)):
             if number > 0:
-                low, high = asked / NEARBY, asked * NEARBY
+                low, high = requested / NEARBY, requested * NEARBY
             for _ in range(HALVINGS_NEARBY if number > 0 else HALVINGS):
                 middle = (low * high) ** 0.5
-                found = self._with_error(i, middle, way, rms)
-                if found.mse > mse:
+                trial = self._with_error(i, middle, mode, rms)
+                if trial.mse > mse:
                     high = middle
                     continue
                 low = middle
-                if found.bits < best.bits:
-                    best, asked = found, middle
+                if trial.bits < best.bits:
+                    best, requested = trial, middle
         exact = self.coder.exact_labels(i)
         return exact if exact is not None and exact.bits <= best.bits else best
 
-    def _ways(self, i: int) -> Sequence[Way]:
-        return WAYS[:1] if self._is_smooth(i) else WAYS
+    def _modes(self, i: int) -> Sequence[Mode]:
+        return MODES[:1] if self._is_smooth(i) else MODES
 
-    def _with_error(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedModel:
-        """Samples made as for the error `rms`, in steps that suit `wanted_rms`."""
-        made = None if self._is_smooth(i) else self._as_labels(i, rms, way, wanted_rms)
-        if made is None:
-            made = self._as_waves(i, rms)
-        if made is None:
+    def _with_error(self, i: int, rms: float, mode: Mode, target_rms: float) -> CodedModel:
+        """Samples coded with the error `rms` requested, in steps that suit `target_rms`."""
+        image = None if self._is_smooth(i) else self._as_label_map(i, rms, mode, target_rms)
+        if image is None:
+            image = self._as_dct(i, rms)
+        if image is None:
             return self.coder.within(i, WITHIN_PER_RMS * rms)
-        return self.coder.measured(i, made)
+        return self.coder.measured(i, image)
 
     def _is_smooth(self, i: int) -> bool:
-        """Whether model i takes fewer bytes as waves than as labels, at an error in between."""
+        """Whether the DCT takes fewer bytes of model i than a label map, at a medium error."""
         if i not in self._smooth:
-            labels = self._as_labels(i, JUDGED_RMS_M_S, WAYS[0], JUDGED_RMS_M_S)
+            label_map = self._as_label_map(i, JUDGED_RMS_M_S, MODES[0], JUDGED_RMS_M_S)
             self._smooth[i] = True
-            if labels is not None:
-                judged = self.coder.measured(i, labels)
-                waves = self._as_waves(i, max(judged.mse**0.5, FINEST_M_S))
-                self._smooth[i] = waves is not None and (8.0 * len(waves.stream.data) < judged.bits)
+            if label_map is not None:
+                judged = self.coder.measured(i, label_map)
+                dct = self._as_dct(i, max(judged.mse**0.5, FINEST_M_S))
+                self._smooth[i] = dct is not None and (8.0 * len(dct.stream.data) < judged.bits)
         return self._smooth[i]
 
-    def _as_labels(self, i: int, rms: float, way: Way, wanted_rms: float) -> CodedImage | None:
-        """Labels of about a root mean square error; None where there are no integers for them."""
+    def _as_label_map(self, i: int, rms: float, mode: Mode, target_rms: float) -> CodedImage | None:
+        """A label map of about a root mean square error; None if samples have no integers."""
         model = self.source.models[i]
-        number = self._domain(model.dtype, way, wanted_rms)
+        number = self._domain(model.dtype, mode, target_rms)
         domain = self.coder.domains[number]
         if domain.kind == RAW:
             return None
@@ -159,13 +160,13 @@ class MeanErrorCoder:
         assert allowed is not None
         codes = allowed[..., 1]
         rms /= domain.step * unit_scale(self.source.units)
-        loose = loosened(codes, rms, way.reach, domain.span)
+        around = around_simplified(codes, rms, mode.reach, domain.span)
         coding = self.coder.coding_of_streams()
-        request = Request(loose, original=codes, price=ERROR_BITS / rms**2)
+        request = Request(around, original=codes, price=ERROR_BITS / rms**2)
         return encode_image(LABEL_MAP, request, number, coding)
 
-    def _as_waves(self, i: int, rms: float) -> CodedImage | None:
-        """Waves of about a root mean square error; None where they do not serve."""
+    def _as_dct(self, i: int, rms: float) -> CodedImage | None:
+        """A DCT of about a root mean square error; None if it cannot code the samples."""
         model = self.source.models[i]
         number = self.coder.fine_domain(model.dtype, FINEST_M_S)
         domain = self.coder.domains[number]
@@ -177,31 +178,31 @@ class MeanErrorCoder:
         request = Request(allowed, step=max(1, round(step)))
         return encode_image(DCT, request, number, coding)
 
-    def _domain(self, dtype: np.dtype[np.generic], way: Way, wanted_rms: float) -> int:
-        """Number of the domain for labels of such an error."""
-        step = step_of(way, wanted_rms)
+    def _domain(self, dtype: np.dtype[np.generic], mode: Mode, target_rms: float) -> int:
+        """Number of the domain of label maps in this mode and for this target error."""
+        step = step_of(mode, target_rms)
         number = self.coder.fine_domain(dtype, step)
-        if not way.bounded:
+        if not mode.bounded:
             return number
         domain = self.coder.domains[number]
         extent = domain.step * domain.span * unit_scale(self.source.units)
         return self.coder.fine_domain(dtype, step, bound_class(BOUND_PER_STEP * step, extent))
 
 
-def step_of(way: Way, wanted_rms: float) -> float:
-    """Step of a domain for labels of such an error, both in m/s."""
-    octaves = max(0, round(log2(way.step * wanted_rms / FINEST_M_S)))
+def step_of(mode: Mode, target_rms: float) -> float:
+    """Step in m/s of the domain of label maps for a target root mean square error in m/s."""
+    octaves = max(0, round(log2(mode.step * target_rms / FINEST_M_S)))
     return float(FINEST_M_S * 2.0**octaves)
 
 
-def loosened(codes: Int64, rms: float, reach: float, span: int) -> Int64:
-    """What samples may become, (nz, nx, 3): least, preferred and greatest integer of [0, span). The
-    preferred are those of a simpler model at a root mean square error of about `rms`; frequent
-    values of it draw others within `reach` times as much to them.
+def around_simplified(codes: Int64, rms: float, reach: float, span: int) -> Int64:
+    """Least, preferred and greatest integer in [0, span) of each sample, (nz, nx, 3). The preferred
+    ones are a simplified model with a root mean square error of about `rms`, in which rare values
+    are merged into frequent ones within `reach` times `rms`.
     """
-    wanted: NDArray[np.int64] = recentred(codes, toned(codes, int(reach * rms)))
-    wanted = recentred(codes, smoothed(codes, wanted, BORDER * rms**2))
+    preferred: NDArray[np.int64] = class_means(codes, merge_values(codes, int(reach * rms)))
+    preferred = class_means(codes, shorten_borders(codes, preferred, BORDER * rms**2))
     slack = max(1, round(SLACK_PER_RMS * rms))
-    least = np.minimum(np.maximum(codes - slack, 0), wanted)
-    greatest = np.maximum(np.minimum(codes + slack, span - 1), wanted)
-    return np.stack([least, wanted, greatest], axis=2)
+    least = np.minimum(np.maximum(codes - slack, 0), preferred)
+    greatest = np.maximum(np.minimum(codes + slack, span - 1), preferred)
+    return np.stack([least, preferred, greatest], axis=2)

@@ -1,6 +1,6 @@
-"""Coded models to the records of an archive.
+"""Packing coded models as the records of an archive.
 
-It decides nothing about quality: it packs what it is given, by the writers of `velcodec.formats`.
+Decides nothing about quality: packs what it is given, with the writers of `velcodec.formats`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from velcodec.encode.coded import CodedModel
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, encode_tiles
@@ -23,17 +23,19 @@ from velcodec.formats.sample_coding.coding import ExactCoding
 MODELS_AT_ONCE = 4096
 
 RANGE_STEP_M_S = 4.0
-"""Grid of the tiles' value ranges; the same for every budget, so that the least possible is too."""
+"""Grid of the tiles' value ranges; fixed, so that the least possible size is the same for every
+budget.
+"""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive holds beside its models' tiles.
+    """What an archive holds besides coded models.
 
-    `header` is complete but for the codings and whether models are tiled; `layout_of` (n,) numbers
-    each model's layout in it; `keys` are None where the models' numbers, from `first` on, are their
-    keys; `exact` lists all domains that streams may be in; `fields` are the user's columns;
-    `absent` has each model's stream of absent samples or None, and nothing where all have all.
+    `header` lacks only the codings and whether models are tiled; `layout_of` (n,) numbers each
+    model's layout in it. `keys` are None if the models' numbers, from `first` on, are their keys.
+    `exact` lists all domains that streams may use; `fields` are the user's columns. `absent` has
+    each model's mask stream or None, and is empty if no sample is absent.
     """
 
     header: Header
@@ -47,12 +49,12 @@ class Contents:
     absent: Sequence[bytes | None] = ()
 
     def key(self, i: int) -> str:
-        """Key of model i."""
+        """The key of model i."""
         return str(self.first + i) if self.keys is None else self.keys[i]
 
 
 def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
-    """The header with the tile coding and the domains that these models need."""
+    """The header, completed by the tile coding and the domains that these models need."""
     tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
     varied = tiles.high > tiles.low
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step[varied], contents.range_step)
@@ -66,13 +68,13 @@ def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
 
 
 def _used_domains(models: Sequence[CodedModel]) -> list[int]:
-    """Numbers of the domains that streams are in, in rising order."""
+    """Numbers of the domains that streams use, in rising order."""
     return sorted({model.exact.domain for model in models if model.exact is not None})
 
 
 def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -> list[bytes]:
     """The record payload of every model."""
-    found: list[bytes] = []
+    packed: list[bytes] = []
     place = {number: k for k, number in enumerate(_used_domains(models))}
     for first in range(0, len(models), MODELS_AT_ONCE):
         some = models[first : first + MODELS_AT_ONCE]
@@ -82,28 +84,28 @@ def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -
         )
         at = 0
         for i, model in enumerate(some, start=first):
-            own = streams[at : at + len(model.tiles.step)]
-            at += len(own)
+            tile_streams = streams[at : at + len(model.tiles.step)]
+            at += len(tile_streams)
             z, x = model.tiling.z, model.tiling.x
             exact = model.exact
             if exact is not None:
                 exact = replace(exact, domain=place[exact.domain])
             record = Record(
-                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, exact,
+                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, tile_streams, exact,
                 contents.absent[i] if contents.absent else None,
             )  # fmt: skip
-            found.append(pack_record(record, header))
-    return found
+            packed.append(pack_record(record, header))
+    return packed
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Records of one header, with a value of every column for each."""
+    """Records under one header, with their columns."""
 
     header: Header
     payloads: list[bytes]
     keys: Sequence[str] | None
-    quality: Sequence[Quality] | None
+    quality: Sequence[StoredQuality] | None
     fields: Mapping[str, Column]
 
     def write(self, writer: VlatWriter) -> None:
@@ -112,7 +114,7 @@ class Packed:
         writer.add_many(self.payloads, self.keys, self.quality, self.fields)
 
     def to_bytes(self) -> bytes:
-        """An archive of these records and nothing else."""
+        """An archive of these records alone."""
         stream = io.BytesIO()
         writer = VlatWriter(stream, self.header)
         self.write(writer)
@@ -121,7 +123,7 @@ class Packed:
 
 
 def pack(
-    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[StoredQuality] | None = None
 ) -> Packed:
     """The records of coded models."""
     header = archive_header(contents, models)
@@ -130,7 +132,7 @@ def pack(
 
 
 def archive_bytes(
-    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[StoredQuality] | None = None
 ) -> bytes:
-    """A whole archive of these models as bytes."""
+    """An archive of these models as bytes."""
     return pack(contents, models, quality).to_bytes()

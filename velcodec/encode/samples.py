@@ -1,7 +1,7 @@
 """Encoding samples exactly or within a bound.
 
-Each model takes the shortest of several streams; models of one dtype share the domains that turn
-their samples into integers.
+Each model takes the shortest of several streams. Models of one dtype share the domains that map
+their samples to integers.
 """
 
 from __future__ import annotations
@@ -36,21 +36,23 @@ from velcodec.progress import Progress
 from velcodec.sampler.form import newest_sampler
 
 ROUNDING = 1.0 - 1e-12
-"""Bounds in km/s are tightened by this, for the rounding of the way back to m/s."""
+"""Factor that tightens bounds in km/s, for the rounding on conversion to m/s."""
 
 LAYERED = 2.0
-"""Models of which numbers take so many times as many bytes as labels are tried in no other way."""
+"""Models whose blended prediction takes this many times the bytes of the shortest stream are tried
+with no other coder.
+"""
 
 FEW_VALUES = 16
-"""Models of no more values are tried bit for bit where their errors count in the mean."""
+"""Models of at most this many values are tried bit for bit when coding for a mean error."""
 
 STEPS_WITHIN_BOUND = 8
-"""A domain for waves has so many steps to an error bound, where it is not exact."""
+"""Steps per error bound in a fine domain for the DCT."""
 
 
 class SampleCoder:
     """Makes streams of the samples of some models, within a bound (m/s; 0: bit for bit). `network`
-    is the number of the context network of labels.
+    is the number of the context network for label maps.
     """
 
     def __init__(self, source: ModelSet, network: int = EXACT_NETWORK) -> None:
@@ -61,20 +63,20 @@ class SampleCoder:
 
     @property
     def coding(self) -> ExactCoding | None:
-        """What a header says of these streams; None before the first."""
+        """What the header says about the streams so far; None before the first."""
         if not self.domains:
             return None
         return ExactCoding(self.network, tuple(self.domains), newest_sampler())
 
     def coding_of_streams(self) -> ExactCoding:
-        """The same, where a stream was made."""
+        """`coding` once a stream was made."""
         coding = self.coding
         assert coding is not None
         return coding
 
     def fine_domain(self, dtype: np.dtype[np.generic], step_m_s: float, bound: int = 0) -> int:
-        """Number of a domain of even steps of about `step_m_s`, or of exact ones if wider; `bound`
-        is the class that networks see.
+        """Number of a domain of even steps of about `step_m_s`, or of exact steps if wider; `bound`
+        is the bound class that context networks see.
         """
         key = dtype, step_m_s, bound
         if key not in self._fine:
@@ -84,7 +86,7 @@ class SampleCoder:
         return self._fine[key]
 
     def _number_of(self, domain: Domain) -> int:
-        """Number of a domain, which is listed once."""
+        """Number of a domain, which is added if it is new."""
         if domain not in self.domains:
             self.domains.append(domain)
         return self.domains.index(domain)
@@ -92,48 +94,48 @@ class SampleCoder:
     def within(self, i: int, max_error: float) -> CodedModel:
         """The shortest stream of model i within a bound."""
         model = self.source.models[i]
-        found: list[CodedImage] = []
+        images: list[CodedImage] = []
         for number, reach in self._choices_within(max_error)[i]:
             domain = self.domains[number]
-            # Exact steps are sometimes shorter than a bound's own; bit patterns never are.
-            if domain.kind in (ORDERED, RAW) and found:
+            # Exact steps are sometimes shorter than steps for the bound; bit patterns never are.
+            if domain.kind in (ORDERED, RAW) and images:
                 break
             if domain.kind == RAW:
                 return CodedModel.of_samples(_shape(model), encode_raw(model, number), 0.0)
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
-                found += self._coded((LABEL_MAP, BLENDED), Request(allowed), number)
-        made = min(found, key=_length)
-        numbers = min((one for one in found if one.stream.coder == BLENDED), key=_length)
-        if _length(numbers) < LAYERED * _length(made):
-            waves = self._waves_within(i, numbers.stream.domain, max_error)
-            exactly = Request.exactly(numbers.codes)
-            fitted = self._coded((LEAST_SQUARES,), exactly, numbers.stream.domain)
-            made = min([made, *waves, *fitted], key=_length)
-        return self.measured(i, made)
+                images += self._coded((LABEL_MAP, BLENDED), Request(allowed), number)
+        shortest = min(images, key=_length)
+        blended = min((one for one in images if one.stream.coder == BLENDED), key=_length)
+        if _length(blended) < LAYERED * _length(shortest):
+            dct = self._dct_within(i, blended.stream.domain, max_error)
+            exactly = Request.exactly(blended.codes)
+            least_squares = self._coded((LEAST_SQUARES,), exactly, blended.stream.domain)
+            shortest = min([shortest, *dct, *least_squares], key=_length)
+        return self.measured(i, shortest)
 
-    def _waves_within(self, i: int, number: int, max_error: float) -> list[CodedImage]:
-        """Waves of model i within a bound: in the domain that suits numbers, and in a finer one."""
+    def _dct_within(self, i: int, number: int, max_error: float) -> list[CodedImage]:
+        """Model i within a bound by the DCT: in domain `number`, and in a finer one."""
         model = self.source.models[i]
-        ways = [] if self.domains[number].kind == ORDERED else [number]
+        domains = [] if self.domains[number].kind == ORDERED else [number]
         if max_error > 0:
-            ways.append(self.fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
+            domains.append(self.fine_domain(model.dtype, max_error / STEPS_WITHIN_BOUND))
         bound = max_error / unit_scale(self.source.units) * ROUNDING
-        found: list[CodedImage] = []
-        for way in dict.fromkeys(ways):
-            allowed = allowed_codes(model, self.domains[way], bound)
+        images: list[CodedImage] = []
+        for domain in dict.fromkeys(domains):
+            allowed = allowed_codes(model, self.domains[domain], bound)
             if allowed is not None:
-                found += self._coded((DCT,), Request(allowed), way)
-        return found
+                images += self._coded((DCT,), Request(allowed), domain)
+        return images
 
     def _coded(self, coders: Sequence[int], request: Request, number: int) -> list[CodedImage]:
-        """The streams of those of some coders that serve, in domain `number`."""
+        """The images that `coders` make in domain `number`, without those that cannot."""
         coding = self.coding_of_streams()
-        found = [encode_image(coder, request, number, coding) for coder in coders]
-        return [one for one in found if one is not None]
+        images = [encode_image(coder, request, number, coding) for coder in coders]
+        return [image for image in images if image is not None]
 
     def exact_labels(self, i: int) -> CodedModel | None:
-        """The samples of model i bit for bit as labels; None where they are not few values."""
+        """Model i bit for bit as a label map; None if it has many values."""
         model = self.source.models[i]
         if len(np.unique(model)) > FEW_VALUES:
             return None
@@ -141,20 +143,20 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], reach)
         if allowed is None:
             return None
-        made = self._coded((LABEL_MAP,), Request(allowed), number)
-        return self.measured(i, made[0]) if made else None
+        images = self._coded((LABEL_MAP,), Request(allowed), number)
+        return self.measured(i, images[0]) if images else None
 
-    def measured(self, i: int, made: CodedImage) -> CodedModel:
-        """Model i of the samples of a stream, with their error."""
+    def measured(self, i: int, image: CodedImage) -> CodedModel:
+        """Model i coded as this image, with its error measured."""
         model = self.source.models[i]
-        samples = self.domains[made.stream.domain].samples(made.codes, model.dtype)
+        samples = self.domains[image.stream.domain].samples(image.codes, model.dtype)
         error = difference_m_s(samples, model, self.source.units)
         error = self.source.present(i, error)
-        return CodedModel.of_samples(_shape(model), made.stream, float(np.square(error).mean()))
+        return CodedModel.of_samples(_shape(model), image.stream, float(np.square(error).mean()))
 
     def _choices_within(self, max_error: float) -> list[list[tuple[int, float]]]:
-        """For each model the numbers of the domains that may serve within a bound, with the reach
-        in each: the exact one last.
+        """For each model the domains to try within a bound: (number, largest error in the user's
+        units) of each, the exact one last.
         """
         if max_error not in self._choices:
             bound = max_error / unit_scale(self.source.units)
@@ -190,19 +192,19 @@ class SampleCoder:
     def _by(
         self, kind: Callable[[NDArray[np.generic]], object], members: Sequence[int] | None = None
     ) -> dict[object, list[int]]:
-        """Numbers of the models of each kind."""
+        """Numbers of the models, grouped by kind."""
         groups: dict[object, list[int]] = {}
         for i in range(len(self.source)) if members is None else members:
             groups.setdefault(kind(self.source.models[i]), []).append(i)
         return groups
 
 
-def _length(made: CodedImage) -> int:
-    return len(made.stream.data)
+def _length(image: CodedImage) -> int:
+    return len(image.stream.data)
 
 
 def _plain_kind(model: NDArray[np.generic]) -> int:
-    """Kind of the domain that would hold the model alone, were there no palettes."""
+    """Kind of the domain that the model would take alone, palettes excluded."""
     return (even_domain([model]) or ordered_domain([model])).kind
 
 
@@ -213,8 +215,8 @@ def _shape(model: NDArray[np.generic]) -> tuple[int, int]:
 def code_samples(
     coder: SampleCoder, max_error: float, latents: Sequence[CodedModel] | None, progress: Progress
 ) -> list[CodedModel]:
-    """Every model's samples within `max_error` m/s, 0 meaning bit for bit, alone or beside these
-    latents.
+    """The samples of every model within `max_error` m/s (0: bit for bit), alone or beside
+    `latents`.
     """
     coded = []
     for i in range(len(coder.source)):
@@ -227,8 +229,8 @@ def code_samples(
 def check_samples(
     source: ModelSet, number: int, key: str, stored: NDArray[np.generic], max_error: float
 ) -> None:
-    """Raise VerificationError where samples read back break the promise of `max_error` m/s, or of
-    being the same bit for bit where that is 0.
+    """Raise VerificationError unless the samples read back are within `max_error` m/s of the
+    original, or, if that is 0, are the same bit for bit.
     """
     model = source.models[number]
     if stored.dtype != model.dtype or stored.shape != model.shape:

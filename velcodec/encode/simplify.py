@@ -1,6 +1,6 @@
-"""Simpler models of about the same samples: fewer values, shorter borders, no specks.
+"""Simplifying models: fewer values, shorter borders, no specks.
 
-Layers with faint noise become layers, of the values that most of their samples have.
+Layers with faint noise become uniform layers.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
 
 NEIGHBOURS, CORNER = 8, 0.5
+"""Neighbours of a sample, and the weight of a diagonal one."""
+
 SWEEPS = 8
+"""Most sweeps over the image."""
 
 
-def toned(codes: Int64, reach: int) -> Int64:
-    """Integers of the same shape, none more than `reach` away: frequent ones stay, and draw others
-    to them, the most frequent first.
+def merge_values(codes: Int64, reach: int) -> Int64:
+    """Merge rare values into frequent ones at most `reach` away, the most frequent first; of the
+    same shape.
     """
     values, which, counts = np.unique(codes, return_inverse=True, return_counts=True)
     centre = values.copy()
@@ -24,27 +27,28 @@ def toned(codes: Int64, reach: int) -> Int64:
     for k in np.lexsort((values, -counts)):
         if free[k]:
             first, last = np.searchsorted(values, (values[k] - reach, values[k] + reach + 1))
-            own = slice(int(first), int(last))
-            centre[own] = np.where(free[own], values[k], centre[own])
-            free[own] = False
-    found: Int64 = centre[which].reshape(codes.shape)
-    return found
+            near = slice(int(first), int(last))
+            centre[near] = np.where(free[near], values[k], centre[near])
+            free[near] = False
+    merged: Int64 = centre[which].reshape(codes.shape)
+    return merged
 
 
-def smoothed(codes: Int64, values: Int64, price: float) -> Int64:
-    """`values` (nz, nx) with fewer borders: each sample takes, of its own value and those of the
-    eight around it, the one whose squared distance from `codes` (nz, nx), with `price` for every
-    neighbour of another value (half of it across a corner), is least.
+def shorten_borders(codes: Int64, values: Int64, price: float) -> Int64:
+    """Shorten the borders between `values` (nz, nx) by iterated conditional modes (Besag, "On the
+    statistical analysis of dirty pictures", 1986).
 
-    Besag, "On the statistical analysis of dirty pictures" (1986): iterated conditional modes.
+    Each sample takes the value of least cost among its own and those of its eight neighbours. The
+    cost is the squared distance from `codes` (nz, nx), plus `price` for every neighbour with
+    another value (half of it for a diagonal one).
     """
-    found: Int64 = values.copy()
-    _smooth(np.ascontiguousarray(codes), found, price)
-    return found
+    labels: Int64 = values.copy()
+    _iterate_modes(np.ascontiguousarray(codes), labels, price)
+    return labels
 
 
 @njit(cache=True)
-def _smooth(codes: Int64, values: Int64, price: float) -> None:
+def _iterate_modes(codes: Int64, values: Int64, price: float) -> None:
     nz, nx = codes.shape
     around = np.zeros(NEIGHBOURS, dtype=np.int64)
     prices = np.zeros(NEIGHBOURS)
@@ -81,10 +85,12 @@ def _cost(value: int, code: int, around: Int64, prices: Float64) -> float:
     return cost
 
 
-def recentred(codes: Int64, values: Int64) -> Int64:
-    """`values` (nz, nx), each replaced by the mean of the `codes` (nz, nx) that have it."""
+def class_means(codes: Int64, values: Int64) -> Int64:
+    """Each of `values` (nz, nx) replaced by the rounded mean of the `codes` (nz, nx) of its
+    samples.
+    """
     _, which = np.unique(values, return_inverse=True)
     which = which.reshape(-1)
     means = np.bincount(which, codes.reshape(-1)) / np.bincount(which)
-    found: Int64 = np.rint(means).astype(np.int64)[which].reshape(values.shape)
-    return found
+    replaced: Int64 = np.rint(means).astype(np.int64)[which].reshape(values.shape)
+    return replaced

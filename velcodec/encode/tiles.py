@@ -1,7 +1,7 @@
-"""Models as tiles: what the fit sees, and the value range that each tile is normalised by.
+"""Cutting models into the tiles that are fitted, each normalised by its value range.
 
-A `Cut` holds every tile of some models at one nominal tile size, numbered model after model. The
-values stay with the models; targets are made when asked for, so memory stays flat.
+A `Cut` describes all tiles of some models at one nominal tile size, numbered model after model. It
+copies no values: targets are computed on demand, so memory stays flat.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ from velcodec.formats.latent_coding.stream import inward_range
 from velcodec.formats.storage.locks import lazy_property
 
 GROUPS = {"cpu": 8, "cuda": 64}
-"""Tiles fitted together on each kind of device: fixed, so that a result depends on neither the
-memory nor the threads that there are. On a CPU so few fill the caches, and leave groups to every
-thread.
+"""Tiles fitted together on each kind of device. Fixed, so that results depend on neither memory nor
+threads. On a CPU these few fill the caches and leave groups for every thread.
 """
 
 
 @dataclass(frozen=True)
 class ModelSet:
-    """The models of one encoding: [z, x] arrays in one of the known units, read when needed.
+    """The models of one encoding: [z, x] arrays in the same units, read when needed.
 
-    `absent` tells which samples of each are, or None for a model that has all, or nothing where all
-    models have all. What stands in their place is coded, and counts in no error.
+    `absent` has the mask of absent samples of each model, None for a complete model; it is empty if
+    all models are complete. The values at absent samples are coded but count in no error.
     """
 
     models: Sequence[NDArray[np.generic]]
@@ -45,18 +44,18 @@ class ModelSet:
         return to_m_s(self.models[i], self.units)
 
     def absent_of(self, i: int) -> NDArray[np.bool_] | None:
-        """Which samples of model i are absent, [z, x]; None where none is."""
+        """Mask [z, x] of the absent samples of model i; None if no sample is absent."""
         return self.absent[i] if self.absent else None
 
     def present(self, i: int, values: Float64) -> Float64:
-        """Those of `values` [z, x] that are of samples of model i that are there."""
+        """The entries of `values` [z, x] at present samples of model i."""
         absent = self.absent_of(i)
         return values if absent is None else values[~absent]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Tiles of the models numbered `members`, tile ends `low`, `high` (m/s) on the range grid."""
+    """Tiles of the models numbered `members`, with ends `low`, `high` (m/s) on the range grid."""
 
     source: ModelSet
     members: Int64
@@ -70,13 +69,13 @@ class Cut:
 
     @lazy_property
     def first(self) -> Int64:
-        """Number of each member's first tile, then the number of tiles; (members + 1,)."""
+        """Number of each member's first tile, then the number of all tiles; (members + 1,)."""
         counts = [tiling.tiles for tiling in self.tilings]
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
     @lazy_property
     def owner(self) -> Int64:
-        """Position among the members of each tile's model, shape (tiles,)."""
+        """Position of each tile's model among the members, shape (tiles,)."""
         return np.repeat(np.arange(len(self.members)), np.diff(self.first))
 
     def tiles_of(self, position: int) -> slice:
@@ -84,7 +83,9 @@ class Cut:
         return slice(int(self.first[position]), int(self.first[position + 1]))
 
     def groups(self, tiles: Int64 | None = None, device: str = "cpu") -> list[Int64]:
-        """Varied tiles (of `tiles`, default all) in groups of one shape, of the device's size."""
+        """Groups of `tiles` (default all) of equal shape, without constant tiles, as large as the
+        device's GROUPS.
+        """
         size = GROUPS[device]
         chosen = np.arange(len(self)) if tiles is None else tiles
         chosen = chosen[self.high[chosen] > self.low[chosen]]
@@ -104,15 +105,15 @@ class Cut:
 
     def values(self, tiles: Int64) -> Float64:
         """Tiles of one shape in m/s, (B, tile_nz, tile_nx)."""
-        found: Float64 = np.stack([self._tile(int(tile)) for tile in tiles])
-        return found
+        stacked: Float64 = np.stack([self._tile(int(tile)) for tile in tiles])
+        return stacked
 
     def _tile(self, tile: int) -> Float64:
         number, place = self._place(tile)
         return to_m_s(self.source.models[number][place], self.source.units)
 
     def _place(self, tile: int) -> tuple[int, tuple[slice, slice]]:
-        """The number of a tile's model, and the tile's samples in it."""
+        """The number of a tile's model, and the slices of the model that the tile covers."""
         position = int(self.owner[tile])
         tiling = self.tilings[position]
         kz, kx = divmod(tile - int(self.first[position]), tiling.x.tiles)
@@ -121,23 +122,23 @@ class Cut:
         return int(self.members[position]), (slice(z, z + nz), slice(x, x + nx))
 
     def means(self, tiles: Int64, values: Float64) -> Float64:
-        """Mean over each of some tiles of one shape, of `values` (B, tile_nz * tile_nx), of samples
-        that are there; 0 where none is.
+        """Means of `values` (B, tile_nz * tile_nx) over the present samples of B tiles of one
+        shape; 0 for a tile with none.
         """
         if not self.source.absent:
-            found: Float64 = values.mean(axis=1)
-            return found
-        there = np.ones(values.shape, dtype=bool)
+            means: Float64 = values.mean(axis=1)
+            return means
+        present = np.ones(values.shape, dtype=bool)
         for row, tile in enumerate(tiles):
             number, place = self._place(int(tile))
             absent = self.source.absent_of(number)
             if absent is not None:
-                there[row] = ~absent[place].ravel()
-        sums: Float64 = np.where(there, values, 0.0).sum(axis=1)
-        return sums / np.maximum(there.sum(axis=1), 1)
+                present[row] = ~absent[place].ravel()
+        sums: Float64 = np.where(present, values, 0.0).sum(axis=1)
+        return sums / np.maximum(present.sum(axis=1), 1)
 
     def targets(self, tiles: Int64) -> Float64:
-        """Tiles of one shape, normalised to [-1, 1] by their own ends, (B, tile_nz * tile_nx)."""
+        """Tiles of one shape, each normalised to [-1, 1] by its ends, (B, tile_nz * tile_nx)."""
         low, high = self.low[tiles, None], self.high[tiles, None]
         values = self.values(tiles).reshape(len(tiles), -1)
         return np.clip(2.0 * (values - low) / (high - low) - 1.0, -1.0, 1.0)

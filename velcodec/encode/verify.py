@@ -1,9 +1,8 @@
-"""Reading a new archive back with the reader's own code, and measuring every model of it."""
+"""Reading a new archive back with the reader's code and measuring every model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +15,10 @@ from velcodec.encode.fitting import Fitter
 from velcodec.encode.pack import MODELS_AT_ONCE, Contents
 from velcodec.encode.samples import check_samples
 from velcodec.encode.tiles import ModelSet
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import VerificationError
 from velcodec.metrics import psnr_of_mse
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What a model's decoding misses at its native grid, where samples are: PSNR (dB), errors in
-    m/s.
-    """
-
-    psnr: float
-    mae: float
-    max_error: float
 
 
 def measure(
@@ -39,15 +28,16 @@ def measure(
     coded: Sequence[CodedModel],
     data: bytes,
     within: float | None = None,
-) -> list[Measured]:
-    """Decode every model of the archive `data` as a reader does: to its dtype and units.
+) -> list[StoredQuality]:
+    """Decode every model of the archive `data` as a reader does, to its dtype and units, and
+    measure its present samples on the native grid.
 
-    Raises VerificationError where a record is not what was coded, or a sample is not `within` the
-    bound (m/s; 0: bit for bit).
+    Raises VerificationError if a record differs from what was coded, or a sample is not `within`
+    the bound (m/s; 0: bit for bit).
     """
     reader = VlatReader(data)
     decoder = fitter.decoder
-    found = []
+    measured = []
     for first in range(0, len(coded), MODELS_AT_ONCE):
         some = range(first, min(first + MODELS_AT_ONCE, len(coded)))
         stored = read_models(reader, lambda _: contents.tables, some)
@@ -64,18 +54,19 @@ def measure(
             original = source.models[number]
             error = np.abs(difference_m_s(samples, original, source.units))
             error = source.present(number, error)
-            found.append(
-                Measured(
+            measured.append(
+                StoredQuality(
                     psnr_of_mse(float(np.square(error).mean())),
                     float(error.mean()),
                     float(error.max()),
+                    coded[number].distance,
                 )
             )
-    return found
+    return measured
 
 
 def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bool:
-    """Whether both tell the same samples to be absent."""
+    """Whether both masks are the same."""
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other)
@@ -84,7 +75,7 @@ def _equal(one: NDArray[np.bool_] | None, other: NDArray[np.bool_] | None) -> bo
 def _check_same(
     key: str, stored: StoredModel, ours: CodedModel, absent: NDArray[np.bool_] | None
 ) -> None:
-    """Raise VerificationError unless the record holds what was measured before."""
+    """Raise VerificationError unless the record holds what was coded."""
     varied = ours.tiles.high > ours.tiles.low
     same = (
         stored.tiling == ours.tiling

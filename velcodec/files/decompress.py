@@ -31,6 +31,7 @@ from velcodec.formats.files import (
     split_files,
     told_format,
 )
+from velcodec.formats.files.base import depth_first
 from velcodec.formats.files.npy import NpyWriter
 from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write, naming
@@ -380,13 +381,9 @@ def _fill(
     for block in archive.blocks(grid):
         models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
         with naming(target):
-            sink.add(_depth_first(models, archive.layout(block[0])))
+            axes = archive.layout(block[0]).axes
+            sink.add(np.ascontiguousarray(depth_first(models, axes)))
         on_progress(block.stop, len(archive), "render")
-
-
-def _depth_first(models: NDArray[Any], layout: Layout) -> NDArray[Any]:
-    found: NDArray[Any] = models.swapaxes(1, 2) if layout.axes.endswith("xz") else models
-    return np.ascontiguousarray(found)
 
 
 def open_pipe(

@@ -134,11 +134,6 @@ def on_one_ground(archive: Archive) -> bool:
     return len(grounds) == 1
 
 
-def x_first(layout: Layout) -> bool:
-    """Whether decoded arrays of this layout are [x, z]."""
-    return layout.axes.endswith("xz")
-
-
 def model_fields(archive: Archive) -> Mapping[str, NDArray[np.generic]]:
     """Columns of one value per model, beside its samples."""
     return archive.fields

@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.decode.stored import x_first
 from velcodec.formats.container.header import Layout
 from velcodec.formats.extras import from_extra
 from velcodec.formats.no_data import NAN, no_data_value
-from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
+from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import Average, check_average
 

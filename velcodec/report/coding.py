@@ -12,8 +12,8 @@ import numpy as np
 
 from velcodec.api import encode
 from velcodec.decode.blend import render_grid
-from velcodec.decode.output import on_cpu, render_models, render_samples, x_first
-from velcodec.decode.stored import StoredModel, read_models, tables_of
+from velcodec.decode.output import on_cpu, render_models, render_samples
+from velcodec.decode.stored import StoredModel, read_models, tables_of, x_first
 from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
@@ -24,7 +24,7 @@ from velcodec.encode.target import Target
 from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions
 from velcodec.formats.arrays import Float64
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.progress import Progress
 from velcodec.report.data import Family
@@ -93,7 +93,7 @@ class Stored:
     decoder: Decoder
     size: int
     models: list[StoredModel]
-    quality: tuple[Quality, ...]
+    quality: tuple[StoredQuality, ...]
 
     @property
     def bytes_per_model(self) -> float:

@@ -28,9 +28,9 @@ from velcodec import synth
 from velcodec.encode.mean_error import (
     BOUND_PER_STEP,
     ERROR_BITS,
-    WAYS,
-    Way,
-    loosened,
+    MODES,
+    Mode,
+    around_simplified,
     step_of,
 )
 from velcodec.formats.arrays import Int64
@@ -156,13 +156,13 @@ def uniform_network() -> Network:
 @dataclass(frozen=True)
 class Drawn:
     """A model (nz, nx), its bound (m/s, 0: exact) and the number of the domain that codes it. With
-    a `way`, the error counts in the mean, and `bound` is the target root mean square.
+    a `mode`, the error counts in the mean, and `bound` is the target root mean square.
     """
 
     model: NDArray[np.float32]
     bound: float
     choice: int
-    way: Way | None = None
+    mode: Mode | None = None
 
 
 def draw_models(count: int, seed: int, mean_error: bool = False) -> list[Drawn]:
@@ -196,10 +196,10 @@ def _with_mean_error(model: NDArray[np.float32], rng: np.random.Generator, clean
     """
     if clean and rng.random() < EXACT_OF_MEAN:
         return Drawn(model, 0.0, 0)
-    ways = [way for way in WAYS if way.bounded or clean]
+    modes = [mode for mode in MODES if mode.bounded or clean]
     low, high = np.log(MEAN_ERRORS)
     rms = float(np.exp(rng.uniform(low, high)))
-    return Drawn(model, rms, 0, way=ways[int(rng.integers(len(ways)))])
+    return Drawn(model, rms, 0, mode=modes[int(rng.integers(len(modes)))])
 
 
 def _with_bound(model: NDArray[np.float32], rng: np.random.Generator, clean: bool) -> Drawn:
@@ -314,14 +314,14 @@ def _trace_of(one: Drawn, network: Network) -> Int64 | None:
     """The trace of coding a model with `network`, or None if it has too many labels."""
     model, bound = one.model, one.bound
     trace = np.zeros((model.size, TRACED), dtype=np.int64)
-    if one.way is not None:
-        step = step_of(one.way, bound)
+    if one.mode is not None:
+        step = step_of(one.mode, bound)
         of_bound = bound_class(BOUND_PER_STEP * step, float(np.ptp(model)) + step)
-        domain = fine_domain([model], step, of_bound if one.way.bounded else 0)
+        domain = fine_domain([model], step, of_bound if one.mode.bounded else 0)
         allowed = allowed_codes(model, domain, np.inf)
         assert allowed is not None
         codes, rms = allowed[..., 1], bound / domain.step
-        allowed = loosened(codes, rms, one.way.reach, domain.span)
+        allowed = around_simplified(codes, rms, one.mode.reach, domain.span)
         price = ERROR_BITS / rms**2
         made = encode_label_map(allowed, domain.span, domain.bound, network, trace, codes, price)
         return None if made is None else trace

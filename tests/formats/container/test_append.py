@@ -17,7 +17,7 @@ from builders import archive, decoder_bytes, header
 
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     ChangedFileError,
@@ -32,7 +32,7 @@ from velcodec.formats.storage.atomic import atomic_write
 
 OLD, OLD_KEYS = [b"one", b"", b"three" * 50], ["a", "b", "c"]
 NEW, NEW_KEYS = [b"four", b"five"], ["d", "e"]
-GOOD, BETTER = Quality(35.0, 1.0, 256.0, 1.0), Quality(40.0, 0.5, 64.0, 0.5)
+GOOD, BETTER = StoredQuality(35.0, 1.0, 256.0, 1.0), StoredQuality(40.0, 0.5, 64.0, 0.5)
 OTHER = header(decoder_hash=bytes(32), decoder_name="other", layouts=(Layout(5, 6),))
 
 

@@ -21,7 +21,7 @@ from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.framing import SIGNATURE, pack_tail
 from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.page import Page, Run
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.sections import DIRECTORY, PAGE, pack_section
 from velcodec.formats.container.writer import VlatWriter
@@ -67,7 +67,7 @@ def test_tiles_come_back_through_the_container() -> None:
 
 def test_keys_and_quality_come_back() -> None:
     keys = ["a", "β", "", "x" * 1024]
-    quality = [Quality(30.0 + i, 1.0, 256.0, 1.5) for i in range(4)]
+    quality = [StoredQuality(30.0 + i, 1.0, 256.0, 1.5) for i in range(4)]
     reader = VlatReader(archive(PAYLOADS, keys=keys, quality=quality))
     assert reader.keys == tuple(keys)
     assert reader.quality == tuple(quality)
@@ -116,7 +116,7 @@ def test_six_bytes_hold_what_was_measured_and_shared_fields_too() -> None:
         some = slice(first, first + 1000)
         writer.add_many(
             payloads[some],
-            quality=[Quality(*row) for row in figures[:, some].T],
+            quality=[StoredQuality(*row) for row in figures[:, some].T],
             fields={"family": ["curvefault_a"] * 1000, "crs": ["EPSG:32631"] * 1000},
         )
     writer.close()
@@ -375,7 +375,9 @@ def test_keys_are_for_all_records_or_for_none() -> None:
 def test_what_some_records_lack_is_told_as_unknown() -> None:
     stream = io.BytesIO()
     writer = VlatWriter(stream, header())
-    writer.add(b"a", quality=Quality(30.0, 1.0, 9.0, 1.0), fields={"depth": 3, "site": "north"})
+    writer.add(
+        b"a", quality=StoredQuality(30.0, 1.0, 9.0, 1.0), fields={"depth": 3, "site": "north"}
+    )
     writer.add(b"b")
     writer.close()
     reader = VlatReader(stream.getvalue())

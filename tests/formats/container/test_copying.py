@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from velcodec.formats.container import copying
 from velcodec.formats.container.copying import copy_records, runs_of_headers
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import Shard, ShardedReader, write_manifest
@@ -37,7 +37,7 @@ def source(decoder: bytes | None = None) -> bytes:
     writer = VlatWriter(stream, HEADERS[0], decoder=decoder)
     for i in range(MODELS):
         writer.use(HEADERS[i // 2 % 3])
-        quality = Quality(30.0 + i, 1.0, 256.0, 1.0) if i % 2 else None
+        quality = StoredQuality(30.0 + i, 1.0, 256.0, 1.0) if i % 2 else None
         fields = {"depth": float(i), "site": f"site {i % 4}"} if i % 3 == 0 else None
         writer.add(bytes([i]) * i, f"key {i}", quality, fields)
         if i == 7:

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velcodec.formats.container.quality import Quality, quality_codes, quality_rows
+from velcodec.formats.container.quality import StoredQuality, quality_codes, quality_rows
 
 ERRORS = st.floats(0, 1e12)
-ROWS = st.lists(st.builds(Quality, st.floats(0, 100), ERRORS, ERRORS, st.floats(0, 31)))
+ROWS = st.lists(st.builds(StoredQuality, st.floats(0, 100), ERRORS, ERRORS, st.floats(0, 31)))
 
 
 @settings(deadline=None, max_examples=100)
 @given(ROWS)
-def test_figures_are_rounded_to_the_careful_side_and_little(rows: list[Quality]) -> None:
+def test_figures_are_rounded_to_the_careful_side_and_little(rows: list[StoredQuality]) -> None:
     data = quality_codes(rows)
     assert data.shape == (4, len(rows))
     for row, found in zip(rows, quality_rows(data), strict=True):
@@ -37,11 +37,11 @@ def test_what_was_stored_is_stored_again_the_same(codes: list[bytes]) -> None:
 
 @pytest.mark.parametrize("error", [1e80, math.inf])
 def test_an_error_beyond_all_bounds_stays_one(error: float) -> None:
-    found = quality_rows(quality_codes([Quality(0.0, error, error, 1.0)]))[0]
+    found = quality_rows(quality_codes([StoredQuality(0.0, error, error, 1.0)]))[0]
     assert (found.mae_m_s, found.max_error_m_s) == (math.inf, math.inf)
 
 
 def test_a_model_without_a_latent_has_no_distance() -> None:
-    found = quality_rows(quality_codes([Quality(100.0, 0.0, 0.0, math.nan)]))[0]
+    found = quality_rows(quality_codes([StoredQuality(100.0, 0.0, 0.0, math.nan)]))[0]
     assert found[:3] == (100.0, 0.0, 0.0)
     assert math.isnan(found.distance)

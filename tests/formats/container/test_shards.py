@@ -19,7 +19,7 @@ from velcodec.formats.container import budget
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.integrity import check_every_byte
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.shards import (
     FORMAT,
@@ -45,7 +45,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.storage.pieces import private_bytes
 
 OTHER = header(decoder_name="other", layouts=(Layout(5, 6),))
-GOOD = Quality(35.0, 1.0, 256.0, 1.0)
+GOOD = StoredQuality(35.0, 1.0, 256.0, 1.0)
 
 
 def put(path: Path, payloads: Sequence[bytes], **about: Any) -> Shard:

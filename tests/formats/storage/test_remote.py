@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from builders import archive, header
 
-from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.shards import (
     MANIFEST,
@@ -194,7 +194,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
             writer.add_many(
                 [rng.bytes(int(n)) for n in rng.integers(100, 200, 1000)],
                 [f"model-{first + i}" for i in range(1000)],
-                [Quality(*row) for row in rng.uniform(1, 30, (1000, 4))],
+                [StoredQuality(*row) for row in rng.uniform(1, 30, (1000, 4))],
                 {"depth": rng.normal(size=1000)},
             )
         writer.close()
