@@ -159,6 +159,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from pathlib import Path
         from velcodec import jobs
         from velcodec.api import Coding, Description
+        from velcodec.codec.target import Target
         from velcodec.formats.files import Ground, open_models
 
         jobs.MODELS_AT_ONCE = 2
