@@ -20,7 +20,7 @@ from velcodec.codec.exact import SampleCoder
 from velcodec.formats.errors import BudgetError
 from velcodec.metrics import mse_of_psnr, psnr_of_mse
 
-TILE_SIZES = (560, 280, 140, 70, 48, 35, 24, 16, 12, 8)
+TILE_SIZES = (280, 140, 70, 48, 35, 24, 16, 12, 8)
 
 STEP_DB, STEP_RATE = 1.3, 0.07
 """About what a finer step takes from the error of quantisation, and adds to the rate as a share."""
@@ -36,6 +36,9 @@ DEARER = 1.3
 
 FEW_BITS, MANY_BITS = 800.0, 2400.0
 """A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
+
+MISSED_BITS = 400.0
+"""A tile that misses a PSNR takes so many at least to reach it."""
 
 SAMPLE_MODELS = 24
 """So many models, spread evenly, stand for all in the choice of a tile size and a step."""
@@ -155,7 +158,8 @@ def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) 
                 gains = found.bits > FEW_BITS * candidates.tiling(i, tile).tiles
             elif i not in within and (i not in closest or found.mse < closest[i].mse):
                 closest[i] = found
-            if not gains or found.bits > DEARER * enough[i]:
+            least = 0.0 if i in within else MISSED_BITS * candidates.tiling(i, tile).tiles
+            if not gains or max(found.bits, least) > DEARER * enough[i]:
                 active.remove(i)
         done = len(candidates) - len(active)
         candidates.fitter.on_progress(done, len(candidates), "search")
@@ -267,15 +271,11 @@ class SizeSearch:
         Raises BudgetError with the least possible where none does.
         """
         allocation = Allocation(budget, size)
-        chosen = allocation.share_domains(allocation.best(self._choices()), self._choices())
-        for _ in range(ROUNDS):
-            if self._refine(chosen, allocation):
-                chosen = allocation.improve(chosen, self._choices())
-                continue
-            found = allocation.share_domains(chosen, self._choices())
-            if found is chosen:
-                break
-            chosen = found
+        latents = [list(own.values()) for own in self.latents]
+        if allocation.size(allocation.best(latents)) <= budget:
+            # Samples must not keep latents away that integer descent would make the better choice.
+            self._search(allocation, samples=False)
+        chosen = self._search(allocation, samples=True)
         least, models = allocation.size(chosen), len(chosen)
         if least > budget:
             raise BudgetError(
@@ -285,15 +285,29 @@ class SizeSearch:
             )
         return chosen
 
-    def _choices(self) -> list[list[CodedModel]]:
-        """All candidates of each model."""
+    def _search(self, allocation: Allocation, samples: bool) -> list[CodedModel]:
+        """The choice that nothing around it makes better, with samples or not."""
+        choices = self._choices(samples)
+        chosen = allocation.share_domains(allocation.best(choices), choices)
+        for _ in range(ROUNDS):
+            if self._refine(chosen, allocation, samples):
+                chosen = allocation.improve(chosen, self._choices(samples))
+                continue
+            found = allocation.share_domains(chosen, self._choices(samples))
+            if found is chosen:
+                break
+            chosen = found
+        return chosen
+
+    def _choices(self, samples: bool) -> list[list[CodedModel]]:
+        """All candidates of each model, with samples or not."""
         found = []
-        for i, (latents, samples) in enumerate(zip(self.latents, self.samples, strict=True)):
-            own = [*latents.values(), *(one for some in samples.values() for one in some)]
-            found.append(own + ([self.single[i]] if i in self.single else []))
+        for i, (latents, known) in enumerate(zip(self.latents, self.samples, strict=True)):
+            own = list(latents.values()) + ([self.single[i]] if i in self.single else [])
+            found.append(own + [one for some in known.values() for one in some if samples])
         return found
 
-    def _refine(self, chosen: Sequence[CodedModel], allocation: Allocation) -> bool:
+    def _refine(self, chosen: Sequence[CodedModel], allocation: Allocation, samples: bool) -> bool:
         """Code neighbours of what was chosen; False where there is none to be coded."""
         left = allocation.budget - allocation.size(chosen)
         if left < 0:
@@ -305,7 +319,7 @@ class SizeSearch:
         errors: dict[int, float] = {}
         for i, model in enumerate(chosen):
             error = self._error_beside(i, model.bits + spare, RATIO if filled else FINE_RATIO)
-            if error is not None:
+            if samples and error is not None:
                 errors[i] = error
             if model.exact is not None or i in self.single:
                 continue
