@@ -172,6 +172,7 @@ def test_a_killed_process_can_be_gone_on_with(
         from velcodec.files import compress
         from velcodec.encode.describe import Description
         from velcodec.encode.setup import Coding
+        from velcodec.encode.target import Target
         from velcodec.formats.files import Ground, Part, open_models
 
         compress.MODELS_AT_ONCE = 2

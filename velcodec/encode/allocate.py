@@ -66,7 +66,15 @@ class Allocation:
     """
 
     def __init__(self, budget: float, size: Size) -> None:
-        self.budget, self.size = budget, size
+        self.budget, self._size = budget, size
+        self._sizes: dict[tuple[int, ...], int] = {}
+
+    def size(self, chosen: Sequence[CodedModel]) -> int:
+        """Real size in bytes; the candidates must live as long as this does."""
+        key = tuple(map(id, chosen))
+        if key not in self._sizes:
+            self._sizes[key] = self._size(chosen)
+        return self._sizes[key]
 
     def rank(self, chosen: Sequence[CodedModel]) -> tuple[bool, float, int]:
         """Greater for a better choice: one that fits, of more utility, in fewer bytes."""

@@ -257,7 +257,8 @@ def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[Code
     """Columns of what was measured are longer or shorter than was guessed, so it may take a few
     attempts.
     """
-    fitter, source, coder = search.candidates.fitter, search.candidates.source, search.coder
+    candidates = search.candidates
+    source, coder = candidates.source, candidates.coder
 
     def size(coded: Sequence[CodedModel]) -> int:
         whole = replace(contents, exact=None if coder is None else coder.coding)
@@ -267,7 +268,7 @@ def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[Code
     budget = allowed
     for _ in range(BUDGET_TRIALS):
         coded = search.fill(budget, size)
-        group = _finish(fitter, source, contents, coded, coder)
+        group = _finish(candidates.fitter, source, contents, coded, coder)
         over = group.summary.bytes - saved - allowed
         if over <= 0:
             return coded, group

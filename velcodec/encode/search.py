@@ -13,18 +13,13 @@ from math import ceil, inf, isinf, log10
 
 import numpy as np
 
-from velcodec.encode.allocate import (
-    FEW_MODELS,
-    Allocation,
-    Size,
-    cheapest_within,
-)
+from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, cheapest_within
 from velcodec.encode.candidates import Candidate, Candidates
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
 from velcodec.metrics import mse_of_psnr, psnr_of_mse
 
-TILE_SIZES = (560, 280, 140, 70, 48, 35, 24, 16, 12, 8)
+TILE_SIZES = (280, 140, 70, 48, 35, 24, 16, 12, 8)
 
 STEP_DB, STEP_RATE = 1.3, 0.07
 """About what a finer step takes from the error of quantisation, and adds to the rate as a share."""
@@ -39,10 +34,10 @@ DEARER = 1.3
 """Latents that take so many times the bits of samples are cut into smaller tiles no further."""
 
 FEW_BITS, MANY_BITS = 800.0, 2400.0
-"""A tile of fewer bits gains nothing by smaller ones, one of more does."""
+"""A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
 
-LEAST_BITS = 100.0
-"""A tile of fewer bits tells next to nothing."""
+MISSED_BITS = 400.0
+"""A tile that misses a PSNR takes so many at least to reach it."""
 
 SAMPLE_MODELS = 24
 """So many models, spread evenly, stand for all in the choice of a tile size and a step."""
@@ -74,8 +69,8 @@ REACH = 2.5
 FILLED = 0.98
 """A few models are searched further until so much of the size is used; many differ enough."""
 
-LEAST_ERROR_M_S = 0.05
-"""Samples of a smaller error are tried bit for bit."""
+LEAST_ERROR_M_S = 0.01
+"""No smaller error is tried but bit for bit: it rounds to 100 dB."""
 
 ROUNDS = 12
 """Times that neighbours of what was chosen are looked at; the last ones gain nothing."""
@@ -162,7 +157,8 @@ def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) 
                 gains = found.bits > FEW_BITS * candidates.tiling(i, tile).tiles
             elif i not in within and (i not in closest or found.mse < closest[i].mse):
                 closest[i] = found
-            if not gains or found.bits > DEARER * enough[i]:
+            least = 0.0 if i in within else MISSED_BITS * candidates.tiling(i, tile).tiles
+            if not gains or max(found.bits, least) > DEARER * enough[i]:
                 active.remove(i)
         done = len(candidates) - len(active)
         candidates.fitter.on_progress(done, len(candidates), "search")
@@ -256,7 +252,6 @@ class SizeSearch:
 
     def use(self, coder: SampleCoder | None) -> None:
         """Make samples by this coder, in place of any that there were; None for latents alone."""
-        self.coder = coder
         self.candidates.use(coder)
         self.samples: list[dict[float, list[CodedModel]]] = [{} for _ in self.latents]
         samples = self.candidates.samples
@@ -273,63 +268,65 @@ class SizeSearch:
         """The choice of the greatest utility, in order, whose file takes at most `budget` bytes;
         the one of the fewest bytes where none does.
         """
-        sizes: dict[tuple[int, ...], int] = {}
+        allocation = Allocation(budget, size)
+        latents = [list(own.values()) for own in self.latents]
+        if allocation.size(allocation.best(latents)) <= budget:
+            # Samples must not keep latents away that integer descent would make the better choice.
+            self._search(allocation, samples=False)
+        return self._search(allocation, samples=True)
 
-        def known_size(chosen: Sequence[CodedModel]) -> int:
-            key = tuple(map(id, chosen))
-            if key not in sizes:
-                sizes[key] = size(chosen)
-            return sizes[key]
-
-        allocation = Allocation(budget, known_size)
-        chosen = allocation.share_domains(allocation.best(self._choices()), self._choices())
+    def _search(self, allocation: Allocation, samples: bool) -> list[CodedModel]:
+        """The choice that nothing around it makes better, with samples or not."""
+        choices = self._choices(samples)
+        chosen = allocation.share_domains(allocation.best(choices), choices)
         for _ in range(ROUNDS):
-            if self._refine(chosen, budget, known_size(chosen)):
-                chosen = allocation.improve(chosen, self._choices())
+            if self._refine(chosen, allocation, samples):
+                chosen = allocation.improve(chosen, self._choices(samples))
                 continue
-            found = allocation.share_domains(chosen, self._choices())
+            found = allocation.share_domains(chosen, self._choices(samples))
             if found is chosen:
                 break
             chosen = found
         return chosen
 
-    def _choices(self) -> list[list[CodedModel]]:
-        """All candidates of each model."""
+    def _choices(self, samples: bool) -> list[list[CodedModel]]:
+        """All candidates of each model, with samples or not."""
         found = []
-        for i, (latents, samples) in enumerate(zip(self.latents, self.samples, strict=True)):
-            own = [*latents.values(), *(one for some in samples.values() for one in some)]
-            found.append(own + ([self.single[i]] if i in self.single else []))
+        for i, (latents, known) in enumerate(zip(self.latents, self.samples, strict=True)):
+            own = list(latents.values()) + ([self.single[i]] if i in self.single else [])
+            found.append(own + [one for some in known.values() for one in some if samples])
         return found
 
-    def _refine(self, chosen: Sequence[CodedModel], budget: float, used: float) -> bool:
+    def _refine(self, chosen: Sequence[CodedModel], allocation: Allocation, samples: bool) -> bool:
         """Code neighbours of what was chosen; False where there is none to be coded."""
-        if used > budget:
+        left = allocation.budget - allocation.size(chosen)
+        if left < 0:
             return self._add_coarsest()
-        filled = len(chosen) > FEW_MODELS or used >= FILLED * budget
-        spare = 0.0 if filled else 8.0 * (budget - used)
-        finer: dict[int, int] = {}
-        coarser: dict[int, int] = {}
+        filled = len(chosen) > FEW_MODELS or left <= (1.0 - FILLED) * allocation.budget
+        spare = 0.0 if filled else 8.0 * left
+        near: dict[int, dict[int, int]] = {1: {}, -1: {}}
         rough: dict[int, int] = {}
         errors: dict[int, float] = {}
         for i, model in enumerate(chosen):
             error = self._error_beside(i, model.bits + spare, RATIO if filled else FINE_RATIO)
-            if error is not None:
+            if samples and error is not None:
                 errors[i] = error
-            if model.exact is None and i not in self.single:
-                for steps, way in ((finer, 1), (coarser, -1)):
-                    step = self._step_beside(i, model.base, way)
-                    if step is not None:
-                        steps[i] = step
-                known = i in finer or i in coarser or (model.base, True) in self.latents[i]
-                if self.candidates.descends and not known:
-                    rough[i] = model.base
-        self._add_latents(finer)
-        self._add_latents(coarser)
+            if model.exact is not None or i in self.single:
+                continue
+            beside = {way: self._step_beside(i, model.base, way) for way in near}
+            for way, step in beside.items():
+                if step is not None:
+                    near[way][i] = step
+            alone = all(step is None for step in beside.values())
+            if alone and self.candidates.descends and (model.base, True) not in self.latents[i]:
+                rough[i] = model.base
+        self._add_latents(near[1])
+        self._add_latents(near[-1])
         self._add_latents(rough, descent=True)
         for i, error in errors.items():
             assert self.candidates.samples is not None
             self.samples[i][error] = self.candidates.samples.of_error(i, error)
-        return bool(finer or coarser or rough or errors)
+        return bool(near[1] or near[-1] or rough or errors)
 
     def _add_latents(self, steps: Mapping[int, int], descent: bool = False) -> None:
         if not steps:
@@ -366,18 +363,14 @@ class SizeSearch:
         are known lie so far apart.
         """
         known = {error: min(m.bits for m in own) for error, own in self.samples[i].items()}
-        if not known:
-            return None
         dear = max((error for error, length in known.items() if length > bits), default=None)
-        below = min((error for error, length in known.items() if length <= bits), default=None)
-        if below is None:
-            return None if dear is None else 2.0 * dear
-        finest = below / 2.0 if below > 2.0 * LEAST_ERROR_M_S else 0.0
+        cheap = min((error for error, length in known.items() if length <= bits), default=None)
         if dear is None:
-            return finest if below > 0 else None
-        if dear == 0:
-            return finest or None
-        return (dear * below) ** 0.5 if below > ratio * dear else None
+            return None
+        finer = max(dear, LEAST_ERROR_M_S)
+        if cheap is None:
+            return 2.0 * finer
+        return (finer * cheap) ** 0.5 if cheap > ratio * finer else None
 
 
 def _operating_point(candidates: Candidates, rate: float) -> tuple[int, int]:
@@ -386,19 +379,18 @@ def _operating_point(candidates: Candidates, rate: float) -> tuple[int, int]:
     """
     count = len(candidates)
     some = np.linspace(0, count - 1, min(SAMPLE_MODELS, count)).round().astype(int).tolist()
-    shares = {
-        tile: rate / float(np.mean([candidates.tiling(i, tile).tiles for i in some]))
-        for tile, _ in _tile_sizes(candidates, some)
-    }
-    sensible = [tile for tile, share in shares.items() if LEAST_BITS <= share <= MANY_BITS]
-    middle = (LEAST_BITS * MANY_BITS) ** 0.5
-    nearest = min(shares, key=lambda tile: abs(np.log(shares[tile] / middle)))
-    best, step = (-inf, nearest, 0), candidates.fitter.base_step
-    for tile in sensible or [nearest]:
+    sizes = [tile for tile, _ in _tile_sizes(candidates, some)]
+    best, step = (-inf, sizes[0], 0), candidates.fitter.base_step
+    for tile in sizes:
+        tiles = float(np.mean([candidates.tiling(i, tile).tiles for i in some]))
+        if rate > MANY_BITS * tiles and tile != sizes[-1]:
+            continue
         quality, step = _finest_within(candidates, some, tile, rate, step)
-        if quality < best[0]:
+        if quality <= best[0]:
             break
         best = quality, tile, step
+        if rate <= FEW_BITS * tiles:
+            break
     return best[1:]
 
 
