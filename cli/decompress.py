@@ -27,7 +27,7 @@ from velcodec.cli.sources import (
 
 if TYPE_CHECKING:
     from velcodec import Archive
-    from velcodec.files.decompress import Restoring
+    from velcodec.files.decompress import Decompression
 
 rendering = options.together(
     click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
@@ -121,7 +121,7 @@ def decompress(
     piped = is_piped(source)
     if announced is not None and not (piped and target == "-"):
         raise click.UsageError("--count goes with - -, from standard input to standard output")
-    how = restoring(settings)
+    how = decompression(settings)
     where = place_of(source, target, how)
     started = time.perf_counter()
     with about(named(source), where):
@@ -139,12 +139,12 @@ def decompress(
     tell(source, where, figures, time.perf_counter() - started, as_json)
 
 
-def restoring(settings: dict[str, Any]) -> Restoring:
+def decompression(settings: dict[str, Any]) -> Decompression:
     """How models are to come back, by the options of `rendering`."""
-    from velcodec.files.decompress import Restoring
+    from velcodec.files.decompress import Decompression
     from velcodec.resolution import check_resolution
 
-    how = Restoring(
+    how = Decompression(
         res=settings["res"],
         format=settings["file_format"],
         array=settings["array"],
@@ -157,7 +157,7 @@ def restoring(settings: dict[str, Any]) -> Restoring:
     return how
 
 
-def place_of(source: Source, target: str | None, how: Restoring, kind: str = "") -> Path:
+def place_of(source: Source, target: str | None, how: Decompression, kind: str = "") -> Path:
     """Where models go: the target, or the archive's name with `kind` and the format's suffix, with
     none for a folder.
     """
@@ -167,7 +167,7 @@ def place_of(source: Source, target: str | None, how: Restoring, kind: str = "")
     return where
 
 
-def is_folder(target: str | None, how: Restoring) -> bool:
+def is_folder(target: str | None, how: Decompression) -> bool:
     """Whether a folder of files is meant: by --per-file, or by the target."""
     if target in (None, "-"):
         return how.per_file is not None
@@ -182,23 +182,23 @@ def write_all(
     source: Source,
     target: str | None,
     where: Path,
-    how: Restoring,
+    how: Decompression,
     force: bool,
     models: int | None = None,
 ) -> dict[str, Any]:
     """Render every model to where it was asked for; what has been written."""
-    from velcodec.files.decompress import restore_file, restore_folder, restore_stream
+    from velcodec.files.decompress import decompress_file, decompress_folder, decompress_stream
     from velcodec.formats.storage.atomic import check_target
 
     with progress(short_name(source)) as update:
         if is_folder(target, how):
-            return {"files": restore_folder(archive, where, how, on_progress=update)}
+            return {"files": decompress_folder(archive, where, how, on_progress=update)}
         if target == "-":
             out = sys.stdout.buffer
-            return {"shape": restore_stream(archive, out, how, models, update)}
+            return {"shape": decompress_stream(archive, out, how, models, update)}
         if isinstance(source, Path) and not where.is_dir():
             check_target(where, force=force, source=source)
-        shape = restore_file(archive, where, how, force=force, on_progress=update)
+        shape = decompress_file(archive, where, how, force=force, on_progress=update)
         return {"shape": shape, "format": how.format_of(where)}
 
 

@@ -200,14 +200,14 @@ def files_of(
             yield files, {}
         return
     import velcodec
-    from velcodec.files.decompress import restore_file
+    from velcodec.files.decompress import decompress_file
 
     with (
         tempfile.TemporaryDirectory(prefix="velcodec-") as folder,
         velcodec.open(readable(source), device=settings["device"]) as archive,
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
-        restore_file(archive, decoded)
+        decompress_file(archive, decoded)
         told: dict[str, Any] = {"order": archive.layout(0).axes[-2:]}
         values = {layout.no_data for layout in archive.layouts_in_use} - {None}
         if values:

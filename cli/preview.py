@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from velcodec.cli.decompress import place_of, rendering, restoring, tell, write_all
+from velcodec.cli.decompress import decompression, place_of, rendering, tell, write_all
 from velcodec.cli.failures import about
 from velcodec.cli.sources import Source, chosen_part, named
 
@@ -55,7 +55,7 @@ def preview(
     from velcodec.formats.latent_coding.prefix import Prefix
     from velcodec.parallel import set_threads
 
-    how = restoring(settings)
+    how = decompression(settings)
     where = place_of(source, target, how, ".preview")
     prefix = Prefix(size, coefficients)
     started = time.perf_counter()

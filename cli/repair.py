@@ -15,7 +15,7 @@ from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.report import count, say, show_json
 
 if TYPE_CHECKING:
-    from velcodec.archive.repair import Mended
+    from velcodec.archive.repair import Repaired
 
 EXIT_PARTLY = 4
 LISTED = 8
@@ -43,39 +43,41 @@ def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: 
     from velcodec.archive.repair import repair as mend
 
     with about(source, target):
-        mended = mend(source, target, force=force, any_version=any_version)
+        repaired = mend(source, target, force=force, any_version=any_version)
     if as_json:
-        about_it = asdict(mended) | {"lost_models": mended.lost_models, "whole": mended.whole}
+        about_it = asdict(repaired) | {"lost_models": repaired.lost_models, "whole": repaired.whole}
         show_json({"archive": source, "target": target} | about_it)
     else:
-        for line in lines(mended, target):
+        for line in lines(repaired, target):
             say(line)
-    if not mended.whole:
+    if not repaired.whole:
         click.get_current_context().exit(EXIT_PARTLY)
 
 
-def lines(mended: Mended, target: Path) -> list[str]:
+def lines(repaired: Repaired, target: Path) -> list[str]:
     """What was saved, and what was not."""
-    found = [f"{target}: saved {count(mended.saved, 'model')}"]
-    if mended.decoders:
-        found[0] += f" and {count(mended.decoders, 'decoder')}"
-    if mended.whole:
+    found = [f"{target}: saved {count(repaired.saved, 'model')}"]
+    if repaired.decoders:
+        found[0] += f" and {count(repaired.decoders, 'decoder')}"
+    if repaired.whole:
         found.append("nothing was lost")
-    if mended.lost:
-        found.append(f"lost {count(mended.lost_models, 'model')}: numbers {ranges(mended.lost)}")
-    if mended.lost_files:
-        found.append(f"lost {count(len(mended.lost_files), 'file')}: {some(mended.lost_files)}")
-    if mended.uncounted:
+    if repaired.lost:
         found.append(
-            f"the end of {some(mended.uncounted)} is gone: how many more models were lost is "
+            f"lost {count(repaired.lost_models, 'model')}: numbers {ranges(repaired.lost)}"
+        )
+    if repaired.lost_files:
+        found.append(f"lost {count(len(repaired.lost_files), 'file')}: {some(repaired.lost_files)}")
+    if repaired.uncounted:
+        found.append(
+            f"the end of {some(repaired.uncounted)} is gone: how many more models were lost is "
             "not known"
         )
-    if mended.without_index:
+    if repaired.without_index:
         found.append(
-            f"{count(mended.without_index, 'model')} saved without key, quality and fields"
+            f"{count(repaired.without_index, 'model')} saved without key, quality and fields"
         )
-    if mended.damaged_bytes:
-        found.append(f"{count(mended.damaged_bytes, 'byte')} told nothing")
+    if repaired.damaged_bytes:
+        found.append(f"{count(repaired.damaged_bytes, 'byte')} told nothing")
     return found
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 if TYPE_CHECKING:
-    from velcodec.archive.select import Choice
+    from velcodec.archive.select import Subset
 
 Source = str | Path
 
@@ -103,9 +103,9 @@ def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
     return kept
 
 
-def choice_of(settings: Mapping[str, Any]) -> Choice:
+def choice_of(settings: Mapping[str, Any]) -> Subset:
     """Which models the options of `options.selection` mean."""
-    from velcodec.archive.select import Choice, Condition, read_keys, read_mask
+    from velcodec.archive.select import Condition, Subset, read_keys, read_mask
 
     keys = list(settings["key"])
     if settings["keys_file"] is not None:
@@ -114,7 +114,7 @@ def choice_of(settings: Mapping[str, Any]) -> Choice:
     if settings["family"] is not None:
         where.append(Condition("family", "=", settings["family"]))
     mask = None if settings["mask"] is None else read_mask(settings["mask"])
-    return Choice(settings["models"], keys, where, mask)
+    return Subset(settings["models"], keys, where, mask)
 
 
 def check_output(target: Path) -> None:

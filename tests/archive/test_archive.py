@@ -15,7 +15,12 @@ from checkers import check_within, layered
 import velcodec
 from velcodec import Archive
 from velcodec.decoder import Decoder
-from velcodec.files.decompress import Restoring, restore_file, restore_folder, restore_stream
+from velcodec.files.decompress import (
+    Decompression,
+    decompress_file,
+    decompress_folder,
+    decompress_stream,
+)
 from velcodec.formats.errors import (
     CorruptError,
     InputDtypeError,
@@ -337,28 +342,28 @@ def test_samples_of_one_call_are_counted_at_every_grid(tmp_path: Path) -> None:
         lambda: archive.decode(0, average="cell"),  # means of 64 values for each sample
         lambda: archive.decode(0, 1, average="slowness"),
         lambda: velcodec.decompress(data),
-        lambda: restore_file(archive, tmp_path / "a.npy"),
-        lambda: restore_folder(archive, tmp_path / "folder"),
-        lambda: restore_stream(archive, io.BytesIO()),
-        lambda: restore_stream(velcodec.stream(io.BytesIO(data)), io.BytesIO(), count=4),
+        lambda: decompress_file(archive, tmp_path / "a.npy"),
+        lambda: decompress_folder(archive, tmp_path / "folder"),
+        lambda: decompress_stream(archive, io.BytesIO()),
+        lambda: decompress_stream(velcodec.stream(io.BytesIO(data)), io.BytesIO(), count=4),
     ):
         with pytest.raises(ResolutionError, match="allow-large"):
             ask()
     assert not list(tmp_path.iterdir())
-    large = Restoring(allow_large=True)
+    large = Decompression(allow_large=True)
     for found in (
         archive.decode(every, allow_large=True),
         velcodec.decompress(data, allow_large=True),
-        np.load(io.BytesIO(_restored(archive, large))),
-        np.load(io.BytesIO(_restored(velcodec.stream(io.BytesIO(data)), large))),
+        np.load(io.BytesIO(_decompressed(archive, large))),
+        np.load(io.BytesIO(_decompressed(velcodec.stream(io.BytesIO(data)), large))),
     ):
         assert np.array_equal(found, models)
     assert archive.decode(0, 1, average="cell", allow_large=True).shape == (1, 1)
 
 
-def _restored(archive: Archive, how: Restoring) -> bytes:
+def _decompressed(archive: Archive, how: Decompression) -> bytes:
     out = io.BytesIO()
-    restore_stream(archive, out, how, count=4)
+    decompress_stream(archive, out, how, count=4)
     return out.getvalue()
 
 

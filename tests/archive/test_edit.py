@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich_archives import SECTION, rich_archive
 
 import velcodec
-from velcodec.archive.edit import KEY_WAYS
+from velcodec.archive.edit import KEY_MODES
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.formats.container.header import Layout
@@ -144,7 +144,7 @@ def test_archives_with_and_without_keys_do_not_merge_unasked(first: bytes, tiny:
 def test_an_unknown_way_with_keys_is_refused(first: bytes) -> None:
     with pytest.raises(OptionError, match="'rename'"):
         merged(first, keys="rename")
-    assert KEY_WAYS == ("keep", "first", "prefix", "drop")
+    assert KEY_MODES == ("keep", "first", "prefix", "drop")
 
 
 def test_nothing_to_merge_is_refused() -> None:

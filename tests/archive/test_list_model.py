@@ -150,8 +150,8 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule()
     def repair_what_is_whole(self) -> None:
         target = self._fresh_path()
-        mended = velcodec.repair(self.path, target)
-        assert (mended.saved, mended.lost) == (len(self.models), ())
+        repaired = velcodec.repair(self.path, target)
+        assert (repaired.saved, repaired.lost) == (len(self.models), ())
         self.path = target
 
     @precondition(lambda self: self._is_file() and self._is_whole() and len(self.models) > 1)
@@ -168,8 +168,8 @@ class ArchiveMachine(RuleBasedStateMachine):
         data[at + byte % len(payload)] ^= 1 << bit
         damaged, self.path = self._fresh_path(), self._fresh_path()
         damaged.write_bytes(data)
-        mended = velcodec.repair(damaged, self.path)
-        assert mended.lost == ((number, number + 1),)
+        repaired = velcodec.repair(damaged, self.path)
+        assert repaired.lost == ((number, number + 1),)
         del self.models[number], self.keys[number]
 
     # What must be so after each

@@ -11,7 +11,7 @@ from rich_archives import rich_archive
 
 import velcodec
 from velcodec.archive.listing import rows_of
-from velcodec.archive.select import Choice, Condition, read_mask
+from velcodec.archive.select import Condition, Subset, read_mask
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import (
     InputDtypeError,
@@ -29,7 +29,7 @@ def archive(tiny: Decoder) -> velcodec.Archive:
 
 def numbers(archive: velcodec.Archive, *where: str, **named: object) -> list[int]:
     conditions = [Condition.parse(text) for text in where]
-    return list(Choice(where=conditions, **named).numbers(archive))  # type: ignore[arg-type]
+    return list(Subset(where=conditions, **named).numbers(archive))  # type: ignore[arg-type]
 
 
 def test_a_row_says_what_the_archive_says(archive: velcodec.Archive) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from paths import GOLDEN
 
 import velcodec
-from velcodec.archive.repair import Mended
+from velcodec.archive.repair import Repaired
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.journal import part_of
 from velcodec.formats.container.reader import VlatReader
@@ -70,7 +70,7 @@ def spoilt(data: bytes, at: int, end: int) -> bytes:
     return data[:at] + np.random.default_rng(at).bytes(end - at) + data[end:]
 
 
-def mended(data: bytes, folder: Path, **options: bool) -> tuple[Mended, Path]:
+def repaired(data: bytes, folder: Path, **options: bool) -> tuple[Repaired, Path]:
     (folder / "broken.vlat").write_bytes(data)
     target = folder / "saved.vlat"
     return velcodec.repair(folder / "broken.vlat", target, force=True, **options), target
@@ -92,7 +92,7 @@ def check(target: Path) -> list[int]:
 
 
 def test_a_whole_archive_is_copied_with_all_that_it_says(tmp_path: Path) -> None:
-    result, target = mended(WHOLE, tmp_path)
+    result, target = repaired(WHOLE, tmp_path)
     assert (result.saved, result.whole, result.damaged_bytes) == (24, True, 0)
     assert check(target) == list(range(24))
     with VlatReader(WHOLE) as before, VlatReader(target) as after:
@@ -105,12 +105,12 @@ def test_a_whole_archive_is_copied_with_all_that_it_says(tmp_path: Path) -> None
 
 def test_the_damaged_archive_is_not_changed(tmp_path: Path) -> None:
     data = spoilt(WHOLE, *span(WHOLE, 3))
-    mended(data, tmp_path)
+    repaired(data, tmp_path)
     assert (tmp_path / "broken.vlat").read_bytes() == data
 
 
 def test_a_damaged_record_is_lost_alone_and_told(tmp_path: Path) -> None:
-    result, target = mended(spoilt(WHOLE, *span(WHOLE, 3)), tmp_path)
+    result, target = repaired(spoilt(WHOLE, *span(WHOLE, 3)), tmp_path)
     assert check(target) == [i for i in range(24) if i != 3]
     assert (result.lost, result.lost_models, result.without_index) == (((3, 4),), 1, 0)
 
@@ -118,7 +118,7 @@ def test_a_damaged_record_is_lost_alone_and_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.9, 0.98])
 def test_a_cut_archive_gives_every_model_before_the_cut(tmp_path: Path, cut: float) -> None:
     at = int(cut * len(WHOLE))
-    result, target = mended(WHOLE[:at], tmp_path)
+    result, target = repaired(WHOLE[:at], tmp_path)
     assert check(target) == [i for i in range(24) if span(WHOLE, i)[1] <= at]
     assert not result.whole
     assert result.uncounted == ("broken.vlat",)
@@ -127,15 +127,15 @@ def test_a_cut_archive_gives_every_model_before_the_cut(tmp_path: Path, cut: flo
 def test_of_a_file_without_its_directory_alone_more_models_may_be_gone(tmp_path: Path) -> None:
     with VlatReader(WHOLE) as reader:
         at = reader.size - len(WHOLE) // 200
-    result, _ = mended(WHOLE[:at], tmp_path)
+    result, _ = repaired(WHOLE[:at], tmp_path)
     assert (result.saved, result.lost) == (24, ())
     assert (result.uncounted, result.whole) == (("broken.vlat",), False)
-    assert mended(WHOLE, tmp_path)[0].uncounted == ()
+    assert repaired(WHOLE, tmp_path)[0].uncounted == ()
 
 
 def test_models_whose_page_is_lost_get_their_numbers_for_keys(tmp_path: Path) -> None:
     page = VlatReader(WHOLE).directory.pages[1].place
-    result, target = mended(spoilt(WHOLE, page.at, page.at + page.size), tmp_path)
+    result, target = repaired(spoilt(WHOLE, page.at, page.at + page.size), tmp_path)
     assert check(target) == list(range(24))
     assert result.without_index == 6
     assert list(velcodec.open(target).keys[5:13]) == [
@@ -154,7 +154,7 @@ def test_a_number_that_is_another_models_key_is_marked(tmp_path: Path) -> None:
     writer.close()
     data = stream.getvalue()
     page = VlatReader(data).directory.pages[2].place
-    result, target = mended(spoilt(data, page.at, page.at + page.size), tmp_path)
+    result, target = repaired(spoilt(data, page.at, page.at + page.size), tmp_path)
     assert result.without_index == 1
     assert list(velcodec.open(target).keys) == ["#2", "b", "#2'"]
 
@@ -163,7 +163,7 @@ def test_models_without_keys_keep_their_numbers_as_keys_where_some_are_lost(
     tmp_path: Path,
 ) -> None:
     data = made(keys=False)
-    result, target = mended(spoilt(data, *span(data, 2)), tmp_path)
+    result, target = repaired(spoilt(data, *span(data, 2)), tmp_path)
     assert result.saved == 23
     with velcodec.open(target) as archive:
         assert list(archive.keys) == [str(i) for i in range(24) if i != 2]
@@ -180,7 +180,7 @@ def test_an_archive_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: 
 
 def test_ancillary_sections_that_the_directory_lists_come_along(tmp_path: Path) -> None:
     source = (GOLDEN / "metadata" / "ancillary.vlat").read_bytes()
-    _, target = mended(source, tmp_path)
+    _, target = repaired(source, tmp_path)
     with VlatReader(source) as before, VlatReader(target) as after:
         assert before.ancillary()
         assert sorted(after.ancillary()) == sorted(set(before.ancillary()))
@@ -189,7 +189,7 @@ def test_ancillary_sections_that_the_directory_lists_come_along(tmp_path: Path) 
 
 def test_the_embedded_decoder_comes_along(tmp_path: Path) -> None:
     source = (GOLDEN / "latents" / "embedded.vlat").read_bytes()
-    result, target = mended(source, tmp_path)
+    result, target = repaired(source, tmp_path)
     with VlatReader(source) as before, VlatReader(target) as after:
         assert after.embedded_decoders() == before.embedded_decoders()
         assert result.decoders == len(before.embedded_decoders()) > 0
@@ -222,7 +222,7 @@ def test_models_are_not_saved_under_the_header_of_others(tmp_path: Path) -> None
     data = stream.getvalue()
     with VlatReader(data) as reader:
         (place,), index = reader.directory.headers, reader.directory.pages[0].place.at
-    result, target = mended(spoilt(data, place.at, place.at + place.size)[:index], tmp_path)
+    result, target = repaired(spoilt(data, place.at, place.at + place.size)[:index], tmp_path)
     assert (result.saved, result.whole) == (6, False)
     with VlatReader(target) as saved:
         assert list(saved.payloads()) == [VlatReader(WHOLE).payload(i) for i in range(6)]
@@ -315,8 +315,8 @@ def test_the_target_must_be_another_file_and_is_replaced_only_when_asked(tmp_pat
 def test_another_version_is_refused_unless_that_byte_is_said_to_be_damaged(tmp_path: Path) -> None:
     data = WHOLE[:8] + b"\x03" + WHOLE[9:]
     with pytest.raises(VersionError, match="found 3, expected 1"):
-        mended(data, tmp_path)
-    result, target = mended(data, tmp_path, any_version=True)
+        repaired(data, tmp_path)
+    result, target = repaired(data, tmp_path, any_version=True)
     assert check(target) == list(range(24))
     assert result.saved == 24
 
@@ -331,7 +331,7 @@ def test_what_a_later_version_may_have_written_is_refused_rather_than_dropped(
     writer._others.append((b"X", place))
     writer.close()
     with pytest.raises(UnknownFeatureError, match="section b'X'"):
-        mended(stream.getvalue(), tmp_path)
+        repaired(stream.getvalue(), tmp_path)
 
 
 # --- any damage ---
@@ -365,7 +365,7 @@ def test_every_model_outside_the_damage_comes_back_exact(
     directory = WHOLE.rindex(b"\x00" + DIRECTORY)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _, target = mended(bytes(data), Path(folder))
+            _, target = repaired(bytes(data), Path(folder))
         except RepairError:
             assert not outside
             return
@@ -381,4 +381,4 @@ def test_every_model_outside_the_damage_comes_back_exact(
 def test_the_first_header_is_the_one_thing_that_no_model_comes_out_without(tmp_path: Path) -> None:
     at = WHOLE.index(b"\x00" + HEADER)
     with pytest.raises(RepairError, match="first header is damaged"):
-        mended(spoilt(WHOLE, at + 5, at + 20), tmp_path)
+        repaired(spoilt(WHOLE, at + 5, at + 20), tmp_path)

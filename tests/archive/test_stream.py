@@ -18,11 +18,11 @@ from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
 from velcodec.files.decompress import (
-    Restoring,
+    Decompression,
+    decompress_file,
+    decompress_folder,
+    decompress_stream,
     open_pipe,
-    restore_file,
-    restore_folder,
-    restore_stream,
 )
 from velcodec.formats.errors import (
     CorruptError,
@@ -145,15 +145,15 @@ def test_a_stream_that_is_cut_off_or_altered_is_told_behind_its_whole_models(dat
 # To files
 
 
-def restored(
-    data: bytes, target: Path, how: Restoring | None = None, *, folder: bool = False
+def decompressed(
+    data: bytes, target: Path, how: Decompression | None = None, *, folder: bool = False
 ) -> None:
-    how = how or Restoring()
+    how = how or Decompression()
     with open_pipe(pipe(data), target, how, folder=folder) as archive:
         if folder:
-            restore_folder(archive, target, how)
+            decompress_folder(archive, target, how)
         else:
-            restore_file(archive, target, how)
+            decompress_file(archive, target, how)
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.bin", "m.npz", "m.h5", "m.nc", "m.zarr", "m.rsf"])
@@ -162,16 +162,16 @@ def test_a_pipe_becomes_a_file_of_any_format(name: str, tmp_path: Path, tiny: De
     stream = io.BytesIO()
     with velcodec.create(stream, lossless=True, decoder="tiny") as writer:
         writer.add(models)
-    restored(stream.getvalue(), tmp_path / name)
+    decompressed(stream.getvalue(), tmp_path / name)
     hints = {"shape": (5, 9, 14), "dtype": "<f4"} if name == "m.bin" else {}
     (part,) = open_models(tmp_path / name, **hints).parts  # type: ignore[arg-type]
     assert np.array_equal(part.read(0, 5), models)
 
 
 def test_the_file_of_a_pipe_is_that_of_the_archive(data: bytes, tmp_path: Path) -> None:
-    restored(data, tmp_path / "piped.npy", Restoring(res=(18, 28)))
+    decompressed(data, tmp_path / "piped.npy", Decompression(res=(18, 28)))
     with velcodec.open(data) as archive:
-        restore_file(archive, tmp_path / "opened.npy", Restoring(res=(18, 28)))
+        decompress_file(archive, tmp_path / "opened.npy", Decompression(res=(18, 28)))
     piped, opened = np.load(tmp_path / "piped.npy"), np.load(tmp_path / "opened.npy")
     assert piped.shape == (12, 18, 28)
     assert np.allclose(piped, opened)
@@ -185,7 +185,7 @@ def test_a_pipe_becomes_the_folder_that_was_compressed(tmp_path: Path, tiny: Dec
     job = Job(open_models(folder), Description(), Coding(Target(lossless=True), decoder="tiny"))
     stream = io.BytesIO()
     compress_job(job, stream)  # type: ignore[arg-type]
-    restored(stream.getvalue(), tmp_path / "out", folder=True)
+    decompressed(stream.getvalue(), tmp_path / "out", folder=True)
     for name in ("a.npy", "b.npy"):
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -193,28 +193,28 @@ def test_a_pipe_becomes_the_folder_that_was_compressed(tmp_path: Path, tiny: Dec
 def test_pipe_to_pipe_needs_the_number_of_models(data: bytes) -> None:
     out = io.BytesIO()
     streamed = velcodec.stream(pipe(data))
-    assert restore_stream(streamed, out, count=12) == (12, 9, 14)
+    assert decompress_stream(streamed, out, count=12) == (12, 9, 14)
     assert np.load(io.BytesIO(out.getvalue())).shape == (12, 9, 14)
     for wrong, said in ((11, "more than the 11"), (13, "found 12 models, 13 were announced")):
         with pytest.raises(OptionError, match=said):
-            restore_stream(velcodec.stream(pipe(data)), io.BytesIO(), count=wrong)
+            decompress_stream(velcodec.stream(pipe(data)), io.BytesIO(), count=wrong)
 
 
 def test_raw_samples_go_from_pipe_to_pipe(data: bytes) -> None:
     out = io.BytesIO()
-    restore_stream(velcodec.stream(pipe(data)), out, Restoring(format="raw"))
+    decompress_stream(velcodec.stream(pipe(data)), out, Decompression(format="raw"))
     assert len(out.getvalue()) == 12 * 9 * 14 * 4
     with pytest.raises(OptionError, match="cannot be written to a stream"):
-        restore_stream(velcodec.stream(pipe(data)), out, Restoring(format="hdf5"))
+        decompress_stream(velcodec.stream(pipe(data)), out, Decompression(format="hdf5"))
 
 
 def test_models_that_do_not_stack_leave_no_file(mixed: bytes, tmp_path: Path) -> None:
     with pytest.raises(MixedShapesError):
-        restored(mixed, tmp_path / "m.npy")
+        decompressed(mixed, tmp_path / "m.npy")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_very_many_samples_from_a_pipe_need_confirmation(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ResolutionError):
-        restored(data, tmp_path / "m.npy", Restoring(res=10_000))
+        decompressed(data, tmp_path / "m.npy", Decompression(res=10_000))
     assert list(tmp_path.iterdir()) == []
