@@ -184,8 +184,8 @@ source = together(
     click.option(
         "--order",
         type=click.Choice(["zx", "xz"]),
-        help="Order of the last two axes; zx: rows are depths.  [default: as stated in the file, or "
-        "zx]",
+        help="Order of the last two axes; zx: rows are depths.  [default: as stated in the file, "
+        "or zx]",
     ),
 )
 """`--units` and `--order`, which a file may not state; None if not given."""

@@ -29,12 +29,12 @@ def lacking(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_test_that_a_page_names_is_there(page: str) -> None:
+def test_every_documented_test_exists(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     assert lacking(text) == []
     assert "`test" in text or page == "format-exact.md"
 
 
 @pytest.mark.parametrize("name", ["tests/none.py", "test_none.py", "test_none", "tests/none/"])
-def test_one_that_is_not_is_told(name: str) -> None:
+def test_a_missing_test_is_reported(name: str) -> None:
     assert lacking(f"shown by `{name}`") == [name]

@@ -63,5 +63,5 @@ def test_nothing_is_unpickled_or_run(path: Path) -> None:
         "import joblib.pool", "np.load(p, allow_pickle=flag)",
     ],
 )  # fmt: skip
-def test_what_would_is_found(text: str) -> None:
+def test_unpickling_code_is_detected(text: str) -> None:
     assert list(faults(ast.parse(text)))

@@ -354,7 +354,7 @@ def classes() -> list[type[errors.VelcodecError]]:
     return found[1:]
 
 
-def test_every_class_of_error_is_raised_in_the_test_named_after_it() -> None:
+def test_every_error_class_is_raised_in_the_test_named_after_it() -> None:
     tests = {name: one for name, one in globals().items() if name.startswith("test_")}
     for kind in classes():
         words = re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
@@ -383,7 +383,7 @@ def _sources() -> list[Path]:
     return sorted({path.resolve() for path in found})
 
 
-def test_every_class_of_error_is_raised_somewhere_and_the_base_of_all_nowhere() -> None:
+def test_every_error_class_is_raised_somewhere_and_the_base_class_nowhere() -> None:
     assert {name for name, _ in raised()} == {kind.__name__ for kind in classes()}
 
 

@@ -60,7 +60,7 @@ def test_decompress_on_a_cpu_loads_no_torch(archive: Path, tmp_path: Path, devic
     assert np.load(target).shape == (3, 70, 70)
 
 
-def test_without_torch_the_same_is_decoded_as_with_it(archive: Path, tmp_path: Path) -> None:
+def test_decoding_without_torch_gives_the_same_values(archive: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.npy"
     subprocess.run([sys.executable, "-c", command("decompress", archive, target)], check=True)
     with_torch = velcodec.decompress(archive, decoder=load_decoder())

@@ -40,7 +40,7 @@ def found() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", bombs.CASES)
-def test_a_small_file_that_asks_for_much_gets_little(
+def test_a_small_hostile_file_gets_little_memory_and_time(
     name: str, found: dict[str, dict[str, Any]]
 ) -> None:
     assert name in found, "it took longer than a minute, or the process ended"

@@ -214,7 +214,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("examples", "steps"), [(10, 10), pytest.param(40, 25, marks=pytest.mark.slow)]
 )
-def test_any_sequence_of_changes_keeps_the_archive_the_list_that_it_is(
+def test_any_sequence_of_changes_keeps_the_archive_equal_to_a_list(
     tiny: Decoder, tmp_path: Path, examples: int, steps: int
 ) -> None:
     class Machine(ArchiveMachine):

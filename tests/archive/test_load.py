@@ -176,12 +176,12 @@ def read_alone(expected: Expected, archive: velcodec.Archive, more: Callable[[in
         done += 1
 
 
-def test_16_threads_and_8_processes_read_what_is_there(expected: Expected) -> None:
+def test_16_threads_and_8_processes_read_the_same_models(expected: Expected) -> None:
     load(expected, lambda done: done < 8)
 
 
 @pytest.mark.slow
-def test_16_threads_and_8_processes_read_what_is_there_for_a_minute(expected: Expected) -> None:
+def test_16_threads_and_8_processes_read_the_same_models_for_a_minute(expected: Expected) -> None:
     end = time.monotonic() + 60
     load(expected, lambda done: done < 1 or time.monotonic() < end)
 
@@ -239,7 +239,7 @@ class Slow:
         return 7
 
 
-def test_a_value_that_another_thread_works_out_is_had_in_a_forked_process() -> None:
+def test_a_lazy_value_computed_by_another_thread_works_in_a_forked_process() -> None:
     slow = Slow()
     thread = threading.Thread(target=lambda: slow.value)
     thread.start()

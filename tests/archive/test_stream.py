@@ -78,14 +78,14 @@ def mixed(tiny: Decoder) -> bytes:
     return stream.getvalue()
 
 
-def test_models_come_in_order_as_an_open_archive_gives_them(data: bytes) -> None:
+def test_a_stream_gives_the_models_of_an_open_archive_in_order(data: bytes) -> None:
     with velcodec.open(data) as archive, velcodec.stream(pipe(data)) as streamed:
         for before, after in zip(archive, streamed, strict=True):
             assert np.allclose(before, after)
         assert len(streamed) == 12
 
 
-def test_models_come_before_the_stream_ends(tiny: Decoder) -> None:
+def test_models_are_decoded_before_the_stream_ends(tiny: Decoder) -> None:
     data = rich_archive(tiny, 1000)
     raw = Pipe(data)
     blocks = velcodec.stream(io.BufferedReader(raw)).blocks(2000)  # one model at once
@@ -93,19 +93,19 @@ def test_models_come_before_the_stream_ends(tiny: Decoder) -> None:
     assert raw.taken < len(data) / 4
 
 
-def test_no_more_than_a_block_of_records_is_kept(data: bytes) -> None:
+def test_at_most_one_block_of_records_is_kept(data: bytes) -> None:
     streamed = velcodec.stream(pipe(data))
     for block in streamed.blocks(2000):
         assert len(streamed._reader._records) <= len(block) + 1
 
 
-def test_models_of_several_shapes_come_as_blocks_of_each(mixed: bytes) -> None:
+def test_models_of_several_shapes_form_separate_blocks(mixed: bytes) -> None:
     streamed = velcodec.stream(pipe(mixed))
     found = [streamed.decode(block).shape for block in streamed.blocks()]
     assert found == [(2, 9, 14), (1, 8, 8)]
 
 
-def test_a_model_that_has_gone_by_is_told(data: bytes) -> None:
+def test_a_model_that_has_passed_is_an_error(data: bytes) -> None:
     streamed = velcodec.stream(pipe(data))
     for _ in streamed.blocks():
         pass
@@ -114,12 +114,12 @@ def test_a_model_that_has_gone_by_is_told(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("what", ["fields", "keys", "quality"])
-def test_what_stands_at_the_end_is_not_known(data: bytes, what: str) -> None:
+def test_keys_fields_and_quality_are_unknown(data: bytes, what: str) -> None:
     with pytest.raises(OptionError, match="stand at its end"):
         getattr(velcodec.stream(pipe(data)), what)
 
 
-def test_an_embedded_decoder_is_all_that_a_stream_needs(
+def test_an_embedded_decoder_suffices_for_a_stream(
     other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = rich_archive(read_decoder(other), 3, embedded=other.read_bytes())
@@ -127,7 +127,7 @@ def test_an_embedded_decoder_is_all_that_a_stream_needs(
     assert len(list(velcodec.stream(pipe(data)))) == 3
 
 
-def test_a_stream_that_is_cut_off_or_altered_is_told_behind_its_whole_models(data: bytes) -> None:
+def test_a_damaged_stream_raises_after_its_intact_models(data: bytes) -> None:
     with velcodec.open(data) as archive:
         at = data.index(archive.reader.payload(6))
     altered = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
@@ -168,7 +168,7 @@ def test_a_pipe_becomes_a_file_of_any_format(name: str, tmp_path: Path, tiny: De
     assert np.array_equal(part.read(0, 5), models)
 
 
-def test_the_file_of_a_pipe_is_that_of_the_archive(data: bytes, tmp_path: Path) -> None:
+def test_a_pipe_gives_the_same_file_as_the_archive(data: bytes, tmp_path: Path) -> None:
     decompressed(data, tmp_path / "piped.npy", Decompression(res=(18, 28)))
     with velcodec.open(data) as archive:
         decompress_file(archive, tmp_path / "opened.npy", Decompression(res=(18, 28)))
@@ -200,7 +200,7 @@ def test_pipe_to_pipe_needs_the_number_of_models(data: bytes) -> None:
             decompress_stream(velcodec.stream(pipe(data)), io.BytesIO(), count=wrong)
 
 
-def test_raw_samples_go_from_pipe_to_pipe(data: bytes) -> None:
+def test_raw_samples_stream_from_pipe_to_pipe(data: bytes) -> None:
     out = io.BytesIO()
     decompress_stream(velcodec.stream(pipe(data)), out, Decompression(format="raw"))
     assert len(out.getvalue()) == 12 * 9 * 14 * 4
@@ -214,7 +214,7 @@ def test_models_that_do_not_stack_leave_no_file(mixed: bytes, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_very_many_samples_from_a_pipe_need_confirmation(data: bytes, tmp_path: Path) -> None:
+def test_too_many_samples_from_a_pipe_need_confirmation(data: bytes, tmp_path: Path) -> None:
     with pytest.raises(ResolutionError):
         decompressed(data, tmp_path / "m.npy", Decompression(res=10_000))
     assert list(tmp_path.iterdir()) == []

@@ -107,7 +107,7 @@ def test_many_files_become_one_archive(folder: Path, models: np.ndarray, tmp_pat
     assert not part_of(tmp_path / "out.vlat").exists()
 
 
-def test_an_archive_goes_down_a_pipe(folder: Path, models: np.ndarray, tmp_path: Path) -> None:
+def test_an_archive_is_written_to_a_pipe(folder: Path, models: np.ndarray, tmp_path: Path) -> None:
     out, into = os.pipe()
     with os.fdopen(into, "wb") as stream:
         summary = compress_job(job_of(folder), stream)  # smaller than what a pipe holds
@@ -119,7 +119,7 @@ def test_an_archive_goes_down_a_pipe(folder: Path, models: np.ndarray, tmp_path:
 
 
 @pytest.mark.parametrize("after", [0, 2, 5])
-def test_an_interruption_leaves_an_archive_that_can_be_gone_on_with(
+def test_an_interruption_leaves_a_resumable_archive(
     folder: Path, models: np.ndarray, tmp_path: Path, after: int
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -138,7 +138,7 @@ def test_an_interruption_leaves_an_archive_that_can_be_gone_on_with(
     assert list(tmp_path.glob("*.part")) == []
 
 
-def test_going_on_gives_the_bytes_that_one_go_gives(folder: Path, tmp_path: Path) -> None:
+def test_resuming_gives_the_same_bytes_as_one_run(folder: Path, tmp_path: Path) -> None:
     compress_job(job_of(folder), tmp_path / "one.vlat")
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder), tmp_path / "two.vlat", on_progress=Stop(5))
@@ -146,7 +146,7 @@ def test_going_on_gives_the_bytes_that_one_go_gives(folder: Path, tmp_path: Path
     assert (tmp_path / "one.vlat").read_bytes() == (tmp_path / "two.vlat").read_bytes()
 
 
-def test_whatever_a_kill_cuts_off_can_be_gone_on_with(
+def test_an_archive_cut_anywhere_by_a_kill_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -162,7 +162,7 @@ def test_whatever_a_kill_cuts_off_can_be_gone_on_with(
     check_whole(target, models)
 
 
-def test_a_killed_process_can_be_gone_on_with(
+def test_the_work_of_a_killed_process_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -194,7 +194,7 @@ def test_a_killed_process_can_be_gone_on_with(
     check_whole(target, models)
 
 
-def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
+def test_another_job_cannot_resume_it(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder), target, on_progress=Stop(5))
@@ -218,7 +218,7 @@ def begun(folder: Path, target: Path, **more: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["model1.npy", "model2.npy"])
-def test_models_that_were_made_anew_are_not_mixed_with_the_old_ones(
+def test_changed_files_are_not_mixed_with_old_models(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -232,7 +232,7 @@ def test_models_that_were_made_anew_are_not_mixed_with_the_old_ones(
     assert part_of(target).read_bytes() == before
 
 
-def test_a_file_that_was_mended_before_any_of_it_was_stored_is_gone_on_with(
+def test_a_file_repaired_before_any_of_its_models_was_stored_resumes(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -284,7 +284,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
 
 
 @pytest.mark.parametrize("said", FACTS)
-def test_every_fact_that_models_are_stored_with_must_be_the_same_to_go_on(
+def test_resuming_requires_every_stored_fact_to_be_the_same(
     folder: Path, tmp_path: Path, said: str
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -297,7 +297,7 @@ def test_every_fact_that_models_are_stored_with_must_be_the_same_to_go_on(
         compress_job(job, target, resume=True)
 
 
-def test_another_dtype_and_another_version_are_told(
+def test_another_dtype_or_version_is_named(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -312,9 +312,7 @@ def test_another_dtype_and_another_version_are_told(
         compress_job(job_of(folder), target, resume=True)
 
 
-def test_what_was_begun_within_a_bound_is_not_gone_on_with_bit_for_bit(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_bounded_archive_does_not_resume_as_lossless(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     bounded = replace(job_of(folder), coding=Coding(max_error=400.0, decoder="tiny"))
     with pytest.raises(InterruptedJobError):
@@ -355,7 +353,7 @@ PLANNED: dict[str, Callable[[Job], Job]] = {
 
 
 @pytest.mark.parametrize("what", PLANNED)
-def test_a_plan_tells_apart_whatever_gives_other_models(folder: Path, what: str) -> None:
+def test_plans_differ_whenever_models_would(folder: Path, what: str) -> None:
     job = job_of(folder, fields={"line": [*"123456789ab"]}).with_hashes()
     others = {"user": {"depths": np.arange(5000) // 3000, "survey": np.int64(2**60)}}
     if "user" in what:
@@ -373,7 +371,7 @@ def test_a_plan_tells_apart_whatever_gives_other_models(folder: Path, what: str)
         check_same(plan, other, "out", range(11))
 
 
-def test_another_encoder_beside_the_decoder_is_another_plan(
+def test_another_encoder_makes_another_plan(
     folder: Path, tmp_path: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_home, tmp_path / "own")
@@ -387,7 +385,7 @@ def test_another_encoder_beside_the_decoder_is_another_plan(
         check_same(before, job.plan(), "out", ())
 
 
-def test_a_finished_archive_is_not_replaced_by_going_on(folder: Path, tmp_path: Path) -> None:
+def test_resuming_never_replaces_a_finished_archive(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
     before = target.read_bytes()
@@ -407,7 +405,7 @@ def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) ->
         compress_job(job_of(folder), target, resume=True)
 
 
-def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
+def test_work_started_as_another_process_finishes_is_not_lost(
     folder: Path, models: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one finishes, and removes its file, between its opening here and its lock."""
@@ -426,7 +424,7 @@ def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
     check_whole(target, models)
 
 
-def test_an_output_that_was_finished_meanwhile_is_told_before_any_work(
+def test_an_output_finished_meanwhile_is_an_error_before_any_work(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -460,7 +458,7 @@ def test_models_are_added_to_an_archive(folder: Path, models: np.ndarray, tmp_pa
     assert len(velcodec.open(target)) == 22
 
 
-def test_files_say_spacing_keys_and_units_where_they_can(tmp_path: Path) -> None:
+def test_spacing_keys_and_units_come_from_the_files(tmp_path: Path) -> None:
     models = layered(3, 8, 6)
     np.savez(tmp_path / "m.npz", vp=models / 1000, keys=["a", "b", "c"], dx=12.5, units="km/s")
     compress_job(Job(open_models(tmp_path / "m.npz"), coding=EXACT), tmp_path / "m.vlat")
@@ -496,7 +494,7 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
         job_of(folder, fields={"depth": np.arange(10)})
 
 
-def test_every_block_keeps_to_the_budget(
+def test_every_block_keeps_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compress, "MODELS_OF_BUDGET", 6)
@@ -505,7 +503,7 @@ def test_every_block_keeps_to_the_budget(
     assert summary.bytes <= 150 * 11
 
 
-def test_a_full_disk_is_told_at_once_and_can_be_gone_on_from(
+def test_a_full_disk_is_an_error_at_once_and_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     """A file may have only so many bytes: then as from a disk that is full."""

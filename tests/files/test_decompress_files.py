@@ -59,7 +59,7 @@ def test_a_folder_comes_back_byte_for_byte(openfwi: Path, tmp_path: Path) -> Non
         decompress_folder(archive, tmp_path / "back")
 
 
-def test_openfwis_layout_can_be_had_of_any_archive(tmp_path: Path) -> None:
+def test_any_archive_can_be_written_in_openfwis_layout(tmp_path: Path) -> None:
     models = layered(7, 9, 14)
     np.save(tmp_path / "m.npy", models[:, None])
     archive = archive_of(tmp_path / "m.npy", tmp_path)
@@ -71,7 +71,7 @@ def test_openfwis_layout_can_be_had_of_any_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.npz", "m.h5", "m.nc", "m.zarr", "m.rsf"])
-def test_models_come_back_in_every_format_with_their_ground(name: str, tmp_path: Path) -> None:
+def test_every_format_keeps_spacing_and_origin(name: str, tmp_path: Path) -> None:
     models = layered(3, 9, 14)
     np.save(tmp_path / "in.npy", models)
     archive = archive_of(tmp_path / "in.npy", tmp_path, dx=20.0, dz=5.0, origin=(100.0, 50.0))
@@ -83,7 +83,7 @@ def test_models_come_back_in_every_format_with_their_ground(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["m.npz", "m.h5", "m.nc", "m.zarr", "m.npy", "m.rsf"])
-def test_models_on_different_ground_keep_it_in_one_file_or_are_refused(
+def test_models_at_different_places_keep_them_in_one_file_or_are_refused(
     name: str, tmp_path: Path
 ) -> None:
     models = layered(3, 9, 14)
@@ -126,7 +126,7 @@ def test_models_on_different_ground_keep_it_in_one_file_or_are_refused(
 
 @pytest.mark.parametrize("order", ["zx", "xz"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_depth_that_points_up_goes_in_the_right_way_and_comes_back_as_it_was(
+def test_depth_that_points_up_is_turned_on_input_and_output(
     name: str, order: str, tmp_path: Path
 ) -> None:
     models = layered(1, 9, 14)
@@ -152,7 +152,7 @@ def test_depth_that_points_up_goes_in_the_right_way_and_comes_back_as_it_was(
             assert np.array_equal(found, models[0])
 
 
-def test_rows_that_go_up_and_down_make_no_one_file(tmp_path: Path) -> None:
+def test_rows_going_up_and_down_are_refused_in_one_file(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "a.npy", layered(1, 9, 14))
     np.savez(tmp_path / "in" / "b.npz", vp=layered(1, 9, 14, seed=2), z_positive="up")
@@ -172,7 +172,7 @@ def _as_a_stream(archive: velcodec.Archive, path: Path) -> None:
         decompress_stream(archive, out)
 
 
-def test_axes_are_those_that_came(tmp_path: Path) -> None:
+def test_axes_are_those_of_the_input(tmp_path: Path) -> None:
     models = layered(2, 9, 14)
     np.save(tmp_path / "in.npy", models.swapaxes(1, 2))
     job = Job(open_models(tmp_path / "in.npy", order="xz"), Description(), EXACT)
@@ -184,7 +184,7 @@ def test_axes_are_those_that_came(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("order", ["zx", "xz"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_asymmetric_model_keeps_its_axes_out_to_every_format_and_in_again(
+def test_an_asymmetric_model_keeps_its_axes_through_every_format(
     name: str, order: str, tmp_path: Path
 ) -> None:
     model = (1500 + 10 * np.arange(9)[:, None] + 300 * np.arange(14)).astype(np.float32)
@@ -218,7 +218,7 @@ def test_another_grid_has_its_own_spacing_and_origin(tmp_path: Path, tiny: Decod
     assert part.form.ground == Ground(10.0, 2.5, -5.0, -1.25)
 
 
-def test_files_of_different_shapes_come_back_as_a_folder_alone(tmp_path: Path) -> None:
+def test_files_of_different_shapes_come_back_only_as_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     np.save(folder / "a.npy", layered(3, 9, 14))
@@ -231,7 +231,7 @@ def test_files_of_different_shapes_come_back_as_a_folder_alone(tmp_path: Path) -
         assert (tmp_path / "out" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_models_of_one_shape_come_back_from_an_archive_that_knew_others(tmp_path: Path) -> None:
+def test_a_subset_of_one_shape_stacks_although_headers_name_others(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     models = layered(3, 9, 14)
@@ -247,7 +247,7 @@ def test_models_of_one_shape_come_back_from_an_archive_that_knew_others(tmp_path
     assert np.array_equal(np.load(tmp_path / "out.npy"), models)
 
 
-def test_files_of_two_folders_that_have_one_name_are_told(openfwi: Path, tmp_path: Path) -> None:
+def test_files_with_the_same_name_in_two_folders_are_errors(openfwi: Path, tmp_path: Path) -> None:
     twice = Job(open_models([openfwi, openfwi]), Description(), EXACT)
     compress_job(twice, tmp_path / "a.vlat")
     with velcodec.open(tmp_path / "a.vlat") as archive:
@@ -256,7 +256,7 @@ def test_files_of_two_folders_that_have_one_name_are_told(openfwi: Path, tmp_pat
         assert decompress_folder(archive, tmp_path / "out", Decompression(per_file=4)) == 4
 
 
-def test_keys_go_with_the_models(tmp_path: Path) -> None:
+def test_keys_are_written_with_the_models(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", vp=layered(2, 9, 14), keys=["north", "south"])
     archive = archive_of(tmp_path / "in.npz", tmp_path)
     decompress_file(archive, tmp_path / "out.h5", Decompression(array="vp"))
@@ -286,7 +286,7 @@ def same_files(one: Path, other: Path) -> bool:
     )
 
 
-def test_files_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
+def test_files_with_the_same_name_in_two_folders_stay_separate(tmp_path: Path) -> None:
     for number, top in enumerate(("a", "b")):
         folder = tmp_path / "in" / top / "model"
         folder.mkdir(parents=True)
@@ -299,7 +299,7 @@ def test_files_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["append", "cat", "twice"])
 @pytest.mark.parametrize("second", KINDS)
-def test_files_of_one_name_that_came_one_after_the_other_are_never_merged(
+def test_consecutive_files_with_the_same_name_are_never_merged(
     tmp_path: Path, how: str, second: str
 ) -> None:
     for top, kind in (("a", "f4 m/s"), ("b", second)):
@@ -342,7 +342,7 @@ def test_models_of_one_array_that_do_not_stack_are_refused(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("listed", [False, True])
-def test_arrays_of_one_file_come_back_as_they_were(tmp_path: Path, listed: bool) -> None:
+def test_several_arrays_of_one_file_come_back_unchanged(tmp_path: Path, listed: bool) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     arrays = {
@@ -371,9 +371,7 @@ def test_arrays_of_one_file_come_back_as_they_were(tmp_path: Path, listed: bool)
 
 
 @pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.named_arrays])
-def test_an_array_has_its_own_name_again_in_every_format_with_names(
-    name: str, tmp_path: Path
-) -> None:
+def test_every_format_with_names_restores_array_names(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     suffix = FORMATS[name].suffixes[0]
@@ -393,7 +391,7 @@ def test_an_array_has_its_own_name_again_in_every_format_with_names(
         assert part.array == "all"
 
 
-def test_a_part_of_a_files_models_comes_back_as_that_file(openfwi: Path, tmp_path: Path) -> None:
+def test_a_subset_of_a_files_models_comes_back_as_that_file(openfwi: Path, tmp_path: Path) -> None:
     with archive_of(openfwi, tmp_path) as whole:
         velcodec.subset(whole, tmp_path / "some.vlat", slice(None, None, 2))
     with velcodec.open(tmp_path / "some.vlat") as archive:

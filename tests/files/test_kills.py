@@ -36,7 +36,7 @@ def begin(job: Job, target: Path) -> int:
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_compression_that_is_killed_goes_on_to_the_same_archive(
+def test_a_killed_compression_resumes_to_the_same_archive(
     tiny: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
     monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
