@@ -1,4 +1,4 @@
-"""What goes in comes out as it was: shape, dtype, units, axis order; what cannot is refused."""
+"""Round trips keep shape, dtype, units and axis order; invalid input is refused."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_a_path_gives_the_models_in_the_file(kind: type, tmp_path: Path) -> None
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, models: np.ndarray, **options: str) -> list[str]:
-    """What compressing says, but for the quality floor."""
+    """Warnings of a compression, except for the quality floor."""
     caplog.clear()
     velcodec.compress(models, decoder="tiny", **options)
     return [text for text in caplog.messages if "stay under" not in text]

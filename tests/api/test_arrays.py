@@ -1,4 +1,4 @@
-"""Arrays at the door: what has one meaning is taken, whatever it is called; the rest is refused."""
+"""Every kind of array with an unambiguous meaning is accepted; the rest is refused."""
 
 from __future__ import annotations
 

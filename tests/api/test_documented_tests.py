@@ -1,4 +1,4 @@
-"""Every test that the documentation names is there."""
+"""Every test named in the documentation exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMED = re.compile(r"`(tests/[\w./-]+|test_\w+(?:\.py)?)`")
 
 
 def lacking(text: str) -> list[str]:
-    """Files and functions of tests that a text names and that are not there."""
+    """Missing test files and functions that a text names."""
     sources = "\n".join(path.read_text() for path in TESTS)
     files = {path.name for path in TESTS}
     there = {

@@ -1,4 +1,4 @@
-"""Texts that come from outside: files of keys in any encoding, names that are no text."""
+"""External text: key files in any encoding, file names that are not text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that velcodec reads is code: no pickle, and nothing that would run or unpickle a file."""
+"""velcodec never executes or unpickles what it reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNPICKLERS = {("torch", "load"), ("pd", "read_pickle"), ("yaml", "load"), ("np",
 
 
 def dotted(node: ast.expr) -> tuple[str, ...]:
-    """`a.b.c` as (a, b, c); shorter where it begins with something else."""
+    """`a.b.c` as (a, b, c); only the trailing names if it starts with an expression."""
     if isinstance(node, ast.Attribute):
         return (*dotted(node.value), node.attr)
     return (node.id,) if isinstance(node, ast.Name) else ()

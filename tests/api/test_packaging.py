@@ -1,4 +1,4 @@
-"""What is installed is what lies in the checkout."""
+"""The installed package matches the checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is imported, and when: commands that need no torch, numba or SciPy do not wait for them."""
+"""Commands that need no torch, numba or SciPy do not import them."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ HEAVY = "torch", "numba", "scipy", "matplotlib", "zarr", "xarray", "dask"
 
 
 def loaded(code: str, *modules: str) -> list[str]:
-    """Those of some modules that a new process has imported after running `code`."""
+    """The modules among `modules` that a new process has imported after running `code`."""
     tell = f"import sys; print('loaded:', *[m for m in {modules!r} if m in sys.modules])"
     words = [sys.executable, "-c", f"{code}\n{tell}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -25,7 +25,7 @@ def loaded(code: str, *modules: str) -> list[str]:
 
 
 def command(*arguments: object) -> str:
-    """Code that runs `velcodec` with these arguments and goes on."""
+    """Code that runs `velcodec` with these arguments without exiting."""
     words = [str(each) for each in arguments]
     return (
         "from velcodec.cli import main\n"
@@ -36,7 +36,7 @@ def command(*arguments: object) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Three models by the shipped decoder, as latents alone."""
+    """Three models stored as latents of the shipped decoder."""
     path = tmp_path / "models.vlat"
     path.write_bytes(latent_archive(load_decoder(), Layout(70, 70, axes="nzx", dtype="<f4")))
     return path

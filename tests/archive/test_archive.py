@@ -1,4 +1,4 @@
-"""An archive reads like a sequence, at any resolution, at any point, within the models' range."""
+"""An archive is a sequence of models, at any resolution and point, within the models' range."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ def test_info_counts_the_tiles(tiny: Decoder) -> None:
 
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more than 200 samples are given unasked, nor written of an archive."""
+    """Lower the limits of `allow_large` to 200 samples."""
     monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.WRITTEN_PER_BYTE", 0)

@@ -1,4 +1,4 @@
-"""Fields, growing archives and embedded decoders: what goes in batch by batch reads as one."""
+"""Fields, embedded decoders, and archives that grow batch by batch."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def test_a_failed_block_leaves_the_old_archive(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Call it, and no decoder is installed any more."""
+    """A function that hides all installed decoders."""
 
     def leave() -> None:
         monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "empty"))

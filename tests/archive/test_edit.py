@@ -1,4 +1,4 @@
-"""Archives made of archives: merged, cut down and split, with all that is said of their models."""
+"""Merging, selecting and splitting archives keeps everything stored about their models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def second(tiny: Decoder) -> bytes:
 
 
 def said(archive: velcodec.Archive, number: int) -> tuple[Any, ...]:
-    """All that an archive holds of a model but its number."""
+    """Everything that an archive stores about a model, except its number."""
     header = archive.header_of(number)
     known = {
         name: value
@@ -354,7 +354,7 @@ def test_any_sequence_of_subset_split_and_cat_keeps_every_model(
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """An archive of 2 models that 10 were added to, a bit of the index of which was flipped."""
+    """An archive of 2 + 10 models; a bit of the index of the addition is flipped."""
     path = tmp_path / "a.vlat"
     models = np.full((12, 9, 8), 2000.0) + np.arange(12)[:, None, None]
     with velcodec.create(path, lossless=True) as archive:

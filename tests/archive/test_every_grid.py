@@ -29,7 +29,7 @@ from velcodec.metrics import psnr
 pytestmark = pytest.mark.usefixtures("tiny")
 
 ROUNDING_M_S = 0.02
-"""By so much renderings of a latent may differ for float32 arithmetic."""
+"""Tolerance for float32 arithmetic in renderings of a latent."""
 
 PROMISES: dict[str, dict[str, Any]] = {
     "nothing asked for": {},
@@ -80,7 +80,7 @@ def check_every_grid(data: bytes) -> None:
 
 
 def check_points(archive: Archive, native: np.ndarray, rounding: float) -> None:
-    """Samples of the original grid, asked for one by one, are those of `native`."""
+    """Sampling the points of the original grid gives `native`."""
     layout = archive.layout()
     points = archive.geometry().sample_points()
     for number, model in enumerate(native):
@@ -204,7 +204,7 @@ def either(request: pytest.FixtureRequest, tiny: Decoder) -> bytes:
 
 
 def test_grids_and_points_agree(either: bytes) -> None:
-    """Whatever the spacing and the origin."""
+    """Holds for any spacing and origin."""
     with velcodec.open(either) as archive:
         grid = archive.decode(0, (17, 31)).ravel()
         values = archive.sample(0, archive.geometry().sample_points(17, 31))
@@ -291,7 +291,7 @@ def test_the_command_line_offers_every_grid_and_average(
 
 
 def test_stored_samples_reach_a_gpu_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At their own grid nothing is rendered, on no device: bit for bit is bit for bit."""
+    """At the native grid nothing is rendered, on any device: lossless stays lossless."""
 
     def never(*_: object) -> None:
         raise AssertionError("rendered")

@@ -1,4 +1,4 @@
-"""Archives that claim much and hold little are refused in little memory."""
+"""Archives that claim too much are refused in little memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LITTLE = 8 << 20
 
 
 def peak_of(ask: Callable[[], Any], error: type[VelcodecError], match: str | None = None) -> int:
-    """The most memory that was taken before it was refused, all modules being there already."""
+    """Peak memory until the refusal, with all modules already imported."""
     with pytest.raises(error):
         ask()
     tracemalloc.start()
@@ -147,7 +147,7 @@ def test_a_manifest_of_excessive_size_is_refused(case: str, tmp_path: Path) -> N
 
 
 def test_only_the_archive_and_its_shards_are_opened(tmp_path: Path) -> None:
-    """What the process opens while a folder is read that names files elsewhere."""
+    """The files that the process opens while it reads a folder whose manifest names other files."""
     opened: list[str] = []
     watching = True
 
@@ -175,7 +175,7 @@ def test_only_the_archive_and_its_shards_are_opened(tmp_path: Path) -> None:
 
 
 def test_repairing_fake_sections_terminates() -> None:
-    """A long section begins every few bytes, and none is whole."""
+    """A long section starts every few bytes, and none is complete."""
     one = b"\x00P" + encode_varint(20_000)
     data = opening() + one * 10_000
     assert peak_of(lambda: salvage(data, "a.vlat"), RepairError, "no intact record") < LITTLE
@@ -231,7 +231,7 @@ def test_later_headers_of_many_layouts_take_little_time() -> None:
 
 
 def test_only_some_of_many_tails_are_followed() -> None:
-    """Each leads to a directory of nearly the whole file whose checksum does not hold."""
+    """Each points to a directory of nearly the whole file, with a wrong checksum."""
     data = opening() + bytes(1 << 20)
     while len(data) < 5 << 20:
         for _ in range(200):

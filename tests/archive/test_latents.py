@@ -1,4 +1,4 @@
-"""Latents of archived models, stored or fitted to samples; and models between two."""
+"""Latents of archived models, stored or fitted to samples; and models between two others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an archive says of its models, and which of them are meant, without decoding any."""
+"""Listing and selecting models without decoding them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Previews: coarser models from the first part of a latent, the very model from all of it."""
+"""Previews: coarser models from a prefix of a latent, the exact model from all of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def data(tiny: Decoder) -> bytes:
 
 
 def span(data: bytes) -> tuple[int, int]:
-    """The least bytes of a preview, and those of the longest stream."""
+    """The minimum bytes of a preview, and the bytes of the longest stream."""
     with velcodec.open(data) as archive:
         records = [read_record(archive._reader, number)[1] for number in range(len(archive))]
         streams = [stream for record in records for stream in record.streams]

@@ -1,4 +1,4 @@
-"""What `velcodec.repair` writes is a whole archive of what was intact, and it says what was not."""
+"""`velcodec.repair` writes every intact model to a new archive and reports what is lost."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def repaired(data: bytes, folder: Path, **options: bool) -> tuple[Repaired, Path
 
 
 def check(target: Path) -> list[int]:
-    """What was saved are models that were there, bit for bit; their numbers, by key or samples."""
+    """Check that every saved model is an original one, bit for bit; return their numbers."""
     with velcodec.open(target) as archive:
         found = []
         for i, key in enumerate(archive.keys):
@@ -144,7 +144,7 @@ def test_models_with_a_lost_page_get_their_numbers_as_keys(tmp_path: Path) -> No
 
 
 def test_a_number_that_is_already_a_key_gets_a_mark(tmp_path: Path) -> None:
-    """Of two models of one key the later one in the archive has it with a mark behind."""
+    """If two models would get one key, the later one gets a mark."""
     stream = io.BytesIO()
     with VlatReader(WHOLE) as reader:
         writer = VlatWriter(stream, reader.header)
@@ -353,7 +353,7 @@ DAMAGES = st.lists(
 def test_every_model_outside_the_damage_is_saved_exactly(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
-    """Where the index that leads to it is outside too, or the model behind it."""
+    """Holds if its index or the next model is undamaged too."""
     data, hit = bytearray(WHOLE), np.zeros(len(WHOLE), bool)
     for at, size, new in damages:
         piece = (new * size)[:size][: len(data) - at]

@@ -1,4 +1,4 @@
-"""Archives that come down a pipe: decoded as they come, in bounded memory."""
+"""Archives from a pipe are decoded as they arrive, in bounded memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from velcodec.formats.files import open_models
 
 
 class Pipe(io.RawIOBase):
-    """Bytes that come once, some at a time."""
+    """A stream that gives its bytes once, in pieces."""
 
     def __init__(self, data: bytes, at_once: int = 1000) -> None:
         self._data, self._at, self._at_once = data, 0, at_once

@@ -1,4 +1,4 @@
-"""`ls`, `info`, `cat`, `subset` and `split`: what is done with archives undecoded."""
+"""`ls`, `info`, `cat`, `subset` and `split`, which decode nothing."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ SHOWN = r"\x1b[31m\x9b2J\u202e\x07\r\nred"
 
 @pytest.fixture(scope="module")
 def odd_bytes(tiny_home: Path) -> bytes:
-    """An archive whose every text would steer a terminal."""
+    """An archive with terminal control characters in every text."""
     return velcodec.compress(
         layered(2, 9, 8),
         lossless=True,
@@ -270,7 +270,7 @@ def odd_bytes(tiny_home: Path) -> bytes:
 
 @pytest.fixture
 def odd(run: Run, odd_bytes: bytes) -> str:
-    """The name of that archive, which is no better."""
+    """The name of that archive, with control characters too."""
     Path(f"{ODD}.vlat").write_bytes(odd_bytes)
     return f"{ODD}.vlat"
 

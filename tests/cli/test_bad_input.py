@@ -1,4 +1,4 @@
-"""Bad input: one line that names the file and what is wrong, an exit code, nothing half-written."""
+"""Bad input: one line that names file and problem, an exit code, no partial output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 
 
 def assert_refused(result: Result, kind: type[errors.VelcodecError], *said: str) -> None:
-    """The command ended with that error's code, in one line that says all of `said`."""
+    """Check for the error's exit code and one line that contains all of `said`."""
     assert result.exit_code == kind.exit_code, result.stderr
     assert result.stderr.startswith("velcodec: error: ")
     assert result.stderr.count("\n") == 1
@@ -365,7 +365,7 @@ def test_a_forgotten_output_never_overwrites_a_file_of_models(
     np.save("in.npy", GRID)
     Path(name).write_text("models")
     result = run(*command, name, *(() if command[0] == "append" else ("--force",)))
-    said = f"OUT: found a name of a file of models ({name}), expected one of an archive"
+    said = f"OUT: found the name of a file of models ({name}), expected that of an archive"
     assert_refused(result, errors.OptionError, said, "was it forgotten?")
     assert Path(name).read_text() == "models"
 

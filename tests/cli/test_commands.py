@@ -1,4 +1,4 @@
-"""What the commands do when all is well."""
+"""The commands with valid input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CONSTANT = np.full((3, 20, 24), 2500.0, dtype=np.float32)
 
 @pytest.fixture
 def archive(run: Run, models: np.ndarray, archive_bytes: bytes) -> Path:
-    """`in.vlat`, with the `in.npy` it was made from beside it."""
+    """`in.vlat`, with its original `in.npy`."""
     np.save("in.npy", models)
     Path("in.vlat").write_bytes(archive_bytes)
     return Path("in.vlat")

@@ -1,4 +1,4 @@
-"""The demo goes the whole way and leaves an archive and a picture."""
+"""The demo compresses, renders and measures, and writes an archive and a picture."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_models_that_the_generator_does_not_draw_have_no_truth() -> None:
 
 @pytest.fixture
 def demo(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: np.ndarray) -> Run:
-    """Run the demo on small models with the small decoder: quick."""
+    """Run the demo on small models with the small decoder."""
     sample = tmp_path / "small.npy"
     np.save(sample, np.concatenate([models, models])[:, :12, :12])
     monkeypatch.setattr("velcodec.cli.demo.sample_path", lambda: sample)

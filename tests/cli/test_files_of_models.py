@@ -1,4 +1,4 @@
-"""Files of models that come out of archives, in every format, and go in again to be compared."""
+"""Archives decompress to files of every format, and compare with them."""
 
 from __future__ import annotations
 

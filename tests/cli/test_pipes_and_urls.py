@@ -1,4 +1,4 @@
-"""Where archives come from and go: URLs and pipes."""
+"""Archives from URLs, and from and to pipes."""
 
 from __future__ import annotations
 

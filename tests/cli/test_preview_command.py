@@ -1,4 +1,4 @@
-"""`velcodec preview`: an archive goes in, a coarser array comes out."""
+"""`velcodec preview` writes coarser models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generated models land in a file as they are drawn: whole, the same for a seed, unit m/s."""
+"""`velcodec synth` writes models reproducibly, in m/s, with a picture on request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def generate(run: Run) -> Callable[..., np.ndarray]:
 
 
 def assert_same(a: np.ndarray, b: np.ndarray) -> None:
-    """Equal but for float rounding."""
+    """Equal up to float rounding."""
     assert a.shape == b.shape
     assert (np.abs(a - b) > 0.05).mean() < 1e-4
 

@@ -1,4 +1,4 @@
-"""`verify` says yes to the original alone, and to an archive of which every byte is right."""
+"""`verify` accepts only the original, and only an archive with every byte intact."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Files in, an archive out: in bounded memory, and never all for nothing."""
+"""Files become an archive, in bounded memory; interrupted work resumes."""
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def job_of(folder: Path, **more: object) -> Job:
 
 
 class Stop:
-    """Interrupts as Ctrl-C does, when a stage begins for the so-manieth time."""
+    """Raises KeyboardInterrupt after `after` stages have begun."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -81,7 +83,7 @@ class Stop:
 
 
 def safe_bytes(part: Path) -> int:
-    """Bytes of an unfinished archive that can be gone on from."""
+    """Bytes of an unfinished archive that are committed."""
     with part.open("rb") as stream:
         return read_journal(stream, str(part)).end if part.stat().st_size else 0
 
@@ -105,6 +107,76 @@ def test_many_files_become_one_archive(folder: Path, models: np.ndarray, tmp_pat
     assert summary.bytes == (tmp_path / "out.vlat").stat().st_size
     assert summary.input_bytes == models.nbytes
     assert not part_of(tmp_path / "out.vlat").exists()
+
+
+def test_compress_files_keeps_description_keys_and_fields(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    keys, target = [f"k{i}" for i in range(11)], tmp_path / "out.vlat"
+    about = velcodec.Description(dx=5.0, origin=(10.0, 20.0), licence="CC0", fields={"site": "a"})
+    summary = velcodec.compress_files(
+        str(folder), str(target), lossless=True, decoder="tiny", description=about, keys=keys,
+        fields={"depth": np.arange(11)},
+    )  # fmt: skip
+    assert (summary.models, summary.bytes) == (11, target.stat().st_size)
+    check_whole(target, models)
+    with velcodec.open(target) as archive:
+        assert list(archive.keys) == keys
+        assert archive.fields["depth"].tolist() == list(range(11))
+        assert set(archive.fields["site"]) == {"a"}
+        assert (archive.layout(0).origin_x_m, archive.header.licence) == (10.0, "CC0")
+
+
+def test_compress_files_takes_opened_models_and_a_stream(tmp_path: Path) -> None:
+    model = layered(1, 9, 14)[0]
+    np.save(tmp_path / "xz.npy", model.T)
+    stream = io.BytesIO()
+    opened = velcodec.open_models(tmp_path / "xz.npy", order="xz", units="km/s")
+    velcodec.compress_files(opened, stream, lossless=True, decoder="tiny")
+    with velcodec.open(stream.getvalue()) as archive:
+        assert archive.layout(0).units == "km/s"
+        assert archive.header.source.sha256 == opened.sha256()
+        assert np.array_equal(archive[0], model.T)
+
+
+def test_compress_files_takes_axis_order_and_absent_samples_from_the_description(
+    tmp_path: Path,
+) -> None:
+    model = layered(1, 9, 14)[0]
+    model[:2] = np.nan
+    np.save(tmp_path / "xz.npy", model.T)
+    description = velcodec.Description(order="xz", mask="nan")
+    velcodec.compress_files(
+        tmp_path / "xz.npy", tmp_path / "out.vlat", lossless=True, decoder="tiny",
+        description=description,
+    )  # fmt: skip
+    with velcodec.open(tmp_path / "out.vlat") as archive:
+        layout = archive.layout(0)
+        assert (layout.nz, layout.nx, layout.no_data) == (9, 14, "nan")
+        assert np.array_equal(archive[0], model.T, equal_nan=True)
+
+
+def test_compress_files_resumes_and_replaces_only_with_force(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.vlat"
+
+    def run(**more: Any) -> None:
+        velcodec.compress_files(
+            folder, target, lossless=True, decoder="tiny",
+            description=velcodec.Description(dx=5.0), **more,
+        )  # fmt: skip
+
+    with pytest.raises(InterruptedJobError):
+        run(on_progress=Stop(2))
+    with pytest.raises(OutputExistsError):
+        run()
+    run(resume=True)
+    check_whole(target, models)
+    with pytest.raises(OutputExistsError):
+        run()
+    run(force=True)
+    check_whole(target, models)
 
 
 def test_an_archive_is_written_to_a_pipe(folder: Path, models: np.ndarray, tmp_path: Path) -> None:
@@ -210,7 +282,7 @@ def test_another_job_cannot_resume_it(folder: Path, tmp_path: Path) -> None:
 
 
 def begun(folder: Path, target: Path, **more: object) -> None:
-    """The job, interrupted when six of its eleven models are stored: of the first two files."""
+    """The job, interrupted with six of eleven models stored, all from the first two files."""
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder, **more), target, on_progress=Stop(4))
     with velcodec.open(part_of(target)) as archive:
@@ -408,7 +480,7 @@ def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) ->
 def test_work_started_as_another_process_finishes_is_not_lost(
     folder: Path, models: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one finishes, and removes its file, between its opening here and its lock."""
+    """The other process finishes and removes its file between open and lock here."""
     target = tmp_path / "out.vlat"
     lock, seen = Unbuffered.lock, []
 
@@ -506,7 +578,7 @@ def test_every_block_keeps_the_budget(
 def test_a_full_disk_is_an_error_at_once_and_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
-    """A file may have only so many bytes: then as from a disk that is full."""
+    """A limit on file size stands for a full disk."""
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
     whole = target.read_bytes()

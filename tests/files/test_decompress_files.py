@@ -1,4 +1,4 @@
-"""Files come back: in any format, and a folder as it was."""
+"""Archives decompress to any format, and to the original folder."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def decoder(tiny: Decoder) -> Decoder:
     return tiny
 
 
-def archive_of(source: Path, tmp_path: Path, **about: object) -> velcodec.Archive:
+def archive_of(source: Path, tmp_path: Path, **description: object) -> velcodec.Archive:
     path = tmp_path / "a.vlat"
-    job = Job(open_models(source), Description(**about), EXACT)  # type: ignore[arg-type]
+    job = Job(open_models(source), Description(**description), EXACT)  # type: ignore[arg-type]
     compress_job(job, path, force=True)
     return velcodec.open(path)
 
@@ -68,6 +68,20 @@ def test_any_archive_can_be_written_in_openfwis_layout(tmp_path: Path) -> None:
     assert names == ["model1.npy", "model2.npy", "model3.npy"]
     assert np.load(tmp_path / "out" / "model2.npy").shape == (3, 1, 9, 14)
     assert np.array_equal(np.load(tmp_path / "out" / "model3.npy")[:, 0], models[6:])
+
+
+def test_the_public_functions_take_paths_as_text(openfwi: Path, tmp_path: Path) -> None:
+    archive = archive_of(openfwi, tmp_path)
+    back, fine = f"{tmp_path}/back", f"{tmp_path}/fine.npz"
+    assert velcodec.decompress_folder(archive, back) == 3
+    velcodec.compress_files(back, f"{tmp_path}/again.vlat", lossless=True, decoder="tiny")
+    with velcodec.open(f"{tmp_path}/again.vlat") as again:
+        assert all(map(np.array_equal, again, archive))
+    options = velcodec.Decompression(res=(18, 28), array="vp")
+    assert velcodec.decompress_file(archive, fine, options) == (8, 1, 18, 28)
+    assert np.array_equal(np.load(fine)["vp"][:, 0], archive.decode(range(8), (18, 28)))
+    with pytest.raises(OutputExistsError):
+        velcodec.decompress_file(archive, fine, options)
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.npz", "m.h5", "m.nc", "m.zarr", "m.rsf"])
@@ -268,7 +282,7 @@ KINDS = {"f4 m/s": ("<f4", 1.0, "m/s"), "f8 km/s": ("<f8", 1e-3, "km/s"), "i2": 
 
 
 def of_kind(kind: str, count: int, seed: int) -> tuple[np.ndarray, str]:
-    """Models whose values no other kind could hold, and their units."""
+    """Models whose values need this dtype, and their units."""
     dtype, scale, units = KINDS[kind]
     return (np.floor(layered(count, 9, 14, seed=seed)) * scale).astype(dtype), units
 

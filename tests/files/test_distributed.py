@@ -1,4 +1,4 @@
-"""Many processes write one archive, and it is whole whatever becomes of them."""
+"""Many processes write one archive, which is complete whatever happens to them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, models: np.ndarray) -> Path:
 
 @pytest.fixture
 def client(tiny: Decoder) -> Iterator[Any]:
-    """Two processes on this machine, which find the small decoder as this one does."""
+    """Two local processes that find the small decoder too."""
     with connected("local", 2) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""A compression that is killed at any moment leaves no half of an archive, and goes on."""
+"""A compression killed at any moment leaves no partial archive, and resumes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from velcodec.formats.files import open_models
 
 
 def begin(job: Job, target: Path) -> int:
-    """A process that goes on with the archive at `target` until it is whole."""
+    """A process that resumes the archive at `target` until it is complete."""
     child = os.fork()
     if child == 0:
         code = 1
