@@ -100,7 +100,7 @@ def test_archives_of_several_decoders_merge(first: bytes, other: Path) -> None:
 
 
 def test_a_repeated_key_is_refused_before_anything_is_written(first: bytes, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="model 0: key 'm0': is there already"):
+    with pytest.raises(OptionError, match="model 0: key 'm0': found it twice"):
         velcodec.cat([first, first], tmp_path / "both.vlat")
     assert list(tmp_path.iterdir()) == []
 

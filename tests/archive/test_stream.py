@@ -115,7 +115,7 @@ def test_a_model_that_has_passed_is_an_error(data: bytes) -> None:
 
 @pytest.mark.parametrize("what", ["fields", "keys", "quality"])
 def test_keys_fields_and_quality_are_unknown(data: bytes, what: str) -> None:
-    with pytest.raises(OptionError, match="stand at its end"):
+    with pytest.raises(OptionError, match="are at its end"):
         getattr(velcodec.stream(pipe(data)), what)
 
 

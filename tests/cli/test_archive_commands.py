@@ -127,7 +127,7 @@ def test_cat_merges_and_reports_what_it_wrote(run: Run, data: bytes, tiny: Decod
     Path("b.vlat").write_bytes(rich_archive(tiny, 3, seed=1, keys=["x", "m1", "y"]))
     result = run("cat", "a.vlat", "b.vlat", "both.vlat")
     assert result.exit_code == 2
-    assert "b.vlat: model 1: key 'm1': is there already" in result.stderr
+    assert "b.vlat: model 1: key 'm1': found it twice" in result.stderr
     assert not Path("both.vlat").exists()
     found = figures(run("cat", "a.vlat", "b.vlat", "both.vlat", "--keys", "first", "--json"))
     assert (found["models"], found["left_out"]) == (14, 1)

@@ -182,7 +182,8 @@ def test_a_suffix_of_no_format_is_refused(run: Run, archive: Path) -> None:
     before = files()
     for command in (("decompress",), ("preview", "--bytes", 20)):
         result = run(command[0], archive, "out.npc", *command[1:])
-        assert_refused(result, errors.OptionError, "out.npc: the suffix .npc tells no format, ")
+        said = "out.npc: suffix .npc: found no format of this name, "
+        assert_refused(result, errors.OptionError, said)
     assert files() == before
     assert run("decompress", archive, "out.npc", "--format", "raw").exit_code == 0
     result = run("decompress", archive, "plain")

@@ -241,10 +241,11 @@ def test_the_work_of_a_killed_process_can_be_resumed(
     code = f"""
         import time
         from pathlib import Path
-        from velcodec import jobs
         from velcodec.encode.describe import Description
         from velcodec.encode.setup import Coding
-        from velcodec.formats.files import Ground, Part, open_models
+        from velcodec.encode.target import Target
+        from velcodec.files import compress
+        from velcodec.formats.files import open_models
 
         compress.MODELS_AT_ONCE = 2
         coding = Coding(Target(lossless=True), decoder="tiny")
@@ -274,7 +275,7 @@ def test_another_job_cannot_resume_it(folder: Path, tmp_path: Path) -> None:
         compress_job(job_of(folder), target)
     other = Job(open_models(folder), Description(dx=6.0), EXACT)
     with pytest.raises(
-        OptionError, match=r"begun with other models or options: dx: found 6\.0, was"
+        OptionError, match=r"started with other models or options: dx: found 6\.0, was"
     ):
         compress_job(other, target, resume=True)
     compress_job(other, target, force=True)
@@ -365,7 +366,7 @@ def test_resuming_requires_every_stored_fact_to_be_the_same(
     job = make(folder)
     if "depth" not in job.fields and len(job) == 11:
         job = replace(job, fields={"depth": np.arange(11)})
-    with pytest.raises(OptionError, match=f"begun with other models or options: {said}"):
+    with pytest.raises(OptionError, match=f"started with other models or options: {said}"):
         compress_job(job, target, resume=True)
 
 
@@ -374,7 +375,7 @@ def test_another_dtype_or_version_is_named(
 ) -> None:
     target = tmp_path / "out.vlat"
     begun(folder, target)
-    monkeypatch.setattr("velcodec.version.__version__", "99.0")
+    monkeypatch.setattr("velcodec.files.plans.__version__", "99.0")
     with pytest.raises(OptionError, match=r"options: velcodec: found 99\.0, was "):
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()
@@ -386,7 +387,7 @@ def test_another_dtype_or_version_is_named(
 
 def test_a_bounded_archive_does_not_resume_as_lossless(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
-    bounded = replace(job_of(folder), coding=Coding(max_error=400.0, decoder="tiny"))
+    bounded = replace(job_of(folder), coding=Coding(Target(max_error=400.0), decoder="tiny"))
     with pytest.raises(InterruptedJobError):
         compress_job(bounded, target, on_progress=Stop(4))
     with pytest.raises(OptionError, match=r"lossless: found True, was False"):
@@ -439,7 +440,7 @@ def test_plans_differ_whenever_models_would(folder: Path, what: str) -> None:
         job = replace(job, models=first, fields={})
     plan, other = job.plan(), PLANNED[what](job).plan()
     assert unpack_plan(pack_plan(plan), "plan") == job.plan()
-    with pytest.raises(OptionError, match=r"out: was begun with other models or options: \S"):
+    with pytest.raises(OptionError, match=r"out: was started with other models or options: \S"):
         check_same(plan, other, "out", range(11))
 
 

@@ -230,7 +230,7 @@ def _check_all_or_none(inputs: Sequence[_Input]) -> None:
     if with_keys and without:
         raise OptionError(
             f"keys: {with_keys[0]} has keys and {without[0]} has none; put the archives' names "
-            "before them (--keys prefix), or give them up (--keys drop)"
+            "before the keys (--keys prefix), or use numbers as keys (--keys drop)"
         )
 
 
@@ -250,9 +250,9 @@ def _check_keys(inputs: Sequence[_Input]) -> None:
             for number, key in _keys(reader):
                 if key in known:
                     raise OptionError(
-                        f"{one.name}: model {number}: key {key!r}: is there already, expected each "
-                        "key once; take the first alone (--keys first), put the archives' names "
-                        "before them (--keys prefix), or give them up (--keys drop)"
+                        f"{one.name}: model {number}: key {key!r}: found it twice, expected each "
+                        "key once; take the first model (--keys first), put the archives' names "
+                        "before the keys (--keys prefix), or use numbers as keys (--keys drop)"
                     )
                 known.add(key)
 

@@ -119,7 +119,7 @@ class _Window:
     def _record(self, number: int) -> tuple[FoundRecord, int]:
         if not self._first <= number < len(self):
             raise ModelNumberError(
-                f"{self.name}: model {number}: is not at hand: a stream is read once, in order"
+                f"{self.name}: model {number}: is not available: a stream is read once, in order"
             )
         return self._records[number - self._first]
 
@@ -163,8 +163,8 @@ class _Window:
 
     def _unknown(self) -> NoReturn:
         raise OptionError(
-            f"{self.name}: is read as a stream: keys, fields and quality stand at its end; keep it "
-            "in a file and open that"
+            f"{self.name}: is read as a stream: keys, fields and quality are at its end; save it "
+            "to a file and open that"
         )
 
     def ancillary(self) -> list[tuple[bytes, bytes]]:

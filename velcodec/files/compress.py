@@ -374,7 +374,7 @@ def compress_job(
         raise (finished(target) if resume and not part.exists() else error) from None
     if part.exists() and not (resume or force):
         raise OutputExistsError(
-            f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
+            f"{part}: found an unfinished archive; continue with --resume, or start again with "
             "--force"
         )
     job = job.with_hashes()
@@ -445,7 +445,7 @@ def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
             writer.close()
             return (
                 f"{part} is an archive of the first {len(writer)} of {len(job)} models; the same "
-                "command with --resume goes on"
+                "command with --resume continues"
             )
     return f"none of {len(job)} models was finished"
 

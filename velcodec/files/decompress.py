@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORMAT = "npy"
 STREAMED_FORMATS = ("npy", "raw")
-USE_PER_FILE = "say how many models each file is to have (--per-file)"
+USE_PER_FILE = "set the number of models per file (--per-file)"
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Decompression:
         if by_suffix is None and target.suffix:
             known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
             raise OptionError(
-                f"{target}: the suffix {target.suffix} tells no format, expected one of {known}; "
-                "or say --format (format=)"
+                f"{target}: suffix {target.suffix}: found no format of this name, expected one of "
+                f"{known}; or give --format (format=)"
             )
         return by_suffix or DEFAULT_FORMAT
 
@@ -327,11 +327,11 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
 
 def _no_data(archive: Archive, numbers: Sequence[int]) -> NoData | None:
     """The no-data value of these models. Raises MixedShapesError if they have two."""
-    found = archive.layout(numbers[0]).no_data
+    no_data = archive.layout(numbers[0]).no_data
     if len(archive.layouts) > 1:
         for number in numbers:
-            found = _one_no_data(found, archive.layout(number).no_data, number)
-    return found
+            no_data = _one_no_data(no_data, archive.layout(number).no_data, number)
+    return no_data
 
 
 def _one_no_data(before: NoData | None, value: NoData | None, number: int) -> NoData | None:

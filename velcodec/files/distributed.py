@@ -217,7 +217,7 @@ def _make_shards(job: Job, run: _Run, client: Any, on_progress: Progress) -> Sha
     except KeyboardInterrupt as stop:
         raise InterruptedJobError(
             f"interrupted: {len(done)} of {len(ranges)} shards are in {work}; the same command "
-            "with --resume goes on"
+            "with --resume continues"
         ) from stop
     finally:
         client.cancel(list(futures), force=True)
@@ -324,8 +324,8 @@ def _finished(path: Path, models: int) -> Shard:
     with VlatReader(path) as reader:
         if len(reader) != models:
             raise OptionError(
-                f"{path}: found {len(reader)} models, expected {models}: it was put there by "
-                "something else; --force begins anew"
+                f"{path}: found {len(reader)} models, expected {models}: another "
+                "program wrote it; --force starts again"
             )
         return Shard(path.name, models, reader.size, reader.stamp.hex())
 
@@ -341,8 +341,8 @@ def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
     if archive and not force:
         if resume and begun:
             raise OutputExistsError(
-                f"{target}: holds an archive already, which {part} is to replace; go on with "
-                "--resume --force"
+                f"{target}: holds an archive already, which {part} is to replace; continue "
+                "with --resume --force"
             )
         if resume:
             raise finished(target)
@@ -352,8 +352,8 @@ def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
     filled = target.is_dir() and any(target.iterdir())
     if (filled or begun) and not (force or resume):
         raise OutputExistsError(
-            f"{target if filled else part}: holds files already; go on with --resume, or replace "
-            "them with --force"
+            f"{target if filled else part}: holds files already; continue with --resume, or "
+            "replace them with --force"
         )
     # The old content stays until the new archive is whole.
     unfinished = resume and not archive and (target / PLAN).exists()
@@ -381,10 +381,7 @@ def _begin(work: Path, plan: Plan, shards: Mapping[Path, range], *, resume: bool
                 if changed in files:
                     part_of(path).unlink(missing_ok=True)
     elif resume and existing:
-        raise OptionError(
-            f"{work}: found shards without the plan that they were begun with ({PLAN}); --force "
-            "begins anew"
-        )
+        raise OptionError(f"{work}: found shards without their plan ({PLAN}); --force starts again")
     else:
         for old in existing:
             old.unlink()

@@ -199,8 +199,8 @@ def check_same(begun: Plan, now: Plan, place: str, stored: Container[int]) -> No
     if begun == now:
         return
     raise OptionError(
-        f"{place}: was begun with other models or options: {_difference(begun, now)}; --force "
-        "begins anew"
+        f"{place}: was started with other models or options: {_difference(begun, now)}; --force "
+        "starts again"
     )
 
 
