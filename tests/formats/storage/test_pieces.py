@@ -94,8 +94,8 @@ def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
     hints = {"shape": (70, 70)} if name == "a.bin" else {}
     code = f"""
         import os
-        from velcodec.formats import errors, files, npy
-        from velcodec.formats.files import npy_file
+        from velcodec.formats import errors, files
+        from velcodec.formats.files import npy, npy_models
 
         path = {str(path)!r}
         models = files.open_models(path, **{hints!r})
@@ -107,7 +107,7 @@ def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
             return mapped
 
         whole = npy.load_mapped
-        npy_file.load_mapped = lambda path: cut(whole(path))
+        npy_models.load_mapped = lambda path: cut(whole(path))
         if not path.endswith(".npy"):
             cut(None)
         try:
