@@ -1,4 +1,4 @@
-"""`velcodec cat`: archives become one, without decoding."""
+"""`velcodec cat`: merge archives without decoding."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from velcodec.cli import options
-from velcodec.cli.edited import tell
-from velcodec.cli.failures import about
+from velcodec.cli.edited import show_edited
+from velcodec.cli.failures import note_file
 from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.progress import progress
 from velcodec.cli.sources import (
@@ -31,8 +31,8 @@ from velcodec.cli.sources import (
     type=click.Choice(["keep", "first", "prefix", "drop"]),
     default="keep",
     show_default=True,
-    help="keep: each must be there once; first: of models with the same key take the first; "
-    "prefix: put the archive's name before it; drop: numbers are the keys.",
+    help="keep: each key must occur once; first: take the first model of each key; "
+    "prefix: put the archive's name before the key; drop: use numbers as keys.",
 )
 @options.ignore_rest
 @options.force
@@ -47,9 +47,8 @@ def cat(
 ) -> None:
     """Merge the archives IN.VLAT into OUT.VLAT (- is the standard output), in this order.
 
-    Each is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded; archives
-    of other grids, promises and decoders may come together. Embedded decoders go with them, each
-    once.
+    Each is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded. Archives
+    may differ in grids, promises and decoders. Each embedded decoder is copied once.
 
     \b
     Example:
@@ -62,10 +61,10 @@ def cat(
     check_output(target)
     check_one_pipe(sources)
     started = time.perf_counter()
-    with about(*map(named, sources), target), progress(short_name(sources[0])) as update:
+    with note_file(*map(named, sources), target), progress(short_name(sources[0])) as update:
         archives = [readable(source) for source in sources]
         into = writable(target)
-        made = velcodec.cat(
+        merged = velcodec.cat(
             archives,
             into,
             keys=keys,
@@ -73,4 +72,4 @@ def cat(
             ignore_rest=ignore_rest,
             on_progress=update,
         )
-    tell(sources, target, made, time.perf_counter() - started, as_json)
+    show_edited(sources, target, merged, time.perf_counter() - started, as_json)

@@ -1,4 +1,4 @@
-"""`velcodec compress` and `append`: files of models go in, a `.vlat` archive comes out."""
+"""`velcodec compress` and `append`: files of models to a `.vlat` archive."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.encoding import job_of
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.info import stored_text
 from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.progress import progress
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from velcodec.files.compress import Job
     from velcodec.files.distributed import Sharded
 
-what_goes_in = options.together(
+input_options = options.together(
     options.source,
     options.files,
     options.geometry,
@@ -35,51 +35,54 @@ what_goes_in = options.together(
         "--keys",
         type=options.PATH,
         metavar="FILE",
-        help="Text file with a name for each model, one a line.  [default: those of the "
-        "files, or numbers]",
+        help="Text file with a key for each model, one a line.  [default: the keys in the files, "
+        "or numbers]",
     ),
     click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ..."),
-    click.option("--family", metavar="TEXT", help="What kind of models they are."),
+    click.option("--family", metavar="TEXT", help="Kind of geology, kept as the field family."),
     click.option("--crs", metavar="TEXT", help="Coordinate system, such as EPSG:32631."),
     click.option(
         "--field",
         multiple=True,
         callback=options.assignments,
         metavar="NAME=VALUE",
-        help="What else to keep of every model; may be repeated.",
+        help="Another field for all models; may be repeated.",
     ),
     click.option("--provenance", default="", metavar="TEXT", help="Where the models come from."),
     click.option("--licence", default="", metavar="TEXT", help="Licence of the models."),
     click.option(
         "--embed-decoder",
         is_flag=True,
-        help="Put the decoder (about 1 MB) into the archive, so that a reader is all it needs.",
+        help="Put the decoder (about 1 MB) into the archive, which then needs only a reader.",
     ),
     options.device,
     options.as_json,
 )
-"""All that says what is compressed and how."""
+"""What to compress, and how: the options that `compress` and `append` share."""
 
 
 @click.command(cls=WritesArchive, short_help="Compress files of models.")
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH, is_eager=True)
-@what_goes_in
-@click.option("--resume", is_flag=True, help="Go on with what was interrupted.")
+@input_options
+@click.option("--resume", is_flag=True, help="Continue after an interruption.")
 @click.option(
     "--dask",
     metavar="ADDRESS|local",
-    help="Compress on the workers of this dask scheduler, or on all cores or GPUs here, to a "
-    "folder of shards.",
+    help="Compress to a folder of shards, on the workers of this dask scheduler or on all cores or "
+    "GPUs of this machine.",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="With --dask local: processes."
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --dask local: number of processes.",
 )
 @click.option(
     "--models-per-shard",
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --dask: models of one shard.  [default: 5000]",
+    help="With --dask: models in each shard.  [default: 5000]",
 )
 @options.force
 def compress(
@@ -97,10 +100,9 @@ def compress(
 
     IN is a file, a folder of files or a pattern, or several of these: .npy, .npz, HDF5, NetCDF,
     Zarr, SEG-Y, RSF or raw; - is one file from the standard input. Arrays are (nz,nx), (n,nz,nx) or
-    (n,1,nz,nx) of float32, float64 or integers. Each model takes the bytes that it needs for what
-    is promised: a PSNR (35 dB where nothing is asked for), an error bound, every bit, or a size.
-    Every model is read back and measured. Models are written as they come; after an interruption,
-    --resume goes on.
+    (n,1,nz,nx) of float32, float64 or integers. Promise a PSNR (by default 35 dB), an error bound,
+    every bit, or a size; each model takes the bytes that this needs. Every model is read back and
+    measured. After an interruption, --resume continues.
 
     \b
     Example:
@@ -119,24 +121,24 @@ def compress(
     check_output(target)
     from velcodec.files.compress import compress_job
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as queues end a job
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch queues end jobs so
     started = time.perf_counter()
     with (
-        about(*map(named, sources), target),
+        note_file(*map(named, sources), target),
         on_disk(sources) as files,
         progress(short_name(sources[0])) as update,
     ):
         job = job_of(files, settings)
         if dask is not None:
             shards = (models_per_shard, workers, settings["threads"])
-            made = compress_on(dask, job, target, shards, force, resume, update)
+            sharded = compress_on(dask, job, target, shards, force, resume, update)
             seconds = time.perf_counter() - started
-            tell_shards(sources, target, made, seconds, as_json)
+            show_shards(sources, target, sharded, seconds, as_json)
             return
         into = writable(target)
         summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
     seconds = time.perf_counter() - started
-    tell(sources, target, summary, seconds, as_json)
+    show_summary(sources, target, summary, seconds, as_json)
 
 
 def compress_on(
@@ -148,7 +150,7 @@ def compress_on(
     resume: bool,
     update: Callable[[int, int, str], None],
 ) -> Sharded:
-    """Compress on dask's workers; `shards` are models of each, processes, threads of each."""
+    """Compress on dask workers; `shards` is (models per shard, processes, threads of each)."""
     from velcodec.archive.edit import MODELS_PER_SHARD
     from velcodec.files.distributed import compress_shards, connected
 
@@ -166,28 +168,28 @@ def compress_on(
         )
 
 
-def tell_shards(
-    sources: tuple[Path, ...], target: Path, made: Sharded, seconds: float, as_json: bool
+def show_shards(
+    sources: tuple[Path, ...], target: Path, sharded: Sharded, seconds: float, as_json: bool
 ) -> None:
     """Print what was written to a folder of shards."""
-    kept = f", {made.kept} of them from before" if made.kept else ""
+    kept = f", {sharded.kept} of them from before" if sharded.kept else ""
     if not as_json:
-        say(f"{target}: {count(len(made.shards), 'shard')}{kept}")
-    if made.summary is not None:
-        tell(sources, target, made.summary, seconds, as_json)
+        say(f"{target}: {count(len(sharded.shards), 'shard')}{kept}")
+    if sharded.summary is not None:
+        show_summary(sources, target, sharded.summary, seconds, as_json)
 
 
 @click.command(cls=WritesArchive, short_help="Add models to an archive.")
 @click.argument("sources", metavar="IN...", type=options.PATH, nargs=-1, required=True)
 @click.argument("target", metavar="ARCHIVE.VLAT", type=options.PATH, is_eager=True)
-@what_goes_in
+@input_options
 @options.ignore_rest
 def append(
     sources: tuple[Path, ...], target: Path, ignore_rest: bool, as_json: bool, **settings: Any
 ) -> None:
-    """Add the models of IN to the end of ARCHIVE.VLAT, without rewriting it.
+    """Add the models of IN to ARCHIVE.VLAT, without rewriting it.
 
-    Options are those of compress. Whatever interrupts it leaves the archive as it was.
+    Options are those of compress. An interruption leaves the archive unchanged.
 
     \b
     Example:
@@ -199,16 +201,16 @@ def append(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.perf_counter()
     with (
-        about(*map(named, sources), target),
+        note_file(*map(named, sources), target),
         on_disk(sources) as files,
         progress(short_name(sources[0])) as update,
     ):
         job = job_of(files, settings)
         summary = append_job(job, target, ignore_rest=ignore_rest, on_progress=update)
-    tell(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
+    show_summary(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
 
 
-def tell(
+def show_summary(
     sources: tuple[Path, ...],
     target: Path,
     summary: Summary,
@@ -216,7 +218,7 @@ def tell(
     as_json: bool,
     before: str = "",
 ) -> None:
-    """Print what was written and what it delivers; on stderr where the archive is on stdout."""
+    """Print size and measured quality; on stderr if the archive goes to stdout."""
     aside = is_piped(target)
     if as_json:
         source = sources[0] if len(sources) == 1 else list(map(str, sources))
@@ -229,8 +231,8 @@ def tell(
         f"{size_text(summary.input_bytes, summary.bytes)}",
         err=aside,
     )
-    ways = stored_text(summary.to_dict()["representations"])
-    say(f"stored {ways}" if ways[0].isdigit() else f"stored as {ways}", err=aside)
+    stored = stored_text(summary.to_dict()["representations"])
+    say(f"stored {stored}" if stored[0].isdigit() else f"stored as {stored}", err=aside)
     say(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
@@ -240,7 +242,7 @@ def tell(
 
 
 def size_text(before: int, after: int) -> str:
-    """`47 times smaller`, `1.3 times smaller`, or that the archive is larger than the models."""
+    """`47 times smaller`, `1.3 times smaller`, or a note that the archive is larger."""
     if after > before:
         return f"which is more than the {before:,} bytes of the models"
     ratio = before / after

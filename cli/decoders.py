@@ -1,4 +1,4 @@
-"""`velcodec decoder list | show | add`: the decoders that archives can be read and made with."""
+"""`velcodec decoder list | show | add`: the decoders available here."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SHORT_HASH = 12
 def decoder() -> None:
     """List, show and add decoders.
 
-    An archive names its decoder by hash; it is looked for in your own folder, then among those
-    that are shipped.
+    An archive names its decoder by hash. velcodec searches your own folder, then the shipped
+    decoders.
 
     \b
     Example:
@@ -34,7 +34,7 @@ def decoder() -> None:
 @decoder.command("list")
 @options.as_json
 def list_decoders(as_json: bool) -> None:
-    """List the decoders that are installed, in the order in which they are looked for.
+    """List the installed decoders in search order.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def list_decoders(as_json: bool) -> None:
 @click.argument("which", metavar="[NAME|HASH|FILE]", required=False)
 @options.as_json
 def show(which: str | None, as_json: bool) -> None:
-    """Show one decoder: architecture, provenance, licence. The default one if none is named.
+    """Show one decoder, by default the default one: architecture, provenance, licence.
 
     \b
     Example:
@@ -80,7 +80,7 @@ def show(which: str | None, as_json: bool) -> None:
 @options.force
 @options.as_json
 def add(file: Path, force: bool, as_json: bool) -> None:
-    """Check a decoder file and copy it to your own folder, its encoder with it.
+    """Check a decoder file and copy it, with its encoder, to your own folder.
 
     \b
     Example:
@@ -92,7 +92,7 @@ def add(file: Path, force: bool, as_json: bool) -> None:
 
 
 def show_entry(entry: Entry, as_json: bool) -> None:
-    """Print all that is known of one decoder."""
+    """Print everything known about one decoder."""
     figures = entry.to_dict()
     if as_json:
         show_json(figures)
@@ -105,7 +105,7 @@ def show_entry(entry: Entry, as_json: bool) -> None:
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Nested settings as one line each: `training: recipe: points` and its value."""
+    """Flatten nested settings: `training: recipe: points` and its value."""
     lines: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

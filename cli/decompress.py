@@ -1,4 +1,4 @@
-"""`velcodec decompress`: an archive goes in, files of models come out, at any resolution."""
+"""`velcodec decompress`: an archive to files of models, at any resolution."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import (
     Source,
-    are_chosen,
     check_output,
-    chosen_part,
     default_target,
+    has_selection,
     is_piped,
     named,
+    selected_source,
     short_name,
 )
 
 if TYPE_CHECKING:
     from velcodec import Archive
-    from velcodec.files.decompress import Restoring
+    from velcodec.files.decompress import Decompression
 
 rendering = options.together(
     click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
@@ -36,27 +36,27 @@ rendering = options.together(
         "--res",
         callback=options.resolution,
         metavar="N|NZxNX",
-        help="Samples along z and x.  [default: the grid that was compressed]",
+        help="Samples along z and x.  [default: the native grid]",
     ),
     click.option(
         "--format",
         "file_format",
         metavar="NAME",
-        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
-        "told by their names, or npy]",
+        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: by "
+        "the suffix, or npy]",
     ),
     click.option(
         "--array",
         metavar="NAME",
-        help="Name of the array, in formats that have names.  [default: velocity; in a folder, the "
-        "one that models came from]",
+        help="Name of the array, in formats with names.  [default: velocity; in a folder, the "
+        "original name]",
     ),
     click.option(
         "--per-file",
         type=click.IntRange(min=1),
         metavar="N",
         help="Write a folder of files of N models, model1.npy, model2.npy, ...  [default for a "
-        "folder: the files that models came from, or 500 models each]",
+        "folder: the original files, or 500 models each]",
     ),
     click.option("--allow-large", is_flag=True, help="Render more than 100 million samples."),
     options.decoder,
@@ -65,7 +65,7 @@ rendering = options.together(
     options.force,
     options.as_json,
 )
-"""What every command that renders a whole archive takes."""
+"""Options of commands that render a whole archive."""
 
 
 @click.command(short_help="Render an archive, at its own grid or any other.")
@@ -83,7 +83,7 @@ rendering = options.together(
     "announced",
     type=click.IntRange(min=1),
     metavar="N",
-    help="From pipe to pipe: how many models come, so that they can be written as they come.",
+    help="From pipe to pipe: number of models, so that they can be written as they arrive.",
 )
 def decompress(
     source: Source,
@@ -96,14 +96,13 @@ def decompress(
     announced: int | None,
     **settings: Any,
 ) -> None:
-    """Render the models of IN.VLAT as files like those they came from.
+    """Render the models of IN.VLAT to files like the originals.
 
     IN.VLAT is a file, a folder of shards, a URL, or - for an archive from the standard input, which
-    is decoded as it comes. OUT is a file, whose name tells the format, or a folder (one that is
-    there, or a name that ends with /), or - for the standard output; it defaults to the archive's
-    name with .npy. --models, --key, --keys, --family, --where and --mask take some models alone, as
-    for subset. Shape, dtype, units and axis order are the original's; --res changes the two
-    spatial sizes.
+    is decoded as it arrives. OUT is a file, whose suffix tells the format, a folder (an existing
+    one, or a name that ends with /), or - for the standard output; by default the archive's name
+    with .npy. --models, --key, --keys, --family, --where and --mask select models, as for subset.
+    Shape, dtype, units and axis order are the original's; --res changes the two spatial sizes.
 
     \b
     Example:
@@ -121,30 +120,32 @@ def decompress(
     piped = is_piped(source)
     if announced is not None and not (piped and target == "-"):
         raise click.UsageError("--count goes with - -, from standard input to standard output")
-    how = restoring(settings)
-    where = place_of(source, target, how)
+    wanted = decompression_of(settings)
+    where = place_of(source, target, wanted)
     started = time.perf_counter()
-    with about(named(source), where):
+    with note_file(named(source), where):
         set_threads(threads)
-        if piped and not are_chosen(settings):
-            folder, place = is_folder(target, how), None if target == "-" else where
+        if piped and not has_selection(settings):
+            folder, place = is_folder(target, wanted), None if target == "-" else where
             opened = open_pipe(
-                sys.stdin.buffer, place, how, folder=folder, count=announced, decoder=decoder,
+                sys.stdin.buffer, place, wanted, folder=folder, count=announced, decoder=decoder,
                 device=device,
             )  # fmt: skip
         else:
-            opened = velcodec.open(chosen_part(source, settings), decoder=decoder, device=device)
+            opened = velcodec.open(
+                selected_source(source, settings), decoder=decoder, device=device
+            )
         with opened as archive:
-            figures = write_all(archive, source, target, where, how, force, announced)
-    tell(source, where, figures, time.perf_counter() - started, as_json)
+            figures = write_all(archive, source, target, where, wanted, force, announced)
+    show_written(source, where, figures, time.perf_counter() - started, as_json)
 
 
-def restoring(settings: dict[str, Any]) -> Restoring:
-    """How models are to come back, by the options of `rendering`."""
-    from velcodec.files.decompress import Restoring
+def decompression_of(settings: dict[str, Any]) -> Decompression:
+    """The library's `Decompression` of the options of `rendering`."""
+    from velcodec.files.decompress import Decompression
     from velcodec.resolution import check_resolution
 
-    how = Restoring(
+    wanted = Decompression(
         res=settings["res"],
         format=settings["file_format"],
         array=settings["array"],
@@ -152,28 +153,30 @@ def restoring(settings: dict[str, Any]) -> Restoring:
         average=settings.get("average", "none"),
         allow_large=settings["allow_large"],
     )
-    how.format_of(None)  # refuses a name that is no format's
-    check_resolution(how.res, 1, allow_large=True)  # how large is too large is asked later
-    return how
+    wanted.format_of(None)  # raises for an unknown format
+    check_resolution(wanted.res, 1, allow_large=True)  # size is checked later, for all models
+    return wanted
 
 
-def place_of(source: Source, target: str | None, how: Restoring, kind: str = "") -> Path:
-    """Where models go: the target, or the archive's name with `kind` and the format's suffix, with
-    none for a folder.
+def place_of(source: Source, target: str | None, wanted: Decompression, kind: str = "") -> Path:
+    """Where models go: the target, or the archive's name with `kind` and, for a file, the format's
+    suffix.
     """
-    suffix = kind + ("" if how.per_file else how.suffix)
+    suffix = kind + ("" if wanted.per_file else wanted.suffix)
     where = default_target(source, suffix) if target is None else Path(target)
     check_output(where)
     return where
 
 
-def is_folder(target: str | None, how: Restoring) -> bool:
-    """Whether a folder of files is meant: by --per-file, or by the target."""
+def is_folder(target: str | None, wanted: Decompression) -> bool:
+    """Whether to write a folder of files, by --per-file or by the target."""
     if target in (None, "-"):
-        return how.per_file is not None
-    one = how.format_of(Path(target)) == "zarr" and not target.endswith(os.sep)
+        return wanted.per_file is not None
+    one = wanted.format_of(Path(target)) == "zarr" and not target.endswith(os.sep)
     return (
-        how.per_file is not None or target.endswith(os.sep) or (Path(target).is_dir() and not one)
+        wanted.per_file is not None
+        or target.endswith(os.sep)
+        or (Path(target).is_dir() and not one)
     )
 
 
@@ -182,30 +185,30 @@ def write_all(
     source: Source,
     target: str | None,
     where: Path,
-    how: Restoring,
+    wanted: Decompression,
     force: bool,
     models: int | None = None,
 ) -> dict[str, Any]:
-    """Render every model to where it was asked for; what has been written."""
-    from velcodec.files.decompress import restore_file, restore_folder, restore_stream
+    """Render every model to its target; return figures of what was written."""
+    from velcodec.files.decompress import decompress_file, decompress_folder, decompress_stream
     from velcodec.formats.storage.atomic import check_target
 
     with progress(short_name(source)) as update:
-        if is_folder(target, how):
-            return {"files": restore_folder(archive, where, how, on_progress=update)}
+        if is_folder(target, wanted):
+            return {"files": decompress_folder(archive, where, wanted, on_progress=update)}
         if target == "-":
             out = sys.stdout.buffer
-            return {"shape": restore_stream(archive, out, how, models, update)}
+            return {"shape": decompress_stream(archive, out, wanted, models, update)}
         if isinstance(source, Path) and not where.is_dir():
             check_target(where, force=force, source=source)
-        shape = restore_file(archive, where, how, force=force, on_progress=update)
-        return {"shape": shape, "format": how.format_of(where)}
+        shape = decompress_file(archive, where, wanted, force=force, on_progress=update)
+        return {"shape": shape, "format": wanted.format_of(where)}
 
 
-def tell(
+def show_written(
     source: Source, target: Path, figures: dict[str, Any], seconds: float, as_json: bool
 ) -> None:
-    """Print what has been written; on stderr where the models are on stdout."""
+    """Print what was written; on stderr if the models go to stdout."""
     from velcodec.formats.files import told_format
 
     aside = is_piped(target)

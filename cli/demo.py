@@ -1,4 +1,4 @@
-"""`velcodec demo`: the whole way on a bundled sample, with figures and a picture."""
+"""`velcodec demo`: compress, render and measure a bundled sample, with a picture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RESOLUTION = 280
 SEED = 70_000_007
-"""The bundled sample's; velcodec/data/README.md says how it was made."""
+"""Seed of the bundled sample; see velcodec/data/README.md."""
 
 FAMILIES = ("flatvel-a", "curvevel-a", "flatfault-a", "curvefault-a", "style-a", "geology")
 FINER = f"{RESOLUTION} x {RESOLUTION}"
@@ -47,9 +47,9 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Finer:
-    """Every model at RESOLUTION, [z, x] m/s: rendered, and bicubic of the uncompressed samples.
+    """Every model at RESOLUTION, [z, x] m/s: rendered, and upsampled from the original samples.
 
-    `truth` is what the generator says; none where it draws other models than the bundled ones.
+    `truth` is the generator's rendering; None if it no longer draws the bundled models.
     """
 
     rendering: Sequence[NDArray[np.floating]]
@@ -57,7 +57,7 @@ class Finer:
     truth: Sequence[NDArray[np.floating]] | None
 
     def psnr(self) -> list[tuple[float, float]] | None:
-        """PSNR of both of every model, dB; None without truth."""
+        """PSNR in dB of rendering and bicubic, for every model; None without truth."""
         from velcodec.metrics import psnr
 
         if self.truth is None:
@@ -66,16 +66,16 @@ class Finer:
         return [(psnr(true, rendering), psnr(true, bicubic)) for true, rendering, bicubic in each]
 
 
-@click.command(short_help="The whole way on a bundled sample, with a picture.")
+@click.command(short_help="Compress and render a bundled sample, with a picture.")
 @click.option(
     "--out",
     type=options.PATH,
     default=Path("."),
     metavar="FOLDER",
-    help="Where velcodec-demo.vlat and velcodec-demo.png go, made if absent.  "
+    help="Folder for velcodec-demo.vlat and velcodec-demo.png, created if missing.  "
     "[default: this folder]",
 )
-@click.option("--no-picture", is_flag=True, help="Print the figures only (needs no matplotlib).")
+@click.option("--no-picture", is_flag=True, help="Print only the figures (needs no matplotlib).")
 @options.device
 @options.force
 @options.as_json
@@ -84,9 +84,9 @@ def demo(
 ) -> None:
     """Compress a bundled sample, render it at 280 x 280, print figures, draw a picture.
 
-    The sample holds one generated model of 70 x 70 of each of six kinds of geology. The generator
-    gives them at 280 x 280 too: the rendering is measured against that, beside bicubic upsampling
-    of the uncompressed samples.
+    The sample holds six generated models of 70 x 70, one for each kind of geology. The generator
+    also draws them at 280 x 280; the rendering is compared with that, and so is bicubic upsampling
+    of the original samples.
 
     \b
     Example:
@@ -136,7 +136,7 @@ def demo(
 
 
 def sample_path() -> Path:
-    """The bundled sample; velcodec/data/README.md says how it was made."""
+    """The bundled sample; see velcodec/data/README.md."""
     return Path(str(resources.files("velcodec") / "data" / "sample.npy"))
 
 
@@ -154,30 +154,30 @@ def render_finer(archive: Archive, models: ModelArray) -> Finer:
 
 
 def truth_of(models: ModelArray) -> list[NDArray[np.floating]] | None:
-    """The models at RESOLUTION as the generator draws them; None where it draws other ones."""
+    """The models at RESOLUTION, drawn by the generator; None if it draws other models."""
     import numpy as np
 
     from velcodec import synth
 
     nz, nx = models.models.shape[1:]
-    found = []
+    truth = []
     for family, model in zip(FAMILIES, models.models, strict=True):
         drawn = synth.draw(family.replace("-", "_"), SEED, 0, 1)
         if not np.array_equal(drawn.render(nz, nx)[0].numpy(), model):
             return None
-        found.append(drawn.render(RESOLUTION, RESOLUTION)[0].numpy())
-    return found
+        truth.append(drawn.render(RESOLUTION, RESOLUTION)[0].numpy())
+    return truth
 
 
 def fine_cells(figures: Sequence[tuple[float, float]]) -> list[str]:
-    """Means of some figures at RESOLUTION as cells, in the order of FINER_HEADS; none of none."""
+    """Means of figures at RESOLUTION as cells, in the order of FINER_HEADS; [] for none."""
     return [f"{mean(column):.2f}" for column in zip(*figures, strict=True)]
 
 
 def with_finer(
     figures: dict[str, Any], fine: Sequence[tuple[float, float]] | None
 ) -> dict[str, Any]:
-    """JSON-able figures with those at RESOLUTION, null without truth."""
+    """Add the figures at RESOLUTION to JSON-able figures; null without truth."""
     names = f"psnr_db_at_{RESOLUTION}", f"bicubic_psnr_db_at_{RESOLUTION}"
     for i, one in enumerate(figures["per_model"]):
         one.update(zip(names, fine[i] if fine else (None, None), strict=True))
@@ -193,7 +193,7 @@ def draw(
     path: Path,
     force: bool,
 ) -> None:
-    """Write the picture; without truth, the error is that at the native grid."""
+    """Write the picture; without truth it shows the error at the native grid."""
     from velcodec.cli.picture import Panel, draw_rows, size
     from velcodec.formats.storage.atomic import atomic_write
 

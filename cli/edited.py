@@ -1,4 +1,4 @@
-"""What `cat` and `subset` print."""
+"""The output of `cat` and `subset`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from velcodec.archive.edit import Edited
 
 
-def tell(
-    sources: Sequence[Source], target: Path, made: Edited, seconds: float, as_json: bool
+def show_edited(
+    sources: Sequence[Source], target: Path, edited: Edited, seconds: float, as_json: bool
 ) -> None:
-    """Print what was written; on stderr where the archive is on stdout."""
+    """Print what was written; on stderr if the archive goes to stdout."""
     aside = is_piped(target)
     if as_json:
         figures = {
             "sources": list(map(str, sources)),
             "archive": target,
-            "models": made.models,
-            "bytes": made.bytes,
-            "left_out": made.left_out,
+            "models": edited.models,
+            "bytes": edited.bytes,
+            "left_out": edited.left_out,
             "seconds": seconds,
         }
         show_json(figures, err=aside)
         return
-    without = f", {made.left_out:,} left out" if made.left_out else ""
-    what = f"{count(made.models, 'model')} in {made.bytes:,} bytes{without}"
+    without = f", {edited.left_out:,} left out" if edited.left_out else ""
+    what = f"{count(edited.models, 'model')} in {edited.bytes:,} bytes{without}"
     say(f"{target}: {what}; {seconds:.1f} s", err=aside)

@@ -1,4 +1,4 @@
-"""From a command's options to the library's: which models, and how they are to be coded."""
+"""Translate command-line options to the library's: models, description, coding."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def encode_models(
     models: ModelArray, settings: Mapping[str, Any], update: Callable[[int, int, str], None]
 ) -> Encoded:
-    """Encode models that were read. Options that a command does not have keep their defaults."""
+    """Encode models in memory; options that a command lacks keep their defaults."""
     from velcodec.api import encode
     from velcodec.parallel import set_threads
 
@@ -30,24 +30,24 @@ def encode_models(
 
 
 def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
-    """The models of an `.npy` file, with the order and units that the options say."""
+    """The models of an `.npy` file, with order and units by the options."""
     from velcodec.formats.files.npy import read_models
 
-    found = read_models(path, order=settings["order"] or "zx", units=settings["units"])
+    array = read_models(path, order=settings["order"] or "zx", units=settings["units"])
     if settings["z_positive"] == "up":
-        return replace(found, models=found.models[:, ::-1], z_up=True)
-    return found
+        return replace(array, models=array.models[:, ::-1], z_up=True)
+    return array
 
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
-    """The models of these files, and what the options want done with them."""
+    """The compression job for these files and options."""
     from velcodec.encode.describe import check_geometry
     from velcodec.files.compress import Job
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
 
-    about = description_of(settings)
-    check_geometry(about)
+    description = description_of(settings)
+    check_geometry(description)
     coding = coding_of(settings)
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
@@ -64,9 +64,9 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         no_data=settings["mask"],
     )
     if len({part.path for part in models.parts}) == 1:
-        about = replace(about, source_sha256=models.sha256())
+        description = replace(description, source_sha256=models.sha256())
     keys = chosen_keys(settings["keys"], settings["key_prefix"], len(models))
-    return Job(models, about, coding, keys, fields_of(settings))
+    return Job(models, description, coding, keys, fields_of(settings))
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def description_of(settings: Mapping[str, Any]) -> Description:
-    """What the options say of the models beside their values; defaults where they say nothing."""
+    """The description of the models by the options; defaults for options not given."""
     from velcodec.encode.describe import Description
 
     names = ("dx", "dz", "origin", "units", "order", "provenance", "licence", "mask")
@@ -85,7 +85,7 @@ def description_of(settings: Mapping[str, Any]) -> Description:
 
 
 def coding_of(settings: Mapping[str, Any]) -> Coding:
-    """How the options want models coded."""
+    """The coding by the options."""
     from velcodec.encode.setup import Coding
     from velcodec.encode.target import Target
 
@@ -102,7 +102,7 @@ def coding_of(settings: Mapping[str, Any]) -> Coding:
 
 
 def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[str] | None:
-    """The models' names: the lines of a file, a prefix and the number, or None."""
+    """The models' keys: the lines of a file, a prefix and the number, or None."""
     if file is not None and prefix is not None:
         raise click.UsageError("--keys and --key-prefix exclude each other")
     if file is not None:

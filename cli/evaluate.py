@@ -1,6 +1,6 @@
-"""`velcodec evaluate`: what a setting costs and delivers, without writing any archive.
+"""`velcodec evaluate`: bytes and quality of a setting, without writing an archive.
 
-With `--report` every table of the paper, as markdown, JSON and pictures in a folder.
+`--report` writes every table of the paper, as markdown, JSON and pictures in a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.encoding import coding_of, description_of, job_of, read_npy
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.figures import HEADS, Comparison, compare, merge
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from velcodec.report.run import Plan
 
 DEFAULT_MODELS = 32
-NOT_ASKED: dict[str, Any] = {
+ABSENT_OPTIONS: dict[str, Any] = {
     "keys": None,
     "key_prefix": None,
     "family": None,
     "crs": None,
     "field": {},
 }
-"""What `compress` asks for and `evaluate` does not."""
+"""Options of `compress` that `evaluate` lacks."""
 
 REPORT_ONLY = {
     "models": "--models",
@@ -49,20 +49,20 @@ REPORT_ONLY = {
 
 @click.command(short_help="Compress, decode and compare, in memory.")
 @click.argument("sources", metavar="[IN...]", type=options.SOURCE, nargs=-1)
-@click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
+@click.option("--per-model", is_flag=True, help="Also print the figures of every model.")
 @click.option(
     "--report",
     "folder",
     type=options.PATH,
     metavar="FOLDER",
-    help="Write report.md, report.json and pictures there; of .npy files or, without IN, of "
+    help="Write report.md, report.json and pictures to FOLDER, for .npy files or, without IN, for "
     "generated models.",
 )
 @click.option(
     "--models",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Report: generated models of each family.  [default: {DEFAULT_MODELS}]",
+    help=f"Report: number of generated models of each family.  [default: {DEFAULT_MODELS}]",
 )
 @click.option(
     "--family",
@@ -75,7 +75,7 @@ REPORT_ONLY = {
     "--ablation-steps",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Report: training steps of sine against ReLU; 0 leaves it out.",
+    help="Report: training steps for the comparison of sine and ReLU; 0 skips it.",
 )
 @click.option("--no-picture", is_flag=True, help="Report: no pictures (needs no matplotlib).")
 @options.source
@@ -96,11 +96,10 @@ def evaluate(
 ) -> None:
     """Compress, decode and compare: bytes, PSNR, SSIM and MAE per IN and in total.
 
-    IN is what compress takes, or an archive (a .vlat file, a folder of shards, a URL), whose models
-    are decoded first. Bytes are those of the archives that `compress` would write. PSNR and SSIM
-    take a fixed range of 3000 m/s; means are over models, max is the largest error of all. Check
-    seconds are those of decoding and comparing. With --report, every table of the paper goes to a
-    folder instead.
+    IN is what compress takes, or an archive (a .vlat file, a folder of shards, a URL), which is
+    decoded first. Bytes are those that `compress` would write. PSNR and SSIM use a fixed range of
+    3000 m/s. Means are over models; max is the largest error of all. "check s" is the time for
+    decoding and comparing. With --report, every table of the paper goes to a folder instead.
 
     \b
     Example:
@@ -112,7 +111,7 @@ def evaluate(
         write_report(folder, [Path(source) for source in sources], settings, as_json)
         return
     if not sources:
-        raise click.UsageError("Missing argument 'IN...': only --report goes without.")
+        raise click.UsageError("Missing argument 'IN...', which only --report can do without.")
     for name, option in REPORT_ONLY.items():
         if settings[name] is not None and settings[name] is not False and settings[name] != ():
             raise click.UsageError(f"{option} needs --report FOLDER")
@@ -121,7 +120,7 @@ def evaluate(
     failure: Exception | None = None
     for source in sources:
         try:
-            with about(named(source)):
+            with note_file(named(source)):
                 results[named(source)], seconds[named(source)] = evaluate_one(source, settings)
         except Exception as error:
             failure = error
@@ -138,7 +137,7 @@ def show(
     per_model: bool,
     as_json: bool,
 ) -> None:
-    """Print the figures of each file and of all together."""
+    """Print the figures of each file and the total."""
     total = merge(list(results.values()))
     if as_json:
         files = [
@@ -170,13 +169,13 @@ def show(
 def evaluate_one(
     source: Source, settings: dict[str, Any]
 ) -> tuple[Comparison, tuple[float, float]]:
-    """Figures of one IN, and the seconds that encoding and decoding with comparing took."""
+    """Figures of one IN, with the seconds for encoding, and for decoding and comparing."""
     import velcodec
     from velcodec.files.compress import compress_job
     from velcodec.files.originals import Originals
 
-    with progress(short_name(source)) as update, files_of(source, settings) as (files, told):
-        job = job_of(files, {**NOT_ASKED, **settings, **told})
+    with progress(short_name(source)) as update, files_of(source, settings) as (files, known):
+        job = job_of(files, {**ABSENT_OPTIONS, **settings, **known})
         started = time.perf_counter()
         stream = io.BytesIO()
         compress_job(job, stream, on_progress=update)
@@ -192,33 +191,33 @@ def evaluate_one(
 def files_of(
     source: Source, settings: dict[str, Any]
 ) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
-    """Files to compress: those that are meant, or one of the models of an archive, with what it
-    cannot say itself.
+    """Files to compress: IN itself, or a file of the models of an archive with the options that it
+    needs.
     """
     if not is_archive(source):
         with on_disk([Path(source)]) as files:
             yield files, {}
         return
     import velcodec
-    from velcodec.files.decompress import restore_file
+    from velcodec.files.decompress import decompress_file
 
     with (
         tempfile.TemporaryDirectory(prefix="velcodec-") as folder,
         velcodec.open(readable(source), device=settings["device"]) as archive,
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
-        restore_file(archive, decoded)
-        told: dict[str, Any] = {"order": archive.layout(0).axes[-2:]}
+        decompress_file(archive, decoded)
+        known: dict[str, Any] = {"order": archive.layout(0).axes[-2:]}
         values = {layout.no_data for layout in archive.layouts_in_use} - {None}
         if values:
-            told["mask"] = values.pop()
-        yield (decoded,), told
+            known["mask"] = values.pop()
+        yield (decoded,), known
 
 
 def write_report(
     folder: Path, sources: Sequence[Path], settings: dict[str, Any], as_json: bool
 ) -> None:
-    """Make the report and write its files; print the means of each family, or all as JSON."""
+    """Write the report; print the means of each family, or everything as JSON."""
     if not settings["no_picture"]:
         need_matplotlib()
     force = settings["force"]
@@ -249,7 +248,7 @@ def write_report(
 
 
 def report_folder(folder: Path, force: bool) -> None:
-    """Make the folder if it is absent; refuse one that holds a report, unless `force`."""
+    """Make the folder if needed; refuse one with a report unless `force`."""
     from velcodec.formats.storage.atomic import check_target, make_folder
 
     make_folder(folder)
@@ -258,7 +257,7 @@ def report_folder(folder: Path, force: bool) -> None:
 
 
 def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
-    """What the options ask for. A bad file is told before any work is done."""
+    """The plan of the report; raises for a bad file before any work."""
     from velcodec import synth
     from velcodec.formats.errors import OptionError
     from velcodec.parallel import set_threads
@@ -288,27 +287,27 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
 
 
 def read_families(sources: Sequence[Path], settings: dict[str, Any]) -> list[Family]:
-    """Each file as a family with the file's stem for a name, or its path where stems repeat."""
+    """Each file as a family named by its stem, or by its path if stems repeat."""
     from velcodec.report.data import Family
 
     stems = [path.stem for path in sources]
-    found = []
+    families = []
     for path in dict.fromkeys(sources):
         name = path.stem if stems.count(path.stem) == 1 else str(path)
-        with about(path):
+        with note_file(path):
             models = read_npy(path, settings)
-        found.append(Family(name, models))
-    return found
+        families.append(Family(name, models))
+    return families
 
 
 def family_rows(tables: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the printed table: the means of each family's latents and of all."""
+    """Heads and rows of the printed table: means of each family and of all models."""
     sizes = {one["family"]: one["latents_bytes_per_model"] for one in tables["data"]}
     rows = []
-    for name, found in (*tables["families"].items(), ("all", tables["overall"])):
+    for name, figures in (*tables["families"].items(), ("all", tables["overall"])):
         size = f"{sizes[name]:,.1f}" if name in sizes else ""
         cells = [
-            f"{found[coding]['psnr_db']['mean']:.2f} / {found[coding]['ssim']['mean']:.4f}"
+            f"{figures[coding]['psnr_db']['mean']:.2f} / {figures[coding]['ssim']['mean']:.4f}"
             for coding in ("latents", "unquantised")
         ]
         rows.append([name, size, *cells])

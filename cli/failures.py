@@ -1,4 +1,4 @@
-"""Saying which file a failure is about, where the library that failed was not told."""
+"""Error messages: add the file that an error concerns, and spell options as on the command line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 @contextmanager
-def about(path: str | Path, *others: str | Path) -> Iterator[None]:
-    """Note `path` on whatever error is raised inside, for a message that names no file.
+def note_file(path: str | Path, *others: str | Path) -> Iterator[None]:
+    """Note `path` on any error raised inside, for messages that name no file.
 
-    A message that names one of `others` needs no `path` before it.
+    A message that names one of `others` does not get `path` either.
     """
     try:
         yield
@@ -31,26 +31,26 @@ OPTIONS = {
         "dz", "origin", "device", "fit", "format", "array", "count",
     )
 } | {"resolution": "--res"}  # fmt: skip
-"""Options by what Python calls them."""
+"""Options by their Python names."""
 
 PROMISES = ("psnr", "bytes_per_model", "max_error", "lossless", "keep_latent", "latent_only")
 
 
 def as_typed(text: str) -> str | None:
-    """A message about options alone, such as `max error: expected ...`, with the options as they
-    are typed; None for another.
+    """Spell the options of a message such as `max error: expected ...` as they are typed; None for
+    a message that is not about options.
     """
     head, colon, rest = text.partition(": ")
     names = [name.replace(" ", "_") for name in head.split(" and ")]
     if not (colon and set(names) <= OPTIONS.keys()):
         return None
-    said = re.sub(rf"\b({'|'.join(PROMISES)})\b", lambda found: OPTIONS[found[1]], rest)
-    return f"{' and '.join(OPTIONS[name] for name in names)}: {said}"
+    rest = re.sub(rf"\b({'|'.join(PROMISES)})\b", lambda match: OPTIONS[match[1]], rest)
+    return f"{' and '.join(OPTIONS[name] for name in names)}: {rest}"
 
 
 def message_of(error: Exception) -> str:
-    """The error's text, led by the file noted on it unless it names a noted file already, or is
-    about options and no file.
+    """The error's text, after the file noted on it unless it names a noted file already or concerns
+    only options.
     """
     from velcodec.formats.errors import OptionError, ResolutionError, shown
 

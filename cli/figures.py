@@ -1,4 +1,4 @@
-"""Comparing an archive with the models it was made from: figures per model and their summary."""
+"""Compare an archive with its original models: figures per model, and their summary."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Comparison:
 
     @property
     def bytes_per_model(self) -> float:
-        """Size of the whole archive by the number of models."""
+        """Size of the whole archive over the number of models."""
         return self.size / len(self.qualities)
 
     def to_dict(self, per_model: bool = False) -> dict[str, Any]:
-        """Means over the models, the largest error, and on demand the figures of each model."""
+        """Means over the models, the largest error, and optionally the figures of each model."""
         figures: dict[str, Any] = {
             "models": len(self.qualities),
             "bytes": self.size,
@@ -78,7 +78,7 @@ class Comparison:
 
 
 def ssim_text(ssim: float) -> str:
-    """Four decimals, or a dash where models too small for SSIM left it undefined."""
+    """Four decimals, or a dash if models are too small for SSIM."""
     return "-" if math.isnan(ssim) else f"{ssim:.4f}"
 
 
@@ -88,16 +88,15 @@ def mean(values: Sequence[float]) -> float:
 
 
 Read = Callable[[range], Iterable[tuple[Any, str | None]]]
-"""Gives some original models [z, x], and their units where these are known."""
+"""Returns a range of original models [z, x], each with its units or None."""
 
 
 def compare(
     archive: Archive, read: Read, size: int, update: Callable[[int, int, str], None]
 ) -> Comparison:
-    """Decode every model as `decompress` would and compare with the original, both in m/s.
+    """Decode every model as `decompress` does and compare it with its original, both in m/s.
 
-    Raises InputShapeError for an original of another shape, and VerificationError for one with
-    other absent samples.
+    Raises InputShapeError if shapes differ, and VerificationError if absent samples differ.
     """
     from velcodec.decode.units import difference_m_s, to_m_s
     from velcodec.formats.errors import InputShapeError
@@ -126,8 +125,8 @@ def compare(
 
 
 def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
-    """Which samples of a model are absent, or None. Raises VerificationError where others are in
-    the original.
+    """The mask of a model's absent samples, or None. Raises VerificationError if the original has
+    others.
     """
     from velcodec.formats.errors import VerificationError
     from velcodec.formats.no_data import find_absent, holds
@@ -136,7 +135,7 @@ def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
     if value is None:
         return None
     expected = find_absent(after, value)
-    # An original of a dtype that cannot have the value has every sample.
+    # If the original's dtype cannot represent the value, no sample is absent.
     found = find_absent(before, value) if holds(before.dtype, value) else expected & False
     if (found != expected).any():
         raise VerificationError(
@@ -148,12 +147,12 @@ def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
 
 ERROR_SLACK, ERROR_SLACK_M_S = 0.01, 0.1
 PSNR_SLACK_DB = 0.1
-"""What another processor's rounding may add to what was measured of a model that is not exact."""
+"""Allowance for another processor's rounding, in models that are not stored exactly."""
 
 
 def farther_than_stored(archive: Archive, comparison: Comparison) -> list[int]:
-    """Numbers of the models that differ by more than was measured when they were stored; of those
-    that were not measured, none.
+    """Numbers of the models that differ by more than was measured when they were stored; [] if
+    nothing was measured.
     """
 
     def within(found: float, stored: float) -> bool:
@@ -174,7 +173,7 @@ def farther_than_stored(archive: Archive, comparison: Comparison) -> list[int]:
 
 
 def in_memory(models: ModelArray) -> Read:
-    """What reads models that were read already."""
+    """A `Read` for models in memory."""
     return lambda block: ((m, models.units) for m in models.models[block.start : block.stop])
 
 

@@ -1,4 +1,4 @@
-"""`velcodec info`: what an archive says of itself. It decodes nothing and never imports torch."""
+"""`velcodec info`: facts about an archive. Decodes nothing and never imports torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.report import count, share_text, show_json, show_pairs
 from velcodec.cli.sources import Source, named, readable
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from velcodec.formats.container.header import Layout
 
 UNUSUAL = 3.0
-"""Distance above which a model is unlike the generated and published ones."""
+"""Distance above which a model is unlike the generated and published models."""
 
 
 @click.command(short_help="Show what an archive holds.")
 @click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
-@click.option("--keys", is_flag=True, help="List the name of every model too.")
+@click.option("--keys", is_flag=True, help="Also list the key of every model.")
 @options.as_json
 def info(source: Source, keys: bool, as_json: bool) -> None:
     """Show what IN.VLAT holds: models, grid, spacing, decoder, fields, origin and licence.
@@ -37,7 +37,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
     import velcodec
     from velcodec.formats.errors import shown
 
-    with about(named(source)), velcodec.open(readable(source)) as archive:
+    with note_file(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
         layouts = archive.layouts
@@ -61,7 +61,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
 
 
 def summary(figures: dict[str, Any]) -> dict[str, object]:
-    """What is said of the archive as a whole."""
+    """Facts about the archive as a whole."""
     pairs: dict[str, object] = {
         "archive": figures["archive"],
         "models": f"{figures['models']:,}",
@@ -83,8 +83,8 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
 
 
 def absent_text(absent: dict[str, float] | None) -> dict[str, str]:
-    """What share of the samples is absent, in how many models; nothing where none is, or where it
-    is not counted.
+    """The share of absent samples, and the number of models with some; nothing if there are none or
+    they were not counted.
     """
     if absent is None or not absent["models"]:
         return {}
@@ -111,7 +111,7 @@ def decoder_text(
 
 
 def shards_text(shards: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """How many there are, and of how many models; nothing for a file."""
+    """The number of shards and their sizes; nothing for a file."""
     if not shards:
         return {}
     models = [shard["models"] for shard in shards]
@@ -141,7 +141,7 @@ def column_text(column: dict[str, Any]) -> str:
 
 
 def measured_text(quality: dict[str, float] | None) -> str:
-    """PSNR and errors at the native grid, and how strange the models were to the decoder."""
+    """PSNR and error at the native grid, and distance from what the decoder knows."""
     if quality is None:
         return "not stored"
     text = (
@@ -157,7 +157,7 @@ def measured_text(quality: dict[str, float] | None) -> str:
 
 
 def up_to(error: float) -> str:
-    """A stored error, which is rounded up: `up to 5.657 m/s`; nothing is rounded in none."""
+    """A stored error, which is rounded up: `up to 5.657 m/s`; zero is exact."""
     return "0 m/s" if error == 0 else f"up to {error:.4g} m/s"
 
 
@@ -165,14 +165,14 @@ def stored_text(representations: dict[str, int] | None) -> str:
     """`samples`, or `20 as latent, 3 as samples`."""
     if representations is None:
         return "not counted"
-    found = {name: number for name, number in representations.items() if number}
-    if len(found) == 1:
-        return next(iter(found))
-    return ", ".join(f"{number:,} as {name}" for name, number in found.items()) or "nothing"
+    used = {name: number for name, number in representations.items() if number}
+    if len(used) == 1:
+        return next(iter(used))
+    return ", ".join(f"{number:,} as {name}" for name, number in used.items()) or "nothing"
 
 
 def tiles_text(tiled: bool, tiles: int | None) -> str:
-    """How many there are, and whether models are cut; very many are not counted."""
+    """The number of tiles, unless too many to count, and whether models are cut."""
     if tiles == 0:
         return "none"
     if not tiled:

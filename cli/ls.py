@@ -1,4 +1,4 @@
-"""`velcodec ls`: a line for each model of an archive. It decodes nothing, and imports no torch."""
+"""`velcodec ls`: one line for each model of an archive. Decodes nothing and never imports torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.report import say, share_text, show_json, show_table
-from velcodec.cli.sources import Source, choice_of, named, readable
+from velcodec.cli.sources import Source, named, readable, subset_of
 
 if TYPE_CHECKING:
     from velcodec import Archive
@@ -36,9 +36,9 @@ HEAD = 100
     "--head",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Show the first N models alone.  [default: 100; with --json all]",
+    help="Show only the first N models.  [default: 100; with --json all]",
 )
-@click.option("--all", "everything", is_flag=True, help="Show all models, however many.")
+@click.option("--all", "everything", is_flag=True, help="Show all models.")
 @options.as_json
 def ls(
     source: Source,
@@ -48,10 +48,10 @@ def ls(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """List the models of IN.VLAT: number, key, grid, how stored, bytes, PSNR, fields.
+    """List the models of IN.VLAT: number, key, grid, representation, bytes, PSNR, fields.
 
-    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). PSNR is what was measured
-    when the model was stored; where samples are absent, their share is shown. No sample is decoded.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). PSNR was measured when the
+    model was stored. If samples are absent, their share is shown. Nothing is decoded.
 
     \b
     Example:
@@ -62,9 +62,9 @@ def ls(
     import velcodec
     from velcodec.archive.listing import check_fields, rows_of
 
-    with about(named(source)), velcodec.open(readable(source)) as archive:
+    with note_file(named(source)), velcodec.open(readable(source)) as archive:
         check_fields(archive, fields)
-        numbers = choice_of(settings).numbers(archive)
+        numbers = subset_of(settings).numbers(archive)
         if head is None and not as_json:
             head = HEAD
         shown = numbers if everything else numbers[:head]
@@ -85,7 +85,7 @@ def ls(
         if shown:
             some_absent = False
             if any(layout.no_data is not None for layout in archive.layouts):
-                rows = list(rows)  # only where some may be absent: rows are shown as they come
+                rows = list(rows)  # otherwise rows are printed as they are read
                 some_absent = any(row.absent for row in rows)
             heads = [*HEADS, *([ABSENT] if some_absent else []), *columns]
             show_table(heads, (cells(row, columns, some_absent) for row in rows))
@@ -96,20 +96,20 @@ def ls(
 
 
 def usual_fields(archive: Archive, numbers: Sequence[int]) -> Sequence[str]:
-    """What is shown where no field is chosen: the family, if models have one."""
+    """The fields shown by default: the family, if models have one."""
     first = archive.metadata(numbers[0]) if numbers else {}
     return tuple(name for name in USUAL if name in first)
 
 
 def chosen_fields(row: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The row with these fields alone; with all where none is chosen."""
+    """The row with only these fields, or with all if none is chosen."""
     if not fields:
         return row
     return {**row, "fields": {name: row["fields"].get(name) for name in fields}}
 
 
 def cells(row: Row, fields: Sequence[str], some_absent: bool) -> list[str]:
-    """A model as the cells of a table; the share of its absent samples where models have some."""
+    """A model as the cells of a table, with its share of absent samples if `some_absent`."""
     return [
         str(row.number),
         row.key,
@@ -123,7 +123,7 @@ def cells(row: Row, fields: Sequence[str], some_absent: bool) -> list[str]:
 
 
 def value_text(value: Any) -> str:
-    """A text as it stands, a number in short, a dash for nothing."""
+    """Text unchanged, a number in short form, a dash for a missing value."""
     if value is None or value == "" or value != value:
         return "-"
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""The command group: which commands there are, and how every failure is told.
+"""The command group, and the handling of every failure.
 
-A failure is one line on stderr, `velcodec: error: ...`, and an exit code that docs/cli.md lists.
-A traceback is never shown for a bad input; it is shown for a fault of the program.
+A failure prints one line on stderr, `velcodec: error: ...`, and ends with an exit code listed in
+docs/cli.md. Only a bug in velcodec shows a traceback, never a bad input.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MODULES = {
     "train": "train",
     "verify": "verify",
 }
-"""Which module has a command; it is loaded when the command is asked for."""
+"""The module of each command, imported when the command is used."""
 
 
 class Commands(click.Group):
@@ -83,7 +83,7 @@ class Commands(click.Group):
         except click.ClickException as error:
             fail(error.format_message(), error.exit_code)
         except BrokenPipeError:
-            # The reader of the output went away (`velcodec info x | head`): end quietly.
+            # The reader of the output has exited (`velcodec info x | head`): end quietly.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         except Exception as error:
@@ -92,7 +92,7 @@ class Commands(click.Group):
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """The message and exit code for a failure that is not the program's fault; else raise it."""
+    """The message and exit code of an expected failure; raises any other error again."""
     from velcodec.formats.errors import CorruptError, TruncatedError, VelcodecError
 
     if isinstance(error, VelcodecError):
@@ -142,7 +142,7 @@ def show_version(context: click.Context, _: click.Parameter, wanted: bool) -> No
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long the server of a URL may take to answer (also VELCODEC_TIMEOUT).  [default: 30]",
+    help="Time for the server of a URL to answer (also VELCODEC_TIMEOUT).  [default: 30]",
 )
 @click.pass_context
 def main(context: click.Context, timeout: float | None) -> None:
@@ -161,8 +161,8 @@ def main(context: click.Context, timeout: float | None) -> None:
 
 
 def _set_timeout(seconds: float) -> Callable[[], None]:
-    """Let servers take so long, here and in the processes that are started; returns what undoes
-    it.
+    """Set the time servers have to answer, here and in child processes; return a function that
+    undoes it.
     """
     from velcodec.formats.storage.retry import TIMEOUT_VARIABLE
 

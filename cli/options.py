@@ -1,4 +1,4 @@
-"""Options that several commands share, each with one name, one meaning and one help text."""
+"""Options shared by several commands: one name, one meaning, one help text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def resolution(
     context: click.Context, option: click.Parameter, text: str | None
 ) -> tuple[int, int] | None:
-    """`280` or `140x280` as (nz, nx); whether that can be rendered is for the library to say."""
+    """`280` or `140x280` as (nz, nx); the library checks whether it can be rendered."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d{1,9})(?:[xX](\d{1,9}))?", text)
@@ -55,7 +55,7 @@ def origin(
 def no_data(
     context: click.Context, option: click.Parameter, text: str | None
 ) -> str | int | float | None:
-    """`nan` or a number; whether the models can have it is for the library to say."""
+    """`nan` or a number; the library checks whether the models' dtype can hold it."""
     if text is None or text.lower() == "nan":
         return None if text is None else "nan"
     try:
@@ -72,7 +72,7 @@ def no_data(
 def assignments(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, Any]:
-    """`NAME=VALUE` texts as a dictionary; a value is JSON, or a word as it stands."""
+    """`NAME=VALUE` texts as a dictionary; a value is JSON or else plain text."""
     found = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -87,14 +87,14 @@ def assignments(
 
 
 class Source(click.ParamType[Any]):
-    """What is read: a path, or a URL such as `s3://bucket/models.vlat`, which stays a text."""
+    """An input: a path, or a URL such as `s3://bucket/models.vlat`, which stays a string."""
 
     name = "source"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | Path:
-        """A path unless it is a URL."""
+        """A string for a URL, else a path."""
         from velcodec.formats.storage.source import is_url
 
         return value if is_url(value) else Path(value)
@@ -117,7 +117,7 @@ def numbers(
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """One decorator that adds all of these, in the order in which help shows them."""
+    """One decorator that adds all these options, in the order of the help text."""
 
     def add(command: Command) -> Command:
         for option in reversed(options):
@@ -127,7 +127,7 @@ def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     return add
 
 
-# A file may be named before it exists, and the library says more about a bad one than click does.
+# Click checks no paths: outputs do not exist yet, and the library's errors say more.
 PATH = click.Path(path_type=Path)
 SOURCE = Source()
 
@@ -138,13 +138,13 @@ device = together(
         default="auto",
         show_default=True,
         metavar="auto|cpu|cuda[:N]",
-        help="Where to compute; auto takes a CUDA device if there is one.",
+        help="Where to compute; auto uses a CUDA device if there is one.",
     ),
     click.option(
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="CPU threads to compute with.  [default: $OMP_NUM_THREADS, or all cores]",
+        help="Number of CPU threads.  [default: $OMP_NUM_THREADS, or all cores]",
     ),
 )
 """`--device` and `--threads`: where to compute."""
@@ -153,7 +153,7 @@ device = together(
 decoder = click.option(
     "--decoder",
     metavar="NAME|HASH|FILE",
-    help="Decoder to use: a name or hash that `velcodec decoder list` shows, or a file.",
+    help="Decoder to use: a name or hash from `velcodec decoder list`, or a file.",
 )
 """`--decoder`: which decoder to use."""
 
@@ -170,24 +170,25 @@ force = click.option("--force", is_flag=True, help="Replace an existing output f
 ignore_rest = click.option(
     "--ignore-rest",
     is_flag=True,
-    help="Go without the models that a damaged last index leads to; repair saves them.",
+    help="Ignore models that only a damaged last index lists; repair saves them.",
 )
-"""`--ignore-rest`: do as if an archive ended with the last index that holds."""
+"""`--ignore-rest`: treat the last intact index as the end of the archive."""
 
 
 source = together(
     click.option(
         "--units",
         type=click.Choice(["m/s", "km/s"]),
-        help="Units of the velocities.  [default: as the file says, or m/s]",
+        help="Units of the velocities.  [default: as stated in the file, or m/s]",
     ),
     click.option(
         "--order",
         type=click.Choice(["zx", "xz"]),
-        help="Order of the last two axes; zx: rows are depths.  [default: as the file says, or zx]",
+        help="Order of the last two axes; zx: rows are depths.  [default: as stated in the file, "
+        "or zx]",
     ),
 )
-"""What a file may not say of itself: `--units`, `--order`; None where not given."""
+"""`--units` and `--order`, which a file may not state; None if not given."""
 
 
 files = together(
@@ -195,27 +196,27 @@ files = together(
         "--format",
         "file_format",
         metavar="NAME",
-        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: "
-        "told by their names]",
+        help="Format of the files: npy, npz, hdf5, netcdf, zarr, segy, rsf or raw.  [default: by "
+        "suffix and content]",
     ),
-    click.option("--array", metavar="NAME", help="Which array, of a file that has several."),
+    click.option("--array", metavar="NAME", help="Which array of a file with several."),
     click.option(
         "--shape",
         callback=shape,
         metavar="[Nx]NZxNX",
-        help="Raw files: sizes of the array, slowest axis first.",
+        help="Raw files: shape of the array, slowest axis first.",
     ),
     click.option(
-        "--dtype", metavar="TYPE", help="Raw files: NumPy's name of the samples' type, as <f4."
+        "--dtype", metavar="TYPE", help="Raw files: NumPy dtype of the samples, such as <f4."
     ),
     click.option(
         "--z-positive",
         type=click.Choice(["up", "down"]),
-        help="Which way depth's coordinates point or, where there are none, its rows go.  "
-        "[default: as the file says, or down]",
+        help="Direction of the depth coordinates or, without coordinates, of the rows.  "
+        "[default: as stated in the file, or down]",
     ),
 )
-"""How files are to be read: `--format`, `--array`, `--shape`, `--dtype`, `--z-positive`."""
+"""How to read files: `--format`, `--array`, `--shape`, `--dtype`, `--z-positive`."""
 
 
 geometry = together(
@@ -223,32 +224,32 @@ geometry = together(
         "--dx",
         type=float,
         metavar="METRES",
-        help="Spacing of the samples along x.  [default: as the file says, or 10]",
+        help="Spacing of the samples along x.  [default: as stated in the file, or 10]",
     ),
     click.option(
         "--dz",
         type=float,
         metavar="METRES",
-        help="Spacing of the samples in depth.  [default: as the file says, or 10]",
+        help="Spacing of the samples in depth.  [default: as stated in the file, or 10]",
     ),
     click.option(
         "--origin",
         callback=origin,
         metavar="X,Z",
-        help="Position of the first sample in metres.  [default: as the file says, or 0,0]",
+        help="Position of the first sample in metres.  [default: as stated in the file, or 0,0]",
     ),
 )
-"""`--dx`, `--dz` and `--origin`: where the samples lie, in metres; None where not given."""
+"""`--dx`, `--dz` and `--origin`: where the samples lie, in metres; None if not given."""
 
 
 mask = click.option(
     "--mask",
     callback=no_data,
     metavar="nan|VALUE",
-    help="Samples of this value are absent, such as above the ground: they come back as it, and "
-    "count in no promise.",
+    help="Samples of this value are absent, such as above the ground: they come back unchanged, "
+    "and promises do not include them.",
 )
-"""`--mask` of what is compressed: the value of absent samples."""
+"""`--mask` for compression: the value of absent samples."""
 
 
 coding = together(
@@ -262,39 +263,39 @@ coding = together(
         "--bytes-per-model",
         type=float,
         metavar="N",
-        help="Keep the whole file, and every 1,000 models, to N bytes per model on average.",
+        help="At most N bytes per model on average, over the whole file and every 1,000 models.",
     ),
     click.option(
         "--max-error",
         type=float,
         metavar="M/S",
-        help="No sample is off by more than this, at its own grid.",
+        help="No sample is off by more than this, at the native grid.",
     ),
     click.option(
         "--lossless",
         is_flag=True,
-        help="Samples come back bit for bit, at their own grid.",
+        help="Samples come back bit for bit, at the native grid.",
     ),
     click.option(
         "--fit",
         type=click.Choice(["lm", "adam", "amortised"]),
         default="lm",
         show_default=True,
-        help="How latents are found: Levenberg-Marquardt, Adam (the slow baseline), or the "
-        "encoder network alone (least exact; fastest with --latent-only).",
+        help="How to fit latents: Levenberg-Marquardt, Adam (the slow baseline), or the encoder "
+        "network alone (least exact; fastest with --latent-only).",
     ),
     click.option(
         "--keep-latent",
         is_flag=True,
-        help="Where samples are stored, keep a latent beside them, for work on latents.",
+        help="Store a latent beside samples too, for work on latents.",
     ),
     click.option(
         "--latent-only",
         is_flag=True,
-        help="With --psnr or --bytes-per-model: store latents and no samples.",
+        help="With --psnr or --bytes-per-model: store only latents.",
     ),
 )
-"""What is promised and how: `--psnr`, `--bytes-per-model` and so on."""
+"""Promises and coding: `--psnr`, `--bytes-per-model` and so on."""
 
 
 selection = together(
@@ -306,28 +307,28 @@ selection = together(
         help="Numbers and slices, such as 0:100,205 or ::10 or -5:.",
     ),
     click.option(
-        "--key", multiple=True, metavar="NAME", help="The model of this name; may be repeated."
+        "--key", multiple=True, metavar="NAME", help="The model with this key; may be repeated."
     ),
     click.option(
         "--keys",
         "keys_file",
         type=PATH,
         metavar="FILE",
-        help="The models with these names, one a line of a text file.",
+        help="The models with the keys in a text file, one a line.",
     ),
     click.option("--family", metavar="NAME", help="The same as --where family=NAME."),
     click.option(
         "--where",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Those whose field says so; also !=, <, <=, >, >= for numbers. May be repeated: "
-        "then all must hold.",
+        help="Models whose field has this value; also !=, and <, <=, >, >= for numbers. May be "
+        "repeated: then all must hold.",
     ),
     click.option(
         "--mask",
         type=PATH,
         metavar="FILE.NPY",
-        help="Those that are true in this array of booleans, one for each model.",
+        help="Models for which this array of booleans, one for each model, is true.",
     ),
 )
-"""`--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: which are meant."""
+"""`--models`, `--key`, `--keys`, `--family`, `--where`, `--mask`: select models."""

@@ -16,7 +16,7 @@ INCHES_PER_PANEL = (2.75, 2.3)
 DOTS_PER_INCH = 110
 
 ERROR_SHARE = 98.0
-"""Percentile of the errors, off by most, that ends their colours: the sharpest edges lie beyond."""
+"""Percentile of the absolute errors at which the colour scale ends; sharp edges exceed it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Panel:
 
 
 def need_matplotlib(instead: str = "use --no-picture") -> None:
-    """Raises MissingExtraError, with what to do, where matplotlib is not installed."""
+    """Raise MissingExtraError, with advice, if matplotlib is not installed."""
     from velcodec.formats.extras import needed
 
     needed("matplotlib.figure", "plot", f"the picture ({instead} to do without)")
@@ -40,10 +40,10 @@ def draw_rows(
     extent_km: tuple[float, float, float, float],
     stream: BinaryIO,
 ) -> None:
-    """Write a PNG with a row per model, as many panels in each: velocities, then errors.
+    """Write a PNG with one row for each model: panels of velocities, then of errors.
 
-    The velocities of a row share one scale, that of its first panel; all errors share another.
-    `extent_km` is (left, right, bottom, top) of all models.
+    The velocities of a row share the scale of its first panel; all errors share one scale.
+    `extent_km` is (left, right, bottom, top) of every model. All rows have as many panels.
     """
     need_matplotlib()
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def draw_rows(
 
 
 def error_span(errors: Sequence[Model]) -> float:
-    """The end of a scale for these errors, m/s: a percentile in the worst of them, at least 1."""
+    """The end of the error scale, m/s: ERROR_SHARE of the worst model, at least 1."""
     import numpy as np
 
     worst = max(float(np.percentile(abs(error.astype(float)), ERROR_SHARE)) for error in errors)

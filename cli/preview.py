@@ -1,4 +1,4 @@
-"""`velcodec preview`: models as the first part of their latents tells them."""
+"""`velcodec preview`: render models from prefixes of their latents."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from velcodec.cli.decompress import place_of, rendering, restoring, tell, write_all
-from velcodec.cli.failures import about
-from velcodec.cli.sources import Source, chosen_part, named
+from velcodec.cli.decompress import decompression_of, place_of, rendering, show_written, write_all
+from velcodec.cli.failures import note_file
+from velcodec.cli.sources import Source, named, selected_source
 
 
 @click.command(short_help="Render an archive from the first bytes of its latents.")
@@ -39,10 +39,10 @@ def preview(
     coefficients: int | None,
     **settings: Any,
 ) -> None:
-    """Render the models of IN.VLAT from a prefix of each latent, as `decompress` renders them all.
+    """Render the models of IN.VLAT from a prefix of each latent.
 
-    One of --bytes and --coefficients is needed; coefficients beyond count as zero. OUT is
-    as for `decompress` and defaults to the archive's name with .preview.npy.
+    Needs --bytes or --coefficients; the remaining coefficients count as zero. OUT and the other
+    options are those of `decompress`; OUT defaults to the archive's name with .preview.npy.
 
     \b
     Example:
@@ -55,16 +55,16 @@ def preview(
     from velcodec.formats.latent_coding.prefix import Prefix
     from velcodec.parallel import set_threads
 
-    how = restoring(settings)
-    where = place_of(source, target, how, ".preview")
+    wanted = decompression_of(settings)
+    where = place_of(source, target, wanted, ".preview")
     prefix = Prefix(size, coefficients)
     started = time.perf_counter()
     with (
-        about(named(source), where),
+        note_file(named(source), where),
         PreviewArchive(
-            chosen_part(source, settings), prefix, decoder=decoder, device=device
+            selected_source(source, settings), prefix, decoder=decoder, device=device
         ) as archive,
     ):
         set_threads(threads)
-        figures = write_all(archive, source, target, where, how, force)
-    tell(source, where, figures, time.perf_counter() - started, as_json)
+        figures = write_all(archive, source, target, where, wanted, force)
+    show_written(source, where, figures, time.perf_counter() - started, as_json)

@@ -1,4 +1,4 @@
-"""A progress bar on stderr: only on a terminal, and only for what takes more than a second."""
+"""A progress bar on stderr, only on a terminal and only after one second."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ SHOW_AFTER_SECONDS = 1.0
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Give a function to call with (done, total, stage); the bar goes away at the end.
+    """Yield a function to call with (done, total, stage); the bar disappears at the end.
 
-    `what` is the file at work; a new stage starts the bar again.
+    `what` is the name of the file; a new stage restarts the bar.
     """
     from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""`velcodec repair`: a whole archive from what is intact of a damaged one."""
+"""`velcodec repair`: save the intact models of a damaged archive."""
 
 from __future__ import annotations
 
@@ -10,73 +10,74 @@ from typing import TYPE_CHECKING
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.report import count, say, show_json
 
 if TYPE_CHECKING:
-    from velcodec.archive.repair import Mended
+    from velcodec.archive.repair import Repaired
 
 EXIT_PARTLY = 4
 LISTED = 8
 
 
-@click.command(cls=WritesArchive, short_help="Get every intact model out of a damaged archive.")
+@click.command(cls=WritesArchive, short_help="Save every intact model of a damaged archive.")
 @click.argument("source", metavar="IN.VLAT", type=options.PATH)
 @click.argument("target", metavar="OUT.VLAT", type=options.PATH)
 @click.option(
-    "--any-version", is_flag=True, help="Take the byte of the format's version for damaged."
+    "--any-version", is_flag=True, help="Treat the byte of the format's version as damaged."
 )
 @options.force
 @options.as_json
 def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: bool) -> None:
-    """Write every model of IN.VLAT that is intact to OUT.VLAT; IN.VLAT is not changed.
+    """Write every intact model of IN.VLAT to OUT.VLAT; IN.VLAT is not changed.
 
-    IN.VLAT may be cut off, altered anywhere, a `.part` that was never finished, or a folder of
-    shards. What was lost is told, and the exit code is 4 if anything was.
+    IN.VLAT may be truncated, altered anywhere, an unfinished `.part`, or a folder of shards. The
+    command reports what was lost; the exit code is then 4.
 
     \b
     Example:
       velcodec repair damaged.vlat saved.vlat
       velcodec repair models.vlat.part saved.vlat --json
     """
-    from velcodec.archive.repair import repair as mend
+    import velcodec
 
-    with about(source, target):
-        mended = mend(source, target, force=force, any_version=any_version)
+    with note_file(source, target):
+        repaired = velcodec.repair(source, target, force=force, any_version=any_version)
     if as_json:
-        about_it = asdict(mended) | {"lost_models": mended.lost_models, "whole": mended.whole}
-        show_json({"archive": source, "target": target} | about_it)
+        figures = asdict(repaired) | {"lost_models": repaired.lost_models, "whole": repaired.whole}
+        show_json({"archive": source, "target": target} | figures)
     else:
-        for line in lines(mended, target):
+        for line in lines(repaired, target):
             say(line)
-    if not mended.whole:
+    if not repaired.whole:
         click.get_current_context().exit(EXIT_PARTLY)
 
 
-def lines(mended: Mended, target: Path) -> list[str]:
-    """What was saved, and what was not."""
-    found = [f"{target}: saved {count(mended.saved, 'model')}"]
-    if mended.decoders:
-        found[0] += f" and {count(mended.decoders, 'decoder')}"
-    if mended.whole:
-        found.append("nothing was lost")
-    if mended.lost:
-        found.append(f"lost {count(mended.lost_models, 'model')}: numbers {ranges(mended.lost)}")
-    if mended.lost_files:
-        found.append(f"lost {count(len(mended.lost_files), 'file')}: {some(mended.lost_files)}")
-    if mended.uncounted:
-        found.append(
-            f"the end of {some(mended.uncounted)} is gone: how many more models were lost is "
-            "not known"
+def lines(repaired: Repaired, target: Path) -> list[str]:
+    """What was saved, and what was lost."""
+    report = [f"{target}: saved {count(repaired.saved, 'model')}"]
+    if repaired.decoders:
+        report[0] += f" and {count(repaired.decoders, 'decoder')}"
+    if repaired.whole:
+        report.append("nothing was lost")
+    if repaired.lost:
+        report.append(
+            f"lost {count(repaired.lost_models, 'model')}: numbers {ranges(repaired.lost)}"
         )
-    if mended.without_index:
-        found.append(
-            f"{count(mended.without_index, 'model')} saved without key, quality and fields"
+    if repaired.lost_files:
+        report.append(
+            f"lost {count(len(repaired.lost_files), 'file')}: {some(repaired.lost_files)}"
         )
-    if mended.damaged_bytes:
-        found.append(f"{count(mended.damaged_bytes, 'byte')} told nothing")
-    return found
+    if repaired.uncounted:
+        report.append(f"the end of {some(repaired.uncounted)} is missing: more models may be lost")
+    if repaired.without_index:
+        report.append(
+            f"{count(repaired.without_index, 'model')} saved without key, quality and fields"
+        )
+    if repaired.damaged_bytes:
+        report.append(f"{count(repaired.damaged_bytes, 'byte')} unreadable")
+    return report
 
 
 def ranges(lost: tuple[tuple[int, int], ...]) -> str:
@@ -85,5 +86,5 @@ def ranges(lost: tuple[tuple[int, int], ...]) -> str:
 
 
 def some(texts: Sequence[str]) -> str:
-    """The first few of them."""
+    """The first LISTED texts."""
     return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")

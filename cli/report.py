@@ -1,4 +1,4 @@
-"""Printing figures: as aligned text for people, or as one JSON object for programs."""
+"""Print figures as aligned text for people, or as one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS_MEASURED = 1000
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: no NumPy scalars, paths or bytes, null for not-a-number."""
+    """`value` as JSON: no NumPy scalars, paths or bytes; null for NaN."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -32,14 +32,14 @@ def plain(value: Any) -> Any:
 
 
 def say(text: str = "", *, err: bool = False) -> None:
-    """Print one line, with `err` on stderr; what would steer a terminal is escaped."""
+    """Print one line, with `err` on stderr; escapes terminal control characters."""
     from velcodec.formats.errors import shown
 
     click.echo(shown(text), err=err)
 
 
 def json_text(figures: Mapping[str, Any]) -> str:
-    """One JSON object; what would steer a terminal is escaped, as JSON can."""
+    """One JSON object; escapes terminal control characters."""
     text = json.dumps(plain(figures), indent=2, ensure_ascii=False)
     return re.sub(r"[^ -~\n]", _escaped, text)
 
@@ -54,7 +54,7 @@ def show_json(figures: Mapping[str, Any], *, err: bool = False) -> None:
 
 
 def show_pairs(pairs: Mapping[str, object]) -> None:
-    """Print a name and a value per line, the values aligned."""
+    """Print one name and value per line, values aligned."""
     from velcodec.formats.errors import shown
 
     pairs = {shown(name): value for name, value in pairs.items()}
@@ -64,9 +64,9 @@ def show_pairs(pairs: Mapping[str, object]) -> None:
 
 
 def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: the first column flush left, figures flush right.
+    """Print a table: the first column flush left, the others flush right.
 
-    Rows are printed as they come; the first ones tell how wide the columns are.
+    Rows are printed as they arrive; the first ROWS_MEASURED set the column widths.
     """
     from velcodec.formats.errors import shown
 
@@ -87,7 +87,7 @@ def count(number: int, noun: str) -> str:
 
 
 def share_text(share: float) -> str:
-    """`12.5 %`, or a dash for none; no share that is some is rounded to none, or to all."""
+    """`12.5 %`, or a dash for zero; a partial share never rounds to none or all."""
     if share == 0:
         return "-"
     return f"{min(max(100 * share, 0.1), 99.9):.1f} %"

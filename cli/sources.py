@@ -1,4 +1,4 @@
-"""What commands read and write, as it is named: a file, a folder, a URL, or - (a pipe)."""
+"""Inputs and outputs of commands: a file, a folder, a URL, or - (a pipe)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 if TYPE_CHECKING:
-    from velcodec.archive.select import Choice
+    from velcodec.archive.select import Subset
 
 Source = str | Path
 
 SELECTION = ("models", "key", "keys_file", "family", "where", "mask")
-"""What the options of `options.selection` are called."""
+"""Parameter names of the options of `options.selection`."""
 
 
 def short_name(source: Source) -> str:
@@ -27,7 +27,7 @@ def short_name(source: Source) -> str:
 
 
 def default_target(source: Source, suffix: str) -> Path:
-    """The archive's name with another suffix: beside it, or here where it is somewhere else."""
+    """The archive's name with another suffix, beside it; for a URL in the current folder."""
     if is_piped(source):
         raise click.UsageError("expected a target for an archive from the standard input")
     if isinstance(source, Path):
@@ -36,12 +36,12 @@ def default_target(source: Source, suffix: str) -> Path:
 
 
 def named(source: Source) -> str:
-    """What errors call it."""
+    """The name of a source in errors."""
     return short_name(source) if is_piped(source) else str(source)
 
 
 def readable(source: Source) -> Any:
-    """What to open; for - the standard input, kept in a temporary file."""
+    """What to open; for - a temporary copy of the standard input."""
     if not is_piped(source):
         return source
     from velcodec.archive.stream import spooled
@@ -51,18 +51,18 @@ def readable(source: Source) -> Any:
 
 @contextmanager
 def on_disk(sources: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    """The files to read; where one is -, the standard input in a file that goes away again."""
+    """The files to read, with a temporary copy of the standard input for -."""
     check_one_pipe(sources)
     with tempfile.TemporaryDirectory(prefix="velcodec-") as folder:
-        kept = Path(folder) / "stdin"
+        copy = Path(folder) / "stdin"
         if any(map(is_piped, sources)):
-            with kept.open("wb") as stream:
+            with copy.open("wb") as stream:
                 shutil.copyfileobj(sys.stdin.buffer, stream)
-        yield tuple(kept if is_piped(source) else source for source in sources)
+        yield tuple(copy if is_piped(source) else source for source in sources)
 
 
 def is_archive(source: Source) -> bool:
-    """Whether an archive is meant where a file of models may be too: by its name, or a manifest."""
+    """Whether a source is an archive rather than a file of models: by suffix, URL or manifest."""
     from velcodec.formats.container.shards import is_sharded
     from velcodec.formats.storage.source import is_url
 
@@ -70,42 +70,42 @@ def is_archive(source: Source) -> bool:
 
 
 def is_piped(place: Source) -> bool:
-    """Whether the standard input is meant, or of a target the standard output."""
+    """Whether a source is the standard input, or a target the standard output."""
     return str(place) == "-"
 
 
 def check_one_pipe(sources: Sequence[Source]) -> None:
-    """Refuse the standard input that is to be read twice."""
+    """Refuse to read the standard input twice."""
     if sum(map(is_piped, sources)) > 1:
-        raise click.UsageError("-, the standard input, is there once")
+        raise click.UsageError("-, the standard input, can be given once")
 
 
 def writable(target: Path) -> Path | BinaryIO:
-    """What to write an archive to; for - the standard output."""
+    """Where to write an archive; the standard output for -."""
     return sys.stdout.buffer if is_piped(target) else target
 
 
-def are_chosen(settings: Mapping[str, Any]) -> bool:
-    """Whether some of the options of `options.selection` were given."""
+def has_selection(settings: Mapping[str, Any]) -> bool:
+    """Whether any option of `options.selection` was given."""
     return any(settings[name] for name in SELECTION)
 
 
-def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
-    """What to open: the source, or an archive of the models that are chosen, copied undecoded."""
-    if not are_chosen(settings):
+def selected_source(source: Source, settings: Mapping[str, Any]) -> Any:
+    """What to open: the source, or a temporary archive of the selected models."""
+    if not has_selection(settings):
         return readable(source)
     import velcodec
 
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     with velcodec.open(readable(source)) as archive:
-        numbers = choice_of(settings).numbers(archive)
-        velcodec.subset(archive, kept, numbers, ignore_rest=True)  # it was told when it was opened
+        numbers = subset_of(settings).numbers(archive)
+        velcodec.subset(archive, kept, numbers, ignore_rest=True)  # opening has warned
     return kept
 
 
-def choice_of(settings: Mapping[str, Any]) -> Choice:
-    """Which models the options of `options.selection` mean."""
-    from velcodec.archive.select import Choice, Condition, read_keys, read_mask
+def subset_of(settings: Mapping[str, Any]) -> Subset:
+    """The models selected by the options of `options.selection`."""
+    from velcodec.archive.select import Condition, Subset, read_keys, read_mask
 
     keys = list(settings["key"])
     if settings["keys_file"] is not None:
@@ -114,10 +114,10 @@ def choice_of(settings: Mapping[str, Any]) -> Choice:
     if settings["family"] is not None:
         where.append(Condition("family", "=", settings["family"]))
     mask = None if settings["mask"] is None else read_mask(settings["mask"])
-    return Choice(settings["models"], keys, where, mask)
+    return Subset(settings["models"], keys, where, mask)
 
 
 def check_output(target: Path) -> None:
-    """Refuse binary data on a terminal."""
+    """Refuse to write binary data to a terminal."""
     if is_piped(target) and sys.stdout.isatty():
         raise click.UsageError("binary data is not written to a terminal: redirect it")

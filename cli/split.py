@@ -1,4 +1,4 @@
-"""`velcodec split`: an archive becomes a folder of shards, without decoding."""
+"""`velcodec split`: split an archive into a folder of shards, without decoding."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from pathlib import Path
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json
 from velcodec.cli.sources import Source, named, readable, short_name
 
 
-@click.command(short_help="Make a folder of shards of an archive.")
+@click.command(short_help="Split an archive into a folder of shards.")
 @click.argument("source", metavar="IN.VLAT", type=options.SOURCE)
 @click.argument("target", metavar="FOLDER", type=options.PATH)
 @click.option(
     "--models-per-shard",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Models of each shard; the last one has what is left.  [default: 5000]",
+    help="Models in each shard; the last one has the rest.  [default: 5000]",
 )
 @click.option(
     "--shards",
     "parts",
     type=click.IntRange(min=1),
     metavar="N",
-    help="How many shards, of nearly as many models each.",
+    help="Number of shards, of nearly equal size.",
 )
 @options.ignore_rest
 @options.as_json
@@ -40,10 +40,10 @@ def split(
     ignore_rest: bool,
     as_json: bool,
 ) -> None:
-    """Split IN.VLAT into archives in a new FOLDER, which opens as one.
+    """Split IN.VLAT into shards in a new FOLDER, which opens as one archive.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Nothing is decoded.
-    `velcodec cat FOLDER OUT.VLAT` is the way back.
+    `velcodec cat FOLDER OUT.VLAT` reverses it.
 
     \b
     Example:
@@ -53,7 +53,7 @@ def split(
     import velcodec
 
     started = time.perf_counter()
-    with about(named(source), target), progress(short_name(source)) as update:
+    with note_file(named(source), target), progress(short_name(source)) as update:
         shards = velcodec.split(
             readable(source),
             target,

@@ -1,4 +1,4 @@
-"""`velcodec subset`: some models of an archive as an archive, without decoding."""
+"""`velcodec subset`: copy some models of an archive, without decoding."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import click
 
 from velcodec.cli import options
-from velcodec.cli.edited import tell
-from velcodec.cli.failures import about
+from velcodec.cli.edited import show_edited
+from velcodec.cli.failures import note_file
 from velcodec.cli.outputs import WritesArchive
 from velcodec.cli.progress import progress
 from velcodec.cli.sources import (
     Source,
-    are_chosen,
     check_output,
-    choice_of,
+    has_selection,
     named,
     readable,
     short_name,
+    subset_of,
     writable,
 )
 
@@ -35,11 +35,11 @@ from velcodec.cli.sources import (
 def subset(
     source: Source, target: Path, force: bool, ignore_rest: bool, as_json: bool, **settings: Any
 ) -> None:
-    """Copy the models of IN.VLAT that are meant to OUT.VLAT (- is the standard output).
+    """Copy the selected models of IN.VLAT to OUT.VLAT (- is the standard output).
 
-    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). Models come in the order in
-    which --models and --key name them; of all or of these, those for which --where, --family and
-    --mask hold are copied. Nothing is decoded.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). --models and --key name
+    models in order, by default all; --where, --family and --mask then select among these. Nothing
+    is decoded.
 
     \b
     Example:
@@ -51,19 +51,19 @@ def subset(
     import velcodec
 
     check_output(target)
-    if not are_chosen(settings):
+    if not has_selection(settings):
         raise click.UsageError(
-            "expected which models: --models, --key, --keys, --family, --where or --mask"
+            "expected a selection: --models, --key, --keys, --family, --where or --mask"
         )
     started = time.perf_counter()
     with (
-        about(named(source), target),
+        note_file(named(source), target),
         velcodec.open(readable(source)) as archive,
         progress(short_name(source)) as update,
     ):
-        numbers = choice_of(settings).numbers(archive)
+        numbers = subset_of(settings).numbers(archive)
         into = writable(target)
-        made = velcodec.subset(
+        copied = velcodec.subset(
             archive, into, numbers, force=force, ignore_rest=ignore_rest, on_progress=update
         )
-    tell((source,), target, made, time.perf_counter() - started, as_json)
+    show_edited((source,), target, copied, time.perf_counter() - started, as_json)

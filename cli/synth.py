@@ -1,4 +1,4 @@
-"""`velcodec synth`: generated models as an `.npy` file, some at a time, and a picture of them."""
+"""`velcodec synth`: write generated models to an `.npy` file, in blocks, with a picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
 from velcodec.cli.report import say, show_json, show_pairs
@@ -29,14 +29,14 @@ LAST_START = 1 << 60
 @click.command(short_help="Write generated models to an .npy file.")
 @click.argument("name", metavar="FAMILY", required=False)
 @click.argument("target", metavar="OUT.NPY", type=options.PATH, required=False)
-@click.option("--list", "listed", is_flag=True, help="List the families and end.")
+@click.option("--list", "listed", is_flag=True, help="List the families and exit.")
 @click.option(
     "--count",
     type=click.IntRange(min=1),
     default=100,
     show_default=True,
     metavar="N",
-    help="How many models.",
+    help="Number of models.",
 )
 @click.option(
     "--seed",
@@ -44,7 +44,7 @@ LAST_START = 1 << 60
     default=0,
     show_default=True,
     metavar="S",
-    help="The same family, seed and number is the same model, always.",
+    help="Family, seed and number identify a model.",
 )
 @click.option(
     "--start",
@@ -60,14 +60,14 @@ LAST_START = 1 << 60
     default="70",
     show_default=True,
     metavar="N|NZxNX",
-    help="Samples along z and x of the same extent.",
+    help="Samples along z and x, over the same extent.",
 )
 @click.option("--allow-large", is_flag=True, help="Write more than 100 million samples.")
 @click.option(
     "--picture",
     type=options.PATH,
     metavar="P.PNG",
-    help=f"Draw the first {PICTURED} of the models there too (needs matplotlib).",
+    help=f"Also draw the first {PICTURED} models (needs matplotlib).",
 )
 @options.device
 @options.force
@@ -89,8 +89,8 @@ def synth(
 ) -> None:
     """Write N generated models of FAMILY to OUT.NPY: (N, 1, nz, nx) float32, m/s, depth down.
 
-    A model is a continuous function, so that --res 70, 140 and 280 show the same geology exactly.
-    OUT.NPY is written some models at a time and may be larger than the memory.
+    A model is a continuous function: --res 70, 140 and 280 show exactly the same geology. OUT.NPY
+    is written in blocks and may be larger than memory.
 
     \b
     Example:
@@ -126,7 +126,7 @@ def synth(
 
     started = time.perf_counter()
     numbers = range(start, start + count)
-    with about(target):
+    with note_file(target):
         shape = write_all(render, target, numbers, res, force)
     if picture is not None:
         draw(render, picture, numbers[:PICTURED], force)
@@ -143,7 +143,7 @@ def synth(
 
 
 def list_families(as_json: bool) -> None:
-    """Print every family with what it is."""
+    """Print every family with its summary."""
     from velcodec.synth import SUMMARIES
 
     if as_json:
@@ -153,7 +153,7 @@ def list_families(as_json: bool) -> None:
 
 
 def check_family(name: str) -> None:
-    """OptionError unless there is such a family."""
+    """Raise OptionError for an unknown family."""
     from velcodec.formats.errors import OptionError
     from velcodec.synth import FAMILIES
 
@@ -168,7 +168,7 @@ def write_all(
     res: tuple[int, int],
     force: bool,
 ) -> tuple[int, ...]:
-    """Render the models `numbers` to `target`, some at a time; the shape of the array."""
+    """Render the models `numbers` to `target` in blocks; return the shape of the array."""
     from velcodec.formats.files.npy import NpyWriter
     from velcodec.formats.storage.atomic import atomic_write
 
@@ -184,9 +184,9 @@ def write_all(
 
 
 def draw(render: Callable[[range], Rendered], path: Path, numbers: range, force: bool) -> None:
-    """Write the picture, each model on its own velocity range."""
+    """Write the picture; each model has its own velocity scale."""
     from velcodec.formats.storage.atomic import atomic_write
     from velcodec.synth.picture import draw_models
 
-    with about(path), atomic_write(path, force=force) as stream:
+    with note_file(path), atomic_write(path, force=force) as stream:
         draw_models(render(numbers), [str(number) for number in numbers], stream)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 SAVE_EVERY_STEPS = 500
 
-own_data = click.option(
+user_data = click.option(
     "--data",
     type=options.PATH,
     multiple=True,
     metavar="FILE.npy",
-    help="Your own models (m/s), any shape that compress takes; repeat for several files.",
+    help="Your own models (m/s), in any shape that compress takes; may be repeated.",
 )
 
 
 @click.group()
 def train() -> None:
-    """Train a new decoder on generated models or your own; a frozen one is never changed.
+    """Train a new decoder on generated models or your own. Frozen decoders never change.
 
     \b
     Example:
@@ -42,7 +42,7 @@ def train() -> None:
 @click.option(
     "--recipe",
     type=click.Choice(["mixture", "autodecoder", "paper"]),
-    help="How to train.  [default: mixture]",
+    help="Training recipe.  [default: mixture]",
 )
 @click.option(
     "--steps",
@@ -62,22 +62,24 @@ def train() -> None:
     multiple=True,
     metavar="NAME=VALUE",
     callback=options.assignments,
-    help="Any other setting of the recipe, such as batch=32; repeat for several.",
+    help="Any other setting of the recipe, such as batch=32; may be repeated.",
 )
 @click.option(
     "--init",
     metavar="NAME|HASH|FILE|CHECKPOINT",
-    help="Begin a new run with the weights of this decoder, or of another run.",
+    help="Start a new run from the weights of this decoder or run.",
 )
-@own_data
+@user_data
 @click.option(
     "--generated-share",
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="With --data: how many of the examples are generated models all the same.",
+    help="With --data: share of the examples that are generated models.",
 )
-@click.option("--seconds", type=float, metavar="S", help="Stop after so long; run again to go on.")
+@click.option(
+    "--seconds", type=float, metavar="S", help="Stop after this time; run again to continue."
+)
 @click.option("--compile", "compiled", is_flag=True, help="Compile the networks first (faster).")
 @options.device
 @options.as_json
@@ -96,10 +98,10 @@ def run(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Run a recipe, or go on with the run of CHECKPOINT where it stopped.
+    """Run a recipe, or continue the run of CHECKPOINT.
 
-    CHECKPOINT is replaced as the run goes on; figures are logged beside it as JSON lines. Under
-    `torchrun` several processes train together.
+    CHECKPOINT is updated during the run; figures are logged beside it as JSON lines. Under
+    `torchrun`, several processes train together.
 
     \b
     Example:
@@ -145,15 +147,15 @@ def _trainer(
     checkpoint: Path, recipe: str | None, changes: dict[str, Any], init: str | None,
     data: tuple[Path, ...], generated_share: float, device: str,
 ) -> Trainer:  # fmt: skip
-    """The trainer of a checkpoint, or of a new run where there is none."""
+    """The trainer of a checkpoint, or of a new run if it does not exist."""
     from velcodec.train import recipes
 
-    own = _own_models(data)
+    own_models = _own_models(data)
     if checkpoint.exists():
         recipes.check_unchanged(checkpoint, recipe, changes)
-        return recipes.resume(checkpoint, device, own)
+        return recipes.resume(checkpoint, device, own_models)
     return recipes.begin(
-        recipe or recipes.DEFAULT_RECIPE, init, own, generated_share, changes, device
+        recipe or recipes.DEFAULT_RECIPE, init, own_models, generated_share, changes, device
     )
 
 
@@ -181,9 +183,9 @@ def _show(checkpoint: Path, step: int, total: int, recent: dict[str, float], as_
     type=click.IntRange(min=64),
     default=640,
     show_default=True,
-    help="Fresh models that teach the basis, the prior and the tables.",
+    help="New models from which basis, prior and tables are estimated.",
 )
-@own_data
+@user_data
 @click.option("--provenance", default="", help="Free text kept in the decoder file.")
 @click.option("--licence", default="", help="Free text kept in the decoder file.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
@@ -199,7 +201,7 @@ def finish(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Freeze the run of CHECKPOINT into DECODER and, beside it, its encoder.
+    """Freeze the run of CHECKPOINT into DECODER, with its encoder beside it.
 
     \b
     Example:
@@ -228,9 +230,11 @@ def finish(
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="[default: 16]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="[default: 1]")
 @click.option(
-    "--init", type=options.PATH, metavar="SAMPLER", help="Begin with the weights of this one."
+    "--init", type=options.PATH, metavar="SAMPLER", help="Start from the weights of this sampler."
 )
-@click.option("--seconds", type=float, metavar="S", help="Stop after so long; run again to go on.")
+@click.option(
+    "--seconds", type=float, metavar="S", help="Stop after this time; run again to continue."
+)
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="CPU threads.")
 @options.as_json
 def sampler(
@@ -242,9 +246,9 @@ def sampler(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train the sampler that renders stored samples, or go on with the run of CHECKPOINT.
+    """Train the sampler that renders stored samples, or continue the run of CHECKPOINT.
 
-    Its weights so far are written to SAMPLER each time CHECKPOINT is.
+    SAMPLER is updated whenever CHECKPOINT is.
 
     \b
     Example:
@@ -262,7 +266,7 @@ def sampler(
         trainer.load(checkpoint)
     log = TrainingLog(checkpoint.with_suffix(".jsonl"))
 
-    def keep() -> None:
+    def save() -> None:
         trainer.save(checkpoint)
         save_weights(trainer.network.to_weights(), target)
 
@@ -272,10 +276,10 @@ def sampler(
             log.add(done, figures)
             update(done, trainer.steps, "train")
             if done % SAVE_EVERY_STEPS == 0:
-                keep()
+                save()
 
         trainer.run(seconds, report)
-    keep()
+    save()
     _show(checkpoint, trainer.step_number, trainer.steps, log.recent, as_json)
 
 

@@ -1,4 +1,4 @@
-"""`velcodec verify`: is an archive whole, and how close is it to the models it was made from?"""
+"""`velcodec verify`: check that an archive is intact, and compare it with the original models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from velcodec.cli import options
-from velcodec.cli.failures import about
+from velcodec.cli.failures import note_file
 from velcodec.cli.figures import HEADS, Comparison, compare, farther_than_stored
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json, show_table
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     type=options.PATH,
     multiple=True,
     metavar="IN",
-    help="The original, to compare with: a file, a folder or a pattern, as for compress; may be "
-    "repeated. Prints PSNR, SSIM, MAE and the largest error.",
+    help="The original models: a file, a folder or a pattern, as for compress; may be repeated. "
+    "Prints PSNR, SSIM, MAE and the largest error.",
 )
-@click.option("--per-model", is_flag=True, help="Print the figures of every model too.")
+@click.option("--per-model", is_flag=True, help="Also print the figures of every model.")
 @options.source
 @options.files
 @options.decoder
@@ -45,12 +45,12 @@ def verify(
     as_json: bool,
     **reading: Any,
 ) -> None:
-    """Check that IN.VLAT is whole: every byte is read, every checksum holds, every model decodes.
+    """Check IN.VLAT: read every byte, verify every checksum, decode every model.
 
-    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). With --against the
-    originals are read some models at a time, with the archive's axis order and units where neither
-    they nor the options say others. Originals of another shape are an error, and so are those from
-    which a model differs by more than was measured when it was stored.
+    IN.VLAT is a file, a folder of shards, a URL, or - (standard input). --against compares with the
+    originals, read in blocks; the archive's axis order and units apply if neither files nor options
+    state others. It is an error if shapes differ, or if a model differs by more than was measured
+    when it was stored.
 
     \b
     Example:
@@ -65,7 +65,7 @@ def verify(
 
     set_threads(threads)
     with (
-        about(named(source), *against),
+        note_file(named(source), *against),
         velcodec.open(readable(source), decoder=decoder, device=device) as archive,
         progress(short_name(source)) as update,
     ):
@@ -102,7 +102,7 @@ def show(
     per_model: bool,
     as_json: bool,
 ) -> None:
-    """Print what was found."""
+    """Print the results."""
     if as_json:
         show_json(figures)
         return
@@ -120,7 +120,7 @@ def differs(
     models: int,
     against: tuple[Path, ...],
 ) -> Exception:
-    """What is raised where a model is farther from the original than it was measured to be."""
+    """The error for a model that differs by more than was measured when it was stored."""
     from velcodec.formats.errors import VerificationError
 
     found, stored = comparison.qualities[number], (archive.quality or ())[number]
@@ -134,13 +134,13 @@ def differs(
 
 
 def decode_all(archive: velcodec.Archive, update: Callable[[int, int, str], None]) -> None:
-    """Decode every model once; a fault raises."""
+    """Decode every model once; raises if one fails."""
     for number, _ in enumerate(archive):
         update(number + 1, len(archive), "decode")
 
 
 def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: bool) -> None:
-    """Print the figures as tables, and whether the original is the very file."""
+    """Print the figures as tables, and whether `against` is the archive's source file."""
     matches = figures["source_sha256_matches"]
     if matches is not None:
         same = "is the file" if matches else "is NOT the file (another SHA-256)"

@@ -18,23 +18,33 @@ if TYPE_CHECKING:
     from velcodec.archive.repair import repair
     from velcodec.archive.stream import stream
     from velcodec.decoder import Decoder, load_decoder, load_encoder
+    from velcodec.encode.describe import Description
+    from velcodec.files.compress import compress_files
+    from velcodec.files.decompress import Decompression, decompress_file, decompress_folder
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
+    from velcodec.formats.files import open_models
 
 _HOMES = {
     "Archive": "velcodec.archive.archive",
     "ArchiveWriter": "velcodec.archive.create",
     "Decoder": "velcodec.decoder",
+    "Decompression": "velcodec.files.decompress",
+    "Description": "velcodec.encode.describe",
     "VelcodecError": "velcodec.formats.errors",
     "append": "velcodec.archive.create",
     "cat": "velcodec.archive.edit",
     "compress": "velcodec.api",
+    "compress_files": "velcodec.files.compress",
     "create": "velcodec.archive.create",
     "decompress": "velcodec.api",
+    "decompress_file": "velcodec.files.decompress",
+    "decompress_folder": "velcodec.files.decompress",
     "fit_latents": "velcodec.fit",
     "load_decoder": "velcodec.decoder",
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive.archive",
+    "open_models": "velcodec.formats.files",
     "preview": "velcodec.api",
     "repair": "velcodec.archive.repair",
     "split": "velcodec.archive.edit",
@@ -52,17 +62,23 @@ __all__ = [
     "Archive",
     "ArchiveWriter",
     "Decoder",
+    "Decompression",
+    "Description",
     "VelcodecError",
     "__version__",
     "append",
     "cat",
     "compress",
+    "compress_files",
     "create",
     "decompress",
+    "decompress_file",
+    "decompress_folder",
     "fit_latents",
     "load_decoder",
     "load_encoder",
     "open",
+    "open_models",
     "preview",
     "repair",
     "split",

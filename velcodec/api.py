@@ -1,7 +1,7 @@
-"""The verbs that take arrays and give arrays: `compress`, `decompress`, and `encode` under them.
+"""Arrays in, arrays out: `compress`, `decompress`, `preview`, and `encode` beneath them.
 
-Checks what comes in, names what is wrong, and leaves the work to `velcodec.encode`. Files are the
-caller's business, but for the archive bytes themselves.
+Checks the input and leaves the work to `velcodec.encode`. Apart from archives and `.npy` inputs it
+handles no files.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.create import create_archive
+from velcodec.archive.preview import PreviewArchive
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import ModelArray, read_models
+from velcodec.formats.latent_coding.prefix import Prefix
 from velcodec.formats.no_data import NoData
+from velcodec.progress import Progress
 from velcodec.resolution import Resolution
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
     from velcodec.encode.encode import Encoded
-    from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -63,30 +66,30 @@ def compress(
 ) -> bytes:
     """Compress models to the bytes of a `.vlat` archive.
 
-    `models`: an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers, the
-    path of an `.npy` file that holds one, or a list of (nz, nx) arrays of any shapes. The last two
-    axes are [z, x], or [x, z] with order "xz". Tensors are taken as arrays, and so are masked
-    arrays that mask nothing; of an xarray DataArray what its dimensions, coordinates and units say
-    counts where no argument says otherwise. `dx`, `dz` and `origin` (x, z) are in metres, values
-    in `units` (m/s or km/s; where none are stated, m/s).
+    `models` is an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of float32, float64 or integers,
+    the path of an `.npy` file with such an array, or a list of (nz, nx) arrays of any shapes. The
+    last two axes are [z, x], or [x, z] with order "xz". Tensors count as arrays, and so do masked
+    arrays that mask nothing. The dimensions, coordinates and units of an xarray DataArray apply
+    where no argument overrides them. `dx`, `dz` and `origin` (x, z) are in metres, values in
+    `units` (m/s or km/s; m/s if not stated).
 
-    Samples that are `mask` ("nan", or a number of the models' dtype) are absent: they come back as
-    that at the native grid, and at others where they are nearest; what is promised holds for the
-    rest.
+    Samples equal to `mask` ("nan", or a number of the models' dtype) are absent. They come back
+    with that value at the native grid, and at other grids wherever the nearest sample is absent.
+    Promises hold for the other samples.
 
-    What is promised is one of: every model at `psnr` dB (over 3000 m/s) or better, the default with
-    35; the whole archive in `bytes_per_model`, overhead included, in every 1,000 models; no sample
-    off by more than `max_error` (m/s); every sample bit for bit (`lossless`). The fewest bytes are
-    sought, by latents or by samples; `latent_only` leaves samples out, `keep_latent` keeps a latent
-    beside samples (not with a size). Either is a field that any grid can be rendered of. Every
+    Promise one of: every model at `psnr` dB (over 3000 m/s) or better, 35 by default; the whole
+    archive, overhead included, within `bytes_per_model`, and every 1,000 models too; no sample off
+    by more than `max_error` (m/s); every sample bit for bit (`lossless`). The encoder looks for the
+    fewest bytes, with latents or samples. `latent_only` stores no samples; `keep_latent` stores a
+    latent beside samples (not with a size). Both define a field that renders at any grid. Every
     model is read back and measured. `fit` is lm, adam or amortised.
 
-    `fields` are columns of metadata, each one value for all models or one for each: texts, numbers
-    or booleans. Some names have a meaning: see docs/archives.md. `embed_decoder` puts the decoder
-    (description 1 MB) into the archive.
+    `fields` are columns of metadata: text, numbers or booleans, one value for all models or one
+    for each. docs/archives.md lists the names with a meaning. `embed_decoder` puts the decoder
+    (about 1 MB) into the archive.
 
-    Values that look like km/s where no units are stated are refused (UnitsError), or warned of
-    (logger `velcodec`) where nothing is lost; negative ones are warned of. Raises InputShapeError,
+    Without stated units, values that look like km/s raise UnitsError, or log a warning (logger
+    `velcodec`) if the archive is lossless; negative values always log one. Raises InputShapeError,
     InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError, BudgetError,
     QualityError, VerificationError, MissingDecoderError.
     """
@@ -117,13 +120,13 @@ def decompress(
     average: str = "none",
     allow_large: bool = False,
 ) -> NDArray[np.generic]:
-    """Every model of an archive (bytes or path) as one array, as it went in.
+    """Decode every model of an archive (bytes, path or file) to one array.
 
-    Shape (the singleton axis too), dtype, units and axis order are the original's; with `res`, N or
-    (nz, nx), only the two spatial sizes change. `average` is none for point values, cell for means
+    Shape (the singleton axis too), dtype, units and axis order are the original's; `res`, N or
+    (nz, nx), changes only the two spatial sizes. `average` is none for point values, cell for means
     over the cells of the grid, or slowness for means of slowness (see `Archive.decode`). Raises
-    MixedShapesError where the models do not stack (take them from `velcodec.open`),
-    ResolutionError, MissingDecoderError, NotVlatError, TruncatedError, CorruptError, VersionError.
+    MixedShapesError if the models do not stack (use `velcodec.open` then), ResolutionError,
+    MissingDecoderError, NotVlatError, TruncatedError, CorruptError, VersionError.
     """
     with Archive(archive, decoder=decoder, device=device) as opened:
         return _decode_all(opened, res, allow_large, average)
@@ -139,16 +142,13 @@ def preview(
     device: str = "cpu",
     allow_large: bool = False,
 ) -> NDArray[np.generic]:
-    """Every model as a prefix of its latent tells it: `decompress`, but coarser.
+    """Decode every model from a prefix of its latent: as `decompress`, but coarser.
 
-    Of every tile's stream the first `bytes` count, or the first `coefficients`; coefficients beyond
-    are zero. The ends of the value range, which stand last in a stream, are known always. Samples
-    stored beside a latent do not count. Raises as `decompress`, and OptionError for a model without
-    a latent and for bytes that do not reach the first coefficient.
+    Uses the first `bytes` of every tile's stream, or its first `coefficients`; the others are zero.
+    The ends of the value range, stored last, are always known. Samples stored beside a latent are
+    ignored. Raises as `decompress`, and OptionError for a model without a latent or too few bytes
+    for the first coefficient.
     """
-    from velcodec.archive.preview import PreviewArchive
-    from velcodec.formats.latent_coding.prefix import Prefix
-
     prefix = Prefix(bytes, coefficients)
     with PreviewArchive(archive, prefix, decoder=decoder, device=device) as opened:
         return _decode_all(opened, res, allow_large)
@@ -157,7 +157,7 @@ def preview(
 def _decode_all(
     opened: Archive, res: Resolution | None, allow_large: bool, average: str = "none"
 ) -> NDArray[np.generic]:
-    """All models as one array with the axes that they came with."""
+    """All models as one array, with the axes of the input."""
     numbers = range(len(opened))
     models = opened.decode(numbers, res, average=average, allow_large=allow_large)
     axes = opened.layout(0).axes
@@ -174,13 +174,12 @@ def encode(
     advise: bool = True,
     padded: bool = False,
 ) -> Encoded:
-    """Compress models to an `Encoded`: the archive's bytes and a summary of what they deliver.
+    """Compress models to an `Encoded`: the archive's bytes and a summary.
 
-    `on_progress(done, total, stage)` is called as the work goes on. Arguments and errors otherwise
-    as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
-    callers that encode piece by piece; `padded` as for `make_batch`.
+    Calls `on_progress(done, total, stage)` during the work. Other arguments and errors are those
+    of `compress`. `advise=False` suppresses warnings about suspicious values, for callers that
+    encode piece by piece; `padded` as for `make_batch`.
     """
-    from velcodec.archive.create import create_archive
     from velcodec.encode.encode import Encoded
 
     description, coding = description or Description(), coding or Coding()

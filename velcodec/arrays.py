@@ -1,6 +1,6 @@
-"""What is handed over as arrays: NumPy's own and its kin, tensors, labelled arrays.
+"""Array-like input: NumPy arrays, tensors, masked arrays, xarray DataArrays.
 
-Each is converted where it has one meaning, and refused by name otherwise.
+Each converts if its meaning is unambiguous; otherwise an error names it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ EXPECTED = "an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or a list of array
 
 
 def is_array(models: Any) -> bool:
-    """Whether this is one array, not a list of them. Raises InputShapeError for what is neither."""
+    """Whether `models` is one array rather than a list of arrays.
+
+    Raises InputShapeError if it is neither.
+    """
     if hasattr(models, "data_vars") or isinstance(models, dict | str | bytes):
         found = type(models).__name__
         raise InputShapeError(f"models: found a {found}, expected {EXPECTED}")
@@ -37,11 +40,11 @@ def is_array(models: Any) -> bool:
 
 
 def plain_array(models: Any, name: str = "models", no_data: NoData | None = None) -> NDArray[Any]:
-    """A NumPy array of what is one: of a tensor, wherever it is and whether it needs gradients, of
-    a matrix, of a masked array that masks nothing but samples of the value `no_data`.
+    """Convert to a NumPy array: a tensor on any device, with or without gradients; a matrix; a
+    masked array that masks only samples equal to `no_data`.
 
-    Raises NoDataError for samples that are masked, InputDtypeError for what NumPy cannot hold,
-    InputShapeError for what is no array.
+    Raises NoDataError for masked samples, InputDtypeError for a dtype that NumPy lacks,
+    InputShapeError for anything that is not an array.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(models, torch.Tensor):
@@ -67,16 +70,16 @@ def plain_array(models: Any, name: str = "models", no_data: NoData | None = None
 
 @dataclass(frozen=True)
 class Labelled:
-    """Models (n, nz, nx), depth down, of an array whose axes have names, and what it says."""
+    """Models (n, nz, nx), depth down, of an array with named axes, and its metadata."""
 
     models: NDArray[Any]
     form: Form
 
 
 def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
-    """An xarray DataArray by the names, coordinates and units that it has; None for other arrays.
+    """Read an xarray DataArray by its names, coordinates and units; None for other arrays.
 
-    Raises as `velcodec.formats.files.axes.named_form`, and NoDataError.
+    Raises what `velcodec.formats.files.axes.named_form` raises, and NoDataError.
     """
     xarray = sys.modules.get("xarray")
     if xarray is None or not isinstance(models, xarray.DataArray):
@@ -85,20 +88,22 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
     check_unpacked(models.attrs, name)
 
     def keys(sizes: tuple[int, ...]) -> tuple[str, ...] | None:
-        texts = [
+        text_dims = [
             dim for dim in dims if dim in models.coords and models.coords[dim].dtype.kind in "OU"
         ]
-        found = [tuple(map(str, models.coords[dim].values)) for dim in texts]
-        return next((each for each in found if len(sizes) > 2 and len(each) == sizes[0]), None)
+        columns = [tuple(map(str, models.coords[dim].values)) for dim in text_dims]
+        return next((keys for keys in columns if len(sizes) > 2 and len(keys) == sizes[0]), None)
 
     array = plain_array(models.data, name, hints.no_data)
-    said = merged((("array", models.attrs),), name, hints)
-    form, own = named_form(
+    attributes = merged((("array", models.attrs),), name, hints)
+    form, permutation = named_form(
         array.shape, array.dtype, name, hints,
-        axes_of(dims, coordinates_in(models), name), said,
-        units=velocity_units(said.get("units"), name, hints), keys=keys,
+        axes_of(dims, coordinates_in(models), name), attributes,
+        units=velocity_units(attributes.get("units"), name, hints), keys=keys,
     )  # fmt: skip
     marks = marks_of(models.attrs, name)
     check_all_present(array, name, lambda place: place, marks, form.no_data)
-    found = depth_first(array if own is None else array.transpose(own), form.axes)
-    return Labelled(found[:, ::-1] if form.z_up else found, form)
+    if permutation is not None:
+        array = array.transpose(permutation)
+    depth_down = depth_first(array, form.axes)
+    return Labelled(depth_down[:, ::-1] if form.z_up else depth_down, form)

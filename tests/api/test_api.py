@@ -1,4 +1,4 @@
-"""What goes in comes out as it was: shape, dtype, units, axis order; what cannot is refused."""
+"""Round trips keep shape, dtype, units and axis order; invalid input is refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_opening_does_not_load_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_exists() -> None:
     for name in velcodec.__all__:
         assert getattr(velcodec, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
@@ -156,7 +156,7 @@ def test_no_rendering_leaves_the_range_in_km_s(model: np.ndarray) -> None:
     check_within(velcodec.decompress(data), model)
 
 
-def test_models_of_mixed_shapes_are_refused_with_the_way_out() -> None:
+def test_models_of_mixed_shapes_are_refused_with_advice() -> None:
     data = velcodec.compress([layered(1, 8, 8)[0], layered(1, 9, 8)[0]], decoder="tiny")
     with pytest.raises(MixedShapesError, match=r"velcodec\.open"):
         velcodec.decompress(data)
@@ -189,7 +189,7 @@ def test_empty_input_is_refused() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused_with_their_place(bad: float) -> None:
+def test_values_that_are_not_finite_are_refused_naming_their_place(bad: float) -> None:
     models = layered(2, 6, 7)
     models[1, 2, 3] = bad
     with pytest.raises(NonFiniteError, match=r"\(1, 2, 3\)"):
@@ -223,7 +223,7 @@ def test_keys_must_differ() -> None:
         velcodec.compress(layered(2, 6, 6), decoder="tiny", keys=["a", "a"])
 
 
-def test_an_unknown_decoder_is_told() -> None:
+def test_an_unknown_decoder_is_an_error() -> None:
     with pytest.raises(MissingDecoderError, match="'unheard-of'"):
         velcodec.compress(layered(1, 6, 6), decoder="unheard-of")
 
@@ -233,7 +233,7 @@ def test_decompressing_something_else_is_refused() -> None:
         velcodec.decompress(b"not an archive at all, and long enough to hold a header")
 
 
-def test_a_budget_that_cannot_be_kept_says_the_least_possible() -> None:
+def test_an_impossible_budget_is_refused_naming_the_minimum() -> None:
     models = layered(1, 20, 20)
     with pytest.raises(BudgetError, match=r"budget of 16 bytes.*least possible.* is (\d+)"):
         velcodec.compress(models, decoder="tiny", bytes_per_model=16)
@@ -248,7 +248,7 @@ def test_progress_is_reported_to_the_end() -> None:
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_path_stands_for_the_models_in_the_file(kind: type, tmp_path: Path) -> None:
+def test_a_path_gives_the_models_in_the_file(kind: type, tmp_path: Path) -> None:
     models = layered(2, 8, 10)
     path = tmp_path / "models.npy"
     np.save(path, models.swapaxes(1, 2))
@@ -261,13 +261,13 @@ def test_a_path_stands_for_the_models_in_the_file(kind: type, tmp_path: Path) ->
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture, models: np.ndarray, **options: str) -> list[str]:
-    """What compressing says, but for the quality floor."""
+    """Warnings of a compression, except for the quality floor."""
     caplog.clear()
     velcodec.compress(models, decoder="tiny", **options)
     return [text for text in caplog.messages if "stay under" not in text]
 
 
-def test_values_that_look_like_km_s_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_values_that_look_like_km_s_log_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     models = np.full((2, 5, 5), 4.5)
     (said,) = warnings_of(caplog, models)
     assert "2 of 2 models are below 20 m/s" in said
@@ -297,7 +297,7 @@ PROMISES: list[dict[str, float]] = [
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: next(iter(promise), "default"))
 @pytest.mark.parametrize("kind", UNLIKE_M_S)
-def test_values_that_are_no_velocities_in_m_s_are_refused_where_no_units_are_stated(
+def test_values_that_look_like_km_s_are_refused_without_units(
     kind: str, promise: dict[str, float]
 ) -> None:
     number = 1 if kind in ("one of two", "list") else 0
@@ -313,13 +313,13 @@ def test_stated_units_are_believed(kind: str) -> None:
             assert archive.layout(0).units == units
 
 
-def test_bit_for_bit_no_units_are_needed(caplog: pytest.LogCaptureFixture) -> None:
+def test_lossless_needs_no_units(caplog: pytest.LogCaptureFixture) -> None:
     for models in UNLIKE_M_S.values():
         back = velcodec.decompress(velcodec.compress(models, decoder="tiny", lossless=True))
         assert np.array_equal(back, np.asarray(models))
 
 
-def test_batches_and_files_are_refused_by_the_numbers_of_their_models(tmp_path: Path) -> None:
+def test_units_errors_number_models_over_all_batches_and_files(tmp_path: Path) -> None:
     with velcodec.create(tmp_path / "a.vlat", decoder="tiny") as writer:
         writer.add(layered(2, 8, 10))
         with pytest.raises(UnitsError, match="array: model 3: found values from 1"):
@@ -333,7 +333,7 @@ def test_batches_and_files_are_refused_by_the_numbers_of_their_models(tmp_path: 
         job.batch(0, 2)
 
 
-def test_negative_velocities_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_negative_velocities_log_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     models = np.full((2, 5, 5), 2000.0)
     models[1] = -3.5
     for units in ("m/s", "km/s"):

@@ -1,4 +1,4 @@
-"""Arrays at the door: what has one meaning is taken, whatever it is called; the rest is refused."""
+"""Every kind of array with an unambiguous meaning is accepted; the rest is refused."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TAKEN: dict[str, tuple[Any, str, Any]] = {
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_arrays_of_every_kind_are_taken_for_what_they_hold(name: str) -> None:
+def test_every_kind_of_array_is_read_by_its_values(name: str) -> None:
     models, axes, expected = TAKEN[name]
     batch = make_batch(models, Description(), None, {})
     assert np.array_equal(batch.models, expected)
@@ -56,7 +56,7 @@ def test_arrays_of_every_kind_are_taken_for_what_they_hold(name: str) -> None:
         ([[1.0, 2.0], [3.0]], errors.InputShapeError, r"models\[0\]: shape: found \(2,\)"),
     ],
 )  # fmt: skip
-def test_what_is_no_array_of_models_is_one_clear_error(
+def test_anything_but_an_array_of_models_is_one_clear_error(
     models: Any, kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
@@ -83,7 +83,7 @@ def test_masked_samples_of_the_declared_value_are_absent(tiny: Decoder) -> None:
 
 
 @pytest.mark.parametrize("units", ["m/s", "km/s"])
-def test_an_array_with_names_has_absent_samples(units: str) -> None:
+def test_a_labelled_array_may_have_absent_samples(units: str) -> None:
     models = np.where(np.indices(ONE.shape)[0] < 3, np.float32(np.nan), ONE)
     if units == "km/s":
         models = models / 1000
@@ -107,7 +107,7 @@ def test_values_that_stand_for_no_data_are_refused(tiny: Decoder, value: float) 
         velcodec.compress(models, decoder=tiny, lossless=True)
 
 
-def test_an_array_with_names_is_placed_by_them() -> None:
+def test_a_labelled_array_is_placed_by_its_names() -> None:
     array = xarray.DataArray(
         MODELS.transpose(2, 1, 0)[:, ::-1] / 1000,
         {
@@ -139,7 +139,7 @@ def test_an_array_with_names_is_placed_by_them() -> None:
         (("model", "z", "x"), {"missing_value": MODELS[0, 0, 0]}, errors.NoDataError, "marked"),
     ],
 )
-def test_an_array_with_names_that_cannot_be_placed_is_refused(
+def test_a_labelled_array_with_unclear_axes_is_refused(
     dims: tuple[str, ...], attributes: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     array = xarray.DataArray(MODELS, dims=dims, attrs=attributes)
@@ -148,7 +148,7 @@ def test_an_array_with_names_that_cannot_be_placed_is_refused(
 
 
 @pytest.mark.parametrize("more", [b"\0", b"npy"])
-def test_a_npy_file_with_anything_behind_its_array_is_refused(tmp_path: Path, more: bytes) -> None:
+def test_a_npy_file_with_trailing_bytes_is_refused(tmp_path: Path, more: bytes) -> None:
     path = tmp_path / "in.npy"
     with path.open("wb") as stream:
         np.save(stream, ONE)
@@ -171,7 +171,7 @@ def test_a_npy_file_with_anything_behind_its_array_is_refused(tmp_path: Path, mo
         ({"z_positive": "up"}, "z_positive: found 'up', and coordinates of z"),
     ],
 )
-def test_what_a_labelled_array_says_twice_or_otherwise_is_refused(
+def test_contradictory_metadata_of_a_labelled_array_is_refused(
     attributes: dict[str, Any], words: str
 ) -> None:
     coords = {

@@ -1,4 +1,4 @@
-"""Every test that the documentation names is there."""
+"""Every test named in the documentation exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMED = re.compile(r"`(tests/[\w./-]+|test_\w+(?:\.py)?)`")
 
 
 def lacking(text: str) -> list[str]:
-    """Files and functions of tests that a text names and that are not there."""
+    """Missing test files and functions that a text names."""
     sources = "\n".join(path.read_text() for path in TESTS)
     files = {path.name for path in TESTS}
     there = {
@@ -29,12 +29,12 @@ def lacking(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_test_that_a_page_names_is_there(page: str) -> None:
+def test_every_documented_test_exists(page: str) -> None:
     text = (ROOT / "docs" / page).read_text()
     assert lacking(text) == []
     assert "`test" in text or page == "format-exact.md"
 
 
 @pytest.mark.parametrize("name", ["tests/none.py", "test_none.py", "test_none", "tests/none/"])
-def test_one_that_is_not_is_told(name: str) -> None:
+def test_a_missing_test_is_reported(name: str) -> None:
     assert lacking(f"shown by `{name}`") == [name]

@@ -1,4 +1,4 @@
-"""Texts that come from outside: files of keys in any encoding, names that are no text."""
+"""External text: key files in any encoding, file names that are not text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARKED = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", MARKED)
 @pytest.mark.parametrize("last", [True, False])
-def test_keys_are_the_lines_of_a_file_in_any_unicode_encoding_however_lines_end(
+def test_key_files_work_in_any_unicode_encoding_and_with_any_line_ends(
     encoding: str, ends: str, last: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "keys.txt"
@@ -34,21 +34,21 @@ def test_keys_are_the_lines_of_a_file_in_any_unicode_encoding_however_lines_end(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "latin-1"])
-def test_keys_in_an_encoding_that_nothing_tells_are_refused(encoding: str, tmp_path: Path) -> None:
+def test_a_key_file_in_an_unmarked_encoding_is_refused(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_bytes("søndre\nnordre\n".encode(encoding))
     with pytest.raises(InputFileError, match=r"keys\.txt: (byte|character) \d+: found .* UTF-"):
         read_keys(path)
 
 
-def test_keys_that_are_cut_off_within_a_character_are_refused(tmp_path: Path) -> None:
+def test_a_key_file_cut_within_a_character_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "keys.txt"
     path.write_bytes("søndre\n".encode("utf-16")[:-1])
     with pytest.raises(InputFileError, match=r"byte \d+: .* UTF-16, as its byte order mark says"):
         read_keys(path)
 
 
-def test_a_file_whose_name_is_no_text_is_told_by_its_bytes(tmp_path: Path, tiny: Decoder) -> None:
+def test_a_file_name_that_is_not_text_is_shown_as_bytes(tmp_path: Path, tiny: Decoder) -> None:
     folder = os.fsencode(tmp_path / "in")
     os.mkdir(folder)
     with open(folder + b"/m\xff.npy", "wb") as stream:
@@ -57,6 +57,6 @@ def test_a_file_whose_name_is_no_text_is_told_by_its_bytes(tmp_path: Path, tiny:
         Job(open_models(tmp_path / "in"), coding=Coding(Target(lossless=True), decoder="tiny"))
 
 
-def test_a_key_that_is_no_text_is_refused_by_name() -> None:
+def test_a_key_that_is_not_text_is_refused() -> None:
     with pytest.raises(OptionError, match=r"key 'm\\udcff': expected text that UTF-8 can hold"):
         velcodec.compress(layered(1, 9, 14), lossless=True, keys=["m\udcff"])

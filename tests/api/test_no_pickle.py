@@ -1,4 +1,4 @@
-"""Nothing that velcodec reads is code: no pickle, and nothing that would run or unpickle a file."""
+"""velcodec never executes or unpickles what it reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNPICKLERS = {("torch", "load"), ("pd", "read_pickle"), ("yaml", "load"), ("np",
 
 
 def dotted(node: ast.expr) -> tuple[str, ...]:
-    """`a.b.c` as (a, b, c); shorter where it begins with something else."""
+    """`a.b.c` as (a, b, c); only the trailing names if it starts with an expression."""
     if isinstance(node, ast.Attribute):
         return (*dotted(node.value), node.attr)
     return (node.id,) if isinstance(node, ast.Name) else ()
@@ -63,5 +63,5 @@ def test_nothing_is_unpickled_or_run(path: Path) -> None:
         "import joblib.pool", "np.load(p, allow_pickle=flag)",
     ],
 )  # fmt: skip
-def test_what_would_is_found(text: str) -> None:
+def test_unpickling_code_is_detected(text: str) -> None:
     assert list(faults(ast.parse(text)))

@@ -1,4 +1,4 @@
-"""What is installed is what lies in the checkout."""
+"""The installed package matches the checkout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_package_folder_is_installed() -> None:
 
 
 @pytest.mark.parametrize("name", ["formats", "cli"])
-def test_the_symlinks_are_relative_and_lead_to_the_top_level(name: str) -> None:
+def test_the_symlinks_are_relative_and_point_to_the_top_level(name: str) -> None:
     link = ROOT / "velcodec" / name
     assert link.readlink() == Path("..") / name
     assert SETUPTOOLS["package-dir"][f"velcodec.{name}"] == name

@@ -44,7 +44,7 @@ SOURCES = Path(velcodec.__file__).parent
 
 @contextmanager
 def refuses(kind: type[errors.VelcodecError], *words: str) -> Iterator[None]:
-    """The block raises exactly this class; its message is one line and has the words in order."""
+    """Check that the block raises exactly this class, with the words in order in one line."""
     with pytest.raises(errors.VelcodecError) as caught:
         yield
     assert type(caught.value) is kind
@@ -170,7 +170,7 @@ def test_damaged_end_error(path: Path) -> None:
 
 
 def test_unknown_feature_error(path: Path, data: bytes) -> None:
-    """A section of a type that must be understood, as a later version may write."""
+    """A critical section of unknown type, as a later version may write."""
     section, old = (
         pack_section(b"Q", b"what comes", VlatReader(data).stamp),
         VlatReader(data).directory,
@@ -203,7 +203,7 @@ def test_decoder_file_error(tmp_path: Path) -> None:
 
 
 def test_context_network_error(path: Path, data: bytes) -> None:
-    """An archive whose streams were made with a network that a later version brings."""
+    """An archive whose streams need a network of a later version."""
     reader = VlatReader(data)
     assert reader.header.exact is not None
     exact = replace(reader.header.exact, network=9999)
@@ -217,7 +217,7 @@ def test_context_network_error(path: Path, data: bytes) -> None:
 
 
 def test_sampler_error(path: Path, data: bytes) -> None:
-    """An archive whose samples a later version's sampler renders at other grids."""
+    """An archive whose samples need a sampler of a later version at other grids."""
     reader = VlatReader(data)
     assert reader.header.exact is not None
     native, known = velcodec.decompress(data), reader.header.exact.sampler
@@ -354,7 +354,7 @@ def classes() -> list[type[errors.VelcodecError]]:
     return found[1:]
 
 
-def test_every_class_of_error_is_raised_in_the_test_named_after_it() -> None:
+def test_every_error_class_is_raised_in_the_test_named_after_it() -> None:
     tests = {name: one for name, one in globals().items() if name.startswith("test_")}
     for kind in classes():
         words = re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
@@ -363,7 +363,7 @@ def test_every_class_of_error_is_raised_in_the_test_named_after_it() -> None:
 
 
 def raised() -> Iterator[tuple[str, str]]:
-    """(class, text of its message) wherever the package makes an error of its own."""
+    """(class, message) of every velcodec error that the package constructs."""
     names = {kind.__name__ for kind in [errors.VelcodecError, *classes()]}
     for path in _sources():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -383,7 +383,7 @@ def _sources() -> list[Path]:
     return sorted({path.resolve() for path in found})
 
 
-def test_every_class_of_error_is_raised_somewhere_and_the_base_of_all_nowhere() -> None:
+def test_every_error_class_is_raised_somewhere_and_the_base_class_nowhere() -> None:
     assert {name for name, _ in raised()} == {kind.__name__ for kind in classes()}
 
 

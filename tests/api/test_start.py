@@ -1,4 +1,4 @@
-"""What is imported, and when: commands that need no torch, numba or SciPy do not wait for them."""
+"""Commands that need no torch, numba or SciPy do not import them."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ HEAVY = "torch", "numba", "scipy", "matplotlib", "zarr", "xarray", "dask"
 
 
 def loaded(code: str, *modules: str) -> list[str]:
-    """Those of some modules that a new process has imported after running `code`."""
+    """The modules among `modules` that a new process has imported after running `code`."""
     tell = f"import sys; print('loaded:', *[m for m in {modules!r} if m in sys.modules])"
     words = [sys.executable, "-c", f"{code}\n{tell}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
@@ -25,7 +25,7 @@ def loaded(code: str, *modules: str) -> list[str]:
 
 
 def command(*arguments: object) -> str:
-    """Code that runs `velcodec` with these arguments and goes on."""
+    """Code that runs `velcodec` with these arguments without exiting."""
     words = [str(each) for each in arguments]
     return (
         "from velcodec.cli import main\n"
@@ -36,7 +36,7 @@ def command(*arguments: object) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Three models by the shipped decoder, as latents alone."""
+    """Three models stored as latents of the shipped decoder."""
     path = tmp_path / "models.vlat"
     path.write_bytes(latent_archive(load_decoder(), Layout(70, 70, axes="nzx", dtype="<f4")))
     return path
@@ -60,7 +60,7 @@ def test_decompress_on_a_cpu_loads_no_torch(archive: Path, tmp_path: Path, devic
     assert np.load(target).shape == (3, 70, 70)
 
 
-def test_without_torch_the_same_is_decoded_as_with_it(archive: Path, tmp_path: Path) -> None:
+def test_decoding_without_torch_gives_the_same_values(archive: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.npy"
     subprocess.run([sys.executable, "-c", command("decompress", archive, target)], check=True)
     with_torch = velcodec.decompress(archive, decoder=load_decoder())

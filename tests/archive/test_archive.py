@@ -1,4 +1,4 @@
-"""An archive reads like a sequence, at any resolution, at any point, within the models' range."""
+"""An archive is a sequence of models, at any resolution and point, within the models' range."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from checkers import check_within, layered
 import velcodec
 from velcodec import Archive
 from velcodec.decoder import Decoder
-from velcodec.files.decompress import Restoring, restore_file, restore_folder, restore_stream
+from velcodec.files.decompress import (
+    Decompression,
+    decompress_file,
+    decompress_folder,
+    decompress_stream,
+)
 from velcodec.formats.errors import (
     CorruptError,
     InputDtypeError,
@@ -65,7 +70,7 @@ def archive(data: bytes, tiny: Decoder) -> Archive:
     return velcodec.open(data)
 
 
-def test_it_is_a_sequence(archive: Archive, models: np.ndarray) -> None:
+def test_an_archive_is_a_sequence(archive: Archive, models: np.ndarray) -> None:
     assert len(archive) == 3
     assert archive[0].shape == models[0].shape
     np.testing.assert_array_equal(archive[-1], archive[2])
@@ -75,7 +80,7 @@ def test_it_is_a_sequence(archive: Archive, models: np.ndarray) -> None:
         np.testing.assert_allclose(one, other, atol=ROUNDING)
 
 
-def test_models_are_found_by_key(archive: Archive) -> None:
+def test_models_are_looked_up_by_key(archive: Archive) -> None:
     assert list(archive.keys) == KEYS
     assert "south" in archive
     assert "east" not in archive
@@ -84,33 +89,35 @@ def test_models_are_found_by_key(archive: Archive) -> None:
         archive.decode("east")
 
 
-def test_a_number_out_of_range_is_told(archive: Archive) -> None:
+def test_a_number_out_of_range_is_an_error(archive: Archive) -> None:
     for number in (3, -4):
         with pytest.raises(ModelNumberError, match=str(number)):
             archive.decode(number)
 
 
 @pytest.mark.parametrize("which", [1.5, None, 1.0, [0, 1.5], {}, slice(0, 1.5)], ids=repr)
-def test_what_is_neither_number_nor_key_is_refused(archive: Archive, which: object) -> None:
+def test_an_index_that_is_neither_number_nor_key_is_refused(
+    archive: Archive, which: object
+) -> None:
     with pytest.raises(
         (OptionError, ModelNumberError), match=r"^archive: model|^models: found none"
     ):
         _ = archive[which]  # type: ignore[index]
 
 
-def test_numpy_numbers_are_numbers(archive: Archive) -> None:
+def test_numpy_integers_are_valid_numbers(archive: Archive) -> None:
     for number in (np.int64(1), np.array(1), np.uint8(1)):
         np.testing.assert_array_equal(archive.decode(number), archive[1])
     assert archive.decode(np.array([2, 0])).shape == (2, 24, 30)
 
 
-def test_what_is_no_archive_at_all_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     for source in (3, None, [b"x"], io.StringIO("text")):
         with pytest.raises(OptionError, match="expected a path, bytes or a binary file"):
             velcodec.open(source)  # type: ignore[arg-type]
 
 
-def test_it_opens_from_a_path_bytes_and_a_stream(
+def test_an_archive_opens_from_a_path_bytes_and_a_stream(
     data: bytes, tiny: Decoder, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.vlat"
@@ -119,7 +126,7 @@ def test_it_opens_from_a_path_bytes_and_a_stream(
         np.testing.assert_array_equal(first[0], second[0])
 
 
-def test_what_was_said_of_the_models_comes_back(archive: Archive, tiny: Decoder) -> None:
+def test_the_description_of_the_models_is_stored(archive: Archive, tiny: Decoder) -> None:
     info = archive.info()
     assert json.loads(json.dumps(info)) == info
     assert info["provenance"] == "made up"
@@ -134,7 +141,7 @@ def test_what_was_said_of_the_models_comes_back(archive: Archive, tiny: Decoder)
 
 
 @pytest.mark.parametrize("res", [1, 7, 24, (96, 120), (33, 7)])
-def test_it_renders_at_any_resolution_within_the_models_range(
+def test_any_resolution_renders_within_the_models_range(
     archive: Archive, models: np.ndarray, res: int | tuple[int, int]
 ) -> None:
     rendering = archive.decode([0, 1, 2], res)
@@ -149,7 +156,7 @@ def test_renderings_line_up_across_resolutions(archive: Archive) -> None:
     np.testing.assert_allclose(fine[1::3, 1::3], coarse, atol=0.05)
 
 
-def test_several_models_stack_in_the_order_asked_for(archive: Archive) -> None:
+def test_several_models_stack_in_the_requested_order(archive: Archive) -> None:
     batch = archive.decode([2, "north"])
     np.testing.assert_allclose(batch, np.stack([archive[2], archive[0]]), atol=ROUNDING)
 
@@ -167,12 +174,12 @@ def test_a_resolution_below_one_is_refused(archive: Archive, res: int | tuple[in
         archive.decode(0, res)
 
 
-def test_an_absurd_resolution_needs_confirmation(archive: Archive) -> None:
+def test_an_excessive_resolution_needs_confirmation(archive: Archive) -> None:
     with pytest.raises(ResolutionError, match="allow-large"):
         archive.decode(0, 20_000)
 
 
-def test_samples_at_the_grid_are_the_grid(archive: Archive) -> None:
+def test_points_on_the_grid_give_the_grid(archive: Archive) -> None:
     points = archive.geometry(0).sample_points()
     values = archive.sample(0, points).reshape(24, 30)
     np.testing.assert_allclose(values, archive[0], atol=0.05)
@@ -184,7 +191,7 @@ def test_no_points_give_no_values(archive: Archive) -> None:
     assert archive.gradient(0, nowhere).shape == (0, 2)
 
 
-def test_points_are_x_first(archive: Archive) -> None:
+def test_points_are_x_then_z(archive: Archive) -> None:
     down = archive.sample(0, [(200.0, z) for z in (50.0, 100.0, 150.0)])
     column = archive.decode(0, None)[[0, 10, 20], 8]
     np.testing.assert_allclose(down, column, atol=0.05)
@@ -205,7 +212,7 @@ def test_points_that_are_not_numbers_are_refused(archive: Archive) -> None:
             ask(0, [[200.0, 60.0], [200.0]])
 
 
-def test_samples_and_slopes_are_in_the_units_that_decode_gives(tiny: Decoder) -> None:
+def test_sample_and_gradient_use_the_units_of_decode(tiny: Decoder) -> None:
     # Of float64, so that both are the same models to the fit, which computes in float32.
     models = np.rint(layered(1, 16, 20)).astype(np.float64)
     options = {"dx": 20.0, "dz": 5.0, "decoder": tiny, "latent_only": True, "psnr": 28.0}
@@ -225,9 +232,7 @@ def exact(data: bytes, tiny: Decoder) -> Archive:
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_gradient_is_that_of_finite_differences(
-    data: bytes, tiny: Decoder, number: int
-) -> None:
+def test_the_gradient_matches_finite_differences(data: bytes, tiny: Decoder, number: int) -> None:
     archive = exact(data, tiny)
     random = np.random.default_rng(8)
     points = np.stack([random.uniform(101, 460, 200), random.uniform(51, 160, 200)], axis=1)
@@ -289,7 +294,7 @@ def test_mixed_shapes_stack_at_a_common_resolution_only(tiny: Decoder) -> None:
         archive.decode([0, 1])
 
 
-def test_a_closed_archive_keeps_what_it_gave(data: bytes, tiny: Decoder) -> None:
+def test_decoded_arrays_outlive_the_archive(data: bytes, tiny: Decoder) -> None:
     with velcodec.open(data) as archive:
         model = archive[0]
     assert model.shape == (24, 30)
@@ -313,14 +318,14 @@ def test_info_counts_the_tiles(tiny: Decoder) -> None:
 
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more than 200 samples are given unasked, nor written of an archive."""
+    """Lower the limits of `allow_large` to 200 samples."""
     monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.WRITTEN_PER_BYTE", 0)
 
 
 @pytest.mark.usefixtures("few_samples", "tiny")
-def test_samples_of_one_call_are_counted_at_every_grid(tmp_path: Path) -> None:
+def test_the_sample_limit_holds_at_every_grid(tmp_path: Path) -> None:
     models = layered(4, 10, 8)
     data = velcodec.compress(models, lossless=True, decoder="tiny")
     archive, every = velcodec.open(data), range(4)
@@ -337,33 +342,33 @@ def test_samples_of_one_call_are_counted_at_every_grid(tmp_path: Path) -> None:
         lambda: archive.decode(0, average="cell"),  # means of 64 values for each sample
         lambda: archive.decode(0, 1, average="slowness"),
         lambda: velcodec.decompress(data),
-        lambda: restore_file(archive, tmp_path / "a.npy"),
-        lambda: restore_folder(archive, tmp_path / "folder"),
-        lambda: restore_stream(archive, io.BytesIO()),
-        lambda: restore_stream(velcodec.stream(io.BytesIO(data)), io.BytesIO(), count=4),
+        lambda: decompress_file(archive, tmp_path / "a.npy"),
+        lambda: decompress_folder(archive, tmp_path / "folder"),
+        lambda: decompress_stream(archive, io.BytesIO()),
+        lambda: decompress_stream(velcodec.stream(io.BytesIO(data)), io.BytesIO(), count=4),
     ):
         with pytest.raises(ResolutionError, match="allow-large"):
             ask()
     assert not list(tmp_path.iterdir())
-    large = Restoring(allow_large=True)
+    large = Decompression(allow_large=True)
     for found in (
         archive.decode(every, allow_large=True),
         velcodec.decompress(data, allow_large=True),
-        np.load(io.BytesIO(_restored(archive, large))),
-        np.load(io.BytesIO(_restored(velcodec.stream(io.BytesIO(data)), large))),
+        np.load(io.BytesIO(_decompressed(archive, large))),
+        np.load(io.BytesIO(_decompressed(velcodec.stream(io.BytesIO(data)), large))),
     ):
         assert np.array_equal(found, models)
     assert archive.decode(0, 1, average="cell", allow_large=True).shape == (1, 1)
 
 
-def _restored(archive: Archive, how: Restoring) -> bytes:
+def _decompressed(archive: Archive, how: Decompression) -> bytes:
     out = io.BytesIO()
-    restore_stream(archive, out, how, count=4)
+    decompress_stream(archive, out, how, count=4)
     return out.getvalue()
 
 
 @pytest.mark.usefixtures("few_samples", "tiny")
-def test_models_of_several_shapes_are_counted_too() -> None:
+def test_the_sample_limit_counts_models_of_several_shapes() -> None:
     models = [model for n in (9, 10, 11) for model in layered(1, n, 8)]
     archive = velcodec.open(velcodec.compress(models, lossless=True, decoder="tiny"))
     assert [each.shape for each in archive[:2]] == [(9, 8), (10, 8)]

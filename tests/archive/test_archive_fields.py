@@ -1,4 +1,4 @@
-"""Fields, growing archives and embedded decoders: what goes in batch by batch reads as one."""
+"""Fields, embedded decoders, and archives that grow batch by batch."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_an_archive_without_fields_has_none(models: np.ndarray, tiny: Decoder) -
     assert archive.metadata(0) == {}
 
 
-def test_models_are_taken_by_masks_and_lists(archive: Archive, models: np.ndarray) -> None:
+def test_models_are_selected_by_masks_and_lists(archive: Archive, models: np.ndarray) -> None:
     def check(which: Any, rows: list[int]) -> None:
         np.testing.assert_array_equal(archive[which], models[rows])
 
@@ -100,7 +100,7 @@ def test_models_are_taken_by_masks_and_lists(archive: Archive, models: np.ndarra
     assert archive[[]] == []
 
 
-def test_a_mask_of_another_length_is_refused(archive: Archive) -> None:
+def test_a_mask_of_the_wrong_length_is_refused(archive: Archive) -> None:
     for mask in ([True] * 5, np.ones(7, dtype=bool)):
         with pytest.raises(OptionError, match=r"mask: found [57] values, expected 6"):
             _ = archive[mask]
@@ -128,7 +128,7 @@ def test_fields_that_do_not_fit_are_refused(
         velcodec.compress(models, fields=fields, **EXACT)
 
 
-def test_fields_say_where_each_model_lies(models: np.ndarray, tiny: Decoder) -> None:
+def test_fields_place_each_model(models: np.ndarray, tiny: Decoder) -> None:
     fields = {"dx_m": [5.0, 25.0], "origin_x_m": [100, 200], "origin_z_m": -30.0}
     archive = velcodec.open(
         velcodec.compress(models[:2], dx=10, dz=2.5, origin=(7, 8), fields=fields, **LATENT)
@@ -146,14 +146,14 @@ def test_fields_say_where_each_model_lies(models: np.ndarray, tiny: Decoder) -> 
 @pytest.mark.parametrize(
     "bad", [{"dx_m": -1.0}, {"dz_m": 0.0}, {"dx_m": "ten"}, {"origin_x_m": np.inf}]
 )
-def test_ground_that_cannot_be_is_refused(
+def test_impossible_spacing_or_origin_is_refused(
     models: np.ndarray, tiny: Decoder, bad: dict[str, Any]
 ) -> None:
     with pytest.raises(OptionError, match=f"field '{next(iter(bad))}'"):
         velcodec.compress(models[:1], fields=bad, **EXACT)
 
 
-def test_a_model_whose_place_is_not_known_lies_where_its_layout_says(
+def test_a_model_without_a_place_lies_where_its_layout_says(
     models: np.ndarray, tiny: Decoder, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.vlat"
@@ -169,7 +169,7 @@ def test_a_model_whose_place_is_not_known_lies_where_its_layout_says(
 # --- archives that grow ---------------------------------------------------------------------------
 
 
-def test_batches_make_the_archive_that_one_call_makes(
+def test_batches_make_the_same_archive_as_one_call(
     models: np.ndarray, tiny: Decoder, tmp_path: Path
 ) -> None:
     keys, path = [f"k{i}" for i in range(6)], tmp_path / "a.vlat"
@@ -192,7 +192,7 @@ def test_batches_make_the_archive_that_one_call_makes(
             assert grown.fields[name].tolist() == column.tolist()
 
 
-def test_batches_of_other_kinds_come_under_other_headers(tiny: Decoder, tmp_path: Path) -> None:
+def test_batches_of_different_layouts_get_their_own_headers(tiny: Decoder, tmp_path: Path) -> None:
     path, parts = tmp_path / "a.vlat", [layered(2, 12, 9), layered(1, 7, 14), layered(2, 12, 9, 5)]
     with create(path, description=Description(dx=5.0), **EXACT) as writer:
         for part in parts:
@@ -209,7 +209,7 @@ def test_batches_of_other_kinds_come_under_other_headers(tiny: Decoder, tmp_path
         np.testing.assert_array_equal(archive.decode([0, 4]), [archive[0], archive[4]])
 
 
-def test_latents_of_two_decoders_are_one_archive(
+def test_one_archive_holds_latents_of_two_decoders(
     models: np.ndarray, tiny: Decoder, other: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.vlat"
@@ -229,14 +229,14 @@ def test_latents_of_two_decoders_are_one_archive(
         assert len(info["embedded_decoders"]) == 2
 
 
-def test_an_archive_goes_down_a_stream(models: np.ndarray, tiny: Decoder) -> None:
+def test_an_archive_is_written_to_a_stream(models: np.ndarray, tiny: Decoder) -> None:
     stream = io.BytesIO()
     with create(stream, **EXACT) as writer:
         writer.add(models)
     check_models(velcodec.open(stream.getvalue()), list(models))
 
 
-def test_a_failed_block_leaves_what_was_there(
+def test_a_failed_block_leaves_the_old_archive(
     models: np.ndarray, tiny: Decoder, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.vlat"
@@ -263,7 +263,7 @@ def test_a_failed_block_leaves_what_was_there(
 
 @pytest.fixture
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Call it, and no decoder is installed any more."""
+    """A function that hides all installed decoders."""
 
     def leave() -> None:
         monkeypatch.setenv("VELCODEC_HOME", str(tmp_path / "empty"))
@@ -272,9 +272,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return leave
 
 
-def test_an_embedded_decoder_is_all_that_is_needed(
-    models: np.ndarray, tiny: Decoder, nowhere: Any
-) -> None:
+def test_an_embedded_decoder_suffices(models: np.ndarray, tiny: Decoder, nowhere: Any) -> None:
     bare = velcodec.compress(models[:3], **LATENT)
     data = velcodec.compress(models[:3], embed_decoder=True, **LATENT)
     expected = velcodec.decompress(bare, 20)
@@ -312,7 +310,7 @@ def test_an_altered_embedded_decoder_is_refused(
         velcodec.decompress(stream.getvalue(), 20)
 
 
-def test_another_embedded_decoder_does_not_help(
+def test_an_embedded_decoder_of_another_hash_does_not_help(
     models: np.ndarray, tiny: Decoder, other: Path, nowhere: Any
 ) -> None:
     reader = VlatReader(velcodec.compress(models[:1], **LATENT))

@@ -1,4 +1,4 @@
-"""What docs/archives.md shows runs as it stands, but for schedulers and servers far away."""
+"""The code in docs/archives.md runs as printed, except for remote schedulers and servers."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from velcodec.cli import main
 
 PAGE = (DOCS / "archives.md").read_text()
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", PAGE, flags=re.DOTALL)
-FAR = ("example.org", "s3://", "--dask")
+REMOTE = ("example.org", "s3://", "--dask")
 
 
 def shell(line: str) -> None:
-    """Run a line: commands with pipes between them, the first one's input from a file."""
+    """Run a line of piped commands; the input of the first may be a file."""
     data = b""
     for command in line.split(" | "):
         lexer = shlex.shlex(command, posix=True, punctuation_chars="<>")
@@ -53,7 +53,7 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             exec(code, names)
             continue
         for line in code.splitlines():
-            if not any(word in line for word in FAR):
+            if not any(word in line for word in REMOTE):
                 shell(line)
     archive = names["archive"]
     assert len(archive) == 13

@@ -1,4 +1,4 @@
-"""No small file costs much time or memory, whatever it says (docs/trust.md)."""
+"""No small file costs much time or memory, whatever it claims (docs/trust.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 SECONDS, MEGABYTES = 2.0, 300
 SLACK = 2.5
-"""For a machine that has other things to do."""
+"""Allowance for a busy machine."""
 
 READ = (
     "headers_of_unknown_keys",
@@ -21,7 +21,7 @@ READ = (
     "a_decoder_as_wide_as_may_be",
     "repair_of_sections_without_end_in_a_gap",
 )
-"""What is read all the same, in little time and memory."""
+"""Cases that are valid, and read in little time and memory."""
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="only Linux tells what a process took"
@@ -32,7 +32,7 @@ for package in ("h5py", "zarr", "xarray"):
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, dict[str, Any]]:
-    """What became of every case."""
+    """The result of every case."""
     command = [sys.executable, str(Path(bombs.__file__))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -40,7 +40,7 @@ def found() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", bombs.CASES)
-def test_a_small_file_that_asks_for_much_gets_little(
+def test_a_small_hostile_file_gets_little_memory_and_time(
     name: str, found: dict[str, dict[str, Any]]
 ) -> None:
     assert name in found, "it took longer than a minute, or the process ended"

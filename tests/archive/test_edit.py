@@ -1,4 +1,4 @@
-"""Archives made of archives: merged, cut down and split, with all that is said of their models."""
+"""Merging, selecting and splitting archives keeps everything stored about their models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich_archives import SECTION, rich_archive
 
 import velcodec
-from velcodec.archive.edit import KEY_WAYS
+from velcodec.archive.edit import KEY_MODES
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.formats.container.header import Layout
@@ -39,7 +39,7 @@ def second(tiny: Decoder) -> bytes:
 
 
 def said(archive: velcodec.Archive, number: int) -> tuple[Any, ...]:
-    """All that an archive holds of a model but its number."""
+    """Everything that an archive stores about a model, except its number."""
     header = archive.header_of(number)
     known = {
         name: value
@@ -83,7 +83,7 @@ def test_a_merged_archive_has_every_model_in_order(first: bytes, second: bytes) 
     assert all_said(both) == all_said(first) + all_said(second)
 
 
-def test_merged_models_render_as_they_did(first: bytes, second: bytes) -> None:
+def test_merged_models_render_unchanged(first: bytes, second: bytes) -> None:
     with velcodec.open(merged(second, first)) as both, velcodec.open(first) as one:
         assert np.array_equal(both["m3"], one["m3"])
         assert np.array_equal(both.decode([5, 6], 20), one.decode([0, 1], 20))
@@ -99,17 +99,13 @@ def test_archives_of_several_decoders_merge(first: bytes, other: Path) -> None:
             assert np.array_equal(both["n1"], alone["n1"])
 
 
-def test_a_key_that_is_there_twice_is_refused_before_anything_is_written(
-    first: bytes, tmp_path: Path
-) -> None:
-    with pytest.raises(OptionError, match="model 0: key 'm0': is there already"):
+def test_a_repeated_key_is_refused_before_anything_is_written(first: bytes, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="model 0: key 'm0': found it twice"):
         velcodec.cat([first, first], tmp_path / "both.vlat")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_a_key_that_is_there_twice_the_first_model_can_be_taken(
-    first: bytes, tiny: Decoder
-) -> None:
+def test_keys_first_takes_the_first_model_of_each_key(first: bytes, tiny: Decoder) -> None:
     later = rich_archive(tiny, 4, seed=2, keys=["m1", "x", "m2", "y"])
     stream = io.BytesIO()
     made = velcodec.cat([first, later], stream, keys="first")
@@ -118,7 +114,9 @@ def test_of_a_key_that_is_there_twice_the_first_model_can_be_taken(
     assert all_said(stream.getvalue()) == expected
 
 
-def test_names_of_archives_can_go_before_keys(first: bytes, tiny: Decoder, tmp_path: Path) -> None:
+def test_keys_prefix_puts_archive_names_before_keys(
+    first: bytes, tiny: Decoder, tmp_path: Path
+) -> None:
     (tmp_path / "north.vlat").write_bytes(first)
     (tmp_path / "south.vlat").write_bytes(rich_archive(tiny, 2, keys=[]))
     names = [tmp_path / "north.vlat", tmp_path / "south.vlat"]
@@ -128,23 +126,25 @@ def test_names_of_archives_can_go_before_keys(first: bytes, tiny: Decoder, tmp_p
         assert list(both.keys[12:]) == ["south/0", "south/1"]
 
 
-def test_keys_can_be_given_up(first: bytes) -> None:
+def test_keys_drop_uses_numbers(first: bytes) -> None:
     with velcodec.open(merged(first, first, keys="drop")) as both:
         assert not both.has_keys
         assert len(both) == 24
 
 
-def test_archives_with_and_without_keys_do_not_merge_unasked(first: bytes, tiny: Decoder) -> None:
+def test_archives_with_and_without_keys_do_not_merge_by_default(
+    first: bytes, tiny: Decoder
+) -> None:
     without = rich_archive(tiny, 2, keys=[])
     with pytest.raises(OptionError, match="--keys prefix"):
         merged(first, without)
     assert len(all_said(merged(first, without, keys="drop"))) == 14
 
 
-def test_an_unknown_way_with_keys_is_refused(first: bytes) -> None:
+def test_an_unknown_key_mode_is_refused(first: bytes) -> None:
     with pytest.raises(OptionError, match="'rename'"):
         merged(first, keys="rename")
-    assert KEY_WAYS == ("keep", "first", "prefix", "drop")
+    assert KEY_MODES == ("keep", "first", "prefix", "drop")
 
 
 def test_nothing_to_merge_is_refused() -> None:
@@ -152,7 +152,7 @@ def test_nothing_to_merge_is_refused() -> None:
         merged()
 
 
-def test_the_target_is_none_of_the_sources(first: bytes, tmp_path: Path) -> None:
+def test_a_target_among_the_sources_is_refused(first: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(first)
     for write in (
@@ -164,7 +164,7 @@ def test_the_target_is_none_of_the_sources(first: bytes, tmp_path: Path) -> None
     assert path.read_bytes() == first
 
 
-def test_an_archive_that_is_there_needs_force(first: bytes, tmp_path: Path) -> None:
+def test_an_existing_archive_needs_force(first: bytes, tmp_path: Path) -> None:
     path = tmp_path / "there.vlat"
     path.write_bytes(b"something")
     with pytest.raises(OutputExistsError):
@@ -188,14 +188,12 @@ def test_an_archive_that_is_there_needs_force(first: bytes, tmp_path: Path) -> N
     ],
     ids=["slice", "backwards", "numbers", "keys", "mask"],
 )
-def test_a_subset_has_these_models_in_this_order(
-    first: bytes, which: Any, numbers: list[int]
-) -> None:
+def test_a_subset_keeps_the_requested_order(first: bytes, which: Any, numbers: list[int]) -> None:
     everything = all_said(first)
     assert all_said(some(first, which)) == [everything[number] for number in numbers]
 
 
-def test_a_mask_may_be_made_of_fields(first: bytes) -> None:
+def test_a_mask_may_come_from_fields(first: bytes) -> None:
     with velcodec.open(first) as archive:
         kept = some(archive, archive.fields["family"] == "salt")
         assert len(archive) == 12  # it is still open
@@ -203,13 +201,13 @@ def test_a_mask_may_be_made_of_fields(first: bytes) -> None:
         assert salt.fields["depth_m"].tolist() == [100.0, 300.0, 500.0, 700.0, 900.0, 1100.0]
 
 
-def test_no_model_at_all_is_refused_and_leaves_no_file(first: bytes, tmp_path: Path) -> None:
+def test_an_empty_subset_is_refused_and_leaves_no_file(first: bytes, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="found none"):
         velcodec.subset(first, tmp_path / "none.vlat", slice(0, 0))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_is_not_there_is_told(first: bytes) -> None:
+def test_a_missing_key_is_an_error(first: bytes) -> None:
     with pytest.raises(KeyNotFoundError, match="'m12'"):
         some(first, ["m12"])
 
@@ -241,7 +239,7 @@ def test_shards_are_archives_and_open_as_one(first: bytes, tmp_path: Path) -> No
     assert all_said(tmp_path / "shards" / shards[1].name) == everything[5:10]
 
 
-def test_merged_shards_are_the_archive_again(first: bytes, tmp_path: Path) -> None:
+def test_merging_shards_restores_the_archive(first: bytes, tmp_path: Path) -> None:
     velcodec.split(first, tmp_path / "shards", models_per_shard=4)
     assert merged(tmp_path / "shards") == first
 
@@ -253,14 +251,14 @@ def test_a_folder_of_shards_can_be_split_anew(first: bytes, tmp_path: Path) -> N
     assert all_said(tmp_path / "sixes") == all_said(first)
 
 
-def test_a_folder_that_holds_anything_is_not_replaced(first: bytes, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_never_replaced(first: bytes, tmp_path: Path) -> None:
     (tmp_path / "own.txt").write_text("mine")
     with pytest.raises(OutputExistsError):
         velcodec.split(first, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["own.txt"]
 
 
-def test_the_number_of_shards_can_be_said(first: bytes, tmp_path: Path) -> None:
+def test_the_number_of_shards_can_be_chosen(first: bytes, tmp_path: Path) -> None:
     shards = velcodec.split(first, tmp_path / "s", shards=5)
     assert [shard.models for shard in shards] == [2, 2, 3, 2, 3]
     assert all_said(tmp_path / "s") == all_said(first)
@@ -275,7 +273,7 @@ def test_the_number_of_shards_can_be_said(first: bytes, tmp_path: Path) -> None:
         ({"shards": 2, "models_per_shard": 6}, "found both"),
     ],
 )
-def test_shards_that_cannot_be_are_refused(
+def test_impossible_shards_are_refused(
     first: bytes, tmp_path: Path, sizes: dict[str, int], said: str
 ) -> None:
     with pytest.raises(OptionError, match=said):
@@ -286,7 +284,7 @@ def test_shards_that_cannot_be_are_refused(
 # What goes with the models
 
 
-def test_an_embedded_decoder_goes_with_models_everywhere(
+def test_copies_keep_the_embedded_decoder(
     other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder = read_decoder(other)
@@ -324,7 +322,7 @@ def test_sections_of_a_later_version_are_kept_each_once(
             assert archive.reader.ancillary() == expected
 
 
-def test_progress_is_told_in_models(first: bytes, second: bytes, tmp_path: Path) -> None:
+def test_progress_counts_models(first: bytes, second: bytes, tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     merged(first, second, on_progress=lambda *step: told.append(step))
     assert told[-1] == (17, 17, "copy")
@@ -342,7 +340,7 @@ def test_progress_is_told_in_models(first: bytes, second: bytes, tmp_path: Path)
     st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True),
     st.integers(1, 13),
 )
-def test_any_way_through_subset_split_and_cat_keeps_every_model(
+def test_any_sequence_of_subset_split_and_cat_keeps_every_model(
     first: bytes, tmp_path_factory: pytest.TempPathFactory, numbers: list[int], size: int
 ) -> None:
     everything = all_said(first)
@@ -356,7 +354,7 @@ def test_any_way_through_subset_split_and_cat_keeps_every_model(
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """An archive of 2 models that 10 were added to, a bit of the index of which was flipped."""
+    """An archive of 2 + 10 models; a bit of the index of the addition is flipped."""
     path = tmp_path / "a.vlat"
     models = np.full((12, 9, 8), 2000.0) + np.arange(12)[:, None, None]
     with velcodec.create(path, lossless=True) as archive:
@@ -369,9 +367,7 @@ def damaged(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_archive_with_a_damaged_last_index_is_not_taken_for_the_one_before(
-    damaged: Path, tmp_path: Path
-) -> None:
+def test_an_archive_with_a_damaged_last_index_is_refused(damaged: Path, tmp_path: Path) -> None:
     before, model = damaged.read_bytes(), np.full((1, 9, 8), 1500.0)
     target = tmp_path / "out"
     attempts: dict[str, Any] = {

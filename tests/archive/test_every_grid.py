@@ -29,7 +29,7 @@ from velcodec.metrics import psnr
 pytestmark = pytest.mark.usefixtures("tiny")
 
 ROUNDING_M_S = 0.02
-"""By so much renderings of a latent may differ for float32 arithmetic."""
+"""Tolerance for float32 arithmetic in renderings of a latent."""
 
 PROMISES: dict[str, dict[str, Any]] = {
     "nothing asked for": {},
@@ -80,7 +80,7 @@ def check_every_grid(data: bytes) -> None:
 
 
 def check_points(archive: Archive, native: np.ndarray, rounding: float) -> None:
-    """Samples of the original grid, asked for one by one, are those of `native`."""
+    """Sampling the points of the original grid gives `native`."""
     layout = archive.layout()
     points = archive.geometry().sample_points()
     for number, model in enumerate(native):
@@ -96,7 +96,7 @@ def check_points(archive: Archive, native: np.ndarray, rounding: float) -> None:
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_three_times_as_fine_every_promise_holds(promise: str) -> None:
+def test_every_promise_holds_at_three_times_the_grid(promise: str) -> None:
     models, asked = layered(2, 12, 9, seed=2), PROMISES[promise]
     data = velcodec.compress(models, decoder="tiny", dx=20.0, dz=5.0, origin=(300.0, 10.0), **asked)
     check_every_grid(data)
@@ -203,15 +203,15 @@ def either(request: pytest.FixtureRequest, tiny: Decoder) -> bytes:
     return velcodec.compress(models, decoder=tiny, lossless=True, **about)
 
 
-def test_a_grid_lies_where_points_say(either: bytes) -> None:
-    """Whatever the spacing and the origin."""
+def test_grids_and_points_agree(either: bytes) -> None:
+    """Holds for any spacing and origin."""
     with velcodec.open(either) as archive:
         grid = archive.decode(0, (17, 31)).ravel()
         values = archive.sample(0, archive.geometry().sample_points(17, 31))
     assert np.quantile(np.abs(values - grid), 0.99) < ROUNDING_M_S
 
 
-def test_gradients_are_those_of_what_is_sampled(either: bytes) -> None:
+def test_gradients_match_sampled_values(either: bytes) -> None:
     points = np.random.default_rng(1).uniform((300, -10), (480, 45), (200, 2))
     with velcodec.open(either) as archive:
         slopes = archive.gradient(0, points)
@@ -227,7 +227,7 @@ def test_gradients_are_those_of_what_is_sampled(either: bytes) -> None:
 
 
 @pytest.mark.parametrize("grid", [(5, 4), (12, 10), (20, 31)])
-def test_means_are_those_of_a_rendering_eight_times_as_fine(
+def test_cell_means_match_an_eightfold_finer_rendering(
     either: bytes, grid: tuple[int, int]
 ) -> None:
     times = 8 * -(-12 // grid[0])
@@ -258,7 +258,7 @@ def test_means_at_the_original_grid_are_not_the_samples() -> None:
     assert np.array_equal(velcodec.decompress(data, average="none"), models)
 
 
-def test_a_slowness_that_is_none_is_refused_by_the_models_name(tiny: Decoder) -> None:
+def test_mean_slowness_of_a_zero_velocity_is_refused_naming_the_model(tiny: Decoder) -> None:
     models = np.full((2, 9, 8), 2000.0, np.float32)
     models[1, 4:] = -10.0
     words = r"model 1: average slowness: found a velocity of -\d+, expected more than 0"
@@ -269,13 +269,13 @@ def test_a_slowness_that_is_none_is_refused_by_the_models_name(tiny: Decoder) ->
             velcodec.decompress(data, 20, average="slowness")
 
 
-def test_what_is_no_average_is_refused() -> None:
+def test_an_unknown_average_is_refused() -> None:
     data = velcodec.compress(layered(1, 8, 8), decoder="tiny", lossless=True)
     with pytest.raises(OptionError, match="expected one of none, cell, slowness, found 'median'"):
         velcodec.decompress(data, average="median")
 
 
-def test_the_command_line_has_every_grid_and_average(
+def test_the_command_line_offers_every_grid_and_average(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -290,8 +290,8 @@ def test_the_command_line_has_every_grid_and_average(
     assert CliRunner().invoke(main, [*words[:-1], "median"]).exit_code == 2
 
 
-def test_stored_samples_are_taken_to_a_gpu_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At their own grid nothing is rendered, on no device: bit for bit is bit for bit."""
+def test_stored_samples_reach_a_gpu_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the native grid nothing is rendered, on any device: lossless stays lossless."""
 
     def never(*_: object) -> None:
         raise AssertionError("rendered")

@@ -1,4 +1,4 @@
-"""Archives that claim much and hold little are refused in little memory."""
+"""Archives that claim too much are refused in little memory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LITTLE = 8 << 20
 
 
 def peak_of(ask: Callable[[], Any], error: type[VelcodecError], match: str | None = None) -> int:
-    """The most memory that was taken before it was refused, all modules being there already."""
+    """Peak memory until the refusal, with all modules already imported."""
     with pytest.raises(error):
         ask()
     tracemalloc.start()
@@ -66,9 +66,7 @@ def exact(layout: Layout, payload: bytes, domain: Domain | None = None) -> bytes
 
 @pytest.mark.parametrize("layout", [HUGE, LARGE], ids=["huge", "large"])
 @pytest.mark.parametrize("coder", range(3))
-def test_a_model_of_many_samples_is_not_decoded_unless_asked_for(
-    layout: Layout, coder: int
-) -> None:
+def test_a_very_large_model_is_decoded_only_with_allow_large(layout: Layout, coder: int) -> None:
     data = exact(layout, encode_varint(1 + 2 * coder) + b"ab")
     asked: list[Callable[[], Any]] = [
         lambda: velcodec.open(data)[0],
@@ -85,12 +83,12 @@ def test_raw_samples_that_inflate_beyond_their_layout_are_refused() -> None:
 
 
 @pytest.mark.parametrize("coder", [DCT, LEAST_SQUARES])
-def test_streams_that_would_take_long_are_refused(coder: int) -> None:
+def test_streams_of_excessive_work_are_refused(coder: int) -> None:
     data = exact(Layout(4000, 4000), encode_varint(1 + 2 * coder) + b"\1" * (1 << 16))
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "too great") < LITTLE
 
 
-def test_many_tiles_that_are_none_take_memory_for_some() -> None:
+def test_many_empty_tiles_take_bounded_memory() -> None:
     side = 512  # 2^18 tiles of no bytes
     head = header(layouts=(Layout(4096, 4096),), tiled=True)
     payload = encode_varint(side) * 2 + encode_varint(9) * 2 + bytes(side * side - 1)
@@ -100,7 +98,7 @@ def test_many_tiles_that_are_none_take_memory_for_some() -> None:
     assert peak_of(ask, CorruptError) < 64 << 20
 
 
-def test_ends_without_number_are_searched_some_times() -> None:
+def test_the_search_for_tails_is_bounded() -> None:
     data = START + END_SIGNATURE * (1 << 18)
     assert peak_of(lambda: VlatReader(data), VelcodecError) < LITTLE
 
@@ -115,7 +113,7 @@ PAGES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", PAGES)
-def test_a_page_that_claims_much_is_refused(case: str) -> None:
+def test_a_page_of_excessive_size_is_refused(case: str) -> None:
     part = archive([b"a"])[: -len(END_SIGNATURE)]
     at = part.index(b"\x00P")
     hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]), stamp_of(part))
@@ -143,13 +141,13 @@ MANIFESTS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", MANIFESTS)
-def test_a_manifest_that_claims_much_is_refused(case: str, tmp_path: Path) -> None:
+def test_a_manifest_of_excessive_size_is_refused(case: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_bytes(MANIFESTS[case])
     assert peak_of(lambda: velcodec.open(tmp_path), CorruptError) < LITTLE
 
 
-def test_nothing_but_the_archive_and_its_shards_is_opened(tmp_path: Path) -> None:
-    """What the process opens while a folder is read that names files elsewhere."""
+def test_only_the_archive_and_its_shards_are_opened(tmp_path: Path) -> None:
+    """The files that the process opens while it reads a folder whose manifest names other files."""
     opened: list[str] = []
     watching = True
 
@@ -176,14 +174,14 @@ def test_nothing_but_the_archive_and_its_shards_is_opened(tmp_path: Path) -> Non
     assert not any("secret" in name for name in opened)
 
 
-def test_a_repair_of_what_only_looks_like_sections_ends() -> None:
-    """A long section begins every few bytes, and none is whole."""
+def test_repairing_fake_sections_terminates() -> None:
+    """A long section starts every few bytes, and none is complete."""
     one = b"\x00P" + encode_varint(20_000)
     data = opening() + one * 10_000
     assert peak_of(lambda: salvage(data, "a.vlat"), RepairError, "no intact record") < LITTLE
 
 
-def test_a_page_of_many_records_that_are_not_there_is_no_work() -> None:
+def test_a_page_of_missing_records_costs_no_work() -> None:
     import numpy as np
 
     count = 1 << 16
@@ -199,7 +197,7 @@ def quickly(ask: Callable[[], Any], match: str) -> None:
     assert time.process_time() - begun < 4  # it is asked twice, once under watch
 
 
-def test_a_directory_names_no_section_twice() -> None:
+def test_a_directory_that_lists_a_section_twice_is_refused() -> None:
     data = archive([b"a"])
     decoder = pack_section(DECODER, bytes(50_000), stamp_of(data))
     place = Place(len(data), len(decoder))
@@ -232,8 +230,8 @@ def test_later_headers_of_many_layouts_take_little_time() -> None:
     assert time.process_time() - begun < 8
 
 
-def test_many_tails_are_not_all_followed() -> None:
-    """Each leads to a directory of nearly the whole file whose checksum does not hold."""
+def test_only_some_of_many_tails_are_followed() -> None:
+    """Each points to a directory of nearly the whole file, with a wrong checksum."""
     data = opening() + bytes(1 << 20)
     while len(data) < 5 << 20:
         for _ in range(200):
@@ -243,7 +241,7 @@ def test_many_tails_are_not_all_followed() -> None:
     quickly(lambda: VlatReader(data), "end signature")
 
 
-def test_a_tail_that_leads_to_a_directory_that_cannot_be_is_not_passed_over() -> None:
+def test_a_tail_to_an_impossible_directory_is_an_error() -> None:
     data = archive([b"a"])
     end = pack_section(DIRECTORY, b"\x00\x93\x01\x02\x03", stamp_of(data))
     with pytest.raises(CorruptError, match="directory"):

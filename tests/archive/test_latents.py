@@ -1,4 +1,4 @@
-"""Latents of archived models, stored or fitted to samples; and models between two."""
+"""Latents of archived models, stored or fitted to samples; and models between two others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_stored_latent_renders_what_the_archive_renders(tiny: Decoder) -> None
         assert latent.render(tiny) == pytest.approx(archive[number], abs=0.05)
 
 
-def test_samples_get_a_latent_that_is_about_them(tiny: Decoder) -> None:
+def test_a_latent_fitted_to_samples_approximates_them(tiny: Decoder) -> None:
     models = layered(2, 24, 20)
     archive = archive_of(models, lossless=True)
     latent = archive.latent(0)
@@ -41,7 +41,7 @@ def test_samples_get_a_latent_that_is_about_them(tiny: Decoder) -> None:
     assert latent.high.max() <= models[0].max()
 
 
-def test_a_fitted_latent_is_kept_for_the_next_call() -> None:
+def test_a_fitted_latent_is_cached() -> None:
     archive = archive_of(layered(1, 24, 20), lossless=True)
     assert archive.latent(0) is archive.latent(0)
 
@@ -57,7 +57,7 @@ def test_an_unknown_fit_is_refused() -> None:
         archive.latent(0, fit="guess")
 
 
-def test_between_two_models_lie_their_mixed_latents(tiny: Decoder) -> None:
+def test_between_renders_mixed_latents(tiny: Decoder) -> None:
     archive = archive_of(layered(2, 24, 20), lossless=True)
     ends = [archive.latent(number).render(tiny) for number in (0, 1)]
     for share, end in zip((0.0, 1.0), ends, strict=True):
@@ -76,7 +76,7 @@ def test_mixing_is_linear_in_latents_and_ranges() -> None:
     assert mixed.low == pytest.approx(0.75 * first.low + 0.25 * second.low)
 
 
-def test_models_of_other_tiles_do_not_mix() -> None:
+def test_models_with_different_tiles_do_not_mix() -> None:
     archive = archive_of([layered(1, 24, 20)[0], layered(1, 12, 30)[0]], lossless=True)
     with pytest.raises(MixedShapesError, match="24 x 20 and 1 x 1 of 12 x 30"):
         archive.between(0, 1, 0.5)
@@ -91,7 +91,7 @@ def test_between_keeps_units_and_axis_order() -> None:
 
 
 @pytest.mark.parametrize("share", [float("nan"), float("inf")])
-def test_a_share_is_a_finite_number(share: float) -> None:
+def test_a_share_must_be_finite(share: float) -> None:
     archive = archive_of(layered(2, 24, 20), lossless=True)
     with pytest.raises(OptionError, match="share: found"):
         archive.between(0, 1, share)

@@ -1,4 +1,4 @@
-"""An archive does what a plain list does, whatever is done to it in whatever order."""
+"""An archive behaves like a list under any sequence of operations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLACES = st.lists(st.integers(0, 99), min_size=1, max_size=4)
 
 
 def model(seed: int) -> np.ndarray:
-    """A model that its seed tells all of."""
+    """A model determined by its seed."""
     random = np.random.default_rng(seed)
     found = random.integers(1500, 4500, SHAPES[seed % len(SHAPES)])
     return found.astype([np.float32, np.int16][seed // 2 % 2])
@@ -92,7 +92,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     @precondition(_is_file)
     @rule(seeds=SEEDS, lost=st.integers(1, 10_000))
     def append_and_lose_the_end(self, seeds: list[int], lost: int) -> None:
-        """An addition that was cut off anywhere is as if it had not been."""
+        """An addition cut off anywhere leaves the archive unchanged."""
         with VlatReader(self.path) as reader:
             before = reader.end
         models, keys = self._new(seeds)
@@ -115,7 +115,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 
     @rule(cut=st.integers(0, 99))
     def split_and_merge(self, cut: int) -> None:
-        """Two parts, the second of which is put before the first."""
+        """Swap two parts of the archive."""
         at = cut % len(self.models)
         parts = [part for part in (slice(at, None), slice(0, at)) if self.models[part]]
         files = [self._fresh_path() for _ in parts]
@@ -140,7 +140,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         self.path = target
 
     def _is_whole(self) -> bool:
-        """Repair gets models out of an unfinished addition too."""
+        """Repair saves models of an unfinished addition too."""
         if not self._is_file():
             return True
         with VlatReader(self.path) as reader:
@@ -150,14 +150,14 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule()
     def repair_what_is_whole(self) -> None:
         target = self._fresh_path()
-        mended = velcodec.repair(self.path, target)
-        assert (mended.saved, mended.lost) == (len(self.models), ())
+        repaired = velcodec.repair(self.path, target)
+        assert (repaired.saved, repaired.lost) == (len(self.models), ())
         self.path = target
 
     @precondition(lambda self: self._is_file() and self._is_whole() and len(self.models) > 1)
     @rule(place=st.integers(0, 99), byte=st.integers(0, 10_000), bit=st.integers(0, 7))
     def damage_a_record_and_repair(self, place: int, byte: int, bit: int) -> None:
-        """The others are all there."""
+        """All other models are saved."""
         number = place % len(self.models)
         with VlatReader(self.path) as reader:
             payload = reader.payload(number)
@@ -168,8 +168,8 @@ class ArchiveMachine(RuleBasedStateMachine):
         data[at + byte % len(payload)] ^= 1 << bit
         damaged, self.path = self._fresh_path(), self._fresh_path()
         damaged.write_bytes(data)
-        mended = velcodec.repair(damaged, self.path)
-        assert mended.lost == ((number, number + 1),)
+        repaired = velcodec.repair(damaged, self.path)
+        assert repaired.lost == ((number, number + 1),)
         del self.models[number], self.keys[number]
 
     # What must be so after each
@@ -214,7 +214,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 @pytest.mark.parametrize(
     ("examples", "steps"), [(10, 10), pytest.param(40, 25, marks=pytest.mark.slow)]
 )
-def test_any_sequence_of_changes_keeps_the_archive_the_list_that_it_is(
+def test_any_sequence_of_changes_keeps_the_archive_equal_to_a_list(
     tiny: Decoder, tmp_path: Path, examples: int, steps: int
 ) -> None:
     class Machine(ArchiveMachine):

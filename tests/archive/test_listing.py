@@ -1,4 +1,4 @@
-"""What an archive says of its models, and which of them are meant, without decoding any."""
+"""Listing and selecting models without decoding them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich_archives import rich_archive
 
 import velcodec
 from velcodec.archive.listing import rows_of
-from velcodec.archive.select import Choice, Condition, read_mask
+from velcodec.archive.select import Condition, Subset, read_mask
 from velcodec.decoder import Decoder
 from velcodec.formats.errors import (
     InputDtypeError,
@@ -29,10 +29,10 @@ def archive(tiny: Decoder) -> velcodec.Archive:
 
 def numbers(archive: velcodec.Archive, *where: str, **named: object) -> list[int]:
     conditions = [Condition.parse(text) for text in where]
-    return list(Choice(where=conditions, **named).numbers(archive))  # type: ignore[arg-type]
+    return list(Subset(where=conditions, **named).numbers(archive))  # type: ignore[arg-type]
 
 
-def test_a_row_says_what_the_archive_says(archive: velcodec.Archive) -> None:
+def test_rows_match_the_archive(archive: velcodec.Archive) -> None:
     rows = list(rows_of(archive, [7, 0]))
     assert [row.number for row in rows] == [7, 0]
     row = rows[0]
@@ -43,14 +43,14 @@ def test_a_row_says_what_the_archive_says(archive: velcodec.Archive) -> None:
     assert row.to_dict()["psnr_db"] == 37.0
 
 
-def test_rows_of_one_kind_of_models_read_no_record(
+def test_rows_of_one_layout_read_no_record(
     archive: velcodec.Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive.reader, "payload", lambda number: pytest.fail("read a record"))
     assert len(list(rows_of(archive, range(12)))) == 12
 
 
-def test_how_each_of_several_kinds_is_stored_is_told(tiny: Decoder) -> None:
+def test_rows_give_each_models_representation(tiny: Decoder) -> None:
     models = np.tile(np.linspace(1500, 3000, 12, dtype=np.float32)[:, None], (1, 14))
     stream = io.BytesIO()
     with velcodec.create(stream, lossless=True, decoder="tiny") as writer:
@@ -77,13 +77,13 @@ def test_how_each_of_several_kinds_is_stored_is_told(tiny: Decoder) -> None:
         (("family=sand",), []),
     ],
 )
-def test_models_are_chosen_by_what_their_fields_say(
+def test_models_are_selected_by_fields(
     archive: velcodec.Archive, where: tuple[str, ...], expected: list[int]
 ) -> None:
     assert numbers(archive, *where) == expected
 
 
-def test_models_are_chosen_by_number_slice_key_and_mask(archive: velcodec.Archive) -> None:
+def test_models_are_selected_by_number_slice_key_and_mask(archive: velcodec.Archive) -> None:
     assert numbers(archive) == list(range(12))
     assert numbers(archive, models=[slice(8, None), 0]) == [8, 9, 10, 11, 0]
     assert numbers(archive, models=[-1], keys=["m3"]) == [11, 3]
@@ -91,7 +91,7 @@ def test_models_are_chosen_by_number_slice_key_and_mask(archive: velcodec.Archiv
     assert numbers(archive, mask=np.arange(12) % 5 == 0) == [0, 5, 10]
 
 
-def test_a_model_without_a_value_meets_no_condition_on_it(tiny: Decoder) -> None:
+def test_a_model_without_a_value_satisfies_no_condition(tiny: Decoder) -> None:
     fields = {"depth_m": [1.0, np.nan, 3.0], "site": ["north", "", "south"]}
     with velcodec.open(rich_archive(tiny, 3, fields=fields)) as archive:
         for where, expected in (
@@ -118,7 +118,7 @@ def test_a_model_without_a_value_meets_no_condition_on_it(tiny: Decoder) -> None
         ("depth_m>", "no value"),
     ],
 )
-def test_a_condition_that_cannot_be_asked_is_refused(
+def test_a_condition_that_does_not_fit_its_field_is_refused(
     archive: velcodec.Archive, where: str, said: str
 ) -> None:
     with pytest.raises(OptionError, match=said):
@@ -130,7 +130,7 @@ def test_a_model_named_twice_is_refused(archive: velcodec.Archive) -> None:
         numbers(archive, models=[slice(0, 5)], keys=["m3"])
 
 
-def test_models_that_are_not_there_are_told(archive: velcodec.Archive) -> None:
+def test_missing_models_are_errors(archive: velcodec.Archive) -> None:
     with pytest.raises(ModelNumberError):
         numbers(archive, models=[12])
     with pytest.raises(KeyNotFoundError):

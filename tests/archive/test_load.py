@@ -29,12 +29,12 @@ ROUNDING = 0.01
 """m/s; what is rendered with other models may differ in the last float32 bit."""
 
 HANGS_S = 60
-"""A process that takes longer than this has stopped for good."""
+"""Seconds after which a process counts as deadlocked."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Where an archive is, and what is in it."""
+    """An archive's path and expected content."""
 
     path: Path
     samples: np.ndarray
@@ -95,7 +95,7 @@ def expected(
 
 @pytest.fixture(autouse=True)
 def little_is_kept(monkeypatch: pytest.MonkeyPatch, tiny: Decoder) -> None:
-    """So few pages and shards that threads push out each other's."""
+    """Shrink the caches of pages and shards until threads evict each other's entries."""
     monkeypatch.setattr(reader, "PAGES_KEPT", 2)
     monkeypatch.setattr(shards, "SHARDS_OPEN", 2)
 
@@ -117,7 +117,7 @@ def read_by_threads(
 
 
 def in_processes(*work: Callable[[], None]) -> list[int]:
-    """Exit codes of forked processes that do this at once, 0 where nothing was raised."""
+    """Exit codes of forked processes that run this at once; 0 if nothing was raised."""
     children = []
     for one in work:
         child = os.fork()
@@ -176,12 +176,12 @@ def read_alone(expected: Expected, archive: velcodec.Archive, more: Callable[[in
         done += 1
 
 
-def test_16_threads_and_8_processes_read_what_is_there(expected: Expected) -> None:
+def test_16_threads_and_8_processes_read_the_same_models(expected: Expected) -> None:
     load(expected, lambda done: done < 8)
 
 
 @pytest.mark.slow
-def test_16_threads_and_8_processes_read_what_is_there_for_a_minute(expected: Expected) -> None:
+def test_16_threads_and_8_processes_read_the_same_models_for_a_minute(expected: Expected) -> None:
     end = time.monotonic() + 60
     load(expected, lambda done: done < 1 or time.monotonic() < end)
 
@@ -196,7 +196,7 @@ def two_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("two_threads")
 def test_a_process_forked_after_rendering_on_two_threads_renders(expected: Expected) -> None:
-    """OpenMP's threads are not there after a fork: the child must not wait for them."""
+    """OpenMP threads do not survive a fork: the child must not wait for them."""
     with velcodec.open(expected.path) as archive:
         wide = archive.decode(30, (400, 400))
 
@@ -227,7 +227,7 @@ def test_a_process_forked_while_a_thread_encodes_can_encode(tiny: Decoder) -> No
 
 
 class Slow:
-    """Its value is ready when `done` is set; `begun` says that somebody waits for it."""
+    """Computes its value when `done` is set; sets `begun` when a thread waits for it."""
 
     def __init__(self) -> None:
         self.begun, self.done = threading.Event(), threading.Event()
@@ -239,7 +239,7 @@ class Slow:
         return 7
 
 
-def test_a_value_that_another_thread_works_out_is_had_in_a_forked_process() -> None:
+def test_a_lazy_value_computed_by_another_thread_works_in_a_forked_process() -> None:
     slow = Slow()
     thread = threading.Thread(target=lambda: slow.value)
     thread.start()

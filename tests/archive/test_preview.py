@@ -1,4 +1,4 @@
-"""Previews: coarser models from the first part of a latent, the very model from all of it."""
+"""Previews: coarser models from a prefix of a latent, the exact model from all of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def data(tiny: Decoder) -> bytes:
 
 
 def span(data: bytes) -> tuple[int, int]:
-    """The least bytes of a preview, and those of the longest stream."""
+    """The minimum bytes of a preview, and the bytes of the longest stream."""
     with velcodec.open(data) as archive:
         records = [read_record(archive._reader, number)[1] for number in range(len(archive))]
         streams = [stream for record in records for stream in record.streams]
@@ -40,7 +40,7 @@ def span(data: bytes) -> tuple[int, int]:
     deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(share=st.floats(0, 1))
-def test_every_length_from_the_least_to_the_whole_gives_models(data: bytes, share: float) -> None:
+def test_every_prefix_length_gives_models(data: bytes, share: float) -> None:
     least, whole = span(data)
     found = velcodec.preview(data, bytes=least + round(share * (whole - least)))
     assert found.shape == (3, 16, 18)
@@ -50,7 +50,7 @@ def test_every_length_from_the_least_to_the_whole_gives_models(data: bytes, shar
 
 
 @pytest.mark.parametrize("tiles", [1, 2])
-def test_quality_hardly_falls_as_the_bytes_grow(tiny: Decoder, tiles: int) -> None:
+def test_quality_hardly_falls_with_more_bytes(tiny: Decoder, tiles: int) -> None:
     data = latent_archive(tiny, Layout(30, 18), models=6, tiles=tiles, seed=1)
     models = velcodec.decompress(data).astype(np.float64)
     least, whole = span(data)
@@ -60,7 +60,7 @@ def test_quality_hardly_falls_as_the_bytes_grow(tiny: Decoder, tiles: int) -> No
     assert found[-1] > found[0] + 6.0
 
 
-def test_the_whole_length_is_what_decompress_gives(tiny: Decoder) -> None:
+def test_the_whole_stream_gives_what_decompress_gives(tiny: Decoder) -> None:
     for tiles in (1, 2):
         data = latent_archive(tiny, LAYOUT, tiles=tiles)
         _, whole = span(data)
@@ -80,7 +80,7 @@ def test_axes_dtype_and_units_are_those_of_decompress(tiny: Decoder) -> None:
     assert 1.5 <= found.min() <= found.max() <= 4.5
 
 
-def test_samples_beside_a_latent_do_not_count(tiny: Decoder) -> None:
+def test_samples_beside_a_latent_are_ignored(tiny: Decoder) -> None:
     models = layered(1, 8, 8)
     data = velcodec.compress(models, decoder=tiny, lossless=True, keep_latent=True)
     found = velcodec.preview(data, bytes=1000)
@@ -98,14 +98,14 @@ def test_a_model_without_a_latent_has_no_preview(tiny: Decoder) -> None:
             velcodec.preview(data, **sizes)
 
 
-def test_too_few_bytes_are_refused_with_the_least(data: bytes) -> None:
+def test_too_few_bytes_are_refused_naming_the_minimum(data: bytes) -> None:
     least, _ = span(data)
     with pytest.raises(OptionError, match=f"found {least - 1}, expected at least {least} "):
         velcodec.preview(data, bytes=least - 1)
     velcodec.preview(data, bytes=least)
 
 
-def test_one_size_must_be_given(data: bytes) -> None:
+def test_exactly_one_size_is_required(data: bytes) -> None:
     for sizes in ({}, {"bytes": 9, "coefficients": 9}):
         with pytest.raises(OptionError, match="expected one"):
             velcodec.preview(data, **sizes)

@@ -1,4 +1,4 @@
-"""What `velcodec.repair` writes is a whole archive of what was intact, and it says what was not."""
+"""`velcodec.repair` writes every intact model to a new archive and reports what is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from paths import GOLDEN
 
 import velcodec
-from velcodec.archive.repair import Mended
+from velcodec.archive.repair import Repaired
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.journal import part_of
 from velcodec.formats.container.reader import VlatReader
@@ -70,14 +70,14 @@ def spoilt(data: bytes, at: int, end: int) -> bytes:
     return data[:at] + np.random.default_rng(at).bytes(end - at) + data[end:]
 
 
-def mended(data: bytes, folder: Path, **options: bool) -> tuple[Mended, Path]:
+def repaired(data: bytes, folder: Path, **options: bool) -> tuple[Repaired, Path]:
     (folder / "broken.vlat").write_bytes(data)
     target = folder / "saved.vlat"
     return velcodec.repair(folder / "broken.vlat", target, force=True, **options), target
 
 
 def check(target: Path) -> list[int]:
-    """What was saved are models that were there, bit for bit; their numbers, by key or samples."""
+    """Check that every saved model is an original one, bit for bit; return their numbers."""
     with velcodec.open(target) as archive:
         found = []
         for i, key in enumerate(archive.keys):
@@ -91,8 +91,8 @@ def check(target: Path) -> list[int]:
         return found
 
 
-def test_a_whole_archive_is_copied_with_all_that_it_says(tmp_path: Path) -> None:
-    result, target = mended(WHOLE, tmp_path)
+def test_an_intact_archive_is_copied_completely(tmp_path: Path) -> None:
+    result, target = repaired(WHOLE, tmp_path)
     assert (result.saved, result.whole, result.damaged_bytes) == (24, True, 0)
     assert check(target) == list(range(24))
     with VlatReader(WHOLE) as before, VlatReader(target) as after:
@@ -105,37 +105,37 @@ def test_a_whole_archive_is_copied_with_all_that_it_says(tmp_path: Path) -> None
 
 def test_the_damaged_archive_is_not_changed(tmp_path: Path) -> None:
     data = spoilt(WHOLE, *span(WHOLE, 3))
-    mended(data, tmp_path)
+    repaired(data, tmp_path)
     assert (tmp_path / "broken.vlat").read_bytes() == data
 
 
-def test_a_damaged_record_is_lost_alone_and_told(tmp_path: Path) -> None:
-    result, target = mended(spoilt(WHOLE, *span(WHOLE, 3)), tmp_path)
+def test_only_the_damaged_record_is_lost_and_reported(tmp_path: Path) -> None:
+    result, target = repaired(spoilt(WHOLE, *span(WHOLE, 3)), tmp_path)
     assert check(target) == [i for i in range(24) if i != 3]
     assert (result.lost, result.lost_models, result.without_index) == (((3, 4),), 1, 0)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.9, 0.98])
-def test_a_cut_archive_gives_every_model_before_the_cut(tmp_path: Path, cut: float) -> None:
+def test_a_truncated_archive_gives_every_model_before_the_cut(tmp_path: Path, cut: float) -> None:
     at = int(cut * len(WHOLE))
-    result, target = mended(WHOLE[:at], tmp_path)
+    result, target = repaired(WHOLE[:at], tmp_path)
     assert check(target) == [i for i in range(24) if span(WHOLE, i)[1] <= at]
     assert not result.whole
     assert result.uncounted == ("broken.vlat",)
 
 
-def test_of_a_file_without_its_directory_alone_more_models_may_be_gone(tmp_path: Path) -> None:
+def test_only_a_file_without_its_directory_may_have_lost_more_models(tmp_path: Path) -> None:
     with VlatReader(WHOLE) as reader:
         at = reader.size - len(WHOLE) // 200
-    result, _ = mended(WHOLE[:at], tmp_path)
+    result, _ = repaired(WHOLE[:at], tmp_path)
     assert (result.saved, result.lost) == (24, ())
     assert (result.uncounted, result.whole) == (("broken.vlat",), False)
-    assert mended(WHOLE, tmp_path)[0].uncounted == ()
+    assert repaired(WHOLE, tmp_path)[0].uncounted == ()
 
 
-def test_models_whose_page_is_lost_get_their_numbers_for_keys(tmp_path: Path) -> None:
+def test_models_with_a_lost_page_get_their_numbers_as_keys(tmp_path: Path) -> None:
     page = VlatReader(WHOLE).directory.pages[1].place
-    result, target = mended(spoilt(WHOLE, page.at, page.at + page.size), tmp_path)
+    result, target = repaired(spoilt(WHOLE, page.at, page.at + page.size), tmp_path)
     assert check(target) == list(range(24))
     assert result.without_index == 6
     assert list(velcodec.open(target).keys[5:13]) == [
@@ -143,8 +143,8 @@ def test_models_whose_page_is_lost_get_their_numbers_for_keys(tmp_path: Path) ->
     ]  # fmt: skip
 
 
-def test_a_number_that_is_another_models_key_is_marked(tmp_path: Path) -> None:
-    """Of two models of one key the later one in the archive has it with a mark behind."""
+def test_a_number_that_is_already_a_key_gets_a_mark(tmp_path: Path) -> None:
+    """If two models would get one key, the later one gets a mark."""
     stream = io.BytesIO()
     with VlatReader(WHOLE) as reader:
         writer = VlatWriter(stream, reader.header)
@@ -154,23 +154,23 @@ def test_a_number_that_is_another_models_key_is_marked(tmp_path: Path) -> None:
     writer.close()
     data = stream.getvalue()
     page = VlatReader(data).directory.pages[2].place
-    result, target = mended(spoilt(data, page.at, page.at + page.size), tmp_path)
+    result, target = repaired(spoilt(data, page.at, page.at + page.size), tmp_path)
     assert result.without_index == 1
     assert list(velcodec.open(target).keys) == ["#2", "b", "#2'"]
 
 
-def test_models_without_keys_keep_their_numbers_as_keys_where_some_are_lost(
+def test_models_without_keys_keep_their_numbers_as_keys_if_some_are_lost(
     tmp_path: Path,
 ) -> None:
     data = made(keys=False)
-    result, target = mended(spoilt(data, *span(data, 2)), tmp_path)
+    result, target = repaired(spoilt(data, *span(data, 2)), tmp_path)
     assert result.saved == 23
     with velcodec.open(target) as archive:
         assert list(archive.keys) == [str(i) for i in range(24) if i != 2]
         assert np.array_equal(archive["7"], MODELS[7])
 
 
-def test_an_archive_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_an_unfinished_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     at, _ = span(WHOLE, 20)
     part = part_of(tmp_path / "models.vlat")
     part.write_bytes(WHOLE[: at + 5])
@@ -178,25 +178,25 @@ def test_an_archive_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: 
     assert result.saved == 20
 
 
-def test_ancillary_sections_that_the_directory_lists_come_along(tmp_path: Path) -> None:
+def test_ancillary_sections_in_the_directory_are_kept(tmp_path: Path) -> None:
     source = (GOLDEN / "metadata" / "ancillary.vlat").read_bytes()
-    _, target = mended(source, tmp_path)
+    _, target = repaired(source, tmp_path)
     with VlatReader(source) as before, VlatReader(target) as after:
         assert before.ancillary()
         assert sorted(after.ancillary()) == sorted(set(before.ancillary()))
         assert after.header.extra == before.header.extra
 
 
-def test_the_embedded_decoder_comes_along(tmp_path: Path) -> None:
+def test_the_embedded_decoder_is_kept(tmp_path: Path) -> None:
     source = (GOLDEN / "latents" / "embedded.vlat").read_bytes()
-    result, target = mended(source, tmp_path)
+    result, target = repaired(source, tmp_path)
     with VlatReader(source) as before, VlatReader(target) as after:
         assert after.embedded_decoders() == before.embedded_decoders()
         assert result.decoders == len(before.embedded_decoders()) > 0
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.rglob("*.vlat")), ids=lambda path: path.stem)
-def test_every_archive_of_the_golden_corpus_comes_out_whole(path: Path, tmp_path: Path) -> None:
+def test_every_archive_of_the_golden_corpus_is_saved_whole(path: Path, tmp_path: Path) -> None:
     with VlatReader(path) as before:
         if not len(before):
             return
@@ -210,7 +210,7 @@ def test_every_archive_of_the_golden_corpus_comes_out_whole(path: Path, tmp_path
             ]
 
 
-def test_models_are_not_saved_under_the_header_of_others(tmp_path: Path) -> None:
+def test_no_model_is_saved_under_a_wrong_header(tmp_path: Path) -> None:
     stream = io.BytesIO()
     first = VlatReader(WHOLE).header
     writer = VlatWriter(stream, first)
@@ -222,7 +222,7 @@ def test_models_are_not_saved_under_the_header_of_others(tmp_path: Path) -> None
     data = stream.getvalue()
     with VlatReader(data) as reader:
         (place,), index = reader.directory.headers, reader.directory.pages[0].place.at
-    result, target = mended(spoilt(data, place.at, place.at + place.size)[:index], tmp_path)
+    result, target = repaired(spoilt(data, place.at, place.at + place.size)[:index], tmp_path)
     assert (result.saved, result.whole) == (6, False)
     with VlatReader(target) as saved:
         assert list(saved.payloads()) == [VlatReader(WHOLE).payload(i) for i in range(6)]
@@ -238,7 +238,7 @@ def shards(folder: Path) -> Path:
     return folder
 
 
-def test_a_lost_shard_is_told_and_the_others_come_out(tmp_path: Path) -> None:
+def test_a_lost_shard_is_reported_and_the_others_are_saved(tmp_path: Path) -> None:
     folder = shards(tmp_path / "models")
     manifest = json.loads((folder / "manifest.json").read_text())
     counts = [shard["models"] for shard in manifest["shards"]]
@@ -249,7 +249,7 @@ def test_a_lost_shard_is_told_and_the_others_come_out(tmp_path: Path) -> None:
     assert result.saved == counts[0] + counts[2]
 
 
-def test_shards_come_out_without_a_manifest(tmp_path: Path) -> None:
+def test_shards_are_saved_without_a_manifest(tmp_path: Path) -> None:
     folder = shards(tmp_path / "models")
     with velcodec.open(folder) as archive:
         keys, count = list(archive.keys), len(archive)
@@ -259,7 +259,7 @@ def test_shards_come_out_without_a_manifest(tmp_path: Path) -> None:
         assert list(archive.keys) == keys
 
 
-def test_without_a_manifest_a_gap_in_the_numbers_of_shards_is_told(tmp_path: Path) -> None:
+def test_without_a_manifest_a_gap_in_shard_numbers_is_reported(tmp_path: Path) -> None:
     folder = shards(tmp_path / "models")
     with velcodec.open(folder) as archive:
         count = len(archive)
@@ -270,7 +270,7 @@ def test_without_a_manifest_a_gap_in_the_numbers_of_shards_is_told(tmp_path: Pat
     assert (result.lost_files, result.whole) == (("shard-00001.vlat",), False)
 
 
-def test_the_manifest_tells_how_many_models_a_cut_shard_had(tmp_path: Path) -> None:
+def test_the_manifest_gives_the_size_of_a_truncated_shard(tmp_path: Path) -> None:
     folder = shards(tmp_path / "models")
     counts = [s["models"] for s in json.loads((folder / "manifest.json").read_text())["shards"]]
     first = folder / "shard-00000.vlat"
@@ -283,7 +283,7 @@ def test_the_manifest_tells_how_many_models_a_cut_shard_had(tmp_path: Path) -> N
     assert result.saved == sum(counts) - 1
 
 
-def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RepairError, match="no manifest and no shard"):
         velcodec.repair(tmp_path, tmp_path / "saved.vlat")
     assert not (tmp_path / "saved.vlat").exists()
@@ -292,7 +292,7 @@ def test_a_folder_of_nothing_is_refused(tmp_path: Path) -> None:
 # --- what is refused ---
 
 
-def test_what_cannot_be_saved_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_an_unsalvageable_archive_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "text.vlat").write_bytes(b"no archive at all" * 50)
     with pytest.raises(RepairError, match="first header"):
         velcodec.repair(tmp_path / "text.vlat", tmp_path / "saved.vlat")
@@ -301,7 +301,7 @@ def test_what_cannot_be_saved_is_refused_and_nothing_is_written(tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"text.vlat"}
 
 
-def test_the_target_must_be_another_file_and_is_replaced_only_when_asked(tmp_path: Path) -> None:
+def test_the_target_is_another_file_and_replaced_only_with_force(tmp_path: Path) -> None:
     source = tmp_path / "a.vlat"
     source.write_bytes(WHOLE)
     with pytest.raises(OptionError, match="input itself"):
@@ -312,16 +312,16 @@ def test_the_target_must_be_another_file_and_is_replaced_only_when_asked(tmp_pat
     assert (tmp_path / "b.vlat").read_bytes() == b"kept"
 
 
-def test_another_version_is_refused_unless_that_byte_is_said_to_be_damaged(tmp_path: Path) -> None:
+def test_another_version_is_refused_without_any_version(tmp_path: Path) -> None:
     data = WHOLE[:8] + b"\x03" + WHOLE[9:]
     with pytest.raises(VersionError, match="found 3, expected 1"):
-        mended(data, tmp_path)
-    result, target = mended(data, tmp_path, any_version=True)
+        repaired(data, tmp_path)
+    result, target = repaired(data, tmp_path, any_version=True)
     assert check(target) == list(range(24))
     assert result.saved == 24
 
 
-def test_what_a_later_version_may_have_written_is_refused_rather_than_dropped(
+def test_features_of_later_versions_are_refused_rather_than_dropped(
     tmp_path: Path,
 ) -> None:
     stream = io.BytesIO()
@@ -331,7 +331,7 @@ def test_what_a_later_version_may_have_written_is_refused_rather_than_dropped(
     writer._others.append((b"X", place))
     writer.close()
     with pytest.raises(UnknownFeatureError, match="section b'X'"):
-        mended(stream.getvalue(), tmp_path)
+        repaired(stream.getvalue(), tmp_path)
 
 
 # --- any damage ---
@@ -350,10 +350,10 @@ DAMAGES = st.lists(
 
 @settings(deadline=None, max_examples=80, derandomize=True)
 @given(DAMAGES)
-def test_every_model_outside_the_damage_comes_back_exact(
+def test_every_model_outside_the_damage_is_saved_exactly(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
-    """Where the index that leads to it is outside too, or the model behind it."""
+    """Holds if its index or the next model is undamaged too."""
     data, hit = bytearray(WHOLE), np.zeros(len(WHOLE), bool)
     for at, size, new in damages:
         piece = (new * size)[:size][: len(data) - at]
@@ -365,7 +365,7 @@ def test_every_model_outside_the_damage_comes_back_exact(
     directory = WHOLE.rindex(b"\x00" + DIRECTORY)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            _, target = mended(bytes(data), Path(folder))
+            _, target = repaired(bytes(data), Path(folder))
         except RepairError:
             assert not outside
             return
@@ -378,7 +378,7 @@ def test_every_model_outside_the_damage_comes_back_exact(
         assert {i for i in outside if i + 1 in outside} <= found
 
 
-def test_the_first_header_is_the_one_thing_that_no_model_comes_out_without(tmp_path: Path) -> None:
+def test_only_the_first_header_is_indispensable(tmp_path: Path) -> None:
     at = WHOLE.index(b"\x00" + HEADER)
     with pytest.raises(RepairError, match="first header is damaged"):
-        mended(spoilt(WHOLE, at + 5, at + 20), tmp_path)
+        repaired(spoilt(WHOLE, at + 5, at + 20), tmp_path)

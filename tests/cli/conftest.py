@@ -1,4 +1,4 @@
-"""What the tests of the command line share: inputs, and a runner in an empty folder."""
+"""Fixtures of the command-line tests: inputs, and a runner in an empty folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tiny_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command in an empty folder, where the small decoder `tiny` has been added."""
+    """Run a command in an empty folder, with the small decoder `tiny` installed."""
     monkeypatch.setenv(HOME_VARIABLE, str(tiny_home))
     monkeypatch.chdir(tmp_path)
 
@@ -72,7 +72,7 @@ def data(run: Run, tiny: Decoder) -> bytes:
 
 @pytest.fixture
 def exact(run: Run, compress: Run) -> np.ndarray:
-    """`exact.vlat`, of 7 models of 9 x 14, without loss."""
+    """`exact.vlat`: 7 lossless models of 9 x 14."""
     models = layered(7, 9, 14)
     np.save("exact.npy", models[:, None])
     assert compress("exact.npy", "exact.vlat", "--lossless", "--dx", "20").exit_code == 0

@@ -1,4 +1,4 @@
-"""`ls`, `info`, `cat`, `subset` and `split`: what is done with archives undecoded."""
+"""`ls`, `info`, `cat`, `subset` and `split`, which decode nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Result]
 # ls, info
 
 
-def test_ls_has_a_line_for_each_model(run: Run, data: bytes) -> None:
+def test_ls_prints_a_line_for_each_model(run: Run, data: bytes) -> None:
     lines = run("ls", "a.vlat").stdout.splitlines()
     assert lines[0].split()[:3] == ["number", "key", "grid"]
     assert lines[0].endswith("PSNR dB  family")
@@ -44,7 +44,7 @@ def test_ls_shows_chosen_models_and_fields(run: Run, data: bytes) -> None:
     assert found["rows"][1]["fields"] == {"checked": False, "depth_m": 500.0, "family": "salt"}
 
 
-def test_ls_of_many_models_shows_the_first_unless_told(run: Run, data: bytes) -> None:
+def test_ls_shows_the_first_of_many_models_by_default(run: Run, data: bytes) -> None:
     lines = run("ls", "a.vlat", "--head", "5").stdout.splitlines()
     assert len(lines) == 7
     assert lines[-1] == "7 more: --all shows them"
@@ -52,7 +52,7 @@ def test_ls_of_many_models_shows_the_first_unless_told(run: Run, data: bytes) ->
     assert run("ls", "a.vlat", "--family", "sand").stdout == "no model\n"
 
 
-def test_ls_as_json_has_all_models_unless_told(run: Run) -> None:
+def test_ls_as_json_lists_all_models_by_default(run: Run) -> None:
     Path("b.vlat").write_bytes(
         velcodec.compress(layered(120, 12, 10), lossless=True, decoder="tiny", device="cpu")
     )
@@ -62,7 +62,7 @@ def test_ls_as_json_has_all_models_unless_told(run: Run) -> None:
         assert (len(found["rows"]), found["left_out"]) == (rows, left_out)
 
 
-def test_ls_of_an_unknown_field_names_those_there_are(run: Run, data: bytes) -> None:
+def test_ls_of_an_unknown_field_names_the_known_ones(run: Run, data: bytes) -> None:
     result = run("ls", "a.vlat", "--field", "colour")
     assert result.exit_code == 2
     assert "checked, depth_m, family" in result.stderr
@@ -92,7 +92,7 @@ def test_the_commands_that_copy_import_no_torch_and_need_no_decoder(
     assert Path("c.vlat").read_bytes() == data
 
 
-def test_info_says_what_fields_hold(run: Run, data: bytes) -> None:
+def test_info_summarises_fields(run: Run, data: bytes) -> None:
     shown = run("info", "a.vlat").stdout
     for line in (
         "field: family",
@@ -103,7 +103,7 @@ def test_info_says_what_fields_hold(run: Run, data: bytes) -> None:
         assert line in shown
 
 
-def test_info_says_what_each_part_of_an_archive_says_of_itself(run: Run, compress: Run) -> None:
+def test_info_shows_every_decoder_provenance_and_licence(run: Run, compress: Run) -> None:
     np.save("in.npy", layered(2, 9, 14))
     np.save("more.npy", layered(1, 9, 14, seed=1))
     about = ("--provenance", "drawn", "--licence")
@@ -123,11 +123,11 @@ def test_info_says_what_each_part_of_an_archive_says_of_itself(run: Run, compres
 # cat, subset, split
 
 
-def test_cat_merges_and_says_what_it_wrote(run: Run, data: bytes, tiny: Decoder) -> None:
+def test_cat_merges_and_reports_what_it_wrote(run: Run, data: bytes, tiny: Decoder) -> None:
     Path("b.vlat").write_bytes(rich_archive(tiny, 3, seed=1, keys=["x", "m1", "y"]))
     result = run("cat", "a.vlat", "b.vlat", "both.vlat")
     assert result.exit_code == 2
-    assert "b.vlat: model 1: key 'm1': is there already" in result.stderr
+    assert "b.vlat: model 1: key 'm1': found it twice" in result.stderr
     assert not Path("both.vlat").exists()
     found = figures(run("cat", "a.vlat", "b.vlat", "both.vlat", "--keys", "first", "--json"))
     assert (found["models"], found["left_out"]) == (14, 1)
@@ -137,7 +137,7 @@ def test_cat_merges_and_says_what_it_wrote(run: Run, data: bytes, tiny: Decoder)
     assert keys_of("both.vlat")[-3:] == ["b/x", "b/m1", "b/y"]
 
 
-def test_subset_takes_models_by_every_option(run: Run, data: bytes) -> None:
+def test_subset_selects_by_every_option(run: Run, data: bytes) -> None:
     Path("names.txt").write_text("m8\nm2\n")
     np.save("mask.npy", np.arange(12) < 2)
     for options, expected in (
@@ -154,7 +154,7 @@ def test_subset_takes_models_by_every_option(run: Run, data: bytes) -> None:
         assert keys_of("some.vlat") == expected
 
 
-def test_subset_without_saying_which_is_a_usage_error(run: Run, data: bytes) -> None:
+def test_subset_without_a_selection_is_a_usage_error(run: Run, data: bytes) -> None:
     result = run("subset", "a.vlat", "some.vlat")
     assert result.exit_code == 2
     assert "--where" in result.stderr
@@ -223,7 +223,7 @@ def test_commands_that_would_lose_models_behind_a_damaged_index_refuse(run: Run)
 
 
 @pytest.mark.parametrize("target", ["x.npy", "x.npz", "x.zarr", "x/", "-"])
-def test_an_archive_of_no_model_is_refused_where_models_are_to_come(
+def test_an_empty_archive_is_refused_by_commands_that_need_models(
     run: Run, tiny: Decoder, target: str
 ) -> None:
     data = rich_archive(tiny)
@@ -236,7 +236,7 @@ def test_an_archive_of_no_model_is_refused_where_models_are_to_come(
     assert run("ls", "none.vlat").stdout == "no model\n"
 
 
-def test_a_file_field_that_is_a_number_names_a_file(run: Run, compress: Run) -> None:
+def test_a_numeric_file_field_names_a_file(run: Run, compress: Run) -> None:
     np.save("in.npy", layered(3, 9, 8))
     assert compress("in.npy", "a.vlat", "--lossless", "--field", "file=3").exit_code == 0
     result = run("decompress", "a.vlat", "out/")
@@ -254,7 +254,7 @@ SHOWN = r"\x1b[31m\x9b2J\u202e\x07\r\nred"
 
 @pytest.fixture(scope="module")
 def odd_bytes(tiny_home: Path) -> bytes:
-    """An archive whose every text would steer a terminal."""
+    """An archive with terminal control characters in every text."""
     return velcodec.compress(
         layered(2, 9, 8),
         lossless=True,
@@ -270,7 +270,7 @@ def odd_bytes(tiny_home: Path) -> bytes:
 
 @pytest.fixture
 def odd(run: Run, odd_bytes: bytes) -> str:
-    """The name of that archive, which is no better."""
+    """The name of that archive, with control characters too."""
     Path(f"{ODD}.vlat").write_bytes(odd_bytes)
     return f"{ODD}.vlat"
 
@@ -299,7 +299,7 @@ def odd(run: Run, odd_bytes: bytes) -> str:
     ],
     ids=" ".join,
 )
-def test_texts_of_files_and_names_reach_no_terminal_as_they_are(
+def test_control_characters_in_files_and_names_never_reach_a_terminal(
     run: Run, odd: str, command: tuple[str, ...]
 ) -> None:
     name, *rest = command

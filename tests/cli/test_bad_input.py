@@ -1,4 +1,4 @@
-"""Bad input: one line that names the file and what is wrong, an exit code, nothing half-written."""
+"""Bad input: one line that names file and problem, an exit code, no partial output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 
 
 def assert_refused(result: Result, kind: type[errors.VelcodecError], *said: str) -> None:
-    """The command ended with that error's code, in one line that says all of `said`."""
+    """Check for the error's exit code and one line that contains all of `said`."""
     assert result.exit_code == kind.exit_code, result.stderr
     assert result.stderr.startswith("velcodec: error: ")
     assert result.stderr.count("\n") == 1
@@ -76,7 +76,7 @@ def test_an_empty_array_is_refused(compress: Run, shape: tuple[int, ...]) -> Non
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
-def test_a_value_that_is_not_finite_is_refused_with_its_position(
+def test_a_value_that_is_not_finite_is_refused_naming_its_position(
     compress: Run, models: np.ndarray, value: float
 ) -> None:
     bad = models[:, None].copy()
@@ -98,13 +98,13 @@ def test_a_truncated_npy_file_is_refused(compress: Run, models: np.ndarray) -> N
     assert_refused(compress("in.npy", "out.vlat"), errors.InputFileError, "in.npy")
 
 
-def test_an_input_that_is_not_there_is_named(compress: Run) -> None:
+def test_a_missing_input_is_named(compress: Run) -> None:
     result = compress("nowhere.npy", "out.vlat")
     assert_refused(result, errors.InputFileError, "velcodec: error: nowhere.npy: ")
     assert files() == set()
 
 
-def test_a_budget_that_cannot_be_kept_is_refused_with_the_least_possible(
+def test_an_impossible_budget_is_refused_naming_the_minimum(
     compress: Run, models: np.ndarray
 ) -> None:
     np.save("in.npy", models[0])
@@ -157,7 +157,7 @@ def test_an_option_out_of_range_is_refused(
         ("--device gpu", "--device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
     ],
 )
-def test_options_that_cannot_be_are_told_as_typed_and_blame_no_file(
+def test_impossible_options_are_named_as_typed_without_a_file(
     compress: Run, models: np.ndarray, arguments: str, message: str
 ) -> None:
     np.save("in.npy", models)
@@ -168,7 +168,7 @@ def test_options_that_cannot_be_are_told_as_typed_and_blame_no_file(
 
 
 @pytest.mark.parametrize("command", ["decompress", "preview"])
-def test_a_bad_resolution_is_told_before_an_output_that_exists(
+def test_a_bad_resolution_is_reported_before_an_existing_output(
     run: Run, archive: Path, command: str
 ) -> None:
     Path("out.npy").touch()
@@ -178,11 +178,12 @@ def test_a_bad_resolution_is_told_before_an_output_that_exists(
     assert Path("out.npy").stat().st_size == 0
 
 
-def test_a_suffix_that_tells_no_format_is_refused(run: Run, archive: Path) -> None:
+def test_a_suffix_of_no_format_is_refused(run: Run, archive: Path) -> None:
     before = files()
     for command in (("decompress",), ("preview", "--bytes", 20)):
         result = run(command[0], archive, "out.npc", *command[1:])
-        assert_refused(result, errors.OptionError, "out.npc: the suffix .npc tells no format, ")
+        said = "out.npc: suffix .npc: found no format of this name, "
+        assert_refused(result, errors.OptionError, said)
     assert files() == before
     assert run("decompress", archive, "out.npc", "--format", "raw").exit_code == 0
     result = run("decompress", archive, "plain")
@@ -201,7 +202,7 @@ def test_keys_that_do_not_fit_are_refused(compress: Run, models: np.ndarray) -> 
     assert_refused(result, errors.OptionError, "--key-prefix")
 
 
-def test_a_file_of_keys_that_cannot_be_read_is_named(
+def test_an_unreadable_key_file_is_named(
     run: Run, compress: Run, models: np.ndarray, archive_bytes: bytes
 ) -> None:
     np.save("in.npy", models)
@@ -280,7 +281,7 @@ def latents(run: Run, tiny: Decoder) -> Path:
     return Path("in.vlat")
 
 
-def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(
+def test_a_missing_decoder_is_named_with_its_hash_and_where_to_put_it(
     run: Run, latents: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from velcodec.decoder import registry
@@ -293,7 +294,7 @@ def test_a_missing_decoder_is_told_with_its_hash_name_and_where_to_look(
     assert files() == {"in.vlat"}
 
 
-def test_a_decoder_that_is_not_the_archives_is_refused(run: Run, latents: Path) -> None:
+def test_a_decoder_of_another_hash_is_refused(run: Run, latents: Path) -> None:
     result = run("decompress", "in.vlat", "--decoder", "nowhere.safetensors")
     assert_refused(result, errors.MissingDecoderError, "nowhere.safetensors")
 
@@ -306,14 +307,14 @@ def test_a_resolution_of_zero_is_refused(run: Run, archive: Path, res: str) -> N
 
 
 @pytest.mark.parametrize("res", ["100000", "1x999999999"])
-def test_an_absurd_resolution_needs_confirmation(run: Run, archive: Path, res: str) -> None:
+def test_an_excessive_resolution_needs_confirmation(run: Run, archive: Path, res: str) -> None:
     result = run("decompress", "in.vlat", "--res", res)
     assert_refused(result, errors.ResolutionError, "in.vlat", res, "--allow-large")
     assert files() == {"in.vlat"}
 
 
 @pytest.mark.parametrize("res", ["-5", "70x", "x70", "70.5", "large", "70x70x70"])
-def test_a_resolution_that_is_no_size_is_refused(run: Run, archive: Path, res: str) -> None:
+def test_a_resolution_that_is_not_a_size_is_refused(run: Run, archive: Path, res: str) -> None:
     assert_refused(run("decompress", "in.vlat", f"--res={res}"), errors.OptionError, res)
 
 
@@ -359,13 +360,13 @@ def test_an_output_that_is_the_input_is_refused_even_with_force(
         (("repair", "in.vlat"), "h2.h5"),
     ],
 )
-def test_a_forgotten_output_costs_no_file_of_models(
+def test_a_forgotten_output_never_overwrites_a_file_of_models(
     run: Run, archive: Path, command: tuple[str, ...], name: str
 ) -> None:
     np.save("in.npy", GRID)
     Path(name).write_text("models")
     result = run(*command, name, *(() if command[0] == "append" else ("--force",)))
-    said = f"OUT: found a name of a file of models ({name}), expected one of an archive"
+    said = f"OUT: found the name of a file of models ({name}), expected that of an archive"
     assert_refused(result, errors.OptionError, said, "was it forgotten?")
     assert Path(name).read_text() == "models"
 
@@ -391,7 +392,7 @@ def test_an_output_folder_that_is_not_writable_is_refused(compress: Run) -> None
     assert_refused(compress("in.npy", "locked/out.vlat"), errors.OutputPathError, "locked")
 
 
-def test_a_fault_while_writing_leaves_no_file(
+def test_an_error_while_writing_leaves_no_file(
     compress: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What the commands do when all is well."""
+"""The commands with valid input."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CONSTANT = np.full((3, 20, 24), 2500.0, dtype=np.float32)
 
 @pytest.fixture
 def archive(run: Run, models: np.ndarray, archive_bytes: bytes) -> Path:
-    """`in.vlat`, with the `in.npy` it was made from beside it."""
+    """`in.vlat`, with its original `in.npy`."""
     np.save("in.npy", models)
     Path("in.vlat").write_bytes(archive_bytes)
     return Path("in.vlat")
 
 
-def test_compress_keeps_the_budget_and_says_what_it_delivers(
+def test_compress_keeps_the_budget_and_prints_the_quality(
     compress: Run, models: np.ndarray
 ) -> None:
     np.save("in.npy", models[1:, :12, :12])
@@ -66,7 +66,7 @@ def test_a_fit_without_an_encoder_is_refused(compress: Run, models: np.ndarray) 
     assert "encoder" in result.stderr
 
 
-def test_an_archive_that_grew_is_said_to_have_grown(compress: Run) -> None:
+def test_an_archive_larger_than_its_models_is_reported_as_larger(compress: Run) -> None:
     np.save("in.npy", CONSTANT[0, :4, :4])
     shown = compress("in.npy", "out.vlat").stdout
     assert "which is more than the 64 bytes of the models" in shown
@@ -74,7 +74,7 @@ def test_an_archive_that_grew_is_said_to_have_grown(compress: Run) -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "said"), [(130, 100, "1.3 t"), (4700, 100, "47 t")])
-def test_the_ratio_is_told(before: int, after: int, said: str) -> None:
+def test_the_ratio_is_printed(before: int, after: int, said: str) -> None:
     assert size_text(before, after) == f"{said}imes smaller"
 
 
@@ -100,9 +100,7 @@ def test_models_too_small_for_ssim_have_none(compress: Run, run: Run) -> None:
     assert "nan" not in run(*arguments).stdout
 
 
-def test_decompress_gives_the_array_as_it_went_in(
-    run: Run, archive: Path, models: np.ndarray
-) -> None:
+def test_decompress_returns_the_original_array(run: Run, archive: Path, models: np.ndarray) -> None:
     assert run("decompress", "in.vlat", "out.npy").exit_code == 0
     back = np.load("out.npy")
     assert (back.shape, back.dtype) == (models.shape, models.dtype)
@@ -127,7 +125,7 @@ def test_decompress_renders_at_any_resolution(
         assert model.min() <= rendering.min() <= rendering.max() <= model.max()
 
 
-def test_decompress_in_blocks_gives_what_one_call_gives(
+def test_decompress_in_blocks_equals_one_call(
     run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("velcodec.archive.archive.SAMPLES_AT_ONCE", 1)
@@ -157,7 +155,7 @@ def test_units_order_axes_and_integers_come_back(compress: Run, run: Run) -> Non
         assert compared["mae_m_s"] == pytest.approx(difference.mean())
 
 
-def test_info_shows_all_that_was_stored(compress: Run, run: Run) -> None:
+def test_info_shows_everything_stored(compress: Run, run: Run) -> None:
     np.save("in.npy", CONSTANT)
     stored = ("--dx", "12.5", "--dz", "5", "--origin", "100,-20", "--licence", "CC0")
     stored += ("--provenance", "made up", "--key-prefix", "line", "--latent-only")
@@ -213,7 +211,7 @@ def test_info_works_without_torch_and_without_the_decoder(
     assert json.loads(run.stdout)["models"] == 3
 
 
-def test_verify_says_that_an_archive_is_whole(run: Run, archive: Path) -> None:
+def test_verify_accepts_an_intact_archive(run: Run, archive: Path) -> None:
     assert figures(run("verify", "in.vlat", "--json")) == {
         "archive": "in.vlat",
         "models": 3,
@@ -238,14 +236,14 @@ def test_verify_against_the_original_measures_every_model(
     assert "is the file" in run("verify", "in.vlat", "--against", "in.npy", "--per-model").stdout
 
 
-def test_verify_tells_another_file_of_the_same_shape(
+def test_verify_recognises_another_file_of_the_same_shape(
     run: Run, archive: Path, models: np.ndarray
 ) -> None:
     np.save("other.npy", models + 1)
     assert "is NOT the file" in run("verify", "in.vlat", "--against", "other.npy").stdout
 
 
-def test_evaluate_measures_what_compress_would_write(
+def test_evaluate_measures_what_compress_writes(
     run: Run, compress: Run, models: np.ndarray
 ) -> None:
     np.save("a.npy", models[1:, :12, :12])
@@ -276,7 +274,7 @@ def test_evaluate_prints_a_row_for_each_file_and_a_total(run: Run) -> None:
     ]
 
 
-def test_a_model_that_latents_cannot_serve_is_an_error_that_names_it(compress: Run) -> None:
+def test_a_model_that_latents_cannot_represent_is_named(compress: Run) -> None:
     np.save("in.npy", np.random.default_rng(1).uniform(0, 300_000, (20, 24)))
     result = compress("in.npy", "out.vlat", "--latent-only")
     assert result.exit_code == QualityError.exit_code
@@ -310,7 +308,7 @@ def test_decoder_list_show_and_add(
     assert added["hash"] in run("decoder", "show", "tiny").stdout
 
 
-def test_nested_settings_of_a_decoder_are_a_line_each() -> None:
+def test_nested_settings_of_a_decoder_print_one_per_line() -> None:
     settings = {"width": 64, "training": {"recipe": {"range": [0.25, 1.5]}, "steps": 7}}
     assert flat(settings) == {
         "width": "64",
@@ -334,7 +332,7 @@ def test_an_altered_decoder_file_is_not_added(run: Run, tiny_home: Path) -> None
     assert "bad.safetensors" in result.stderr
 
 
-def test_the_command_runs_as_a_process_and_ends_with_its_exit_code(archive: Path) -> None:
+def test_the_command_ends_its_process_with_the_exit_code(archive: Path) -> None:
     command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "in.npy"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 60
@@ -342,14 +340,16 @@ def test_the_command_runs_as_a_process_and_ends_with_its_exit_code(archive: Path
     assert run.stderr.count("\n") == 1
 
 
-def test_a_run_without_trouble_prints_nothing_on_stderr(run: Run, archive: Path) -> None:
+def test_a_successful_run_prints_nothing_on_stderr(run: Run, archive: Path) -> None:
     command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npy"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout.startswith("out.npy: 3 x 20 x 24; ")
     assert ended.stderr == ""
 
 
-def test_compress_says_how_far_bounded_samples_are_off(compress: Run, models: np.ndarray) -> None:
+def test_compress_prints_the_largest_error_of_bounded_samples(
+    compress: Run, models: np.ndarray
+) -> None:
     np.save("in.npy", models)
     result = compress("in.npy", "out.vlat", "--max-error", 20)
     assert "stored as samples\n" in result.stdout

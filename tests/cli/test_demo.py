@@ -1,4 +1,4 @@
-"""The demo goes the whole way and leaves an archive and a picture."""
+"""The demo compresses, renders and measures, and writes an archive and a picture."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from velcodec.report.upsampling import upsample
 Run = Callable[..., Result]
 
 
-def test_the_bundled_sample_is_what_the_demo_says() -> None:
+def test_the_bundled_sample_matches_the_demo() -> None:
     sample = np.load(sample_path())
     assert sample.shape == (len(FAMILIES), 1, 70, 70)
     assert sample.dtype == np.float32
     assert sample_path().stat().st_size < 400_000
 
 
-def test_the_generator_still_gives_the_bundled_sample_and_its_truth() -> None:
+def test_the_generator_still_draws_the_bundled_sample() -> None:
     sample = np.load(sample_path())
     truth = truth_of(as_models(sample))
     assert truth is not None
@@ -37,7 +37,7 @@ def test_the_generator_still_gives_the_bundled_sample_and_its_truth() -> None:
         assert psnr(fine, upsample(model.astype(float), RESOLUTION, "bilinear")) > 30
 
 
-def test_other_models_than_the_generators_have_no_truth() -> None:
+def test_models_that_the_generator_does_not_draw_have_no_truth() -> None:
     sample = np.load(sample_path())
     sample[-1, 0, 3, 4] += 1
     assert truth_of(as_models(sample)) is None
@@ -45,7 +45,7 @@ def test_other_models_than_the_generators_have_no_truth() -> None:
 
 @pytest.fixture
 def demo(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, models: np.ndarray) -> Run:
-    """Run the demo on small models with the small decoder: quick."""
+    """Run the demo on small models with the small decoder."""
     sample = tmp_path / "small.npy"
     np.save(sample, np.concatenate([models, models])[:, :12, :12])
     monkeypatch.setattr("velcodec.cli.demo.sample_path", lambda: sample)
@@ -67,27 +67,27 @@ def test_the_demo_writes_an_archive_and_a_picture_and_prints_figures(demo: Run) 
     assert found[f"psnr_db_at_{RESOLUTION}"] is None  # the generator does not know these models
 
 
-def test_without_truth_figures_are_of_the_native_grid_only(demo: Run) -> None:
+def test_without_truth_figures_cover_only_the_native_grid(demo: Run) -> None:
     result = demo("--no-picture")
     assert result.exit_code == 0, result.stderr
     assert f"{RESOLUTION}" not in result.stdout
     assert "bicubic" not in result.stdout
 
 
-def test_the_demo_replaces_nothing_unasked(demo: Run) -> None:
+def test_the_demo_replaces_nothing_without_force(demo: Run) -> None:
     Path("velcodec-demo.vlat").write_text("mine")
     assert demo("--no-picture").exit_code == 60
     assert Path("velcodec-demo.vlat").read_text() == "mine"
 
 
-def test_a_file_in_the_folders_place_is_told(demo: Run) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(demo: Run) -> None:
     Path("out").touch()
     result = demo("--out", "out")
     assert result.exit_code == 61
     assert "out: is a file, expected a folder" in result.stderr
 
 
-def test_the_whole_sample_is_brought_to_30_db_and_measured_at_the_finer_grid(run: Run) -> None:
+def test_the_whole_sample_reaches_30_db_and_is_measured_at_the_finer_grid(run: Run) -> None:
     result = run("demo", "--device", "cpu", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
@@ -104,7 +104,7 @@ def test_the_whole_sample_is_brought_to_30_db_and_measured_at_the_finer_grid(run
     assert Path("velcodec-demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_scale_of_errors_is_a_round_number_that_most_of_them_keep() -> None:
+def test_the_error_scale_is_a_round_number_above_most_errors() -> None:
     errors = np.zeros((10, 10))
     assert error_span([errors]) == 1.0
     errors[:3] = -131.0

@@ -1,4 +1,4 @@
-"""docs/cli.md tells of every command and of every option, and of none that is not there."""
+"""docs/cli.md documents every command and option, and no others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SECTIONS = sections()
 
 
 def commands(group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """Every command under the name of its section: that of the group it is in, if it is in one."""
+    """Every command with the name of its section: its group's if it has one."""
     for name, command in subcommands(group):
         if isinstance(command, click.Group):
             yield from ((name, child) for _, child in subcommands(command))
@@ -45,8 +45,8 @@ COMMANDS = list(commands(main))
 NAMES = sorted({name for name, _ in COMMANDS})
 
 
-def told(name: str) -> set[str]:
-    """The options that a command's section tells of, or one that it leads to."""
+def documented(name: str) -> set[str]:
+    """The options in a command's section and in the sections that it links to."""
     text, seen = SECTIONS[name], {name}
     led = re.findall(r"\(#([a-z-]+)\)", text)
     while led:
@@ -77,11 +77,11 @@ def test_every_command_has_a_section_and_a_line_in_the_table(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_option_of_a_command_is_told(name: str) -> None:
-    assert options(name) <= told(name)
+def test_every_option_of_a_command_is_documented(name: str) -> None:
+    assert options(name) <= documented(name)
 
 
-def test_no_option_is_told_that_no_command_has() -> None:
+def test_every_documented_option_exists() -> None:
     own = {text for parameter in main.params for text in parameter.opts} | {"--help"}
     everything = {text for name in NAMES for text in options(name)} | own
     assert own - {"-h"} <= set(OPTION.findall(SECTIONS[COMMON]))
@@ -89,7 +89,7 @@ def test_no_option_is_told_that_no_command_has() -> None:
 
 
 @pytest.mark.parametrize("head", SECTIONS)
-def test_tables_of_a_commands_section_tell_its_own_options(head: str) -> None:
+def test_tables_of_a_section_list_options_of_its_command(head: str) -> None:
     if head in NAMES:
         rows = re.findall(r"^\| (`--[^|]*)\|", SECTIONS[head], flags=re.MULTILINE)
         assert set(OPTION.findall(" ".join(rows))) <= options(head)

@@ -1,4 +1,4 @@
-"""The exit codes in docs/cli.md are those of the error classes, and no two failures share one."""
+"""docs/cli.md lists the exit codes of the error classes, and each is unique."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of models that come out of archives, in every format, and go in again to be compared."""
+"""Archives decompress to files of every format, and compare with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 
 @pytest.mark.parametrize("name", ["m.npy", "m.npz", "m.h5", "m.nc", "m.zarr", "m.rsf", "m.bin"])
-def test_decompress_writes_the_format_that_the_name_tells(
+def test_decompress_takes_the_format_from_the_suffix(
     run: Run, exact: np.ndarray, name: str
 ) -> None:
     assert run("decompress", "exact.vlat", name).stdout.startswith(f"{name}: 7 x 1 x 9 x 14")
@@ -29,7 +29,7 @@ def test_decompress_writes_the_format_that_the_name_tells(
     assert np.array_equal(part.read(0, 7), exact)
 
 
-def test_decompress_writes_the_format_that_is_named(run: Run, exact: np.ndarray) -> None:
+def test_decompress_takes_the_format_from_the_option(run: Run, exact: np.ndarray) -> None:
     options = ("--format", "hdf5", "--array", "vp")
     assert run("decompress", "exact.vlat", "models.velocity", *options).exit_code == 0
     (part,) = open_models("models.velocity", format="hdf5", array="vp").parts
@@ -66,14 +66,14 @@ def test_depth_that_points_up_is_stated_once_and_remembered(
     assert json.loads(wrong.stdout)["max_error_m_s"] > 0.0
 
 
-def test_evaluate_takes_the_direction_of_depth_too(run: Run) -> None:
+def test_evaluate_takes_the_direction_of_depth(run: Run) -> None:
     np.save("in.npy", layered(1, 9, 14))
     how = ("--lossless", "--decoder", "tiny", "--device", "cpu", "--json", "--z-positive", "up")
     found = figures(run("evaluate", "in.npy", *how))["files"]
     assert [one["max_error_m_s"] for one in found] == [0.0]
 
 
-def test_decompress_restores_openfwis_layout(run: Run, exact: np.ndarray) -> None:
+def test_decompress_writes_openfwis_layout(run: Run, exact: np.ndarray) -> None:
     result = run("decompress", "exact.vlat", "--per-file", "3")
     assert result.stdout.startswith("exact: 3 files")
     files = sorted(Path("exact").iterdir())
@@ -87,7 +87,7 @@ def test_decompress_restores_openfwis_layout(run: Run, exact: np.ndarray) -> Non
     assert sorted(path.name for path in Path("h5").iterdir()) == ["model1.h5", "model2.h5"]
 
 
-def test_decompress_restores_the_folder_that_was_compressed(run: Run, compress: Run) -> None:
+def test_decompress_recreates_the_compressed_folder(run: Run, compress: Run) -> None:
     for name in ("in/model/model2.npy", "in/model/model10.npy"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         np.save(name, layered(2, 9, 14, seed=len(name))[:, None])
@@ -104,7 +104,7 @@ def test_decompress_restores_the_folder_that_was_compressed(run: Run, compress: 
     ("source", "name"),
     [("in", "model/model2.npy"), ("in/*", "model/model2.npy"), ("in/model/*.npy", "model2.npy")],
 )
-def test_a_folder_of_one_file_comes_back_as_it_was(
+def test_a_folder_of_one_file_comes_back_unchanged(
     run: Run, compress: Run, source: str, name: str
 ) -> None:
     path = Path("in/model/model2.npy")
@@ -117,14 +117,14 @@ def test_a_folder_of_one_file_comes_back_as_it_was(
     assert back.read_bytes() == path.read_bytes()
 
 
-def test_a_file_that_is_named_itself_needs_no_name_in_the_archive(compress: Run) -> None:
+def test_a_single_named_file_stores_no_name(compress: Run) -> None:
     np.save("in.npy", layered(2, 9, 14))
     assert compress("in.npy", "in.vlat", "--lossless").exit_code == 0
     with velcodec.open("in.vlat") as archive:
         assert "file" not in archive.fields
 
 
-def test_some_models_alone_are_decompressed_and_previewed(run: Run, data: bytes) -> None:
+def test_selected_models_are_decompressed_and_previewed(run: Run, data: bytes) -> None:
     with velcodec.open(data) as archive:
         expected = archive.decode(["m5", "m7"])
     options = ("--models", "4:8", "--family", "salt")
@@ -161,7 +161,7 @@ def test_verify_compares_with_files_of_any_format(run: Run, exact: np.ndarray) -
     assert "expected 7 x 9 x 14" in fewer.stderr
 
 
-def test_verify_against_never_reads_more_than_a_block(
+def test_verify_against_reads_at_most_a_block_at_a_time(
     run: Run, exact: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from velcodec.formats.files import Models

@@ -1,4 +1,4 @@
-"""Help is complete and instant: examples everywhere, and no torch until something is computed."""
+"""Help is complete and fast: examples everywhere, and no import of torch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_help_and_version_import_neither_torch_nor_numpy(arguments: list[str]) -
 
 
 def modules_after(arguments: list[str]) -> list[str]:
-    """Names of the modules that a fresh process has imported when the command ends."""
+    """Names of the modules that a new process has imported when the command ends."""
     code = (
         "import sys, contextlib, io\n"
         "from velcodec.cli import main\n"

@@ -1,4 +1,4 @@
-"""Where archives come from and go: URLs and pipes."""
+"""Archives from URLs, and from and to pipes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_command_reads_urls(run: Run, data: bytes) -> None:
         fsspec.filesystem("memory").rm("/far", recursive=True)
 
 
-def test_a_server_that_never_answers_is_given_up_after_the_timeout(
+def test_a_server_that_never_answers_fails_after_the_timeout(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsspec = pytest.importorskip("fsspec")
@@ -76,7 +76,7 @@ def test_every_command_reads_a_pipe(run: Run, data: bytes) -> None:
     assert run("cat", "-", "-", "twice.vlat", input=data).exit_code == 2
 
 
-def test_archives_go_down_pipes(run: Run, data: bytes) -> None:
+def test_archives_are_written_to_pipes(run: Run, data: bytes) -> None:
     some = run("subset", "a.vlat", "-", "--models", "::4")
     assert some.exit_code == 0
     assert keys_of(some.stdout_bytes) == ["m0", "m4", "m8"]
@@ -96,7 +96,7 @@ def test_a_pipe_without_a_target_is_a_usage_error(run: Run, data: bytes) -> None
     assert run("decompress", "a.vlat", "--count", "3").exit_code == 2
 
 
-def test_models_go_down_pipes(run: Run, data: bytes) -> None:
+def test_models_are_written_to_pipes(run: Run, data: bytes) -> None:
     shown = run("decompress", "a.vlat", "-")
     assert shown.exit_code == 0
     Path("out.npy").write_bytes(shown.stdout_bytes)

@@ -1,4 +1,4 @@
-"""`velcodec preview`: an archive goes in, a coarser array comes out."""
+"""`velcodec preview` writes coarser models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def archive(run: Run, tiny: Decoder) -> Path:
     return Path("in.vlat")
 
 
-def test_the_array_is_what_the_library_gives(run: Run, archive: Path) -> None:
+def test_preview_writes_what_the_library_gives(run: Run, archive: Path) -> None:
     result = run("preview", archive, "out.npy", "--bytes", 20, "--device", "cpu")
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("out.npy: 3 x 20 x 24; ")
@@ -61,7 +61,7 @@ def test_bad_sizes_are_usage_errors(
     assert not Path("in.preview.npy").exists()
 
 
-def test_a_model_without_a_latent_is_told(run: Run) -> None:
+def test_an_archive_without_latents_is_an_error(run: Run) -> None:
     models = np.full((2, 8, 9), 2000.0, dtype=np.float32)
     Path("in.vlat").write_bytes(velcodec.compress(models, decoder="tiny", lossless=True))
     result = run("preview", "in.vlat", "--bytes", 20)
@@ -70,7 +70,7 @@ def test_a_model_without_a_latent_is_told(run: Run) -> None:
     assert "--keep-latent" in result.stderr
 
 
-def test_models_of_samples_alone_come_whole_beside_previews_of_latents(run: Run) -> None:
+def test_models_without_latents_are_previewed_whole_beside_others(run: Run) -> None:
     models = np.stack([layered(1, 8, 9)[0], np.full((8, 9), 2000.0, np.float32)])
     kinds = {"latent": {"latent_only": True, "psnr": 15.0}, "samples": {"lossless": True}}
     for (name, how), model in zip(kinds.items(), models, strict=True):

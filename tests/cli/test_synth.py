@@ -1,4 +1,4 @@
-"""Generated models land in a file as they are drawn: whole, the same for a seed, unit m/s."""
+"""`velcodec synth` writes models reproducibly, in m/s, with a picture on request."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def generate(run: Run) -> Callable[..., np.ndarray]:
 
 
 def assert_same(a: np.ndarray, b: np.ndarray) -> None:
-    """Equal but for float rounding."""
+    """Equal up to float rounding."""
     assert a.shape == b.shape
     assert (np.abs(a - b) > 0.05).mean() < 1e-4
 
 
-def test_the_file_holds_models_as_openfwi_has_them(generate: Callable[..., np.ndarray]) -> None:
+def test_the_file_has_openfwis_layout(generate: Callable[..., np.ndarray]) -> None:
     models = generate("--count", 5, "--seed", 3)
     assert models.shape == (5, 1, 70, 70)
     assert models.dtype == np.float32
@@ -45,7 +45,7 @@ def test_the_file_holds_models_as_openfwi_has_them(generate: Callable[..., np.nd
     assert_same(models[:, 0], synth.draw(FAMILY, 3, 0, 5).render(70, 70).numpy())
 
 
-def test_models_written_in_blocks_are_those_written_at_once(
+def test_writing_in_blocks_gives_the_same_models(
     generate: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = generate("--count", 5, "--res", "30")
@@ -66,7 +66,7 @@ def test_another_resolution_shows_the_same_geology(generate: Callable[..., np.nd
     np.testing.assert_allclose(fine[..., 1::3, 1::3], coarse, atol=0.5)
 
 
-def test_the_figures_say_what_was_written(run: Run) -> None:
+def test_the_figures_match_the_file(run: Run) -> None:
     result = run("synth", "style_a", "out.npy", "--count", 2, "--start", 7, "--json")
     found = json.loads(result.stdout)
     assert found["shape"] == [2, 1, 70, 70]
@@ -81,7 +81,7 @@ def test_the_picture_shows_the_first_models(run: Run) -> None:
     assert len(np.load("out.npy")) == 7
 
 
-def test_a_picture_without_matplotlib_says_what_is_missing(
+def test_a_picture_without_matplotlib_names_the_missing_extra(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
@@ -91,7 +91,7 @@ def test_a_picture_without_matplotlib_says_what_is_missing(
     assert not Path("out.npy").exists()
 
 
-def test_every_family_is_listed_with_what_it_shows(run: Run) -> None:
+def test_every_family_is_listed_with_its_summary(run: Run) -> None:
     shown = run("synth", "--list").stdout
     assert [line.split()[0] for line in shown.splitlines()] == list(synth.FAMILIES)
     families = json.loads(run("synth", "--list", "--json").stdout)["families"]
@@ -99,7 +99,7 @@ def test_every_family_is_listed_with_what_it_shows(run: Run) -> None:
     assert all(families.values())
 
 
-def test_an_unknown_family_is_refused_with_the_list(run: Run) -> None:
+def test_an_unknown_family_is_refused_listing_all(run: Run) -> None:
     result = run("synth", "marmousi", "out.npy")
     assert result.exit_code == 2
     assert "'marmousi'" in result.stderr
@@ -115,7 +115,7 @@ def test_a_missing_argument_is_named(run: Run, arguments: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("taken", ["out.npy", "out.png"])
-def test_nothing_is_replaced_unasked(run: Run, taken: str) -> None:
+def test_nothing_is_replaced_without_force(run: Run, taken: str) -> None:
     Path(taken).write_text("mine")
     result = run("synth", "geology", "out.npy", "--count", 1, "--picture", "out.png")
     assert result.exit_code == 60
@@ -123,13 +123,13 @@ def test_nothing_is_replaced_unasked(run: Run, taken: str) -> None:
     assert [path.name for path in Path.cwd().iterdir()] == [taken]
 
 
-def test_a_picture_in_the_models_place_is_refused(run: Run) -> None:
+def test_a_picture_with_the_name_of_the_output_is_refused(run: Run) -> None:
     result = run("synth", "geology", "out.npy", "--picture", "./out.npy", "--force")
     assert result.exit_code == 2
     assert not Path("out.npy").exists()
 
 
-def test_an_absurd_size_needs_confirmation(run: Run) -> None:
+def test_an_excessive_size_needs_confirmation(run: Run) -> None:
     result = run("synth", "geology", "out.npy", "--count", 10**9)
     assert result.exit_code == 40
     assert "--allow-large" in result.stderr

@@ -1,4 +1,4 @@
-"""`verify` says yes to the original alone, and to an archive of which every byte is right."""
+"""`verify` accepts only the original, and only an archive with every byte intact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROMISES = {
 
 
 @pytest.mark.parametrize("promise", PROMISES)
-def test_another_file_than_the_original_is_an_error(
+def test_a_file_other_than_the_original_is_an_error(
     run: Run, compress: Run, models: np.ndarray, promise: str
 ) -> None:
     np.save("in.npy", models)
@@ -43,7 +43,7 @@ def test_another_file_than_the_original_is_an_error(
     assert figures(run("verify", "in.vlat", "--against", "in.npy", "--json"))["whole"] is True
 
 
-def test_a_difference_of_one_sample_is_an_error_where_every_bit_was_kept(
+def test_one_different_sample_is_an_error_in_a_lossless_archive(
     run: Run, compress: Run, models: np.ndarray
 ) -> None:
     np.save("in.npy", models)
@@ -57,7 +57,7 @@ def test_a_difference_of_one_sample_is_an_error_where_every_bit_was_kept(
     assert '"as_measured": false' in result.stdout
 
 
-def test_an_archive_that_was_never_measured_is_compared_all_the_same(
+def test_an_archive_without_measured_quality_is_compared_too(
     run: Run, tiny: Decoder, models: np.ndarray
 ) -> None:
     Path("a.vlat").write_bytes(rich_archive(tiny, 3))
@@ -67,7 +67,7 @@ def test_an_archive_that_was_never_measured_is_compared_all_the_same(
 
 
 @pytest.mark.parametrize("dtype", ["<i8", ">i8", "<u8"])
-def test_integers_that_float64_does_not_hold_are_compared_as_they_are(run: Run, dtype: str) -> None:
+def test_integers_beyond_float64_are_compared_exactly(run: Run, dtype: str) -> None:
     models = np.full((2, 6, 8), 2**60, dtype=dtype)
     np.save("in.npy", models)
     assert run("compress", "in.npy", "a.vlat", "--lossless", "--units", "m/s").exit_code == 0
@@ -79,7 +79,7 @@ def test_integers_that_float64_does_not_hold_are_compared_as_they_are(run: Run, 
     assert "model 1: found a greatest error of 1 m/s" in result.stderr
 
 
-def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:
+def test_unchecked_parts_are_listed(run: Run, tiny: Decoder) -> None:
     data = rich_archive(tiny, 3)
     Path("a.vlat").write_bytes(data)
     said = run("verify", "a.vlat").stdout
@@ -94,7 +94,7 @@ def test_what_was_not_looked_at_is_said(run: Run, tiny: Decoder) -> None:
 
 
 @pytest.mark.parametrize("base", [np.int64(2**62), np.int64(-(2**63)), np.uint64(2**64 - 5000)])
-def test_figures_of_great_integers_are_exact(
+def test_figures_of_large_integers_are_exact(
     run: Run, compress: Run, base: np.int64 | np.uint64
 ) -> None:
     model = base + (np.arange(12)[:, None] * 100 + np.zeros((12, 14))).astype(base.dtype)

@@ -23,7 +23,7 @@ from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job
-from velcodec.files.decompress import restore_file, restore_stream
+from velcodec.files.decompress import decompress_file, decompress_stream
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import pack_record, unpack_record
 from velcodec.formats.container.writer import VlatWriter
@@ -263,7 +263,7 @@ def test_written_files_declare_absent_samples_to_other_programs(
     array, gone = masked(dtype, no_data)
     path = tmp_path / f"out{suffix}"
     with velcodec.open(velcodec.compress(array, mask=no_data, lossless=True)) as archive:
-        restore_file(archive, path)
+        decompress_file(archive, path)
     expected = no_data_value(no_data, np.dtype(dtype))
     if suffix != ".zarr":
         with h5py.File(path) as source:
@@ -289,7 +289,7 @@ def test_written_files_declare_absent_samples_to_other_programs(
 def test_a_file_of_complete_models_declares_no_fill_value(tmp_path: Path) -> None:
     with velcodec.open(velcodec.compress(layered(2, NZ, NX, seed=2), lossless=True)) as archive:
         for suffix in (".nc", ".zarr", ".h5"):
-            restore_file(archive, tmp_path / f"out{suffix}")
+            decompress_file(archive, tmp_path / f"out{suffix}")
     for name in ("out.nc", "out.h5"):
         with h5py.File(tmp_path / name) as source:
             assert "_FillValue" not in source["velocity"].attrs
@@ -307,9 +307,9 @@ def test_models_of_two_no_data_values_do_not_share_a_file(tmp_path: Path) -> Non
     with velcodec.open(tmp_path / "both.vlat") as archive:
         for suffix in (".npy", ".nc"):
             with pytest.raises(MixedShapesError, match=words):
-                restore_file(archive, tmp_path / f"out{suffix}")
+                decompress_file(archive, tmp_path / f"out{suffix}")
         with pytest.raises(MixedShapesError, match=words):
-            restore_stream(archive, io.BytesIO())
+            decompress_stream(archive, io.BytesIO())
 
 
 def test_unsuitable_masks_are_refused() -> None:

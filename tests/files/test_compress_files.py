@@ -1,7 +1,8 @@
-"""Files in, an archive out: in bounded memory, and never all for nothing."""
+"""Files become an archive, in bounded memory; interrupted work resumes."""
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def job_of(folder: Path, **more: object) -> Job:
 
 
 class Stop:
-    """Interrupts as Ctrl-C does, when a stage begins for the so-manieth time."""
+    """Raises KeyboardInterrupt after `after` stages have begun."""
 
     def __init__(self, after: int) -> None:
         self.left = after
@@ -81,7 +83,7 @@ class Stop:
 
 
 def safe_bytes(part: Path) -> int:
-    """Bytes of an unfinished archive that can be gone on from."""
+    """Bytes of an unfinished archive that are committed."""
     with part.open("rb") as stream:
         return read_journal(stream, str(part)).end if part.stat().st_size else 0
 
@@ -107,7 +109,77 @@ def test_many_files_become_one_archive(folder: Path, models: np.ndarray, tmp_pat
     assert not part_of(tmp_path / "out.vlat").exists()
 
 
-def test_an_archive_goes_down_a_pipe(folder: Path, models: np.ndarray, tmp_path: Path) -> None:
+def test_compress_files_keeps_description_keys_and_fields(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    keys, target = [f"k{i}" for i in range(11)], tmp_path / "out.vlat"
+    about = velcodec.Description(dx=5.0, origin=(10.0, 20.0), licence="CC0", fields={"site": "a"})
+    summary = velcodec.compress_files(
+        str(folder), str(target), lossless=True, decoder="tiny", description=about, keys=keys,
+        fields={"depth": np.arange(11)},
+    )  # fmt: skip
+    assert (summary.models, summary.bytes) == (11, target.stat().st_size)
+    check_whole(target, models)
+    with velcodec.open(target) as archive:
+        assert list(archive.keys) == keys
+        assert archive.fields["depth"].tolist() == list(range(11))
+        assert set(archive.fields["site"]) == {"a"}
+        assert (archive.layout(0).origin_x_m, archive.header.licence) == (10.0, "CC0")
+
+
+def test_compress_files_takes_opened_models_and_a_stream(tmp_path: Path) -> None:
+    model = layered(1, 9, 14)[0]
+    np.save(tmp_path / "xz.npy", model.T)
+    stream = io.BytesIO()
+    opened = velcodec.open_models(tmp_path / "xz.npy", order="xz", units="km/s")
+    velcodec.compress_files(opened, stream, lossless=True, decoder="tiny")
+    with velcodec.open(stream.getvalue()) as archive:
+        assert archive.layout(0).units == "km/s"
+        assert archive.header.source.sha256 == opened.sha256()
+        assert np.array_equal(archive[0], model.T)
+
+
+def test_compress_files_takes_axis_order_and_absent_samples_from_the_description(
+    tmp_path: Path,
+) -> None:
+    model = layered(1, 9, 14)[0]
+    model[:2] = np.nan
+    np.save(tmp_path / "xz.npy", model.T)
+    description = velcodec.Description(order="xz", mask="nan")
+    velcodec.compress_files(
+        tmp_path / "xz.npy", tmp_path / "out.vlat", lossless=True, decoder="tiny",
+        description=description,
+    )  # fmt: skip
+    with velcodec.open(tmp_path / "out.vlat") as archive:
+        layout = archive.layout(0)
+        assert (layout.nz, layout.nx, layout.no_data) == (9, 14, "nan")
+        assert np.array_equal(archive[0], model.T, equal_nan=True)
+
+
+def test_compress_files_resumes_and_replaces_only_with_force(
+    folder: Path, models: np.ndarray, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.vlat"
+
+    def run(**more: Any) -> None:
+        velcodec.compress_files(
+            folder, target, lossless=True, decoder="tiny",
+            description=velcodec.Description(dx=5.0), **more,
+        )  # fmt: skip
+
+    with pytest.raises(InterruptedJobError):
+        run(on_progress=Stop(2))
+    with pytest.raises(OutputExistsError):
+        run()
+    run(resume=True)
+    check_whole(target, models)
+    with pytest.raises(OutputExistsError):
+        run()
+    run(force=True)
+    check_whole(target, models)
+
+
+def test_an_archive_is_written_to_a_pipe(folder: Path, models: np.ndarray, tmp_path: Path) -> None:
     out, into = os.pipe()
     with os.fdopen(into, "wb") as stream:
         summary = compress_job(job_of(folder), stream)  # smaller than what a pipe holds
@@ -119,7 +191,7 @@ def test_an_archive_goes_down_a_pipe(folder: Path, models: np.ndarray, tmp_path:
 
 
 @pytest.mark.parametrize("after", [0, 2, 5])
-def test_an_interruption_leaves_an_archive_that_can_be_gone_on_with(
+def test_an_interruption_leaves_a_resumable_archive(
     folder: Path, models: np.ndarray, tmp_path: Path, after: int
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -138,7 +210,7 @@ def test_an_interruption_leaves_an_archive_that_can_be_gone_on_with(
     assert list(tmp_path.glob("*.part")) == []
 
 
-def test_going_on_gives_the_bytes_that_one_go_gives(folder: Path, tmp_path: Path) -> None:
+def test_resuming_gives_the_same_bytes_as_one_run(folder: Path, tmp_path: Path) -> None:
     compress_job(job_of(folder), tmp_path / "one.vlat")
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder), tmp_path / "two.vlat", on_progress=Stop(5))
@@ -146,7 +218,7 @@ def test_going_on_gives_the_bytes_that_one_go_gives(folder: Path, tmp_path: Path
     assert (tmp_path / "one.vlat").read_bytes() == (tmp_path / "two.vlat").read_bytes()
 
 
-def test_whatever_a_kill_cuts_off_can_be_gone_on_with(
+def test_an_archive_cut_anywhere_by_a_kill_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -162,18 +234,18 @@ def test_whatever_a_kill_cuts_off_can_be_gone_on_with(
     check_whole(target, models)
 
 
-def test_a_killed_process_can_be_gone_on_with(
+def test_the_work_of_a_killed_process_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
     code = f"""
         import time
         from pathlib import Path
-        from velcodec.files import compress
         from velcodec.encode.describe import Description
         from velcodec.encode.setup import Coding
         from velcodec.encode.target import Target
-        from velcodec.formats.files import Ground, Part, open_models
+        from velcodec.files import compress
+        from velcodec.formats.files import open_models
 
         compress.MODELS_AT_ONCE = 2
         coding = Coding(Target(lossless=True), decoder="tiny")
@@ -195,7 +267,7 @@ def test_a_killed_process_can_be_gone_on_with(
     check_whole(target, models)
 
 
-def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
+def test_another_job_cannot_resume_it(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder), target, on_progress=Stop(5))
@@ -203,7 +275,7 @@ def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
         compress_job(job_of(folder), target)
     other = Job(open_models(folder), Description(dx=6.0), EXACT)
     with pytest.raises(
-        OptionError, match=r"begun with other models or options: dx: found 6\.0, was"
+        OptionError, match=r"started with other models or options: dx: found 6\.0, was"
     ):
         compress_job(other, target, resume=True)
     compress_job(other, target, force=True)
@@ -211,7 +283,7 @@ def test_another_job_cannot_go_on_with_it(folder: Path, tmp_path: Path) -> None:
 
 
 def begun(folder: Path, target: Path, **more: object) -> None:
-    """The job, interrupted when six of its eleven models are stored: of the first two files."""
+    """The job, interrupted with six of eleven models stored, all from the first two files."""
     with pytest.raises(InterruptedJobError):
         compress_job(job_of(folder, **more), target, on_progress=Stop(4))
     with velcodec.open(part_of(target)) as archive:
@@ -219,7 +291,7 @@ def begun(folder: Path, target: Path, **more: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["model1.npy", "model2.npy"])
-def test_models_that_were_made_anew_are_not_mixed_with_the_old_ones(
+def test_changed_files_are_not_mixed_with_old_models(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -233,7 +305,7 @@ def test_models_that_were_made_anew_are_not_mixed_with_the_old_ones(
     assert part_of(target).read_bytes() == before
 
 
-def test_a_file_that_was_mended_before_any_of_it_was_stored_is_gone_on_with(
+def test_a_file_repaired_before_any_of_its_models_was_stored_resumes(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -285,7 +357,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
 
 
 @pytest.mark.parametrize("said", FACTS)
-def test_every_fact_that_models_are_stored_with_must_be_the_same_to_go_on(
+def test_resuming_requires_every_stored_fact_to_be_the_same(
     folder: Path, tmp_path: Path, said: str
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -294,16 +366,16 @@ def test_every_fact_that_models_are_stored_with_must_be_the_same_to_go_on(
     job = make(folder)
     if "depth" not in job.fields and len(job) == 11:
         job = replace(job, fields={"depth": np.arange(11)})
-    with pytest.raises(OptionError, match=f"begun with other models or options: {said}"):
+    with pytest.raises(OptionError, match=f"started with other models or options: {said}"):
         compress_job(job, target, resume=True)
 
 
-def test_another_dtype_and_another_version_are_told(
+def test_another_dtype_or_version_is_named(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.vlat"
     begun(folder, target)
-    monkeypatch.setattr("velcodec.version.__version__", "99.0")
+    monkeypatch.setattr("velcodec.files.plans.__version__", "99.0")
     with pytest.raises(OptionError, match=r"options: velcodec: found 99\.0, was "):
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()
@@ -313,11 +385,9 @@ def test_another_dtype_and_another_version_are_told(
         compress_job(job_of(folder), target, resume=True)
 
 
-def test_what_was_begun_within_a_bound_is_not_gone_on_with_bit_for_bit(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_bounded_archive_does_not_resume_as_lossless(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
-    bounded = replace(job_of(folder), coding=Coding(max_error=400.0, decoder="tiny"))
+    bounded = replace(job_of(folder), coding=Coding(Target(max_error=400.0), decoder="tiny"))
     with pytest.raises(InterruptedJobError):
         compress_job(bounded, target, on_progress=Stop(4))
     with pytest.raises(OptionError, match=r"lossless: found True, was False"):
@@ -356,7 +426,7 @@ PLANNED: dict[str, Callable[[Job], Job]] = {
 
 
 @pytest.mark.parametrize("what", PLANNED)
-def test_a_plan_tells_apart_whatever_gives_other_models(folder: Path, what: str) -> None:
+def test_plans_differ_whenever_models_would(folder: Path, what: str) -> None:
     job = job_of(folder, fields={"line": [*"123456789ab"]}).with_hashes()
     others = {"user": {"depths": np.arange(5000) // 3000, "survey": np.int64(2**60)}}
     if "user" in what:
@@ -370,11 +440,11 @@ def test_a_plan_tells_apart_whatever_gives_other_models(folder: Path, what: str)
         job = replace(job, models=first, fields={})
     plan, other = job.plan(), PLANNED[what](job).plan()
     assert unpack_plan(pack_plan(plan), "plan") == job.plan()
-    with pytest.raises(OptionError, match=r"out: was begun with other models or options: \S"):
+    with pytest.raises(OptionError, match=r"out: was started with other models or options: \S"):
         check_same(plan, other, "out", range(11))
 
 
-def test_another_encoder_beside_the_decoder_is_another_plan(
+def test_another_encoder_makes_another_plan(
     folder: Path, tmp_path: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(tiny_home, tmp_path / "own")
@@ -388,7 +458,7 @@ def test_another_encoder_beside_the_decoder_is_another_plan(
         check_same(before, job.plan(), "out", ())
 
 
-def test_a_finished_archive_is_not_replaced_by_going_on(folder: Path, tmp_path: Path) -> None:
+def test_resuming_never_replaces_a_finished_archive(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
     before = target.read_bytes()
@@ -408,10 +478,10 @@ def test_two_processes_do_not_write_one_archive(folder: Path, tmp_path: Path) ->
         compress_job(job_of(folder), target, resume=True)
 
 
-def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
+def test_work_started_as_another_process_finishes_is_not_lost(
     folder: Path, models: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one finishes, and removes its file, between its opening here and its lock."""
+    """The other process finishes and removes its file between open and lock here."""
     target = tmp_path / "out.vlat"
     lock, seen = Unbuffered.lock, []
 
@@ -427,7 +497,7 @@ def test_work_begun_as_another_one_ends_is_not_written_where_it_would_be_lost(
     check_whole(target, models)
 
 
-def test_an_output_that_was_finished_meanwhile_is_told_before_any_work(
+def test_an_output_finished_meanwhile_is_an_error_before_any_work(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "out.vlat"
@@ -461,7 +531,7 @@ def test_models_are_added_to_an_archive(folder: Path, models: np.ndarray, tmp_pa
     assert len(velcodec.open(target)) == 22
 
 
-def test_files_say_spacing_keys_and_units_where_they_can(tmp_path: Path) -> None:
+def test_spacing_keys_and_units_come_from_the_files(tmp_path: Path) -> None:
     models = layered(3, 8, 6)
     np.savez(tmp_path / "m.npz", vp=models / 1000, keys=["a", "b", "c"], dx=12.5, units="km/s")
     compress_job(Job(open_models(tmp_path / "m.npz"), coding=EXACT), tmp_path / "m.vlat")
@@ -497,7 +567,7 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
         job_of(folder, fields={"depth": np.arange(10)})
 
 
-def test_every_block_keeps_to_the_budget(
+def test_every_block_keeps_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compress, "MODELS_OF_BUDGET", 6)
@@ -506,10 +576,10 @@ def test_every_block_keeps_to_the_budget(
     assert summary.bytes <= 150 * 11
 
 
-def test_a_full_disk_is_told_at_once_and_can_be_gone_on_from(
+def test_a_full_disk_is_an_error_at_once_and_can_be_resumed(
     folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
-    """A file may have only so many bytes: then as from a disk that is full."""
+    """A limit on file size stands for a full disk."""
     target = tmp_path / "out.vlat"
     compress_job(job_of(folder), target)
     whole = target.read_bytes()

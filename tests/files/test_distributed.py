@@ -1,4 +1,4 @@
-"""Many processes write one archive, and it is whole whatever becomes of them."""
+"""Many processes write one archive, which is complete whatever happens to them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, models: np.ndarray) -> Path:
 
 @pytest.fixture
 def client(tiny: Decoder) -> Iterator[Any]:
-    """Two processes on this machine, which find the small decoder as this one does."""
+    """Two local processes that find the small decoder too."""
     with connected("local", 2) as client:
         yield client
 
@@ -95,7 +95,7 @@ def test_shards_of_many_processes_are_one_archive(
         compress(folder, tmp_path / "out", client=client, resume=True, **EXACT)
 
 
-def test_the_worst_model_is_called_by_its_number_among_all(
+def test_the_worst_model_has_its_number_in_the_whole_archive(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     calm = np.full_like(models[:10, None], 2000.0)
@@ -109,7 +109,7 @@ def test_the_worst_model_is_called_by_its_number_among_all(
     assert made.summary.worst_model == str(error.argmax())
 
 
-def test_both_models_of_a_summary_are_counted_from_a_number() -> None:
+def test_a_shards_summary_is_renumbered() -> None:
     one = Summary(5, 5, 90, 900, 30.0, 20.0, "3", 5.0, 5, 0, 0, 1.5, "4")
     assert one.from_number(10) == replace(one, worst_model="13", farthest_model="14")
     exact = replace(one, distance=None, farthest_model=None)
@@ -126,7 +126,7 @@ def test_a_cluster_here_takes_no_fixed_port() -> None:
             assert client.submit(abs, -3).result() == 3
 
 
-def test_a_worker_that_is_killed_costs_nothing_but_time(
+def test_a_killed_worker_costs_only_time(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     victims = list(client.run(os.getpid).values())
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
     check_whole(tmp_path / "out", models)
 
 
-def test_a_shard_that_cannot_be_made_is_an_error_and_the_others_are_kept(
+def test_a_failed_shard_is_an_error_and_the_others_are_kept(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     bad = models[10:20, None].copy()
@@ -166,7 +166,7 @@ def test_a_shard_that_cannot_be_made_is_an_error_and_the_others_are_kept(
     check_whole(tmp_path / "out", models)
 
 
-def test_shards_that_were_begun_otherwise_are_not_gone_on_with(
+def test_shards_of_another_plan_do_not_resume(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
     target = tmp_path / "out"
@@ -205,7 +205,7 @@ def test_shards_that_were_begun_otherwise_are_not_gone_on_with(
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_the_old_archive_stays_until_the_new_one_is_whole(
+def test_the_old_archive_stays_until_the_new_one_is_complete(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path, linked: bool
 ) -> None:
     target = tmp_path / "out"
@@ -256,7 +256,7 @@ def test_a_mistyped_decoder_costs_nothing(
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_of_two_that_replace_a_folder_at_once_the_second_is_refused_before_any_work(
+def test_a_second_process_replacing_a_folder_is_refused_before_any_work(
     folder: Path, tmp_path: Path, tiny: Decoder, there: bool
 ) -> None:
     target = tmp_path / "out"
@@ -274,7 +274,7 @@ def test_of_two_that_replace_a_folder_at_once_the_second_is_refused_before_any_w
     assert (work / "shard-00001.vlat").read_bytes() == b"of the first"
 
 
-def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(
+def test_a_shard_that_differs_from_the_manifest_is_an_error(
     client: Any, folder: Path, tmp_path: Path
 ) -> None:
     compress(folder, tmp_path / "out", client=client, models_per_shard=20, **EXACT)
@@ -286,7 +286,7 @@ def test_a_shard_that_is_not_the_one_of_the_manifest_is_noticed(
         archive[0]
 
 
-def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WorkerError, match="no scheduler answers"), connected("not an address"):
         pass
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -303,7 +303,7 @@ def named(folder: Path, models: np.ndarray, *keys: list[str] | None) -> Path:
     return folder
 
 
-def test_a_key_that_two_files_have_is_refused_before_any_work(
+def test_a_key_in_two_files_is_refused_before_any_work(
     client: Any, models: np.ndarray, tmp_path: Path
 ) -> None:
     folder = named(tmp_path / "in", models, ["a", "b", "c"], ["d", "b", "e"])
@@ -312,9 +312,7 @@ def test_a_key_that_two_files_have_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_shards_have_keys_where_all_files_have(
-    client: Any, models: np.ndarray, tmp_path: Path
-) -> None:
+def test_shards_have_keys_if_all_files_do(client: Any, models: np.ndarray, tmp_path: Path) -> None:
     folder = named(tmp_path / "in", models, ["a", "b", "c"], ["d", "e", "f"])
     compress(folder, tmp_path / "out", client=client, models_per_shard=3, **EXACT)
     with velcodec.open(tmp_path / "out") as archive:

@@ -1,4 +1,4 @@
-"""A compression that is killed at any moment leaves no half of an archive, and goes on."""
+"""A compression killed at any moment leaves no partial archive, and resumes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from velcodec.formats.files import open_models
 
 
 def begin(job: Job, target: Path) -> int:
-    """A process that goes on with the archive at `target` until it is whole."""
+    """A process that resumes the archive at `target` until it is complete."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -36,7 +36,7 @@ def begin(job: Job, target: Path) -> int:
 
 
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
-def test_a_compression_that_is_killed_goes_on_to_the_same_archive(
+def test_a_killed_compression_resumes_to_the_same_archive(
     tiny: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
     monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)

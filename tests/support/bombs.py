@@ -281,10 +281,10 @@ def models_without_end_in_a_slice(_: Path) -> Callable[[], Any]:
 
 @case
 def coordinates_of_a_long_axis(folder: Path) -> Callable[[], Any]:
-    from velcodec.files.decompress import restore_file
+    from velcodec.files.decompress import decompress_file
 
     hostile = archive([b"\0\0\0"], header(layouts=(Layout(1, 1 << 32),)))
-    return lambda: restore_file(velcodec.open(hostile), folder / "a.npy", force=True)
+    return lambda: decompress_file(velcodec.open(hostile), folder / "a.npy", force=True)
 
 
 @case

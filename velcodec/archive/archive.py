@@ -1,7 +1,7 @@
-"""Reading `.vlat` archives: by number, by key, at any resolution, at any point.
+"""Read `.vlat` archives: by number, by key, at any resolution, at any point.
 
-Opening reads the header and the index; a model is decoded when it is asked for. Torch is imported
-by the first decoding, not by opening. An archive is never changed from here.
+Opening reads the header and the index; models are decoded on demand. Torch is imported only when a
+decoding needs it. Nothing here changes an archive.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.archive.info import info_of
+from velcodec.decode import output
 from velcodec.decode.absent import put_no_data, put_no_data_in_tensor
 from velcodec.decode.decoders import Evaluators
 from velcodec.decode.stored import (
@@ -26,6 +27,7 @@ from velcodec.decode.stored import (
     read_models,
     stored_layout,
 )
+from velcodec.device import is_cpu, pick_device
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import entry_bytes
@@ -63,7 +65,7 @@ log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 256
 SAMPLES_AT_ONCE = 1 << 22
-"""Models are decoded together up to so many samples, whatever an archive says of their sizes."""
+"""Limits of the models decoded together, whatever sizes an archive states."""
 
 Number = int | str
 Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]
@@ -75,21 +77,25 @@ def open(
     decoder: str | Path | Decoder | None = None,
     device: str = "cpu",
 ) -> Archive:
-    """Open an archive given by path, as bytes, or as a seekable binary file.
+    """Open an archive: a path, a folder of shards, a URL, bytes, or a seekable binary file.
 
-    `decoder` (a name, hash, path or loaded Decoder) is looked at before the user's folder and the
-    shipped ones; `device` (auto, cpu, cuda, cuda:N) is where models are computed. Raises
-    NotVlatError, VersionError, TruncatedError, CorruptError; a decoder that is absent is told by
-    MissingDecoderError when something is first decoded.
+    `decoder` (a name, hash, path or loaded Decoder) takes precedence over the user's folder and the
+    shipped decoders. `device` (auto, cpu, cuda, cuda:N) is where models are computed. Raises
+    NotVlatError, VersionError, TruncatedError, CorruptError. A missing decoder raises
+    MissingDecoderError at the first decoding.
+
+        with velcodec.open("models.vlat") as archive:
+            first = archive[0]                 # (nz, nx), native grid
+            fine = archive.decode("a key", res=280)
     """
     return Archive(source, decoder=decoder, device=device)
 
 
 class Archive:
-    """An open `.vlat` archive; a sequence of models, and a context manager.
+    """An open `.vlat` archive: a sequence of models and a context manager.
 
-    Arrays come as the user gave them: dtype, units, and axis order ([z, x], or [x, z] when they
-    went in that way). Points are always (x, z) in metres.
+    Arrays have the dtype, units and axis order ([z, x] or [x, z]) of the input. Points are always
+    (x, z) in metres.
     """
 
     def __init__(
@@ -114,15 +120,15 @@ class Archive:
     def _open(self, source: Any) -> RecordReader:
         return open_reader(source)
 
-    # What it holds
+    # Content
 
     @property
     def header(self) -> Header:
-        """The header of the first models; of others, `header_of`."""
+        """The header of the first models; `header_of` gives that of any model."""
         return self._reader.header
 
     def header_of(self, which: Number) -> Header:
-        """The header that a model comes under: its decoder, its layouts, provenance, ..."""
+        """The header of a model: decoder, layouts, provenance, ..."""
         return self._reader.header_of(self.index(which))
 
     def __len__(self) -> int:
@@ -130,12 +136,12 @@ class Archive:
 
     @property
     def reader(self) -> RecordReader:
-        """What reads its records, not decoded: for tools that copy or list them."""
+        """The reader of undecoded records, for tools that copy or list them."""
         return self._reader
 
     @property
     def keys(self) -> Sequence[str]:
-        """Key of every model, in order; the models' numbers unless keys were given."""
+        """Key of every model, in order; its number if the archive has no keys."""
         keys = self._reader.keys
         return [str(i) for i in range(len(self))] if keys is None else keys
 
@@ -148,7 +154,7 @@ class Archive:
         """Number in [0, len) of a model given by number (negative from the end) or key.
 
         Raises ModelNumberError (an IndexError), KeyNotFoundError (a KeyError), or OptionError for
-        what is neither.
+        any other type.
         """
         if isinstance(which, str):
             return self._reader.key_index(which)
@@ -177,16 +183,16 @@ class Archive:
         """Shape, axes, dtype, units, spacing and origin of a model."""
         number = self.index(which)
         lay = stored_layout(self._reader, number)
-        own = self._reader.fields_of([number])[0]
+        fields = self._reader.fields_of([number])[0]
         moved: dict[str, Any] = {}
         for name in GROUND_FIELDS:
-            value = own.get(name, "")
+            value = fields.get(name, "")
             if isinstance(value, str) and value:
                 raise CorruptError(
                     f"{self._reader.name}: model {number}: field {name!r}: found {value!r}, "
                     "expected metres"
                 )
-            if value != "" and not np.isnan(value):  # else it is not known of this model
+            if value != "" and not np.isnan(value):  # NaN: the layout's value applies
                 moved[name] = float(value)
         return replace(lay, **moved) if moved else lay
 
@@ -197,56 +203,57 @@ class Archive:
 
     @property
     def layouts(self) -> Sequence[Layout]:
-        """Every layout that models may have: a copy of some models may name more than they have."""
+        """Every layout that the headers name; in a subset, some may have no model."""
         return tuple(_distinct(self._reader.headers()))
 
     @property
     def layouts_in_use(self) -> Sequence[Layout]:
-        """Those of `layouts` that some model has; where there are several, records are read."""
+        """The layouts that some model has; reads records if there are several."""
         known = self.layouts
         if len(known) < 2:
             return known
         return tuple(dict.fromkeys(stored_layout(self._reader, n) for n in range(len(self))))
 
     def _has_layouts(self, numbers: Sequence[int]) -> bool:
-        """Whether these models may have several; only their own headers are read."""
+        """Whether these models may have several layouts; looks only at their headers."""
         heads = {self._reader.header_number(number): number for number in numbers}
         return len(_distinct([self._reader.header_of(number) for number in heads.values()])) > 1
 
     @property
     def fields(self) -> Mapping[str, NDArray[Any]]:
-        """Columns of metadata by name, each with a value for every model: numbers, or texts as
-        objects. Where some models have no value it is not a number, or an empty text.
+        """Columns of metadata by name, (n,) each: numbers, or texts as objects. A missing value is
+        NaN or an empty text.
         """
         return self._reader.fields
 
     def metadata(self, which: Number) -> dict[str, Any]:
         """The fields of one model."""
-        own = self._reader.fields_of([self.index(which)])[0]
+        fields = self._reader.fields_of([self.index(which)])[0]
         return {
-            name: value.item() if hasattr(value, "item") else value for name, value in own.items()
+            name: value.item() if hasattr(value, "item") else value
+            for name, value in fields.items()
         }
 
     def info(self) -> dict[str, Any]:
-        """All that is known without decoding; JSON-able."""
+        """Everything known without decoding; JSON-able."""
         return info_of(self._reader, self.layouts)
 
     @property
     def quality(self) -> Sequence[StoredQuality] | None:
-        """What was measured of every model when the archive was made, if it was."""
+        """The quality of every model, measured when the archive was made; None if not measured."""
         return self._reader.quality
 
     @property
     def record_bytes(self) -> Sequence[int]:
-        """Bytes that each model takes, its length and checksum included."""
-        found: list[int] = entry_bytes(self._reader.lengths).tolist()
-        return found
+        """Bytes of each model's record, with its length and checksum."""
+        sizes: list[int] = entry_bytes(self._reader.lengths).tolist()
+        return sizes
 
-    # The models
+    # Models
 
     def __getitem__(self, which: Number | slice | Sequence[Number] | NDArray[Any]) -> Any:
-        """A model at its native grid (nz, nx); a list of models for a slice, for a list or an array
-        of numbers or keys, and for a boolean mask of all models. Raises as `decode`.
+        """A model at its native grid, (nz, nx); a list of models for a slice, a list or array of
+        numbers or keys, or a boolean mask over all models. Raises as `decode`.
         """
         if isinstance(which, slice | Sequence | np.ndarray) and not isinstance(which, str):
             numbers = self.select(which)
@@ -255,7 +262,7 @@ class Archive:
         return self.decode(which)
 
     def select(self, which: Selection) -> Sequence[int]:
-        """Numbers of the models that a slice, numbers, keys or a boolean mask take, in order.
+        """Numbers of the models that a slice, numbers, keys or a boolean mask select, in order.
 
         Raises OptionError for a mask of another length, and as `index`.
         """
@@ -271,8 +278,8 @@ class Archive:
                     f"{self._reader.name}: mask: found {len(rows)} values, expected {len(self)}, "
                     "one for each model"
                 )
-            taken: list[int] = np.flatnonzero(np.asarray(rows)).tolist()
-            return taken
+            selected: list[int] = np.flatnonzero(np.asarray(rows)).tolist()
+            return selected
         return [self.index(row) for row in rows]
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
@@ -280,15 +287,15 @@ class Archive:
         return self._arrays(range(len(self)))
 
     def blocks(self, res: Resolution | None = None) -> Iterator[range]:
-        """All models in order, as blocks of neighbours that stack: a bounded number of samples
-        each, at `res` (N or (nz, nx)) or at the native grid; for `decode`, one after the other.
+        """Ranges of consecutive models that stack, for `decode`: all models in order, a bounded
+        number of samples each at `res` (N or (nz, nx)) or at the native grid.
         """
         grid = check_resolution(res, 0, True)
         mixed = len(self.layouts) > 1
-        alone = None if mixed else self.layouts[0]
+        only = None if mixed else self.layouts[0]
         first, last = 0, None
         for number in range(len(self)):
-            layout = alone or self.layout(number)
+            layout = only or self.layout(number)
             if last is not None and (layout != last or number - first >= block_size(layout, grid)):
                 yield range(first, number)
                 first = number
@@ -329,18 +336,18 @@ class Archive:
     ) -> NDArray[np.generic] | Tensor:
         """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order.
 
-        `res` is N for N x N samples or (nz, nx), over the same extent; without it the native grid.
-        With `device` the result is a tensor computed and kept there. A model that is stored as
-        samples is what they are at its own grid, and elsewhere the field between them. `average` is
+        `res` is N for N x N samples or (nz, nx), over the same extent; by default the native grid.
+        With `device` the result is a tensor, computed and kept there. A model stored as samples
+        returns these at the native grid, and the field between them at other grids. `average` is
         none for the field at the centres of the grid's cells, cell for its mean over each cell, or
-        slowness for the velocity of the mean slowness over each. Samples whose nearest one at the
-        native grid is absent have the no-data value of the model's layout.
+        slowness for the velocity of the mean slowness over each. A sample whose nearest one at the
+        native grid is absent has the no-data value of the model's layout.
 
-        Raises ResolutionError (below 1, or more than 100 million samples in all, at the native grid
-        too, in one model, or to take means of, without `allow_large`), MixedShapesError (native
-        grids, dtypes, units or orders that differ), MissingDecoderError, SamplerError,
-        CorruptError, ModelNumberError, KeyNotFoundError, OptionError (neither number nor key, no
-        average, or one of slowness where velocities are not positive).
+        Raises ResolutionError (below 1, or, without `allow_large`, more than 100 million samples in
+        all, in one model, or to average, at the native grid too), MixedShapesError (different
+        native grids, dtypes, units or orders), MissingDecoderError, SamplerError, CorruptError,
+        ModelNumberError, KeyNotFoundError, OptionError (neither number nor key, unknown average, or
+        mean slowness of velocities that are not positive).
         """
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
@@ -357,17 +364,15 @@ class Archive:
             return arrays[0] if one else _stacked(arrays)
         import torch
 
-        from velcodec.decode.output import array_to_tensor, to_tensor
-
         tensors = [
             put_no_data_in_tensor(
-                to_tensor(values, model.layout)
+                output.to_tensor(values, model.layout)
                 if samples is None
-                else array_to_tensor(samples, device),
+                else output.array_to_tensor(samples, device),
                 model.layout,
                 model.absent,
             )
-            for model, samples, values in self._restored(numbers, grid, device, kind, allow_large)
+            for model, samples, values in self._rendered(numbers, grid, device, kind, allow_large)
         ]
         return tensors[0] if one else torch.stack(tensors)
 
@@ -378,33 +383,29 @@ class Archive:
         points whose nearest sample is absent. Raises
         PointsOutsideError, InputShapeError, InputDtypeError, NonFiniteError.
         """
-        from velcodec.decode.output import sample
-
         model, header = self._model(which), self.header_of(which)
         cells = self.geometry(which).to_cells(points)
         with self._named(self.index(which)):
-            values = sample(lambda: self._evaluators.evaluator(header), model, cells)
+            values = output.sample(lambda: self._evaluators.evaluator(header), model, cells)
         return _without_absent(values, model, cells)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
         km/s per metre where the archive is in km/s.
 
-        It is the analytic derivative of the field, zero where that is held at the model's own
-        minimum or maximum, and not a number at points whose nearest sample is absent.
+        It is the analytic derivative of the field: zero where the field is clamped to the model's
+        minimum or maximum, and NaN at points whose nearest sample is absent.
         """
-        from velcodec.decode.output import gradient
-
         model, header = self._model(which), self.header_of(which)
         ground = self.geometry(which)
         cells = ground.to_cells(points)
         with self._named(self.index(which)):
-            per_cell = gradient(lambda: self._evaluators.decoder(header), model, cells)
+            per_cell = output.gradient(lambda: self._evaluators.decoder(header), model, cells)
         return _without_absent(per_cell, model, cells) / np.array([ground.dx_m, ground.dz_m])
 
     def latent(self, which: Number, *, fit: str = "lm") -> ModelLatent:
-        """The latent of a model: the stored one, or where only its samples are stored one that is
-        fitted to them, not quantised, and kept for the next call. `fit` is lm, adam or amortised.
+        """The latent of a model: the stored one or, if only samples are stored, one fitted to them,
+        not quantised, and cached. `fit` is lm, adam or amortised.
 
         Raises MissingDecoderError, OptionError, and as `decode`.
         """
@@ -429,15 +430,12 @@ class Archive:
         fit: str = "lm",
     ) -> NDArray[np.generic]:
         """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
-        rendering of (1 - share) of the first one's latent and `share` of the second one's.
+        rendering of (1 - share) of the first latent plus `share` of the second.
 
-        Latents are those of `latent`, so that the ends are about the two models, not equal to them;
-        samples are absent where they are in the first one. Raises OptionError for a share that is
-        no finite number, MixedShapesError for models of other decoders or of other tiles, and as
-        `latent`.
+        Latents are those of `latent`, so the ends approximate the two models. Samples are absent
+        where the first model's are. Raises OptionError if `share` is not finite, MixedShapesError
+        for models of different decoders or tilings, and what `latent` raises.
         """
-        from velcodec.decode.output import to_array
-
         if not np.isfinite(share):
             raise OptionError(f"share: found {share}, expected a finite number, 0 to 1 as a rule")
         numbers = self.index(first), self.index(second)
@@ -448,13 +446,11 @@ class Archive:
         mixed = self.latent(numbers[0], fit=fit).mixed(self.latent(numbers[1], fit=fit), share)
         decoder = self._evaluators.decoder(self.header_of(numbers[0]))
         model = self._model(numbers[0])
-        found = to_array(mixed.render(decoder, grid), model.layout)
-        return put_no_data(found, model.layout, model.absent)
+        values = output.to_array(mixed.render(decoder, grid), model.layout)
+        return put_no_data(values, model.layout, model.absent)
 
     def decoder(self) -> Decoder:
-        """The decoder that this archive was made with, loaded; where there are several, that of the
-        first models. Raises MissingDecoderError.
-        """
+        """Load the decoder of the archive's first models. Raises MissingDecoderError."""
         return self._evaluators.decoder(self.header)
 
     def _tables(self, header: Header) -> LatentTables:
@@ -468,7 +464,7 @@ class Archive:
         self._check_size(number, False)
         return self._models([number])[0]
 
-    def _restored(
+    def _rendered(
         self,
         numbers: Iterable[int],
         res: tuple[int, int] | None,
@@ -476,12 +472,10 @@ class Archive:
         average: Average,
         allow_large: bool = False,
     ) -> Iterator[tuple[StoredModel, Any, Any]]:
-        """Each model, and the field of its samples as the user's array or tensor, or None
-        and a rendering of its latent in m/s: a tensor where a `device` is given, else an array or a
-        tensor.
+        """Each model with either the rendering of its samples (an array or tensor in the user's
+        units) and None, or None and the rendering of its latent in m/s: a tensor if `device` is
+        given, else an array or a tensor.
         """
-        from velcodec.decode.output import render_models
-
         for block in self._blocks(numbers):
             for number in block:
                 self._check_size(number, allow_large)
@@ -490,12 +484,12 @@ class Archive:
                 self._sampled(number, model, res, device, average)
                 for number, model in zip(block, models, strict=True)
             ]
-            left: dict[bytes, list[int]] = {}
-            for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
-                if found is None:
-                    left.setdefault(model.decoder_hash, []).append(row)
+            latent_rows: dict[bytes, list[int]] = {}
+            for row, (model, samples) in enumerate(zip(models, sampled, strict=True)):
+                if samples is None:
+                    latent_rows.setdefault(model.decoder_hash, []).append(row)
             rendered: dict[int, Iterator[Any]] = {}
-            for rows in left.values():
+            for rows in latent_rows.values():
                 header = self._reader.header_of(block[rows[0]])
                 decoder = (
                     self._evaluators.evaluator(header)
@@ -503,10 +497,12 @@ class Archive:
                     else self._evaluators.decoder(header, device)
                 )
                 places = [self._place(block[row]) for row in rows]
-                values = render_models(decoder, [models[row] for row in rows], res, average, places)
+                values = output.render_models(
+                    decoder, [models[row] for row in rows], res, average, places
+                )
                 rendered |= dict.fromkeys(rows, values)
-            for row, (model, found) in enumerate(zip(models, sampled, strict=True)):
-                yield model, found, next(rendered[row]) if found is None else None
+            for row, (model, samples) in enumerate(zip(models, sampled, strict=True)):
+                yield model, samples, next(rendered[row]) if samples is None else None
 
     def _sampled(
         self,
@@ -516,22 +512,21 @@ class Archive:
         device: str | torch.device | None,
         average: Average,
     ) -> Any:
-        """The field of a model's samples as an array, or as a tensor where they are rendered on a
-        GPU; None where it has a latent alone.
+        """The rendering of a model's samples as an array, or on a GPU as a tensor; None if it has
+        only a latent.
         """
-        from velcodec.decode.output import render_samples, render_samples_on
-        from velcodec.device import is_cpu, pick_device
-
         place = self._place(number)
         with self._named(number):
             native = average == "none" and model.is_native(res)
             if native or device is None or is_cpu(device) or model.samples is None:
-                return render_samples(model, res, average, place)
-            return render_samples_on(model, model.grid(res), average, place, pick_device(device))
+                return output.render_samples(model, res, average, place)
+            return output.render_samples_on(
+                model, model.grid(res), average, place, pick_device(device)
+            )
 
     @contextmanager
     def _named(self, number: int) -> Iterator[None]:
-        """A sampler that is not here is told with the model that needs it."""
+        """Name the model in the error for a missing sampler."""
         try:
             yield
         except SamplerError as error:
@@ -544,28 +539,26 @@ class Archive:
         average: Average = "none",
         allow_large: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
-        from velcodec.decode.output import to_array
-
-        for model, samples, values in self._restored(numbers, res, None, average, allow_large):
-            array = to_array(values, model.layout) if samples is None else samples
+        for model, samples, values in self._rendered(numbers, res, None, average, allow_large):
+            array = output.to_array(values, model.layout) if samples is None else samples
             yield put_no_data(array, model.layout, model.absent)
 
     def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
-        """Numbers in order, as many together as are not too large."""
+        """Numbers in order, in blocks within MODELS_AT_ONCE and SAMPLES_AT_ONCE."""
         block: list[int] = []
         samples = 0
         for number in numbers:
-            own = self._reader.header_of(number).most_samples
-            if block and (len(block) == MODELS_AT_ONCE or samples + own > SAMPLES_AT_ONCE):
+            size = self._reader.header_of(number).most_samples
+            if block and (len(block) == MODELS_AT_ONCE or samples + size > SAMPLES_AT_ONCE):
                 yield block
                 block, samples = [], 0
             block.append(number)
-            samples += own
+            samples += size
         if block:
             yield block
 
     def _place(self, number: int) -> str:
-        """What errors call a model."""
+        """The name of a model in errors."""
         return f"{self._reader.name}: model {number}"
 
     def _check_total(
@@ -575,11 +568,11 @@ class Archive:
         average: Average,
         allow_large: bool,
     ) -> None:
-        """ResolutionError for more samples than one call gives unasked; those that means are taken
-        of are counted for each model by itself.
+        """Raise ResolutionError for more samples than one call returns without `allow_large`; the
+        samples to average are counted for each model separately.
         """
         if allow_large or (grid is not None and average == "none"):
-            return  # as `check_resolution` says
+            return  # `check_resolution` has checked it
         total = 0
         for number in numbers:
             layout = stored_layout(self._reader, number)
@@ -596,7 +589,7 @@ class Archive:
             check_native(layout.nz, layout.nx, self._place(number), allow_large)
 
     def close(self) -> None:
-        """Close the file; what was decoded stays valid."""
+        """Close the file; decoded arrays stay valid."""
         self._reader.close()
 
     def __enter__(self) -> Archive:
@@ -610,22 +603,20 @@ class Archive:
 
 
 def _without_absent(values: Float64, model: StoredModel, cells: Float64) -> Float64:
-    """Values at cell coordinates, not a number where the model is absent."""
+    """Set values at cell coordinates to NaN where the model is absent."""
     if model.absent is not None:
         values[at_cells(model.absent, cells)] = np.nan
     return values
 
 
 def _distinct(headers: Iterable[Header]) -> dict[Layout, None]:
-    """The layouts of headers, each once. Many headers may share as many layouts, which are looked
-    through once.
-    """
+    """The distinct layouts of headers; a list of layouts that headers share is read once."""
     lists = {id(header.layouts): header.layouts for header in headers}
     return dict.fromkeys(layout for layouts in lists.values() for layout in layouts)
 
 
 def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:
-    """How many models of a layout are decoded together, to take a bounded memory."""
+    """How many models of a layout to decode together in bounded memory."""
     nz, nx = grid or (layout.nz, layout.nx)
     return max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // (nz * nx)))
 

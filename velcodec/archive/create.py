@@ -1,7 +1,7 @@
-"""Writing archives that grow: `create` and `append` take models batch by batch.
+"""Write archives batch by batch: `create` and `append`.
 
-Each batch is encoded, measured and written before the next one is asked for, so that memory does
-not grow with the archive.
+Each batch is encoded, measured and written before the next, so that memory does not grow with the
+archive.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.encode.describe import Description, make_batch
+from velcodec.decoder.registry import file_bytes
+from velcodec.encode.describe import Batch, Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
 from velcodec.formats.container.append import append_to
@@ -23,12 +24,11 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import EmptyInputError
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write
+from velcodec.progress import Progress
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
-    from velcodec.encode.describe import Batch
     from velcodec.encode.encode import Summary
-    from velcodec.progress import Progress
 
 Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray
 
@@ -48,7 +48,7 @@ class ArchiveWriter:
         self._encoder = group_encoder(description, coding, begin, writer, on_progress)
 
     def __len__(self) -> int:
-        """Models in the archive so far."""
+        """Number of models in the archive so far."""
         writer = self._encoder.writer
         return 0 if writer is None else len(writer)
 
@@ -59,7 +59,7 @@ class ArchiveWriter:
 
     @property
     def summary(self) -> Summary | None:
-        """What the models that were added here cost and deliver; None before the first."""
+        """Size and measured quality of the models added here; None before the first."""
         return self._encoder.summary
 
     def add(
@@ -71,23 +71,22 @@ class ArchiveWriter:
     ) -> None:
         """Encode models and append them: an array or a list as for `velcodec.compress`.
 
-        `keys` name them, in every batch or in none; `fields` have a value for each model, or one
-        for all. Raises as `velcodec.compress`; batches before stay. Warns of values that look wrong
-        in the first batch alone.
+        Every batch has `keys`, or none has. `fields` have one value for each model, or one for all.
+        Raises what `velcodec.compress` raises; earlier batches stay. Only the first batch warns of
+        suspicious values.
         """
-        advise = self.summary is None
-        about, exact = self._description, self._encoder.target.lossless
         batch = make_batch(
-            models, about, keys, fields or {}, advise=advise, exact=exact, first=len(self)
-        )
+            models, self._description, keys, fields or {},
+            advise=self.summary is None, exact=self._encoder.target.lossless, first=len(self),
+        )  # fmt: skip
         self.add_batch(batch)
 
     def add_batch(self, batch: Batch) -> None:
-        """Encode a batch that was checked and append it."""
+        """Encode a checked batch and append it."""
         self._encoder.add(batch)
 
     def close(self) -> None:
-        """Write the index. Raises EmptyInputError where nothing was added."""
+        """Write the index. Raises EmptyInputError if nothing was added."""
         if self._encoder.writer is None:
             raise EmptyInputError("models: expected at least one, found none")
         self._encoder.writer.close()
@@ -111,44 +110,46 @@ def create(
     embed_decoder: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[ArchiveWriter]:
-    """A new archive that takes models batch by batch, until the block ends.
+    """Create an archive and add models to it batch by batch; it is complete when the block ends.
 
-    `target` is a path, where the archive appears whole or not at all, or a binary stream that is
-    written from front to back. How models are coded is said as to `velcodec.compress`. Raises
-    OutputExistsError unless `force`, OutputPathError, OptionError.
+    `target` is a path, written whole or not at all, or a binary stream, written from front to back.
+    The coding options are those of `velcodec.compress`. Raises OutputExistsError unless `force`,
+    OutputPathError, OptionError.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, fit, decoder, device, embed_decoder)
-    about = description or Description()
-    with create_archive(target, about, coding, force=force, on_progress=on_progress) as writer:
+    description = description or Description()
+    with create_archive(
+        target, description, coding, force=force, on_progress=on_progress
+    ) as writer:
         yield writer
 
 
 @contextmanager
 def create_archive(
     target: str | Path | BinaryIO,
-    about: Description,
+    description: Description,
     coding: Coding,
     *,
     force: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[ArchiveWriter]:
-    """As `create`."""
+    """As `create`, for a `Description` and a `Coding`."""
 
-    def into(stream: BinaryIO) -> ArchiveWriter:
+    def writer_to(stream: BinaryIO) -> ArchiveWriter:
         def begin(header: Any) -> VlatWriter:
             embedded = decoder_to_embed(header.decoder_hash, coding)
             return VlatWriter(stream, header, decoder=embedded)
 
-        return ArchiveWriter(about, coding, begin, None, on_progress)
+        return ArchiveWriter(description, coding, begin, None, on_progress)
 
     if not isinstance(target, str | os.PathLike):
-        writer = into(target)
+        writer = writer_to(target)
         yield writer
         writer.close()
         return
     with atomic_write(Path(target), force=force) as stream:
-        writer = into(stream)
+        writer = writer_to(stream)
         yield writer
         writer.close()
 
@@ -171,12 +172,12 @@ def append(
     embed_decoder: bool = False,
     on_progress: Progress | None = None,
 ) -> Iterator[ArchiveWriter]:
-    """Add models to an archive without rewriting it; they are in it when the block ends.
+    """Add models to an archive without rewriting it; they belong to it when the block ends.
 
-    Whatever interrupts it leaves the archive as it was. Arguments as for `create`; the decoder may
-    be another one than that of the models before. Raises LockedError while somebody else adds,
-    DamagedEndError where the archive's last index is damaged and models would be cut off that only
-    it leads to; `ignore_rest` cuts them off.
+    An interruption leaves the archive unchanged. Arguments as for `create`; the decoder may differ
+    from that of earlier models. Raises LockedError while another process appends, and
+    DamagedEndError if the last index is damaged, so that models which only it lists would be cut
+    off; `ignore_rest` cuts them off.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, fit, decoder, device, embed_decoder)
@@ -192,13 +193,11 @@ def append(
         yield writer
 
 
-def decoder_to_embed(identity: bytes, how: Coding) -> bytes | None:
-    """The bytes of the file of the decoder with this hash, where it is to be embedded.
+def decoder_to_embed(identity: bytes, coding: Coding) -> bytes | None:
+    """The file of the decoder with this hash; None unless `coding.embed_decoder`.
 
     Raises MissingDecoderError.
     """
-    if not how.embed_decoder:
+    if not coding.embed_decoder:
         return None
-    from velcodec.decoder.registry import file_bytes
-
-    return file_bytes(identity, how.decoder if isinstance(how.decoder, str | Path) else None)
+    return file_bytes(identity, coding.decoder if isinstance(coding.decoder, str | Path) else None)

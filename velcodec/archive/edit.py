@@ -1,7 +1,7 @@
-"""Archives made of archives, without decoding a model: merged, cut down, split into shards.
+"""Merge archives, copy subsets, split into shards; decodes nothing.
 
-Records are copied as they are, every checksum verified; headers, keys, fields, measured quality and
-the decoders that are embedded go with them.
+Records are copied unchanged, every checksum verified, with their headers, keys, fields, measured
+quality and embedded decoders.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from velcodec.progress import Progress, no_progress
 
 MODELS_PER_SHARD = 5000
 
-KEEP, FIRST, PREFIX, DROP = KEY_WAYS = ("keep", "first", "prefix", "drop")
-"""What `cat` does about keys: each must be there once; of a key the first model counts; the
-archive's name goes before it; numbers are the keys.
+KEEP, FIRST, PREFIX, DROP = KEY_MODES = ("keep", "first", "prefix", "drop")
+"""What `cat` does with keys: require each once; take the first model of each; put the archive's
+name before it; use numbers instead.
 """
 
 Source = str | Path | bytes | BinaryIO
@@ -37,7 +37,7 @@ Target = str | Path | BinaryIO
 
 @dataclass(frozen=True)
 class Edited:
-    """What was written: models, bytes, and models that were left out (`cat`, keys "first")."""
+    """What was written: models, bytes, and models left out (`cat` with keys "first")."""
 
     models: int
     bytes: int
@@ -53,15 +53,15 @@ def cat(
     ignore_rest: bool = False,
     on_progress: Progress = no_progress,
 ) -> Edited:
-    """Merge archives, folders of shards among them, into one, in the order given.
+    """Merge archives, or folders of shards, into one, in the order given.
 
-    `target` is a path, where the archive appears whole or not at all, or a binary stream. `keys` is
-    one of KEY_WAYS. Raises OptionError for a key that is there twice, or where some archives have
-    keys and others have none, before anything is written; OutputExistsError, OutputPathError, and
-    what `velcodec.open` raises; DamagedEndError for an archive whose last index is damaged, so that
-    models would be left out that only it leads to, unless `ignore_rest`.
+    `target` is a path, written whole or not at all, or a binary stream. `keys` is one of KEY_MODES.
+    Before writing anything, raises OptionError if a key occurs twice, or if only some archives have
+    keys. Raises OutputExistsError, OutputPathError, and what `velcodec.open` raises; unless
+    `ignore_rest`, DamagedEndError for an archive whose last index is damaged, so that models which
+    only it lists would be left out.
     """
-    check_option("keys", keys, KEY_WAYS)
+    check_option("keys", keys, KEY_MODES)
     if not sources:
         raise OptionError("archives: found none, expected one at least")
     inputs = [_look(source, ignore_rest) for source in sources]
@@ -70,7 +70,7 @@ def cat(
     if keys == KEEP:
         _check_keys(inputs)
     labels = _labels(inputs)
-    told = _Told(on_progress, sum(one.models for one in inputs))
+    copied = _CopyProgress(on_progress, sum(one.models for one in inputs))
     known: set[str] = set()
     writer: VlatWriter | None = None
     left_out = 0
@@ -83,7 +83,7 @@ def cat(
                     numbers = _new_ones(reader, known)
                     left_out += len(reader) - len(numbers)
                 rename = _rename(keys, label)
-                copy_records(reader, writer, numbers, rename=rename, on_copied=told)
+                copy_records(reader, writer, numbers, rename=rename, on_copied=copied)
         assert writer is not None
         writer.close()
     return Edited(len(writer), writer.size, left_out)
@@ -100,19 +100,19 @@ def subset(
 ) -> Edited:
     """Copy some models of an archive to a new one, in the order given.
 
-    `models` is a slice, numbers, keys or a boolean mask, as for `Archive.select`: a mask may be
-    made of the archive's fields. Sections that this version does not know are kept. Raises
-    OptionError where no model is taken; otherwise as `cat`.
+    `models` is a slice, numbers, keys or a boolean mask, as for `Archive.select`; a mask can be
+    computed from `Archive.fields`. Unknown sections of later versions are kept. Raises OptionError
+    if no model is selected; otherwise as `cat`.
     """
     with _opened(source, ignore_rest) as archive:
         numbers = archive.select(models)
         reader = archive.reader
         if not numbers:
-            raise OptionError(f"{reader.name}: models: found none that is meant, expected some")
+            raise OptionError(f"{reader.name}: models: found none selected, expected at least one")
         with _new_archive(target, force, [source]) as begin:
             writer = begin(reader.header_of(numbers[0]))
-            told = _Told(on_progress, len(numbers))
-            copy_records(reader, writer, numbers, on_copied=told)
+            copied = _CopyProgress(on_progress, len(numbers))
+            copy_records(reader, writer, numbers, on_copied=copied)
             writer.close()
     return Edited(len(writer), writer.size)
 
@@ -126,25 +126,24 @@ def split(
     ignore_rest: bool = False,
     on_progress: Progress = no_progress,
 ) -> tuple[Shard, ...]:
-    """Make a folder of shards of an archive; it appears whole or not at all.
+    """Split an archive into a folder of shards, written whole or not at all.
 
-    They are of `models_per_shard` models each (5000 unless given), the last one of what is left, or
-    as many as `shards` says, of nearly as many models each. Each shard is an archive by itself,
-    with the decoders that are embedded; the folder opens as one. `cat` is the way back. Raises
-    OptionError, OutputExistsError for a folder that holds anything, OutputPathError, and otherwise
-    as `cat`.
+    Each shard has `models_per_shard` models (by default 5000), the last one the rest; or there are
+    `shards` shards of nearly equal size. Each shard is an archive of its own, with the embedded
+    decoders; the folder opens as one archive. `cat` reverses it. Raises OptionError,
+    OutputExistsError for a folder that is not empty, OutputPathError, and otherwise as `cat`.
     """
     made: list[Shard] = []
     with _opened(source, ignore_rest) as archive, atomic_folder(Path(target)) as folder:
         reader, count = archive.reader, len(archive)
         if not count:
             raise OptionError(f"{reader.name}: models: found none, expected some")
-        told = _Told(on_progress, count)
+        copied = _CopyProgress(on_progress, count)
         for number, numbers in enumerate(_shares(count, models_per_shard, shards)):
             name = shard_name(number)
             with (folder / name).open("xb") as stream:
                 writer = VlatWriter(stream, reader.header_of(numbers[0]))
-                copy_records(reader, writer, numbers, on_copied=told)
+                copy_records(reader, writer, numbers, on_copied=copied)
                 writer.close()
             made.append(Shard(name, len(writer), writer.size, writer.stamp.hex()))
         write_manifest(folder, made)
@@ -167,7 +166,7 @@ def _shares(count: int, each: int | None, shards: int | None) -> list[range]:
     return [range(first, last) for first, last in pairwise(ends)]
 
 
-# What goes in and comes out
+# Inputs and outputs
 
 
 @dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _opened(source: Source | Archive, ignore_rest: bool) -> Iterator[Archive]:
 def _new_archive(
     target: Target, force: bool, sources: Sequence[Any]
 ) -> Iterator[Callable[[Any], VlatWriter]]:
-    """What makes the writer of the new archive, of its first header."""
+    """A function that makes the writer of the new archive from its first header."""
     if not isinstance(target, str | Path):
         yield lambda header: VlatWriter(target, header)
         return
@@ -210,8 +209,8 @@ def _new_archive(
         yield lambda header: VlatWriter(stream, header)
 
 
-class _Told:
-    """Counts copied models."""
+class _CopyProgress:
+    """Counts copied models and reports progress."""
 
     def __init__(self, on_progress: Progress, total: int) -> None:
         self._on_progress, self._total, self._done = on_progress, total, 0
@@ -231,18 +230,18 @@ def _check_all_or_none(inputs: Sequence[_Input]) -> None:
     if with_keys and without:
         raise OptionError(
             f"keys: {with_keys[0]} has keys and {without[0]} has none; put the archives' names "
-            "before them (--keys prefix), or give them up (--keys drop)"
+            "before the keys (--keys prefix), or use numbers as keys (--keys drop)"
         )
 
 
 def _keys(reader: RecordReader) -> Iterator[tuple[int, str]]:
-    """Every number with its key; the index is read page by page."""
+    """Every number with its key, read page by page."""
     for block in runs_of_headers(reader, range(len(reader))):
         yield from zip(block, reader.columns_of(block).keys or (), strict=True)
 
 
 def _check_keys(inputs: Sequence[_Input]) -> None:
-    """Raise OptionError for a key that is there twice."""
+    """Raise OptionError if a key occurs twice."""
     known: set[str] = set()
     for one in inputs:
         if not one.has_keys:
@@ -251,34 +250,34 @@ def _check_keys(inputs: Sequence[_Input]) -> None:
             for number, key in _keys(reader):
                 if key in known:
                     raise OptionError(
-                        f"{one.name}: model {number}: key {key!r}: is there already, expected each "
-                        "key once; take the first alone (--keys first), put the archives' names "
-                        "before them (--keys prefix), or give them up (--keys drop)"
+                        f"{one.name}: model {number}: key {key!r}: found it twice, expected each "
+                        "key once; take the first model (--keys first), put the archives' names "
+                        "before the keys (--keys prefix), or use numbers as keys (--keys drop)"
                     )
                 known.add(key)
 
 
 def _new_ones(reader: RecordReader, known: set[str]) -> list[int]:
-    """Numbers of the records whose keys are not known yet; they are from now on."""
-    found = []
+    """Numbers of the records whose keys are not in `known`; adds the keys to it."""
+    new = []
     for number, key in _keys(reader):
         if key not in known:
             known.add(key)
-            found.append(number)
-    return found
+            new.append(number)
+    return new
 
 
 def _labels(inputs: Sequence[_Input]) -> list[str]:
-    """The archives' names without folder and suffix; their numbers where these are not distinct."""
+    """The archives' names without folder and suffix, or their numbers if names repeat."""
     names = [Path(one.name.rstrip("/")).stem for one in inputs]
     return names if len(set(names)) == len(names) else [str(i) for i in range(len(names))]
 
 
-def _rename(way: str, label: str) -> Rename | None:
+def _rename(mode: str, label: str) -> Rename | None:
     def prefixed(numbers: Sequence[int], keys: Sequence[str] | None) -> Sequence[str]:
         return [f"{label}/{key}" for key in (numbers if keys is None else keys)]
 
     def dropped(numbers: Sequence[int], keys: Sequence[str] | None) -> None:
         return None
 
-    return {PREFIX: prefixed, DROP: dropped}.get(way)
+    return {PREFIX: prefixed, DROP: dropped}.get(mode)

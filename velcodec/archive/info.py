@@ -1,4 +1,4 @@
-"""What an archive says of itself as a whole, without decoding: figures for people and programs."""
+"""Facts about a whole archive, without decoding."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from velcodec.formats.container.quality import quality_figures
 from velcodec.formats.container.record_reader import RecordReader
 
 COUNTED_MODELS = 10_000
-"""In larger archives it is not counted how models are stored, where their records tell it."""
+"""Larger archives are not counted if that means reading every record."""
 
 
 def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
-    """All that is known of an archive without decoding; JSON-able. `layouts` are all of its own."""
+    """Everything known without decoding, JSON-able; `layouts` are all layouts of the archive."""
     header, headers, fields = reader.header, reader.headers(), reader.fields
     sources = {each.source.sha256 for each in headers}
     source = sources.pop() if len(sources) == 1 else None
@@ -56,7 +56,7 @@ def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
 
 
 def _quality_summary(codes: QualityCodes | None) -> dict[str, float | None] | None:
-    """Means and extremes of what was measured."""
+    """Means and extremes of the measured quality."""
     if codes is None:
         return None
     psnr, mae, worst, distance = quality_figures(codes)
@@ -71,9 +71,9 @@ def _quality_summary(codes: QualityCodes | None) -> dict[str, float | None] | No
 
 @dataclass
 class _Counted:
-    """Tiles of all models, how many are stored in which way, and how many have absent samples with
-    the share of those among all samples; None where that would mean reading very many records, and
-    for absent samples where no model may have some.
+    """The number of tiles, of models in each representation, and of models with absent samples
+    (with the share of those among all samples). None if counting means reading very many records;
+    `absent` also if no model can have absent samples.
     """
 
     tiles: int | None = None
@@ -87,16 +87,16 @@ def _count_records(reader: RecordReader, headers: Sequence[Header]) -> _Counted:
         return _Counted(len(reader), {LATENT: len(reader), EXACT: 0, BOTH: 0})
     if len(reader) > COUNTED_MODELS:
         return _Counted()
-    tiles, found = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
+    tiles, representations = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
     models = absent = samples = 0
     for number in range(len(reader)):
         header, record = read_record(reader, number)
         tiles += len(record.streams)
-        found[stored_as(record)] += 1
+        representations[stored_as(record)] += 1
         if masked:
             layout = header.layouts[record.layout]
             samples += layout.nz * layout.nx
-            gone = absent_samples(reader, number)
-            models, absent = models + (gone > 0), absent + gone
+            missing = absent_samples(reader, number)
+            models, absent = models + (missing > 0), absent + missing
     share = {"models": models, "share": absent / samples} if masked and samples else None
-    return _Counted(tiles, found, share)
+    return _Counted(tiles, representations, share)

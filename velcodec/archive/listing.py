@@ -1,4 +1,4 @@
-"""What an archive says of each of some models, without decoding them."""
+"""Facts about single models of an archive, without decoding."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from velcodec.formats.errors import OptionError
 
 @dataclass(frozen=True)
 class Row:
-    """One model: number and key, samples down and across, how it is stored, the bytes of its
-    record, what was measured of it, its fields, and the share of its samples that is absent (0 to
-    1).
+    """One model: number, key, grid, representation, bytes of its record, measured quality, fields,
+    and the share of absent samples (0 to 1).
     """
 
     number: int
@@ -32,7 +31,7 @@ class Row:
     absent: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able but for not-a-number, infinity and NumPy's scalars."""
+        """JSON-able except for NaN, infinity and NumPy scalars."""
         measured = {} if self.quality is None else self.quality._asdict()
         return {
             "number": self.number,
@@ -48,7 +47,7 @@ class Row:
 
 
 def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
-    """A row for each of these models, some read at a time. Raises CorruptError."""
+    """A row for each of these models, read in blocks. Raises CorruptError."""
     reader = archive.reader
     for block in runs_of_headers(reader, numbers):
         columns = reader.columns_of(block)

@@ -1,4 +1,4 @@
-"""Archives read by prefixes of their latents: coarser models from fewer bytes."""
+"""Archives decoded from prefixes of their latents: coarser models from fewer bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ log = logging.getLogger(__name__)
 
 
 class PreviewArchive(Archive):
-    """An open archive whose models are what a prefix of every tile's stream tells.
+    """An open archive that decodes only a prefix of every tile's stream.
 
-    Samples that stand beside a latent do not count; models of samples alone are given whole, with a
-    warning. Records are read and checked whole. Raises OptionError, when something is decoded,
-    where no model has a latent, and for a prefix that is shorter than what comes before the
-    coefficients.
+    Samples beside a latent are ignored; models stored as samples only are decoded whole, with a
+    warning. Records are read and checked whole. Decoding raises OptionError if no model has a
+    latent, and for a prefix that ends before the first coefficient.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class PreviewArchive(Archive):
     ) -> None:
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
-        self._told = False
+        self._warned = False
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(
@@ -49,28 +48,28 @@ class PreviewArchive(Archive):
             partial(decode_prefixes, prefix=self._prefix),
         )
         models = [model for _, _, model in read]
-        alone = [row for row, model in enumerate(models) if not model.has_latent]
-        if alone:
-            self._tell_of_samples(numbers[alone[0]], all_alone=len(alone) == len(models))
-            whole = super()._models([numbers[row] for row in alone])
-            for row, model in zip(alone, whole, strict=True):
+        without = [row for row, model in enumerate(models) if not model.has_latent]
+        if without:
+            self._warn_of_samples(numbers[without[0]], all_samples=len(without) == len(models))
+            whole = super()._models([numbers[row] for row in without])
+            for row, model in zip(without, whole, strict=True):
                 models[row] = model
         return models
 
-    def _tell_of_samples(self, number: int, *, all_alone: bool) -> None:
-        """Say once that a model of samples alone is given whole. Raises OptionError where no model
-        of the archive has a latent.
+    def _warn_of_samples(self, number: int, *, all_samples: bool) -> None:
+        """Warn once that a model stored as samples only is decoded whole. Raises OptionError if no
+        model of the archive has a latent.
         """
-        if self._told:
+        if self._warned:
             return
-        if all_alone and all(
+        if all_samples and all(
             stored_as(read_record(self._reader, each)[1]) == EXACT for each in range(len(self))
         ):
             raise OptionError(
                 f"{self._reader.name}: model {number}: stored as samples alone, as all others, "
                 "expected a latent: compress with --keep-latent (keep_latent=True) or --latent-only"
             )
-        self._told = True
+        self._warned = True
         log.warning(
             "%s: model %d: stored as samples alone, which have no shorter form: it and others like "
             "it are given whole",

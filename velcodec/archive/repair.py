@@ -1,7 +1,7 @@
-"""A whole archive from a damaged one: every record that is intact, and what the index says of it.
+"""Repair a damaged archive: write every intact record, with its index entry, to a new archive.
 
-`velcodec.formats.container.salvage` finds the records; here they are written anew. Nothing is
-decoded, and the damaged file is never changed.
+`velcodec.formats.container.salvage` finds the records. Nothing is decoded, and the damaged file is
+never changed.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Mended:
-    """What came of a repair.
+class Repaired:
+    """The result of a repair.
 
-    `lost` are numbers of models that are gone, as ranges (first, behind the last), `lost_files`
-    shards of which nothing could be had, `uncounted` files of which nothing tells how many models
-    they had, so that more may be gone. Of the models saved, `without_index` have no key, quality
-    or fields any more, since their page is gone.
+    `lost` are the numbers of lost models, as ranges (first, last + 1); `lost_files` are shards with
+    nothing intact; `uncounted` are files whose number of models is unknown, so that more may be
+    lost. `without_index` counts the saved models without key, quality and fields, because their
+    page is lost.
     """
 
     saved: int
@@ -57,52 +57,51 @@ class Mended:
 
     @property
     def lost_models(self) -> int:
-        """How many models are gone, as far as anything tells."""
-        return sum(behind - first for first, behind in self.lost)
+        """Number of models known to be lost."""
+        return sum(end - first for first, end in self.lost)
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is gone, as far as can be known."""
+        """Whether nothing is known or suspected to be lost."""
         return not (self.lost or self.lost_files or self.uncounted or self.without_index)
 
 
 def repair(
     source: str | Path, target: str | Path, *, force: bool = False, any_version: bool = False
-) -> Mended:
-    """Write what is intact of an archive, or of a folder of shards, to a new archive.
+) -> Repaired:
+    """Write every intact model of an archive, or of a folder of shards, to a new archive.
 
-    Keys, measured quality and fields come along where the page of the index that has them is
-    intact. A model without a key gets its number with `#` before it in an archive of keys; in one
-    without keys models keep their numbers, as keys where some are lost. Additions and archives that
-    were never finished (`.part`) are read as far as they go.
+    Models keep their key, measured quality and fields if their page of the index is intact. In an
+    archive with keys, a model whose key is lost gets `#` and its number. In one without keys,
+    models keep their numbers, as keys if some models are lost. Unfinished additions and archives
+    (`.part`) are read as far as they go.
 
-    Raises RepairError where not one model can be had, VersionError for an archive of another
-    version, unless `any_version` says that this byte is damaged, UnknownFeatureError for what a
-    later version wrote, InputFileError, OutputExistsError unless `force`, OutputPathError,
-    OptionError.
+    Raises RepairError if no model is intact, VersionError for another version of the format (unless
+    `any_version`: this byte is damaged), UnknownFeatureError for features of later versions,
+    InputFileError, OutputExistsError unless `force`, OutputPathError, OptionError.
     """
     source, target = Path(source), Path(target)
     with atomic_write(target, force=force, source=source) as stream:
-        mender = _Mender(lambda header: VlatWriter(stream, header), any_version)
+        repairer = _Repairer(lambda header: VlatWriter(stream, header), any_version)
         lost_files: list[str] = []
         if source.is_dir():
             for path, models in _shards(source):
                 try:
-                    mender.add_file(path, models)
+                    repairer.add_file(path, models)
                 except (VelcodecError, OSError) as error:
                     if isinstance(error, VersionError | UnknownFeatureError):
                         raise
                     lost_files.append(path.name)
-                    mender.miss(models)
+                    repairer.skip_file(models)
         else:
-            mender.add_file(source)
-        mended = mender.finish(str(source))
-    return replace(mended, lost_files=tuple(lost_files))
+            repairer.add_file(source)
+        repaired = repairer.finish(str(source))
+    return replace(repaired, lost_files=tuple(lost_files))
 
 
 def _shards(folder: Path) -> list[tuple[Path, int]]:
-    """The shards of a folder in order, and how many models each should have (0: not known); without
-    a manifest those are among them that the others' numbers tell to be gone.
+    """The shards of a folder in order, with their numbers of models (0 if unknown); without a
+    manifest, gaps in the numbering of the files count as shards too.
     """
     try:
         manifest = ByteSource(folder / MANIFEST)
@@ -119,8 +118,8 @@ def _shards(folder: Path) -> list[tuple[Path, int]]:
         return [(folder / name, 0) for name in sorted(found)]
 
 
-class _Mender:
-    """Collects what is intact, file after file, and writes it in the end."""
+class _Repairer:
+    """Collects intact records file by file, then writes them."""
 
     def __init__(self, begin: Callable[[Header], VlatWriter], any_version: bool) -> None:
         self._begin, self._any_version = begin, any_version
@@ -131,7 +130,7 @@ class _Mender:
         self._keyed = False
 
     def add_file(self, path: Path, models: int = 0) -> None:
-        """Look at one archive, of so many models where that is known. Raises as `repair`."""
+        """Salvage one archive of `models` models (0 if unknown). Raises as `repair`."""
         with _opened(path) as data:
             found = salvage(data, str(path), any_version=self._any_version)
             if models:
@@ -144,14 +143,14 @@ class _Mender:
             self._models += found.expected
             self._keyed |= found.has_keys
 
-    def miss(self, models: int) -> None:
-        """A file of which nothing can be had."""
+    def skip_file(self, models: int) -> None:
+        """Count the models of a file with nothing intact."""
         if models:
             self._lost.append((self._models, self._models + models))
             self._models += models
 
-    def finish(self, name: str) -> Mended:
-        """Write everything. Raises RepairError where there is nothing."""
+    def finish(self, name: str) -> Repaired:
+        """Write everything. Raises RepairError if nothing is intact."""
         if not self._files:
             raise RepairError(f"{name}: found no shard of which anything is intact")
         writer: VlatWriter | None = None
@@ -176,7 +175,7 @@ class _Mender:
         assert writer is not None
         writer.close()
         saved, without_index, damaged = counts.tolist()
-        return Mended(
+        return Repaired(
             saved, tuple(self._lost), without_index, len(decoders), damaged,
             uncounted=tuple(self._uncounted),
         )  # fmt: skip
@@ -184,21 +183,21 @@ class _Mender:
 
 @dataclass
 class _Keys:
-    """Which keys models get: their own, or what stands for them."""
+    """The keys of saved models: their own, or substitutes."""
 
     keyed: bool
     some_lost: bool
 
     def __post_init__(self) -> None:
-        self._given: set[int] = set()  # hashes: keys of a file may be long
+        self._given: set[int] = set()  # hashes, because keys may be long
 
     def of(self, record: Found, number: int) -> str | None:
-        """The key of a record whose number among all files is `number`."""
+        """The key of a record, `number` being its number in all files."""
         if not self.keyed:
             return str(number) if self.some_lost else None
         page = record.page
-        own = None if page is None else _intact(lambda: page.keys)
-        key = own[record.row] if own is not None else f"#{number}"
+        keys = None if page is None else _intact(lambda: page.keys)
+        key = keys[record.row] if keys is not None else f"#{number}"
         while hash(key) in self._given:
             key += "'"
         self._given.add(hash(key))
@@ -208,7 +207,7 @@ class _Keys:
 def _write(
     found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int, name: str
 ) -> None:
-    """Append the records of one file, which are in `data`."""
+    """Append the records of one file, whose bytes are `data`."""
     last: StoredPage | None = None
     for block in _blocks(found.records):
         if last is not None and last is not block[0].page:
@@ -229,7 +228,7 @@ def _write(
 
 
 def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
-    """Neighbouring records of one header and one page, some at a time."""
+    """Consecutive records of one header and one page, at most RECORDS_AT_ONCE."""
     for _, group in groupby(records, key=lambda r: (r.header, id(r.page))):
         block = list(group)
         for begin in range(0, len(block), RECORDS_AT_ONCE):
@@ -256,7 +255,7 @@ def _field(page: StoredPage, name: str) -> Column | None:
 
 
 def _intact(read: Callable[[], T]) -> T | None:
-    """A part of a page, or None where it cannot be, though the page's checksum holds."""
+    """A part of a page, or None if it cannot be read although the page's checksum holds."""
     try:
         return read()
     except CorruptError:
@@ -265,7 +264,7 @@ def _intact(read: Callable[[], T]) -> T | None:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Bytes]:
-    """The bytes of a file, as they are now. Raises InputFileError."""
+    """A private view of a file's bytes. Raises InputFileError."""
     try:
         data = private_bytes(path)
     except OSError as error:
@@ -277,4 +276,4 @@ def _opened(path: Path) -> Iterator[Bytes]:
             data.close()
 
 
-__all__ = ["Mended", "repair"]
+__all__ = ["Repaired", "repair"]

@@ -1,4 +1,4 @@
-"""Which models of an archive are meant: by number, by key, by what its fields say, by a mask."""
+"""Select models of an archive by number, key, fields or mask."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
 _CONDITION = re.compile(r"([^=<>!]+)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-KNOWN_AS = {"utf-8-sig": "UTF-8,", "utf-32": "UTF-32,", "utf-16": "UTF-16,"}
+ENCODING_NAMES = {"utf-8-sig": "UTF-8,", "utf-32": "UTF-32,", "utf-16": "UTF-16,"}
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What a field must say: `site = north`, `depth >= 2`.
+    """A condition on a field: `site = north`, `depth >= 2`.
 
-    Of a model without a value nothing holds, but a condition without one: `site =` is true of
-    those, and `site !=` of all others.
+    It is false for models without a value. An empty condition value tests for that: `site =` holds
+    for models without a value, `site !=` for all others.
     """
 
     field: str
@@ -54,13 +54,13 @@ class Condition:
     @classmethod
     def parse(cls, text: str) -> Condition:
         """`FIELD=VALUE`, or another of RELATIONS. Raises OptionError."""
-        found = _CONDITION.fullmatch(text)
-        if found is None:
+        match = _CONDITION.fullmatch(text)
+        if match is None:
             raise OptionError(f"condition: found {text!r}, expected one such as family=flatvel_a")
-        return cls(*found.groups())
+        return cls(*match.groups())
 
     def holds(self, archive: Archive) -> NDArray[np.bool_]:
-        """Whether it holds, (n,), for each model. Raises OptionError where it cannot be asked."""
+        """Whether each model satisfies it, (n,). Raises OptionError if it does not fit."""
         check_fields(archive, [self.field])
         column = archive.fields[self.field]
         compare = RELATIONS[self.relation]
@@ -72,8 +72,8 @@ class Condition:
         if not self.value:
             return ~known.astype(bool) if self.relation == "=" else known.astype(bool)
         value = self.value if texts else self._number(column.dtype == bool)
-        found: NDArray[np.bool_] = compare(column, value) & known
-        return found.astype(bool)
+        holding: NDArray[np.bool_] = compare(column, value) & known
+        return holding.astype(bool)
 
     def _number(self, truth: bool) -> float | bool:
         try:
@@ -86,9 +86,9 @@ class Condition:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Models by numbers and slices or by keys, in this order, or all of them; of these, those for
-    which every condition holds and the mask is true.
+class Subset:
+    """Models by numbers, slices and keys, in this order, or all models; of these, those for which
+    every condition and the mask hold.
     """
 
     models: Sequence[int | slice] = ()
@@ -97,10 +97,10 @@ class Choice:
     mask: NDArray[Any] | None = None
 
     def numbers(self, archive: Archive) -> Sequence[int]:
-        """Their numbers.
+        """The numbers of the models.
 
-        Raises OptionError for a model that is named twice, a field that is not there or a mask of
-        another length; ModelNumberError, KeyNotFoundError.
+        Raises OptionError for a model named twice, an unknown field or a mask of the wrong length;
+        ModelNumberError, KeyNotFoundError.
         """
         named = self._named(archive)
         conditions: list[NDArray[Any]] = [condition.holds(archive) for condition in self.where]
@@ -119,14 +119,14 @@ class Choice:
             return range(len(archive))
         if len(parts) == 1 and isinstance(parts[0], range) and not self.keys:
             return parts[0]
-        found = [archive.index(number) for part in parts for number in part]
-        found += [archive.index(key) for key in self.keys]
+        numbers = [archive.index(number) for part in parts for number in part]
+        numbers += [archive.index(key) for key in self.keys]
         seen: set[int] = set()
-        for number in found:
+        for number in numbers:
             if number in seen:
                 raise OptionError(f"model {number}: found it twice, expected each model once")
             seen.add(number)
-        return found
+        return numbers
 
 
 def _checked_mask(mask: NDArray[Any], archive: Archive) -> NDArray[np.bool_]:
@@ -139,10 +139,9 @@ def _checked_mask(mask: NDArray[Any], archive: Archive) -> NDArray[np.bool_]:
 
 
 def read_keys(path: Path) -> list[str]:
-    """The keys in a text file, one a line, however lines end. Raises InputFileError.
+    """The keys in a text file, one a line, with any line ends. Raises InputFileError.
 
-    The file is in UTF-8, or in UTF-16 or UTF-32 where a byte order mark at its beginning says so;
-    the mark is no part of a key.
+    The file is in UTF-8, or in UTF-16 or UTF-32 with a byte order mark, which is not part of a key.
     """
     try:
         data = path.read_bytes()
@@ -153,7 +152,7 @@ def read_keys(path: Path) -> list[str]:
         text = data.decode(marked or "utf-8")
     except UnicodeDecodeError as error:
         what = (
-            f"{KNOWN_AS[marked]} as its byte order mark says"
+            f"{ENCODING_NAMES[marked]} as its byte order mark says"
             if marked
             else "UTF-8, or in UTF-16 with a byte order mark"
         )
@@ -167,7 +166,7 @@ def read_keys(path: Path) -> list[str]:
             f"{path}: character {at}: found a zero, expected text, one key a line; text in UTF-16 "
             "needs a byte order mark"
         )
-    # Nothing else that Unicode calls a break ends a line: it may be in a key.
+    # Other line breaks of Unicode may be part of a key.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines[:-1] if lines[-1] == "" else lines
 

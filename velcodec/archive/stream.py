@@ -1,7 +1,7 @@
-"""Archives that come down a pipe: read from front to back, decoded as their records come.
+"""Archives from a pipe: read from front to back, decoded as records arrive.
 
-A pipe has no index: how many models there are is known at the end, and keys, fields and measured
-quality, which stand there too, are not.
+The index of an archive is at its end, so a pipe gives no keys, fields or measured quality, and the
+number of models is known only at the end.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class StreamedArchive(Archive):
-    """An archive from a binary stream that cannot be read at any place.
+    """An archive from a binary stream that cannot seek.
 
-    `blocks` reads on; models of the block that it gave last can be decoded, and no others. The
-    length is the number of models read so far.
+    `blocks` reads on; only models of its latest block can be decoded. The length is the number of
+    models read so far.
     """
 
     _reader: _Window
@@ -45,7 +45,7 @@ class StreamedArchive(Archive):
         return _Window(source, stream_name(source))
 
     def blocks(self, res: Resolution | None = None) -> Iterator[range]:
-        """As `Archive.blocks`; one model beyond the block has been read, if there is one."""
+        """As `Archive.blocks`; has read one model beyond the block, if there is one."""
         grid, window, first = check_resolution(res, 0, True), self._reader, 0
         while window.reaches(first):
             layout, end = self.layout(first), first + 1
@@ -65,26 +65,23 @@ def stream(
 ) -> StreamedArchive:
     """Read an archive from front to back, such as from `sys.stdin.buffer`, in bounded memory.
 
-    Iterating gives the models; `blocks` ranges of them, each for `decode` until the next is asked
-    for. Arguments as for `velcodec.open`. Raises NotVlatError, VersionError, TruncatedError,
-    CorruptError; where the stream ends too early, TruncatedError behind its last whole model.
+    Iterating gives the models. `blocks` gives ranges of them, each valid for `decode` until the
+    next. Arguments as for `velcodec.open`. Raises NotVlatError, VersionError, TruncatedError,
+    CorruptError; if the stream ends too early, TruncatedError after its last whole model.
     """
     return StreamedArchive(source, decoder=decoder, device=device)
 
 
 def spooled(source: BinaryIO) -> BinaryIO:
-    """The bytes of a stream in a temporary file, which can be read at any place.
-
-    An archive takes some tens of bytes a model, whatever its models take.
-    """
-    kept = tempfile.TemporaryFile()  # noqa: SIM115 - whoever reads it closes it
+    """Copy a stream to a temporary file, which can seek."""
+    kept = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     shutil.copyfileobj(source, kept)
     kept.seek(0)
     return kept
 
 
 class _Window:
-    """Records that were read and not yet dropped; a `RecordReader` of them."""
+    """A `RecordReader` of the records read and not yet dropped."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self.name = name
@@ -99,7 +96,7 @@ class _Window:
             raise TruncatedError(f"{name}: found no header")
 
     def reaches(self, number: int) -> bool:
-        """Read on until this record is there; False at the end."""
+        """Read up to this record; False if the stream ends before it."""
         while number >= len(self):
             found = next(self._found, None)
             if found is None:
@@ -122,7 +119,7 @@ class _Window:
     def _record(self, number: int) -> tuple[FoundRecord, int]:
         if not self._first <= number < len(self):
             raise ModelNumberError(
-                f"{self.name}: model {number}: is not at hand: a stream is read once, in order"
+                f"{self.name}: model {number}: is not available: a stream is read once, in order"
             )
         return self._records[number - self._first]
 
@@ -162,12 +159,12 @@ class _Window:
     def close(self) -> None:
         """The stream is not ours to close."""
 
-    # What stands behind the records
+    # At the end of the stream
 
     def _unknown(self) -> NoReturn:
         raise OptionError(
-            f"{self.name}: is read as a stream: keys, fields and quality stand at its end; keep it "
-            "in a file and open that"
+            f"{self.name}: is read as a stream: keys, fields and quality are at its end; save it "
+            "to a file and open that"
         )
 
     def ancillary(self) -> list[tuple[bytes, bytes]]:

@@ -276,7 +276,7 @@ def _fill(search: SizeSearch, contents: Contents, saved: int) -> tuple[list[Code
             break
         budget = size(coded) - over - 1.0  # less than was guessed, so that another choice is made
     coded = search.fill(0.0, size)
-    group = _finish(fitter, source, contents, coded, coder)
+    group = _finish(candidates.fitter, source, contents, coded, coder)
     least, models = group.summary.bytes - saved, len(source)
     if least <= allowed:
         return coded, group

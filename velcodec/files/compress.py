@@ -1,8 +1,8 @@
-"""Compressing files, however many models they hold: in bounded memory, to be gone on with.
+"""Compress any number of files in bounded memory; resumable.
 
-Models are read, encoded, measured and written some hundreds at a time. Until the last one is
-written the archive is called `TARGET.part`; it can be gone on with after an interruption, and is
-then copied into place with every checksum verified.
+Models are read, encoded, measured and written some hundreds at a time, to `TARGET.part`. After an
+interruption the work resumes from there. The finished part is copied into place with every checksum
+verified.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgpack
 import numpy as np
 
+from velcodec.archive.create import decoder_to_embed
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
+from velcodec.encode.target import Target
 from velcodec.files.plans import (
     Hashes,
     Plan,
@@ -49,7 +51,7 @@ from velcodec.formats.errors import (
     OutputPathError,
     VelcodecError,
 )
-from velcodec.formats.files import ARRAY, Form, Models, Part, first_of
+from velcodec.formats.files import ARRAY, Form, Models, Part, first_of, open_models
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write, check_target, naming
 from velcodec.formats.storage.locks import lazy_property
@@ -57,6 +59,7 @@ from velcodec.geometry import GROUND_FIELDS
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
+    from velcodec.decoder import Decoder
     from velcodec.encode.describe import Batch
     from velcodec.encode.encode import Summary
     from velcodec.encode.groups import GroupEncoder
@@ -64,26 +67,26 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODELS_AT_ONCE = 500
-"""Models read, encoded and made safe together; the most that an interruption costs."""
+"""Models read, encoded and committed together: the most that an interruption costs."""
 
 MODELS_OF_BUDGET = 1000
-"""The same where they keep to a size together."""
+"""The same for models that share a size budget."""
 
 SAMPLES_AT_ONCE = 1 << 25
 
 FILE_FIELD, ARRAY_FIELD, ROW_FIELD = "file", "array", "row"
-"""Fields that say where a model came from: the file, the array in it where arrays have names, and
-its number in that array, which tells where one file ends and another one of that name begins.
+"""Fields that say where a model came from: file, array (if arrays have names) and row. Rows show
+where one file ends and another of the same name begins.
 """
 
 
 @dataclass(frozen=True)
 class Job:
-    """Models of files, and how they are to be stored.
+    """Models in files, and how to store them.
 
-    `description` says what the files do not: its spacing, origin and units count where a file says
-    nothing. `keys` are given for all models, or None for those of the files; `fields` have one
-    value for all models or one for each. `hashes` are those of the files, where they are known.
+    The spacing, origin and units of `description` apply where a file states none. `keys` names all
+    models, or None for the keys of the files; `fields` have one value for all models or one for
+    each. `hashes` are the known SHA-256 of files.
     """
 
     models: Models
@@ -118,20 +121,20 @@ class Job:
         return form.units or self.description.units
 
     def blocks(self, start: int = 0) -> list[tuple[int, int]]:
-        """Models to encode together, (from, to), from model `start` on; of nearly one size."""
+        """Ranges (start, stop) of models to encode together, from model `start` on, balanced."""
         most = MODELS_AT_ONCE if self.coding.target.bytes_per_model is None else MODELS_OF_BUDGET
         count = -(-len(self) // most)
         ends = {len(self) * k // count for k in range(1, count + 1)}
-        found, first, samples = [], 0, 0
+        blocks, first, samples = [], 0, 0
         for number, size in enumerate(self._sizes()):
             if number > first and samples + size > SAMPLES_AT_ONCE:
-                found.append((first, number))
+                blocks.append((first, number))
                 first, samples = number, 0
             samples += size
             if number + 1 in ends:
-                found.append((first, number + 1))
+                blocks.append((first, number + 1))
                 first, samples = number + 1, 0
-        return [(a, b) for a, b in found if a >= start]
+        return [(a, b) for a, b in blocks if a >= start]
 
     def _sizes(self) -> Iterator[int]:
         for part in self.models.parts:
@@ -146,42 +149,39 @@ class Job:
         for part, values in self.models.read(start, stop):
             rows = slice(at, at + len(values))
             keys, fields = self._columns(part, rows)
-            about = self._about(part)
-            dtype, stated = np.dtype(part.form.dtype), about.units is not None
-            array = ModelArray(values, part.form.axes, dtype, about.units or "m/s")
+            description = self._description_of(part)
+            dtype, stated = np.dtype(part.form.dtype), description.units is not None
+            array = ModelArray(values, part.form.axes, dtype, description.units or "m/s")
             array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
             batch = make_batch(
-                array, about, keys, fields,
+                array, description, keys, fields,
                 advise=rows.start == 0, exact=self.coding.target.lossless, first=rows.start,
             )  # fmt: skip
             batches.append(batch)
             at = rows.stop
         return joined_batches(batches)
 
-    def _about(self, part: Part) -> Description:
-        ground, about = part.form.ground, self.description
+    def _description_of(self, part: Part) -> Description:
+        ground, description = part.form.ground, self.description
 
-        def either(value: float | None, otherwise: float) -> float:
-            return otherwise if value is None else value
+        def either(stated: float | None, default: float) -> float:
+            return default if stated is None else stated
 
-        origin = (
-            either(ground.origin_x_m, about.origin[0]), either(ground.origin_z_m, about.origin[1]),
-        )  # fmt: skip
+        x, z = description.origin
         return replace(
-            about,
-            dx=either(ground.dx_m, about.dx),
-            dz=either(ground.dz_m, about.dz),
-            origin=origin,
+            description,
+            dx=either(ground.dx_m, description.dx),
+            dz=either(ground.dz_m, description.dz),
+            origin=(either(ground.origin_x_m, x), either(ground.origin_z_m, z)),
             units=self._units(part.form),
             order=part.form.order,
         )
 
     def _columns(self, part: Part, rows: slice) -> tuple[Sequence[str] | None, dict[str, Any]]:
         keys = self.keys[rows] if self.keys is not None else None
-        if self._has_own_keys:
+        if self._files_have_keys:
             first = self._firsts[id(part)]
-            own = part.form.keys or ()
-            keys = own[rows.start - first : rows.stop - first]
+            keys = (part.form.keys or ())[rows.start - first : rows.stop - first]
         fields = {
             name: value if isinstance(value, str) or not np.ndim(value) else value[rows]
             for name, value in self.fields.items()
@@ -191,8 +191,8 @@ class Job:
         fields = self._origin(part, start, stop) | fields
         if part.form.grounds is not None:
             for name in GROUND_FIELDS:
-                some = [getattr(ground, name) for ground in part.form.grounds[start:stop]]
-                column = np.array(some, dtype=float)
+                values = [getattr(ground, name) for ground in part.form.grounds[start:stop]]
+                column = np.array(values, dtype=float)
                 if not np.isnan(column).all():
                     fields.setdefault(name, column)
         return keys, fields
@@ -210,34 +210,34 @@ class Job:
 
     @lazy_property
     def _has_arrays(self) -> bool:
-        """Whether arrays have names that are worth to be remembered."""
+        """Whether the names of arrays are worth storing."""
         return any(part.array not in (None, ARRAY) for part in self.models.parts) or (
             len({(part.path, part.array) for part in self.models.parts})
             > len({part.path for part in self.models.parts})
         )
 
     @lazy_property
-    def _has_own_keys(self) -> bool:
-        """Whether models are called as their files say; all of them must say it."""
+    def _files_have_keys(self) -> bool:
+        """Whether keys come from the files; every file must have them."""
         parts = self.models.parts
         return self.keys is None and all(part.form.keys is not None for part in parts)
 
     @property
     def has_keys(self) -> bool:
-        """Whether models are called by keys, not by their numbers."""
-        return self.keys is not None or self._has_own_keys
+        """Whether models have keys other than their numbers."""
+        return self.keys is not None or self._files_have_keys
 
     def keys_by_file(self) -> Iterator[tuple[str, Sequence[str]]]:
-        """The keys that models will have, file by file; those that were given have no file."""
+        """The keys of the models, by file; "" is the file of keys given by the user."""
         if self.keys is not None:
             yield "", self.keys
-        elif self._has_own_keys:
+        elif self._files_have_keys:
             for part in self.models.parts:
                 yield part.place, part.form.keys or ()
 
     @lazy_property
     def _firsts(self) -> dict[int, int]:
-        """Number of each part's first model, by the part's identity."""
+        """Number of the first model of each part, by the part's `id`."""
         pairs = zip(self.models.parts, self._ends, strict=True)
         return {id(part): end - len(part) for part, end in pairs}
 
@@ -246,7 +246,7 @@ class Job:
         return list(accumulate(len(part) for part in self.models.parts))
 
     def slice(self, start: int, stop: int) -> Job:
-        """The same for models `start` to `stop` alone."""
+        """The job for models `start` to `stop` only."""
         fields = {
             name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
             for name, value in self.fields.items()
@@ -266,20 +266,20 @@ class Job:
         return replace(
             self,
             hashes=hashes,
-            models=models if self._has_own_keys else models.without_keys(),
+            models=models if self._files_have_keys else models.without_keys(),
             keys=None if self.keys is None else self.keys[start:stop],
             fields=fields,
         )
 
     def parts_of(self, models: range) -> range:
-        """The numbers of the files and arrays that these models are of."""
+        """Numbers of the files and arrays that hold these models."""
         if not models:
             return range(0)
         first = bisect_right(self._ends, models.start)
         return range(first, bisect_left(self._ends, models.stop) + 1)
 
     def with_hashes(self) -> Job:
-        """The same, with the SHA-256 of every file, each read once. Raises InputFileError."""
+        """The job with the SHA-256 of every file; reads each once. Raises InputFileError."""
         known = dict(self.hashes or {})
         paths = {part.path for part in self.models.parts}
         if len(paths) == 1 and self.description.source_sha256 is not None:
@@ -287,12 +287,67 @@ class Job:
         return replace(self, hashes=hashes_of(self.models, known))
 
     def plan(self, **more: Any) -> Plan:
-        """What must be the same for an unfinished archive to be gone on with; see `make_plan`."""
+        """What must stay the same to resume an unfinished archive; see `make_plan`."""
         job = self if self.hashes is not None else self.with_hashes()
         assert job.hashes is not None
         return make_plan(
             job.models, job.hashes, job.description, job.coding, job.keys, job.fields, **more
         )
+
+
+def compress_files(
+    sources: str | Path | Sequence[str | Path] | Models,
+    target: str | Path | BinaryIO,
+    *,
+    psnr: float | None = None,
+    bytes_per_model: float | None = None,
+    max_error: float | None = None,
+    lossless: bool = False,
+    keep_latent: bool = False,
+    latent_only: bool = False,
+    fit: str = "lm",
+    decoder: str | Path | Decoder | None = None,
+    device: str = "auto",
+    embed_decoder: bool = False,
+    description: Description | None = None,
+    keys: Sequence[str] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    force: bool = False,
+    resume: bool = False,
+    on_progress: Progress | None = None,
+) -> Summary:
+    """Compress files of models to an archive, in bounded memory.
+
+    `sources` is a file, a folder, a pattern, a list of these, or what `velcodec.open_models` gives
+    (with its options, such as the format). The spacing, origin, units and axis order of
+    `description` apply where a file states none. `keys` name the models in order, by default those
+    of the files; `fields` have one value for all models or one for each. The coding options are
+    those of `velcodec.compress`.
+
+    `target` is a path, written whole or not at all, or a binary stream. After an interruption
+    `resume` continues with the same models and options. Raises what `velcodec.compress` and
+    `velcodec.open_models` raise, OutputExistsError for an existing file without `force` and for an
+    unfinished archive without `resume` or `force`, LockedError while another process writes it,
+    InterruptedJobError on Ctrl-C.
+    """
+    description = description or Description()
+    models = sources
+    if not isinstance(models, Models):
+        models = open_models(models, unstated_order=description.order, no_data=description.mask)
+    if len({part.path for part in models.parts}) == 1 and description.source_sha256 is None:
+        description = replace(description, source_sha256=models.sha256())
+    promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
+    job = Job(
+        models,
+        description,
+        Coding(promised, fit, decoder, device, embed_decoder),
+        description.keys if keys is None else keys,
+        {**description.fields, **(fields or {})},
+    )
+    into = Path(target) if isinstance(target, str | os.PathLike) else target
+    return compress_job(
+        job, into, force=force, resume=resume, on_progress=on_progress or no_progress
+    )
 
 
 def compress_job(
@@ -303,12 +358,10 @@ def compress_job(
     resume: bool = False,
     on_progress: Progress = no_progress,
 ) -> Summary:
-    """Compress the models of `job` to an archive.
+    """Compress the models of `job` to an archive; see `compress_files`.
 
-    A path is written as `TARGET.part` until it is whole; a binary stream from front to back. After
-    an interruption `resume` goes on: the job must be the same, and so must every file's content.
-    Raises what `velcodec.compress` does, OutputExistsError for an unfinished archive without
-    `resume` or `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
+    A path is written as `TARGET.part` until it is whole; a binary stream from front to back.
+    `resume` needs the same job and the same content of every file.
     """
     if not isinstance(target, Path):
         return _to_stream(job, target, on_progress)
@@ -321,7 +374,7 @@ def compress_job(
         raise (finished(target) if resume and not part.exists() else error) from None
     if part.exists() and not (resume or force):
         raise OutputExistsError(
-            f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
+            f"{part}: found an unfinished archive; continue with --resume, or start again with "
             "--force"
         )
     job = job.with_hashes()
@@ -329,7 +382,7 @@ def compress_job(
         check_target(target, force=force)  # another process may have finished it since
         start = sum(page.count for page in journal.pages)
         try:
-            before = _gone_on(job, part, journal, start)
+            before = _resumed_summary(job, part, journal, start)
         except VelcodecError:
             _keep(stream, part, journal.end, job)
             raise
@@ -343,7 +396,7 @@ def compress_job(
                 batch = job.batch(*block)
                 with naming(part):
                     encoder.add(batch)
-                    _make_safe(encoder)
+                    _commit(encoder)
                 safe = stream.tell()
         except KeyboardInterrupt as stop:
             raise InterruptedJobError(f"interrupted: {_keep(stream, part, safe, job)}") from stop
@@ -365,14 +418,14 @@ def compress_job(
 
 
 def finished(target: Path) -> OutputExistsError:
-    """There is nothing to go on with."""
+    """The error for a finished output, which leaves nothing to resume."""
     return OutputExistsError(
         f"{target}: the output is finished already (nothing to resume); replace it with --force"
     )
 
 
-def _make_safe(encoder: GroupEncoder) -> None:
-    """What was added will be gone on from."""
+def _commit(encoder: GroupEncoder) -> None:
+    """End a page with the summary so far: a later run resumes from here."""
     writer, summary = encoder.writer, encoder.summary
     assert writer is not None
     assert summary is not None
@@ -381,8 +434,8 @@ def _make_safe(encoder: GroupEncoder) -> None:
 
 
 def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
-    """Make what is safe, up to this byte, an archive; what to tell of it."""
-    with suppress(OSError, OutputPathError):  # on a full disk, it can still be gone on with
+    """Make an archive of the first `safe` bytes; return the message for the user."""
+    with suppress(OSError, OutputPathError):  # on a full disk the part can still be resumed
         stream.truncate(safe)
         stream.seek(0)
         if safe:
@@ -392,7 +445,7 @@ def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
             writer.close()
             return (
                 f"{part} is an archive of the first {len(writer)} of {len(job)} models; the same "
-                "command with --resume goes on"
+                "command with --resume continues"
             )
     return f"none of {len(job)} models was finished"
 
@@ -400,13 +453,11 @@ def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
 def append_job(
     job: Job, target: Path, *, ignore_rest: bool = False, on_progress: Progress = no_progress
 ) -> Summary:
-    """Add the models of `job` to an archive that is there, without rewriting it.
+    """Add the models of `job` to an existing archive, without rewriting it.
 
-    Whatever interrupts it leaves the archive as it was. Raises what `compress_job` and
-    `velcodec.append` do.
+    An interruption leaves the archive unchanged. Raises what `compress_job` and `velcodec.append`
+    raise.
     """
-    from velcodec.archive.create import decoder_to_embed
-
     with append_to(target, ignore_rest=ignore_rest) as writer:
         encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
         embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
@@ -437,8 +488,6 @@ def _to_stream(job: Job, stream: BinaryIO, on_progress: Progress) -> Summary:
 
 
 def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEncoder:
-    from velcodec.archive.create import decoder_to_embed
-
     journal = not isinstance(stream, _Counted)
 
     def begin(header: Header) -> VlatWriter:
@@ -451,10 +500,8 @@ def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEnco
     return group_encoder(job.description, job.coding, begin, writer)
 
 
-def _gone_on(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:
-    """The summary of what an unfinished archive has, so many models; None where there is nothing
-    to go on from.
-    """
+def _resumed_summary(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:
+    """The summary of the first `models` models in an unfinished archive; None if it is empty."""
     from velcodec.encode.encode import Summary
 
     if not journal.end:
@@ -468,7 +515,7 @@ def _gone_on(job: Job, part: Path, journal: Journal, models: int) -> Summary | N
 
 
 class Rate:
-    """Blocks of a job one after the other, with what is told of them: rate and time left."""
+    """The blocks of a job in order; adds rate and time left to the progress text."""
 
     def __init__(
         self,
@@ -485,11 +532,13 @@ class Rate:
         began, done = time.monotonic(), self.start
         for block in self.blocks:
             rate = (done - self.start) / max(1e-9, time.monotonic() - began)
-            self.encoder.fitter = replace(self.encoder.fitter, on_progress=self._told(done, rate))
+            self.encoder.fitter = replace(
+                self.encoder.fitter, on_progress=self._progress(done, rate)
+            )
             yield block
             done = block[1]
 
-    def _told(self, done: int, rate: float) -> Progress:
+    def _progress(self, done: int, rate: float) -> Progress:
         if len(self.blocks) == 1:
             return self.on_progress
         text = f"{done:,} of {self.count:,} models"
@@ -497,10 +546,10 @@ class Rate:
             left = (self.count - done) / rate
             text += f", {rate:.3g}/s, {time_text(left)} left"
 
-        def told(part: int, parts: int, stage: str) -> None:
+        def progress(part: int, parts: int, stage: str) -> None:
             self.on_progress(part, parts, f"{text}; {stage}")
 
-        return told
+        return progress
 
 
 def time_text(seconds: float) -> str:
@@ -511,7 +560,7 @@ def time_text(seconds: float) -> str:
 
 
 class _Counted:
-    """A binary stream that is written to, and how much was."""
+    """A binary stream that counts the bytes written."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self.written = stream, 0

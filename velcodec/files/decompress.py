@@ -1,7 +1,6 @@
-"""From an archive back to files: one in any format that is written, a folder like the one that
-models came from, or a stream.
+"""Decompress an archive to a file of any format, to a folder of files, or to a stream.
 
-Models are decoded a bounded number of samples at a time.
+Decodes a bounded number of samples at a time.
 """
 
 from __future__ import annotations
@@ -44,17 +43,17 @@ if TYPE_CHECKING:
 
 DEFAULT_FORMAT = "npy"
 STREAMED_FORMATS = ("npy", "raw")
-OTHERWISE = "say how many models each file is to have (--per-file)"
+USE_PER_FILE = "set the number of models per file (--per-file)"
 
 
 @dataclass(frozen=True)
-class Restoring:
-    """How models are to come back.
+class Decompression:
+    """How to decompress to files.
 
-    `res` as for `decompress`; `format` of the files, else their names tell it, or it is `.npy`;
-    `array` is the models' name in formats that have names, else that of the array that they came
-    from, or velocity; `per_file` models in each file of a
-    folder, else the files that they came from, or OpenFWI's 500; `average` as for `Archive.decode`.
+    `res`, `average` and `allow_large` are those of `Archive.decode`. `format` is by default that of
+    the file's suffix, or npy. `array` names the array in formats with names, by default as in the
+    original, or velocity. `per_file` is the number of models in each file of a folder, by default
+    as in the original files, or OpenFWI's 500.
     """
 
     res: Resolution | None = None
@@ -65,106 +64,106 @@ class Restoring:
     allow_large: bool = False
 
     def format_of(self, target: Path | None) -> str:
-        """The format of a file of this name, `.npy` without a suffix, or of a stream.
+        """The format of this file (npy without a suffix), or of a stream (None).
 
-        Raises OptionError, for a suffix too that is no format's.
+        Raises OptionError for an unknown format or suffix.
         """
         if self.format is not None and self.format not in FORMATS:
             known = ", ".join(FORMATS)
             raise OptionError(f"format: found {self.format!r}, expected one of {known}")
         if self.format is not None or target is None:
             return self.format or DEFAULT_FORMAT
-        told = told_format(target)
-        if told is None and target.suffix:
+        by_suffix = told_format(target)
+        if by_suffix is None and target.suffix:
             known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
             raise OptionError(
-                f"{target}: the suffix {target.suffix} tells no format, expected one of {known}; "
-                "or say --format (format=)"
+                f"{target}: suffix {target.suffix}: found no format of this name, expected one of "
+                f"{known}; or give --format (format=)"
             )
-        return told or DEFAULT_FORMAT
+        return by_suffix or DEFAULT_FORMAT
 
     @property
     def suffix(self) -> str:
-        """What names of files end with that tell no format themselves."""
+        """The suffix of files whose names do not tell their format."""
         return FORMATS[self.format_of(None)].suffixes[0]
 
     def fits_stream(self, target: Path | None) -> bool:
-        """Whether such a file can be written while the number of its models is not known."""
+        """Whether the format can be written before the number of models is known."""
         return self.format_of(target) in STREAMED_FORMATS
 
 
-def restore_file(
+def decompress_file(
     archive: Archive,
-    target: Path,
-    how: Restoring | None = None,
+    target: str | Path,
+    options: Decompression | None = None,
     *,
     force: bool = False,
     on_progress: Progress = no_progress,
 ) -> tuple[int, ...]:
-    """Write every model to one file; the shape of its array.
+    """Decompress every model to one file; return the shape of its array.
 
-    Raises MixedShapesError where they do not stack, and what `Archive.decode` and
-    `velcodec.formats.files.open_sink` raise.
+    Raises MixedShapesError if the models do not stack, OutputExistsError unless `force`,
+    OutputPathError, OptionError, MissingExtraError, and what `Archive.decode` raises.
     """
-    how = how or Restoring()
+    options, target = options or Decompression(), Path(target)
     if isinstance(archive, StreamedArchive):
-        how = replace(how, format=how.format_of(target))
+        options = replace(options, format=options.format_of(target))
         with atomic_write(target, force=force) as out, naming(target):
-            return restore_stream(archive, out, how, on_progress=on_progress)
-    grid = check_resolution(how.res, len(archive), how.allow_large)
+            return decompress_stream(archive, out, options, on_progress=on_progress)
+    grid = check_resolution(options.res, len(archive), options.allow_large)
     check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
-    _check_samples(archive, [form], how)
-    name = how.format_of(target)
-    with open_sink(target, form, format=name, array=how.array or ARRAY, force=force) as sink:
-        _fill(archive, sink, target, grid, how, on_progress)
+    _check_samples(archive, [form], options)
+    name = options.format_of(target)
+    with open_sink(target, form, format=name, array=options.array or ARRAY, force=force) as sink:
+        _fill(archive, sink, target, grid, options, on_progress)
     return form.shape
 
 
-def restore_folder(
+def decompress_folder(
     archive: Archive,
-    target: Path,
-    how: Restoring | None = None,
+    target: str | Path,
+    options: Decompression | None = None,
     *,
     on_progress: Progress = no_progress,
 ) -> int:
-    """Write a new folder of files; how many.
+    """Decompress to a new folder of files; return their number.
 
-    They are those that the models came from, with their names, arrays and numbers of models, where
-    the archive remembers them (its fields `file`, `array` and `row`) and `per_file` is None. Raises
-    as `restore_file`, OptionError where two files have the same name, and MixedShapesError where
+    Recreates the original files, with their names, arrays and numbers of models, if the archive
+    stores them (fields `file`, `array` and `row`) and `per_file` is None. Raises what
+    `decompress_file` raises, OptionError if two files have the same name, and MixedShapesError if
     the models of one array do not stack.
     """
-    how = how or Restoring()
-    grid = check_resolution(how.res, len(archive), how.allow_large)
-    files = _files(archive, grid, how)
-    _check_samples(archive, [form for _, form in files], how)
-    array = how.array or ARRAY
-    with open_folder_sink(target, files, format=how.format, array=array) as sink:
-        _fill(archive, sink, target, grid, how, on_progress)
+    options, target = options or Decompression(), Path(target)
+    grid = check_resolution(options.res, len(archive), options.allow_large)
+    files = _files(archive, grid, options)
+    _check_samples(archive, [form for _, form in files], options)
+    array = options.array or ARRAY
+    with open_folder_sink(target, files, format=options.format, array=array) as sink:
+        _fill(archive, sink, target, grid, options, on_progress)
     return len({name for name, _ in files})
 
 
-def restore_stream(
+def decompress_stream(
     archive: Archive,
     target: BinaryIO,
-    how: Restoring | None = None,
+    options: Decompression | None = None,
     count: int | None = None,
     on_progress: Progress = no_progress,
 ) -> tuple[int, ...]:
-    """Write every model to a binary stream, as `.npy` or as raw samples; the shape of the array.
+    """Decompress every model to a binary stream, as npy or raw samples; return the array's shape.
 
-    Of an archive that is itself a stream, `.npy` needs the `count` of models, or a target that can
-    be written to at any place: its head is put right at the end. Raises as `restore_file`, and
-    OptionError for another format or a count that is not kept.
+    If the archive is a stream too, npy needs the `count` of models, or a seekable target, whose
+    header is rewritten at the end. Raises what `decompress_file` raises, and OptionError for
+    another format or a wrong `count`.
     """
-    how = how or Restoring()
-    name = how.format_of(None)
+    options = options or Decompression()
+    name = options.format_of(None)
     if name not in STREAMED_FORMATS:
         raise OptionError(f"format {name}: cannot be written to a stream, expected npy or raw")
     streamed = isinstance(archive, StreamedArchive)
     count = count if streamed else len(archive)
-    grid = check_resolution(how.res, len(archive), how.allow_large)
+    grid = check_resolution(options.res, len(archive), options.allow_large)
     if not streamed:
         check_stackable(archive.layouts_in_use, grid is None)
     writer: NpyWriter | _RawWriter | None = None
@@ -172,11 +171,11 @@ def restore_stream(
     no_data: NoData | None = None
     done = samples = 0
     for block in archive.blocks(grid):
-        check_resolution(how.res, len(archive), how.allow_large)
+        check_resolution(options.res, len(archive), options.allow_large)
         layout = archive.layout(block[0])
         nz, nx = grid or (layout.nz, layout.nx)
         samples += nz * nx * (len(block) if streamed else len(archive))
-        check_written(samples, archive.reader.size, archive.reader.name, how.allow_large)
+        check_written(samples, archive.reader.size, archive.reader.name, options.allow_large)
         samples = samples if streamed else 0
         first = first or layout
         check_stackable([first, layout], grid is None)
@@ -192,8 +191,10 @@ def restore_stream(
         done = block.stop
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
-        models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
-        if layout.z_up:  # as they came
+        models = archive.decode(
+            block, grid, average=options.average, allow_large=options.allow_large
+        )
+        if layout.z_up:  # rows of the input go up
             models = np.flip(
                 models, models.ndim - 1 if layout.axes.endswith("xz") else models.ndim - 2
             )
@@ -210,7 +211,7 @@ def restore_stream(
 def _shape(
     layout: Layout, count: int | None, several: bool, grid: tuple[int, int] | None
 ) -> tuple[int | None, ...]:
-    """Shape of the array, axes as they came; None stands for a count that is not known."""
+    """Shape of the array, with the axes of the input; None for an unknown count."""
     axes = layout.axes if "n" in layout.axes or not several else f"n{layout.axes}"
     nz, nx = grid or (layout.nz, layout.nx)
     sizes = {"n": count, "1": 1, "z": nz, "x": nx}
@@ -218,7 +219,7 @@ def _shape(
 
 
 class _RawWriter:
-    """Samples and nothing else, as `NpyWriter` writes them."""
+    """Writes bare samples, with the interface of `NpyWriter`."""
 
     def __init__(self, stream: BinaryIO, shape: tuple[int | None, ...], dtype: str) -> None:
         self._stream, self._shape, self._dtype = stream, shape, np.dtype(dtype)
@@ -229,7 +230,7 @@ class _RawWriter:
         self._stream.write(np.ascontiguousarray(models, dtype=self._dtype).tobytes())
 
     def close(self) -> None:
-        """Nothing comes last."""
+        """Do nothing: there is no header to complete."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -237,53 +238,53 @@ class _RawWriter:
 
 
 def _files(
-    archive: Archive, grid: tuple[int, int] | None, how: Restoring
+    archive: Archive, grid: tuple[int, int] | None, options: Decompression
 ) -> list[tuple[str, Form]]:
-    suffix = how.suffix
+    suffix = options.suffix
     names = archive.fields.get(FILE_FIELD)
-    if names is None or how.per_file is not None or not len(archive):
+    if names is None or options.per_file is not None or not len(archive):
         check_stackable(archive.layouts_in_use, grid is None)
         form = form_of(archive, range(len(archive)), grid)
         if "n" not in form.axes:
             form = replace(form, axes=f"n1{form.order}")
-        per_file = {} if how.per_file is None else {"per_file": how.per_file}
+        per_file = {} if options.per_file is None else {"per_file": options.per_file}
         return split_files(form, name=f"model{{}}{suffix}", **per_file)
-    found: list[tuple[str, Form]] = []
+    files: list[tuple[str, Form]] = []
     mixed = len(archive.layouts) > 1
     seen: dict[str, set[str]] = {}
     for file, array, numbers in _origins(archive, names.tolist()):
         if not file:
-            raise OptionError(f"model {numbers.start}: no file is known; {OTHERWISE}")
+            raise OptionError(f"model {numbers.start}: no file is known; {USE_PER_FILE}")
         name = file
-        if how.format is not None and told_format(Path(name)) != how.format:
+        if options.format is not None and told_format(Path(name)) != options.format:
             name = str(PurePosixPath(name).with_suffix(suffix))
         arrays = seen.setdefault(name, set())
-        if arrays and (array in arrays or found[-1][0] != name or not array):
+        if arrays and (array in arrays or files[-1][0] != name or not array):
             raise OptionError(
-                f"model {numbers.start}: file {name}: another had that name; {OTHERWISE}"
+                f"model {numbers.start}: file {name}: another had that name; {USE_PER_FILE}"
             )
-        if arrays and (how.array is not None or how.format_of(Path(name)) != "npz"):
+        if arrays and (options.array is not None or options.format_of(Path(name)) != "npz"):
             raise OptionError(
                 f"model {numbers.start}: file {name}: array {array}: found several arrays, which "
-                f"only an .npz file has, under their own names; {OTHERWISE}"
+                f"only an .npz file has, under their own names; {USE_PER_FILE}"
             )
         arrays.add(array)
         if mixed:
             layouts = dict.fromkeys(archive.layout(number) for number in numbers)
             check_stackable(list(layouts), grid is None)
         form = form_of(archive, numbers, grid)
-        found.append((name, replace(form, array=how.array or array or None)))
-    return found
+        files.append((name, replace(form, array=options.array or array or None)))
+    return files
 
 
 def _origins(archive: Archive, files: Sequence[str]) -> Iterator[tuple[str, str, range]]:
-    """File, array and numbers of models that lay in one array, one behind the other."""
+    """File, array and numbers of each run of models that were consecutive in one array."""
     count = len(archive)
     arrays = _texts_of(archive, ARRAY_FIELD)
     rows = archive.fields.get(ROW_FIELD)
     if rows is None or rows.dtype.kind not in "iuf":
         rows = np.arange(count)
-    unknown = np.isnan(rows)  # of models that were stored without one
+    unknown = np.isnan(rows)  # models stored without a row
     first = 0
     for number in range(1, count + 1):
         if (
@@ -304,7 +305,7 @@ def _texts_of(archive: Archive, name: str) -> Sequence[str]:
 
 
 def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | None) -> Form:
-    """How these models, which stack, lie in a file; at another grid, where its samples lie."""
+    """The form of a file of these models, which must stack, at `grid` or the native grid."""
     if not numbers:
         raise OptionError("models: found none in the archive, expected one at least")
     layout = archive.layout(numbers[0])
@@ -326,42 +327,46 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
 
 
 def _no_data(archive: Archive, numbers: Sequence[int]) -> NoData | None:
-    """The value of these models' absent samples. Raises MixedShapesError where they have two."""
-    found = archive.layout(numbers[0]).no_data
+    """The no-data value of these models. Raises MixedShapesError if they have two."""
+    no_data = archive.layout(numbers[0]).no_data
     if len(archive.layouts) > 1:
         for number in numbers:
-            found = _one_no_data(found, archive.layout(number).no_data, number)
-    return found
+            no_data = _one_no_data(no_data, archive.layout(number).no_data, number)
+    return no_data
 
 
-def _one_no_data(before: NoData | None, own: NoData | None, number: int) -> NoData | None:
-    """The value of absent samples so far, and of model `number`; None of those that have all."""
-    if None not in (before, own) and before != own:
+def _one_no_data(before: NoData | None, value: NoData | None, number: int) -> NoData | None:
+    """The common no-data value of the models so far and of model `number`; None if neither has
+    one.
+    """
+    if None not in (before, value) and before != value:
         raise MixedShapesError(
-            f"model {number}: its absent samples are {own}, those of models before it {before}, so "
-            "that they do not stack: no file says both"
+            f"model {number}: its absent samples are {value}, those of models before it {before}, "
+            "so that they do not stack: no file says both"
         )
-    return own if before is None else before
+    return value if before is None else before
 
 
 def _ground(layout: Layout, nz: int, nx: int) -> Ground:
-    """Where the samples of a model of this layout lie at another grid."""
-    own = (layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m)
-    z, x = Geometry(*own).first_sample(nz, nx)
+    """Where the samples of a model with this layout lie at the grid (nz, nx)."""
+    geometry = Geometry(
+        layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m
+    )
+    z, x = geometry.first_sample(nz, nx)
     return Ground(layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, x, z)
 
 
-def _check_samples(archive: Archive, forms: Sequence[Form], how: Restoring) -> None:
-    """Raise ResolutionError for more samples in a model, or in all, than are written unasked."""
+def _check_samples(archive: Archive, forms: Sequence[Form], options: Decompression) -> None:
+    """Raise ResolutionError for too many samples in one model or in all, without `allow_large`."""
     name = archive.reader.name
     for nz, nx in {(form.nz, form.nx) for form in forms}:
-        check_native(nz, nx, name, how.allow_large)
+        check_native(nz, nx, name, options.allow_large)
     samples = sum(form.count * form.nz * form.nx for form in forms)
-    check_written(samples, archive.reader.size, name, how.allow_large)
+    check_written(samples, archive.reader.size, name, options.allow_large)
 
 
 def _check_direction(first: Layout, layout: Layout, number: int) -> None:
-    """Raises MixedShapesError for rows that go up beside others that go down, in one file."""
+    """Raise MixedShapesError if the rows of one file would go up in some models, down in others."""
     if layout.z_up is not first.z_up:
         way = "up" if layout.z_up else "down"
         raise MixedShapesError(
@@ -375,11 +380,13 @@ def _fill(
     sink: Sink,
     target: Path,
     grid: tuple[int, int] | None,
-    how: Restoring,
+    options: Decompression,
     on_progress: Progress,
 ) -> None:
     for block in archive.blocks(grid):
-        models = archive.decode(block, grid, average=how.average, allow_large=how.allow_large)
+        models = archive.decode(
+            block, grid, average=options.average, allow_large=options.allow_large
+        )
         with naming(target):
             axes = archive.layout(block[0]).axes
             sink.add(np.ascontiguousarray(depth_first(models, axes)))
@@ -389,20 +396,19 @@ def _fill(
 def open_pipe(
     source: BinaryIO,
     target: Path | None,
-    how: Restoring,
+    options: Decompression,
     *,
     folder: bool = False,
     count: int | None = None,
     decoder: str | Path | Decoder | None = None,
     device: str = "cpu",
 ) -> Archive:
-    """The archive that a pipe brings, to restore it to a file or a `folder`, or without a target to
-    a stream.
+    """Open an archive from a pipe, to decompress it to a file or `folder`, or to a stream (None).
 
-    It is decoded as it comes where that can be; where the number of models must be known first and
-    is not, or their files and keys, the archive is kept in a temporary file.
+    It is decoded as it arrives if possible. If the number of models, their files or their keys must
+    be known first, the archive goes to a temporary file.
     """
-    fits = how.fits_stream(target) and not folder
-    if fits and (target or count is not None or how.format_of(None) == "raw"):
+    fits = options.fits_stream(target) and not folder
+    if fits and (target or count is not None or options.format_of(None) == "raw"):
         return stream(source, decoder=decoder, device=device)
     return Archive(spooled(source), decoder=decoder, device=device)

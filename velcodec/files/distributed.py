@@ -1,9 +1,9 @@
-"""Compressing on many processes or machines: a folder of shards, one at a time on each worker.
+"""Compress on many processes or machines, to a folder of shards; each worker writes one at a time.
 
-Workers are those of a dask client; each needs velcodec, and sees the files and the folder under the
-same paths. A worker that dies costs its unfinished shard's last block: another one goes on with it.
-The manifest, which makes the folder an archive, is written last. Where the folder holds something
-that is to be replaced, shards are made in `FOLDER.part` beside it, which replaces it in the end.
+The workers are those of a dask client. Each has velcodec installed and sees the files and the
+folder under the same paths. If a worker dies, another resumes its shard, at the cost of the last
+block. The manifest, which makes the folder an archive, is written last. To replace a folder, shards
+are made in `FOLDER.part` beside it, which takes its place at the end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from velcodec.archive.edit import MODELS_PER_SHARD
+from velcodec.encode.describe import Description
+from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files.compress import Job, compress_job, finished
 from velcodec.files.plans import (
@@ -51,17 +53,17 @@ from velcodec.formats.storage.atomic import (
     led_to,
     make_folder,
 )
+from velcodec.parallel import set_threads
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
-    from velcodec.encode.describe import Description
     from velcodec.encode.encode import Summary
 
 log = logging.getLogger(__name__)
 
 PLAN = "shards.plan"
-"""The file beside unfinished shards that says what they were begun with."""
+"""The file, beside unfinished shards, with their plan."""
 
 RETRIES = 3
 LOCK_TRIALS = 30
@@ -69,8 +71,8 @@ LOCK_TRIALS = 30
 
 @dataclass(frozen=True)
 class Sharded:
-    """What a distributed compression made: its shards, those that were there already, and the
-    summary of the others.
+    """The result of a distributed compression: all shards, how many of them were kept from an
+    earlier run, and the summary of the others.
     """
 
     shards: tuple[Shard, ...]
@@ -102,22 +104,20 @@ def compress(
 ) -> Sharded:
     """Compress files of models on the workers of a `dask.distributed.Client`.
 
-    `source` is what `velcodec.formats.files.open_models` takes, or gives; `target` a folder; how
-    models are coded is said as to `velcodec.compress`. A shard that fails is tried again, `retries`
-    times; where it fails for good the others are finished and kept before its error is raised.
-    After that or an interruption `resume` keeps the shards that are finished: the models, every
-    file's content and the options must be the same. With `force` what the folder holds is replaced
-    when the new archive is whole. Raises what `velcodec.compress` does, WorkerError,
-    OutputExistsError, InterruptedJobError.
+    `source` is what `velcodec.open_models` takes or gives, `target` a folder; the coding options
+    are those of `velcodec.compress`. A shard that fails is retried `retries` times; if it still
+    fails, the other shards are finished and kept before its error is raised. `resume` then keeps
+    the finished shards, also after an interruption; it needs the same models, content of every file
+    and options. `force` replaces the content of the folder when the new archive is whole. Raises
+    what `velcodec.compress` raises, WorkerError, OutputExistsError, InterruptedJobError.
     """
-    from velcodec.encode.describe import Description
-    from velcodec.encode.setup import Coding
-
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, fit, decoder, device, embed_decoder)
-    about = description or Description()
-    models = source if isinstance(source, Models) else open_models(source, no_data=about.mask)
-    job = Job(models, about, coding)
+    description = description or Description()
+    models = source
+    if not isinstance(models, Models):
+        models = open_models(models, no_data=description.mask)
+    job = Job(models, description, coding)
     return compress_shards(
         job,
         Path(target),
@@ -142,7 +142,7 @@ def compress_shards(
     threads: int | None = None,
     on_progress: Progress = no_progress,
 ) -> Sharded:
-    """As `compress`, for a job; `threads` are those of each worker."""
+    """As `compress`, for a job, with this number of `threads` on each worker."""
     if models_per_shard < 1:
         raise OptionError(f"models per shard: found {models_per_shard}, expected 1 or more")
     _check_keys(job)
@@ -150,21 +150,21 @@ def compress_shards(
     work = _work_folder(target, force=force, resume=resume)
     is_new = not work.exists()
     make_folder(work)
-    with _alone_in(target, work):
+    with _locked(target, work):
         if _work_folder(target, force=force, resume=resume) != work:
             raise LockedError(f"{target}: another process wrote it meanwhile")
         job = replace(job, models=_absolute(job.models))
-        made = _Work(work, is_new, models_per_shard, resume, retries, threads)
-        found = _make_shards(job, made, client, on_progress)
+        run = _Run(work, is_new, models_per_shard, resume, retries, threads)
+        sharded = _make_shards(job, run, client, on_progress)
         if work != target:
-            exchange_folder(work, target, _is_own)
+            exchange_folder(work, target, _is_part_of_archive)
         (target / PLAN).unlink()
-    return found
+    return sharded
 
 
 @dataclass(frozen=True)
-class _Work:
-    """The folder that shards are made in, whether it is new, and how they are made."""
+class _Run:
+    """The folder in which shards are made, whether it is new, and how they are made."""
 
     folder: Path
     is_new: bool
@@ -174,20 +174,20 @@ class _Work:
     threads: int | None
 
 
-def _make_shards(job: Job, made: _Work, client: Any, on_progress: Progress) -> Sharded:
-    """Every shard, and the manifest. Raises as `compress`."""
-    work, models_per_shard, resume = made.folder, made.models_per_shard, made.resume
+def _make_shards(job: Job, run: _Run, client: Any, on_progress: Progress) -> Sharded:
+    """Make every shard and the manifest. Raises as `compress`."""
+    work, models_per_shard, resume = run.folder, run.models_per_shard, run.resume
     try:
         job = replace(job, hashes=_hashes(job, client))
     except VelcodecError:
-        _remove_unused(made)
+        _remove_unused(run)
         raise
     plan = job.plan(models_per_shard=models_per_shard)
     ends = [*range(models_per_shard, len(job), models_per_shard), len(job)]
     ranges = list(zip([0, *ends[:-1]], ends, strict=True))
     paths = [work / shard_name(number) for number in range(len(ranges))]
-    touched = [job.parts_of(range(a, b)) for a, b in ranges]
-    _begin(work, plan, dict(zip(paths, touched, strict=True)), resume=resume)
+    parts = [job.parts_of(range(a, b)) for a, b in ranges]
+    _begin(work, plan, dict(zip(paths, parts, strict=True)), resume=resume)
     done: dict[int, tuple[Shard, Summary | None]] = {}
     for number, (path, (a, b)) in enumerate(zip(paths, ranges, strict=True)):
         if resume and path.exists():
@@ -195,8 +195,8 @@ def _make_shards(job: Job, made: _Work, client: Any, on_progress: Progress) -> S
     kept = len(done)
     futures = {
         client.submit(
-            write_shard, job.slice(*ranges[number]), paths[number], made.threads,
-            pure=False, retries=made.retries, key=f"velcodec-{paths[number]}-{id(job)}",
+            write_shard, job.slice(*ranges[number]), paths[number], run.threads,
+            pure=False, retries=run.retries, key=f"velcodec-{paths[number]}-{id(job)}",
         ): number
         for number in range(len(ranges)) if number not in done
     }  # fmt: skip
@@ -217,12 +217,12 @@ def _make_shards(job: Job, made: _Work, client: Any, on_progress: Progress) -> S
     except KeyboardInterrupt as stop:
         raise InterruptedJobError(
             f"interrupted: {len(done)} of {len(ranges)} shards are in {work}; the same command "
-            "with --resume goes on"
+            "with --resume continues"
         ) from stop
     finally:
         client.cancel(list(futures), force=True)
     if failed:
-        _remove_unused(made)
+        _remove_unused(run)
         failed[0].add_note(f"{len(failed)} of {len(ranges)} shards failed; the others are kept")
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
@@ -230,16 +230,16 @@ def _make_shards(job: Job, made: _Work, client: Any, on_progress: Progress) -> S
     return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
 
 
-def _remove_unused(made: _Work) -> None:
-    """Remove a folder that was made for shards, where there is nothing to go on with."""
-    names = {path.name for path in made.folder.iterdir()}
-    if made.is_new and names <= {PLAN}:
-        (made.folder / PLAN).unlink(missing_ok=True)
-        led_to(made.folder).rmdir()
+def _remove_unused(run: _Run) -> None:
+    """Remove a new folder that holds nothing to resume."""
+    names = {path.name for path in run.folder.iterdir()}
+    if run.is_new and names <= {PLAN}:
+        (run.folder / PLAN).unlink(missing_ok=True)
+        led_to(run.folder).rmdir()
 
 
 @contextmanager
-def _alone_in(*folders: Path) -> Iterator[None]:
+def _locked(*folders: Path) -> Iterator[None]:
     """Keep other processes from making shards in these folders. Raises LockedError."""
     with ExitStack() as held:
         for folder in dict.fromkeys(led_to(folder) for folder in folders):
@@ -251,14 +251,14 @@ def _alone_in(*folders: Path) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise LockedError(f"{folder}: another process is making shards in it") from error
-            except OSError as error:  # of a file system on which folders cannot be locked
+            except OSError as error:  # the file system cannot lock folders
                 log.debug("%s: %s", folder, error)
         yield
 
 
 def _check_keys(job: Job) -> None:
-    """Raise OptionError where a key would be in two shards, or in one twice."""
-    known: set[str] = set()  # of the texts that the job holds already
+    """Raise OptionError if a key occurs twice, in one shard or in two."""
+    known: set[str] = set()  # holds references to the job's strings, no copies
     for file, keys in job.keys_by_file():
         for key in keys:
             if key in known:
@@ -278,7 +278,7 @@ def _joined(summaries: list[Summary | None]) -> Summary | None:
 def _results(
     futures: dict[Any, int],
 ) -> Iterator[tuple[int, tuple[Shard, Summary] | VelcodecError]]:
-    """Each shard's result as it comes, or why no worker could finish it."""
+    """The result of each shard as it arrives, or the error that ended it."""
     for future in needed("distributed", "dask").as_completed(list(futures)):
         number = futures[future]
         try:
@@ -291,9 +291,7 @@ def _results(
 
 
 def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summary]:
-    """Runs on a worker: one shard, gone on with where another worker left it."""
-    from velcodec.parallel import set_threads
-
+    """Runs on a worker: write one shard, or resume one that another worker left."""
     set_threads(threads or 1)
     coding = replace(job.coding, device=device_here(job.coding.device))
     job = replace(job, coding=coding)
@@ -301,7 +299,7 @@ def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summa
         try:
             summary = compress_job(job, path, force=True, resume=True)
             return _finished(path, summary.models), summary
-        except LockedError:  # a worker that was given up is still at it
+        except LockedError:  # an abandoned worker is still writing
             if trial == LOCK_TRIALS - 1:
                 raise
             time.sleep(1.0)
@@ -309,7 +307,7 @@ def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summa
 
 
 def device_here(device: str) -> str:
-    """With `auto` and several GPUs, the one whose number is in this worker's name."""
+    """The device of this worker: with `auto` and several GPUs, the one numbered in its name."""
     if device != "auto":
         return device
     import torch
@@ -326,14 +324,14 @@ def _finished(path: Path, models: int) -> Shard:
     with VlatReader(path) as reader:
         if len(reader) != models:
             raise OptionError(
-                f"{path}: found {len(reader)} models, expected {models}: it was put there by "
-                "something else; --force begins anew"
+                f"{path}: found {len(reader)} models, expected {models}: another "
+                "program wrote it; --force starts again"
             )
         return Shard(path.name, models, reader.size, reader.stamp.hex())
 
 
 def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
-    """The folder to make shards in: the target, or the one beside it that takes its place.
+    """The folder in which to make shards: the target, or the `.part` that will replace it.
 
     Raises OutputExistsError, OutputPathError.
     """
@@ -343,8 +341,8 @@ def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
     if archive and not force:
         if resume and begun:
             raise OutputExistsError(
-                f"{target}: holds an archive already, which {part} is to replace; go on with "
-                "--resume --force"
+                f"{target}: holds an archive already, which {part} is to replace; continue "
+                "with --resume --force"
             )
         if resume:
             raise finished(target)
@@ -354,22 +352,22 @@ def _work_folder(target: Path, *, force: bool, resume: bool) -> Path:
     filled = target.is_dir() and any(target.iterdir())
     if (filled or begun) and not (force or resume):
         raise OutputExistsError(
-            f"{target if filled else part}: holds files already; go on with --resume, or replace "
-            "them with --force"
+            f"{target if filled else part}: holds files already; continue with --resume, or "
+            "replace them with --force"
         )
-    # What is there stays until the new archive is whole.
+    # The old content stays until the new archive is whole.
     unfinished = resume and not archive and (target / PLAN).exists()
     return part if force and filled and not unfinished else target
 
 
 def _begin(work: Path, plan: Plan, shards: Mapping[Path, range], *, resume: bool) -> None:
-    """Make the folder and its plan, or see that what is there was begun with the same; `shards` are
-    those to come, with the numbers of the files that each is of.
+    """Make the folder and its plan, or check that the existing plan is the same.
 
-    Raises OptionError, OutputPathError.
+    `shards` maps the path of every shard to the numbers of its files. Raises OptionError,
+    OutputPathError.
     """
     make_folder(work)
-    there = sorted(path for path in work.glob("shard-*") if _is_own(path.name))
+    existing = sorted(path for path in work.glob("shard-*") if _is_part_of_archive(path.name))
     try:
         begun = (work / PLAN).read_bytes() if resume else None
     except FileNotFoundError:
@@ -382,37 +380,34 @@ def _begin(work: Path, plan: Plan, shards: Mapping[Path, range], *, resume: bool
             for path, files in shards.items():
                 if changed in files:
                     part_of(path).unlink(missing_ok=True)
-    elif resume and there:
-        raise OptionError(
-            f"{work}: found shards without the plan that they were begun with ({PLAN}); --force "
-            "begins anew"
-        )
+    elif resume and existing:
+        raise OptionError(f"{work}: found shards without their plan ({PLAN}); --force starts again")
     else:
-        for old in there:
+        for old in existing:
             old.unlink()
         (work / MANIFEST).unlink(missing_ok=True)
     with atomic_write(work / PLAN, force=True) as stream:
         stream.write(pack_plan(plan))
 
 
-def _is_own(name: str) -> bool:
+def _is_part_of_archive(name: str) -> bool:
     """Whether a file in a folder of shards is part of an archive, finished or not."""
     shard = re.fullmatch(r"shard-[0-9]+\.vlat(\.part)?", name)
     return name in (MANIFEST, PLAN) or shard is not None
 
 
 def _hashes(job: Job, client: Any) -> Hashes:
-    """The SHA-256 of every file, read by the workers. Raises InputFileError, WorkerError."""
+    """The SHA-256 of every file, computed by the workers. Raises InputFileError, WorkerError."""
     parts = list({part.path: part for part in job.models.parts}.values())
     futures = client.map(sha256_of, parts, pure=False)
     try:
-        found = client.gather(futures)
+        digests = client.gather(futures)
     except VelcodecError:
         raise
     except Exception as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise WorkerError(f"files: {first}") from error
-    return {part.path: digest for part, digest in zip(parts, found, strict=True)}
+    return {part.path: digest for part, digest in zip(parts, digests, strict=True)}
 
 
 def _absolute(models: Models) -> Models:
@@ -422,8 +417,10 @@ def _absolute(models: Models) -> Models:
 
 @contextmanager
 def connected(address: str, workers: int | None = None) -> Iterator[Any]:
-    """A client of the scheduler at `address`; for `local`, of as many processes as there are GPUs,
-    or cores, or `workers`, each with one thread. Raises MissingExtraError, WorkerError.
+    """A client of the scheduler at `address`. `local` starts one-threaded processes: `workers` of
+    them, by default one for each GPU or, without GPUs, each core.
+
+    Raises MissingExtraError, WorkerError.
     """
     distributed = needed("distributed", "dask")
     if address != "local":
@@ -440,7 +437,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     with (
         distributed.LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, silence_logs=40,
-            dashboard_address=":0",  # any free port: None would bind 8787 all the same
+            dashboard_address=":0",  # any free port; None would bind 8787
         ) as cluster,
         distributed.Client(cluster) as client,
     ):  # fmt: skip

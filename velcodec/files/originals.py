@@ -1,4 +1,4 @@
-"""The models that an archive was made from, beside it again: read slice by slice to be compared."""
+"""The original models of an archive, read slice by slice for comparison."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from velcodec.formats.files import Models, open_models
 
 @dataclass(frozen=True)
 class Originals:
-    """As many models as an archive has, in files."""
+    """Models in files, as many as in the archive."""
 
     models: Models
     units: str | None
 
     def read(self, numbers: range) -> Iterator[tuple[NDArray[np.generic], str | None]]:
-        """Each of these models [z, x], and its units where they are known."""
+        """Each of these models [z, x], with its units or None."""
         for part, values in self.models.read(numbers.start, numbers.stop):
             for model in values:
                 yield model, self.units or part.form.units
 
     def matches(self, archive: Archive) -> bool | None:
-        """Whether this is the very file that all of the archive was made from; None where the
-        archive does not say it.
+        """Whether the archive was made from exactly this file, by SHA-256; None if the archive does
+        not tell.
         """
         stored = {header.source.sha256 for header in archive.reader.headers()}
         if len(stored) > 1 or None in stored:
@@ -45,20 +45,19 @@ def open_originals(
     units: str | None = None,
     **hints: Any,
 ) -> Originals:
-    """The models of files, a folder or a pattern, as `open_models` finds them.
+    """Open the original models of `archive`; `where` and `hints` are those of `open_models`.
 
-    Their axes are in the archive's order, and depth points as in the models that it was made from,
-    where neither they nor `order` and `z_positive` among `hints`, those of `open_models`, say
-    another; their no-data value is the archive's. Raises InputShapeError for other models than the
-    archive's, and what `open_models` does.
+    The archive's axis order, direction of depth and no-data value apply where neither files nor
+    hints state others. Raises InputShapeError if number or size of the models differs from the
+    archive's, and what `open_models` raises.
     """
     layouts = archive.layouts_in_use
     orders = {layout.axes[-2:] for layout in layouts}
     if len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}
-    ways = {layout.z_up for layout in layouts}
-    if len(ways) == 1:
-        hints = {"unstated_z_positive": "up" if ways.pop() else "down", **hints}
+    directions = {layout.z_up for layout in layouts}
+    if len(directions) == 1:
+        hints = {"unstated_z_positive": "up" if directions.pop() else "down", **hints}
     values = {layout.no_data for layout in layouts} - {None}
     if len(values) == 1:
         hints = {"no_data": values.pop(), **hints}
@@ -74,7 +73,7 @@ def open_originals(
 
 
 def _text(count: int, sizes: set[tuple[int, int]]) -> str:
-    """`400 x 70 x 70`; the count alone where there are models of several sizes."""
+    """`400 x 70 x 70`; only the count if sizes differ."""
     if len(sizes) != 1:
         return str(count)
     (size,) = sizes

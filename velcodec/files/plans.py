@@ -1,8 +1,8 @@
-"""What an unfinished archive was begun with: all that must be the same to go on with it.
+"""The plan of an unfinished archive: everything that must be the same to resume it.
 
-A plan is kept beside what was done (in `TARGET.part`, or in the folder of shards) until that is
-finished. It says how models are coded and described, and of every file its content's SHA-256, so
-that a file which was made anew meanwhile is told by its name.
+A plan is stored in `TARGET.part`, or in the folder of shards, until the archive is finished. It
+holds the coding, the description, and the SHA-256 of every file, so that an error can name a file
+that has changed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from velcodec.decoder import registry
 from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.formats.errors import (
@@ -30,6 +31,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.files import first_of
 from velcodec.formats.files.absent import Marks
 from velcodec.formats.files.base import Slice
+from velcodec.version import __version__
 
 if TYPE_CHECKING:
     from velcodec.formats.files import Models, Part
@@ -37,26 +39,28 @@ if TYPE_CHECKING:
 MAX_PLAN_BYTES = 1 << 28
 FILES = "files"
 DESCRIBED = ("path", "file", "array", "form")
+"""Attributes of a part that its entry states in full."""
+
 CONTENT = ("sha256", "read")
-"""What a plan says of a file that comes with its content."""
+"""Keys of a file's entry that may change until one of its models is stored."""
 
 HASHED_AT_ONCE = 4
 
 Plan = Mapping[str, Any]
 Hashes = Mapping[Path, bytes]
-"""The SHA-256 of every file of a job, by its path."""
+"""The SHA-256 of every file of a job, by path."""
 
 
 def hashes_of(models: Models, known: Hashes | None = None) -> Hashes:
-    """The SHA-256 of each file that models come from; those that are known are not read again.
+    """The SHA-256 of each file of `models`; reads only files that are not in `known`.
 
     Raises InputFileError.
     """
-    found = dict(known or {})
-    missing = {part.path: part for part in models.parts if part.path not in found}
+    hashes = dict(known or {})
+    missing = {part.path: part for part in models.parts if part.path not in hashes}
     with ThreadPoolExecutor(HASHED_AT_ONCE) as pool:
-        found |= zip(missing, pool.map(sha256_of, missing.values()), strict=True)
-    return found
+        hashes |= zip(missing, pool.map(sha256_of, missing.values()), strict=True)
+    return hashes
 
 
 def sha256_of(part: Part) -> bytes:
@@ -67,16 +71,14 @@ def sha256_of(part: Part) -> bytes:
 def make_plan(
     models: Models,
     hashes: Hashes,
-    about: Description,
+    description: Description,
     coding: Coding,
     keys: Sequence[str] | None,
     fields: Mapping[str, Any],
     **more: Any,
 ) -> Plan:
-    """The plan of a job, JSON-able; `more` is what else must be the same."""
-    from velcodec.version import __version__
-
-    described = {name: value for name, value in vars(about).items() if name != "source_sha256"}
+    """The plan of a job, JSON-able; `more` must stay the same too."""
+    described = {k: value for k, value in vars(description).items() if k != "source_sha256"}
     plan = {
         "velcodec": __version__,
         "coding": {
@@ -86,21 +88,19 @@ def make_plan(
             "encoder": _encoder_digest(coding.decoder),
             "embed_decoder": coding.embed_decoder,
         },
-        "description": {**described, "keys": _digest(about.keys)},
+        "description": {**described, "keys": _digest(description.keys)},
         "keys": _digest(keys),
         "fields": {name: _digest(fields[name]) for name in sorted(fields)},
         "names": models.need_names,
         FILES: [_described(part, hashes) for part in models.parts],
         **more,
     }  # fmt: skip
-    found: Plan = json.loads(json.dumps(plan, sort_keys=True, default=_plain))
-    return found
+    plain: Plan = json.loads(json.dumps(plan, sort_keys=True, default=_plain))
+    return plain
 
 
 def _described(part: Part, hashes: Hashes) -> dict[str, Any]:
-    """A part: which file and array, what they say of the models, what is in the file, and how it is
-    read.
-    """
+    """The entry of a part: its file and array, their metadata, their content, how it is read."""
     form = {**asdict(part.form), "keys": _digest(part.form.keys)}
     return {
         "file": part.file, "array": part.array, "first": first_of(part), "form": form,
@@ -109,25 +109,25 @@ def _described(part: Part, hashes: Hashes) -> dict[str, Any]:
 
 
 def _reading(part: Part) -> str:
-    """A short stand-in for all that a part's class keeps of how its file is read."""
+    """A digest of the settings with which a part's class reads its file."""
     while isinstance(part, Slice):
         part = part.whole
-    own = {
+    settings = {
         each.name: getattr(part, each.name)
         for each in fields_of(part)
         if each.compare and each.name not in DESCRIBED
     }
-    own = {name: value for name, value in own.items() if value not in (None, 0, Marks())}
+    settings = {name: value for name, value in settings.items() if value not in (None, 0, Marks())}
     name = type(part).__name__
-    return f"{name} {hashlib.sha256(repr(own).encode()).hexdigest()[:32]}" if own else name
+    if not settings:
+        return name
+    return f"{name} {hashlib.sha256(repr(settings).encode()).hexdigest()[:32]}"
 
 
 def _encoder_digest(decoder: Any) -> str | None:
-    """What identifies the encoder beside a decoder, where there is one: fits begin with it."""
+    """The SHA-256 of the encoder beside a decoder, at which fits start; None if there is none."""
     path = getattr(decoder, "encoder_path", None)
     if getattr(decoder, "identity", None) is None:
-        from velcodec.decoder import registry
-
         try:
             path = registry.find(decoder).encoder_path
         except (MissingDecoderError, DecoderFileError, TypeError, OSError):
@@ -139,13 +139,9 @@ def _encoder_digest(decoder: Any) -> str | None:
 
 
 def decoder_name(decoder: Any) -> str:
-    """What identifies a decoder: its hash, whatever it is called by; its name where there is none
-    of that name.
-    """
+    """The hash of a decoder, however it was named; the name itself if no such decoder exists."""
     identity = getattr(decoder, "identity", None)
     if identity is None:
-        from velcodec.decoder import registry
-
         try:
             identity = registry.find(decoder).identity
         except (MissingDecoderError, DecoderFileError, TypeError, OSError):
@@ -154,7 +150,7 @@ def decoder_name(decoder: Any) -> str:
 
 
 def _digest(values: Any) -> str | None:
-    """A short stand-in for keys, or for the values of a field."""
+    """A short digest of keys, or of the values of a field."""
     if values is None or isinstance(values, str | int | float | bool):
         return None if values is None else repr(values)
     array = np.asarray(values)
@@ -166,7 +162,7 @@ def _digest(values: Any) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold, and tells any two values apart."""
+    """A JSON-able value, different for any two different values."""
     if isinstance(value, np.ndarray):
         return f"{value.shape} {_digest(value)}"
     if isinstance(value, np.generic):
@@ -194,17 +190,17 @@ def unpack_plan(data: bytes, place: str) -> Plan:
 
 
 def check_same(begun: Plan, now: Plan, place: str, stored: Container[int]) -> None:
-    """Raise OptionError, naming what differs, unless the work at `place` may go on by this plan.
+    """Raise OptionError, naming the difference, unless plan `now` may resume the work at `place`.
 
-    `stored` are the numbers of the files and arrays of which something was stored already. What is
-    in others may have changed: a bad file that ended the work was mended.
+    `stored` are the numbers of files and arrays with models already stored. The content of others
+    may change, so that a bad file which ended the work can be repaired.
     """
     begun, now = _without_unstored(begun, stored), _without_unstored(now, stored)
     if begun == now:
         return
     raise OptionError(
-        f"{place}: was begun with other models or options: {_difference(begun, now)}; --force "
-        "begins anew"
+        f"{place}: was started with other models or options: {_difference(begun, now)}; --force "
+        "starts again"
     )
 
 
@@ -220,15 +216,13 @@ def _without_unstored(plan: Plan, stored: Container[int]) -> Plan:
 
 
 def changed_files(begun: Plan, now: Plan) -> list[int]:
-    """The numbers of the files and arrays of which the content is another one, in plans that are
-    the same otherwise.
-    """
+    """Numbers of the files and arrays whose content differs between two otherwise equal plans."""
     pairs = zip(begun[FILES], now[FILES], strict=True)
     return [number for number, (old, new) in enumerate(pairs) if old != new]
 
 
 def _difference(begun: Plan, now: Plan) -> str:
-    """The first thing in which two plans differ."""
+    """The first difference between two plans."""
     before, after = begun.get(FILES), now.get(FILES)
     if before != after and isinstance(before, list) and isinstance(after, list):
         return _other_file(before, after)

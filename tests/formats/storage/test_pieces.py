@@ -130,22 +130,22 @@ def test_a_damaged_archive_that_is_cut_off_while_it_is_repaired_is_no_crash(
         from pathlib import Path
         import numpy as np
         import velcodec
-        from velcodec.archive import repair as repairing
+        from velcodec.archive import repair
         from velcodec.formats import errors
 
         path = Path({str(tmp_path)!r}) / "a.vlat"
         models = (1500 + 500 * np.random.default_rng(0).random((40, 30, 30))).astype("f4")
         path.write_bytes(velcodec.compress(models, lossless=True))
-        whole = repairing.salvage
+        whole = repair.salvage
 
         def salvage(data, name, **options):
             found = whole(data, name, **options)
             os.truncate(path, 5000)
             return found
 
-        repairing.salvage = salvage
+        repair.salvage = salvage
         try:
-            repairing.repair(path, path.with_name("b.vlat"))
+            repair.repair(path, path.with_name("b.vlat"))
         except errors.InputFileError as error:
             print(error)
     """
