@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError
-from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
-from velcodec.formats.files.npy import check_last_axis, check_shape
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     DEGREES,
     LENGTHS,
     check_metres,
@@ -28,6 +26,8 @@ from velcodec.formats.files.words import (
     steps_of,
     text_of,
 )
+from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
+from velcodec.formats.files.npy import check_last_axis, check_shape
 
 DEPTHS = ("depth", "depths", "tvd", "tvdss")
 HEIGHTS = ("elevation", "elev", "height", "altitude", "alt")

@@ -17,12 +17,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
-from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     AXIS_NAMES,
     FILL_VALUE,
     KEYS,
@@ -39,6 +34,11 @@ from velcodec.formats.files.words import (
     text_of,
     velocity_units,
 )
+from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.sinks import FileSink
 
 KEYS_AT_ONCE = 64
 MATLAB = "MATLAB_class"
@@ -80,7 +80,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
             for name, d in datasets.items()
             if _may_be_models(name, d) or name == (hints.array or "").strip("/")
         }
-        (name,) = chosen(found, hints.array, file)
+        (name,) = choose_arrays(found, hints.array, file)
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
@@ -254,7 +254,7 @@ class Hdf5Sink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5py = needed("h5py", "io")
-        self._stream = HoldingFile(path)
+        self._stream = FailsafeFile(path)
         self._file = h5py.File(self._stream, "w")
         fill = fill_value_of(form)
         self._data = self._file.create_dataset(

@@ -16,13 +16,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import Marks, marks_of
-from velcodec.formats.files.axes import Coordinate, axes_of, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.hdf5 import inner_datasets
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     AXIS_NAMES,
     GROUNDS,
     KEYS,
@@ -38,6 +32,12 @@ from velcodec.formats.files.words import (
     merged,
     velocity_units,
 )
+from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.hdf5 import inner_datasets
+from velcodec.formats.files.sinks import FileSink
 
 CLASSIC = b"CDF"
 ABSENT = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
@@ -80,7 +80,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
                 for name, v in source.data_vars.items()
                 if name not in (KEYS, *SAID)
             }
-            (name,) = chosen(found, hints.array, file)
+            (name,) = choose_arrays(found, hints.array, file)
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
@@ -199,7 +199,7 @@ class NetcdfSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5netcdf, h5py = needed("h5netcdf", "io"), needed("h5py", "io")
-        self._stream = HoldingFile(path)
+        self._stream = FailsafeFile(path)
         self._file = h5netcdf.File(self._stream, "w")
         sizes = dict(zip(form.axes, form.shape, strict=True))
         self._file.dimensions = {AXIS_NAMES[axis]: size for axis, size in sizes.items()}

@@ -27,8 +27,8 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.files.absent import check_all_present
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
-from velcodec.formats.storage.kinds import check_readable
-from velcodec.formats.storage.pieces import private_bytes
+from velcodec.formats.storage.safe_read import private_bytes
+from velcodec.formats.storage.special_files import check_readable
 
 ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"

@@ -12,7 +12,7 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
 from velcodec.formats.files.npy import MAGIC, NpyWriter, load_mapped
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.storage.pieces import mapped_rows
+from velcodec.formats.storage.safe_read import mapped_rows
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     GROUNDS,
     KEYS,
     OTHERWISE,
@@ -35,7 +29,13 @@ from velcodec.formats.files.words import (
     merged,
     velocity_units,
 )
-from velcodec.formats.storage.pieces import read_rows
+from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.storage.safe_read import read_rows
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -126,7 +126,7 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
     with reading(file), zipfile.ZipFile(path) as archive:
         members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
-        names = chosen(found, hints.array, file, several=True)
+        names = choose_arrays(found, hints.array, file, several=True)
         alone = len(names) == 1
         small = merged((("file", _small(archive, members)),), file, hints)
         keys = _small(archive, members).get(KEYS)
@@ -245,7 +245,7 @@ class NpzSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
         self._alone = alone
-        self._file = HoldingFile(path, new=alone)
+        self._file = FailsafeFile(path, new=alone)
         self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]

@@ -16,11 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
-from velcodec.formats.files.axes import Axis, ground_of_axes, place
-from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
-from velcodec.formats.files.raw import RawPart
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     LENGTHS,
     attributes_of,
     check_metres,
@@ -28,6 +24,10 @@ from velcodec.formats.files.words import (
     positive_of,
     velocity_units,
 )
+from velcodec.formats.files.axes import Axis, ground_of_axes, place
+from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
+from velcodec.formats.files.raw import RawPart
+from velcodec.formats.files.sinks import FileSink
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20

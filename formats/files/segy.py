@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
+from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
 from velcodec.formats.files.axes import AGREE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import LEAST_METRES, LENGTHS
 from velcodec.formats.no_data import find_absent
 
 FEET = 2

@@ -10,11 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
+from velcodec.formats.files.attributes import AXIS_NAMES, KEYS, SAID
 from velcodec.formats.files.base import Form
 from velcodec.formats.files.npz import NpzSink
 from velcodec.formats.files.sinks import FileSink, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
-from velcodec.formats.files.words import AXIS_NAMES, KEYS, SAID
 from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
 
 OPENFWI_PER_FILE = 500

@@ -22,23 +22,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
-from velcodec.formats.files.axes import Coordinate, axes_of, named_form
-from velcodec.formats.files.base import (
-    FREE_CHUNK_BYTES,
-    FREE_MODEL_BYTES,
-    FREE_SAMPLES,
-    Form,
-    Hints,
-    Part,
-    check_chunk,
-    check_packed,
-    reading,
-)
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.folders import walk
-from velcodec.formats.files.inflation import check_inflation
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     AXIS_NAMES,
     FILL_VALUE,
     GROUNDS,
@@ -54,7 +38,23 @@ from velcodec.formats.files.words import (
     merged,
     velocity_units,
 )
-from velcodec.formats.storage.kinds import check_readable
+from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.base import (
+    FREE_CHUNK_BYTES,
+    FREE_MODEL_BYTES,
+    FREE_SAMPLES,
+    Form,
+    Hints,
+    Part,
+    check_chunk,
+    check_packed,
+    reading,
+)
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.folders import walk
+from velcodec.formats.files.inflation import check_inflation
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.storage.special_files import check_readable
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 CODECS = frozenset({
@@ -113,7 +113,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             for name, a in arrays.items()
             if name.rpartition("/")[2] not in GROUNDS
         }
-        (name,) = chosen(found, hints.array, file)
+        (name,) = choose_arrays(found, hints.array, file)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)

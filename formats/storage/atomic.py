@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
-from velcodec.formats.storage.kinds import kind_of
+from velcodec.formats.storage.special_files import special_kind
 
 
 def led_to(target: Path) -> Path:
@@ -65,7 +65,7 @@ def check_regular(target: Path) -> None:
     is replaced, or written to at any place.
     """
     try:
-        kind = kind_of(target)
+        kind = special_kind(target)
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
     if kind is not None:

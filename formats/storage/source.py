@@ -22,10 +22,10 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.formats.extras import needed
-from velcodec.formats.storage.kinds import check_readable
 from velcodec.formats.storage.locks import ForkableLock
 from velcodec.formats.storage.remote_version import Version, fetch_range
 from velcodec.formats.storage.retry import PASSING_NAMES, patiently
+from velcodec.formats.storage.special_files import check_readable
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16

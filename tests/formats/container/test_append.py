@@ -1,4 +1,4 @@
-"""Adding to an archive: nothing is rewritten, and nothing that interrupts it does any harm."""
+"""Adding to an archive rewrites nothing, and no interruption does harm."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add(path: Path, payloads: Sequence[bytes], keys: Sequence[str], **columns: A
 
 
 def check_as_before(path: Path, before: bytes) -> None:
-    """The file is byte for byte what it was, and can be added to."""
+    """The file is unchanged byte for byte, and can still be added to."""
     assert path.read_bytes() == before
     count = len(VlatReader(before))
     add(path, [b"more"], ["more"])
@@ -221,7 +221,7 @@ def test_what_cannot_be_added_to_is_refused(path: Path) -> None:
         pass
     with pytest.raises(OutputPathError, match="Is a directory"), append_to(path.parent):
         pass
-    if os.geteuid():  # root may write what is read-only
+    if os.geteuid():  # root may write read-only files
         path.chmod(0o444)
         with pytest.raises(OutputPathError, match="Permission denied"), append_to(path):
             pass

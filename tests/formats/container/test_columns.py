@@ -1,4 +1,4 @@
-"""Columns come back as they went in, and hostile ones cost no memory."""
+"""Columns come back unchanged, and hostile ones cost no memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_round_trip(column: Column) -> None:
     assert found.shape == column.shape
     if column.dtype == object:
         assert found.tolist() == column.tolist()
-    else:  # bit for bit, whatever kind of no number there is
+    else:  # bit for bit, whichever NaN it is
         assert found.tobytes() == column.tobytes()
 
 

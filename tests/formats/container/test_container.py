@@ -1,4 +1,4 @@
-"""The container: cheap, checked byte by byte, and the same from a file, from bytes, down a pipe."""
+"""The container: small overhead, every byte checked, the same from a file, bytes or a pipe."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_record_costs_at_most_six_bytes_beside_its_stream() -> None:
 
 
 def test_six_bytes_hold_what_was_measured_and_shared_fields_too() -> None:
-    """Models of one family at 35 dB: a fifth of them stored exactly, the others spread about it."""
+    """Models of one family at 35 dB: a fifth stored exactly, the others spread about it."""
     rng, n = np.random.default_rng(0), 10_000
     exactly = rng.random(n) < 0.2
     mae = rng.lognormal(3.0, 0.35, n)
@@ -217,7 +217,7 @@ def test_an_unknown_version_is_refused_with_its_number() -> None:
 
 
 def with_directory(*parts: list[int], head: bytes | None = None) -> bytes:
-    """An archive of one header and a directory of these parts."""
+    """An archive of one header and a directory with these parts."""
     data = opening(head)
     section = pack_section(DIRECTORY, b"\x00" + msgpack.packb(parts), stamp_of(data))
     return data + section + pack_tail(len(section))
@@ -290,7 +290,8 @@ def test_a_page_with_another_count_than_the_directory_is_refused() -> None:
         VlatReader(start + end + pack_tail(len(end))).payload(0)
 
 
-# --- where from, where to -------------------------------------------------------------------------
+# --- sources and targets
+# ---------------------------------------------------------------------------
 
 
 def test_a_path_a_stream_and_bytes_read_the_same(tmp_path: Path) -> None:

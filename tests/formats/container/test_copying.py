@@ -1,4 +1,4 @@
-"""Records go from archive to archive as they are, with all that is said of them."""
+"""Records are copied between archives unchanged, with everything that the index says of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODELS = 12
 
 
 def source(decoder: bytes | None = None) -> bytes:
-    """12 records under three headers; half of them have quality, a third has fields."""
+    """12 records under three headers; half have quality, a third has fields."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, HEADERS[0], decoder=decoder)
     for i in range(MODELS):
@@ -56,7 +56,7 @@ def copied(reader: RecordReader, numbers: Sequence[int] | None, first: Header) -
 
 
 def told(reader: RecordReader, number: int) -> tuple[Any, ...]:
-    """All that an archive says of a record; what is unknown, as nothing."""
+    """All that an archive says of a record, without unknown values."""
     columns = reader.columns_of([number])
     known = {
         name: value

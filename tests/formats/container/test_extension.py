@@ -1,4 +1,4 @@
-"""What a later version may add: refused where it must be understood, else passed over and kept."""
+"""What a later version may add is refused if it must be understood, else skipped and kept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def written(sections: list[tuple[bytes, bytes]], count: int = 4, **about: Any) -
 
 
 def with_critical_section(kind: bytes) -> bytes:
-    """An archive whose directory lists a section of a type of a later version."""
+    """An archive whose directory lists a section of a later version's type."""
     data = archive([b"one", b"two"])
     at = len(data)
     stamp = stamp_of(data)
@@ -128,7 +128,7 @@ def test_unknown_ancillary_sections_stay_when_records_are_added(tmp_path: Path) 
     path.write_bytes(written(LATER))
     with append_to(path) as writer:
         writer.add(b"more")
-        writer.attach(*LATER[0])  # there already
+        writer.attach(*LATER[0])  # a duplicate
     with append_to(path) as writer:
         writer.attach(b"y", b"alone")
     with VlatReader(path) as reader:

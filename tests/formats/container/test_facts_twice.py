@@ -1,4 +1,4 @@
-"""A fact that stands twice in an archive is one fact: where the two differ, it is refused."""
+"""A fact stored twice in an archive is one fact: a contradiction is refused."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def section(kind: bytes, body: bytes) -> bytes:
 
 @dataclass
 class Made:
-    """An archive of four records, two under each of two headers, made by hand; what its index says
-    of them may be changed.
+    """A hand-made archive of four records, two under each of two headers; its
+    index can be altered.
     """
 
     headers: list[int] = field(default_factory=lambda: [0, 0, 1, 1])
@@ -154,7 +154,9 @@ DIFFERENT: dict[str, Made] = {
 def test_where_index_and_order_differ_no_reader_gives_other_models(
     case: str, read: Callable[[bytes], Found]
 ) -> None:
-    """Who reads by the index may not see what differs in what it does not ask for."""
+    """A reader that goes by the index need not notice contradictions in what it
+    does not ask for.
+    """
     try:
         found = read(DIFFERENT[case].to_bytes())
     except VelcodecError:
@@ -181,7 +183,7 @@ def test_who_reads_from_the_front_says_what_differs(case: str) -> None:
 
 
 def test_a_record_within_another_section_is_not_taken_for_the_one_outside() -> None:
-    """Two records of one number, of which the index leads to the hidden one."""
+    """Two records with one number; the index leads to the hidden one."""
     hidden = entry_of(opening(), 0, b"HID")
     note = section(b"z", hidden)
     made = Made(between=note)
@@ -245,7 +247,7 @@ def test_sections_of_another_archive_do_not_fit(kind: bytes) -> None:
 
 
 def repeated(body: bytes, key: str) -> bytes:
-    """A msgpack mapping of under 15 keys with one of them there again, and another value."""
+    """A msgpack mapping of under 15 keys with one key repeated with another value."""
     assert 0x80 <= body[0] < 0x8F
     return bytes([body[0] + 1]) + body[1:] + msgpack.packb(key) + msgpack.packb(7)
 

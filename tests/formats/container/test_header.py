@@ -1,4 +1,4 @@
-"""The header: what is written comes back; what is odd is refused before it is believed."""
+"""The header round-trips; anything odd is refused before it is used."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_msgpack_that_is_no_mapping_is_refused(data: bytes) -> None:
 
 
 def test_counts_beyond_the_bytes_are_refused_before_anything_is_allocated() -> None:
-    # Each count is within the bytes that are left; together they are not.
+    # Each count fits in the bytes that are left; together they do not.
     hungry = b"\x81\xa1m" + (b"\xdd" + (2**20 - 1).to_bytes(4, "big")) * 900 + bytes(2**20)
     tracemalloc.start()
     with pytest.raises(CorruptError, match="found 1048578 values"):
@@ -171,12 +171,12 @@ def test_counts_beyond_the_bytes_are_refused_before_anything_is_allocated() -> N
 
 
 def test_values_are_nested_64_deep_and_no_deeper() -> None:
-    # The mapping itself is one of them.
+    # The mapping itself counts as one.
     deep = b"\x81\xa1m" + b"\x91" * (MAX_DEPTH - 1) + b"\x01"
     assert unpack_mapping(deep, "here")
     with pytest.raises(CorruptError, match="nested more than 64 deep"):
         unpack_mapping(deep.replace(b"\x91", b"\x91\x91", 1), "here")
-    # Neighbours are not within each other.
+    # Neighbours do not nest.
     assert unpack_mapping(b"\x81\xa1m\xdc\x00\x64" + b"\x91\x01" * 100, "here")
 
 

@@ -1,4 +1,4 @@
-"""What belongs together is bound by checksums: nothing moved, flipped or cut is believed."""
+"""Checksums bind what belongs together: nothing moved, flipped or cut is accepted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from velcodec.formats.errors import CorruptError
 
 
 def swapped(data: bytes, a: bytes, b: bytes) -> bytes:
-    """`data` with two of its pieces, of one size, in each other's place."""
+    """`data` with two of its pieces, of equal size, swapped."""
     assert len(a) == len(b)
     assert data.count(a) == data.count(b) == 1
     return data.replace(a, b"?" * len(a)).replace(b, a).replace(b"?" * len(a), b)
@@ -42,7 +42,7 @@ def test_swapped_payloads_are_refused_where_their_checksums_stay_with_them() -> 
 
 
 def two_pages(journal: bool) -> tuple[bytes, list[bytes]]:
-    """Records of one length in two pages of one size, and the sections of the pages."""
+    """Records of one length in two pages of one size, and the pages' sections."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal)
     for numbers in ((0, 1), (2, 3), (4, 5)):
@@ -88,7 +88,7 @@ def test_swapped_headers_are_refused_so_that_no_record_is_decoded_by_another() -
 
 
 def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
-    """The low half of a CRC-32 alone would not notice the 85,863rd bit from the end."""
+    """The low half of a CRC-32 alone would miss the 85,863rd bit from the end."""
     size = 11_000
     payload = bytearray(size)
     belongs = Belongs(b"seal", 5, 0)

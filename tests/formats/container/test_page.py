@@ -1,4 +1,4 @@
-"""Pages of the index: small, exact, and never a way to make a reader allocate what is not there."""
+"""Index pages: small, exact, and no page makes a reader allocate for content that is not there."""
 
 from __future__ import annotations
 

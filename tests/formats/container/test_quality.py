@@ -1,4 +1,4 @@
-"""What was measured of a model: kept in four bytes, and never better than it was."""
+"""A model's measured quality: four bytes, and never better than it was."""
 
 from __future__ import annotations
 

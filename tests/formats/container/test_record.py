@@ -1,4 +1,4 @@
-"""Records: layout, tiling and streams of one model come back, or the record is refused."""
+"""Records: a model's layout, tiling and streams come back, or the record is refused."""
 
 from __future__ import annotations
 

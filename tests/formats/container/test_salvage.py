@@ -1,4 +1,4 @@
-"""Whatever happens to an archive, each record that is intact comes out of it, and nothing else."""
+"""Whatever happens to an archive, exactly its intact records come out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def payloads(count: int, seed: int = 0) -> list[bytes]:
 
 
 def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> bytes:
-    """Records in pages of ten, under two headers by turns of twenty."""
+    """Records in pages of ten, under two headers alternating every twenty."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal, decoder=DECODER)
     for i, payload in enumerate(payloads(count)):
@@ -45,7 +45,7 @@ def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> byt
 
 
 def check(found: Salvage, data: bytes, whole: bytes) -> set[int]:
-    """What was found in `data` is what was written, header and all; its numbers."""
+    """What was found in `data` is what was written, header included. Returns its numbers."""
     reader = VlatReader(whole)
     for record in found.records:
         assert record.payload(data) == reader.payload(record.number)
@@ -153,7 +153,7 @@ def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
 
 
 def pages_of_one(*, journal: bool) -> bytes:
-    """Two short records, which are too short to be sure of alone, and a long one."""
+    """Two short records, each too short to be believed alone, and a long one."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal)
     for i, payload in enumerate([b"one", b"two", bytes(2000)][:: -1 if journal else 1]):
@@ -165,7 +165,7 @@ def pages_of_one(*, journal: bool) -> bytes:
 
 @pytest.mark.parametrize(("journal", "number"), [(False, 1), (True, 2)])
 def test_a_record_that_was_moved_is_found_before_what_is_sure(journal: bool, number: int) -> None:
-    """Before the page behind, or in a journal before its own page: its key comes along."""
+    """Before the next page, or in a journal before its own page; it keeps its key."""
     data = pages_of_one(journal=journal)
     at = places(data)[number][0]
     spoilt = data[:at] + b"\xaa" * 7 + data[at:]
@@ -280,7 +280,7 @@ def test_no_damage_makes_a_record_that_was_not_there(
 
 
 def overwritten(data: bytes, damages: list[tuple[int, int, bytes]]) -> tuple[bytes, np.ndarray]:
-    """The bytes with pieces of others on them, and which of them are damaged."""
+    """The bytes with foreign pieces written over them, and which bytes are damaged."""
     spoilt, hit = bytearray(data), np.zeros(len(data), bool)
     for at, size, new in damages:
         piece = (new * size)[:size][: len(data) - at]
@@ -307,7 +307,7 @@ SPOTS = st.lists(
 def test_every_record_outside_the_damage_comes_out_as_it_was(
     which: str, damages: list[tuple[int, int, bytes]]
 ) -> None:
-    """Where what tells its place and its header is outside too."""
+    """The page and header that lead to it are undamaged too."""
     data = OVERWRITTEN[which]
     reader = VlatReader(data)
     spoilt, hit = overwritten(data, damages)
@@ -329,7 +329,7 @@ def test_every_record_outside_the_damage_comes_out_as_it_was(
 def test_two_records_in_a_row_outside_the_damage_come_out_with_nothing_to_lead_to_them(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
-    """Of one alone two bytes of checksum are right by chance too often, somewhere in the middle."""
+    """For a single record, two bytes of checksum match by chance too often."""
     whole = archive(payloads(60))
     spots = places(whole)
     data = whole[: spots[-1][1]]

@@ -1,4 +1,4 @@
-"""The header names the sampler: one that is not here is missed at other grids alone."""
+"""The header names the sampler: an unknown one matters only on other grids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data() -> bytes:
 
 
 def naming(data: bytes, sampler: SamplerName) -> bytes:
-    """The archive, naming another sampler."""
+    """The archive with another sampler's name."""
     reader = VlatReader(data)
     assert reader.header.exact is not None
     exact = replace(reader.header.exact, sampler=sampler)

@@ -1,4 +1,6 @@
-"""Front to back, an archive says the same as from its index, and any damage is told in time."""
+"""Read front to back, an archive says the same as by its index, and any damage
+is reported in time.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,7 @@ def indexed(data: bytes) -> Found:
 
 
 def written(*, journal: bool = False, decoder: bytes | None = None) -> bytes:
-    """Four records under two headers by turns, each ending a page where there is a journal."""
+    """Four records under two alternating headers; with a journal each ends a page."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal, decoder=decoder)
     for i, payload in enumerate(PAYLOADS):
@@ -103,7 +105,7 @@ def test_a_scan_reads_from_a_pipe(data: bytes) -> None:
 
     def feed() -> None:
         with os.fdopen(into, "wb", buffering=0) as stream:
-            for at in range(0, len(data), 7):  # pieces that no record ends with
+            for at in range(0, len(data), 7):  # pieces with which no record ends
                 stream.write(data[at : at + 7])
 
     feeder = threading.Thread(target=feed)
@@ -134,7 +136,7 @@ def test_sections_are_found_where_they_stand() -> None:
 
 def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> None:
     whole = indexed(data)
-    closed = [len(data)]  # an archive that was added to is whole where the old one ended
+    closed = [len(data)]  # a grown archive is also complete where the old one ended
     for one in scan(io.BytesIO(data)):
         if isinstance(one, Section) and one.kind == DIRECTORY:
             closed.append(one.end + TAIL_BYTES)
@@ -176,7 +178,7 @@ def stamped(kind: bytes, body: bytes) -> bytes:
 
 
 def index_of(data: bytes, *lengths: int) -> bytes:
-    """A page and a directory of records from the first header on, at the end of `data`."""
+    """A page and a directory for the records after the first header, at the end of `data`."""
     page = stamped(PAGE, Page(np.array(lengths, np.int64), RUNS[len(lengths)]).to_bytes())
     entry = PageEntry(Place(len(data), len(page)), len(opening()), len(lengths))
     return closed(data + page, Directory(pages=(entry,)))
@@ -257,7 +259,7 @@ def test_one_record_is_held_at_a_time() -> None:
     payload = bytes(1 << 16)
 
     class Endless(io.RawIOBase):
-        """400 records of 64 KiB that are made as they are read."""
+        """400 records of 64 KiB, made as they are read."""
 
         parts: Iterator[bytes] = iter(())
         rest = START_OF_ONE

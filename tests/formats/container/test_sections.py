@@ -1,4 +1,4 @@
-"""Sections: framed alike whatever they hold, so that any reader finds the next one."""
+"""Sections have one frame whatever they hold, so that any reader finds the next one."""
 
 from __future__ import annotations
 

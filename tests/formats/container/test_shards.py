@@ -1,4 +1,4 @@
-"""A folder of archives and a manifest reads as one archive, and as nothing else than that."""
+"""A folder of archives with a manifest reads as one archive, and as nothing else."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from velcodec.formats.errors import (
     VelcodecError,
     VersionError,
 )
-from velcodec.formats.storage.pieces import private_bytes
+from velcodec.formats.storage.safe_read import private_bytes
 
 OTHER = header(decoder_name="other", layouts=(Layout(5, 6),))
 GOOD = Quality(35.0, 1.0, 256.0, 1.0)
 
 
 def put(path: Path, payloads: Sequence[bytes], **about: Any) -> Shard:
-    """Write a shard; what the manifest says of it."""
+    """Write a shard. Returns its entry in the manifest."""
     data = archive(payloads, **about)
     path.write_bytes(data)
     return Shard(path.name, len(payloads), len(data), stamp_of(data).hex())
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def altered(folder: Path, **values: Any) -> Path:
-    """The folder with another manifest; values of None are left out."""
+    """The folder with an altered manifest; values of None are left out."""
     data = json.loads((folder / MANIFEST).read_text()) | values
     data = {key: value for key, value in data.items() if value is not None}
     (folder / MANIFEST).write_text(json.dumps(data))
@@ -308,7 +308,7 @@ def test_open_files_are_bounded(tmp_path: Path) -> None:
     count = SHARDS_OPEN + 40
     shards = [put(tmp_path / shard_name(i), [b"%d" % i], keys=[f"k{i}"]) for i in range(count)]
     write_manifest(tmp_path, shards)
-    gc.collect()  # what tests before this one left to be closed
+    gc.collect()  # close what earlier tests left behind
     before = len(os.listdir("/proc/self/fd"))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(map(int, os.listdir("/proc/self/fd"))) + 1 + SHARDS_OPEN + 8

@@ -1,4 +1,4 @@
-"""Every byte of an archive is looked at, and what was not is told."""
+"""Every byte of an archive is checked, and what cannot be checked is reported."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from velcodec.formats.errors import CorruptError, DecoderFileError, VelcodecErro
 def written(
     decoder: bytes | None = None, section: bytes = b"of a later version", key: str = "key"
 ) -> bytes:
-    """Records under two headers, an embedded decoder, a section that is not known here, and a
-    header that no record comes under.
+    """Records under two headers, an embedded decoder, a section of unknown type, and an unused
+    header.
     """
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), decoder=decoder or decoder_bytes(), journal=True)
@@ -130,7 +130,7 @@ def test_a_key_that_is_there_twice_is_noticed(tmp_path: Path) -> None:
 
 
 def of_two_pages(*keys: str | None) -> bytes:
-    """An archive of a record in each of two pages, with keys that no writer would put there."""
+    """An archive with one record in each of two pages, and keys that no writer would store."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=True)
     for key in keys:

@@ -15,7 +15,7 @@ KINDS = (
 )
 
 
-def kind_of(path: Path) -> str | None:
+def special_kind(path: Path) -> str | None:
     """Whether a path, or what a link there leads to, is a pipe, a device or a socket; None for a
     regular file, a folder, and where nothing is. Raises OSError.
     """
@@ -30,7 +30,7 @@ def check_readable(path: Path) -> None:
     """Raise InputFileError for a pipe, a device or a socket: they have no size, and opening one may
     wait for ever. Raises OSError.
     """
-    kind = kind_of(path)
+    kind = special_kind(path)
     if kind is not None:
         raise InputFileError(
             f"{path}: is {kind}, expected a regular file; - reads the standard input"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.storage.kinds import check_readable
+from velcodec.formats.storage.special_files import check_readable
 
 IN_MEMORY = 1 << 30
 """Bytes of a file that are kept in memory; those of a larger one in a temporary file."""

@@ -18,7 +18,7 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.files import open_models
 from velcodec.formats.files.npy import load_mapped, read_models
 from velcodec.formats.storage import pieces
-from velcodec.formats.storage.pieces import mapped_rows, private_bytes, read_rows
+from velcodec.formats.storage.safe_read import mapped_rows, private_bytes, read_rows
 
 MODELS = 40
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.base import Form, Ground, Hints
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     attributes_of,
     ground_of,
     steps_of,
     velocity_units,
 )
+from velcodec.formats.files.base import Form, Ground, Hints
 
 
 @pytest.mark.parametrize(

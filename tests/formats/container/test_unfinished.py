@@ -1,5 +1,5 @@
-"""What stands behind the last tail that holds: cut off where it was never finished, never where
-models were in the archive that nothing leads to any more.
+"""What follows the last valid tail: cut off if it was never finished, never if it holds models that
+no index leads to any more.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from velcodec.formats.container.framing import TAIL_BYTES
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.integrity import check_every_byte
 from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.salvage import salvage
+from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.errors import DamagedEndError
 
 OLD = [b"old %d" % i for i in range(20)]
@@ -39,7 +39,7 @@ def add(path: Path, payloads: list[bytes], *, ignore_rest: bool = False) -> None
 
 
 def damage(path: Path, at: int, bit: int = 0) -> bytes:
-    """Flip a bit, and look that only the old models are led to."""
+    """Flip a bit, and check that only the old models are listed."""
     data = bytearray(path.read_bytes())
     data[at] ^= 1 << bit
     path.write_bytes(data)
@@ -49,7 +49,7 @@ def damage(path: Path, at: int, bit: int = 0) -> bytes:
 
 
 def directory_of(path: Path) -> range:
-    """Bytes of the last directory and the tail behind it."""
+    """The bytes of the last directory and its tail."""
     data = path.read_bytes()
     size = int.from_bytes(data[-TAIL_BYTES : 4 - TAIL_BYTES], "little")
     return range(len(data) - TAIL_BYTES - size, len(data))
@@ -152,7 +152,7 @@ def test_an_addition_that_was_cut_anywhere_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_a_length_that_leads_beyond_the_end_hides_no_model(path: Path) -> None:
-    """A record of which the length was altered claims to be cut off, as a torn one does."""
+    """A record with an altered length looks cut off, like a torn one."""
     data, end = path.read_bytes(), directory_of(path)
     start = data.index(ADDED[10]) - 1
     broken = bytearray(data[: end.start])

@@ -13,7 +13,9 @@ Found = Mapping[str, tuple[tuple[int, ...], "np.dtype[Any]"]]
 LISTED = 12
 
 
-def chosen(found: Found, wanted: str | None, file: str, *, several: bool = False) -> list[str]:
+def choose_arrays(
+    found: Found, wanted: str | None, file: str, *, several: bool = False
+) -> list[str]:
     """The names of the arrays to read, by their shapes and dtypes.
 
     Without a wanted one: the only array of models, or all of them where `several` may be read.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-class HoldingFile(io.RawIOBase):
+class FailsafeFile(io.RawIOBase):
     """A file to read and write at any place, which never tells of a failure itself.
 
     From the first write on that fails, what is written is held in memory, so that the library finds
@@ -94,4 +94,4 @@ class HoldingFile(io.RawIOBase):
         self.check()
 
 
-__all__ = ["HoldingFile"]
+__all__ = ["FailsafeFile"]
