@@ -1,4 +1,4 @@
-"""Which of a file's arrays hold models: the one that is named, or those that can be no other."""
+"""Choose which of a file's arrays hold models: the named one, or the only possible ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def choose_arrays(
 ) -> list[str]:
     """The names of the arrays to read, by their shapes and dtypes.
 
-    Without a wanted one: the only array of models, or all of them where `several` may be read.
-    Raises InputFileError that lists what there is.
+    Without `wanted`: the only array of models, or all of them if `several` may be read. Raises
+    InputFileError that lists the arrays.
     """
     if wanted is not None:
         name = wanted.strip("/")
@@ -40,8 +40,8 @@ def _may_be_read(dtype: np.dtype[Any]) -> bool:
 
 
 def _like_models(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """By the shape, whether the dtype is one that is read or not: that is refused, never passed
-    over.
+    """Judged by the shape, even if the dtype cannot be read: such an array is
+    refused, not skipped.
     """
     return dtype.kind in "iufcb" and (len(shape) in (2, 3) or (len(shape) == 4 and shape[1] == 1))
 

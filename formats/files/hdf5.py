@@ -1,7 +1,7 @@
 """HDF5 files: one dataset of models, read in slices. Needs h5py.
 
-A file that leads to other files (external links or storage, virtual datasets) is refused: what it
-names could be anything on the reader's machine.
+A file that refers to other files (external links or storage, virtual datasets) is refused: it could
+name anything on the reader's machine.
 """
 
 from __future__ import annotations
@@ -57,12 +57,11 @@ class Hdf5Part(Part):
 
 
 def read_hdf5(path: Path, hints: Hints) -> list[Part]:
-    """The only dataset of models in the file, or the one that is named.
+    """The only dataset of models in the file, or the named one.
 
-    Attributes `dx`, `dz`, `origin` (x, z) in metres, `z_positive` and `units`, of the dataset or of
-    the file, or datasets of these names beside it, are heeded, and so are labels and scales of its
-    dimensions; a dataset `keys` beside it names the models. MATLAB's arrays have their axes the
-    other way round.
+    Uses attributes `dx`, `dz`, `origin` (x, z) in metres, `z_positive` and `units` of the dataset
+    or the file, or datasets of these names beside it, and labels and scales of its dimensions. A
+    dataset `keys` beside it names the models. MATLAB's arrays have their axes in reverse.
     """
     file = str(path)
     h5py = needed("h5py", "io")
@@ -74,7 +73,7 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
     with reading(file), h5py.File(path, "r") as source:
         datasets = inner_datasets(h5py, source, file)
         if hints.array and hints.array in source and isinstance(source[hints.array], h5py.Dataset):
-            datasets[hints.array.strip("/")] = source[hints.array]  # by a second name, perhaps
+            datasets[hints.array.strip("/")] = source[hints.array]  # perhaps by a second name
         found = {
             name: (d.shape or (), d.dtype)
             for name, d in datasets.items()
@@ -120,7 +119,9 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
 
 
 def _may_be_models(name: str, dataset: Any) -> bool:
-    """Whether a dataset is none that says something of others, and no text or cells of MATLAB's."""
+    """Whether a dataset may hold models: it does not describe others, and is not MATLAB text or
+    cells.
+    """
     kind = text_of(dataset.attrs.get(MATLAB)) if MATLAB in dataset.attrs else "single"
     numeric = kind in ("single", "double") or kind.startswith(("int", "uint"))
     said = name.rpartition("/")[2] in (KEYS, *SAID)
@@ -128,13 +129,13 @@ def _may_be_models(name: str, dataset: Any) -> bool:
 
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The datasets in the same group that say something of the models."""
+    """The datasets in the same group that describe the models."""
     named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
 def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[str, Any]:
-    """What these datasets hold: one value for all models each, or columns."""
+    """The content of these datasets: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
         pair = key == "origin" or key in OTHERWISE
@@ -149,7 +150,7 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
 
 
 def _coordinates(datasets: Mapping[str, Any], models: str) -> list[Coordinate]:
-    """Datasets beside that of the models with one axis of more than one sample, not read."""
+    """Datasets beside the models' with one axis of more than one sample, not read."""
     folder = models.rpartition("/")[0]
     return [
         Coordinate(
@@ -204,8 +205,8 @@ def _scale(scale: Any, label: str, place: str) -> Axis:
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
-    """All datasets by their names. Raises InputFileError for what leads out of the file, and for
-    chunks that are too large, whatever their dataset is for.
+    """All datasets by name. Raises InputFileError for references to other files, and for chunks
+    that are too large, whatever their dataset is for.
     """
     outside: list[str] = []
     datasets: dict[str, Any] = {}
@@ -235,7 +236,7 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
     keys: list[str] = []
     size, texts = 0, dataset.asstr()
     for first in range(0, len(dataset), KEYS_AT_ONCE):
-        # Texts of any length lie in a heap, where all of them may be the same large one.
+        # Variable-length texts lie in a heap, where all may refer to one large text.
         some = texts[first : first + KEYS_AT_ONCE]
         size += sum(map(len, some))
         if size > MAX_KEYS_BYTES:
@@ -247,8 +248,8 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
 
 
 class Hdf5Sink(FileSink):
-    """Writes one dataset, with attributes for units, spacing and origin, or columns of these,
-    and `keys` beside it.
+    """Writes one dataset, with attributes for units, spacing and origin (or columns of these), and
+    `keys` beside it.
     """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
@@ -262,7 +263,7 @@ class Hdf5Sink(FileSink):
         )
         if fill is not None:
             self._data.attrs.create(FILL_VALUE, fill, dtype=form.dtype)
-        # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
+        # Fixed-length text throughout: other text lies in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():
             self._data.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
