@@ -282,8 +282,8 @@ def _across(
 
 
 def _along(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
-    """The order of traces along their line: the file's if it is monotonic and x does not decrease
-    on its own; otherwise from one end to the other, west to east or towards the north.
+    """The order of traces along their line: the file's if they advance along it, unless only x
+    changes and decreases; otherwise from one end to the other, west to east or towards the north.
     """
     line = x if np.ptp(x) >= np.ptp(y) else y
     steps = np.diff(line)

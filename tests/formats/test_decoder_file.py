@@ -1,4 +1,4 @@
-"""Decoder files: the content comes back, its hash depends on nothing else, damage is noticed."""
+"""Decoder files: the content round-trips, its hash depends on nothing else, damage is noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors: one class per failure, one exit code each, all of one family."""
+"""Errors: one class per failure, each with its exit code, all with one base class."""
 
 from __future__ import annotations
 

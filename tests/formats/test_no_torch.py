@@ -1,4 +1,4 @@
-"""The formats stand alone: no torch, and nothing of the layers above."""
+"""The formats are independent: no torch, and nothing of the layers above."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fuzzing as far as it fits into the tests: what was found once, and some mutations of every seed.
+"""Fuzzing within the tests: earlier findings, and some mutations of every seed.
 
 Real campaigns are `make fuzz` (docs/trust.md).
 """
@@ -47,7 +47,7 @@ def test_mutated_seeds_are_read_or_refused(name: str, corpus: dict[str, list[byt
 
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls give few samples unasked."""
+    """Calls return few samples by default."""
     monkeypatch.setattr(calls.resolution, "LARGE_CELLS", calls.MOST_SAMPLES)
     monkeypatch.setattr(calls.archives, "LARGE_CELLS", calls.MOST_SAMPLES)
 

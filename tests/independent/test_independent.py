@@ -1,4 +1,4 @@
-"""The specification is enough to read every archive: a reader that knows nothing else does."""
+"""The specification is enough to read every archive: a reader made from it alone does."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def drawn(family: str, nz: int, nx: int, number: int = 0) -> np.ndarray:
 
 
 def saved(path: Path, models: np.ndarray, **options: object) -> vlatlite.Archive:
-    """An archive of samples, bit for bit, as the second reader has it."""
+    """A lossless archive of samples, opened by the second reader."""
     path.write_bytes(velcodec.compress(models, lossless=True, **options))  # type: ignore[arg-type]
     (archive,) = vlatlite.open_archives(path)
     return archive
@@ -160,7 +160,7 @@ def test_other_grids_have_the_dtype_units_and_axes_of_the_samples(
 def test_layers_with_noise_of_the_last_bits_are_the_same(
     reader: vlatlite.Reader, tmp_path: Path, scale: float
 ) -> None:
-    """What float32 does not resolve of the range is no difference to anybody."""
+    """Differences below float32 resolution of the range do not matter."""
     rng = np.random.default_rng(5)
     clean = np.where(np.arange(40)[:, None] < 20, 2000.0, 5000.0).repeat(40, 1)
     clean[11:, 26:] += 400.0

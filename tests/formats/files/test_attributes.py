@@ -1,4 +1,4 @@
-"""Words of files: units and names of axes are understood in their usual spellings."""
+"""Attributes of files: units and axis names are understood in their usual spellings."""
 
 from __future__ import annotations
 

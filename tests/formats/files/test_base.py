@@ -1,4 +1,4 @@
-"""Parts make one row of models; what is said of them is checked."""
+"""Parts form one sequence of models; what is stated of them is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files say of their axes, of depth and of absent samples counts in every format alike."""
+"""What files say of axes, depth and absent samples counts alike in every format."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_depth_that_may_go_either_way_is_refused_until_it_is_stated(
 ) -> None:
     name, values, attributes = UNSURE[line]
     path = saved(tmp_path, format, (name, "x"), asymmetric(1)[0], {name: (values, attributes)})
-    stated = Ground(dz_m=10.0, origin_z_m=0.0)  # says nothing of the direction
+    stated = Ground(dz_m=10.0, origin_z_m=0.0)  # leaves the direction open
     for ground in (Ground(), stated):
         with pytest.raises(errors.InputFileError, match=r"z: found .* --z-positive up or down"):
             open_models(path, ground=ground)
@@ -407,7 +407,7 @@ def test_packed_samples_that_are_absent_are_refused(tmp_path: Path) -> None:
     assert found[0, 1, 4] == 1505.5
 
 
-# --- What is said twice ---------------------------------------------------------------------------
+# --- facts stated twice ---------------------------------------------------------------------------
 
 
 EVEN_LINES: Coordinates = {
@@ -415,7 +415,7 @@ EVEN_LINES: Coordinates = {
     "x": (np.arange(NX) * 25.0 + 1000.0, {"units": "m"}),
 }
 
-TWICE = {  # an attribute that says otherwise than coordinates, its option, and what this gives then
+TWICE = {  # an attribute that contradicts the coordinates, its option, and the result
     "dx": ({"dx": 12.5}, "--dx", {"dx_m": 10.0}),
     "dz": ({"dz": 0.005}, "--dz", {"dz_m": 10.0}),
     "origin_x": ({"origin_x": 900.0}, "--origin", {"origin_x_m": 7.0}),
@@ -630,7 +630,7 @@ def test_steps_of_a_few_centimetres_without_a_unit_are_refused(
     assert getattr(found, f"d{axis}_m") == 0.025
 
 
-# --- MATLAB, and what stands beside ---------------------------------------------------------------
+# --- MATLAB, and arrays beside the models ---------------------------------------------------------
 
 
 def test_matlabs_arrays_have_their_axes_the_other_way_round(tmp_path: Path) -> None:
@@ -689,7 +689,7 @@ def test_an_axis_of_one_sample_behind_is_refused_unless_the_order_is_stated(
     assert len(open_models(path, order="zx", **hints)) == 5
 
 
-# --- coordinates that are no dimensions' own ------------------------------------------------------
+# --- coordinates that do not belong to a dimension ------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["npz", "hdf5"])

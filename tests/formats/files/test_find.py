@@ -1,4 +1,4 @@
-"""Files are found where they are meant to be, in the order of their numbers."""
+"""Exactly the intended files are found, ordered by their numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_family_folders_are_read_without_their_records(tmp_path: Path) -> No
     saved(tmp_path, "CurveVel_A/model/model1.npy", "data/data7.npy")
     (tmp_path / "CurveVel_A/data").mkdir()
     np.save(tmp_path / "CurveVel_A/data/data1.npy", np.zeros((2, 5, 9, 7)))
-    # data7 has no model of its number beside it, and is taken for what it is.
+    # data7 has no model of its number beside it, so it is read as a model.
     assert files(open_models(tmp_path)) == ["CurveVel_A/model/model1.npy", "data/data7.npy"]
 
 
@@ -55,7 +55,7 @@ def test_records_that_are_asked_for_are_refused_by_their_shape(tmp_path: Path) -
 def test_other_files_hidden_files_and_special_files_are_left_out(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy", ".hidden.npy", ".git/b.npy")
     (tmp_path / "README.txt").write_text("no model")
-    (tmp_path / "samples.bin").write_bytes(bytes(140))  # of no known shape
+    (tmp_path / "samples.bin").write_bytes(bytes(140))  # its shape is unknown
     os.mkfifo(tmp_path / "pipe.npy")
     assert files(open_models(tmp_path)) == ["a.npy"]
     with pytest.raises(errors.InputFileError, match="neither a file nor a folder"):

@@ -1,4 +1,4 @@
-"""Every format gives back what it was given: axes, values, dtype, and what it can say of them."""
+"""Every format returns what it was given: axes, values, dtype, and the facts it can state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HDF5 files: the right dataset, what its attributes say, and no way out of the file."""
+"""HDF5 files: the right dataset, its attributes, and no way out of the file."""
 
 from __future__ import annotations
 

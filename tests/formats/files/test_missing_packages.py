@@ -1,4 +1,4 @@
-"""Optional packages: named with their extra when they are absent, and never loaded for others."""
+"""Optional packages: named with their extra if missing, and never loaded for other formats."""
 
 from __future__ import annotations
 

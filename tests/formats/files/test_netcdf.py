@@ -1,4 +1,4 @@
-"""NetCDF files: dimensions tell the axes, coordinates where the samples lie."""
+"""NetCDF files: dimensions identify the axes, coordinates the positions of samples."""
 
 from __future__ import annotations
 

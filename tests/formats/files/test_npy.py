@@ -1,4 +1,6 @@
-"""`.npy` files: every kind of model array is taken as it is, everything else is refused by name."""
+"""`.npy` files: every kind of model array is accepted unchanged, everything
+else refused by name.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,7 @@ def test_options_are_checked() -> None:
 
 
 class Trap:
-    """Unpickling it would be noticed."""
+    """A pickle whose loading would be noticed."""
 
     sprung = False
 

@@ -1,4 +1,4 @@
-"""`.npz` archives: every array or one, mapped or inflated, never unpickled."""
+"""`.npz` archives: every array or one, read in place or inflated, never unpickled."""
 
 from __future__ import annotations
 

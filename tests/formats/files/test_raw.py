@@ -1,4 +1,4 @@
-"""Raw samples: the shape and the dtype that are stated, and nothing guessed."""
+"""Raw samples: only the stated shape and dtype, no guessing."""
 
 from __future__ import annotations
 

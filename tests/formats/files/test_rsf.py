@@ -1,4 +1,4 @@
-"""RSF files: headers as Madagascar writes them, and no file but those beside the header."""
+"""RSF files: headers as Madagascar writes them, and no file outside the header's folder."""
 
 from __future__ import annotations
 

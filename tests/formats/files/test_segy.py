@@ -1,4 +1,4 @@
-"""SEG-Y files: traces across, samples down, and what their headers say of the ground."""
+"""SEG-Y files: traces across, samples down, and the ground from their headers."""
 
 from __future__ import annotations
 

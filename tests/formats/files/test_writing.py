@@ -1,4 +1,4 @@
-"""Writing: whole or not at all, in one file or a folder, within that folder always."""
+"""Writing models: atomic, to one file or a folder, and never outside that folder."""
 
 from __future__ import annotations
 

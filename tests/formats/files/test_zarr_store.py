@@ -1,4 +1,4 @@
-"""Zarr stores of both versions: arrays, groups, dimensions; and no codec that is not known."""
+"""Zarr stores of both versions: arrays, groups, dimensions; and no unknown codec."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_array_in_a_group_of_groups_is_chosen_by_name(tmp_path: Path) -> None
 
 
 class Trap:
-    """Unpickling it would be noticed."""
+    """A pickle whose loading would be noticed."""
 
     sprung = False
 

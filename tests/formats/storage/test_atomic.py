@@ -1,4 +1,4 @@
-"""Writing: the old file stays whole, or the new one is; nothing else is left behind."""
+"""Atomic writing: either the old file or the new one, complete, and nothing else left behind."""
 
 from __future__ import annotations
 

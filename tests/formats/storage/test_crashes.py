@@ -1,7 +1,7 @@
-"""Whatever stops a writer, the old file stays whole or the new one is: a full disk, a kill, another
+"""Whatever stops a writer, either the old or the new file is complete: full disk, kill, second
 writer.
 
-Every version of a file says its own number all over, so that a mixture of two would be seen.
+Every version of a file repeats its own number throughout, so that a mixture would be seen.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ FORM = Form(EACH, 4, 5, "nzx", "<f8")
 
 
 def payloads(version: int) -> list[bytes]:
-    """Records that say their version; long and short ones, so that versions differ in size."""
+    """Records that state their version; long and short ones, so that versions differ in size."""
     return [bytes([version % 251]) * (version * 37 % 900 + 9 * i) for i in range(EACH)]
 
 
-# Writers: (target, version) to a file or folder, and back to what of it must be one version's.
+# Writers: (target, version) to a file or folder, and back to what must be of one version.
 
 
 def write_archive(path: Path, version: int) -> None:
@@ -79,7 +79,7 @@ def write_npy_folder(folder: Path, version: int) -> None:
 
 
 def check_versions(path: Path) -> list[int]:
-    """The versions in an archive, each whole; what an addition left unfinished does not count."""
+    """The versions in an archive, each complete; an unfinished addition does not count."""
     with VlatReader(path) as reader:
         found, keys = list(reader.payloads()), reader.keys or ()
     versions = [int(key.split()[0]) for key in keys[::EACH]]
@@ -108,7 +108,7 @@ def litter(folder: Path) -> list[str]:
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes: the write that would make it so fails."""
+    """No file can grow beyond `size` bytes: the write that would exceed it fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -198,7 +198,7 @@ def add_large(path: Path) -> None:
 
 
 def killed(work: Callable[[int], Any], draw: random.Random) -> None:
-    """Let a process do `work` of 0, 1, ... and kill it at a random moment of the first few."""
+    """Run `work` on 0, 1, ... in a process, and kill it at a random moment of the first few."""
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -278,7 +278,7 @@ def test_a_manifest_is_the_old_one_or_the_new_one_when_its_writer_is_killed(
 
 
 def together(*work: Callable[[], int]) -> list[int]:
-    """What each piece of work returns (0 to 200), done by as many processes at once."""
+    """What each piece of work returns (0 to 200), each run in a process of its own, all at once."""
     children = []
     for one in work:
         child = os.fork()

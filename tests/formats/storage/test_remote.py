@@ -1,4 +1,6 @@
-"""Remote archives: what is fetched is what was asked for, and failures are told as ours."""
+"""Remote archives: no more is fetched than needed, and failures are reported as
+velcodec's errors.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ SMALL = archive([b"one", b"two"], keys=["a", "b"])
 
 @dataclass
 class Site:
-    """What a server serves, and what was asked of it: number of GETs, bytes sent for them."""
+    """What a server serves, and what was requested: number of GETs, bytes sent for them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
@@ -62,15 +64,14 @@ class Site:
     sent: int = 0
     url: str = ""
     busy: list[int] = field(default_factory=list)
-    """What is answered to the next requests instead, whatever their method; 0: the connection
-    breaks."""
+    """Status codes for the next requests, whatever their method; 0 breaks the connection."""
     silent: threading.Event | None = None
-    """Nothing is answered before this is set."""
+    """No answer is sent before this is set."""
     methods: tuple[str, ...] = ("HEAD", "GET")
     cut: int | None = None
-    """So many bytes of a body are sent before the connection breaks."""
+    """Bytes of a body sent before the connection breaks."""
     endless: bool = False
-    """What is got never ends."""
+    """The body never ends."""
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -155,7 +156,7 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             ) != site.dates.get(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """The test's output is not the place."""
+            """Keep requests out of the test's output."""
 
     return Handler
 
@@ -455,7 +456,7 @@ def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
 
 
 def of_one_length(count: int, seed: int) -> bytes:
-    """An archive of records of 150 bytes, all alike but for what is in them."""
+    """An archive of records of 150 bytes that differ only in their content."""
     rng, stream = np.random.default_rng(seed), io.BytesIO()
     writer = VlatWriter(stream, header())
     writer.add_many([rng.bytes(150) for _ in range(count)])

@@ -1,6 +1,6 @@
-"""A file that another process cuts off while it is read makes an error, not the end of the process.
+"""Truncating a file while it is read gives an error, and does not kill the process.
 
-Each reading is done in a process of its own, since a bus error cannot be caught.
+Each read runs in a process of its own, because a bus error cannot be caught.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def test_models_of_an_array_in_memory_outlive_the_file(tmp_path: Path) -> None:
 
 
 def saved(path: Path, models: np.ndarray) -> Path:
-    """Models in a file of the format that its name tells, or an archive."""
+    """Models in a file of the format that its name indicates, or an archive."""
     if path.name == "f.npy":
         np.save(path, np.asfortranarray(models))
     elif path.suffix == ".npy":

@@ -1,4 +1,4 @@
-"""Bytes at an offset: exactly those asked for, or a typed error."""
+"""Bytes at an offset: exactly those requested, or a typed error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Integers of seven bits a byte."""
+"""Varints: integers with seven bits per byte."""
 
 from __future__ import annotations
 
