@@ -44,7 +44,7 @@ def check_start(start: bytes, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Belongs:
+class RecordId:
     """The identity of a record: its archive (by stamp), its number, and its header's number.
 
     The stamp is the checksum (4 bytes) of the archive's first header section.
@@ -55,18 +55,18 @@ class Belongs:
     header: int
 
 
-def record_checksum(belongs: Belongs, payload: bytes) -> bytes:
+def record_checksum(record_id: RecordId, payload: bytes) -> bytes:
     """CRC-32 of stamp, record number (8 bytes, little-endian) and payload, XORed with the header's
     number; only the low 16 bits for a short payload.
 
     A given checksum therefore fits at most one header, whatever the payload.
     """
-    return _checksum(belongs.stamp, belongs.number, payload, belongs.header)
+    return _checksum(record_id.stamp, record_id.number, payload, record_id.header)
 
 
-def header_told(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
-    """The number of the header that an undamaged record with the checksum `found` belongs to: each
-    checksum fits exactly one header number.
+def header_from_checksum(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
+    """The number of the header that an undamaged record with the checksum `found` belongs to:
+    each checksum fits exactly one header number.
     """
     other = _checksum(stamp, number, payload, 0)
     return int.from_bytes(found, "little") ^ int.from_bytes(other, "little")
@@ -84,11 +84,11 @@ def _checksum(stamp: bytes, number: int, payload: bytes, header: int) -> bytes:
     return total.to_bytes(LONG_CHECKSUM_BYTES, "little")[: checksum_bytes(len(payload))]
 
 
-def check_record(belongs: Belongs, payload: bytes, found: bytes, name: str) -> None:
+def check_record(record_id: RecordId, payload: bytes, found: bytes, name: str) -> None:
     """Raise CorruptError unless `found` is the checksum of this record of the archive `name`."""
-    expected = record_checksum(belongs, payload)
+    expected = record_checksum(record_id, payload)
     if found != expected:
-        number = belongs.number
+        number = record_id.number
         raise CorruptError(
             f"{name}: record {number}: checksum does not match: found {found[::-1].hex()}, "
             f"expected {expected[::-1].hex()}: the file was altered, or the record is of another "
@@ -101,9 +101,9 @@ def pack_tail(directory_bytes: int) -> bytes:
     return directory_bytes.to_bytes(4, "little") + END_SIGNATURE
 
 
-def pack_entry(belongs: Belongs, payload: bytes) -> bytes:
+def pack_entry(record_id: RecordId, payload: bytes) -> bytes:
     """A record as stored in the file: length, payload, checksum."""
-    return encode_varint(len(payload) + 1) + payload + record_checksum(belongs, payload)
+    return encode_varint(len(payload) + 1) + payload + record_checksum(record_id, payload)
 
 
 def entry_span(start: bytes, place: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from velcodec.formats.container.framing import (
     END_SIGNATURE,
     START,
     TAIL_BYTES,
-    Belongs,
+    RecordId,
     check_record,
     check_start,
 )
@@ -113,12 +113,12 @@ class VlatReader:
                     section = self._directory_before(end, work)
                     break
                 except (CorruptError, TruncatedError):
-                    work -= self._told_size(end)
+                    work -= self._stated_size(end)
             else:
                 raise error
         return Directory.from_bytes(section.body, section.at, self.name), end
 
-    def _told_size(self, end: int) -> int:
+    def _stated_size(self, end: int) -> int:
         """The size of the directory in bytes, from the tail that ends at `end`."""
         size = int.from_bytes(self._source.read_at(end - TAIL_BYTES, 4, "end signature"), "little")
         return size if size < end else 0
@@ -293,8 +293,8 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        belongs = Belongs(self.stamp, number, int(page.headers[row]))
-        check_record(belongs, payload, data[len(prefix) + length :], self.name)
+        record_id = RecordId(self.stamp, number, int(page.headers[row]))
+        check_record(record_id, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from velcodec.formats.container.framing import (
     START,
     TAIL_BYTES,
-    Belongs,
+    RecordId,
     check_record,
     check_start,
     entry_span,
@@ -107,7 +107,7 @@ def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
         at = ahead.at
         if current < 0:
             raise CorruptError(f"{name}: record {index.records}: found it before any header")
-        payload = _payload(ahead, Belongs(index.stamp, index.records, current))
+        payload = _payload(ahead, RecordId(index.stamp, index.records, current))
         found = FoundRecord(index.records, headers[current], current, payload, at)
         index.record(at, len(payload), current)
         closed = False
@@ -149,13 +149,13 @@ def _section(ahead: _Ahead, stamp: bytes) -> Section:
     return Section(kind, data[body:end], at, ahead.at, data[end:])
 
 
-def _payload(ahead: _Ahead, belongs: Belongs) -> bytes:
-    number = belongs.number
+def _payload(ahead: _Ahead, record_id: RecordId) -> bytes:
+    number = record_id.number
     place = f"{ahead.name}: record {number}"
     start, stop = entry_span(ahead.peek(MAX_BYTES), place)
     data = ahead.take(stop + checksum_bytes(stop - start), f"record {number}")
     payload = data[start:stop]
-    check_record(belongs, payload, data[stop:], ahead.name)
+    check_record(record_id, payload, data[stop:], ahead.name)
     return payload
 
 

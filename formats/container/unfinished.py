@@ -44,7 +44,7 @@ def check_rest(reader: RecordReader) -> None:
     with _bytes_of_rest(reader) as data:
         sections, records = _intact(reader, data)
         pages = sum(section.kind in (PAGE, DIRECTORY) for section in sections)
-        if not (records or pages) or _is_torn(data, sections, records, reader.stamp):
+        if not (records or pages) or _is_cut_off(data, sections, records, reader.stamp):
             return
     raise DamagedEndError(
         f"{reader.name}: end: found {len(records)} intact models and {pages} intact parts of the "
@@ -79,18 +79,18 @@ def _intact(reader: VlatReader, data: Bytes) -> tuple[list[Section], list[Found]
     return sections, list(records)
 
 
-def _is_torn(data: Bytes, sections: list[Section], records: list[Found], stamp: bytes) -> bool:
+def _is_cut_off(data: Bytes, sections: list[Section], records: list[Found], stamp: bytes) -> bool:
     """Whether these bytes are an incomplete addition, cut off at any byte."""
     spans: list[tuple[int, int, Section | None]] = [(one.at, one.end, one) for one in sections]
     spans += [(one.begin, one.end, None) for one in records]
     end = 0
     last: Section | None = None
     for begin, behind, section in sorted(spans, key=lambda span: span[:2]):
-        end = _behind_notes(data, end, stamp)
+        end = _end_of_notes(data, end, stamp)
         if begin != end:
             return False
         end, last = behind, section
-    end = _behind_notes(data, end, stamp)
+    end = _end_of_notes(data, end, stamp)
     rest = bytes(data[end : end + 64])
     if last is not None and last.kind == DIRECTORY:
         tail = pack_tail(last.end - last.at)
@@ -114,7 +114,7 @@ def _is_torn(data: Bytes, sections: list[Section], records: list[Found], stamp: 
     return size > len(data) - end
 
 
-def _behind_notes(data: Bytes, at: int, stamp: bytes) -> int:
+def _end_of_notes(data: Bytes, at: int, stamp: bytes) -> int:
     """Where the intact sections of other types that begin at byte `at` end."""
     while bytes(data[at : at + 1]) == MARKER:
         kind = bytes(data[at + 1 : at + 2])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
     MAX_FIELD_NAME_BYTES,
@@ -296,7 +296,7 @@ class VlatWriter:
         stamp, header = self._stamp, self._current
         self._put(
             b"".join(
-                pack_entry(Belongs(stamp, first + i, header), payload)
+                pack_entry(RecordId(stamp, first + i, header), payload)
                 for i, payload in enumerate(payloads)
             )
         )

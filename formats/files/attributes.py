@@ -33,11 +33,11 @@ KEYS = "keys"
 MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
-SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
+FACTS = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
 FILL_VALUE = "_FillValue"
 GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
 UNIT = "unit"
-OTHERWISE = (
+AMBIGUOUS_NAMES = (
     UNIT, "spacing", "spacings", "grid_spacing", "sampling", "extent", "dh", "xmin", "xmax", "zmin",
     "zmax", "x0", "z0", "ox", "oz",
 )  # fmt: skip
@@ -91,7 +91,7 @@ def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
 def merged(
     places: Sequence[tuple[str, Mapping[str, Any]]], name: str, hints: Hints
 ) -> dict[str, Any]:
-    """Merge what several places, such as the file and the array, say of `SAID`, each with its name.
+    """Merge what several places, such as the file and the array, say of `FACTS`, each with a name.
 
     Raises InputFileError if two of them differ, unless the caller states the fact.
     """
@@ -101,18 +101,22 @@ def merged(
         attributes = {key.lower() if isinstance(key, str) else key: given[key] for key in given}
         if UNIT in attributes:
             attributes.setdefault("units", attributes[UNIT])
-        other = [key for key in OTHERWISE if key != UNIT and key in attributes]
+        other = [key for key in AMBIGUOUS_NAMES if key != UNIT and key in attributes]
         if other and None in (hints.ground.dx_m, hints.ground.dz_m):
             raise InputFileError(
                 f"{name}: {other[0]}: found {shown_value(attributes[other[0]])} of the {place}, "
                 "whose meaning is not known; expected dx, dz, origin_x and origin_z; state what it "
                 "says with --dx and --dz, and --origin"
             )
-        for key in SAID:
+        for key in FACTS:
             value = attributes.get(key)
             if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
                 continue
-            if key in said and not _alike(key, said[key], value) and not _settled(key, hints):
+            if (
+                key in said
+                and not _equal(key, said[key], value)
+                and not _is_stated_by_caller(key, hints)
+            ):
                 raise InputFileError(
                     f"{name}: {key}: found {shown_value(said[key])} of the {where[key]} and "
                     f"{shown_value(value)} of the {place}, expected one; state which with "
@@ -128,7 +132,7 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def _settled(key: str, hints: Hints) -> bool:
+def _is_stated_by_caller(key: str, hints: Hints) -> bool:
     """Whether the caller states the fact that `key` is about."""
     if key in ("units", "z_positive"):
         return getattr(hints, key) is not None
@@ -136,7 +140,7 @@ def _settled(key: str, hints: Hints) -> bool:
     return all(getattr(hints.ground, each) is not None for each in fields)
 
 
-def _alike(key: str, one: Any, other: Any) -> bool:
+def _equal(key: str, one: Any, other: Any) -> bool:
     """Whether two values mean the same."""
     if key in ("units", "z_positive"):
         words = [" ".join(text_of(value).lower().split()) for value in (one, other)]

@@ -53,8 +53,8 @@ STANDARD = {
     "latitude": "y", "depth": "z", "height": "z", "altitude": "z", "time": "t",
 }  # fmt: skip
 UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
-NOUGHT = 1e-6
-AGREE = 1e-3
+ROUNDING = 1e-6
+TOLERANCE = 1e-3
 """Tolerance, as a fraction of a step, for a spacing or an origin that is stated twice."""
 
 UP_OR_DOWN = "state which way it points with --z-positive up or down"
@@ -340,7 +340,7 @@ def ground_of_axes(
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
         last = None if first is None or down is None else first + down * (nz - 1)
-        if last is not None and down is not None and abs(last) < NOUGHT * abs(down):
+        if last is not None and down is not None and abs(last) < ROUNDING * abs(down):
             last = 0.0  # a rounding error of a sum
         line = Line(first, last, said.dz_m, nz)
         depth = depth_of(z, line, name, hints, positive, convention=convention)
@@ -370,12 +370,12 @@ def _check_agree(
         spacing = None
     if getattr(hints.ground, f"origin_{axis}_m") is not None:
         origin = None
-    if spacing is not None and step is not None and abs(spacing - step) > AGREE * step:
+    if spacing is not None and step is not None and abs(spacing - step) > TOLERANCE * step:
         raise InputFileError(
             f"{name}: d{axis}: found {spacing:g} m, and coordinates of {axis} in steps of {step:g} "
             f"m; state which with --d{axis}"
         )
-    near = AGREE * (step or spacing or 1.0)
+    near = TOLERANCE * (step or spacing or 1.0)
     if origin is not None and all(abs(origin - end) > near for end in ends):
         raise InputFileError(
             f"{name}: origin_{axis}: found {origin:g} m, and coordinates of {axis} from "

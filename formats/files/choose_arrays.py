@@ -26,7 +26,7 @@ def choose_arrays(
         if name not in found:
             raise InputFileError(f"{file}: no array {wanted!r}; found {_list(found)}")
         return [name]
-    names = [name for name, (shape, dtype) in found.items() if _like_models(shape, dtype)]
+    names = [name for name, (shape, dtype) in found.items() if _has_model_shape(shape, dtype)]
     if not names:
         raise InputFileError(f"{file}: no array of 2-D models; found {_list(found)}")
     odd = any(not _may_be_read(found[name][1]) for name in names)
@@ -39,7 +39,7 @@ def _may_be_read(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
 
 
-def _like_models(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+def _has_model_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
     """Judged by the shape, even if the dtype cannot be read: such an array is
     refused, not skipped.
     """

@@ -18,13 +18,13 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
     AXIS_NAMES,
+    FACTS,
     FILL_VALUE,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
-    OTHERWISE,
-    SAID,
     attributes_of,
     check_keys,
     check_unpacked,
@@ -124,13 +124,13 @@ def _may_be_models(name: str, dataset: Any) -> bool:
     """
     kind = text_of(dataset.attrs.get(MATLAB)) if MATLAB in dataset.attrs else "single"
     numeric = kind in ("single", "double") or kind.startswith(("int", "uint"))
-    said = name.rpartition("/")[2] in (KEYS, *SAID)
+    said = name.rpartition("/")[2] in (KEYS, *FACTS)
     return numeric and not (said and (dataset.size or 0) <= max(dataset.shape or (1,)))
 
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The datasets in the same group that describe the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *FACTS, *AMBIGUOUS_NAMES)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
@@ -138,7 +138,7 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
     """The content of these datasets: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
-        pair = key == "origin" or key in OTHERWISE
+        pair = key == "origin" or key in AMBIGUOUS_NAMES
         few = dataset.size is not None and (dataset.size <= (4 if pair else 1))
         if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
             continue

@@ -17,13 +17,13 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import Marks, marks_of
 from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
     AXIS_NAMES,
+    FACTS,
     GROUNDS,
     KEYS,
     MAX_KEYS,
-    OTHERWISE,
     PACKED,
-    SAID,
     attributes_of,
     check_keys,
     columns_of,
@@ -78,7 +78,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             found = {
                 str(name): (v.shape, v.dtype)
                 for name, v in source.data_vars.items()
-                if name not in (KEYS, *SAID)
+                if name not in (KEYS, *FACTS)
             }
             (name,) = choose_arrays(found, hints.array, file)
             variable, place = source[name], f"{file}:{name}"
@@ -86,7 +86,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             dims = [str(dim) for dim in variable.dims]
             beside = {
                 key: source[key].values
-                for key in (*SAID, *OTHERWISE)
+                for key in (*FACTS, *AMBIGUOUS_NAMES)
                 if key in source.variables and source[key].ndim == 0
             }
             places = (

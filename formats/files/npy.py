@@ -115,7 +115,7 @@ def read_models(
         data = private_bytes(path)
         digest = hashlib.sha256(data).digest()
         if isinstance(array, np.memmap):
-            array = _same_in(data, array, path)
+            array = _in_copy(data, array, path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(
@@ -123,7 +123,7 @@ def read_models(
     )
 
 
-def _same_in(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
+def _in_copy(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
     """The mapped array's counterpart in a copy of the file's bytes."""
     offset = array.offset
     order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"

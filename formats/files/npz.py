@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
+    FACTS,
     GROUNDS,
     KEYS,
-    OTHERWISE,
-    SAID,
     attributes_of,
     columns_of,
     merged,
@@ -205,7 +205,7 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that describe the models."""
     values = {}
-    for name in (KEYS, *SAID, *OTHERWISE):
+    for name in (KEYS, *FACTS, *AMBIGUOUS_NAMES):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue

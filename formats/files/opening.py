@@ -64,10 +64,10 @@ def open_models(
         _check_hints(form, found.path, hints)
         listed |= found.listed
         parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
-    return Models(_told_apart(parts), listed)
+    return Models(_with_distinct_names(parts), listed)
 
 
-def _told_apart(parts: list[Part]) -> tuple[Part, ...]:
+def _with_distinct_names(parts: list[Part]) -> tuple[Part, ...]:
     """Parts with distinct file names: if files in several folders have the same name, the folders
     become part of it.
     """

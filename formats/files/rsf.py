@@ -54,7 +54,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
     with reading(file):
         with path.open("rb") as stream:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
-        said = _said(head, file)
+        said = _header_values(head, file)
         shape, dtype = _shape(said, file), _dtype(said, file)
         numbers = range(len(shape), 0, -1)
         axes = [Axis(_label(said, number)) for number in numbers]
@@ -82,7 +82,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
     return [RawPart(data, file, None, form, offset, own=placed.own)]
 
 
-def _said(head: bytes, file: str) -> dict[str, str]:
+def _header_values(head: bytes, file: str) -> dict[str, str]:
     """The last value in the header of each of its keys."""
     if b"\0" in head:
         raise InputFileError(f"{file}: found binary data, expected the header of an RSF file")

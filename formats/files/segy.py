@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
-from velcodec.formats.files.axes import AGREE, Axis, ground_of_axes
+from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.sinks import FileSink
@@ -95,11 +95,11 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
         shape = (int(source.tracecount), len(source.samples))
         check_dtype(np.dtype(source.dtype), file)
         field = segyio.BinField
-        foot = _foot(int(source.bin[field.MeasurementSystem]), file, hints)
+        foot = _metres_per_unit(int(source.bin[field.MeasurementSystem]), file, hints)
         _check_one_line(segyio, source, file)
         across, order = _across(segyio, source, foot, file, hints)
         down = _down(segyio, source, foot, path, hints)
-        said = _agreed(across.or_else(down), bytes(source.text[0]), file, hints)
+        said = _with_text_spacing(across.or_else(down), bytes(source.text[0]), file, hints)
         ground, z_up = ground_of_axes(Axis("depth"), Axis(), shape[1], file, hints, said, "down")
         placed = Placed("xz")
         form = form_of(
@@ -108,7 +108,7 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
     return [SegyPart(path, file, None, form, order=order)]
 
 
-def _foot(system: int, file: str, hints: Hints) -> float:
+def _metres_per_unit(system: int, file: str, hints: Hints) -> float:
     """Metres per unit of length of the file. Raises InputFileError for an unknown unit."""
     if system not in (0, METRES, FEET):
         if None in (hints.ground.dx_m, hints.ground.dz_m):
@@ -120,7 +120,7 @@ def _foot(system: int, file: str, hints: Hints) -> float:
     return 0.3048 if system == FEET else 1.0
 
 
-def _agreed(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
+def _with_text_spacing(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
     """The ground from the headers, with spacings that only the text states, such as `DX = 25 M`.
 
     Raises InputFileError if both differ, unless the caller states it.
@@ -130,7 +130,7 @@ def _agreed(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
         found, step = getattr(ground, name), float(number) * LENGTHS[unit.lower()]
         if getattr(hints.ground, name) is not None or step <= 0:
             continue
-        if found is not None and abs(found - step) > AGREE * step:
+        if found is not None and abs(found - step) > TOLERANCE * step:
             raise InputFileError(
                 f"{file}: textual header: found a spacing d{axis.lower()} of {step:g} m, and "
                 f"{found:g} m in the other headers; state which with --d{axis.lower()}"

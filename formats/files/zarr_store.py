@@ -24,13 +24,13 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
     AXIS_NAMES,
+    FACTS,
     FILL_VALUE,
     GROUNDS,
     KEYS,
     MAX_KEYS,
-    OTHERWISE,
-    SAID,
     attributes_of,
     check_unpacked,
     columns_of,
@@ -121,7 +121,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         groups = name.split("/")[:-1]
         beside_it = {
             key: np.asarray(one[...])
-            for key in (*SAID, *OTHERWISE)
+            for key in (*FACTS, *AMBIGUOUS_NAMES)
             if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
         }
         places = (

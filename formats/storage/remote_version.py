@@ -12,7 +12,7 @@ from typing import Any
 
 from velcodec.formats.errors import ChangedFileError
 
-TOLD = (
+VERSION_KEYS = (
     "size", "ETag", "etag", "e_tag", "Last-Modified", "LastModified", "last_modified", "mtime",
     "modified", "created", "updated", "generation", "md5Hash", "VersionId", "version_id",
 )  # fmt: skip
@@ -22,7 +22,7 @@ ETAG, DATE, SIZE = "ETag", "Last-Modified", "size"
 PRECONDITION_FAILED = 412
 OK, PARTIAL = 200, 206
 
-MOST_UNASKED_BYTES = 1 << 28
+MAX_WHOLE_FILE_BYTES = 1 << 28
 """From a server without range requests, a file of up to this size is read whole, a larger one not
 at all.
 """
@@ -35,7 +35,7 @@ class Version:
 
     def __init__(self, url: str, info: Mapping[str, Any]) -> None:
         self._url, self._lock = url, Lock()
-        self._told = {key: info[key] for key in TOLD if info.get(key) is not None}
+        self._told = {key: info[key] for key in VERSION_KEYS if info.get(key) is not None}
 
     @property
     def size(self) -> int:
@@ -47,7 +47,7 @@ class Version:
         are taken from this answer.
         """
         with self._lock:
-            for key in TOLD:
+            for key in VERSION_KEYS:
                 if told.get(key) is None:
                     continue
                 found, expected = told[key], self._told.setdefault(key, told[key])
@@ -116,7 +116,7 @@ async def _from_web(system: Any, url: str, begin: int, end: int, version: Versio
         if answer.status != PRECONDITION_FAILED:
             system._raise_not_found_for_status(answer, url)
         most = end - begin if answer.status == PARTIAL else version.size
-        if most > max(end - begin, MOST_UNASKED_BYTES):
+        if most > max(end - begin, MAX_WHOLE_FILE_BYTES):
             raise OSError(f"the server sends all of {most:,} bytes, expected the part asked for")
         data = bytearray()
         async for part in answer.content.iter_chunked(READ_AT_ONCE):

@@ -24,19 +24,19 @@ TIMEOUT_VARIABLE = "VELCODEC_TIMEOUT"
 """Environment variable: seconds that a server may take to answer."""
 
 TIMEOUT_S = 30.0
-LEAST_BYTES_PER_S = 1 << 14
+MIN_BYTES_PER_S = 1 << 14
 """Slowest accepted rate: the time allowed for an answer grows with its bytes at this rate."""
 
 TRIES, FIRST_PAUSE_S = 4, 0.5
 """Number of tries, and seconds before the second; each pause is twice the one before."""
 
-TELL_AFTER_S = 5.0
+REPORT_AFTER_S = 5.0
 """Seconds after which the user is told what the program waits for."""
 
-PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
+TRANSIENT_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
 """HTTP status codes that may pass a little later."""
 
-PASSING_NAMES = frozenset(("ServerDisconnectedError", "ClientPayloadError", "IncompleteRead"))
+TRANSIENT_ERRORS = frozenset(("ServerDisconnectedError", "ClientPayloadError", "IncompleteRead"))
 """Errors of HTTP libraries for a connection that ended halfway."""
 
 
@@ -58,7 +58,7 @@ def timeout() -> float:
     return found
 
 
-def patiently(url: str, call: Callable[[], Found], count: int = 0) -> Found:
+def with_retries(url: str, call: Callable[[], Found], count: int = 0) -> Found:
     """The result of `call`, which asks a server for about `count` bytes: within `timeout`, with
     several tries if the server is busy or the connection breaks.
 
@@ -68,17 +68,17 @@ def patiently(url: str, call: Callable[[], Found], count: int = 0) -> Found:
     pause = FIRST_PAUSE_S
     for number in range(2, TRIES + 1):
         try:
-            return _within(seconds, count / LEAST_BYTES_PER_S, url, call)
+            return _with_timeout(seconds, count / MIN_BYTES_PER_S, url, call)
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             log.warning("%s: %s; try %d of %d follows", url, _name(error), number, TRIES)
         time.sleep(pause)
         pause *= 2
-    return _within(seconds, count / LEAST_BYTES_PER_S, url, call)
+    return _with_timeout(seconds, count / MIN_BYTES_PER_S, url, call)
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether an error, or one of its causes, is worth another try."""
     first: BaseException | None = error
     while first is not None:
@@ -86,7 +86,10 @@ def passes(error: BaseException) -> bool:
             return False
         if isinstance(first, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
             return True
-        if getattr(first, "status", None) in PASSING or type(first).__name__ in PASSING_NAMES:
+        if (
+            getattr(first, "status", None) in TRANSIENT_STATUS
+            or type(first).__name__ in TRANSIENT_ERRORS
+        ):
             return True
         first = first.__cause__
     return False
@@ -103,7 +106,7 @@ def _name(error: BaseException) -> str:
     return "the connection broke"
 
 
-def _within(seconds: float, more: float, url: str, call: Callable[[], Found]) -> Found:
+def _with_timeout(seconds: float, more: float, url: str, call: Callable[[], Found]) -> Found:
     """The result of `call`, run in a thread of its own, because few of the libraries under fsspec
     accept a time limit. A call that takes longer ends there, and its result is dropped.
     """
@@ -120,7 +123,7 @@ def _within(seconds: float, more: float, url: str, call: Callable[[], Found]) ->
 
     threading.Thread(target=work, daemon=True, name="velcodec-remote").start()
     limit = seconds + more
-    told = min(limit, TELL_AFTER_S)
+    told = min(limit, REPORT_AFTER_S)
     if not ended.wait(told):
         if limit > told:
             log.warning("%s: no answer yet; it is waited for %g s in all", url, round(limit, 1))

@@ -24,7 +24,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.extras import needed
 from velcodec.formats.storage.locks import ForkableLock
 from velcodec.formats.storage.remote_version import Version, fetch_range
-from velcodec.formats.storage.retry import PASSING_NAMES, patiently
+from velcodec.formats.storage.retry import TRANSIENT_ERRORS, with_retries
 from velcodec.formats.storage.special_files import check_readable
 
 REMOTE_START_BYTES = 1 << 12
@@ -180,10 +180,10 @@ class _Remote:
         self._fs, self._path = _filesystem(url)
         self._url = url
         try:
-            info = patiently(url, lambda: self._fs.info(self._path))
+            info = with_retries(url, lambda: self._fs.info(self._path))
             size = info["size"]
         except Exception as error:
-            raise InputFileError(f"{url}: {_said(error)}") from error
+            raise InputFileError(f"{url}: {_cause(error)}") from error
         if size is None:
             raise InputFileError(f"{url}: the server does not say the file's size")
         self.size = int(size)
@@ -207,7 +207,7 @@ class _Remote:
         if begin == end:
             return b""
         try:
-            data = patiently(
+            data = with_retries(
                 self._url,
                 lambda: fetch_range(self._fs, self._path, begin, end, self._version),
                 end - begin,
@@ -215,7 +215,7 @@ class _Remote:
         except ChangedFileError:
             raise
         except Exception as error:  # each fsspec file system has errors of its own
-            raise OSError(_said(error)) from error
+            raise OSError(_cause(error)) from error
         if len(data) == self.size > end - begin:  # a server without ranges sends the whole file
             with self._lock:
                 self._spans = [(0, data)]
@@ -239,17 +239,17 @@ def _filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the path in it."""
     fsspec = needed("fsspec", "remote", url)
     try:
-        found, path = patiently(url, lambda: fsspec.core.url_to_fs(url))  # some connect here
+        found, path = with_retries(url, lambda: fsspec.core.url_to_fs(url))  # some connect here
     except ImportError as error:  # the scheme needs a package of its own
-        raise MissingExtraError(f"{url}: {_said(error)}") from error
+        raise MissingExtraError(f"{url}: {_cause(error)}") from error
     except VelcodecError:
         raise
     except Exception as error:  # file systems that connect have errors of their own
-        raise InputFileError(f"{url}: {_said(error)}") from error
+        raise InputFileError(f"{url}: {_cause(error)}") from error
     return found, path
 
 
-def _said(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     """The cause in one line. File systems say "not found" of whatever they could not open, so the
     error underneath goes first.
     """
@@ -257,7 +257,7 @@ def _said(error: BaseException) -> str:
     while first is not None:
         if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
             return f"no connection: {first.strerror or type(first).__name__}"
-        if type(first).__name__ in PASSING_NAMES:
+        if type(first).__name__ in TRANSIENT_ERRORS:
             return "the connection broke"
         status = getattr(first, "status", None)
         if isinstance(status, int) and status not in (404, 410):

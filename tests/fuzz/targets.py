@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from velcodec.formats.container.directory import Directory
-from velcodec.formats.container.framing import START, Belongs, pack_tail, record_checksum
+from velcodec.formats.container.framing import START, RecordId, pack_tail, record_checksum
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.page import StoredPage
@@ -134,7 +134,7 @@ def with_checksums(data: bytes) -> bytes:
             else:
                 more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
                 payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(Belongs(stamp, number, current & 0xFFFF), payload)
+                sums = record_checksum(RecordId(stamp, number, current & 0xFFFF), payload)
                 end = at + start + more - 1 + len(sums)
                 if end > len(data):
                     break

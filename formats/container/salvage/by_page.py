@@ -22,7 +22,7 @@ from velcodec.formats.container.salvage.sections import WORK
 from velcodec.formats.container.sections import Section
 from velcodec.formats.storage.varint import encode_varint
 
-SAMPLED, PLACES_TRIED, LOOKED_AT, MOVES = 16, 64, 1 << 24, 3
+SAMPLED, PLACES_TRIED, BYTES_SEARCHED, MOVES = 16, 64, 1 << 24, 3
 """How a page's records are searched for: records sampled from the page; places tried, those where
 most sampled lengths fit; bytes searched; and searches for one page.
 """
@@ -50,7 +50,7 @@ def find_by_pages(
     chain = _Chain(data, {section.at: section.end for section in sections})
     behind = before = len(START)
     bases: dict[int, int] = {}
-    sought = WORK * len(data)
+    search_left = WORK * len(data)
 
     def take(page: StoredPage, rows: list[int], base: int) -> int:
         """Add the intact records of a page if it begins at `base`. Returns where they end."""
@@ -74,16 +74,16 @@ def find_by_pages(
         likely = dict.fromkeys([told.get(section.at, near[0]), *near, section.at - page.span])
         for base in (*likely, *[None] * MOVES):
             rows = missing(page)
-            if base is None and rows and sought > 0:
+            if base is None and rows and search_left > 0:
                 # Bytes were inserted or removed before or within the page's records.
-                sought -= min(LOOKED_AT, len(data))
-                base = _sought(data, page, rows, behind, stamp, work)
+                search_left -= min(BYTES_SEARCHED, len(data))
+                base = _search(data, page, rows, behind, stamp, work)
             if base is None or not rows:
                 break
             behind = max(behind, take(page, rows, base))
         before = bases.get(page.first, before) + page.span
     # The rest may be placed by the page after it.
-    before_it = _Before({section.end: section.at for section in sections})
+    before_it = _BackwardChain({section.end: section.at for section in sections})
     for (page, _), (after, _) in reversed(list(pairwise(pages))):
         rows = missing(page)
         if rows and after.first in bases:
@@ -109,7 +109,7 @@ def _record_of(
     return Found(number, start, stop, header, page, row)
 
 
-def _sought(
+def _search(
     data: Bytes, page: StoredPage, rows: list[int], lowest: int, stamp: bytes, work: Work
 ) -> int | None:
     """Where a page's records begin if some of `rows` are in their places, judged by lengths and
@@ -119,7 +119,7 @@ def _sought(
     places = page.places[some]
     first = lowest - int(places[0])
     window = np.frombuffer(data, dtype=np.uint8)
-    score = np.zeros(min(LOOKED_AT, max(0, len(data) - lowest)), dtype=np.uint8)
+    score = np.zeros(min(BYTES_SEARCHED, max(0, len(data) - lowest)), dtype=np.uint8)
     for place, length in zip(places.tolist(), page.lengths[some].tolist(), strict=True):
         begin = first + place
         here = window[begin : begin + len(score)] == encode_varint(length + 1)[0]
@@ -159,7 +159,7 @@ class _Chain:
                 return at
 
 
-class _Before:
+class _BackwardChain:
     """Like `_Chain`, backwards: `begins` maps the end of each section to its beginning."""
 
     def __init__(self, begins: Mapping[int, int]) -> None:

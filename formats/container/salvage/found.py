@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from mmap import mmap
 
-from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, header_told
+from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, header_from_checksum
 from velcodec.formats.container.page import StoredPage, checksum_bytes
 from velcodec.formats.storage.varint import encode_varint
 
@@ -78,7 +78,9 @@ def header_of(
         return None
     if work is not None and not work.allows(stop - start):
         return None
-    return header_told(stamp, number, bytes(data[start:stop]), bytes(data[stop : stop + size]))
+    return header_from_checksum(
+        stamp, number, bytes(data[start:stop]), bytes(data[stop : stop + size])
+    )
 
 
 def is_tail(data: Bytes, at: int) -> bool:

@@ -14,7 +14,12 @@ import pytest
 from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import Belongs, header_told, pack_tail, record_checksum
+from velcodec.formats.container.framing import (
+    RecordId,
+    header_from_checksum,
+    pack_tail,
+    record_checksum,
+)
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import MAX_HEADERS, Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -202,11 +207,12 @@ def test_a_record_within_another_section_is_not_taken_for_the_one_outside() -> N
 @pytest.mark.parametrize("payload", [b"", b"short", bytes(5000)])
 def test_a_checksum_fits_one_header_alone(payload: bytes) -> None:
     sums = {
-        number: record_checksum(Belongs(STAMP, 7, number), payload) for number in range(MAX_HEADERS)
+        number: record_checksum(RecordId(STAMP, 7, number), payload)
+        for number in range(MAX_HEADERS)
     }
     assert len(set(sums.values())) == MAX_HEADERS
     for number in (0, 1, 255, 256, MAX_HEADERS - 1):
-        assert header_told(STAMP, 7, payload, sums[number]) == number
+        assert header_from_checksum(STAMP, 7, payload, sums[number]) == number
 
 
 def test_records_of_an_archive_that_is_alike_but_for_its_models_do_not_fit() -> None:

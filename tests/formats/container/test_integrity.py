@@ -8,7 +8,7 @@ import zlib
 import pytest
 from builders import archive, entry_of, header
 
-from velcodec.formats.container.framing import Belongs, record_checksum
+from velcodec.formats.container.framing import RecordId, record_checksum
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.reader import VlatReader
@@ -91,7 +91,7 @@ def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
     """The low half of a CRC-32 alone would miss the 85,863rd bit from the end."""
     size = 11_000
     payload = bytearray(size)
-    belongs = Belongs(b"seal", 5, 0)
+    belongs = RecordId(b"seal", 5, 0)
     whole = record_checksum(belongs, bytes(payload))
     before = zlib.crc32(b"seal" + (5).to_bytes(8, "little"))
     low = zlib.crc32(payload, before) & 0xFFFF
@@ -106,9 +106,9 @@ def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
 
 def test_a_flipped_bit_of_a_short_record_is_noticed_by_two_bytes() -> None:
     payload = bytearray(1023)
-    whole = record_checksum(Belongs(b"seal", 5, 0), bytes(payload))
+    whole = record_checksum(RecordId(b"seal", 5, 0), bytes(payload))
     assert len(whole) == 2
     for bit in range(8 * len(payload)):
         payload[bit // 8] ^= 1 << bit % 8
-        assert record_checksum(Belongs(b"seal", 5, 0), bytes(payload)) != whole
+        assert record_checksum(RecordId(b"seal", 5, 0), bytes(payload)) != whole
         payload[bit // 8] ^= 1 << bit % 8

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.container.columns import as_column
-from velcodec.formats.container.framing import Belongs, pack_entry
+from velcodec.formats.container.framing import RecordId, pack_entry
 from velcodec.formats.container.page import Page, Run, StoredPage
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.storage.varint import encode_varint
@@ -73,7 +73,7 @@ def test_entries_are_as_long_as_their_parts(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("n", [0, 126, 127, 1023, 1024, 20_000])
 def test_entries_are_packed_as_long_as_pages_say(n: int) -> None:
-    assert page([n]).entry_bytes.tolist() == [len(pack_entry(Belongs(b"seal", 7, 9), bytes(n)))]
+    assert page([n]).entry_bytes.tolist() == [len(pack_entry(RecordId(b"seal", 7, 9), bytes(n)))]
 
 
 def test_records_stand_behind_the_sections_between_them() -> None:

@@ -18,7 +18,7 @@ from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, TAIL_BYTES, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, TAIL_BYTES, RecordId, pack_entry, pack_tail
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import MAX_RECORD_BYTES, Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -268,7 +268,7 @@ def test_one_record_is_held_at_a_time() -> None:
         def read(self, size: int = -1) -> bytes:
             while len(self.rest) < size and self.number < 400:
                 self.number += 1
-                self.rest += pack_entry(Belongs(STAMP, self.number, 0), payload)
+                self.rest += pack_entry(RecordId(STAMP, self.number, 0), payload)
             found, self.rest = self.rest[:size], self.rest[size:]
             return found
 

@@ -272,7 +272,7 @@ def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> 
 def test_a_large_file_of_a_server_that_knows_no_ranges_is_not_read(
     site: Site, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_version, "MOST_UNASKED_BYTES", 1 << 20)
+    monkeypatch.setattr(remote_version, "MAX_WHOLE_FILE_BYTES", 1 << 20)
     site.files["/a.vlat"] = large
     site.ranges = False
     with pytest.raises(InputFileError, match="the server sends all of"):
@@ -395,17 +395,17 @@ def test_what_does_not_pass_is_not_tried_again(site: Site, status: int, requests
 def test_what_is_waited_for_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry, "TELL_AFTER_S", 0.01)
-    assert retry.patiently("s3://b/a.vlat", lambda: time.sleep(0.1) or 3) == 3
+    monkeypatch.setattr(retry, "REPORT_AFTER_S", 0.01)
+    assert retry.with_retries("s3://b/a.vlat", lambda: time.sleep(0.1) or 3) == 3
     assert caplog.messages == ["s3://b/a.vlat: no answer yet; it is waited for 30 s in all"]
 
 
 def test_many_bytes_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT_VARIABLE, "0.01")
     slow = lambda: time.sleep(0.2) or b"data"  # noqa: E731
-    assert retry.patiently("s3://b/a.vlat", slow, 1 << 20) == b"data"
+    assert retry.with_retries("s3://b/a.vlat", slow, 1 << 20) == b"data"
     with pytest.raises(OSError, match="no answer"):
-        retry.patiently("s3://b/a.vlat", slow, 1)
+        retry.with_retries("s3://b/a.vlat", slow, 1)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e99"])
