@@ -56,7 +56,7 @@ def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWr
                 stream.truncate(end)
             if not stream.is_in_place():
                 raise ChangedFileError(
-                    f"{path}: was replaced or removed while it was added to: what was added is lost"
+                    f"{path}: was replaced or removed during the addition, which is lost"
                 )
         except BaseException:
             # If even that fails, readers skip what was added.

@@ -30,7 +30,9 @@ def check_start(start: bytes, name: str) -> None:
             raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
         if start[:5].lower() in (b"<!doc", b"<html"):
             hint = "; a folder of shards ends with /" if is_url(name) else ""
-            raise NotVlatError(f"{name}: found a page ({start[:8]!r}), expected an archive{hint}")
+            raise NotVlatError(
+                f"{name}: found a web page ({start[:8]!r}), expected an archive{hint}"
+            )
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
         raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")

@@ -224,8 +224,7 @@ class Header:
                 extra = kept | extra
             if len(extra) > MAX_UNKNOWN:
                 raise CorruptError(
-                    f"header: found {len(extra)} keys that are not known, expected at most "
-                    f"{MAX_UNKNOWN}"
+                    f"header: found {len(extra)} unknown keys, expected at most {MAX_UNKNOWN}"
                 )
             found = cls(
                 part("h", lambda value: value, lambda header: header.decoder_hash),

@@ -95,7 +95,7 @@ class IndexCheck:
         ):
             if not holds:
                 raise CorruptError(
-                    f"{self._name}: directory: {what}: found other ones than stand before it"
+                    f"{self._name}: directory: {what}: found others than those before it"
                 )
 
 

@@ -83,8 +83,8 @@ def check_known(kind: bytes, place: str) -> None:
     """Raise UnknownFeatureError for a critical section of unknown type."""
     if is_critical(kind) and kind not in KNOWN:
         raise UnknownFeatureError(
-            f"{place}: found a type that must be understood, expected one known here: a later "
-            "version may read it"
+            f"{place}: found an unknown type that must be understood, expected a known one: a "
+            "later version may read it"
         )
 
 

@@ -49,7 +49,7 @@ def check_rest(reader: RecordReader) -> None:
     raise DamagedEndError(
         f"{reader.name}: end: found {len(records)} intact models and {pages} intact parts of the "
         f"index behind byte {reader.end}, where the last index that holds ends: the one behind "
-        "them is damaged; `velcodec repair` saves them, --ignore-rest (ignore_rest) does without"
+        "them is damaged; `velcodec repair` saves them, --ignore-rest (ignore_rest) drops them"
     )
 
 

@@ -436,7 +436,7 @@ class _OpenPage:
 
 def _check_ancillary(kind: bytes) -> None:
     if len(kind) != 1 or is_critical(kind):
-        raise OptionError(f"section: found type {kind!r}, expected a small letter")
+        raise OptionError(f"section: found type {kind!r}, expected a lower-case letter")
 
 
 def _updated(known: set[int], new: set[int]) -> set[int]:

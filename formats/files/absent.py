@@ -152,5 +152,5 @@ def _refuse(
     argument = "'nan'" if value == "nan" else value
     raise NoDataError(
         f"{name}: found {value} at index {index(place)}, {what}, as are {count} of "
-        f"{mask.size} samples; expected velocities alone{way.format(value, argument)}"
+        f"{mask.size} samples; expected only velocities{way.format(value, argument)}"
     )

@@ -232,14 +232,14 @@ def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, 
     step = float(values[-1] - values[0]) / (len(values) - 1)
     if step < 0:
         raise InputFileError(
-            f"{name}: coordinates: found them falling, from {values[0]:g} to {values[-1]:g}, "
-            "expected them to rise: turn coordinates and samples over along this axis, or state "
+            f"{name}: coordinates: found decreasing ones, from {values[0]:g} to {values[-1]:g}, "
+            "expected increasing ones: reverse coordinates and samples along this axis, or state "
             "spacing and origin (--dx and --origin) to take the samples as if they rose"
         )
     if not (step > 0 and np.abs(np.diff(values) - step).max() <= EVEN * step):
         raise InputFileError(
-            f"{name}: coordinates: expected them to rise in even steps; state the spacing and the "
-            "origin to leave them aside"
+            f"{name}: coordinates: expected increasing ones in even steps; state the spacing "
+            "and the origin to ignore them"
         )
     return float(f"{step * scale:.9g}"), float(values[0]) * scale  # without the rounding of sums
 

@@ -251,14 +251,13 @@ def check_packed(
         raise InputFileError(
             f"{name}: found models of {form.nz} x {form.nx} samples, {size:,} bytes, expected at "
             f"most {MAX_PACKED_SAMPLES:,} samples and {most:,} bytes of {stored:,} bytes that are "
-            "compressed, or of which parts may be left out"
+            "compressed or sparse"
         )
     samples, most = form.count * samples, FREE_SAMPLES + SAMPLES_OF_BYTE * stored
     if samples > most:
         raise InputFileError(
             f"{name}: found {form.count:,} models of {form.nz} x {form.nx} samples, expected at "
-            f"most {most:,} samples of {stored:,} bytes that are compressed, or of which parts may "
-            "be left out"
+            f"most {most:,} samples of {stored:,} bytes that are compressed or sparse"
         )
 
 

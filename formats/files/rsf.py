@@ -160,7 +160,7 @@ def _beside(header: Path, named: str, form: Form, file: str) -> Path:
             f"--dtype '{form.dtype}' --order {form.order}"
         )
     if not data.is_file():
-        raise InputFileError(f"{file}: in: found {named!r}, which is no file")
+        raise InputFileError(f"{file}: in: found {named!r}, which is not a file")
     return data
 
 

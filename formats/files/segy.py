@@ -73,7 +73,7 @@ class SegyPart(Part):
         if dead.any():
             raise NoDataError(
                 f"{self.place}: trace {int(np.argmax(dead)) + 1}: is dead, as are "
-                f"{np.count_nonzero(dead)} of {len(dead)}; expected velocities alone"
+                f"{np.count_nonzero(dead)} of {len(dead)}; expected only velocities"
             )
         return traces if self.order is None else traces[list(self.order)]
 
@@ -192,7 +192,7 @@ def _check_one_line(segyio: Any, source: Any, file: str) -> None:
             other = int(np.flatnonzero(values != values[0])[0])
             raise InputFileError(
                 f"{file}: trace {other + 1}: found {what} of {values[other]} and {values[0]} in "
-                "the first trace, expected all traces to begin and go on alike"
+                "the first trace, expected equal ones in all traces"
             )
 
 

@@ -174,7 +174,7 @@ def check_codecs(array: Any, name: str) -> None:
     """Raise InputFileError for a codec that is not allowed."""
     for codec in _codecs(array.metadata.to_dict()):
         if codec.removeprefix("numcodecs.") not in CODECS:
-            raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+            raise InputFileError(f"{name}: codec: found {codec!r}, which is not allowed")
 
 
 def _unit(array: Any) -> tuple[int, ...]:

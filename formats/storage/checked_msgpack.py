@@ -42,7 +42,7 @@ def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) ->
     for key in values:
         if key not in known and not "a" <= key[:1] <= "z":
             raise UnknownFeatureError(
-                f"{place}: found the key {key!r}, which this reader does not know and must: "
+                f"{place}: found the unknown key {key!r}, which must be understood: "
                 "a later version may read it"
             )
 
@@ -194,4 +194,4 @@ def _element(data: bytes, at: int, place: str) -> tuple[int, int]:
         return 1 + _MAPS[lead], 2 * length(_MAPS[lead])
     if lead in _FIXED:
         return 1 + _FIXED[lead], 0
-    raise CorruptError(f"{place}: found a msgpack type of {lead:#x}, which is not let in")
+    raise CorruptError(f"{place}: found a msgpack type of {lead:#x}, which is not allowed")

@@ -155,9 +155,7 @@ class _Stream:
         try:
             self.size = self._stream.seek(0, os.SEEK_END)
         except OSError as error:
-            raise InputFileError(
-                f"{name}: expected a file that can be read at any place"
-            ) from error
+            raise InputFileError(f"{name}: expected a seekable file") from error
 
     def read(self, offset: int, count: int) -> bytes:
         with self._lock:

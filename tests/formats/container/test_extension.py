@@ -166,7 +166,7 @@ def test_a_directory_of_more_arrays_is_refused() -> None:
 def test_only_small_letters_can_be_attached(kind: bytes) -> None:
     writer = VlatWriter(io.BytesIO(), header())
     for write in (writer.attach, writer.note):
-        with pytest.raises(OptionError, match="expected a small letter"):
+        with pytest.raises(OptionError, match="expected a lower-case letter"):
             write(kind, b"")
 
 

@@ -337,7 +337,7 @@ def test_samples_that_are_marked_as_absent_are_refused_with_place_and_count(
     assert found.parts[0].form.dtype == "<f4"
     assert np.array_equal(found.parts[0].read(0, 1), array[:1])
     words = r"found 1601\.0 at index \(1, 2, 3\), marked as absent, as are 2 of 35 samples"
-    words += r"; expected velocities alone; --mask=1601\.0 "
+    words += r"; expected only velocities; --mask=1601\.0 "
     with pytest.raises(errors.NoDataError, match=words):
         found.parts[0].read(1, 2)
     assert np.array_equal(open_models(path, no_data=1601).parts[0].read(1, 2), array[1:])
@@ -501,7 +501,9 @@ def test_coordinates_and_spacing_of_one_npz_must_agree(tmp_path: Path) -> None:
 def test_distances_that_fall_are_refused_with_what_to_do(tmp_path: Path, format: str) -> None:
     coords = {"x": (np.arange(NX)[::-1] * 25.0, {"units": "m"})}
     path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
-    words = "x: coordinates: found them falling, from 150 to 0, .*turn coordinates and samples over"
+    words = (
+        "x: coordinates: found decreasing ones, from 150 to 0, .*reverse coordinates and samples"
+    )
     with pytest.raises(errors.InputFileError, match=words):
         open_models(path)
     stated = Ground(dx_m=25.0, origin_x_m=0.0)

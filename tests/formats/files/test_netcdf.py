@@ -68,7 +68,7 @@ def test_coordinates_give_spacing_and_origin_in_metres(
 )
 def test_uneven_coordinates_are_refused_unless_stated(tmp_path: Path, z: list[float]) -> None:
     path = saved(tmp_path / "in.nc", ("z", "x"), asymmetric(1)[0], coords={"z": z})
-    with pytest.raises(errors.InputFileError, match="z: coordinates: expected them to rise"):
+    with pytest.raises(errors.InputFileError, match="z: coordinates: expected increasing ones"):
         open_models(path)
     stated = Ground(dz_m=10.0, origin_z_m=0.0)
     assert open_models(path, ground=stated).parts[0].form.ground == stated

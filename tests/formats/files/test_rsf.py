@@ -108,7 +108,7 @@ def test_an_absolute_path_into_the_folder_is_refused_too(tmp_path: Path) -> None
 def test_only_plain_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "none", "."):
-        with pytest.raises(errors.InputFileError, match="which is no file"):
+        with pytest.raises(errors.InputFileError, match="which is not a file"):
             open_models(saved(tmp_path, HEADER + f"\tin={name}\n"))
 
 

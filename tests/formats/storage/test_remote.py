@@ -429,7 +429,7 @@ def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_
     for page in (b"<!DOCTYPE html><html></html>", b"<html><body>Index of /</body>"):
         site.files["/shards"] = page
         memory.pipe("/shards", page)
-        found = re.escape(f"found a page ({page[:8]!r}), expected an archive")
+        found = re.escape(f"found a web page ({page[:8]!r}), expected an archive")
         for url in (site.url + "/shards", "memory://shards"):
             with pytest.raises(NotVlatError, match=f"{found}; a folder of shards ends with /$"):
                 VlatReader(url)

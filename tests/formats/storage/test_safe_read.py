@@ -17,7 +17,7 @@ from checkers import layered
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files import open_models
 from velcodec.formats.files.npy import load_mapped, read_models
-from velcodec.formats.storage import pieces
+from velcodec.formats.storage import safe_read
 from velcodec.formats.storage.safe_read import mapped_rows, private_bytes, read_rows
 
 MODELS = 40
@@ -29,8 +29,8 @@ MODELS = 40
 def test_rows_are_read_as_a_mapping_would_give_them(
     tmp_path: Path, order: str, shape: tuple[int, ...], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "LONG_STEP_BYTES", step)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    monkeypatch.setattr(safe_read, "LONG_STEP_BYTES", step)
+    monkeypatch.setattr(safe_read, "PIECE_BYTES", 100)
     array = np.arange(np.prod(shape), dtype=">i4").reshape(shape)
     path = tmp_path / "a.npy"
     np.save(path, np.asarray(array, order=order))  # type: ignore[call-overload]
@@ -49,7 +49,7 @@ def test_rows_are_read_as_a_mapping_would_give_them(
 def test_a_private_copy_stays_as_it_was(
     tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "IN_MEMORY", limit)
+    monkeypatch.setattr(safe_read, "IN_MEMORY", limit)
     path = tmp_path / "a"
     path.write_bytes(bytes(range(256)) * 100)
     data = private_bytes(path)
