@@ -28,7 +28,7 @@ def corpus() -> dict[str, list[bytes]]:
 
 @pytest.mark.usefixtures("few_samples")
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_what_was_found_once_stays_mended(path: Path) -> None:
+def test_earlier_findings_stay_fixed(path: Path) -> None:
     (TARGETS | {"calls": calls.check})[path.parent.name](path.read_bytes())
 
 

@@ -101,13 +101,13 @@ def test_a_copy_of_all_is_no_longer_than_the_original() -> None:
     assert copied(reader, None, reader.header).size == len(data)
 
 
-def test_embedded_decoders_go_with_them() -> None:
+def test_embedded_decoders_are_copied_too() -> None:
     decoder = decoder_bytes()
     reader = VlatReader(source(decoder))
     assert copied(reader, [3], HEADERS[0]).embedded_decoders() == [decoder]
 
 
-def test_archives_are_joined_one_behind_the_other() -> None:
+def test_archives_are_joined_in_sequence() -> None:
     first, other = VlatReader(archive([b"a", b"b"])), VlatReader(archive([b"c"], HEADERS[1]))
     stream = io.BytesIO()
     writer = VlatWriter(stream, first.header)
@@ -138,13 +138,13 @@ def test_blocks_come_under_one_header() -> None:
     assert list(runs_of_headers(reader, [])) == []
 
 
-def test_a_record_twice_is_refused_where_there_are_keys() -> None:
+def test_a_record_copied_twice_is_refused_if_there_are_keys() -> None:
     reader = VlatReader(source())
     with pytest.raises(OptionError, match="key 'key 3': found it twice"):
         copied(reader, [3, 3], HEADERS[0])
 
 
-def test_a_record_that_is_not_there_or_was_altered_is_refused() -> None:
+def test_a_missing_or_altered_record_is_refused() -> None:
     data = bytearray(source())
     with pytest.raises(KeyNotFoundError):
         copied(VlatReader(bytes(data)), [0, MODELS], HEADERS[0])

@@ -97,7 +97,7 @@ REFUSED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_directory_that_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_an_impossible_directory_is_refused_with_little_memory(case: str) -> None:
     tracemalloc.start()
     with pytest.raises(CorruptError, match=r"^a\.vlat: directory"):
         Directory.from_bytes(REFUSED[case], 1000, "a.vlat")

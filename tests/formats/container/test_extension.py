@@ -96,7 +96,7 @@ def test_a_manifest_of_another_version_is_refused(tmp_path: Path, version: int) 
 # Sections
 
 
-def test_unknown_ancillary_sections_are_passed_over() -> None:
+def test_unknown_ancillary_sections_are_skipped() -> None:
     data = written(LATER)
     reader = VlatReader(data)
     assert list(reader.payloads()) == [bytes([i]) * 9 for i in range(4)]
@@ -156,14 +156,14 @@ def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind:
         list(scan(io.BytesIO(data)))
 
 
-def test_a_directory_of_more_arrays_is_refused() -> None:
+def test_a_directory_with_more_arrays_is_refused() -> None:
     body = b"\x00" + msgpack.packb([[], [], [], [], []])
     with pytest.raises(UnknownFeatureError, match="directory: found 5 arrays, expected at most 4"):
         Directory.from_bytes(body, 1000, "a.vlat")
 
 
 @pytest.mark.parametrize("kind", [b"X", b"H", b"", b"xy"])
-def test_only_small_letters_can_be_attached(kind: bytes) -> None:
+def test_only_lower_case_types_can_be_attached(kind: bytes) -> None:
     writer = VlatWriter(io.BytesIO(), header())
     for write in (writer.attach, writer.note):
         with pytest.raises(OptionError, match="expected a lower-case letter"):
@@ -183,7 +183,7 @@ MAPPINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("place", MAPPINGS)
-def test_an_unknown_key_of_a_small_letter_is_passed_over(place: str) -> None:
+def test_an_unknown_lower_case_key_is_skipped(place: str) -> None:
     assert MAPPINGS[place]({"zoom": 7}) is not None
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_coder_is_refused() -> None:
 
 
 @pytest.mark.parametrize("packed", [["<f2", b"\x00abcd"], ["|O", b"\x00ab"], ["z", 2, b"\x00"]])
-def test_an_unknown_form_of_a_column_is_refused_when_it_is_asked_for(packed: list[Any]) -> None:
+def test_an_unknown_form_of_a_column_is_refused_on_request(packed: list[Any]) -> None:
     body = msgpack.packb({"x": b"\x00\x05\x05", "f": {"a": packed, "b": ["|u1", b"\x00\x01\x02"]}})
     page = StoredPage(body, 9, "page")
     column = page.field("b")

@@ -152,7 +152,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, every: bool) -> 
 
 @some_or_every
 @pytest.mark.parametrize("name", FILES)
-def test_a_cut_archive_is_refused_or_the_one_before_its_last_addition(
+def test_a_cut_archive_is_refused_or_reads_as_before_its_last_addition(
     name: str, every: bool
 ) -> None:
     data = FILES[name]()
@@ -179,7 +179,7 @@ def test_a_damaged_archive_takes_no_more_memory_than_a_whole_one_may(name: str) 
 
 @some_or_every
 @pytest.mark.parametrize("name", FILES)
-def test_from_the_front_too_no_other_record_is_read(name: str, every: bool) -> None:
+def test_no_other_record_is_read_front_to_back(name: str, every: bool) -> None:
     data = FILES[name]()
     with VlatReader(data) as reader:
         records = [(i, reader.payload(i)) for i in range(len(reader))]
@@ -260,7 +260,7 @@ def test_no_flipped_bit_gives_another_array(name: str, every: bool) -> None:
             )
 
 
-def test_an_addition_whose_tail_is_damaged_is_told_of(tmp_path: Path) -> None:
+def test_an_addition_with_a_damaged_tail_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(archive([b"one"]))
     with append_to(path) as writer:

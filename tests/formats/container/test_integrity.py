@@ -33,7 +33,7 @@ def test_swapped_records_are_refused_from_the_index_and_from_the_front() -> None
         list(scan(io.BytesIO(data)))
 
 
-def test_swapped_payloads_are_refused_where_their_checksums_stay_with_them() -> None:
+def test_payloads_swapped_together_with_their_checksums_are_refused() -> None:
     whole = archive([b"first", b"other"], keys=["a", "b"])
     first, other = (entry_of(whole, i, p)[1:] for i, p in enumerate((b"first", b"other")))
     data = swapped(whole, first, other)
@@ -87,7 +87,7 @@ def test_swapped_headers_are_refused_so_that_no_record_is_decoded_by_another() -
         list(scan(io.BytesIO(altered)))
 
 
-def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
+def test_any_flipped_bit_of_a_long_record_is_noticed() -> None:
     """The low half of a CRC-32 alone would miss the 85,863rd bit from the end."""
     size = 11_000
     payload = bytearray(size)

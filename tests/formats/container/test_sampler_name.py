@@ -51,7 +51,7 @@ def test_new_archives_name_the_newest_sampler(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("sampler", UNKNOWN, ids=["next", "last", "hash"])
-def test_an_unknown_sampler_is_missed_at_other_grids_alone(
+def test_an_unknown_sampler_is_missed_only_on_other_grids(
     data: bytes, sampler: SamplerName
 ) -> None:
     other = naming(data, sampler)

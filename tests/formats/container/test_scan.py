@@ -96,7 +96,7 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
     }[request.param]()
 
 
-def test_a_scan_finds_what_the_index_says(data: bytes) -> None:
+def test_a_scan_finds_what_the_index_lists(data: bytes) -> None:
     assert records(data) == indexed(data)
 
 
@@ -120,7 +120,7 @@ def test_a_scan_reads_from_a_pipe(data: bytes) -> None:
     assert found == indexed(data)
 
 
-def test_sections_are_found_where_they_stand() -> None:
+def test_sections_are_found_in_their_places() -> None:
     decoder = decoder_bytes()
     data = written(journal=True, decoder=decoder)
     sections = [one for one in scan(io.BytesIO(data)) if isinstance(one, Section)]
@@ -192,7 +192,7 @@ def closed(data: bytes, directory: Directory) -> bytes:
     return data + end + pack_tail(len(end))
 
 
-def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
+def test_a_section_of_an_unknown_lower_case_type_is_skipped() -> None:
     note = stamped(b"z", b"whatever")
     assert len(note) == 15
     data = index_of(START_OF_ONE + note + entry_of(opening(), 1, b"def"), 3, 3)
@@ -236,7 +236,7 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_what_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_impossible_data_is_refused_with_little_memory(case: str) -> None:
     data, said = ODD[case]
     tracemalloc.start()
     with pytest.raises((CorruptError, TruncatedError), match=said):
@@ -250,7 +250,7 @@ def test_what_cannot_be_is_refused_in_little_memory(case: str) -> None:
     ("data", "error"),
     [(b"", NotVlatError), (b"PK\x03\x04", NotVlatError), (START[:8] + b"\x09", VersionError)],
 )
-def test_what_is_no_archive_is_refused(data: bytes, error: type[VelcodecError]) -> None:
+def test_what_is_not_an_archive_is_refused(data: bytes, error: type[VelcodecError]) -> None:
     with pytest.raises(error):
         records(data)
 

@@ -62,7 +62,7 @@ def test_files_of_something_else_are_refused(tmp_path: Path, format: str, conten
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_files_that_are_not_there_and_folders_are_refused(tmp_path: Path, format: str) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path, format: str) -> None:
     hints = {"shape": (NZ, NX)} if format == "raw" else {}
     path = tmp_path / f"none{FORMATS[format].suffixes[0]}"
     with pytest.raises(InputFileError, match=str(path)):

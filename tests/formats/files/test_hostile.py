@@ -143,7 +143,7 @@ def check(path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_claims_what_it_has_not_is_refused_in_little_memory(
+def test_a_file_that_claims_too_much_is_refused_with_little_memory(
     case: str, tmp_path: Path
 ) -> None:
     suffix, made = FILES[case]
@@ -153,7 +153,7 @@ def test_a_file_that_claims_what_it_has_not_is_refused_in_little_memory(
 
 
 @pytest.mark.parametrize("case", STORES)
-def test_a_store_that_claims_what_it_has_not_is_refused_in_little_memory(
+def test_a_store_that_claims_too_much_is_refused_with_little_memory(
     case: str, tmp_path: Path
 ) -> None:
     kind, fill = STORES[case]
@@ -244,7 +244,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("codec", PACKED)
-def test_what_compressed_bytes_stand_for_is_told_before_they_are_unpacked(codec: str) -> None:
+def test_unpacked_sizes_are_known_before_unpacking(codec: str) -> None:
     data = PACKED[codec](bytes(300_000))
     check_inflation(codec, data, 300_000, "here")
     with pytest.raises(InputFileError, match=r"here: a chunk of .* expected at most 299,999"):

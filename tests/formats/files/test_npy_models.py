@@ -49,7 +49,7 @@ def test_a_file_larger_than_memory_is_opened_and_read_in_part(tmp_path: Path) ->
     assert not read[1].any()
 
 
-def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
+def test_models_read_outlive_the_file(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", asymmetric(2))
     (_, array), = open_models(tmp_path / "in.npy").read(0, 2)  # fmt: skip
     owner = array

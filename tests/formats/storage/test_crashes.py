@@ -126,7 +126,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("what", FULL)
-def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path: Path, what: str) -> None:
+def test_a_disk_full_at_any_byte_leaves_the_old_file(tmp_path: Path, what: str) -> None:
     write, name, version = FULL[what]
     (write_archive if what == "addition" else write)(tmp_path / name, 4)
     target = tmp_path / (name or MANIFEST)
@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path: Path, wha
     assert target.read_bytes() == new
 
 
-def test_a_folder_that_does_not_fit_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_fit_does_not_appear(tmp_path: Path) -> None:
     for size in range(0, 300, 20):
         with files_up_to(size), pytest.raises((OSError, OutputPathError)):
             write_npy_folder(tmp_path / "out", 1)
@@ -227,9 +227,7 @@ KILLS = pytest.mark.parametrize(
 
 
 @KILLS
-def test_a_writer_that_is_killed_leaves_the_old_archive_or_the_new_one(
-    tmp_path: Path, kills: int
-) -> None:
+def test_a_killed_writer_leaves_the_old_archive_or_the_new_one(tmp_path: Path, kills: int) -> None:
     path, draw = tmp_path / "a.vlat", random.Random(1)
     write_archive(path, 0)
     seen = set()
@@ -243,9 +241,7 @@ def test_a_writer_that_is_killed_leaves_the_old_archive_or_the_new_one(
 
 
 @KILLS
-def test_an_addition_that_is_killed_is_there_whole_or_not_at_all(
-    tmp_path: Path, kills: int
-) -> None:
+def test_a_killed_addition_is_complete_or_absent(tmp_path: Path, kills: int) -> None:
     path, draw = tmp_path / "a.vlat", random.Random(2)
     write_archive(path, 0)
     count = 1
@@ -292,7 +288,7 @@ def together(*work: Callable[[], int]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def test_two_that_replace_a_file_at_once_leave_that_of_one(tmp_path: Path) -> None:
+def test_two_simultaneous_replacements_leave_the_file_of_one(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     write_archive(path, 0)
 
@@ -312,7 +308,7 @@ def test_two_that_replace_a_file_at_once_leave_that_of_one(tmp_path: Path) -> No
     assert litter(tmp_path) == []
 
 
-def test_of_those_that_write_a_new_file_at_once_one_has_it(tmp_path: Path) -> None:
+def test_of_simultaneous_writers_of_a_new_file_one_succeeds(tmp_path: Path) -> None:
     for trial in range(10):
         path = tmp_path / f"{trial}.vlat"
 

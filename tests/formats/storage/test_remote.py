@@ -246,14 +246,14 @@ def test_a_small_archive_is_fetched_once(site: Site) -> None:
     assert site.sent == len(SMALL)
 
 
-def test_an_unfinished_addition_is_passed_over(site: Site, large: bytes) -> None:
+def test_an_unfinished_addition_is_skipped(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large + bytes(200_000)
     reader = VlatReader(site.url + "/a.vlat")
     assert (reader.unfinished, len(reader)) == (200_000, MODELS)
     assert reader.payload(7) == VlatReader(large).payload(7)
 
 
-def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes) -> None:
+def test_from_a_server_without_ranges_everything_is_fetched_once(site: Site, large: bytes) -> None:
     site.ranges = False
     site.files["/a.vlat"] = large
     check_same(VlatReader(site.url + "/a.vlat"), large)
@@ -261,7 +261,7 @@ def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> None:
+def test_a_server_that_streams_without_end_is_abandoned(site: Site, ranges: bool) -> None:
     site.files["/a.vlat"] = SMALL
     site.ranges, site.endless = ranges, True
     with pytest.raises(InputFileError, match=f"sends more than the {len(SMALL)} bytes"):
@@ -279,19 +279,19 @@ def test_a_large_file_of_a_server_that_knows_no_ranges_is_not_read(
         VlatReader(site.url + "/a.vlat")
 
 
-def test_a_missing_file_is_told(site: Site, memory: Any) -> None:
+def test_a_missing_file_is_reported(site: Site, memory: Any) -> None:
     for url in (site.url + "/none.vlat", "memory://none.vlat"):
         with pytest.raises(InputFileError, match=r"none\.vlat: not found$"):
             VlatReader(url)
 
 
-def test_a_server_that_is_gone_is_told() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(InputFileError, match=r"^http://127\.0\.0\.1:1/a\.vlat: no connection: "):
         VlatReader("http://127.0.0.1:1/a.vlat")
 
 
-def test_a_server_that_refuses_is_told(site: Site) -> None:
+def test_a_servers_refusal_is_reported(site: Site) -> None:
     site.status = 403
     with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 403 Forbidden$"):
         VlatReader(site.url + "/a.vlat")
@@ -305,7 +305,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
-def test_a_server_that_never_answers_is_given_up(site: Site, methods: tuple[str, ...]) -> None:
+def test_a_server_that_never_answers_times_out(site: Site, methods: tuple[str, ...]) -> None:
     site.files["/a.vlat"] = SMALL
     site.silent, site.methods = threading.Event(), methods
     began = time.monotonic()
@@ -321,7 +321,7 @@ def test_a_server_that_never_answers_is_given_up(site: Site, methods: tuple[str,
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_server_that_falls_silent_later_is_given_up(site: Site, large: bytes) -> None:
+def test_a_server_that_falls_silent_later_times_out(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large
     reader = VlatReader(site.url + "/a.vlat")
     assert reader.payload(0)
@@ -334,7 +334,7 @@ def test_a_server_that_falls_silent_later_is_given_up(site: Site, large: bytes) 
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_file_system_that_never_answers_is_given_up(
+def test_a_file_system_that_never_answers_times_out(
     memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.pipe("/a.vlat", SMALL)
@@ -348,7 +348,7 @@ def test_a_file_system_that_never_answers_is_given_up(
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("busy", [[503], [429, 500, 502], [0], [504, 0, 503]])
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
-def test_what_may_pass_is_tried_again(
+def test_a_transient_failure_is_retried(
     site: Site, busy: list[int], methods: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     site.files["/a.vlat"] = SMALL
@@ -362,7 +362,7 @@ def test_what_may_pass_is_tried_again(
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("cut", [0, 300])
-def test_a_connection_that_is_cut_within_an_answer_is_told(
+def test_a_connection_that_breaks_within_an_answer_is_reported(
     site: Site, large: bytes, cut: int, ranges: bool
 ) -> None:
     site.files["/a.vlat"], site.ranges, site.cut = large, ranges, cut
@@ -376,7 +376,7 @@ def test_a_connection_that_is_cut_within_an_answer_is_told(
             list(reader.payloads())
 
 
-def test_a_server_that_stays_busy_is_told(site: Site) -> None:
+def test_a_server_that_stays_busy_is_reported(site: Site) -> None:
     site.files["/a.vlat"] = SMALL
     site.status = 503
     with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 503"):
@@ -385,14 +385,14 @@ def test_a_server_that_stays_busy_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("status", "requests"), [(403, 2), (404, 2), (410, 2), (501, 2)])
-def test_what_does_not_pass_is_not_tried_again(site: Site, status: int, requests: int) -> None:
+def test_a_permanent_failure_is_not_retried(site: Site, status: int, requests: int) -> None:
     site.status = status
     with pytest.raises(InputFileError):
         VlatReader(site.url + "/a.vlat")
     assert site.requests <= requests
 
 
-def test_what_is_waited_for_is_told(
+def test_waiting_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(retry, "REPORT_AFTER_S", 0.01)
@@ -409,13 +409,13 @@ def test_many_bytes_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e99"])
-def test_a_timeout_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_timeout_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT_VARIABLE, text)
     with pytest.raises(OptionError, match=f"VELCODEC_TIMEOUT: expected .* found '{text}'"):
         VlatReader("memory://a.vlat")
 
 
-def test_the_timeout_is_thirty_seconds_where_nothing_is_said(
+def test_the_timeout_is_thirty_seconds_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for text in (None, "", " "):
@@ -425,7 +425,9 @@ def test_the_timeout_is_thirty_seconds_where_nothing_is_said(
         assert retry.timeout() == 30.0
 
 
-def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_path: Path) -> None:
+def test_a_web_page_in_place_of_an_archive_is_reported(
+    site: Site, memory: Any, tmp_path: Path
+) -> None:
     for page in (b"<!DOCTYPE html><html></html>", b"<html><body>Index of /</body>"):
         site.files["/shards"] = page
         memory.pipe("/shards", page)
@@ -438,7 +440,7 @@ def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_
             VlatReader(tmp_path / "a.vlat")
 
 
-def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:
+def test_a_file_that_vanishes_is_reported(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large
     reader = VlatReader(site.url + "/a.vlat")
     site.files.clear()
@@ -446,7 +448,7 @@ def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:
         reader.payload(0)
 
 
-def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
+def test_what_is_not_an_archive_is_refused(site: Site, memory: Any) -> None:
     site.files["/a.vlat"] = b"<html>" * 10_000
     memory.pipe("/a.vlat", b"PK\x03\x04")
     memory.pipe("/empty.vlat", b"")
@@ -481,7 +483,7 @@ VERSIONS: dict[str, tuple[dict[str, str], dict[str, str], bytes]] = {
 @pytest.mark.parametrize("minds", [True, False], ids=["asked for", "compared"])
 @pytest.mark.parametrize("told", VERSIONS)
 @pytest.mark.parametrize("request_", [1, 2, 3])
-def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
+def test_a_file_replaced_between_two_requests_is_refused_by_name(
     site: Site, told: str, minds: bool, request_: int
 ) -> None:
     old, new, data = VERSIONS[told]
@@ -502,14 +504,14 @@ def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
         VlatReader(site.url + "/a.vlat").payload(500)
 
 
-def test_a_file_that_stays_is_read_whatever_the_server_says_of_it(site: Site) -> None:
+def test_an_unchanged_file_is_read_whatever_the_server_says_of_it(site: Site) -> None:
     for tag in ('"old"', 'W/"old"'):
         site.files, site.tags = {"/a.vlat": OLD}, {"/a.vlat": tag}
         site.dates = {"/a.vlat": "Tue, 01 Dec 2026 00:00:00 GMT"}
         check_same(VlatReader(site.url + "/a.vlat"), OLD)
 
 
-def test_a_file_that_is_replaced_elsewhere_is_refused_by_name(memory: Any) -> None:
+def test_a_file_replaced_on_another_file_system_is_refused_by_name(memory: Any) -> None:
     memory.pipe("/a.vlat", OLD)
     reader = VlatReader("memory://a.vlat")
     assert reader.payload(500) == VlatReader(OLD).payload(500)
@@ -518,7 +520,7 @@ def test_a_file_that_is_replaced_elsewhere_is_refused_by_name(memory: Any) -> No
         reader.payload(501)
 
 
-def test_what_a_silent_server_replaces_gives_no_model_of_neither_archive(site: Site) -> None:
+def test_a_file_that_a_silent_server_replaces_gives_no_mixed_model(site: Site) -> None:
     site.files = {"/a.vlat": OLD}
     reader = VlatReader(site.url + "/a.vlat")
     site.files["/a.vlat"] = NEW
@@ -585,6 +587,6 @@ def test_a_url_without_fsspec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
         VlatReader("s3://bucket/a.vlat")
 
 
-def test_an_unknown_scheme_is_told() -> None:
+def test_an_unknown_scheme_is_reported() -> None:
     with pytest.raises(InputFileError, match=r"nowhere://a\.vlat: "):
         VlatReader("nowhere://a.vlat")

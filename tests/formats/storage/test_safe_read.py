@@ -26,7 +26,7 @@ MODELS = 40
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(5, 7), (9, 5, 7), (9, 1, 5, 7)])
 @pytest.mark.parametrize("step", [1, 1 << 16])
-def test_rows_are_read_as_a_mapping_would_give_them(
+def test_rows_are_read_as_from_a_mapping(
     tmp_path: Path, order: str, shape: tuple[int, ...], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(safe_read, "LONG_STEP_BYTES", step)
@@ -87,7 +87,7 @@ def saved(path: Path, models: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "f.npy", "a.npz", "a.bin", "a.nc", "a.h5"])
-def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
+def test_an_input_truncated_while_it_is_read_is_an_error_that_names_it(
     tmp_path: Path, name: str
 ) -> None:
     path = saved(tmp_path / name, layered(MODELS, 70, 70))
@@ -122,7 +122,7 @@ def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
     assert run.stdout.startswith(f"{path}")
 
 
-def test_a_damaged_archive_that_is_cut_off_while_it_is_repaired_is_no_crash(
+def test_a_damaged_archive_truncated_during_repair_does_not_crash(
     tmp_path: Path,
 ) -> None:
     code = f"""
@@ -158,7 +158,7 @@ def test_a_damaged_archive_that_is_cut_off_while_it_is_repaired_is_no_crash(
     assert not (tmp_path / "b.vlat").exists()
 
 
-def test_open_models_reads_what_was_cut_off_before_as_an_error(tmp_path: Path) -> None:
+def test_reading_models_truncated_before_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", layered(MODELS, 70, 70))
     (part,) = open_models(path).parts
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
