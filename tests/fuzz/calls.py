@@ -45,15 +45,12 @@ from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, LEAST_SQUARES
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
-from velcodec.formats.sample_coding.stream import (
-    EXACT_NETWORK,
-    ExactCoding,
-    encode_as_least_squares,
-    encode_as_waves,
-    encode_exact,
-    encode_raw,
-)
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
+from velcodec.formats.sample_coding.stream import encode_image, encode_raw
 from velcodec.sampler.form import newest_sampler
 
 EXECUTIONS = 300_000
@@ -149,11 +146,10 @@ def _samples(kind: int) -> bytes:
     assert allowed is not None
     wide = allowed_codes(model, coding.domains[0], 30.0)
     assert wide is not None
-    made = encode_exact(allowed, 0, coding)
-    streams = [each.stream for each in made]
-    for other in (encode_as_waves(wide, 0, coding), encode_as_least_squares(made[-1], coding)):
-        if other is not None:
-            streams.append(other.stream)
+    exactly, loosely = Request(allowed), Request(wide)
+    requests = {LABEL_MAP: exactly, BLENDED: exactly, DCT: loosely, LEAST_SQUARES: exactly}
+    images = [encode_image(coder, request, 0, coding) for coder, request in requests.items()]
+    streams = [image.stream for image in images if image is not None]
     streams.append(encode_raw(model, 1))
     chosen = streams if kind >= len(streams) else [streams[kind]] * 3
     head = Header(bytes(32), "none", (Layout(20, 24),), TileCoding(1500.0, 1.0, 12, {0: 1 << 14}))
