@@ -150,9 +150,9 @@ def test_notes_of_a_writer_are_not_copied() -> None:
 @pytest.mark.parametrize("kind", [b"X", b"0", b"\xe9", b"~"])
 def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind: bytes) -> None:
     data = with_critical_section(kind)
-    with pytest.raises(UnknownFeatureError, match=r"section b'.*' at byte \d+: found a type"):
+    with pytest.raises(UnknownFeatureError, match=r"section b'.*' at byte \d+: found an unknown type"):
         VlatReader(data)
-    with pytest.raises(UnknownFeatureError, match="found a type that must be understood"):
+    with pytest.raises(UnknownFeatureError, match="found an unknown type that must be understood"):
         list(scan(io.BytesIO(data)))
 
 
