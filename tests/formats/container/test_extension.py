@@ -150,7 +150,9 @@ def test_notes_of_a_writer_are_not_copied() -> None:
 @pytest.mark.parametrize("kind", [b"X", b"0", b"\xe9", b"~"])
 def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind: bytes) -> None:
     data = with_critical_section(kind)
-    with pytest.raises(UnknownFeatureError, match=r"section b'.*' at byte \d+: found an unknown type"):
+    with pytest.raises(
+        UnknownFeatureError, match=r"section b'.*' at byte \d+: found an unknown type"
+    ):
         VlatReader(data)
     with pytest.raises(UnknownFeatureError, match="found an unknown type that must be understood"):
         list(scan(io.BytesIO(data)))
@@ -190,7 +192,7 @@ def test_an_unknown_lower_case_key_is_skipped(place: str) -> None:
 @pytest.mark.parametrize("key", ["Zoom", "", "_z", "9", "é"])
 @pytest.mark.parametrize("place", MAPPINGS)
 def test_any_other_unknown_key_is_refused(place: str, key: str) -> None:
-    with pytest.raises(UnknownFeatureError, match=f"^{place}: found the key '{key}'"):
+    with pytest.raises(UnknownFeatureError, match=f"^{place}: found the unknown key '{key}'"):
         MAPPINGS[place]({key: 7})
 
 
@@ -200,7 +202,9 @@ def test_a_reader_names_the_file_of_an_unknown_key(tmp_path: Path) -> None:
     start = opening(body)
     directory = pack_section(b"L", Directory().to_bytes(), stamp_of(start))
     path.write_bytes(start + directory + pack_tail(len(directory)))
-    with pytest.raises(UnknownFeatureError, match=r"later\.vlat: header: found the key 'Sphere'"):
+    with pytest.raises(
+        UnknownFeatureError, match=r"later\.vlat: header: found the unknown key 'Sphere'"
+    ):
         VlatReader(path)
 
 
@@ -227,7 +231,7 @@ def test_a_manifest_with_more_keys_follows_the_same_rule(tmp_path: Path) -> None
     assert len(ShardedReader(tmp_path)) == 1
     for wrong in (manifest | {"Tree": 1}, manifest | {"shards": [shard | {"Range": [0, 9]}]}):
         (tmp_path / MANIFEST).write_text(json.dumps(wrong))
-        with pytest.raises(UnknownFeatureError, match="found the key"):
+        with pytest.raises(UnknownFeatureError, match="found the unknown key"):
             ShardedReader(tmp_path)
 
 
