@@ -206,7 +206,7 @@ def tell(
     source: Source, target: Path, figures: dict[str, Any], seconds: float, as_json: bool
 ) -> None:
     """Print what has been written; on stderr where the models are on stdout."""
-    from velcodec.formats.files import format_name_of
+    from velcodec.formats.files import told_format
 
     aside = is_piped(target)
     if as_json:
@@ -214,6 +214,6 @@ def tell(
         return
     shape, files = figures.get("shape"), figures.get("files")
     what = " x ".join(map(str, shape)) if shape else count(files or 0, "file")
-    if shape and format_name_of(target) is None and not aside:
+    if shape and told_format(target) is None and not aside:
         what += f", as {figures['format']}"
     say(f"{target}: {what}; {seconds:.1f} s", err=aside)

@@ -31,9 +31,9 @@ class WritesArchive(click.Command):
 
 def check_named_as_archive(ctx: click.Context, target: Path) -> None:
     """Raise UsageError for a name that is one of models, such as `x.npy`."""
-    from velcodec.formats.files import format_name_of
+    from velcodec.formats.files import told_format
 
-    if format_name_of(target) is not None:
+    if told_format(target) is not None:
         raise click.UsageError(
             f"OUT: found a name of a file of models ({target}), expected one of an archive, such "
             "as x.vlat: was it forgotten?",

@@ -7,7 +7,7 @@
 from velcodec.formats.files.base import Form, Ground, Models, Part, first_of
 from velcodec.formats.files.opening import open_models
 from velcodec.formats.files.sinks import Sink
-from velcodec.formats.files.table import FORMATS, format_name_of
+from velcodec.formats.files.table import FORMATS, told_format
 from velcodec.formats.files.writing import ARRAY, open_folder_sink, open_sink, split_files
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "Part",
     "Sink",
     "first_of",
-    "format_name_of",
+    "told_format",
     "open_folder_sink",
     "open_models",
     "open_sink",

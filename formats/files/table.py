@@ -65,7 +65,7 @@ def format_by_suffix(path: Path) -> FileFormat | None:
     return next((form for form in FORMATS.values() if suffix in form.suffixes), None)
 
 
-def format_name_of(path: Path) -> str | None:
+def told_format(path: Path) -> str | None:
     """The name of the format that a file's suffix indicates, or None."""
     found = format_by_suffix(path)
     return None if found is None else found.name

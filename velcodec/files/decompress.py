@@ -26,10 +26,10 @@ from velcodec.formats.files import (
     Form,
     Ground,
     Sink,
-    format_name_of,
     open_folder_sink,
     open_sink,
     split_files,
+    told_format,
 )
 from velcodec.formats.files.npy import NpyWriter
 from velcodec.formats.no_data import NoData
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FORMAT = "npy"
 STREAMED_FORMATS = ("npy", "raw")
-AMBIGUOUS_NAMES = "say how many models each file is to have (--per-file)"
+OTHERWISE = "say how many models each file is to have (--per-file)"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Restoring:
             raise OptionError(f"format: found {self.format!r}, expected one of {known}")
         if self.format is not None or target is None:
             return self.format or DEFAULT_FORMAT
-        told = format_name_of(target)
+        told = told_format(target)
         if told is None and target.suffix:
             known = " ".join(suffix for each in FORMATS.values() for suffix in each.suffixes)
             raise OptionError(
@@ -252,19 +252,19 @@ def _files(
     seen: dict[str, set[str]] = {}
     for file, array, numbers in _origins(archive, names.tolist()):
         if not file:
-            raise OptionError(f"model {numbers.start}: no file is known; {AMBIGUOUS_NAMES}")
+            raise OptionError(f"model {numbers.start}: no file is known; {OTHERWISE}")
         name = file
-        if how.format is not None and format_name_of(Path(name)) != how.format:
+        if how.format is not None and told_format(Path(name)) != how.format:
             name = str(PurePosixPath(name).with_suffix(suffix))
         arrays = seen.setdefault(name, set())
         if arrays and (array in arrays or found[-1][0] != name or not array):
             raise OptionError(
-                f"model {numbers.start}: file {name}: another had that name; {AMBIGUOUS_NAMES}"
+                f"model {numbers.start}: file {name}: another had that name; {OTHERWISE}"
             )
         if arrays and (how.array is not None or how.format_of(Path(name)) != "npz"):
             raise OptionError(
                 f"model {numbers.start}: file {name}: array {array}: found several arrays, which "
-                f"only an .npz file has, under their own names; {AMBIGUOUS_NAMES}"
+                f"only an .npz file has, under their own names; {OTHERWISE}"
             )
         arrays.add(array)
         if mixed:
