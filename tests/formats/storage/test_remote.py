@@ -490,7 +490,7 @@ def test_a_file_replaced_between_two_requests_is_refused_by_name(
     site.minds, site.files = minds, {"/a.vlat": OLD}
 
     def say(version: dict[str, str]) -> None:
-        for where, what in remote_version.items():
+        for where, what in version.items():
             getattr(site, where)["/a.vlat"] = what
 
     def replace(request: int) -> None:
