@@ -19,9 +19,9 @@ __all__ = [
     "Part",
     "Sink",
     "first_of",
-    "told_format",
     "open_folder_sink",
     "open_models",
     "open_sink",
     "split_files",
+    "told_format",
 ]

@@ -94,8 +94,8 @@ def test_an_input_truncated_while_it_is_read_is_an_error_that_names_it(
     hints = {"shape": (70, 70)} if name == "a.bin" else {}
     code = f"""
         import os
-        from velcodec.formats import errors, files, npy
-        from velcodec.formats.files import npy_file
+        from velcodec.formats import errors, files
+        from velcodec.formats.files import npy, npy_models
 
         path = {str(path)!r}
         models = files.open_models(path, **{hints!r})
@@ -107,7 +107,7 @@ def test_an_input_truncated_while_it_is_read_is_an_error_that_names_it(
             return mapped
 
         whole = npy.load_mapped
-        npy_file.load_mapped = lambda path: cut(whole(path))
+        npy_models.load_mapped = lambda path: cut(whole(path))
         if not path.endswith(".npy"):
             cut(None)
         try:
@@ -130,22 +130,22 @@ def test_a_damaged_archive_truncated_during_repair_does_not_crash(
         from pathlib import Path
         import numpy as np
         import velcodec
-        from velcodec import mending
+        from velcodec.archive import repair
         from velcodec.formats import errors
 
         path = Path({str(tmp_path)!r}) / "a.vlat"
         models = (1500 + 500 * np.random.default_rng(0).random((40, 30, 30))).astype("f4")
         path.write_bytes(velcodec.compress(models, lossless=True))
-        whole = mending.salvage
+        whole = repair.salvage
 
         def salvage(data, name, **options):
             found = whole(data, name, **options)
             os.truncate(path, 5000)
             return found
 
-        mending.salvage = salvage
+        repair.salvage = salvage
         try:
-            mending.repair(path, path.with_name("b.vlat"))
+            repair.repair(path, path.with_name("b.vlat"))
         except errors.InputFileError as error:
             print(error)
     """
