@@ -1,5 +1,5 @@
-"""File formats: bytes in, bytes out. No torch, nothing above this layer.
+"""File formats: bytes in, bytes out. No torch, and nothing above this layer.
 
-`vlat` is the archive, `decoder_file` the decoder's file, `npy` NumPy's, `files` all others; `rans`,
-`tile_stream` and `record` are what an archive's records are made of.
+`container` is the archive, `latent_coding` and `sample_coding` are what its records hold,
+`decoder_file` is the decoder's file, `files` reads and writes models in other formats.
 """

@@ -1,7 +1,7 @@
 """Decoder files: safetensors with a configuration, identified by the hash of their content.
 
-The file holds tensors, the configuration (JSON, hashed) and free information such as name,
-provenance and licence (JSON, not hashed). NumPy only; what the tensors mean is not known here.
+A file holds tensors, the configuration (JSON, hashed) and free information such as name, provenance
+and licence (JSON, not hashed). NumPy only; this module does not know what tensors mean.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class DecoderFile:
-    """Configuration and tensors, which make its identity, and information, which does not."""
+    """Configuration and tensors, which determine the identity, and information, which does not."""
 
     config: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
     info: dict[str, Any] = field(default_factory=dict)
 
     def identity(self) -> bytes:
-        """SHA-256 over the canonical content (docs/format.md, "Decoder file"), 32 bytes."""
+        """SHA-256 of the canonical content (docs/format.md, "Decoder file"), 32 bytes."""
         digest = hashlib.sha256()
         digest.update(FORMAT_NAME.encode() + b"\n" + _canonical(self.config) + b"\n")
         for name in sorted(self.tensors):
@@ -69,14 +69,14 @@ def _dtype_name(name: str, array: NDArray[Any]) -> str:
 
 
 def to_bytes(file: DecoderFile) -> bytes:
-    """The bytes of a decoder file. Raises DecoderFileError for what no reader would take."""
+    """The bytes of a decoder file. Raises DecoderFileError for what a reader would refuse."""
     about = {
         "format": FORMAT_NAME,
         "config": _canonical(file.config).decode(),
         "info": _canonical(file.info).decode(),
         "identity": file.identity().hex(),
     }
-    # Not `ascontiguousarray`, which gives an array of no axis one.
+    # `ascontiguousarray` would give a scalar array an axis.
     tensors = {k: np.asarray(v, order="C") for k, v in file.tensors.items()}
     data = save(tensors, metadata=about)
     _check_size("decoder file", len(data))
@@ -84,7 +84,7 @@ def to_bytes(file: DecoderFile) -> bytes:
 
 
 def write_decoder_file(path: Path, file: DecoderFile) -> None:
-    """Write a decoder file; an existing one is refused (a frozen decoder is never changed)."""
+    """Write a decoder file. An existing file is refused: a frozen decoder never changes."""
     from velcodec.formats.storage.atomic import atomic_write
 
     with atomic_write(Path(path)) as stream:
@@ -92,9 +92,9 @@ def write_decoder_file(path: Path, file: DecoderFile) -> None:
 
 
 def read_decoder_file(source: Path | bytes) -> DecoderFile:
-    """Read a decoder file, given by path or as bytes, and check its hash.
+    """Read a decoder file, from a path or bytes, and check its hash.
 
-    Raises DecoderFileError where it is not one, is over 16 MiB, or was altered.
+    Raises DecoderFileError if it is not one, is over 16 MiB, or was altered.
     """
     place, data = _load(source)
     header, start = _header(place, data)
@@ -173,5 +173,5 @@ def _tensor(place: str, name: str, entry: dict[str, Any], data: bytes, start: in
     flat = np.frombuffer(data[start + first : start + last], dtype=dtype)
     try:
         return flat.reshape(entry["shape"])
-    except (ValueError, OverflowError) as error:  # more axes, or longer ones, than NumPy has
+    except (ValueError, OverflowError) as error:  # more axes, or longer ones, than NumPy allows
         raise DecoderFileError(f"{place}: tensor {name}: {error}") from error

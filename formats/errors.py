@@ -1,6 +1,6 @@
-"""Every way in which velcodec refuses: one class per failure, each with its exit code.
+"""Every error of velcodec: one class per failure, each with its exit code.
 
-Messages are one line that names the file, the place, what was found and what was expected.
+A message is one line that names the file, the place, what was found and what was expected.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ class VelcodecError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """One line that can be printed, whatever a file's own names and texts put into it."""
+        """One printable line, whatever a file's own names and texts contain."""
         return shown(str(self.args[0])) if self.args else ""
 
 
 def shown(text: str) -> str:
-    """A text as one line that can be printed, whatever a file put into it: what is no printable
-    character, such as those that steer a terminal, as `\\x1b`; bytes of a name that are no UTF-8 as
-    `\\xff`.
+    """A text as one printable line, whatever a file contains: unprintable characters, such as
+    terminal control codes, as `\x1b`, bytes of a name that are not UTF-8 as `\xff`.
     """
     return text if text.isprintable() else "".join(map(_shown_character, text))
 
@@ -49,7 +48,7 @@ class InputShapeError(VelcodecError):
 
 
 class InputDtypeError(VelcodecError):
-    """The input's dtype is none of float32, float64 and the integers."""
+    """The input's dtype is not float32, float64 or an integer."""
 
     exit_code = 11
 
@@ -73,7 +72,7 @@ class InputFileError(VelcodecError):
 
 
 class NoDataError(VelcodecError):
-    """The input holds samples that stand for no data: masked, marked, or of dead traces."""
+    """The input holds no-data samples: masked, marked, or of dead traces."""
 
     exit_code = 15
 
@@ -85,7 +84,7 @@ class ChangedFileError(VelcodecError):
 
 
 class UnitsError(VelcodecError):
-    """The input's values are no velocities in the units that they are taken to have."""
+    """The input's values are not velocities in the assumed units."""
 
     exit_code = 17
 
@@ -109,25 +108,25 @@ class CorruptError(VelcodecError):
 
 
 class VersionError(VelcodecError):
-    """The archive's version is not one that this reader knows."""
+    """The archive's version is not one that the reader knows."""
 
     exit_code = 23
 
 
 class DamagedEndError(VelcodecError):
-    """Behind the last index that holds stand intact models: what leads to them is damaged."""
+    """Intact models follow the last valid index: the index that leads to them is damaged."""
 
     exit_code = 24
 
 
 class UnknownFeatureError(VelcodecError):
-    """The archive uses something that must be understood and that this reader does not know."""
+    """The archive uses a feature that must be understood and that this reader does not know."""
 
     exit_code = 25
 
 
 class MissingDecoderError(VelcodecError):
-    """The decoder that the archive needs is not here."""
+    """The decoder that the archive needs is not available."""
 
     exit_code = 30
 
@@ -139,13 +138,13 @@ class DecoderFileError(VelcodecError):
 
 
 class ContextNetworkError(VelcodecError):
-    """The archive's exact streams need a context network that is not here."""
+    """The archive's exact streams need a context network that is not available."""
 
     exit_code = 32
 
 
 class SamplerError(VelcodecError):
-    """Samples have no field between them: their sampler is not here, or they are too great."""
+    """There is no field between samples: the sampler is not available, or they are too large."""
 
     exit_code = 33
 
@@ -157,7 +156,7 @@ class MissingExtraError(VelcodecError, ImportError):
 
 
 class ResolutionError(VelcodecError):
-    """A rendering's resolution is zero, negative or absurdly large."""
+    """The requested resolution is zero, negative or absurdly large."""
 
     exit_code = 40
 
@@ -169,7 +168,7 @@ class PointsOutsideError(VelcodecError):
 
 
 class MixedShapesError(VelcodecError):
-    """Models of different shapes do not stack into one array."""
+    """Models of different shapes cannot be stacked into one array."""
 
     exit_code = 42
 
@@ -187,13 +186,13 @@ class ModelNumberError(VelcodecError, IndexError):
 
 
 class BudgetError(VelcodecError):
-    """The asked-for bytes per model cannot be kept."""
+    """The requested bytes per model cannot be kept."""
 
     exit_code = 50
 
 
 class QualityError(VelcodecError):
-    """The asked-for quality cannot be reached by the means allowed."""
+    """The requested quality cannot be reached by the allowed means."""
 
     exit_code = 52
 
@@ -205,36 +204,36 @@ class VerificationError(VelcodecError):
 
 
 class RepairError(VelcodecError):
-    """Nothing can be saved of a damaged archive."""
+    """Nothing can be saved from a damaged archive."""
 
     exit_code = 53
 
 
 class OutputExistsError(VelcodecError):
-    """The output is there already and was not to be replaced."""
+    """The output exists already and must not be replaced."""
 
     exit_code = 60
 
 
 class OutputPathError(VelcodecError):
-    """The output cannot be written where it should go."""
+    """The output cannot be written to its path."""
 
     exit_code = 61
 
 
 class LockedError(VelcodecError):
-    """Somebody else is adding to the archive."""
+    """Another process is adding to the archive."""
 
     exit_code = 62
 
 
 class InterruptedJobError(VelcodecError):
-    """Work was interrupted; what was done is kept and can be gone on with."""
+    """Work was interrupted; finished parts are kept, and it can be resumed."""
 
     exit_code = 63
 
 
 class WorkerError(VelcodecError):
-    """A shard could not be finished on any worker."""
+    """No worker could finish a shard."""
 
     exit_code = 64

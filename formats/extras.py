@@ -1,4 +1,4 @@
-"""Optional packages: imported where they are needed, and named with their extra when missing."""
+"""Optional packages: imported where needed; if one is missing, the error names its extra."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from velcodec.formats.errors import MissingExtraError
 
 @contextmanager
 def from_extra(extra: str, what: str = "") -> Iterator[None]:
-    """Imports inside come from `velcodec[extra]`. `what` needs them, for the error.
+    """Imports inside come from `velcodec[extra]`; `what` needs them and is named in the error.
 
-    Raises MissingExtraError where one is not installed. An installed package that fails to import
-    raises its own error: the extra would not help.
+    Raises MissingExtraError if a package is not installed. An installed package that fails to
+    import raises its own error, because the extra would not help.
     """
     try:
         yield
@@ -28,7 +28,7 @@ def from_extra(extra: str, what: str = "") -> Iterator[None]:
 
 
 def needed(module: str, extra: str, what: str = "") -> Any:
-    """The module of this name, which `pip install 'velcodec[extra]'` brings.
+    """Import the module, which `pip install 'velcodec[extra]'` installs.
 
     Raises MissingExtraError.
     """

@@ -1,6 +1,6 @@
-"""No-data: the value that says that a sample of a model is absent, and which samples have it.
+"""No-data values: the value that marks absent samples, and which samples have it.
 
-A no-data value is `nan`, or a number of the models' dtype: what stands in arrays and files where
+A no-data value is `nan` or a number of the models' dtype. It stands in arrays and files where
 nothing is known, such as above the ground. It is never a velocity.
 """
 
@@ -20,10 +20,10 @@ NoData = str | int | float
 
 
 def no_data_of(option: Any, dtype: np.dtype[Any], name: str) -> NoData | None:
-    """The no-data value that an option (`nan` or a number) means in models of `dtype`; None for
+    """The no-data value that an option (`nan` or a number) means for models of `dtype`; None for
     None.
 
-    Raises OptionError, naming the models, for what is neither and for what the dtype cannot hold.
+    Raises OptionError, naming the models, if it is neither or if the dtype cannot hold it.
     """
     if option is None:
         return None
@@ -50,7 +50,7 @@ def _rounded(value: float, dtype: np.dtype[Any]) -> float:
 
 
 def holds(dtype: np.dtype[Any], no_data: object) -> bool:
-    """Whether this is a no-data value that models of `dtype` can have."""
+    """Whether models of `dtype` can have this no-data value."""
     if isinstance(no_data, str):
         return no_data == NAN and dtype.kind == "f"
     if isinstance(no_data, bool) or not isinstance(no_data, (int, float)):
@@ -65,7 +65,7 @@ def holds(dtype: np.dtype[Any], no_data: object) -> bool:
 
 
 def no_data_value(no_data: NoData, dtype: np.dtype[Any]) -> Any:
-    """The sample that says so, in `dtype`; of NaN the quiet one whose other bits are 0."""
+    """The no-data value in `dtype`; for NaN, the quiet one whose other bits are 0."""
     native = dtype.newbyteorder("=")
     return native.type(np.nan) if no_data == NAN else native.type(no_data)
 
@@ -81,8 +81,8 @@ def find_absent(models: NDArray[Any], no_data: NoData) -> NDArray[np.bool_]:
 def check_some_present(
     models: NDArray[Any], no_data: NoData, name: str, start: int | None = 0
 ) -> None:
-    """Raises EmptyInputError for a model of (n, nz, nx) without any sample; they are numbered from
-    `start` on, or not at all.
+    """Raise EmptyInputError for a model of (n, nz, nx) with no sample present. Models are numbered
+    from `start`, or not at all.
     """
     for number, model in enumerate(models):
         if find_absent(model, no_data).all():

@@ -1,7 +1,7 @@
-"""Adding to an archive without rewriting it: new records stand behind the old tail.
+"""Add to an archive without rewriting it: new records follow the old tail.
 
-The old tail stays valid until the new one is whole on disk, so whatever interrupts an addition
-leaves the archive as it was.
+The old tail stays valid until the new one is completely on disk, so an interrupted addition leaves
+the archive as it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.container.rest import check_rest
+from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import ChangedFileError, LockedError, OutputPathError
 from velcodec.formats.storage.unbuffered import Unbuffered
@@ -20,13 +20,13 @@ from velcodec.formats.storage.unbuffered import Unbuffered
 
 @contextmanager
 def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWriter]:
-    """A writer of more records; they belong to the archive when the block ends.
+    """A writer of further records; they join the archive when the block ends.
 
-    What an earlier, interrupted addition left behind is cut off first. An exception in the block
-    passes through, and the archive is as it was. Raises LockedError while somebody else adds,
-    ChangedFileError where the file is replaced meanwhile, OutputPathError where it cannot be
-    written, DamagedEndError where intact records would
-    be cut off that were in the archive, unless `ignore_rest`, and what `VlatReader` raises.
+    What an earlier, interrupted addition left behind is cut off first. If the block raises, the
+    exception passes through and the archive is as it was. Raises LockedError if another process is
+    adding, ChangedFileError if the file is replaced meanwhile, OutputPathError if it cannot be
+    written, DamagedEndError if intact records would be cut off (unless `ignore_rest`), and whatever
+    `VlatReader` raises.
     """
     path = Path(path)
     with Unbuffered(path) as stream:
@@ -56,10 +56,10 @@ def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWr
                 stream.truncate(end)
             if not stream.is_in_place():
                 raise ChangedFileError(
-                    f"{path}: was replaced or removed while it was added to: what was added is lost"
+                    f"{path}: was replaced or removed during the addition, which is lost"
                 )
         except BaseException:
-            # Where not even that is possible, readers pass over what was added.
+            # If even that fails, readers skip what was added.
             with suppress(OSError):
                 stream.truncate(end)
                 os.fsync(stream.fileno())

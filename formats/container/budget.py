@@ -1,7 +1,7 @@
-"""What a file may cost in one call: each part is bounded by itself, all of them together by this.
+"""A memory limit for each call. Every part of a file has its own bound; this bounds their sum.
 
-A file pays with its bytes, since whoever made it had to send them; some is free, so that small
-files may hold what small files hold.
+A larger file may take more, since its author had to supply the bytes. Every file gets some memory
+free, enough for what small files hold.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 from velcodec.formats.errors import CorruptError
 
 FREE_BYTES = 1 << 26
-"""Bytes of memory that any file may take, whatever its size, for what it holds packed."""
+"""Bytes of memory that any file may take for its unpacked content, whatever its size."""
 
 BYTES_OF_BYTE = 32
-"""Bytes of memory that each byte of a file may take besides."""
+"""Further bytes of memory for each byte of the file."""
 
 OBJECT_BYTES = 64
-"""What a Python object takes beside its own content."""
+"""Bytes that a Python object takes beside its content."""
 
 
 class Budget:
-    """Bytes that are `taken` for keys and columns of a file, or a page, of `size` bytes."""
+    """Counts the bytes `taken` for keys and columns of a file or page of `size` bytes."""
 
     def __init__(self, size: int, place: str, taken: int = 0) -> None:
         self._most = FREE_BYTES + BYTES_OF_BYTE * size
@@ -27,7 +27,9 @@ class Budget:
         self.taken = taken
 
     def take(self, count: int) -> None:
-        """Take so many bytes, before they are. Raises CorruptError where they are too many."""
+        """Take `count` bytes, before they are allocated. Raises CorruptError if they exceed the
+        limit.
+        """
         self.taken += count
         if self.taken > self._most:
             raise CorruptError(

@@ -1,7 +1,7 @@
-"""Columns: one value for each of some records, as few bytes as they take.
+"""Columns: one value for each of some records, stored compactly.
 
-Byte columns are compressed with zstd where that is shorter; numbers are stored byte plane by byte
-plane, texts as numbers of the distinct ones. What a column is for is `page`'s business.
+Bytes are compressed with zstd if that is shorter. Numbers are stored byte plane by byte plane,
+texts as indices of distinct texts. `page` knows what a column is for.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ NUMBERS = ("<f8", "<f4", "<i8", "<i4", "<i2", "<u8", "<u4", "<u2", "|i1", "|u1",
 TEXT = "t"
 
 Column = NDArray[Any]
-"""Numbers of one of the dtypes NUMBERS, or an object array of texts."""
+"""Numbers of a dtype in NUMBERS, or an object array of texts."""
 
 
 def squeeze(data: bytes) -> bytes:
-    """One byte that says whether the rest is zstd, and the rest."""
+    """The data, compressed if that is shorter, after one byte that says whether it is."""
     small = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(data)
     return b"\x01" + small if len(small) < len(data) else b"\x00" + data
 
 
 def expand(data: Any, most: int, place: str, budget: Budget | None = None) -> bytes:
-    """The inverse of `squeeze`; refuses more than `most` bytes, or than `budget` has left, before
-    it allocates them.
+    """The inverse of `squeeze`. Refuses more than `most` bytes, or than `budget` has left, before
+    allocating them.
 
     Raises CorruptError, UnknownFeatureError.
     """
@@ -62,12 +62,12 @@ def expand(data: Any, most: int, place: str, budget: Budget | None = None) -> by
 
 
 def as_column(values: Sequence[Any] | NDArray[Any], count: int, name: str) -> Column:
-    """Checked values of a column of `count` records, little-endian numbers or texts.
+    """A checked column of `count` values: little-endian numbers, or texts.
 
-    Raises OptionError for what no archive holds.
+    Raises OptionError for values that an archive cannot hold.
     """
     if not isinstance(values, np.ndarray) and any(isinstance(value, str) for value in values):
-        # NumPy's own texts would lose zero bytes at their ends, and make numbers into texts.
+        # NumPy's own text dtype drops trailing zero bytes and turns numbers into texts.
         found = np.empty(len(values), dtype=object)
         found[:] = list(values)
     else:
@@ -91,7 +91,7 @@ def as_column(values: Sequence[Any] | NDArray[Any], count: int, name: str) -> Co
 
 
 def is_text(value: str) -> bool:
-    """Whether UTF-8 can hold it."""
+    """Whether the text can be encoded in UTF-8."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -110,12 +110,12 @@ def _check_text(text: str, name: str) -> None:
 
 
 def pack_column(column: Column) -> list[Any]:
-    """A column as msgpack holds it: [dtype, planes], or ["t", number of texts, texts, codes]."""
+    """A column in msgpack form: [dtype, planes], or ["t", number of texts, texts, codes]."""
     if column.dtype != object:
         planes = np.frombuffer(np.ascontiguousarray(column).tobytes(), dtype=np.uint8)
         shuffled = planes.reshape(-1, column.dtype.itemsize).T
         return [column.dtype.str, squeeze(shuffled.tobytes())]
-    # In order of first use, so that the same texts always give the same bytes.
+    # In order of first use, so that equal columns give equal bytes.
     number: dict[str, int] = {}
     codes = np.array([number.setdefault(text, len(number)) for text in column], dtype=np.int64)
     width = _code_width(len(number))
@@ -124,7 +124,7 @@ def pack_column(column: Column) -> list[Any]:
 
 
 def unpack_column(data: Any, count: int, place: str, budget: Budget | None = None) -> Column:
-    """The inverse of `pack_column` for `count` records; what it takes comes out of `budget`.
+    """The inverse of `pack_column` for `count` records; memory is charged to `budget`.
 
     Raises CorruptError, UnknownFeatureError.
     """
@@ -177,10 +177,10 @@ def _code_width(distinct: int) -> int:
 
 
 def joined(parts: Sequence[tuple[int, Column | None]], budget: Budget | None = None) -> Column:
-    """Columns of neighbouring pages as one; (count, None) where a page has no such column.
+    """Concatenate columns of consecutive pages; (count, None) for a page without the column.
 
-    What is missing is an empty text or not a number; integers beside it become float64. What it
-    takes beyond the columns that are there comes out of `budget`.
+    Missing values become empty texts or NaN; integers next to NaN become float64. Memory beyond the
+    given columns is charged to `budget`.
     """
     there = [column for _, column in parts if column is not None]
     if any(column.dtype == object for column in there):
@@ -205,7 +205,7 @@ def _as_texts(column: Column) -> Column:
 
 
 def held_bytes(column: Column) -> int:
-    """What a column takes, each of its texts once."""
+    """Bytes of memory that a column takes, counting each distinct text once."""
     if column.dtype != object:
         return column.nbytes
     return column.nbytes + sum(OBJECT_BYTES + len(text) for text in set(column.tolist()))
@@ -215,8 +215,8 @@ LISTED_VALUES = 8
 
 
 def column_figures(column: Column) -> dict[str, Any]:
-    """What a column holds, in short and JSON-able: its kind, how many records have no value, and
-    the range of numbers, or how many distinct texts there are, and those where they are few.
+    """A JSON-compatible summary of a column: its kind, the number of missing values, and the range
+    of numbers, or the number of distinct texts and, if few, the texts.
     """
     if column.dtype == object:
         texts = [text for text in column.tolist() if text != ""]
@@ -233,5 +233,5 @@ def column_figures(column: Column) -> dict[str, Any]:
 
 
 def take_fields(fields: Mapping[str, Column], rows: Any) -> dict[str, Column]:
-    """Some rows of every column."""
+    """The given rows of every column."""
     return {name: column[rows] for name, column in fields.items()}

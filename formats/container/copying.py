@@ -1,4 +1,4 @@
-"""Records from archive to archive, as they are: headers, keys, quality and fields go with them."""
+"""Copy records between archives unchanged, with their headers, keys, quality and fields."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from velcodec.formats.container.writer import VlatWriter
 RECORDS_AT_ONCE = 4096
 
 Rename = Callable[[Sequence[int], Sequence[str] | None], Sequence[str] | None]
-"""The keys that records will have, by their numbers and the keys that they have."""
+"""Gives the new keys of records, from their numbers and their present keys."""
 
 
 def copy_records(
@@ -21,12 +21,12 @@ def copy_records(
     rename: Rename | None = None,
     on_copied: Callable[[int], None] | None = None,
 ) -> int:
-    """Copy some records (all by default) in the order given; how many.
+    """Copy records (all by default) in the given order. Returns how many.
 
-    Decoders that are embedded are too, and ancillary sections, known here or not. `on_copied` is
-    told how many were copied, block by block. Every record's checksum is verified. Raises
-    CorruptError, KeyNotFoundError for a number that is not there, OptionError for a key that is
-    there already.
+    Embedded decoders and ancillary sections, known or not, are copied too. `on_copied` receives the
+    number of records copied, block by block. Every record's checksum is verified. Raises
+    CorruptError, KeyNotFoundError for a number out of range, OptionError for a key that exists
+    already.
     """
     wanted = range(len(reader)) if numbers is None else numbers
     for decoder in reader.embedded_decoders():
@@ -45,7 +45,7 @@ def copy_records(
 
 
 def runs_of_headers(reader: RecordReader, numbers: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers in order, in blocks of records that come under one header."""
+    """The numbers in order, in blocks of records under one header."""
     block: list[int] = []
     last = -1
     for number in numbers:

@@ -1,4 +1,4 @@
-"""The directory: where the headers, the pages of the index and an embedded decoder stand."""
+"""The directory: where headers, index pages and embedded decoders are."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from velcodec.formats.errors import CorruptError, UnknownFeatureError
 from velcodec.formats.storage.checked_msgpack import integer, sequence, unpack_array
 
 BYTES_OF_SPAN = 4
-"""A section of any kind takes more bytes than a quarter of what a directory says of it."""
+"""Any section takes more bytes than a quarter of what the directory stores for it."""
 
 
 @dataclass(frozen=True)
 class PageEntry:
-    """A page: where its section stands, where its first record's entry begins, how many records."""
+    """A page: where its section is, where its first record's entry begins, and its number of
+    records.
+    """
 
     place: Place
     records_at: int
@@ -28,9 +30,9 @@ class PageEntry:
 
 @dataclass(frozen=True)
 class Directory:
-    """Places of everything but the records themselves and the first header, whose place is known;
-    later headers stand in the order of their numbers, from 1 on. `others` are sections of further
-    types, each with its type.
+    """The places of everything except records and the first header, whose place is fixed. Later
+    headers are in the order of their numbers, from 1. `others` are sections of other types, each
+    with its type.
     """
 
     headers: tuple[Place, ...] = ()
@@ -44,7 +46,7 @@ class Directory:
         return sum(page.count for page in self.pages)
 
     def to_bytes(self) -> bytes:
-        """Msgpack of flat arrays, places as distances, compressed where that is shorter."""
+        """Msgpack of flat arrays with places as differences, compressed if that is shorter."""
         places = _flat([page.place for page in self.pages])
         records = _distances([page.records_at for page in self.pages])
         counts = [page.count for page in self.pages]
@@ -60,9 +62,9 @@ class Directory:
 
     @classmethod
     def from_bytes(cls, body: bytes, end: int, name: str) -> Directory:
-        """The inverse of `to_bytes`; everything stands before byte `end`.
+        """The inverse of `to_bytes`; everything lies before byte `end`.
 
-        Raises CorruptError, and UnknownFeatureError for more than it can hold.
+        Raises CorruptError, and UnknownFeatureError for extra elements.
         """
         place = f"{name}: directory"
         packed = expand(body, min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * max(0, end)), place)
@@ -85,7 +87,7 @@ class Directory:
         for where in places:
             if where.at < 0 or where.size < 0 or where.at + where.size > end:
                 raise CorruptError(f"{place}: found {where}, expected it before byte {end}")
-        # What is named once is read once: what it takes is bounded by the file.
+        # Nothing may be listed twice, so the work of reading it is bounded by the size of the file.
         places.sort(key=lambda where: where.at)
         for where, after in pairwise(places):
             if where.at + where.size > after.at:
@@ -96,7 +98,7 @@ class Directory:
             raise CorruptError(
                 f"{place}: found {len(found.headers)} later headers, expected under {MAX_HEADERS}"
             )
-        # Records follow each other, so that nothing is counted, or read, twice.
+        # Records must not overlap, so that none is counted or read twice.
         behind = 0
         for page in pages:
             if not (page.count >= 1 and behind <= page.records_at <= end):
@@ -108,7 +110,9 @@ class Directory:
 
 
 def _pages(numbers: list[int]) -> tuple[PageEntry, ...]:
-    """Pages of four arrays one behind the other: distances, sizes, records' distances, counts."""
+    """Pages from four concatenated arrays: differences of places, sizes, differences of record
+    places, counts.
+    """
     if len(numbers) % 4:
         raise ValueError(f"found {len(numbers)} numbers for pages, expected four for each")
     n = len(numbers) // 4
@@ -118,7 +122,7 @@ def _pages(numbers: list[int]) -> tuple[PageEntry, ...]:
 
 
 def _others(flat: list[int]) -> list[tuple[bytes, Place]]:
-    """Sections of further types: type, distance from the one before, size, by turns."""
+    """Sections of other types, three values each: type, distance from the one before, size."""
     if len(flat) % 3:
         raise ValueError(f"found {len(flat)} numbers for other sections, expected three for each")
     if not all(0 < kind < 256 and bytes([kind]) not in KNOWN for kind in flat[::3]):
@@ -132,7 +136,7 @@ def _distances(values: list[int]) -> list[int]:
 
 
 def _flat(places: list[Place] | tuple[Place, ...]) -> list[int]:
-    """Each place's distance from the one before, and its size."""
+    """For each place its distance from the one before, and its size."""
     distances = _distances([place.at for place in places])
     return [v for pair in zip(distances, [p.size for p in places], strict=True) for v in pair]
 

@@ -1,7 +1,7 @@
-"""How a `.vlat` archive is laid out: signature, then records and sections, one after another.
+"""How a `.vlat` archive is laid out: a signature, then records and sections in sequence.
 
-docs/format.md is the specification. `writer` writes archives, `reader` reads them at any place,
-`scan` reads them from front to back, `append` adds to them.
+docs/format.md is the specification. `writer` writes archives, `reader` reads them with random
+access, `scan` reads them front to back, `append` adds to them.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ VERSION = 1
 START = SIGNATURE + bytes([VERSION])
 END_SIGNATURE = b"vlt\n"
 TAIL_BYTES = 4 + len(END_SIGNATURE)
-"""Behind every directory: its size, section and all, and the end signature."""
+"""The tail that follows every directory: the size of its section, then the end signature."""
 
 
 def check_start(start: bytes, name: str) -> None:
-    """Raise NotVlatError, TruncatedError or VersionError unless an archive begins so."""
+    """Check the first bytes of an archive. Raises NotVlatError, TruncatedError or VersionError."""
     if start[: len(SIGNATURE)] != SIGNATURE:
         if start and SIGNATURE.startswith(start):
             raise TruncatedError(f"{name}: signature: found {start!r}, expected {SIGNATURE!r}")
         if start[:5].lower() in (b"<!doc", b"<html"):
             hint = "; a folder of shards ends with /" if is_url(name) else ""
-            raise NotVlatError(f"{name}: found a page ({start[:8]!r}), expected an archive{hint}")
+            raise NotVlatError(
+                f"{name}: found a web page ({start[:8]!r}), expected an archive{hint}"
+            )
         raise NotVlatError(f"{name}: signature: found {start[:8]!r}, expected {SIGNATURE!r}")
     if len(start) < len(START):
         raise TruncatedError(f"{name}: version: found the end of the file, expected a byte")
@@ -44,10 +46,10 @@ def check_start(start: bytes, name: str) -> None:
 
 
 @dataclass(frozen=True)
-class Belongs:
-    """Where a record belongs: the archive by its stamp, the record's number, its header's.
+class RecordId:
+    """The identity of a record: its archive (by stamp), its number, and its header's number.
 
-    The stamp is the checksum (4 bytes) of the section of the archive's first header.
+    The stamp is the checksum (4 bytes) of the archive's first header section.
     """
 
     stamp: bytes
@@ -55,25 +57,25 @@ class Belongs:
     header: int
 
 
-def record_checksum(belongs: Belongs, payload: bytes) -> bytes:
-    """CRC-32 of the archive's stamp, the record's number (8 bytes, little-endian) and its payload,
-    exclusive or the number of its header; the low 16 bits where the payload is short.
+def record_checksum(record_id: RecordId, payload: bytes) -> bytes:
+    """CRC-32 of stamp, record number (8 bytes, little-endian) and payload, XORed with the header's
+    number; only the low 16 bits for a short payload.
 
-    So of two headers at most one fits a record, whatever is in it.
+    A given checksum therefore fits at most one header, whatever the payload.
     """
-    return _checksum(belongs.stamp, belongs.number, payload, belongs.header)
+    return _checksum(record_id.stamp, record_id.number, payload, record_id.header)
 
 
-def header_told(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
-    """The number of the header that a record with the checksum `found` comes under, should nothing
-    of it be damaged: a checksum fits one header of those that an archive may have.
+def header_from_checksum(stamp: bytes, number: int, payload: bytes, found: bytes) -> int:
+    """The number of the header that an undamaged record with the checksum `found` belongs to:
+    each checksum fits exactly one header number.
     """
     other = _checksum(stamp, number, payload, 0)
     return int.from_bytes(found, "little") ^ int.from_bytes(other, "little")
 
 
 def checksums_by_number(stamp: bytes, numbers: Iterable[int], payload: bytes) -> list[int]:
-    """The checksums, as integers, that a payload under header 0 has under each number."""
+    """The checksums, as integers, of one payload under header 0, one for each record number."""
     mask = (1 << 8 * checksum_bytes(len(payload))) - 1
     starts = (zlib.crc32(stamp + number.to_bytes(8, "little")) for number in numbers)
     return [zlib.crc32(payload, start) & mask for start in starts]
@@ -84,11 +86,11 @@ def _checksum(stamp: bytes, number: int, payload: bytes, header: int) -> bytes:
     return total.to_bytes(LONG_CHECKSUM_BYTES, "little")[: checksum_bytes(len(payload))]
 
 
-def check_record(belongs: Belongs, payload: bytes, found: bytes, name: str) -> None:
+def check_record(record_id: RecordId, payload: bytes, found: bytes, name: str) -> None:
     """Raise CorruptError unless `found` is the checksum of this record of the archive `name`."""
-    expected = record_checksum(belongs, payload)
+    expected = record_checksum(record_id, payload)
     if found != expected:
-        number = belongs.number
+        number = record_id.number
         raise CorruptError(
             f"{name}: record {number}: checksum does not match: found {found[::-1].hex()}, "
             f"expected {expected[::-1].hex()}: the file was altered, or the record is of another "
@@ -97,19 +99,19 @@ def check_record(belongs: Belongs, payload: bytes, found: bytes, name: str) -> N
 
 
 def pack_tail(directory_bytes: int) -> bytes:
-    """What stands behind a directory of so many bytes."""
+    """The tail that follows a directory section of this size."""
     return directory_bytes.to_bytes(4, "little") + END_SIGNATURE
 
 
-def pack_entry(belongs: Belongs, payload: bytes) -> bytes:
-    """A record as it stands in the file: length, payload, checksum."""
-    return encode_varint(len(payload) + 1) + payload + record_checksum(belongs, payload)
+def pack_entry(record_id: RecordId, payload: bytes) -> bytes:
+    """A record as stored in the file: length, payload, checksum."""
+    return encode_varint(len(payload) + 1) + payload + record_checksum(record_id, payload)
 
 
 def entry_span(start: bytes, place: str) -> tuple[int, int]:
-    """Where the payload begins and ends, counted from the entry, in what begins with `start`.
+    """Where the payload of the entry at `start` begins and ends, relative to the entry.
 
-    Raises CorruptError for more bytes than a payload may have, TruncatedError.
+    Raises CorruptError if the length exceeds the maximum, TruncatedError if `start` is too short.
     """
     more, at = decode_varint(start, 0, place)
     length = more - 1

@@ -31,7 +31,7 @@ UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
 LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
 MAX_UNKNOWN = 64
-"""Keys of a header that are not known; later headers have a copy each."""
+"""Maximum number of unknown keys in a header; every later header has a copy of each."""
 
 DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
     f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
@@ -40,11 +40,11 @@ DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
 
 @dataclass(frozen=True)
 class Layout:
-    """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
+    """The layout of models: samples, axes of the input array, dtype, units, spacing and origin.
 
-    `nz`, `nx` count samples down and across; spacing and origin are in metres. `z_up` says that the
-    rows of the array they came in went up: here they go down. `no_data`, nan or a number, is what
-    stands for absent samples, where models may have such.
+    `nz` and `nx` count samples down and across; spacing and origin are in metres. `z_up` says that
+    the rows of the input array went up; here they go down. `no_data` (nan or a number) marks absent
+    samples, or is None.
     """
 
     nz: int
@@ -80,7 +80,7 @@ class Layout:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Short keys, defaults left out."""
+        """A mapping with short keys, without defaults."""
         data: dict[str, Any] = {"s": [self.nz, self.nx]}
         for key, value, default in (
             ("a", self.axes, "nzx"),
@@ -118,19 +118,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the models came from: SHA-256 of the source file (32 bytes), if there was one."""
+    """Where the models came from: the SHA-256 of the source file (32 bytes), if there was one."""
 
     sha256: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Header:
-    """Everything that an archive says once.
+    """Everything that an archive states once.
 
-    `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
-    records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
-    `exact` is there where records may have exact streams; `extra` holds keys that a later version
-    has and that may be passed over: they are kept.
+    `decoder_hash` (32 bytes) and `decoder_name` identify the decoder; `tiled` says whether records
+    carry a tiling; provenance and licence are free text; `user` is any JSON-like mapping; `exact`
+    is set if records may have exact streams; `extra` keeps unknown keys of later versions that a
+    reader may skip.
     """
 
     decoder_hash: bytes
@@ -174,7 +174,9 @@ class Header:
         return max(layout.nz * layout.nx for layout in self.layouts)
 
     def to_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
-        """Short keys; what is empty is left out, and the layouts where `without` has "l"."""
+        """A mapping with short keys, without empty values, and without layouts if `without` has
+        "l".
+        """
         data: dict[str, Any] = {"h": self.decoder_hash, "n": self.decoder_name}
         if "l" not in without:
             data["l"] = [layout.to_dict() for layout in self.layouts]
@@ -193,9 +195,9 @@ class Header:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], first: Header | None = None) -> Header:
-        """The inverse of `to_dict`, of what differs from `first` where that is given: a key with
-        the value None is absent. Raises CorruptError, and UnknownFeatureError for a key that is not
-        known and may not be passed over.
+        """The inverse of `to_dict`. If `first` is given, `values` holds what differs from it, and a
+        key with the value None is absent. Raises CorruptError, and UnknownFeatureError for an
+        unknown key that must be understood.
         """
         check_keys(values, KEYS, "header")
         own = values
@@ -204,7 +206,7 @@ class Header:
         gone = values.keys() - own.keys()
 
         def part(key: str, make: Callable[[Any], Any], otherwise: Callable[[Header], Any]) -> Any:
-            # What a later header shares with the first is not made again: thousands may.
+            # Shared parts are not built again: there may be thousands of later headers.
             if first is None or key in values:
                 return make(own[key])
             return otherwise(first)
@@ -222,8 +224,7 @@ class Header:
                 extra = kept | extra
             if len(extra) > MAX_UNKNOWN:
                 raise CorruptError(
-                    f"header: found {len(extra)} keys that are not known, expected at most "
-                    f"{MAX_UNKNOWN}"
+                    f"header: found {len(extra)} unknown keys, expected at most {MAX_UNKNOWN}"
                 )
             found = cls(
                 part("h", lambda value: value, lambda header: header.decoder_hash),
@@ -245,17 +246,17 @@ class Header:
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
         if first is not None and found.layouts is first.layouts:
-            # Looked through once for all headers, of which there may be as many as layouts.
+            # Checked once for all headers, of which there may be as many as layouts.
             vars(found)["most_samples"] = first.most_samples
         return found
 
     def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:
-        """Msgpack; where the archive's `first` header is given, only what differs from it, and the
+        """Msgpack. If the archive's `first` header is given: only what differs from it, and the
         header's own `number`.
 
-        Raises `OptionError` for what msgpack cannot hold or a reader would not take.
+        Raises `OptionError` for what msgpack cannot hold or a reader would refuse.
         """
-        # What is shared with the first header is not looked through: thousands of headers may.
+        # Shared parts are not checked again: there may be thousands of headers.
         shared = {"l"} if first is not None and self.layouts is first.layouts else set()
         data = self.to_dict(shared)
         if first is not None:
@@ -272,8 +273,8 @@ class Header:
 
     @classmethod
     def from_bytes(cls, data: bytes, first: Header | None = None, number: int = 0) -> Header:
-        """The inverse of `to_bytes`. Raises CorruptError, also for the header of another number:
-        records under it would be decoded wrongly; and UnknownFeatureError.
+        """The inverse of `to_bytes`. Raises UnknownFeatureError, and CorruptError, also for the
+        header of another number, under which records would be decoded wrongly.
         """
         if len(data) > MAX_HEADER_BYTES:
             raise CorruptError(

@@ -1,7 +1,7 @@
-"""Is every byte of an archive what was written? Read from front to back, index and all.
+"""Check every byte of an archive, front to back, index included.
 
-A reader that is asked for models looks at what leads to them; here everything else is looked at
-too: headers that no record uses, embedded decoders, sections of later versions.
+A reader that fetches models looks only at what leads to them. This check also covers the rest:
+unused headers, embedded decoders, sections of later versions.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import BinaryIO, cast
 
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record_reader import RecordReader, numbers_of_keys
-from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.scan import FoundRecord, walk
 from velcodec.formats.container.sections import DECODER, KNOWN, PLAN, SUMMARY
 from velcodec.formats.container.shards import MANIFEST, ShardedReader
+from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import CorruptError, DecoderFileError
 from velcodec.formats.storage.source import is_url
@@ -28,11 +28,11 @@ LISTED = 4
 
 
 def check_every_byte(reader: RecordReader) -> list[str]:
-    """Read an archive from its first byte to its last; what was not looked at, a line each.
+    """Check an archive from first byte to last. Returns one line for each part not checked.
 
-    Every record, section and tail is where the one before it ends, and its checksum holds; every
-    page is unpacked, and every embedded decoder has the hash that it says. Raises CorruptError,
-    TruncatedError, DamagedEndError, UnknownFeatureError, DecoderFileError.
+    Every record, section and tail must begin where the previous one ends, with a valid checksum;
+    every page must unpack; every embedded decoder must have the hash that it states. Raises
+    CorruptError, TruncatedError, DamagedEndError, UnknownFeatureError, DecoderFileError.
     """
     if isinstance(reader, ShardedReader):
         return list(_shards(reader))

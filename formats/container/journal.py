@@ -1,7 +1,7 @@
-"""An archive that is still being written: what of it is safe, and going on from there.
+"""Unfinished archives: which part is safe, and how to continue.
 
-The file has the target's name with `.part` behind it. Every page of its index follows its records
-(`VlatWriter(journal=True)`), so that up to the last page everything can be told from the front.
+The file has the target's name plus `.part`. Every index page directly follows its records
+(`VlatWriter(journal=True)`), so everything up to the last page can be read front to back.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def part_of(target: Path) -> Path:
 
 @dataclass
 class Journal:
-    """What of an unfinished archive is safe: up to byte `end`, behind a page; notes by type."""
+    """The safe part of an unfinished archive: up to byte `end`, after a page; notes by type."""
 
     end: int = 0
     headers: list[Header] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Journal:
     stamp: bytes = b""
 
     def writer(self, stream: BinaryIO) -> VlatWriter:
-        """A writer that goes on from `end`."""
+        """A writer that continues at `end`."""
         directory = Directory(
             tuple(self.places[1:]), tuple(self.pages), tuple(place for place, _ in self.decoders)
         )
@@ -60,9 +60,9 @@ class Journal:
 
 
 def read_journal(stream: BinaryIO, name: str) -> Journal:
-    """What is safe of the file that `stream` is at the front of; `end` is 0 where nothing is.
+    """The safe part of the file that `stream` is at the start of; `end` is 0 if none is.
 
-    What follows the last whole page may be anything. Raises NotVlatError, VersionError.
+    Anything may follow the last complete page. Raises NotVlatError, VersionError.
     """
     safe, ahead = Journal(), Journal()
     records_at, count, known = len(START), 0, 0
@@ -107,13 +107,13 @@ def read_journal(stream: BinaryIO, name: str) -> Journal:
             elif not is_critical(found.kind):
                 ahead.notes[found.kind] = found.body
     except (CorruptError, TruncatedError):
-        pass  # what was being written when it ended
+        pass  # what was being written when the writer stopped
     return safe
 
 
 def _locked(path: Path) -> Unbuffered:
-    """The file at a path, locked. One that its writer finished, and removed, before it was locked
-    is not it: what is written there would be lost.
+    """The file at a path, locked. If its writer finished and removed it before the lock was taken,
+    try again: anything written there would be lost.
     """
     while True:
         stream = Unbuffered(path, create=True)
@@ -127,10 +127,10 @@ def _locked(path: Path) -> Unbuffered:
 
 @contextmanager
 def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]:
-    """The unfinished archive at `path`, locked: from its safe end on, or emptied.
+    """The unfinished archive at `path`, locked; at its safe end if `resume`, else emptied.
 
-    One that is empty in the end is removed. Raises LockedError while another process writes it,
-    OutputPathError where it cannot be written.
+    It is removed if it is empty in the end. Raises LockedError while another process writes it,
+    OutputPathError if it cannot be written.
     """
     with _locked(path) as stream:
         journal = Journal()
@@ -142,6 +142,6 @@ def open_part(path: Path, *, resume: bool) -> Iterator[tuple[BinaryIO, Journal]]
             stream.seek(journal.end)
             yield stream, journal
         finally:
-            with suppress(FileNotFoundError):  # finished, and gone already
+            with suppress(FileNotFoundError):  # finished and moved away already
                 if not path.stat().st_size:
                     path.unlink()

@@ -1,7 +1,7 @@
-"""Pages of the index: for some neighbouring records their lengths, and columns beside them.
+"""Index pages: the lengths of consecutive records, and columns beside them.
 
-A page is unpacked by parts: lengths when a record is looked for, keys, measured quality and fields
-when somebody asks.
+A page is unpacked in parts: lengths when a record is looked up; keys, measured quality and fields
+on request.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from velcodec.formats.storage.locks import lazy_property
 KEYS = ("b", "x", "w", "r", "k", "q", "f")
 SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES = 2, 4
 LONG_RECORD_BYTES = 1 << 10
-"""Payloads from here on have a checksum of four bytes: of a longer one, two bytes would miss some
-single bits.
+"""Payloads of this size or more have a checksum of four bytes: two bytes would miss some single-bit
+errors in a longer payload.
 """
 
 MIN_RECORD_BYTES = 3
@@ -48,11 +48,11 @@ MAX_KEYS_BYTES = 1 << 26
 MAX_FIELDS = 256
 MAX_FIELD_NAME_BYTES = 256
 MAX_HEADERS = 1 << 16
-"""An archive has no more, so that the shortest checksum tells each of them."""
+"""The maximum number of headers; even the shortest checksum tells them apart."""
 
 MAX_PAGE_RECORDS = 1 << 16
 MAX_PAGE_VALUES = 3 * MAX_PAGE_RECORDS + (1 << 14)
-"""Values in a page's mapping: three for each of its runs, some for each of its fields."""
+"""Values in a page's mapping: three for each run, some for each field."""
 
 QualityCodes = NDArray[np.uint8]
 """Codes of measured quality, (4, records); see `quality`."""
@@ -60,8 +60,8 @@ QualityCodes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Run:
-    """Records that follow each other without a section between: bytes of sections before the run,
-    number of records, number of their header.
+    """Consecutive records with no section between them: bytes of sections before the run, number of
+    records, number of their header.
     """
 
     gap: int
@@ -71,8 +71,8 @@ class Run:
 
 @dataclass(frozen=True)
 class Page:
-    """Payload lengths of all records of a page, (n,) int64, in runs; keys, quality codes and fields
-    for all of them or for none. `first` is the number of its first record.
+    """Payload lengths of a page's records, (n,) int64, in runs; keys, quality codes and fields for
+    all of them or for none. `first` is the number of the first record.
     """
 
     lengths: NDArray[np.int64]
@@ -87,19 +87,19 @@ class Page:
 
     @lazy_property
     def entry_bytes(self) -> NDArray[np.int64]:
-        """Bytes that each record takes: length prefix, payload, checksum."""
+        """Bytes of each record's entry: length prefix, payload, checksum."""
         return entry_bytes(self.lengths)
 
     @lazy_property
     def places(self) -> NDArray[np.int64]:
-        """Where each record's entry begins, counted from where the page's records begin."""
+        """Where each record's entry begins, relative to the page's first record."""
         before = np.cumsum(self.entry_bytes) - self.entry_bytes
         gaps = np.cumsum([run.gap for run in self.runs], dtype=np.int64)
         return before + np.repeat(gaps, [run.count for run in self.runs])
 
     @lazy_property
     def headers(self) -> NDArray[np.int64]:
-        """Number of the header of each record."""
+        """The number of each record's header."""
         return np.repeat(
             np.array([run.header for run in self.runs], dtype=np.int64),
             [run.count for run in self.runs],
@@ -107,13 +107,13 @@ class Page:
 
     @property
     def span(self) -> int:
-        """Bytes from the first record's beginning to the last one's end."""
+        """Bytes from the start of the first record to the end of the last."""
         return int(self.entry_bytes.sum()) + sum(run.gap for run in self.runs)
 
     def to_bytes(self) -> bytes:
-        """Msgpack with short keys; byte columns compressed where that is shorter.
+        """Msgpack with short keys; byte columns are compressed where that is shorter.
 
-        Raises `OptionError` for more text in keys than a reader takes.
+        Raises `OptionError` for keys with more text than a reader accepts.
         """
         longest = int(self.lengths.max(initial=0))
         width = 1 if longest < 2**8 else 2 if longest < 2**16 else 4
@@ -133,7 +133,7 @@ class Page:
                 )
             data["k"] = squeeze(keys)
         if self.quality is not None:
-            # Each kind of figure has its own distribution, and compresses best alone.
+            # The kinds of figures have different distributions, and compress best separately.
             data["q"] = [squeeze(row.tobytes()) for row in self.quality]
         if self.fields:
             data["f"] = {name: pack_column(column) for name, column in self.fields.items()}
@@ -150,7 +150,7 @@ class Page:
 
 
 def entry_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of the entries of records whose payloads have these lengths."""
+    """Bytes of the entries of records with these payload lengths."""
     prefix = np.ones_like(lengths)
     for k in range(1, 5):
         prefix += lengths + 1 >= 1 << (7 * k)
@@ -159,16 +159,16 @@ def entry_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def checksum_bytes(length: int) -> int:
-    """Bytes of the checksum of a record whose payload has this length."""
+    """Bytes of the checksum of a record with this payload length."""
     return SHORT_CHECKSUM_BYTES if length < LONG_RECORD_BYTES else LONG_CHECKSUM_BYTES
 
 
 class StoredPage:
-    """A page as it stands in a file; parts are unpacked when asked for.
+    """A page as stored in a file; its parts are unpacked on request.
 
-    What was unpacked is kept, `held` bytes of it. Opening it raises CorruptError for lengths and
-    runs that cannot be, with `most` records at most, and UnknownFeatureError for a part that must
-    be known; the other parts raise CorruptError when they are asked for.
+    Unpacked parts are kept and take `held` bytes. Opening raises CorruptError for impossible
+    lengths and runs, or for more than `most` records, and UnknownFeatureError for a part that must
+    be understood and is not; the other parts raise CorruptError on request.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
@@ -213,22 +213,22 @@ class StoredPage:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """As of `Page`."""
+        """See `Page`."""
         return self._skeleton.runs
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """As `Page.places`."""
+        """See `Page.places`."""
         return self._skeleton.places
 
     @property
     def headers(self) -> NDArray[np.int64]:
-        """As `Page.headers`."""
+        """See `Page.headers`."""
         return self._skeleton.headers
 
     @property
     def span(self) -> int:
-        """As `Page.span`."""
+        """See `Page.span`."""
         return self._skeleton.span
 
     @property
@@ -238,7 +238,7 @@ class StoredPage:
 
     @property
     def keys(self) -> tuple[str, ...] | None:
-        """Keys of all records; CorruptError where they cannot be."""
+        """Keys of all records. Raises CorruptError for impossible ones."""
         if self._keys is None:
             budget = Budget(self._size, self._place, self.held)
             self._keys = self.unpack_keys(budget)
@@ -246,7 +246,7 @@ class StoredPage:
         return self._keys
 
     def unpack_keys(self, budget: Budget) -> tuple[str, ...] | None:
-        """As `keys`, which come out of `budget` and are not kept."""
+        """Like `keys`, but charged to `budget` and not kept."""
         if not self.has_keys or self._keys is not None:
             return self._keys
         count = len(self)
@@ -272,13 +272,13 @@ class StoredPage:
         return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(COLUMNS, -1)
 
     def forget(self) -> None:
-        """Keep nothing that was unpacked."""
+        """Drop everything unpacked."""
         self.held, self._keys = 0, None
         self._columns.clear()
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        """Names of the fields that this page has."""
+        """Names of this page's fields."""
         found = self._data.get("f", {})
         if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
             raise CorruptError(f"{self._place}: fields: expected a mapping with text keys")
@@ -289,7 +289,7 @@ class StoredPage:
         return tuple(found)
 
     def field(self, name: str) -> Column | None:
-        """The column of this name, if the page has it; it is kept."""
+        """The column of this name or None; it is kept."""
         if name not in self._columns:
             budget = Budget(self._size, self._place, self.held)
             column = self.unpack_field(name, budget)
@@ -300,14 +300,14 @@ class StoredPage:
         return self._columns[name]
 
     def unpack_field(self, name: str, budget: Budget) -> Column | None:
-        """As `field`, which comes out of `budget` and is not kept."""
+        """Like `field`, but charged to `budget` and not kept."""
         if name in self._columns or name not in self.field_names:
             return self._columns.get(name)
         place = f"{self._place}: field {name!r}"
         return unpack_column(self._data["f"][name], len(self), place, budget)
 
     def whole(self) -> Page:
-        """Everything unpacked."""
+        """The page with every part unpacked."""
         columns = {name: self.field(name) for name in self.field_names}
         fields = {name: column for name, column in columns.items() if column is not None}
         return Page(self.lengths, self._skeleton.runs, self.keys, self.quality, fields, self.first)

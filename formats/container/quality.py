@@ -1,6 +1,6 @@
-"""What a model's decoding was measured to miss, as four bytes in the index.
+"""The measured error of a decoded model, as four bytes in the index.
 
-Rounded so that a model is never worse than its figures say: PSNR down, errors and distance up.
+Figures are rounded so that a model is never worse than they say: PSNR down, errors and distance up.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ UNKNOWN = 255
 PSNR_STEP_DB = 0.5
 LEAST_ERROR_M_S = 2.0**-10
 ERROR_STEPS = 4
-"""Steps to a doubling of errors."""
+"""Steps per doubling of an error."""
 
 DISTANCE_STEP = 0.125
 
 
 class StoredQuality(NamedTuple):
-    """PSNR in dB over 3000 m/s at the native grid, mean and greatest absolute error in m/s, and how
-    far the model lies from those that the decoder was trained on (about 1: as they do; not a number
-    where no latent was fitted).
+    """PSNR in dB over 3000 m/s on the native grid; mean and maximum absolute error in m/s; and the
+    model's distance from the decoder's training models (about 1 for models like them, NaN where no
+    latent was fitted).
     """
 
     psnr_db: float
@@ -35,11 +35,11 @@ class StoredQuality(NamedTuple):
 
 
 UNKNOWN_ROW = np.array([[0], [UNKNOWN], [UNKNOWN], [UNKNOWN]], dtype=np.uint8)
-"""The codes of a model that was not measured: as bad as can be said."""
+"""The codes of a model that was not measured: the worst of each."""
 
 
 def quality_codes(rows: Sequence[StoredQuality]) -> NDArray[np.uint8]:
-    """Each row as a column of four codes, (4, n): PSNR, mean error, greatest error, distance."""
+    """Each row as a column of four codes, (4, n): PSNR, mean error, maximum error, distance."""
     psnr, mae, worst, distance = np.array(rows, dtype=np.float64).reshape(-1, COLUMNS).T
     whole = np.clip(np.floor(psnr / PSNR_STEP_DB), 0, UNKNOWN)
     far = np.ceil(np.nan_to_num(distance, nan=np.inf) / DISTANCE_STEP)
@@ -48,8 +48,8 @@ def quality_codes(rows: Sequence[StoredQuality]) -> NDArray[np.uint8]:
 
 
 def quality_figures(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What codes (4, n) stand for, (4, n): dB, m/s, m/s, distance; the inverse of `quality_codes`
-    to the precision kept.
+    """The figures that codes (4, n) stand for, (4, n): dB, m/s, m/s, distance; inverse of
+    `quality_codes` up to rounding.
     """
     psnr, mae, worst, distance = codes.astype(np.float64)
     far = np.where(distance == UNKNOWN, np.nan, distance * DISTANCE_STEP)
@@ -57,8 +57,8 @@ def quality_figures(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def joined_codes(parts: Sequence[tuple[int, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
-    """Codes of neighbouring records as one; (count, None) where nothing is known of some of them.
-    None where nothing is of any.
+    """Concatenate codes of consecutive records; (count, None) where some have none. None if all
+    have none.
     """
     if all(codes is None for _, codes in parts):
         return None
@@ -79,7 +79,7 @@ def quality_rows(codes: NDArray[np.uint8]) -> tuple[StoredQuality, ...]:
 def _error_codes(errors: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
         doublings = np.log2(errors / LEAST_ERROR_M_S)
-    # What a code stands for comes back as that code, though its logarithm may be a little more.
+    # A decoded figure must give the same code again, although its logarithm may be slightly larger.
     code = 1.0 + np.ceil(ERROR_STEPS * doublings - 1e-9)
     return np.where(errors > 0, np.clip(code, 1, UNKNOWN), 0.0)
 

@@ -1,4 +1,4 @@
-"""Reading an archive at any place: opened by its end, each record when it is asked for."""
+"""Random access to an archive: open it by its end, read each record on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from velcodec.formats.container.framing import (
     END_SIGNATURE,
     START,
     TAIL_BYTES,
-    Belongs,
+    RecordId,
     check_record,
     check_start,
 )
@@ -58,17 +58,17 @@ from velcodec.formats.storage.varint import encode_varint
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
 TAIL_WORK = 4
-"""Directories are looked for in so many times the bytes of the file, all of them together."""
+"""The search for a directory may read this many times the bytes of the file in total."""
 
 MAX_TAILS_TRIED = 256
-"""By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
+"""A false tail occurs by chance at one of 2^32 places; more than a few are an attack."""
 
 
 class VlatReader:
     """One archive. Opening it reads the signature, the first header and the directory.
 
-    Where the end of the file is no tail, the last one before it counts: what follows is an
-    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError,
+    If the file does not end with a tail, the last one before the end counts, and what follows is an
+    unfinished addition of `unfinished` bytes. Raises NotVlatError, VersionError,
     UnknownFeatureError, TruncatedError, CorruptError, InputFileError.
     """
 
@@ -102,7 +102,7 @@ class VlatReader:
         check_start(start, source.name)
 
     def _find_directory(self) -> tuple[Directory, int]:
-        """The directory that the last tail names, and where that tail ends."""
+        """The directory that the last valid tail leads to, and where that tail ends."""
         size = self._source.size
         end, work = size, TAIL_WORK * size
         try:
@@ -113,18 +113,18 @@ class VlatReader:
                     section = self._directory_before(end, work)
                     break
                 except (CorruptError, TruncatedError):
-                    work -= self._told_size(end)
+                    work -= self._stated_size(end)
             else:
                 raise error
         return Directory.from_bytes(section.body, section.at, self.name), end
 
-    def _told_size(self, end: int) -> int:
-        """Bytes of a directory, as the tail that ends at `end` says."""
+    def _stated_size(self, end: int) -> int:
+        """The size of the directory in bytes, from the tail that ends at `end`."""
         size = int.from_bytes(self._source.read_at(end - TAIL_BYTES, 4, "end signature"), "little")
         return size if size < end else 0
 
     def _directory_before(self, end: int, most: int) -> Section:
-        """The section that the tail which ends at `end` leads to, of at most so many bytes."""
+        """The section, of at most `most` bytes, that the tail ending at `end` leads to."""
         source = self._source
         at = end - TAIL_BYTES
         if at < len(START):
@@ -144,12 +144,12 @@ class VlatReader:
         return self._section(Place(where, size), DIRECTORY, "directory")
 
     def _check_others(self) -> None:
-        """Raise UnknownFeatureError for a section that must be understood and is not known."""
+        """Raise UnknownFeatureError for a critical section of unknown type."""
         for kind, place in self.directory.others:
             check_known(kind, f"{self.name}: section {kind!r} at byte {place.at}")
 
     def _tails_before(self, end: int) -> Iterator[int]:
-        """Ends of what looks like a tail, from the last on."""
+        """The ends of possible tails, last one first."""
         overlap = len(END_SIGNATURE) - 1
         while end > len(START):
             at = max(0, end - SEARCHED_AT_ONCE)
@@ -162,7 +162,7 @@ class VlatReader:
                 return
             end = at + overlap
 
-    # Headers, pages and what else the directory leads to
+    # Headers, pages and everything else that the directory lists
 
     def _section(self, place: Place, kind: bytes, what: str) -> Section:
         return read_section(self._source, place.at, kind, what, place.size, self.stamp)
@@ -202,13 +202,13 @@ class VlatReader:
         return page
 
     def _forget(self) -> None:
-        """Drop the pages used longest ago: what is kept is bounded, whatever they hold."""
+        """Drop the least recently used pages, so that memory is bounded."""
         held = sum(page.held for page in self._pages.values())
         while len(self._pages) > PAGES_KEPT or (held > FREE_BYTES and len(self._pages) > 1):
             held -= self._pages.popitem(last=False)[1].held
 
     def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
-        """The page of records from number `first` on, which end before byte `end`."""
+        """The page whose first record is number `first` and whose records end before byte `end`."""
         section = self._section(entry.place, PAGE, "index")
         room = end - entry.records_at
         page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
@@ -221,7 +221,7 @@ class VlatReader:
         return page
 
     def _every_page(self) -> list[StoredPage]:
-        """All pages; those that stand side by side are fetched together."""
+        """All pages; adjacent ones are fetched together."""
         entries = self.directory.pages
         spans: list[tuple[int, int]] = []
         for entry in entries:
@@ -236,26 +236,26 @@ class VlatReader:
         return pages
 
     def _check_keys(self, pages: Sequence[StoredPage]) -> None:
-        """Raise CorruptError for keys of some records only."""
+        """Raise CorruptError if only some records have keys."""
         if any(page.has_keys != self.has_keys for page in pages):
             raise self._fail("index", "found keys for some records only")
 
     def embedded_decoders(self) -> list[bytes]:
-        """The bytes of every decoder file that is embedded."""
+        """The bytes of every embedded decoder file."""
         return [
             self._section(place, DECODER, "embedded decoder").body
             for place in self.directory.decoders
         ]
 
     def ancillary(self) -> list[tuple[bytes, bytes]]:
-        """Type and body of every ancillary section that the directory lists: copies keep them."""
+        """Type and body of every ancillary section in the directory; copies keep them."""
         return [
             (kind, self._section(place, kind, f"section {kind!r}").body)
             for kind, place in self.directory.others
         ]
 
     def bytes_at(self, offset: int, count: int) -> bytes:
-        """Bytes of the file as they are. Raises TruncatedError, InputFileError."""
+        """Raw bytes of the file. Raises TruncatedError, InputFileError."""
         return self._source.read_at(offset, count, "archive")
 
     # Records
@@ -264,7 +264,7 @@ class VlatReader:
         return self._ends[-1] if self._ends else 0
 
     def locate(self, number: int) -> tuple[StoredPage, PageEntry, int]:
-        """The page that has record `number`, its entry, and the row there.
+        """The page with record `number`, its directory entry, and the row in the page.
 
         Raises KeyNotFoundError for a number out of range.
         """
@@ -280,9 +280,9 @@ class VlatReader:
             )
 
     def payload(self, number: int) -> bytes:
-        """Payload of record `number`, its checksum verified.
+        """The payload of record `number`, with its checksum verified.
 
-        Raises KeyNotFoundError for a number out of range, CorruptError where it was altered.
+        Raises KeyNotFoundError for a number out of range, CorruptError if the record was altered.
         """
         page, entry, row = self.locate(number)
         length = int(page.lengths[row])
@@ -293,8 +293,8 @@ class VlatReader:
         payload = data[len(prefix) : len(prefix) + length]
         if data[: len(prefix)] != prefix:
             raise self._fail(f"record {number}", "length differs from the index's")
-        belongs = Belongs(self.stamp, number, int(page.headers[row]))
-        check_record(belongs, payload, data[len(prefix) + length :], self.name)
+        record_id = RecordId(self.stamp, number, int(page.headers[row]))
+        check_record(record_id, payload, data[len(prefix) + length :], self.name)
         return payload
 
     def payloads(self) -> Iterator[bytes]:
@@ -302,17 +302,17 @@ class VlatReader:
         return (self.payload(number) for number in range(len(self)))
 
     def header_of(self, number: int) -> Header:
-        """The header that record `number` comes under."""
+        """The header of record `number`."""
         page, _, row = self.locate(number)
         return self._header(int(page.headers[row]))
 
     def header_number(self, number: int) -> int:
-        """Number of the header that record `number` comes under."""
+        """The number of the header of record `number`."""
         page, _, row = self.locate(number)
         return int(page.headers[row])
 
     def headers(self) -> list[Header]:
-        """Every header, the first one first."""
+        """Every header, first one first."""
         return [self._header(number) for number in range(1 + len(self.directory.headers))]
 
     @property
@@ -322,7 +322,7 @@ class VlatReader:
 
     @property
     def unfinished(self) -> int:
-        """Bytes behind the last tail: an addition that was never finished."""
+        """Bytes after the last tail: an addition that was never finished."""
         return self._source.size - self.end
 
     # Columns
@@ -334,7 +334,7 @@ class VlatReader:
 
     @lazy_property
     def keys(self) -> tuple[str, ...] | None:
-        """Keys in order; None where the numbers are the keys."""
+        """Keys in order, or None if the numbers are the keys."""
         if not self.has_keys:
             return None
         found: list[str] = []
@@ -346,12 +346,12 @@ class VlatReader:
 
     @lazy_property
     def quality_codes(self) -> QualityCodes | None:
-        """Codes of measured quality, (4, n), where any was stored; see `quality`."""
+        """Codes of measured quality, (4, n), or None; see `quality`."""
         return joined_codes([(len(page), page.quality) for page in self._every_page()])
 
     @lazy_property
     def quality(self) -> tuple[StoredQuality, ...] | None:
-        """Measured quality of each record, where it was stored."""
+        """The measured quality of each record, or None."""
         codes = self.quality_codes
         return None if codes is None else quality_rows(codes)
 
@@ -363,7 +363,7 @@ class VlatReader:
 
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
-        """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
+        """Every field's column, (n,) numbers or texts; missing values as in `columns.joined`."""
         pages, budget = self._every_page(), self._budget()
         return {
             name: joined([(len(page), page.unpack_field(name, budget)) for page in pages], budget)
@@ -371,18 +371,18 @@ class VlatReader:
         }
 
     def _budget(self) -> Budget:
-        """What one call may take for keys and columns."""
+        """The memory limit of one call for keys and columns."""
         return Budget(self._source.size, f"{self.name}: index")
 
     def _names(self, pages: Sequence[StoredPage]) -> list[str]:
-        """Names of the fields of pages: few, since each is a column of all of them."""
+        """Names of the fields of these pages. Raises CorruptError for more than MAX_FIELDS."""
         names = dict.fromkeys(name for page in pages for name in page.field_names)
         if len(names) > MAX_FIELDS:
             raise self._fail("fields", f"found {len(names)}, expected at most {MAX_FIELDS}")
         return list(names)
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """The fields of some records, reading their pages alone."""
+        """The fields of some records; only their pages are read."""
         found = []
         for number in numbers:
             page, _, row = self.locate(number)
@@ -391,10 +391,10 @@ class VlatReader:
         return found
 
     def columns_of(self, numbers: Sequence[int]) -> Columns:
-        """Keys, quality codes and fields of some records, reading their pages alone."""
+        """Keys, quality codes and fields of some records; only their pages are read."""
         parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
         self._check_keys([page for page, _ in parts])
-        # What a page keeps serves the next call; of many pages nothing is kept.
+        # A single page keeps what it unpacked for the next call; several keep nothing.
         budget = self._budget() if len(parts) > 1 else None
         unpacked = [
             (page.unpack_keys(budget) if budget else page.keys, rows) for page, rows in parts
@@ -416,7 +416,7 @@ class VlatReader:
         return Columns(keys if self.has_keys else None, quality, fields, np.concatenate(lengths))
 
     def _by_page(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-        """Pages, and the rows in them, of records in order."""
+        """The pages of these records in order, each with the rows in it."""
         rows: list[int] = []
         last = -1
         for number in numbers:
@@ -435,7 +435,7 @@ class VlatReader:
         return numbers_of_keys(self.keys or (), self.name)
 
     def key_index(self, key: str) -> int:
-        """Number of the record with this key. Raises `KeyNotFoundError`."""
+        """The number of the record with this key. Raises `KeyNotFoundError`."""
         number = self._number_of_key.get(key)
         if number is None and not self.has_keys and ORDINAL.fullmatch(key):
             number = int(key)

@@ -1,6 +1,6 @@
-"""Records: one model's layout number, tiling and tile streams as an archive entry's payload.
+"""Records: a model's layout number, tiling and tile streams as the payload of an archive entry.
 
-It knows how many tiles there are and where each stream ends; never what is in a stream.
+This module knows how many tiles there are and where each stream ends, never what a stream holds.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 MAX_TILES = 1 << 18
 FREE_TILES, SAMPLES_OF_TILE = 64, 32
-"""A model has no more tiles than FREE_TILES and one for each SAMPLES_OF_TILE samples: a tile takes
-a byte of the file, and kilobytes when it is decoded.
+"""A model has at most FREE_TILES tiles plus one per SAMPLES_OF_TILE samples: a tile costs one byte
+in the file but kilobytes when decoded.
 """
 
 
 @dataclass(frozen=True)
 class Record:
-    """One model: `layout` numbers the header's layouts; tiles_z x tiles_x tiles of
-    tile_nz x tile_nx samples each, row by row, with one stream each. No tiles where the `exact`
-    stream stands alone. `absent` is the stream of the samples that are, None where none is.
+    """One model. `layout` is an index into the header's layouts. There are tiles_z x tiles_x tiles
+    of tile_nz x tile_nx samples, in row order, with one stream each; none if the `exact` stream
+    stands alone. `absent` is the stream of absent samples, or None.
     """
 
     layout: int
@@ -42,7 +42,7 @@ class Record:
 def pack_record(record: Record, header: Header) -> bytes:
     """The payload of a record. In an archive that is not tiled it is the tile stream alone.
 
-    Raises `OptionError` where the header has no room for it: tiles in an archive that is not tiled.
+    Raises `OptionError` for tiles in an archive whose header is not tiled.
     """
     prefix = b""
     if len(header.layouts) > 1:
@@ -70,7 +70,7 @@ def pack_record(record: Record, header: Header) -> bytes:
 
 
 def _pack_absent(record: Record, header: Header) -> bytes:
-    """What tells the absent samples of a model whose layout has a no-data value."""
+    """The mask of absent samples, for a model whose layout has a no-data value."""
     absent = record.absent
     if header.layouts[record.layout].no_data is None:
         if absent is not None:
@@ -80,7 +80,7 @@ def _pack_absent(record: Record, header: Header) -> bytes:
 
 
 def _pack_exact(record: Record) -> bytes:
-    """What stands before the tiles in an archive with exact streams."""
+    """What precedes the tiles in an archive with exact streams."""
     exact = record.exact
     if exact is None:
         return encode_varint(0)
@@ -90,7 +90,7 @@ def _pack_exact(record: Record) -> bytes:
 
 
 def unpack_record(payload: bytes, header: Header, place: str = "record") -> Record:
-    """The record of a payload. Raises `CorruptError` or `TruncatedError`."""
+    """The record in a payload. Raises `CorruptError` or `TruncatedError`."""
     at, layout = 0, 0
     if len(header.layouts) > 1:
         layout, at = decode_varint(payload, at, f"{place}: layout")
@@ -134,7 +134,7 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
 
 
 def _unpack_absent(payload: bytes, at: int, place: str) -> tuple[bytes | None, int]:
-    """The stream of absent samples, if there are such, and where it ends."""
+    """The stream of absent samples or None, and where it ends."""
     more, at = decode_varint(payload, at, f"{place}: absent samples")
     if more == 0:
         return None, at
@@ -148,7 +148,7 @@ def _unpack_absent(payload: bytes, at: int, place: str) -> tuple[bytes | None, i
 
 
 def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | None, int, bool]:
-    """The exact stream, if there is one, where it ends, and whether tiles follow."""
+    """The exact stream or None, where it ends, and whether tiles follow."""
     kind, at = decode_varint(payload, at, f"{place}: representation")
     if kind == 0:
         return None, at, True
@@ -169,7 +169,9 @@ def _unpack_exact(payload: bytes, at: int, place: str) -> tuple[ExactStream | No
 def _check_tiles(
     place: str, tiles: tuple[int, int], size: tuple[int, int], model: tuple[int, int], room: int
 ) -> None:
-    """Tiles must exist, fit the model and have at least a length byte each."""
+    """Check that there is at least one tile, that tiles fit the model, and that each has at least
+    its length byte.
+    """
     count = tiles[0] * tiles[1]
     most = min(MAX_TILES, room + 1, FREE_TILES + model[0] * model[1] // SAMPLES_OF_TILE)
     if not 1 <= count <= most:

@@ -1,4 +1,4 @@
-"""What readers of records have in common: of one file (`reader`), and of several (`sharded`)."""
+"""What the readers of one file (`reader`) and of several (`shards`) have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.errors import CorruptError
 
 ORDINAL = re.compile(r"0|[1-9][0-9]{0,17}")
-"""A key of an archive without keys: a number, as it is written."""
+"""A key in an archive without keys: the record's number in decimal."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Columns:
 
 
 class RecordReader(Protocol):
-    """What reads records by number: one file, or several as one."""
+    """Reads records by number, from one file or from several as one."""
 
     name: str
 
@@ -67,7 +67,7 @@ class RecordReader(Protocol):
 
 
 def numbers_of_keys(keys: Sequence[str], name: str) -> dict[str, int]:
-    """The number of each key. Raises CorruptError where one is there twice."""
+    """The number of each key. Raises CorruptError for a duplicate key."""
     found = {key: number for number, key in enumerate(keys)}
     if len(found) < len(keys):
         twice = next(key for number, key in enumerate(keys) if found[key] != number)

@@ -1,7 +1,7 @@
-"""Reading an archive from front to back: down a pipe, or where its index is lost.
+"""Read an archive front to back: from a pipe, or without its index.
 
-Nothing here seeks, and no more than one record or section is held at a time; of those before it,
-places and lengths, until the index says the same of them.
+Nothing here seeks. At most one record or section is in memory, plus the places and lengths of
+earlier records until the index confirms them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import BinaryIO
 from velcodec.formats.container.framing import (
     START,
     TAIL_BYTES,
-    Belongs,
+    RecordId,
     check_record,
     check_start,
     entry_span,
     pack_tail,
 )
 from velcodec.formats.container.header import Header
-from velcodec.formats.container.order import Met
+from velcodec.formats.container.index_check import IndexCheck
 from velcodec.formats.container.page import MAX_HEADERS, checksum_bytes
 from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
@@ -43,8 +43,8 @@ READ_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class FoundRecord:
-    """A record: its number, the header that it comes under and the number of that, its payload,
-    and where its entry begins.
+    """A record: its number, its header and the header's number, its payload, and where its entry
+    begins.
     """
 
     number: int
@@ -56,18 +56,18 @@ class FoundRecord:
 
 @dataclass(frozen=True)
 class FoundHeader(Section):
-    """A section that holds a header; `stamp` is the archive's."""
+    """A section with a header; `stamp` is the archive's."""
 
     header: Header
     stamp: bytes
 
 
 def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Section]:
-    """Every record in order, and the sections that are no headers, all checksums verified.
+    """Every record in order, and the sections other than headers, with all checksums verified.
 
-    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError, and TruncatedError where
-    the bytes end elsewhere than behind a tail: within a record or a section, or before the index.
-    What the index says of records that were given out already is compared when it comes.
+    Raises NotVlatError, VersionError, UnknownFeatureError, CorruptError; TruncatedError if the
+    bytes do not end with a tail but in a record, in a section or before the index. The index comes
+    after the records, and is compared with them only then.
     """
     for found in walk(stream, name):
         if isinstance(found, FoundRecord) or found.kind not in (HEADER, USE):
@@ -75,21 +75,21 @@ def scan(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
 
 
 def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Section]:
-    """As `scan`, with headers and changes of the header too."""
+    """Like `scan`, but also yields headers and changes of the header."""
     ahead = _Ahead(stream, name)
     check_start(ahead.take(len(START), "signature", short=True), name)
     headers: list[Header] = []
-    met = Met(name)
+    index = IndexCheck(name)
     current, closed = -1, False
     while not ahead.at_end():
         if ahead.peek(1) == MARKER:
-            section = _section(ahead, met.stamp)
+            section = _section(ahead, index.stamp)
             if section.kind == HEADER:
                 header = _header(section, headers, name)
                 current, closed = len(headers), False
                 headers.append(header)
-                met.header(section)
-                yield FoundHeader(**vars(section), header=header, stamp=met.stamp)
+                index.header(section)
+                yield FoundHeader(**vars(section), header=header, stamp=index.stamp)
                 continue
             if section.kind == USE:
                 which, end = decode_varint(section.body, 0, f"{name}: header number")
@@ -98,23 +98,23 @@ def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
                 current = which
             closed = section.kind == DIRECTORY
             if not closed:
-                met.section(section)
+                index.section(section)
             yield section
             if closed:
-                met.directory(section)
+                index.directory(section)
                 _check_tail(ahead, section)
             continue
         at = ahead.at
         if current < 0:
-            raise CorruptError(f"{name}: record {met.records}: found it before any header")
-        payload = _payload(ahead, Belongs(met.stamp, met.records, current))
-        found = FoundRecord(met.records, headers[current], current, payload, at)
-        met.record(at, len(payload), current)
+            raise CorruptError(f"{name}: record {index.records}: found it before any header")
+        payload = _payload(ahead, RecordId(index.stamp, index.records, current))
+        found = FoundRecord(index.records, headers[current], current, payload, at)
+        index.record(at, len(payload), current)
         closed = False
         yield found
     if not closed:
         raise TruncatedError(
-            f"{name}: found the end at byte {ahead.at} behind {met.records} records, expected an "
+            f"{name}: found the end at byte {ahead.at} behind {index.records} records, expected an "
             "index"
         )
 
@@ -144,23 +144,23 @@ def _section(ahead: _Ahead, stamp: bytes) -> Section:
     body, end = section_size(kind, start, place)
     data = ahead.take(end + CHECKSUM_BYTES, f"section {kind!r}")
     check_section(data, place, stamp)
-    # Only now: a type that was altered is damage, not a feature.
+    # Only after the checksum: an altered type is damage, not an unknown feature.
     check_known(kind, place)
     return Section(kind, data[body:end], at, ahead.at, data[end:])
 
 
-def _payload(ahead: _Ahead, belongs: Belongs) -> bytes:
-    number = belongs.number
+def _payload(ahead: _Ahead, record_id: RecordId) -> bytes:
+    number = record_id.number
     place = f"{ahead.name}: record {number}"
     start, stop = entry_span(ahead.peek(MAX_BYTES), place)
     data = ahead.take(stop + checksum_bytes(stop - start), f"record {number}")
     payload = data[start:stop]
-    check_record(belongs, payload, data[stop:], ahead.name)
+    check_record(record_id, payload, data[stop:], ahead.name)
     return payload
 
 
 class _Ahead:
-    """A stream of which some bytes may be looked at before they are taken."""
+    """A stream whose next bytes can be looked at before they are taken."""
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
         self._stream, self.name = stream, name
@@ -168,7 +168,7 @@ class _Ahead:
         self.at = 0
 
     def _fill(self, count: int) -> None:
-        """Read on until `count` bytes are there, or the end; never much more than arrives."""
+        """Read until `count` bytes are there, or the end; never much more than arrives."""
         parts, have = [self._buffer], len(self._buffer)
         while have < count:
             part = self._stream.read(min(count - have, READ_AT_ONCE))
@@ -179,17 +179,17 @@ class _Ahead:
         self._buffer = b"".join(parts)
 
     def peek(self, count: int) -> bytes:
-        """Up to `count` bytes, which stay to be taken."""
+        """Up to `count` bytes, without taking them."""
         if len(self._buffer) < count:
             self._fill(max(count, 1 << 14))
         return self._buffer[:count]
 
     def at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no bytes are left."""
         return not self.peek(1)
 
     def take(self, count: int, place: str, *, short: bool = False) -> bytes:
-        """The next `count` bytes; fewer only with `short`. Raises TruncatedError."""
+        """Take the next `count` bytes; fewer only if `short`. Raises TruncatedError."""
         if len(self._buffer) < count:
             self._fill(count)
         data, self._buffer = self._buffer[:count], self._buffer[count:]

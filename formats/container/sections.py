@@ -1,14 +1,14 @@
-"""Sections: what stands in an archive beside its records, framed so that any reader can pass over.
+"""Sections: everything in an archive besides its records, framed so that any reader can skip it.
 
-    00 | type, a letter | length, varint | body | CRC-32 of all between the 00 and here, exclusive
-                                                 or the archive's stamp
+    00 | type, a letter | length, varint | body | CRC-32 of everything between the 00 and here,
+    XORed with the archive's stamp
 
-The stamp is the checksum of the first header's section, which has none itself; so no section, and
-no record, of another archive passes for one of this. The first header's body begins with OPENING
-bytes that tell archives of equal headers apart.
+The stamp is the checksum of the first header's section, which is itself unstamped. No section or
+record of another archive can therefore pass for one of this archive. The body of the first header
+begins with OPENING bytes that distinguish archives with equal headers.
 
-A small type may be passed over by a reader; any other must be understood. Small ones that the
-directory lists are kept on copy. A record never begins with 00. This module knows where a section
+Readers may skip a type in lower case and must understand any other. Lower-case sections listed in
+the directory are kept on copy. A record never begins with 00. This module knows where a section
 ends, not what it says.
 """
 
@@ -25,7 +25,7 @@ MARKER = b"\x00"
 TYPE_BYTES = 1
 CHECKSUM_BYTES = 4
 UNSTAMPED = bytes(CHECKSUM_BYTES)
-"""Of the first header's section, the only one without a stamp."""
+"""The stamp of the first header's section, the only one without a stamp."""
 
 OPENING = 4
 LONGEST_HEAD = len(MARKER) + TYPE_BYTES + MAX_BYTES
@@ -34,14 +34,14 @@ HEADER, USE, DECODER, PAGE, DIRECTORY = b"H", b"U", b"D", b"P", b"L"
 KNOWN = (HEADER, USE, DECODER, PAGE, DIRECTORY)
 
 PLAN, SUMMARY = b"p", b"s"
-"""Notes of a writer to itself: what is being done, and what was measured so far."""
+"""A writer's notes to itself: its plan, and what it has measured so far."""
 
 MAX_SECTION_BYTES = 1 << 28
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section's type and body, where it stands in the file, and its checksum."""
+    """A section: type, body, where it is in the file, and its checksum."""
 
     kind: bytes
     body: bytes
@@ -52,7 +52,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a section stands: offset of its marker, and bytes of all of it."""
+    """The place of a section: offset of its marker, and size of the whole section in bytes."""
 
     at: int
     size: int
@@ -75,24 +75,23 @@ def _checksum(framed: bytes, stamp: bytes) -> bytes:
 
 
 def is_critical(kind: bytes) -> bool:
-    """Whether a reader that does not know this type cannot go on."""
+    """Whether a reader must understand this type."""
     return not b"a" <= kind <= b"z"
 
 
 def check_known(kind: bytes, place: str) -> None:
-    """Raise UnknownFeatureError for a section that must be understood and is not known."""
+    """Raise UnknownFeatureError for a critical section of unknown type."""
     if is_critical(kind) and kind not in KNOWN:
         raise UnknownFeatureError(
-            f"{place}: found a type that must be understood, expected one known here: a later "
-            "version may read it"
+            f"{place}: found an unknown type that must be understood, expected a known one: a "
+            "later version may read it"
         )
 
 
 def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
-    """Where the body begins and ends, counted from the marker, in what begins with `start`.
+    """Where the body of the section at `start` begins and ends, relative to its marker.
 
-    Raises CorruptError where another type stands there, or more bytes than a section may have,
-    TruncatedError.
+    Raises CorruptError if the type differs or the length exceeds the maximum, TruncatedError.
     """
     head = len(MARKER) + TYPE_BYTES
     if len(start) < head and (MARKER + kind).startswith(start):
@@ -106,7 +105,7 @@ def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
 
 
 def check_section(data: bytes, place: str, stamp: bytes = UNSTAMPED) -> None:
-    """Raise CorruptError unless the checksum at the end of these bytes of a section holds."""
+    """Raise CorruptError unless the checksum at the end of a section's bytes is valid."""
     found = data[-CHECKSUM_BYTES:]
     expected = _checksum(data[len(MARKER) : -CHECKSUM_BYTES], stamp)
     if found != expected:
@@ -120,8 +119,7 @@ def read_section(
     source: ByteSource, at: int, kind: bytes, what: str, size: int | None = None,
     stamp: bytes = UNSTAMPED,
 ) -> Section:  # fmt: skip
-    """The section of this type, and of this size if it is known, at offset `at`; `what` names it in
-    errors.
+    """The section of this type at offset `at`, of this size if known; `what` names it in errors.
 
     Raises CorruptError, TruncatedError.
     """

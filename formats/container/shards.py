@@ -1,7 +1,7 @@
-"""A sharded archive: a folder of `.vlat` files and a manifest that puts them in order.
+"""A sharded archive: a folder of `.vlat` files and a manifest that lists them in order.
 
-The manifest is written last, so a folder with one is whole. Paths in it are names of files beside
-it and nothing else.
+The manifest is written last, so a folder with one is complete. It lists names of files in the same
+folder and nothing else.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}\.vlat")
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of a sharded archive: its name in the folder, its models, its size, and the stamp
-    (hexadecimal) that tells it from the others, where the manifest has it.
+    """One file of a sharded archive: its name in the folder, its number of models, its size in
+    bytes, and the stamp (hexadecimal) that identifies it, if the manifest has it.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Shard:
     stamp: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """What the manifest says of it."""
+        """Its entry in the manifest."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -63,13 +63,13 @@ def shard_name(number: int) -> str:
 
 
 def shard_number(name: str) -> int | None:
-    """The number, below 100,000, in a name that `shard_name` gave; None for any other."""
+    """The number, below 100,000, in a name from `shard_name`; None for any other name."""
     found = re.fullmatch(r"shard-([0-9]{5})\.vlat", name)
     return int(found[1]) if found else None
 
 
 def write_manifest(folder: Path, shards: Sequence[Shard], *, force: bool = False) -> None:
-    """Make a sharded archive of the files that are in `folder`, whole or not at all."""
+    """Make `folder` a sharded archive of the files in it; atomic."""
     data = {
         "format": FORMAT,
         "models": sum(shard.models for shard in shards),
@@ -116,14 +116,14 @@ def read_manifest(source: ByteSource) -> tuple[Shard, ...]:
 
 
 class ShardedReader:
-    """The archives of a folder (a path, or a URL) as one; each is opened when it is needed.
+    """The archives of a folder (a path or a URL) as one; each is opened when needed.
 
-    Raises as `VlatReader`, and CorruptError where a shard is not the one in the manifest.
+    Raises as `VlatReader`, and CorruptError if a shard is not the one in the manifest.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.name = str(folder).rstrip("/")
-        # Shards are opened when they are needed: the process may be in another folder by then.
+        # Shards are opened later; the process may have changed its working folder by then.
         self._folder = self.name if is_url(self.name) else str(Path(folder).absolute())
         source = ByteSource(self._path(MANIFEST))
         try:
@@ -146,8 +146,8 @@ class ShardedReader:
         return reader
 
     def open_shard(self, which: int) -> VlatReader:
-        """A reader of one shard, for the caller to close. Raises CorruptError for another one than
-        the manifest's.
+        """A reader of one shard, which the caller closes. Raises CorruptError if it is not the
+        shard in the manifest.
         """
         shard = self.shards[which]
         reader = VlatReader(self._path(shard.name))
@@ -164,19 +164,19 @@ class ShardedReader:
         return reader
 
     def _kept(self, which: int, reader: VlatReader) -> VlatReader:
-        """The reader of a shard: this one, or that of a thread that was quicker."""
+        """The reader kept for a shard: this one, or that of a faster thread."""
         unused: VlatReader | None = None
         with self._lock:
             kept = self._open.setdefault(which, reader)
             if len(self._open) > SHARDS_OPEN:
                 _, unused = self._open.popitem(last=False)
-        # Not closed: another thread may be reading it. Its file closes with it, behind the lock:
-        # closing lets other threads in.
+        # Not closed: another thread may be reading it. Its file closes with the last reference,
+        # outside the lock, because closing lets other threads run.
         del unused
         return kept
 
     def _all(self) -> Iterator[VlatReader]:
-        """Every shard's reader, one after the other, so that not all of them are open at once."""
+        """Every shard's reader in turn, so that not all are open at once."""
         return (self._shard(which) for which in range(len(self.shards)))
 
     def _locate(self, number: int) -> tuple[int, int]:
@@ -200,22 +200,22 @@ class ShardedReader:
         return [header for reader in self._all() for header in reader.headers()]
 
     def payload(self, number: int) -> bytes:
-        """As `VlatReader.payload`."""
+        """See `VlatReader.payload`."""
         which, row = self._locate(number)
         return self._shard(which).payload(row)
 
     def header_of(self, number: int) -> Header:
-        """As `VlatReader.header_of`."""
+        """See `VlatReader.header_of`."""
         which, row = self._locate(number)
         return self._shard(which).header_of(row)
 
     def header_number(self, number: int) -> int:
-        """A number that is the same for records under the same header."""
+        """A number shared by exactly the records under the same header of a shard."""
         which, row = self._locate(number)
         return (which << 32) + self._shard(which).header_number(row)
 
     def embedded_decoders(self) -> list[bytes]:
-        """The bytes of every decoder file that is embedded somewhere, each once."""
+        """The bytes of every embedded decoder file, each once."""
         found = (decoder for reader in self._all() for decoder in reader.embedded_decoders())
         return list(dict.fromkeys(found))
 
@@ -231,7 +231,7 @@ class ShardedReader:
 
     @property
     def unfinished(self) -> int:
-        """Bytes of unfinished additions to the shards that are open."""
+        """Bytes of unfinished additions to the shards that are open now."""
         return sum(reader.unfinished for reader in list(self._open.values()))
 
     # Columns
@@ -243,7 +243,7 @@ class ShardedReader:
 
     @lazy_property
     def keys(self) -> tuple[str, ...] | None:
-        """Keys in order; None where the numbers are the keys."""
+        """Keys in order, or None if the numbers are the keys."""
         if not self.has_keys:
             return None
         found: list[str] = []
@@ -257,22 +257,22 @@ class ShardedReader:
 
     @lazy_property
     def quality_codes(self) -> QualityCodes | None:
-        """As `VlatReader.quality_codes`."""
+        """See `VlatReader.quality_codes`."""
         return joined_codes([(len(reader), reader.quality_codes) for reader in self._all()])
 
     @lazy_property
     def quality(self) -> tuple[StoredQuality, ...] | None:
-        """As `VlatReader.quality`."""
+        """See `VlatReader.quality`."""
         return None if self.quality_codes is None else quality_rows(self.quality_codes)
 
     @lazy_property
     def lengths(self) -> NDArray[np.int64]:
-        """As `VlatReader.lengths`."""
+        """See `VlatReader.lengths`."""
         return np.concatenate([reader.lengths for reader in self._all()])
 
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
-        """As `VlatReader.fields`."""
+        """See `VlatReader.fields`."""
         parts, budget = [], Budget(self.size, self.name)
         for reader in self._all():
             budget.take(sum(map(held_bytes, reader.fields.values())))
@@ -283,7 +283,7 @@ class ShardedReader:
         }
 
     def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """As `VlatReader.fields_of`."""
+        """See `VlatReader.fields_of`."""
         found = []
         for number in numbers:
             which, row = self._locate(number)
@@ -291,7 +291,7 @@ class ShardedReader:
         return found
 
     def columns_of(self, numbers: Sequence[int]) -> Columns:
-        """As `VlatReader.columns_of`, for records of one shard."""
+        """See `VlatReader.columns_of`; all records must be in one shard."""
         places = [self._locate(number) for number in numbers]
         (which,) = {which for which, _ in places}
         return self._shard(which).columns_of([row for _, row in places])
@@ -301,7 +301,7 @@ class ShardedReader:
         return numbers_of_keys(self.keys or (), self.name)
 
     def key_index(self, key: str) -> int:
-        """As `VlatReader.key_index`."""
+        """See `VlatReader.key_index`."""
         number = self._number_of_key.get(key)
         if number is None and not self.has_keys and ORDINAL.fullmatch(key):
             number = int(key)
@@ -319,14 +319,14 @@ class ShardedReader:
 
 
 def is_sharded(source: object) -> bool:
-    """Whether this names a folder with a manifest, or one by a URL that ends with a slash."""
+    """Whether this names a folder with a manifest, or is a URL that ends with a slash."""
     if is_url(source):
         return str(source).endswith("/")
     return isinstance(source, str | Path) and (Path(source) / MANIFEST).is_file()
 
 
 def open_reader(source: Any) -> VlatReader | ShardedReader:
-    """A reader of a file or of a sharded archive. Raises as they do."""
+    """A reader of one file or of a sharded archive. Raises as their constructors do."""
     if is_sharded(source):
         return ShardedReader(source)
     if isinstance(source, str | Path) and not is_url(source) and Path(source).is_dir():

@@ -1,4 +1,4 @@
-"""Writing an archive from front to back, without seeking, so that it can go into a pipe."""
+"""Write an archive front to back, without seeking, so that it can go into a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
     MAX_FIELD_NAME_BYTES,
@@ -49,11 +49,11 @@ MAX_DECODER_BYTES = 1 << 24
 
 
 class VlatWriter:
-    """Writes one archive. Records come under the header that was named last by `use`; `decoder` is
-    a decoder file's bytes to embed.
+    """Writes one archive. Records belong to the header last passed to `use`; `decoder` is a decoder
+    file's bytes to embed.
 
-    With `journal` every page of the index follows its records, so that a file that was cut off
-    keeps its keys and columns; without it they stand together at the end, which is faster to read.
+    With `journal` each index page directly follows its records, so that a truncated file keeps its
+    keys and columns; without it all pages are at the end, which is faster to read.
 
     Nothing is written before the first record, whose CRC-32 opens the first header: archives that
     begin with different models have different stamps.
@@ -109,7 +109,7 @@ class VlatWriter:
         stamp: bytes,
         journal: bool = False,
     ) -> VlatWriter:
-        """A writer of more records from byte `at` on, where an archive's tail or a page ends."""
+        """A writer of further records from byte `at` on, where an archive's tail or a page ends."""
         writer = cls.__new__(cls)
         writer._begin(stream, at, journal)
         writer._stamp = stamp
@@ -133,7 +133,7 @@ class VlatWriter:
         return self._headers[0]
 
     def __len__(self) -> int:
-        """Records so far."""
+        """Number of records so far."""
         return self._count
 
     @property
@@ -143,12 +143,12 @@ class VlatWriter:
 
     @property
     def stamp(self) -> bytes:
-        """The archive's stamp, once the first record, or the index, is written."""
+        """The archive's stamp, known once the first record, or the index, is written."""
         return self._stamp
 
     @property
     def changed(self) -> bool:
-        """Whether something was added that the index does not have yet."""
+        """Whether anything was added that is not in the index yet."""
         return self._state != self._closed_with
 
     @property
@@ -156,9 +156,10 @@ class VlatWriter:
         return self._count, len(self._decoders), len(self._others)
 
     def use(self, header: Header) -> None:
-        """Let the records that follow come under this header; free where it is the same one.
+        """Put the following records under this header. Costs nothing if it is the current one.
 
-        Raises `OptionError` for what no header can hold, and for more than MAX_HEADERS.
+        Raises `OptionError` for values that a header cannot hold, and for more than MAX_HEADERS
+        headers.
         """
         if self._current >= 0 and header == self._headers[self._current]:
             return
@@ -181,9 +182,7 @@ class VlatWriter:
         self._current = known
 
     def _stamp_sections(self, payload: bytes | None) -> None:
-        """Write the sections that were held back until the first record, whose payload this is, if
-        there is one.
-        """
+        """Write the sections held back until the first record, whose payload this is, or None."""
         held, self._held = self._held, None
         if held is None:
             return
@@ -194,7 +193,7 @@ class VlatWriter:
         self._stream.write(b"".join([START, first, *others]))
 
     def embed(self, decoder: bytes) -> None:
-        """Put a decoder file's bytes into the archive, once. Raises `OptionError` for too many."""
+        """Embed a decoder file's bytes, once. Raises `OptionError` if they are too long."""
         if len(decoder) > MAX_DECODER_BYTES:
             raise OptionError(
                 f"decoder to embed: found {len(decoder)} bytes, expected at most "
@@ -207,9 +206,9 @@ class VlatWriter:
             self._embedded.add(digest)
 
     def attach(self, kind: bytes, body: bytes) -> None:
-        """A section that readers pass over and copies of the archive keep, the same one once.
+        """Add a section that readers skip and copies keep; equal sections are stored once.
 
-        Raises `OptionError` for a type that is no small letter.
+        Raises `OptionError` for a type that is not a lower-case letter.
         """
         _check_ancillary(kind)
         digest = sha256(kind + body).digest()
@@ -219,7 +218,7 @@ class VlatWriter:
             self._attached.add(digest)
 
     def note(self, kind: bytes, body: bytes) -> None:
-        """A section that readers pass over; copies of the archive do not have it."""
+        """Add a section that readers skip and copies drop."""
         _check_ancillary(kind)
         self._after_run()
         self._section(kind, body)
@@ -246,11 +245,11 @@ class VlatWriter:
         quality: Sequence[StoredQuality] | QualityCodes | None = None,
         fields: Mapping[str, Sequence[Any] | Column] | None = None,
     ) -> None:
-        """Append records under the current header, with a value of every column for each.
+        """Append records under the current header, each with one value of every column.
 
-        Keys are given for every record of an archive or for none. Raises `OptionError` where they
-        are not, for a key that is there already, is longer than 1024 bytes or not UTF-8, for
-        columns of another length, and for a payload of 2 GiB; then nothing was added.
+        Either all records of an archive have keys or none. Raises `OptionError` if not; for a key
+        that exists already, is longer than 1024 bytes or not UTF-8; for columns of another length;
+        and for a payload of 2 GiB. Nothing is added then.
         """
         count = len(payloads)
         if not count:
@@ -269,7 +268,7 @@ class VlatWriter:
         if keys is not None:
             _check_length("keys", len(keys), count)
         self._take_keys(keys)
-        if self._current < 0:  # an archive that goes on: its last header is not known here
+        if self._current < 0:  # a continued archive: its last header is not known here
             self.use(self.header)
         for first in range(0, count, RECORDS_OF_PAGE):
             some = slice(first, first + RECORDS_OF_PAGE)
@@ -297,19 +296,19 @@ class VlatWriter:
         stamp, header = self._stamp, self._current
         self._put(
             b"".join(
-                pack_entry(Belongs(stamp, first + i, header), payload)
+                pack_entry(RecordId(stamp, first + i, header), payload)
                 for i, payload in enumerate(payloads)
             )
         )
         self._count += len(payloads)
 
     def end_page(self) -> None:
-        """End the page of the index here: with `journal`, what was added is safe from now on."""
+        """End the current index page. With `journal`, everything added so far is then safe."""
         self._close_page()
         self._flush()
 
     def close(self) -> None:
-        """Write the index; nothing can be added after it. A file's bytes are on disk then."""
+        """Write the index. Nothing can be added afterwards; the bytes of a file are on disk."""
         self._close_page()
         self._stamp_sections(None)
         for body, records_at, count in self._pages:
@@ -350,7 +349,7 @@ class VlatWriter:
                 raise
 
     def _after_run(self) -> None:
-        """A section follows: the records after it are a run of their own."""
+        """A section follows, so the records after it begin a new run."""
         self._page.end_run(self._current)
 
     def _close_page(self) -> None:
@@ -366,7 +365,7 @@ class VlatWriter:
             self._pages.append((body, page.records_at, page.count))
 
     def _take_keys(self, keys: Sequence[str] | None) -> None:
-        """Refuse keys that no reader would take; remember the others."""
+        """Refuse keys that no reader would accept; remember the rest."""
         if self._count and (keys is None) != (self._keys is None):
             raise OptionError(
                 f"record {self._count}: keys: found {'none' if keys is None else 'some'}, "
@@ -383,7 +382,7 @@ class VlatWriter:
 
 
 class _OpenPage:
-    """A page that is being filled."""
+    """The page being filled."""
 
     def __init__(self) -> None:
         self.records_at = 0
@@ -404,7 +403,7 @@ class _OpenPage:
         codes: QualityCodes | None,
         columns: dict[str, Column],
     ) -> None:
-        """Records whose entries begin at byte `at` of the file."""
+        """Add records whose entries begin at byte `at` of the file."""
         if not self.count:
             self.records_at = self._end = at
         gap, before = (at - self._end, 0) if self._run is None else self._run
@@ -416,13 +415,13 @@ class _OpenPage:
         self._end = at + int(entry_bytes(self._lengths[-1]).sum())
 
     def end_run(self, header: int) -> None:
-        """What comes next does not follow immediately, or has another header than this."""
+        """End the current run, which is under this header."""
         if self._run is not None:
             self._runs.append(Run(*self._run, header))
             self._run = None
 
     def whole(self) -> Page:
-        """The page, its last run ended."""
+        """The finished page, its last run ended."""
         quality = joined_codes([(count, codes) for count, codes, _ in self._parts])
         names = dict.fromkeys(name for _, _, fields in self._parts for name in fields)
         fields = {
@@ -437,7 +436,7 @@ class _OpenPage:
 
 def _check_ancillary(kind: bytes) -> None:
     if len(kind) != 1 or is_critical(kind):
-        raise OptionError(f"section: found type {kind!r}, expected a small letter")
+        raise OptionError(f"section: found type {kind!r}, expected a lower-case letter")
 
 
 def _updated(known: set[int], new: set[int]) -> set[int]:
@@ -446,7 +445,7 @@ def _updated(known: set[int], new: set[int]) -> set[int]:
 
 
 def _identity(headers: Sequence[Header], header: Header) -> bytes:
-    """A header's bytes as they stand in this archive: the first whole, others as what differs."""
+    """A header's bytes as stored in this archive: all of the first, what differs for others."""
     if not headers or header == headers[0]:
         return header.to_bytes()
     return header.to_bytes(headers[0])

@@ -1,7 +1,7 @@
-"""Samples that stand for no data: marked by the file, or by a value that is no velocity.
+"""Absent samples: marked by the file, or by a value that is not a velocity.
 
-None is ever taken for a velocity: whoever reads models refuses them, with position and count, but
-for those of the value that the caller has declared absent (see `no_data`).
+They are never taken for velocities: readers refuse them, with position and count, unless the caller
+has declared their value as no-data (see `no_data`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ SENTINELS = (
     -999.0, -999.25, -9999.0, -99999.0, 1e20, -1e20, 1e30, -1e30, 9.969209968386869e36,
     3.4028234663852886e38, -3.4028234663852886e38,
 )  # fmt: skip
-"""Values that software writes where there is no data: of well logs, grids, NetCDF, raster files."""
+"""Values that software writes for no data: in well logs, grids, NetCDF and raster files."""
 
 LEAST_SENTINEL, GREATEST_SENTINEL = -900.0, 1e19
-"""Between these two no sentinel lies."""
+"""No sentinel lies between these two values."""
 
 AS_ABSENT = "; --mask={0} (mask={1}) keeps samples of this value as absent ones"
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What a file says of absent samples: their values, and the range of those that are there."""
+    """What a file says of absent samples: their values, and the valid range of the others."""
 
     values: tuple[float, ...] = ()
     least: float | None = None
@@ -55,10 +55,10 @@ class Marks:
 
 
 def marks_of(attributes: Mapping[str, Any], name: str, fill: Any = None) -> Marks:
-    """What `_FillValue`, `missing_value`, `valid_range`, `valid_min` and `valid_max` say, and the
-    `fill` of what was never written, unless it is zero, which is what it is where nobody chose.
+    """What `_FillValue`, `missing_value`, `valid_range`, `valid_min` and `valid_max` say, and
+    `fill`, the value of samples never written, unless it is zero, the default that nobody chose.
 
-    Raises InputFileError for one that is no number.
+    Raises InputFileError if one is not a number.
     """
     values = [
         value
@@ -102,10 +102,10 @@ def check_all_present(
     array: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
     marks: Marks = Marks(), no_data: NoData | None = None,
 ) -> None:  # fmt: skip
-    """Raises NoDataError for masked samples, for those that `marks` tell and for sentinels, but for
-    samples of the value `no_data`, which the caller has declared absent.
+    """Raise NoDataError for masked samples, samples absent by `marks`, and sentinels. Samples of
+    the value `no_data`, which the caller has declared, are allowed.
 
-    `index` gives the place in the file's array of a place in this one.
+    `index` maps a place in this array to a place in the file's array.
     """
     values = np.ma.getdata(array)
     declared = None if no_data is None else find_absent(values, no_data)
@@ -118,7 +118,7 @@ def check_all_present(
         refuse(np.ma.getmaskarray(array), "masked", way)
     elif marks != Marks():
         refuse(marks.mask(values), "marked as absent", AS_ABSENT)
-    # NaN, where it is declared, is neither the least nor the greatest.
+    # A declared NaN is neither minimum nor maximum.
     least, greatest = np.fmin, np.fmax
     if values.size and (
         least.reduce(values, axis=None) < LEAST_SENTINEL
@@ -132,7 +132,7 @@ def check_all_present(
 
 
 def _as_in(array: NDArray[Any], value: float) -> Any:
-    """A value as the array's dtype has it; None where it has not."""
+    """The value in the array's dtype, or None if the dtype cannot hold it."""
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return array.dtype.type(value)
@@ -152,5 +152,5 @@ def _refuse(
     argument = "'nan'" if value == "nan" else value
     raise NoDataError(
         f"{name}: found {value} at index {index(place)}, {what}, as are {count} of "
-        f"{mask.size} samples; expected velocities alone{way.format(value, argument)}"
+        f"{mask.size} samples; expected only velocities{way.format(value, argument)}"
     )

@@ -1,7 +1,7 @@
-"""Which axis of an array is which, and which way depth points: by names, units and coordinates.
+"""Identify axes and the direction of depth from names, units and coordinates.
 
-What cannot be told is refused with the names that were found, never guessed. Arrays that say
-nothing at all of their axes are taken as their format has it.
+What cannot be identified is refused with the names found, never guessed. Arrays with no information
+on their axes follow the convention of their format.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError
-from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
-from velcodec.formats.files.npy import check_last_axis, check_shape
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     DEGREES,
     LENGTHS,
     check_metres,
@@ -28,6 +26,8 @@ from velcodec.formats.files.words import (
     steps_of,
     text_of,
 )
+from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
+from velcodec.formats.files.npy import check_last_axis, check_shape
 
 DEPTHS = ("depth", "depths", "tvd", "tvdss")
 HEIGHTS = ("elevation", "elev", "height", "altitude", "alt")
@@ -53,9 +53,9 @@ STANDARD = {
     "latitude": "y", "depth": "z", "height": "z", "altitude": "z", "time": "t",
 }  # fmt: skip
 UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
-NOUGHT = 1e-6
-AGREE = 1e-3
-"""Of a step: what a spacing or an origin that is stated twice may differ by, for rounding."""
+ROUNDING = 1e-6
+TOLERANCE = 1e-3
+"""Tolerance, as a fraction of a step, for a spacing or an origin that is stated twice."""
 
 UP_OR_DOWN = "state which way it points with --z-positive up or down"
 
@@ -69,7 +69,7 @@ class Axis:
     attributes: Mapping[str, Any] | None = None
 
     def said(self, key: str) -> str:
-        """An attribute of the coordinates as a word in small letters; empty where there is none."""
+        """An attribute of the coordinates as a lower-case word, or ""."""
         return text_of((self.attributes or {}).get(key)).strip().lower()
 
     @property
@@ -79,7 +79,7 @@ class Axis:
 
     @property
     def role(self) -> str:
-        """z, x, y (across too), n (models), 1, t (time); ? for another name, empty for none."""
+        """z, x, y (also across), n (models), 1 or t (time); ? for another name, "" for none."""
         if UNNAMED.fullmatch(self.name.lower()) and not self.attributes:
             return ""
         if self.said("axis") in ("x", "y", "z", "t"):
@@ -96,7 +96,7 @@ class Axis:
 
     @property
     def unit(self) -> Any:
-        """The unit of the coordinates: stated, or a part of the name."""
+        """The unit of the coordinates, from an attribute or the name."""
         unit = (self.attributes or {}).get("units")
         if text_of(unit).strip():
             return unit
@@ -110,7 +110,7 @@ MAX_COORDINATES = 1 << 22
 
 @dataclass(frozen=True)
 class Coordinate:
-    """An array of coordinates that is not read yet, along some of a file's dimensions."""
+    """A coordinate array along some of a file's dimensions, not read yet."""
 
     name: str
     dims: tuple[str, ...]
@@ -120,11 +120,10 @@ class Coordinate:
 
 
 def axes_of(dims: Sequence[str], coordinates: Sequence[Coordinate], name: str) -> list[Axis]:
-    """The axes of an array with named dimensions: with their own coordinates, or else with the only
-    ones along them that are depth or distance.
+    """The axes of an array with named dimensions. Each gets its own coordinates, or else the only
+    coordinates along it that are a depth or a distance.
 
-    Raises InputFileError for depths that differ from one place to another, and for coordinates that
-    are too many.
+    Raises InputFileError for depths that vary laterally, and for too many coordinates.
     """
     for each in coordinates:
         role = _role(each)
@@ -161,8 +160,8 @@ def _role(coordinate: Coordinate) -> str:
 def axes_beside(
     shape: tuple[int, ...], beside: Sequence[Coordinate], hints: Hints, unstated: str | None = None
 ) -> list[Axis]:
-    """The axes of an array without names, by arrays beside it that are called as axes are and are
-    as long as one; none where they fit neither order of the last two.
+    """The axes of an array without axis names, from arrays beside it with axis names and matching
+    lengths; empty if they fit neither order of the last two axes.
     """
     fitting = [each for each in beside if each.size in shape]
     roles = {role: [c for c in fitting if _role(c) in role] for role in ("z", "x", "y")}
@@ -194,8 +193,8 @@ def place(
 ) -> Placed:
     """Where each axis of an array goes: models first, then depth and distance in their own order.
 
-    `unstated` is the order where the names say none. Raises InputShapeError for volumes and for
-    what is no array of models, InputFileError for axes that cannot be told.
+    `unstated` is the order if names give none. Raises InputShapeError for volumes and for arrays
+    that are not models, InputFileError for axes that cannot be identified.
     """
     count = len(shape)
     axes = [*axes, *(Axis() for _ in range(count - len(axes)))]
@@ -247,7 +246,7 @@ def _refuse_volumes(roles: Sequence[str], shape: Sequence[int], names: str, name
 
 
 def _pair(roles: Sequence[str], shape: Sequence[int]) -> tuple[int, int] | str | None:
-    """The axes of depth and distance; "unnamed" where names leave it to the format, or None."""
+    """The axes of depth and distance; "unnamed" if names leave it to the format; or None."""
     count = len(roles)
     z = [i for i, role in enumerate(roles) if role == "z"]
     x = [i for i, role in enumerate(roles) if role in ("x", "y")]
@@ -256,7 +255,7 @@ def _pair(roles: Sequence[str], shape: Sequence[int]) -> tuple[int, int] | str |
     if len(z) > 1 or len(x) > 1:
         return None
     if any(role == "1" and size > 1 for role, size in zip(roles, shape, strict=True)):
-        return None  # channels are no models
+        return None  # channels are not models
     single = {i for i in range(count - 2) if count == 4 and shape[i] == 1}
     open_ = [i for i, role in enumerate(roles) if role in ("", "?") and i not in single]
     if z and x:
@@ -281,10 +280,10 @@ def named_form(
     units: str | None = None, columns: Mapping[str, NDArray[Any]] | None = None,
     keys: Callable[[tuple[int, ...]], tuple[str, ...] | None] | None = None,
 ) -> tuple[Form, tuple[int, ...] | None]:  # fmt: skip
-    """The form of an array whose axes have names or coordinates, and where they stand in it.
+    """The form of an array with named axes or coordinates, and where its axes are.
 
-    `attributes` and `columns` are what `ground_of` and `grounds_of` read; `keys` gives the models'
-    keys for the shape with its axes in their places. Raises as `place` and `form_of`.
+    `attributes` and `columns` are the inputs of `ground_of` and `grounds_of`; `keys` returns the
+    models' keys for the shape with its axes in place. Raises as `place` and `form_of`.
     """
     placed = place(axes, shape, name, hints, unstated)
     axes = [*axes, *(Axis() for _ in range(len(shape) - len(axes)))]
@@ -325,12 +324,12 @@ def ground_of_axes(
     z: Axis, x: Axis, nz: int, name: str, hints: Hints, said: Ground, positive: str = "",
     *, convention: bool = True,
 ) -> tuple[Ground, bool]:  # fmt: skip
-    """The ground by the coordinates of both axes, else as `said` by attributes, and whether the
-    rows go up; `positive`, up or down, is what attributes say of z, and by `convention` what they
+    """The ground, from the coordinates of both axes or else as `said` by attributes, and whether
+    the rows go up. `positive` (up or down) is what attributes say of z; `convention` is what they
     say is depth.
 
-    Coordinates give no ground where the caller states both spacing and origin; which way depth
-    points is asked always. Raises InputFileError.
+    If the caller states both spacing and origin, coordinates give no ground; they always give the
+    direction of depth. Raises InputFileError.
     """
     step = origin = None
     if x.values is not None and not _stated(hints, "x"):
@@ -341,8 +340,8 @@ def ground_of_axes(
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
         last = None if first is None or down is None else first + down * (nz - 1)
-        if last is not None and down is not None and abs(last) < NOUGHT * abs(down):
-            last = 0.0  # but for the rounding of a sum
+        if last is not None and down is not None and abs(last) < ROUNDING * abs(down):
+            last = 0.0  # a rounding error of a sum
         line = Line(first, last, said.dz_m, nz)
         depth = depth_of(z, line, name, hints, positive, convention=convention)
     else:
@@ -363,20 +362,20 @@ def ground_of_axes(
 def _check_agree(
     axis: str, step: float | None, ends: Sequence[float], said: Ground, name: str, hints: Hints
 ) -> None:
-    """Raises InputFileError where coordinates say another spacing than attributes do, or none of
-    their `ends` is the origin of these, unless the caller states it.
+    """Raise InputFileError if coordinates and attributes give different spacings, or if none of the
+    coordinates' `ends` is the attributes' origin, unless the caller states it.
     """
     spacing, origin = getattr(said, f"d{axis}_m"), getattr(said, f"origin_{axis}_m")
     if getattr(hints.ground, f"d{axis}_m") is not None or step is None:
         spacing = None
     if getattr(hints.ground, f"origin_{axis}_m") is not None:
         origin = None
-    if spacing is not None and step is not None and abs(spacing - step) > AGREE * step:
+    if spacing is not None and step is not None and abs(spacing - step) > TOLERANCE * step:
         raise InputFileError(
             f"{name}: d{axis}: found {spacing:g} m, and coordinates of {axis} in steps of {step:g} "
             f"m; state which with --d{axis}"
         )
-    near = AGREE * (step or spacing or 1.0)
+    near = TOLERANCE * (step or spacing or 1.0)
     if origin is not None and all(abs(origin - end) > near for end in ends):
         raise InputFileError(
             f"{name}: origin_{axis}: found {origin:g} m, and coordinates of {axis} from "
@@ -391,7 +390,7 @@ def _stated(hints: Hints, axis: str) -> bool:
 
 @dataclass(frozen=True)
 class Line:
-    """Coordinates of an axis in metres: the first and the last one, their step, how many."""
+    """Coordinates of an axis in metres: first, last, step, and their number."""
 
     first: float | None
     last: float | None
@@ -400,8 +399,8 @@ class Line:
 
 
 def _line(z: Axis, name: str, stated: bool) -> Line:
-    """The coordinates of depth, which may fall; where the caller states the ground they need not be
-    even.
+    """The coordinates of depth, which may decrease. They may be uneven if the caller states the
+    ground.
     """
     values = np.asarray(z.values, dtype=float)
     first, last = float(values[0]), float(values[-1])
@@ -417,10 +416,10 @@ def _line(z: Axis, name: str, stated: bool) -> Line:
 def depth_of(
     z: Axis, line: Line, name: str, hints: Hints, positive: str = "", *, convention: bool = False
 ) -> Depth:
-    """Depth by the coordinates of an axis.
+    """Depth from the coordinates of an axis.
 
-    Up is what the caller or the file says is up; heights are; an axis that is only called z is if
-    none of it is above zero. Raises InputFileError where it may be either.
+    Coordinates are up if the caller or the file says so, if they are heights, or if the axis is
+    only called z and none of them is above zero. Raises InputFileError if it is ambiguous.
     """
     words = set(z.words)
     named = "down" if words & set(DEPTHS) else "up" if words & set(HEIGHTS) else ""
@@ -448,7 +447,7 @@ def depth_of(
 
 
 def _way(line: Line, named: str, convention: bool, name: str) -> str:
-    """Up or down by the coordinates' signs; empty where there are none. Raises InputFileError."""
+    """Up or down by the coordinates' signs; "" without coordinates. Raises InputFileError."""
     if convention and (line.step is None or line.step > 0):
         return ""  # spacing and origin of depth, as documented
     if line.step is not None and line.step < 0 and line.first is None:

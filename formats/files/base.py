@@ -1,7 +1,7 @@
-"""What every reader gives and every writer takes, whatever the format of the file.
+"""What every reader returns and every writer accepts, for all file formats.
 
-A `Part` is an array of models in one file; it holds no open file, so that parts can be counted in
-the thousands and sent to other processes. Nothing here knows any format.
+A `Part` is an array of models in one file. It holds no open file, so that thousands of parts can
+exist and be sent to other processes. Nothing here knows any format.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DIRECTIONS = ("down", "up")
 
 @dataclass(frozen=True)
 class Ground:
-    """Spacing and position of the first sample, in metres; None where nothing says it."""
+    """Spacing and position of the first sample in metres, each None if unknown."""
 
     dx_m: float | None = None
     dz_m: float | None = None
@@ -53,12 +53,12 @@ class Ground:
     origin_z_m: float | None = None
 
     def or_else(self, other: Ground) -> Ground:
-        """These figures, and those of `other` where there are none."""
+        """These figures, with missing ones from `other`."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return Ground(*(mine if mine is not None else theirs for mine, theirs in pairs))
 
     def checked(self, name: str) -> Ground:
-        """Raises InputFileError for a spacing or a position that cannot be."""
+        """The ground itself. Raises InputFileError for an impossible spacing or position."""
         for each in fields(self):
             value = getattr(self, each.name)
             if value is None:
@@ -72,14 +72,14 @@ class Ground:
 
 @dataclass(frozen=True)
 class Form:
-    """How models lie in a file: enough to write them, and all that a reader tells of them.
+    """The form of models in a file: enough to write them, and everything that a reader knows of
+    them.
 
-    `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` NumPy's
-    name with byte order. What a file does not say is None. Rows go up where `z_up`; the ground is
-    that of depth down all the same, its origin the shallowest sample. Models that do not lie on one
-    ground have `grounds`, one for each, beside one that says nothing. Samples of the value
-    `no_data`, nan or a number, are absent. `array` is what the array is to be called in a file that
-    is written.
+    `axes` are the array's own, slowest first ("n1xz": models, singleton, x, z), `dtype` is NumPy's
+    name with byte order. Unknown facts are None. `z_up` says that rows go up; the ground is still
+    that of depth down, with its origin at the shallowest sample. Models on different grounds have
+    `grounds`, one each, and an empty `ground`. Samples of the value `no_data` (nan or a number) are
+    absent. `array` is the array's name in a file that is written.
     """
 
     count: int
@@ -113,13 +113,13 @@ class Form:
             raise OptionError(f"grounds: found {len(self.grounds)} for {self.count} models")
 
     def part(self, start: int, stop: int) -> Form:
-        """The form of models `start` to `stop` alone."""
+        """The form of models `start` to `stop`."""
         keys = None if self.keys is None else self.keys[start:stop]
         some = replace(self, count=stop - start, keys=keys, grounds=None)
         return some if self.grounds is None else some.on(self.grounds[start:stop])
 
     def on(self, grounds: tuple[Ground, ...]) -> Form:
-        """The same on the ground of each model."""
+        """The same form with one ground per model."""
         if len(set(grounds)) == 1:
             return replace(self, ground=grounds[0], grounds=None)
         return replace(self, ground=Ground(), grounds=grounds)
@@ -138,12 +138,12 @@ class Form:
 
 @dataclass(frozen=True)
 class Hints:
-    """What the caller says of the files; it goes before what they say themselves.
+    """What the caller states of the files; it takes precedence over what they say themselves.
 
-    `array` names one of several arrays in a file, `shape` and `dtype` are those of raw files;
-    `unstated_order` is that of arrays of which the file, or its format, says none. `z_positive`, up
-    or down, is which way depth's coordinates point, or its rows where it has none. `no_data`, nan
-    or a number, is the value of absent samples.
+    `array` names one of several arrays in a file; `shape` and `dtype` are those of raw files;
+    `unstated_order` applies if neither the file nor its format gives an order. `z_positive` (up or
+    down) is the direction of depth's coordinates, or of the rows if there are none. `no_data` (nan
+    or a number) is the value of absent samples.
     """
 
     order: str | None = None
@@ -169,13 +169,15 @@ class Hints:
 
 @dataclass(frozen=True)
 class Placed:
-    """The axes of an array, and which of its own axes stands in each place, unless it is that."""
+    """The axes of an array, and which of its own axes stands in each place, or None if they stand
+    in order.
+    """
 
     axes: str
     own: tuple[int, ...] | None = None
 
     def sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The array's shape with its axes in their places."""
+        """The array's shape with its axes in place."""
         return shape if self.own is None else tuple(shape[i] for i in self.own)
 
 
@@ -185,7 +187,7 @@ def form_of(
     keys: tuple[str, ...] | None = None, z_up: bool | None = None,
     grounds: tuple[Ground, ...] | None = None,
 ) -> Form:  # fmt: skip
-    """The form of a file's array, with what the file says and the caller's hints before it.
+    """The form of a file's array, from what the file says and the caller's hints, which win.
 
     Raises InputShapeError, InputDtypeError, EmptyInputError, InputFileError.
     """
@@ -218,16 +220,16 @@ MAX_PACKED_SAMPLES = 1 << 27
 FREE_CHUNK_BYTES, CHUNK_BYTES_OF_BYTE = 1 << 25, 16
 FREE_MODEL_BYTES, MODEL_BYTES_OF_BYTE = 1 << 26, 32
 FREE_SAMPLES, SAMPLES_OF_BYTE = 1 << 27, 1 << 12
-"""Where samples are compressed or left out a shape costs nothing to claim: of what is unpacked at
-once, of a model, and of all models so much is free, and so much more for each byte that is stored.
+"""Where samples are compressed or left out, a large shape costs nothing to claim. This limits the
+bytes unpacked at once, a model, and all models: this much is free, plus this much per stored byte.
 """
 
 
 def check_chunk(
     chunk: tuple[int, ...] | None, dtype: np.dtype[Any], stored: int, name: str
 ) -> None:
-    """Raises InputFileError for a chunk, which is unpacked as a whole, that would take more memory
-    than `stored` bytes should.
+    """Raise InputFileError if a chunk, which is unpacked as a whole, would take more memory than
+    `stored` bytes allow.
     """
     size, most = prod(chunk or ()) * dtype.itemsize, FREE_CHUNK_BYTES + CHUNK_BYTES_OF_BYTE * stored
     if size > most:
@@ -239,8 +241,8 @@ def check_chunk(
 def check_packed(
     form: Form, chunk: tuple[int, ...] | None, dtype: np.dtype[Any], stored: int, name: str
 ) -> None:
-    """Raises InputFileError for an array whose models, one or all of them, or chunks would take
-    more than the `stored` bytes should, where samples are compressed or left out.
+    """Raise InputFileError if samples are compressed or left out and one model, all models or a
+    chunk would take more memory than `stored` bytes allow.
     """
     check_chunk(chunk, dtype, stored, name)
     samples = form.nz * form.nx
@@ -249,24 +251,23 @@ def check_packed(
         raise InputFileError(
             f"{name}: found models of {form.nz} x {form.nx} samples, {size:,} bytes, expected at "
             f"most {MAX_PACKED_SAMPLES:,} samples and {most:,} bytes of {stored:,} bytes that are "
-            "compressed, or of which parts may be left out"
+            "compressed or sparse"
         )
     samples, most = form.count * samples, FREE_SAMPLES + SAMPLES_OF_BYTE * stored
     if samples > most:
         raise InputFileError(
             f"{name}: found {form.count:,} models of {form.nz} x {form.nx} samples, expected at "
-            f"most {most:,} samples of {stored:,} bytes that are compressed, or of which parts may "
-            "be left out"
+            f"most {most:,} samples of {stored:,} bytes that are compressed or sparse"
         )
 
 
 @dataclass(frozen=True)
 class Part(ABC):
-    """Models of one shape and dtype: an array of a file.
+    """Models of one shape and dtype: an array in a file.
 
-    `path` is where the samples are; `file` the path as the user would know it, relative to the
-    folder that was opened. `own` is which of the array's own axes stands where the form has one,
-    unless they stand so; `marks` is what the file says of absent samples.
+    `path` is where the samples are; `file` is the path as the user knows it, relative to the opened
+    folder. `own` says which of the array's own axes stands in each place of the form, or is None if
+    they stand in order; `marks` is what the file says of absent samples.
     """
 
     path: Path
@@ -278,12 +279,12 @@ class Part(ABC):
 
     @property
     def name(self) -> str:
-        """The file, and the array in it where there may be several."""
+        """The file, and the array in it if there may be several."""
         return self.file if self.array is None else f"{self.file}:{self.array}"
 
     @property
     def place(self) -> str:
-        """What errors call it."""
+        """The part's name in errors."""
         return str(self.path) if self.array is None else f"{self.path}:{self.array}"
 
     def __len__(self) -> int:
@@ -292,8 +293,8 @@ class Part(ABC):
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Models `start` to `stop`, (stop - start, nz, nx), depth first, in the file's dtype.
 
-        Reads no other model where the format allows it. Raises OptionError for models that are not
-        there, InputFileError, NonFiniteError.
+        Reads no other models if the format allows it. Raises OptionError for models out of range,
+        InputFileError, NonFiniteError.
         """
         if not 0 <= start < stop <= len(self):
             raise OptionError(
@@ -332,20 +333,22 @@ class Part(ABC):
         )
 
     def _some(self, start: int, stop: int) -> Any:
-        """What takes these models out of the array; all of it where there is no axis of models."""
+        """The index that selects these models in the array; the whole array if it has no model
+        axis.
+        """
         if "n" not in self.form.axes:
             return ...
         return (*[slice(None)] * (self.own[0] if self.own else 0), slice(start, stop))
 
     @abstractmethod
     def _load(self, start: int, stop: int) -> NDArray[Any]:
-        """These models with the array's own axes; all of it where there is no axis of models.
+        """These models with the array's own axes; the whole array if it has no model axis.
 
-        May raise anything that a broken file makes a library raise.
+        May raise anything that a library raises on a broken file.
         """
 
     def sha256(self) -> bytes:
-        """SHA-256 of the file, read for it. Raises InputFileError."""
+        """SHA-256 of the file, which is read for it. Raises InputFileError."""
         with reading(self.place), self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
 
@@ -368,12 +371,12 @@ class Slice(Part):
 
 
 def first_of(part: Part) -> int:
-    """The number that a part's first model has in the array."""
+    """The number that a part's first model has in its array."""
     return part.first + first_of(part.whole) if isinstance(part, Slice) else 0
 
 
 def slice_part(part: Part, start: int, stop: int) -> Part:
-    """Models `start` to `stop` of a part as a part."""
+    """Models `start` to `stop` of a part, as a part."""
     if (start, stop) == (0, part.form.count):
         return part
     some = part.form.part(start, stop)
@@ -382,8 +385,8 @@ def slice_part(part: Part, start: int, stop: int) -> Part:
 
 @dataclass(frozen=True)
 class Models:
-    """Models of one or many files, in order, numbered through; `listed` where a folder or a pattern
-    gave the files.
+    """Models of one or many files in order, numbered consecutively; `listed` if a folder or a
+    pattern gave the files.
     """
 
     parts: tuple[Part, ...]
@@ -391,7 +394,7 @@ class Models:
 
     @property
     def need_names(self) -> bool:
-        """Whether it takes the files' names to write the models as they lie."""
+        """Whether writing the models as they were takes the files' names."""
         return self.listed or len(self.parts) > 1
 
     def __len__(self) -> int:
@@ -402,9 +405,9 @@ class Models:
         return list(accumulate(len(part) for part in self.parts))
 
     def read(self, start: int, stop: int) -> Iterator[tuple[Part, NDArray[Any]]]:
-        """Models `start` to `stop`, piece by piece: each with the part that it is of.
+        """Models `start` to `stop` in pieces, each with its part.
 
-        Raises what `Part.read` does, when the piece is reached.
+        Raises what `Part.read` does, when it reaches the piece.
         """
         if not 0 <= start < stop <= len(self):
             raise OptionError(f"models: found {start} to {stop}, expected some of {len(self)}")
@@ -416,7 +419,7 @@ class Models:
             start, number = end, number + 1
 
     def slice(self, start: int, stop: int) -> Models:
-        """Models `start` to `stop` alone; nothing is read."""
+        """Models `start` to `stop`; nothing is read."""
         found, first = [], 0
         for part in self.parts:
             a, b = max(start - first, 0), min(stop - first, len(part))
@@ -426,12 +429,12 @@ class Models:
         return replace(self, parts=tuple(found))
 
     def without_keys(self) -> Models:
-        """The same models, of which no file says what they are called."""
+        """The same models without keys."""
         forms = ((part, replace(part.form, keys=None)) for part in self.parts)
         return replace(self, parts=tuple(replace(part, form=form) for part, form in forms))
 
     def sha256(self) -> bytes:
-        """SHA-256 of the file; of the files' SHA-256, one after the other, if there are many."""
+        """SHA-256 of the file, or of the concatenated SHA-256 of several."""
         files = {part.path: part for part in self.parts}
         hashes = [part.sha256() for part in files.values()]
         return hashes[0] if len(hashes) == 1 else hashlib.sha256(b"".join(hashes)).digest()
@@ -457,8 +460,8 @@ def check_finite(
     models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
     no_data: NoData | None = None,
 ) -> None:  # fmt: skip
-    """Raises NonFiniteError with the first value and its place in the file's array; samples of the
-    value `no_data` are absent.
+    """Raise NonFiniteError with the first non-finite value and its place in the file's array;
+    samples of the value `no_data` are allowed.
     """
     if models.dtype.kind != "f":
         return
@@ -477,7 +480,7 @@ def check_finite(
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Whatever a library raises on a file becomes one InputFileError that names it."""
+    """Turn whatever a library raises on a file into one InputFileError that names it."""
     try:
         yield
     except VelcodecError:
@@ -489,6 +492,6 @@ def reading(name: str) -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
+    """The first line of an error's message, or its type if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,7 +1,7 @@
-"""Which files are meant: a path, a folder, a pattern or a list of these; in the order of numbers.
+"""Find files: from a path, a folder, a pattern or a list of these, sorted by the numbers in names.
 
-A folder gives every file in it and below whose name tells a format, `model2` before `model10`.
-Links are followed; one that leads nowhere is refused.
+A folder gives every file in it and below whose name indicates a format, `model2` before `model10`.
+Links are followed; a dangling link is refused.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ NUMBER = re.compile("([0-9]+)")
 
 @dataclass(frozen=True)
 class Found:
-    """A file, or a folder that is one Zarr store, and its path as the user would know it; `listed`
-    where it was found in a folder or by a pattern, not named itself.
+    """A file, or a folder that is a Zarr store, and its path as the user knows it; `listed` if it
+    was found in a folder or by a pattern, not named itself.
     """
 
     path: Path
@@ -32,7 +32,7 @@ class Found:
 
 
 def find(where: str | Path | Sequence[str | Path], fits: Callable[[Path], bool]) -> list[Found]:
-    """The files that `where` means; those of a folder if they fit. Raises InputFileError."""
+    """The files that `where` means; in folders, those that fit. Raises InputFileError."""
     if not isinstance(where, str | Path):
         return [found for one in where for found in find(one, fits)]
     path = Path(where)
@@ -52,7 +52,7 @@ def find(where: str | Path | Sequence[str | Path], fits: Callable[[Path], bool])
 
 
 def natural(file: str) -> tuple[list[list[str | int]], str]:
-    """What sorts names with numbers in them by the numbers, folder by folder."""
+    """A sort key that orders names by the numbers in them, folder by folder."""
     pieces = [
         [int(piece) if odd % 2 else piece for odd, piece in enumerate(NUMBER.split(name))]
         for name in file.split("/")
@@ -77,7 +77,7 @@ def _in_folder(folder: Path, fits: Callable[[Path], bool]) -> list[Found]:
 
 
 def _is_record_of_another(file: str, files: dict[str, Path]) -> bool:
-    """Whether a file holds the seismic records of a model beside it, by OpenFWI's names."""
+    """Whether a file holds the seismic data of a model beside it, by OpenFWI's names."""
     parts = file.split("/")
     name, above = parts[-1], parts[-2] if len(parts) > 1 else ""
     twins = []
@@ -89,7 +89,7 @@ def _is_record_of_another(file: str, files: dict[str, Path]) -> bool:
 
 
 def _matching(pattern: str, fits: Callable[[Path], bool]) -> list[Found]:
-    """The files of a pattern; their names begin after its last folder without a wild card."""
+    """The files of a pattern; names are relative to its last folder without a wildcard."""
     fixed = Path(*_before(Path(pattern).parts))
     found: list[Found] = []
     for match in sorted(_matches(pattern), key=natural):
@@ -106,7 +106,7 @@ def _matching(pattern: str, fits: Callable[[Path], bool]) -> list[Found]:
 
 
 def _matches(pattern: str) -> list[str]:
-    """As `glob` with `**` for any folders, which goes round in circles of links."""
+    """Like `glob` with `**` for any folders, which would follow loops of links."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return glob(pattern)
@@ -125,7 +125,7 @@ def _matches(pattern: str) -> list[str]:
 
 
 def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Whether the parts of a path are those of a pattern, where `**` is any number of them."""
+    """Whether the parts of a path match those of a pattern, where `**` is any number of them."""
     if not pattern:
         return not parts
     if pattern[0] == "**":

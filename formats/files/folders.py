@@ -1,4 +1,4 @@
-"""Walking a folder as a user sees it: through links, never round in a circle, nothing left out."""
+"""Walk a folder as a user sees it: through links, without loops, leaving nothing out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from velcodec.formats.errors import InputFileError
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, through linked folders too; a link back to a folder above it is passed over,
-    whose files are found anyway.
+    """Like `os.walk`, through linked folders too. A link to a folder above is skipped; its files
+    are found anyway.
 
-    Raises InputFileError for a link that leads nowhere, unless it is hidden, and OSError for a
-    folder that cannot be read.
+    Raises InputFileError for a dangling link unless it is hidden, and OSError for a folder that
+    cannot be read.
     """
     yield from _walk(folder, frozenset())
 

@@ -1,7 +1,7 @@
 """HDF5 files: one dataset of models, read in slices. Needs h5py.
 
-A file that leads to other files (external links or storage, virtual datasets) is refused: what it
-names could be anything on the reader's machine.
+A file that refers to other files (external links or storage, virtual datasets) is refused: it could
+name anything on the reader's machine.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
-from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
     AXIS_NAMES,
+    FACTS,
     FILL_VALUE,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
-    OTHERWISE,
-    SAID,
     attributes_of,
     check_keys,
     check_unpacked,
@@ -39,6 +34,11 @@ from velcodec.formats.files.words import (
     text_of,
     velocity_units,
 )
+from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.sinks import FileSink
 
 KEYS_AT_ONCE = 64
 MATLAB = "MATLAB_class"
@@ -57,12 +57,11 @@ class Hdf5Part(Part):
 
 
 def read_hdf5(path: Path, hints: Hints) -> list[Part]:
-    """The only dataset of models in the file, or the one that is named.
+    """The only dataset of models in the file, or the named one.
 
-    Attributes `dx`, `dz`, `origin` (x, z) in metres, `z_positive` and `units`, of the dataset or of
-    the file, or datasets of these names beside it, are heeded, and so are labels and scales of its
-    dimensions; a dataset `keys` beside it names the models. MATLAB's arrays have their axes the
-    other way round.
+    Uses attributes `dx`, `dz`, `origin` (x, z) in metres, `z_positive` and `units` of the dataset
+    or the file, or datasets of these names beside it, and labels and scales of its dimensions. A
+    dataset `keys` beside it names the models. MATLAB's arrays have their axes in reverse.
     """
     file = str(path)
     h5py = needed("h5py", "io")
@@ -74,13 +73,13 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
     with reading(file), h5py.File(path, "r") as source:
         datasets = inner_datasets(h5py, source, file)
         if hints.array and hints.array in source and isinstance(source[hints.array], h5py.Dataset):
-            datasets[hints.array.strip("/")] = source[hints.array]  # by a second name, perhaps
+            datasets[hints.array.strip("/")] = source[hints.array]  # perhaps by a second name
         found = {
             name: (d.shape or (), d.dtype)
             for name, d in datasets.items()
             if _may_be_models(name, d) or name == (hints.array or "").strip("/")
         }
-        (name,) = chosen(found, hints.array, file)
+        (name,) = choose_arrays(found, hints.array, file)
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)
@@ -120,24 +119,26 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
 
 
 def _may_be_models(name: str, dataset: Any) -> bool:
-    """Whether a dataset is none that says something of others, and no text or cells of MATLAB's."""
+    """Whether a dataset may hold models: it does not describe others, and is not MATLAB text or
+    cells.
+    """
     kind = text_of(dataset.attrs.get(MATLAB)) if MATLAB in dataset.attrs else "single"
     numeric = kind in ("single", "double") or kind.startswith(("int", "uint"))
-    said = name.rpartition("/")[2] in (KEYS, *SAID)
+    said = name.rpartition("/")[2] in (KEYS, *FACTS)
     return numeric and not (said and (dataset.size or 0) <= max(dataset.shape or (1,)))
 
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """The datasets in the same group that say something of the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *SAID, *OTHERWISE)}
+    """The datasets in the same group that describe the models."""
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *FACTS, *AMBIGUOUS_NAMES)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
 def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[str, Any]:
-    """What these datasets hold: one value for all models each, or columns."""
+    """The content of these datasets: one value for all models each, or columns."""
     found: dict[str, Any] = {}
     for key, dataset in beside.items():
-        pair = key == "origin" or key in OTHERWISE
+        pair = key == "origin" or key in AMBIGUOUS_NAMES
         few = dataset.size is not None and (dataset.size <= (4 if pair else 1))
         if key == KEYS or few is not single or (dataset.size or 0) > MAX_KEYS:
             continue
@@ -149,7 +150,7 @@ def _values_of(h5py: Any, beside: Mapping[str, Any], *, single: bool) -> dict[st
 
 
 def _coordinates(datasets: Mapping[str, Any], models: str) -> list[Coordinate]:
-    """Datasets beside that of the models with one axis of more than one sample, not read."""
+    """Datasets beside the models' with one axis of more than one sample, not read."""
     folder = models.rpartition("/")[0]
     return [
         Coordinate(
@@ -204,8 +205,8 @@ def _scale(scale: Any, label: str, place: str) -> Axis:
 
 
 def inner_datasets(h5py: Any, source: Any, file: str) -> dict[str, Any]:
-    """All datasets by their names. Raises InputFileError for what leads out of the file, and for
-    chunks that are too large, whatever their dataset is for.
+    """All datasets by name. Raises InputFileError for references to other files, and for chunks
+    that are too large, whatever their dataset is for.
     """
     outside: list[str] = []
     datasets: dict[str, Any] = {}
@@ -235,7 +236,7 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
     keys: list[str] = []
     size, texts = 0, dataset.asstr()
     for first in range(0, len(dataset), KEYS_AT_ONCE):
-        # Texts of any length lie in a heap, where all of them may be the same large one.
+        # Variable-length texts lie in a heap, where all may refer to one large text.
         some = texts[first : first + KEYS_AT_ONCE]
         size += sum(map(len, some))
         if size > MAX_KEYS_BYTES:
@@ -247,14 +248,14 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
 
 
 class Hdf5Sink(FileSink):
-    """Writes one dataset, with attributes for units, spacing and origin, or columns of these,
-    and `keys` beside it.
+    """Writes one dataset, with attributes for units, spacing and origin (or columns of these), and
+    `keys` beside it.
     """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5py = needed("h5py", "io")
-        self._stream = HoldingFile(path)
+        self._stream = FailsafeFile(path)
         self._file = h5py.File(self._stream, "w")
         fill = fill_value_of(form)
         self._data = self._file.create_dataset(
@@ -262,7 +263,7 @@ class Hdf5Sink(FileSink):
         )
         if fill is not None:
             self._data.attrs.create(FILL_VALUE, fill, dtype=form.dtype)
-        # Text of a fixed length throughout: others lie in a heap, which no checksum guards.
+        # Fixed-length text throughout: other text lies in a heap, which no checksum guards.
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():
             self._data.attrs[key] = np.bytes_(value) if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""How many bytes compressed bytes stand for, told before a library unpacks them.
+"""Find out how many bytes compressed data unpacks to, before a library unpacks it.
 
-Frames that state it are believed, since nothing larger is unpacked from them; others are unpacked
-as far as may be.
+A size stated in a frame is trusted, since no more is unpacked from it; other frames are unpacked up
+to the limit.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import zstandard
 from velcodec.formats.errors import InputFileError
 
 ZLIB_RATIO = 1032
-"""What a byte of zlib stands for at most."""
+"""The most that one byte of zlib data unpacks to."""
 
 UNPACKED_AT_ONCE = 1 << 18
 
 
 def check_inflation(codec: str, data: bytes, most: int, place: str) -> None:
-    """Raise InputFileError for bytes of a codec that stand for more than `most` bytes."""
+    """Raise InputFileError for compressed data that unpacks to more than `most` bytes."""
     told, made = _TOLD.get(codec), _MADE.get(codec)
     if told is not None:
         size = told(data)
@@ -46,7 +46,7 @@ def _zstd_size(data: bytes) -> int:
     try:
         return zstandard.frame_content_size(data)
     except zstandard.ZstdError:
-        return 0  # no frame at all: for the library to refuse
+        return 0  # not a frame: left for the library to refuse
 
 
 _TOLD: dict[str, Callable[[bytes], int]] = {
@@ -63,7 +63,7 @@ _MADE: dict[str, Callable[[], Any]] = {
 
 
 def _unpacked(made: Callable[[], Any], data: bytes) -> Iterator[int]:
-    """Bytes unpacked, some at a time, of frames one behind the other; up to what is no frame."""
+    """Sizes of the unpacked pieces of consecutive frames, up to what is not a frame."""
     while data:
         one = made()
         try:
@@ -74,5 +74,5 @@ def _unpacked(made: Callable[[], Any], data: bytes) -> Iterator[int]:
                     return
                 yield len(part)
         except (zlib.error, OSError, EOFError, lzma.LZMAError):
-            return  # for the library to refuse
+            return  # left for the library to refuse
         data = one.unused_data

@@ -1,6 +1,6 @@
 """NetCDF files: one variable of models with named dimensions and coordinates.
 
-Read by xarray (version 4 by way of h5netcdf, version 3 by way of scipy), written by h5netcdf, which
+Read by xarray (version 4 through h5netcdf, version 3 through SciPy); written by h5netcdf, which
 writes in slices.
 """
 
@@ -16,20 +16,14 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import Marks, marks_of
-from velcodec.formats.files.axes import Coordinate, axes_of, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.hdf5 import inner_datasets
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
     AXIS_NAMES,
+    FACTS,
     GROUNDS,
     KEYS,
     MAX_KEYS,
-    OTHERWISE,
     PACKED,
-    SAID,
     attributes_of,
     check_keys,
     columns_of,
@@ -38,6 +32,12 @@ from velcodec.formats.files.words import (
     merged,
     velocity_units,
 )
+from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.hdf5 import inner_datasets
+from velcodec.formats.files.sinks import FileSink
 
 CLASSIC = b"CDF"
 ABSENT = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
@@ -58,17 +58,17 @@ class NetcdfPart(Part):
                 return np.array(variable.values)
             mask = self.packed_marks.mask(variable.values)
             values = _unpacked(variable).values
-            if values.dtype.kind == "f":  # what stands for no data has no velocity to unpack
+            if values.dtype.kind == "f":  # absent samples have no velocity to unpack
                 values = np.where(mask, values.dtype.type(np.nan), values)
             return np.ma.masked_array(values, mask)
 
 
 def read_netcdf(path: Path, hints: Hints) -> list[Part]:
-    """The only variable of models in the file, or the one that is named.
+    """The only variable of models in the file, or the named one.
 
-    Names of dimensions, and units and attributes of their coordinates, tell which axis is which;
-    coordinates (in m, km or ft) the spacing and origin, and otherwise the attributes that HDF5
-    files may have. Packed values are unpacked.
+    Names of dimensions, and units and attributes of their coordinates, identify the axes.
+    Coordinates (in m, km or ft) give spacing and origin, or else the attributes that HDF5 files may
+    have. Packed values are unpacked.
     """
     file = str(path)
     xarray = needed("xarray", "xarray")
@@ -78,15 +78,15 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             found = {
                 str(name): (v.shape, v.dtype)
                 for name, v in source.data_vars.items()
-                if name not in (KEYS, *SAID)
+                if name not in (KEYS, *FACTS)
             }
-            (name,) = chosen(found, hints.array, file)
+            (name,) = choose_arrays(found, hints.array, file)
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]
             beside = {
                 key: source[key].values
-                for key in (*SAID, *OTHERWISE)
+                for key in (*FACTS, *AMBIGUOUS_NAMES)
                 if key in source.variables and source[key].ndim == 0
             }
             places = (
@@ -121,7 +121,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
 
 
 def _unpacked(variable: Any) -> Any:
-    """A variable's values as `scale_factor`, `add_offset` and `_Unsigned` have them."""
+    """A variable's values after `scale_factor`, `add_offset` and `_Unsigned`."""
     xarray = needed("xarray", "xarray")
     kept = {key: v for key, v in variable.attrs.items() if key not in ABSENT}
     packed = variable.copy(deep=False)
@@ -130,7 +130,7 @@ def _unpacked(variable: Any) -> Any:
 
 
 def _columns(source: Any) -> dict[str, NDArray[Any]]:
-    """The variables that place each model."""
+    """The variables with each model's position."""
     return {
         key: np.asarray(source[key].values)
         for key in GROUNDS
@@ -145,7 +145,7 @@ def _opened(path: Path) -> Any:
         needed("h5netcdf", "xarray")
     options: dict[str, Any] = {"engine": "h5netcdf"}
     if classic:
-        # Mapped, a file that is cut off meanwhile would end the process; read, it takes memory.
+        # Reading takes memory, but truncating a mapped file would kill the process.
         options = {"engine": "scipy", "mmap": path.stat().st_size > MAX_CLASSIC_READ}
     return needed("xarray", "xarray").open_dataset(
         path, decode_times=False, cache=False, mask_and_scale=False, **options
@@ -153,7 +153,7 @@ def _opened(path: Path) -> Any:
 
 
 def _check_inside(path: Path, file: str) -> None:
-    """A NetCDF file of version 4 is an HDF5 file, and may lead to others as any of them may."""
+    """Version 4 is HDF5, and may refer to other files like any HDF5 file."""
     with path.open("rb") as stream:
         start = stream.read(8)
     if start.startswith(CLASSIC):
@@ -183,7 +183,7 @@ def coordinates_in(variable: Any) -> list[Coordinate]:
 def _keys(
     source: Any, dims: list[str], name: str, shape: tuple[int, ...]
 ) -> tuple[str, ...] | None:
-    """The texts that number the models: a variable `keys`, or the coordinate of their dimension."""
+    """The models' keys: a variable `keys`, or the text coordinate of their dimension."""
     for word in (KEYS, *dims):
         if word in source.variables:
             variable = source[word]
@@ -199,7 +199,7 @@ class NetcdfSink(FileSink):
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
         h5netcdf, h5py = needed("h5netcdf", "io"), needed("h5py", "io")
-        self._stream = HoldingFile(path)
+        self._stream = FailsafeFile(path)
         self._file = h5netcdf.File(self._stream, "w")
         sizes = dict(zip(form.axes, form.shape, strict=True))
         self._file.dimensions = {AXIS_NAMES[axis]: size for axis, size in sizes.items()}
@@ -211,7 +211,7 @@ class NetcdfSink(FileSink):
         fill = fill_value_of(form)
         self._data = self._file.create_variable(array, dims, form.dtype, fillvalue=fill)
         self._data.attrs["long_name"] = "velocity"
-        # Half of what coordinates tell may be known alone: a spacing without an origin.
+        # A spacing may be known without an origin, for which there are no coordinates.
         self._data.attrs.update(attributes_of(form))
         for key, column in columns_of(form).items():
             self._file.create_variable(key, ("model",), "<f8")[...] = column

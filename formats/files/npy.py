@@ -1,6 +1,6 @@
-"""NumPy's `.npy`: arrays of models in, arrays of models out, never a pickle.
+"""NumPy's `.npy`: reads and writes arrays of models, never a pickle.
 
-It also holds the checks that any array of models must pass, from a file or from memory.
+Also holds the checks that any array of models must pass, from a file or from memory.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.files.absent import check_all_present
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
-from velcodec.formats.storage.kinds import check_readable
-from velcodec.formats.storage.pieces import private_bytes
+from velcodec.formats.storage.safe_read import private_bytes
+from velcodec.formats.storage.special_files import check_readable
 
 ORDERS = ("zx", "xz")
 ACCEPTED = "float32, float64 or integers of at most 64 bits"
@@ -41,11 +41,11 @@ AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 @dataclass(frozen=True)
 class ModelArray:
-    """Checked models: a view (n, nz, nx), depth first whatever the order of the array was.
+    """Checked models: a view (n, nz, nx), depth first whatever the array's order.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
-    file they came from, if they did; `units_stated` tells whether anybody said the units, `z_up`
-    that the array's rows go up, not down.
+    source file or None; `units_stated` says whether the caller gave units, `z_up` whether the
+    array's rows go up.
     """
 
     models: NDArray[np.generic]
@@ -63,11 +63,10 @@ def as_models(
     sha256: bytes | None = None, padded: bool = False, no_data: NoData | None = None,
 ) -> ModelArray:  # fmt: skip
     """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Units
-    that are not stated are taken as m/s; samples of the value `no_data` (nan or a number) are
-    absent.
+    default to m/s; samples of the value `no_data` (nan or a number) are absent.
 
-    A `padded` array is a piece of one: of any shape, with values that stand for no data. Raises
-    InputShapeError, InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
+    A `padded` array is a piece of one: of any shape, with no-data values. Raises InputShapeError,
+    InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
     check_option("order", order, ORDERS)
     stated, units = units is not None, "m/s" if units is None else units
@@ -99,8 +98,8 @@ def as_models(
 def read_models(
     path: str | Path, *, order: str = "zx", units: str | None = None, no_data: NoData | None = None
 ) -> ModelArray:
-    """The models of a `.npy` file, as they were when it was read, whatever becomes of the file;
-    `units` and `no_data` as for `as_models`.
+    """The models of a `.npy` file, in a copy that later changes of the file cannot affect; `units`
+    and `no_data` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """
@@ -116,7 +115,7 @@ def read_models(
         data = private_bytes(path)
         digest = hashlib.sha256(data).digest()
         if isinstance(array, np.memmap):
-            array = _same_in(data, array, path)
+            array = _in_copy(data, array, path)
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(
@@ -124,8 +123,8 @@ def read_models(
     )
 
 
-def _same_in(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
-    """The array that was mapped, of the file's bytes."""
+def _in_copy(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
+    """The mapped array's counterpart in a copy of the file's bytes."""
     offset = array.offset
     order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
     if len(data) < offset + array.nbytes:
@@ -134,8 +133,8 @@ def _same_in(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDAr
 
 
 def load_mapped(path: Path) -> NDArray[Any]:
-    """The array of a `.npy` file, memory-mapped: for its shape and dtype, as a sample that is
-    touched ends the process where the file was cut off meanwhile; see `pieces`.
+    """The array of a `.npy` file, memory-mapped: for its shape and dtype only, because touching a
+    sample kills the process if the file was truncated meanwhile (see `safe_read`).
 
     Raises InputFileError, InputDtypeError, OSError.
     """
@@ -146,7 +145,7 @@ def load_mapped(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
-    # A header is Python source to NumPy: what a broken one raises is up to Python's parser.
+    # NumPy evaluates a header as Python source: a broken one may raise any parser error.
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "Python objects" in first:
@@ -162,8 +161,8 @@ def load_mapped(path: Path) -> NDArray[Any]:
 
 
 def check_header_length(stream: IO[bytes], name: str) -> bytes:
-    """What stands before the header of a `.npy` file: magic, version, length. Raises
-    InputFileError for a header longer than NumPy would take, which it reads before it looks.
+    """The bytes before the header of a `.npy` file: magic, version, length. Raises InputFileError
+    for a header longer than NumPy accepts, which NumPy would read before it checks.
     """
     start = stream.read(len(MAGIC) + 2)
     start += stream.read(2 if start[len(MAGIC) :][:1] == b"\x01" else 4)
@@ -176,11 +175,11 @@ def check_header_length(stream: IO[bytes], name: str) -> bytes:
 
 
 class NpyWriter:
-    """Writes one `.npy` array, version 1.0, part by part along its first axis.
+    """Writes one `.npy` array, version 1.0, in parts along its first axis.
 
-    The first size of `shape` may be None: it is put right at the end, for which the stream must be
-    one that can be written to at any place. Otherwise nothing seeks. Raises InputDtypeError for
-    what is no model's dtype; objects above all, which would be pickled.
+    The first size of `shape` may be None: it is filled in at the end, for which the stream must be
+    seekable. Otherwise nothing seeks. Raises InputDtypeError for dtypes that models cannot have;
+    above all objects, which would be pickled.
     """
 
     def __init__(
@@ -200,7 +199,7 @@ class NpyWriter:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the array; where its first size is not known yet, of what was written."""
+        """Shape of the array; if its first size is not known yet, of what was written so far."""
         rest = tuple(size for size in self._sizes if size is not None)
         return (self._written // math.prod(rest), *rest) if self._open else rest
 
@@ -217,7 +216,7 @@ class NpyWriter:
         return math.prod(self.shape) - self._written
 
     def close(self) -> None:
-        """Raises InputShapeError unless all samples of the shape were written."""
+        """Finish the array. Raises InputShapeError unless all samples of the shape were written."""
         if self._left:
             raise InputShapeError(
                 f"array: found {self._left} samples fewer than shape {self.shape} has"
@@ -237,7 +236,7 @@ def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
 
 
 def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raises OptionError for a value that is not known."""
+    """Raise OptionError for a value that is not in `known`."""
     if value not in known:
         raise OptionError(f"{name}: found {value!r}, expected one of {known}")
 
@@ -263,8 +262,8 @@ def check_shape(shape: tuple[int, ...], name: str) -> str:
 
 
 def check_last_axis(shape: tuple[int, ...], name: str) -> None:
-    """Raises InputShapeError for (n, m, 1), which nothing but its maker can tell from one model
-    with an axis of 1 behind it.
+    """Raise InputShapeError for (n, m, 1), which may be n models or one model
+    with a trailing axis.
     """
     if len(shape) == 3 and shape[2] == 1 and min(shape[:2]) > 1:
         n, m = shape[:2]
@@ -275,7 +274,7 @@ def check_last_axis(shape: tuple[int, ...], name: str) -> None:
 
 
 def check_dtype(dtype: np.dtype[Any], name: str) -> None:
-    """Raises InputDtypeError for a dtype that models cannot have."""
+    """Raise InputDtypeError for a dtype that models cannot have."""
     floating = dtype.kind == "f" and dtype.itemsize in (4, 8)
     if not (floating or dtype.kind in "iu"):
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")

@@ -1,4 +1,4 @@
-"""`.npy` files of models: only the models asked for are read."""
+"""`.npy` files of models: only the requested models are read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
 from velcodec.formats.files.npy import MAGIC, NpyWriter, load_mapped
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.storage.pieces import mapped_rows
+from velcodec.formats.storage.safe_read import mapped_rows
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class NpyPart(Part):
 
 
 def read_npy(path: Path, hints: Hints) -> list[Part]:
-    """The one array of a `.npy` file."""
+    """The single array of a `.npy` file."""
     file = str(path)
     with reading(file):
         with path.open("rb") as stream:
@@ -37,7 +37,7 @@ def read_npy(path: Path, hints: Hints) -> list[Part]:
 
 
 class NpySink(FileSink):
-    """Writes a `.npy` file. Keys, units, spacing and origin have no place in it."""
+    """Writes a `.npy` file, which has no place for keys, units, spacing or origin."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)

@@ -1,7 +1,7 @@
 """`.npz` archives: several `.npy` arrays in a zip file. Nothing is ever unpickled.
 
-Arrays that are not compressed are read where they lie; compressed ones are inflated in passing, and
-go on from where the last read ended.
+Uncompressed arrays are read in place; compressed ones are inflated sequentially, continuing where
+the last read ended.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
-from velcodec.formats.files.choose import chosen
-from velcodec.formats.files.holding import HoldingFile
-from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
+    FACTS,
     GROUNDS,
     KEYS,
-    OTHERWISE,
-    SAID,
     attributes_of,
     columns_of,
     merged,
     velocity_units,
 )
-from velcodec.formats.storage.pieces import read_rows
+from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.storage.safe_read import read_rows
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -55,9 +55,9 @@ class Member:
 
 
 class Inflater:
-    """Reads a compressed member forwards; going back starts it again. Copies start afresh.
+    """Reads a compressed member forwards; going back starts again. Copies start afresh.
 
-    It remembers where it is, so that only one thread may read from it.
+    It keeps its position, so only one thread may read from it.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Inflater:
         self._at = 0
 
     def read(self, path: Path, member: str, first: int, size: int) -> bytearray:
-        """Bytes of the member, fewer at its end. The file is closed when its last one was read."""
+        """Bytes of the member, fewer at its end. Closes the file after the last one."""
         if self._stream is None or first < self._at:
             with zipfile.ZipFile(path) as archive:  # the member keeps the file open
                 stream = archive.open(member)
@@ -74,7 +74,7 @@ class Inflater:
         self._stream.seek(first)
         data = bytearray(size)
         view, filled = memoryview(data), 0
-        while filled < size:  # `read` would have all of it twice
+        while filled < size:  # `read` would hold all of it twice
             count = self._stream.readinto(view[filled : filled + READ_AT_ONCE])
             if not count:
                 break
@@ -92,7 +92,7 @@ class Inflater:
 
 @dataclass(frozen=True)
 class NpzPart(Part):
-    """One array of a `.npz` archive; `offset` is where it lies in the file, if uncompressed."""
+    """One array of a `.npz` archive; `offset` is its place in the file if it is uncompressed."""
 
     member: Member
     offset: int | None
@@ -117,16 +117,16 @@ class NpzPart(Part):
 
 
 def read_npz(path: Path, hints: Hints) -> list[Part]:
-    """Every array of models in the archive, or the one that is named.
+    """Every array of models in the archive, or the named one.
 
-    Beside them `units`, `dx`, `dz`, `origin` say what their names say of all, and so do coordinates
-    called `z`, `x` or the like; `keys` those of a single one.
+    Arrays `units`, `dx`, `dz`, `origin`, and coordinates called `z`, `x` or the like, apply to all;
+    `keys` to a single array of models.
     """
     file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
         members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
-        names = chosen(found, hints.array, file, several=True)
+        names = choose_arrays(found, hints.array, file, several=True)
         alone = len(names) == 1
         small = merged((("file", _small(archive, members)),), file, hints)
         keys = _small(archive, members).get(KEYS)
@@ -151,7 +151,7 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
             )  # fmt: skip
             about = archive.getinfo(member.name)
             if about.compress_type != zipfile.ZIP_STORED:
-                # In Fortran's order every model is spread over the whole array.
+                # In Fortran order every model is spread over the whole array.
                 whole = member.shape if member.fortran else None
                 check_packed(form, whole, member.dtype, about.compress_size, place)
             offset = _offset(path, archive.getinfo(member.name), member, place)
@@ -164,7 +164,7 @@ def _bare(member: str) -> str:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
-    """What a member's header says; None for what is no plain array."""
+    """A member from its header; None if it is not a plain array."""
     if not info.filename.endswith(".npy"):
         return None
     with archive.open(info) as stream:
@@ -188,7 +188,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member | None:
 
 
 def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int | None:
-    """Where the samples lie in the zip file; None if they are compressed."""
+    """Where the samples are in the zip file; None if they are compressed."""
     if info.compress_type != zipfile.ZIP_STORED:
         return None
     with path.open("rb") as stream:
@@ -203,9 +203,9 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 
 
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
-    """The arrays that say something about the models."""
+    """The arrays that describe the models."""
     values = {}
-    for name in (KEYS, *SAID, *OTHERWISE):
+    for name in (KEYS, *FACTS, *AMBIGUOUS_NAMES):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue
@@ -220,7 +220,7 @@ def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[
 def _coordinates(
     archive: zipfile.ZipFile, members: dict[str, Member | None], models: str
 ) -> list[Coordinate]:
-    """The arrays beside the models that have one axis, not read."""
+    """The one-axis arrays beside the models, not read."""
 
     def read(member: Member) -> NDArray[Any]:
         with archive.open(member.name) as stream:
@@ -238,14 +238,14 @@ def _coordinates(
 
 
 class NpzSink(FileSink):
-    """Writes one array of models, uncompressed, and what is known of them beside it; where it is
-    not `alone`, only the array, behind those that the file has already.
+    """Writes one array of models, uncompressed, and what is known of them beside it; unless
+    `alone`, only the array, after those already in the file.
     """
 
     def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
         super().__init__(form)
         self._alone = alone
-        self._file = HoldingFile(path, new=alone)
+        self._file = FailsafeFile(path, new=alone)
         self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
         self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Raw binary files: nothing but samples, of a shape and a dtype that the caller states."""
+"""Raw binary files: only samples, of a shape and a dtype that the caller states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT_DTYPE = "<f4"
 
 @dataclass(frozen=True)
 class RawPart(Part):
-    """Samples in a binary file, the last axis fastest, from byte `offset` on."""
+    """Samples in a binary file, last axis fastest, from byte `offset` on."""
 
     offset: int = 0
 
@@ -38,10 +38,10 @@ class RawPart(Part):
 
 
 def read_raw(path: Path, hints: Hints) -> list[Part]:
-    """The samples of a file, `hints.shape` each time round.
+    """The samples of a file, of shape `hints.shape`.
 
-    A shape of one model stands for as many as the file holds. Raises OptionError without a shape
-    and InputFileError where the file's size is not that of whole models.
+    The shape of one model stands for as many models as the file holds. Raises OptionError without a
+    shape, and InputFileError if the file's size is not a whole number of models.
     """
     file = str(path)
     if hints.shape is None:
@@ -70,7 +70,7 @@ def _dtype(name: str) -> np.dtype[Any]:
 
 
 class RawSink(FileSink):
-    """Writes samples alone."""
+    """Writes only the samples."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)

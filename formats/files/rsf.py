@@ -1,6 +1,6 @@
-"""Madagascar's RSF: a text header, and samples after it or in a file beside it.
+"""Madagascar's RSF: a text header, with the samples after it or in a file beside it.
 
-`n1` is the fast axis, depth by convention. No file outside the header's own folder is ever opened,
+`n1` is the fast axis, depth by convention. No file outside the header's folder is ever opened,
 whatever the header says.
 """
 
@@ -16,11 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
-from velcodec.formats.files.axes import Axis, ground_of_axes, place
-from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
-from velcodec.formats.files.raw import RawPart
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     LENGTHS,
     attributes_of,
     check_metres,
@@ -28,6 +24,10 @@ from velcodec.formats.files.words import (
     positive_of,
     velocity_units,
 )
+from velcodec.formats.files.axes import Axis, ground_of_axes, place
+from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
+from velcodec.formats.files.raw import RawPart
+from velcodec.formats.files.sinks import FileSink
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20
@@ -46,15 +46,15 @@ TIMES = ("s", "sec", "ms", "us")
 def read_rsf(path: Path, hints: Hints) -> list[Part]:
     """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models).
 
-    Labels and units that say otherwise are believed, and so is a step of depth below zero. Raises
-    InputFileError for a data file that lies outside the header's folder, with what it can be read
-    by.
+    Labels and units that say otherwise are followed, and so is a negative step of depth. Raises
+    InputFileError for a data file outside the header's folder, with the options that read it as raw
+    samples.
     """
     file = str(path)
     with reading(file):
         with path.open("rb") as stream:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
-        said = _said(head, file)
+        said = _header_values(head, file)
         shape, dtype = _shape(said, file), _dtype(said, file)
         numbers = range(len(shape), 0, -1)
         axes = [Axis(_label(said, number)) for number in numbers]
@@ -82,8 +82,8 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
     return [RawPart(data, file, None, form, offset, own=placed.own)]
 
 
-def _said(head: bytes, file: str) -> dict[str, str]:
-    """The header's last word on each of its keys."""
+def _header_values(head: bytes, file: str) -> dict[str, str]:
+    """The last value in the header of each of its keys."""
     if b"\0" in head:
         raise InputFileError(f"{file}: found binary data, expected the header of an RSF file")
     words = WORD.findall(head.decode("utf-8", "replace"))
@@ -114,8 +114,8 @@ def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
 
 
 def _label(said: dict[str, str], number: int) -> str:
-    """What an axis is called. Without a label n1 is depth, n2 distance and n3 the models; but in
-    units of time it is time, and an n3 in units of length is another distance.
+    """The name of an axis. Without a label n1 is depth, n2 distance and n3 the models; but an axis
+    in units of time is time, and an n3 in units of length is another distance.
     """
     label, unit = said.get(f"label{number}", ""), said.get(f"unit{number}", "").strip().lower()
     if label.strip() or number > 3:
@@ -128,7 +128,7 @@ def _label(said: dict[str, str], number: int) -> str:
 def _line(
     said: dict[str, str], number: int, axis: str, file: str, hints: Hints
 ) -> tuple[float | None, float | None]:
-    """Spacing and first coordinate of an axis, in metres unless the caller states both."""
+    """Spacing and first coordinate of an axis, in metres, unless the caller states both."""
     stated = getattr(hints.ground, f"d{axis}_m"), getattr(hints.ground, f"origin_{axis}_m")
     names = f"d{number}", f"o{number}"
     if not any(name in said for name in names) or (axis == "x" and None not in stated):
@@ -149,7 +149,7 @@ def _number(said: dict[str, str], key: str, default: float, file: str) -> float:
 
 
 def _beside(header: Path, named: str, form: Form, file: str) -> Path:
-    """The file of samples, which must lie in the header's folder or below."""
+    """The file of samples, which must be in the header's folder or below."""
     folder = header.parent.resolve()
     data = (folder / named).resolve()
     if not named or not data.is_relative_to(folder) or Path(named).is_absolute():
@@ -160,7 +160,7 @@ def _beside(header: Path, named: str, form: Form, file: str) -> Path:
             f"--dtype '{form.dtype}' --order {form.order}"
         )
     if not data.is_file():
-        raise InputFileError(f"{file}: in: found {named!r}, which is no file")
+        raise InputFileError(f"{file}: in: found {named!r}, which is not a file")
     return data
 
 

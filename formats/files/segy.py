@@ -1,7 +1,7 @@
 """SEG-Y files of one 2-D model: traces are positions, samples go down. Needs segyio.
 
-The standard knows no depth interval. What is assumed, as most software does: the sample interval
-that would be microseconds is millimetres, the coordinates are metres with the standard's scalars.
+The standard has no depth interval. As in most software, the sample interval (microseconds for time)
+is read as millimetres; coordinates are metres with the standard's scalars.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
-from velcodec.formats.files.axes import AGREE, Axis, ground_of_axes
+from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
+from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import LEAST_METRES, LENGTHS
 from velcodec.formats.no_data import find_absent
 
 FEET = 2
@@ -33,12 +33,12 @@ HEAD_BYTES = 3600
 FORMAT, REVISION = slice(3224, 3226), slice(3500, 3502)
 EXTENDED_INTERVAL, BYTE_ORDER = slice(3272, 3280), slice(3296, 3300)
 ORDER_CONSTANT = 16909060
-MOST_EXTENDED = 1000.0  # metres: larger ones may as well be millimetres
-EVEN = 1e-3  # of a step: coordinates are whole numbers of the scalar's unit
+MOST_EXTENDED = 1000.0  # metres: larger values may as well be millimetres
+EVEN = 1e-3  # of a step: coordinates are whole multiples of the scalar
 DTYPE_CODES = {
     "f4": 5, "f8": 6, "i4": 2, "i2": 3, "i1": 8, "u4": 10, "u2": 11, "u8": 12, "i8": 9, "u1": 16,
 }  # fmt: skip
-CODES = (1, *sorted(DTYPE_CODES.values()))  # 1 is IBM's float, which is read and not written
+CODES = (1, *sorted(DTYPE_CODES.values()))  # 1 is IBM float, which is read and not written
 SCALARS = (1, -10, -100, -1000, -10000)
 MAX_INT16, MAX_UINT16, MAX_INT32 = 2**15 - 1, 2**16 - 1, 2**31 - 1
 IN_TEXT = re.compile(
@@ -56,7 +56,9 @@ TEXT = {
 
 @dataclass(frozen=True)
 class SegyPart(Part):
-    """The traces of a SEG-Y file; `order` is that along the line, if they lie otherwise."""
+    """The traces of a SEG-Y file; `order` is their order along the line, if it differs from the
+    file's.
+    """
 
     order: tuple[int, ...] | None = None
 
@@ -71,7 +73,7 @@ class SegyPart(Part):
         if dead.any():
             raise NoDataError(
                 f"{self.place}: trace {int(np.argmax(dead)) + 1}: is dead, as are "
-                f"{np.count_nonzero(dead)} of {len(dead)}; expected velocities alone"
+                f"{np.count_nonzero(dead)} of {len(dead)}; expected only velocities"
             )
         return traces if self.order is None else traces[list(self.order)]
 
@@ -79,11 +81,11 @@ class SegyPart(Part):
 def read_segy(path: Path, hints: Hints) -> list[Part]:
     """The model of a SEG-Y file, as an array of traces (x, z), in either byte order.
 
-    Spacing and origin across are those of the CDP, group or source coordinates, the first of them
-    that are there and evenly spaced, and traces are sorted by them; down, those of the sample
+    Spacing and origin across come from the CDP, group or source coordinates, the first of these
+    that are present and evenly spaced, and traces are sorted by them; down, from the sample
     interval and the delay. Raises InputFileError for coordinates that are angles or uneven, unless
-    the caller states the spacing, and for traces that do not begin and go on alike;
-    InputShapeError for a 3-D survey.
+    the caller states the spacing, and for traces that differ in start or interval; InputShapeError
+    for a 3-D survey.
     """
     file = str(path)
     if hints.order == "zx":
@@ -93,11 +95,11 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
         shape = (int(source.tracecount), len(source.samples))
         check_dtype(np.dtype(source.dtype), file)
         field = segyio.BinField
-        foot = _foot(int(source.bin[field.MeasurementSystem]), file, hints)
+        foot = _metres_per_unit(int(source.bin[field.MeasurementSystem]), file, hints)
         _check_one_line(segyio, source, file)
         across, order = _across(segyio, source, foot, file, hints)
         down = _down(segyio, source, foot, path, hints)
-        said = _agreed(across.or_else(down), bytes(source.text[0]), file, hints)
+        said = _with_text_spacing(across.or_else(down), bytes(source.text[0]), file, hints)
         ground, z_up = ground_of_axes(Axis("depth"), Axis(), shape[1], file, hints, said, "down")
         placed = Placed("xz")
         form = form_of(
@@ -106,8 +108,8 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
     return [SegyPart(path, file, None, form, order=order)]
 
 
-def _foot(system: int, file: str, hints: Hints) -> float:
-    """Metres of the file's unit of length. Raises InputFileError for one that is not known."""
+def _metres_per_unit(system: int, file: str, hints: Hints) -> float:
+    """Metres per unit of length of the file. Raises InputFileError for an unknown unit."""
     if system not in (0, METRES, FEET):
         if None in (hints.ground.dx_m, hints.ground.dz_m):
             raise InputFileError(
@@ -118,17 +120,17 @@ def _foot(system: int, file: str, hints: Hints) -> float:
     return 0.3048 if system == FEET else 1.0
 
 
-def _agreed(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
-    """The ground of the headers, with spacings that the text alone states, such as `DX = 25 M`.
+def _with_text_spacing(ground: Ground, text: bytes, file: str, hints: Hints) -> Ground:
+    """The ground from the headers, with spacings that only the text states, such as `DX = 25 M`.
 
-    Raises InputFileError where both differ, unless the caller states it.
+    Raises InputFileError if both differ, unless the caller states it.
     """
     for axis, number, unit in IN_TEXT.findall(text.decode("ascii", "replace").upper()):
         name = f"d{axis.lower()}_m"
         found, step = getattr(ground, name), float(number) * LENGTHS[unit.lower()]
         if getattr(hints.ground, name) is not None or step <= 0:
             continue
-        if found is not None and abs(found - step) > AGREE * step:
+        if found is not None and abs(found - step) > TOLERANCE * step:
             raise InputFileError(
                 f"{file}: textual header: found a spacing d{axis.lower()} of {step:g} m, and "
                 f"{found:g} m in the other headers; state which with --d{axis.lower()}"
@@ -151,7 +153,7 @@ def _opened(path: Path) -> Any:
 
 
 def _endian(path: Path) -> str:
-    """The byte order: by the constant that revision 2 has for it, or by the sample format."""
+    """The byte order: from revision 2's constant for it, or from the sample format."""
     head = _head(path)
     for order in ("big", "little"):
         if int.from_bytes(head[BYTE_ORDER], order) == ORDER_CONSTANT:
@@ -166,7 +168,7 @@ def _head(path: Path) -> bytes:
 
 
 def _check_one_line(segyio: Any, source: Any, file: str) -> None:
-    """Raises InputShapeError for traces that cover an area, InputFileError for those that do not
+    """Raise InputShapeError for traces that cover an area, InputFileError for traces that do not
     have the same samples.
     """
     field, count = segyio.TraceField, int(source.tracecount)
@@ -190,7 +192,7 @@ def _check_one_line(segyio: Any, source: Any, file: str) -> None:
             other = int(np.flatnonzero(values != values[0])[0])
             raise InputFileError(
                 f"{file}: trace {other + 1}: found {what} of {values[other]} and {values[0]} in "
-                "the first trace, expected all traces to begin and go on alike"
+                "the first trace, expected equal ones in all traces"
             )
 
 
@@ -226,7 +228,7 @@ def _down(segyio: Any, source: Any, foot: float, path: Path, hints: Hints) -> Gr
 
 
 def _extended_interval(path: Path) -> float:
-    """Revision 2's interval, which for depth is in metres or feet; zero where there is none."""
+    """Revision 2's interval, which for depth is in metres or feet; zero if there is none."""
     head = _head(path)
     if 2 not in head[REVISION]:
         return 0.0
@@ -237,7 +239,7 @@ def _extended_interval(path: Path) -> float:
 def _across(
     segyio: Any, source: Any, foot: float, file: str, hints: Hints
 ) -> tuple[Ground, tuple[int, ...] | None]:
-    """Spacing and origin by the coordinates, and the order of the traces along the line."""
+    """Spacing and origin from the coordinates, and the order of the traces along the line."""
     field, stated = segyio.TraceField, hints.ground.dx_m is not None
     if source.tracecount < 2:
         return Ground(), None
@@ -259,7 +261,7 @@ def _across(
         step = float(steps.mean())
         tolerance = max(EVEN * step, float(scale.max()) * foot)
         kept = None if np.array_equal(order, np.arange(len(order))) else tuple(order.tolist())
-        along_x = np.ptp(y) == 0 and not angles  # otherwise x says nothing of the distance
+        along_x = np.ptp(y) == 0 and not angles  # otherwise x is not the distance
         ground = Ground(origin_x_m=float(x[order[0]]) if along_x else None)
         if steps.min() > 0 and np.abs(steps - step).max() <= tolerance and not angles:
             return replace(ground, dx_m=None if stated else float(f"{step:.9g}")), kept
@@ -280,8 +282,8 @@ def _across(
 
 
 def _along(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
-    """The order of traces along their line: as they lie if they go on, and x does not fall alone;
-    otherwise from one end of the line to the other, from west to east, or to the north.
+    """The order of traces along their line: the file's if they advance along it, unless only x
+    changes and decreases; otherwise from one end to the other, west to east or towards the north.
     """
     line = x if np.ptp(x) >= np.ptp(y) else y
     steps = np.diff(line)
@@ -297,13 +299,13 @@ def _along(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
 
 
 class SegySink(FileSink):
-    """Writes one model, with coordinates of the CDPs where the spacing is known.
+    """Writes one model, with CDP coordinates if the spacing is known.
 
-    Intervals are whole millimetres up to 65.535 m; others are left unsaid.
+    Intervals are whole millimetres up to 65.535 m; others are not written.
     """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
-        down = replace(form, z_up=False)  # samples of a trace go down, in the standard
+        down = replace(form, z_up=False)  # in the standard, samples of a trace go down
         super().__init__(replace(down, axes="xz") if form.count == 1 else down)
         if form.count != 1:
             raise OptionError(
@@ -352,15 +354,15 @@ def _positions(form: Form) -> NDArray[Any]:
 
 
 def _scale(scalar: Any) -> NDArray[Any]:
-    """What the standard's scalars multiply by: negative ones divide, zero is one."""
+    """The factor of each of the standard's scalars: negative ones divide, zero means one."""
     scalar = np.asarray(scalar, dtype=float)
     divisor = np.where(scalar < 0, -scalar, 1)
     return np.asarray(np.where(scalar > 0, scalar, 1) / divisor)
 
 
 def _whole(metres: NDArray[Any], most: int) -> tuple[int, NDArray[Any]]:
-    """A scalar of the standard, and whole numbers that are as near as it allows; zeros where the
-    numbers would be too large.
+    """A scalar of the standard, and the nearest whole numbers that it allows; zeros if the numbers
+    would be too large.
     """
     best = 1, np.zeros(len(metres))
     for scalar in SCALARS:

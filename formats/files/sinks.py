@@ -1,6 +1,6 @@
-"""What every writer does: blocks of models in, checked and turned to the file's own axes.
+"""What all writers share: take blocks of models, check them, and turn them to the file's axes.
 
-Nothing here knows any format, and no writer keeps more than the block it was given.
+Nothing here knows any format. A writer holds no more than the current block.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from velcodec.formats.files.base import Form, own_axes
 
 
 class Sink(Protocol):
-    """Where decoded models go, block after block, in order."""
+    """A target for decoded models, block by block, in order."""
 
     def add(self, models: NDArray[Any]) -> None:
         """Append models (k, nz, nx), depth first.
 
-        Raises InputShapeError for models of another size or too many, InputDtypeError for values
-        that would not fit in kind.
+        Raises InputShapeError for models of another size or too many, InputDtypeError for values of
+        the wrong kind.
         """
 
 
@@ -75,7 +75,7 @@ class FileSink(ABC):
 
     @abstractmethod
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
-        """Write models `start` to `stop`, which have the file's axes and dtype already."""
+        """Write models `start` to `stop`, already in the file's axes and dtype."""
 
     @abstractmethod
     def _close(self) -> None:

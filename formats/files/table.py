@@ -1,4 +1,4 @@
-"""The formats: their names, the suffixes that tell them, and who reads and writes them."""
+"""The table of formats: their names, suffixes, readers and writers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from velcodec.formats.files.zarr_store import ZarrSink, is_zarr, read_zarr
 class FileFormat:
     """A format: `read` takes (path, hints), `write` (path, form, array).
 
-    `named_arrays` tells whether a file may hold several arrays, `folder` whether it is one.
+    `named_arrays` says whether a file may hold several arrays, `folder` whether it is a folder.
     """
 
     name: str
@@ -60,19 +60,19 @@ def named_format(name: str) -> FileFormat:
 
 
 def format_by_suffix(path: Path) -> FileFormat | None:
-    """The format that a file's name tells, if it does."""
+    """The format that a file's suffix indicates, or None."""
     suffix = path.suffix.lower()
     return next((form for form in FORMATS.values() if suffix in form.suffixes), None)
 
 
 def told_format(path: Path) -> str | None:
-    """The name of the format that a file's name tells, if it does."""
+    """The name of the format that a file's suffix indicates, or None."""
     found = format_by_suffix(path)
     return None if found is None else found.name
 
 
 def format_of(path: Path) -> FileFormat:
-    """The format of a file that is there, by its name, or by its first bytes.
+    """The format of an existing file, from its name or its first bytes.
 
     Raises InputFileError.
     """

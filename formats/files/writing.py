@@ -1,4 +1,4 @@
-"""Writing models: a file, or a folder of files, whole or not at all."""
+"""Write models to a file or a folder of files; atomic."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
+from velcodec.formats.files.attributes import AXIS_NAMES, FACTS, KEYS
 from velcodec.formats.files.base import Form
 from velcodec.formats.files.npz import NpzSink
 from velcodec.formats.files.sinks import FileSink, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
-from velcodec.formats.files.words import AXIS_NAMES, KEYS, SAID
 from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
 
 OPENFWI_PER_FILE = 500
 ARRAY = "velocity"
-TAKEN = {*AXIS_NAMES.values(), *SAID, KEYS}
+TAKEN = {*AXIS_NAMES.values(), *FACTS, KEYS}
 
 
 @contextmanager
@@ -27,11 +27,11 @@ def open_sink(
     target: str | Path, form: Form, *, format: str | None = None, array: str = ARRAY,
     force: bool = False,
 ) -> Iterator[Sink]:  # fmt: skip
-    """A file for models of one form, there when the block ends without an exception.
+    """A file for models of one form; it appears if the block ends without an exception.
 
-    The name tells the format unless it is given; `array` is the models' name in formats that have
-    names. Raises OptionError, OutputExistsError, OutputPathError, MissingExtraError;
-    InputShapeError where fewer or more models were added than the form says.
+    The name gives the format unless `format` is given; `array` is the models' name in formats with
+    array names. Raises OptionError, OutputExistsError, OutputPathError, MissingExtraError;
+    InputShapeError if the number of models added is not the form's.
     """
     target = Path(target)
     file_format = _format(target, format)
@@ -46,10 +46,10 @@ def open_folder_sink(
     target: str | Path, files: Sequence[tuple[str, Form]], *, format: str | None = None,
     array: str = ARRAY,
 ) -> Iterator[Sink]:  # fmt: skip
-    """A new folder of files, filled in their order, there when the block ends without an exception.
+    """A new folder of files, filled in order; it appears if the block ends without an exception.
 
     Files are (path in the folder, form), such as `split_files` gives or an archive remembers; no
-    path may leave the folder. Arrays are called as their forms say, or `array`; several of one
+    path may leave the folder. Arrays are named as in their forms, or `array`; several arrays of one
     `.npz` file follow each other under its path. Raises what `open_sink` does.
     """
     target = Path(target)
@@ -72,9 +72,9 @@ def open_folder_sink(
 def split_files(
     form: Form, *, per_file: int = OPENFWI_PER_FILE, name: str = "model{}.npy", first: int = 1
 ) -> list[tuple[str, Form]]:
-    """Files of `per_file` models, the last one with what is left; `{}` is the file's number.
+    """Files of `per_file` models each, the rest in the last; `{}` is the file's number.
 
-    With a form of axes n1zx the defaults are OpenFWI's own layout.
+    For axes n1zx the defaults give OpenFWI's own layout.
     """
     if per_file < 1 or name.count("{}") != 1:
         raise OptionError(f"files: found {per_file} models each, named {name!r}, expected a {{}}")
@@ -86,7 +86,7 @@ def split_files(
 
 
 class _FolderSink:
-    """Hands models on to one file after the other."""
+    """Passes models on to one file after the other."""
 
     def __init__(
         self, folder: Path, files: Sequence[tuple[str, Form]], formats: Sequence[FileFormat],
@@ -114,7 +114,7 @@ class _FolderSink:
         path.parent.mkdir(parents=True, exist_ok=True)
         array, write = form.array or self._array, self._formats[self._next].write
         beside = [name for name, _ in self._files[max(0, self._next - 1) : self._next + 2]]
-        if beside.count(file) > 1:  # other arrays of the same file, which can only be an .npz
+        if beside.count(file) > 1:  # several arrays of a file, so an .npz
             self._sink = NpzSink(path, form, array, alone=False)
         else:
             self._sink = write(path, form, array)
@@ -141,7 +141,7 @@ def _format(path: Path, name: str | None) -> FileFormat:
 
 
 def _check_array(array: str) -> None:
-    """Names go into paths of zip files and stores, beside those of what is known of the models."""
+    """Names become paths in zip files and stores, beside the names that describe the models."""
     if not array or not all(c.isalnum() or c in "_-" for c in array):
         raise OptionError(f"array: found {array!r}, expected letters, digits, _ and -")
     if array in TAKEN:
@@ -149,7 +149,7 @@ def _check_array(array: str) -> None:
 
 
 def _check_inner_array(file: str, array: str, file_format: FileFormat) -> None:
-    """As `_check_array`; groups of arrays may be named too, where the format has them."""
+    """Like `_check_array`, but allows names with groups if the format has them."""
     groups = file_format.name in ("npz", "hdf5", "zarr")
     try:
         for piece in array.split("/") if groups else [array]:
@@ -159,14 +159,14 @@ def _check_inner_array(file: str, array: str, file_format: FileFormat) -> None:
 
 
 def _check_path(file: str) -> None:
-    """Raises OutputPathError for a path that would leave the folder."""
+    """Raise OutputPathError for a path that would leave the folder."""
     pieces = PurePosixPath(file).parts
     if not pieces or pieces[0] == "/" or ".." in pieces or "\\" in file or "\0" in file:
         raise OutputPathError(f"{file!r}: expected a path within the folder")
 
 
 def _check_distinct(files: Sequence[tuple[str, Form]], formats: Sequence[FileFormat]) -> None:
-    """Raises OutputPathError for a path that comes twice, but for those of one file's arrays."""
+    """Raise OutputPathError for a repeated path, except for the arrays of one file."""
     seen: dict[PurePosixPath, set[str | None]] = {}
     last = None
     for (file, form), file_format in zip(files, formats, strict=True):

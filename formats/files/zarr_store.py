@@ -1,6 +1,7 @@
 """Zarr arrays and groups in a folder, of version 2 or 3, read in slices. Needs zarr.
 
-Only codecs that compute are let in: a store may name others, one of which unpickles what it reads.
+Only codecs that just compute are allowed: a store may name others, one of which unpickles what it
+reads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,22 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.extras import needed
 from velcodec.formats.files.absent import marks_of
+from velcodec.formats.files.attributes import (
+    AMBIGUOUS_NAMES,
+    AXIS_NAMES,
+    FACTS,
+    FILL_VALUE,
+    GROUNDS,
+    KEYS,
+    MAX_KEYS,
+    attributes_of,
+    check_unpacked,
+    columns_of,
+    coordinates_of,
+    fill_value_of,
+    merged,
+    velocity_units,
+)
 from velcodec.formats.files.axes import Coordinate, axes_of, named_form
 from velcodec.formats.files.base import (
     FREE_CHUNK_BYTES,
@@ -34,27 +51,11 @@ from velcodec.formats.files.base import (
     check_packed,
     reading,
 )
-from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.folders import walk
 from velcodec.formats.files.inflation import check_inflation
 from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.files.words import (
-    AXIS_NAMES,
-    FILL_VALUE,
-    GROUNDS,
-    KEYS,
-    MAX_KEYS,
-    OTHERWISE,
-    SAID,
-    attributes_of,
-    check_unpacked,
-    columns_of,
-    coordinates_of,
-    fill_value_of,
-    merged,
-    velocity_units,
-)
-from velcodec.formats.storage.kinds import check_readable
+from velcodec.formats.storage.special_files import check_readable
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
 CODECS = frozenset({
@@ -66,7 +67,7 @@ COMPRESSORS = frozenset({"blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4"})
 CHUNK_BYTES = 1 << 22
 
 CHUNK_SLACK, CHUNK_SLACK_BYTES = 8, 1 << 20
-"""Filters may make samples wider before they are compressed."""
+"""Filters may widen samples before compression."""
 
 
 def is_zarr(path: Path) -> bool:
@@ -85,7 +86,7 @@ class ZarrPart(Part):
         return np.asarray(_guarded(array, self.place)[self._some(start, stop)])
 
     def sha256(self) -> bytes:
-        """SHA-256 of the names and the bytes of all files of the store, in the names' order."""
+        """SHA-256 of the names and bytes of all files of the store, sorted by name."""
         digest = hashlib.sha256()
         with reading(self.place):
             found = (top / name for top, _, names in walk(self.path) for name in names)
@@ -98,9 +99,9 @@ class ZarrPart(Part):
 
 
 def read_zarr(path: Path, hints: Hints) -> list[Part]:
-    """The array, or the group's only array of models, or the one that is named.
+    """The array, or the group's only array of models, or the named one.
 
-    Names of dimensions, coordinates and attributes are heeded as in NetCDF files.
+    Names of dimensions, coordinates and attributes are used as in NetCDF files.
     """
     file = str(path)
     zarr = needed("zarr", "zarr")
@@ -113,14 +114,14 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             for name, a in arrays.items()
             if name.rpartition("/")[2] not in GROUNDS
         }
-        (name,) = chosen(found, hints.array, file)
+        (name,) = choose_arrays(found, hints.array, file)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)
         groups = name.split("/")[:-1]
         beside_it = {
             key: np.asarray(one[...])
-            for key in (*SAID, *OTHERWISE)
+            for key in (*FACTS, *AMBIGUOUS_NAMES)
             if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
         }
         places = (
@@ -154,8 +155,8 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
 
 
 def _check_inside(path: Path) -> None:
-    """Raises InputFileError for a file of a store that lies elsewhere, where a link leads, or that
-    is no regular file.
+    """Raise InputFileError for a file of a store that a link places elsewhere, or that is not a
+    regular file.
     """
     store = path.resolve()
     for top, folders, names in walk(path):
@@ -170,20 +171,20 @@ def _check_inside(path: Path) -> None:
 
 
 def check_codecs(array: Any, name: str) -> None:
-    """Raises InputFileError for a codec that is not one of those let in."""
+    """Raise InputFileError for a codec that is not allowed."""
     for codec in _codecs(array.metadata.to_dict()):
         if codec.removeprefix("numcodecs.") not in CODECS:
-            raise InputFileError(f"{name}: codec: found {codec!r}, which is not let in")
+            raise InputFileError(f"{name}: codec: found {codec!r}, which is not allowed")
 
 
 def _unit(array: Any) -> tuple[int, ...]:
-    """Shape of what is one file of the store."""
+    """The shape of what is one file of the store."""
     unit: tuple[int, ...] = array.shards or array.chunks
     return unit
 
 
 def _stored(array: Any) -> int:
-    """Bytes of an array's files; not counted, and 0, where what it claims is free anyway."""
+    """Bytes of an array's files; 0, without counting, if its shape is free anyway."""
     size = np.dtype(array.dtype).itemsize
     free = prod(_unit(array)) * size <= FREE_CHUNK_BYTES and array.size <= FREE_SAMPLES
     free = free and prod(array.shape[1:]) * size <= FREE_MODEL_BYTES
@@ -191,7 +192,7 @@ def _stored(array: Any) -> int:
 
 
 def _codecs(metadata: Mapping[str, Any]) -> Iterator[str]:
-    """The names of all codecs, of version 2 and 3, those within shards too."""
+    """The names of all codecs, of versions 2 and 3, inside shards too."""
     listed = [metadata.get("compressor"), *(metadata.get("filters") or ())]
     listed += [*(metadata.get("codecs") or ()), *(metadata.get("index_codecs") or ())]
     for codec in listed:
@@ -221,7 +222,7 @@ def _dimensions(array: Any) -> list[str]:
 
 
 def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coordinate]:
-    """The arrays of numbers in the same group, by their names and dimensions, not read."""
+    """The numeric arrays in the same group, by name and dimensions, not read."""
     found = []
     for path, array in arrays.items():
         group, _, name = path.rpartition("/")
@@ -238,8 +239,8 @@ def _coordinates(arrays: Mapping[str, Any], folder: str, place: str) -> list[Coo
 
 
 def _guarded(array: Any, place: str) -> Any:
-    """The same array, of which no chunk unpacks to far more than its shape. Of chunks in shards,
-    which the library cuts out by itself, that is not looked at.
+    """The same array, guarded against chunks that unpack to far more than their shape. Chunks in
+    shards are not checked, because the library cuts them out by itself.
     """
     names = [
         name
@@ -272,7 +273,7 @@ def _read(array: Any, name: str) -> NDArray[Any]:
 
 
 def _values(array: Any, name: str) -> NDArray[Any] | None:
-    """The numbers of a small array of one axis; None for another."""
+    """The numbers of a small one-axis array; None for another."""
     if array is None or array.ndim != 1 or np.dtype(array.dtype).kind not in "iuf":
         return None
     return _read(array, name) if array.size <= MAX_KEYS else None
@@ -290,7 +291,7 @@ def _fill_attribute(fill: Any) -> int | str:
 
 
 class ZarrSink(FileSink):
-    """Writes a group with one array, some megabytes a chunk, and coordinates in metres."""
+    """Writes a group with one array, some megabytes per chunk, and coordinates in metres."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)

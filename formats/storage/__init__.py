@@ -1,1 +1,1 @@
-"""Where bytes lie: local and remote sources, atomic files, locks, checked msgpack, varints."""
+"""Storage: local and remote byte sources, atomic files, locks, checked msgpack, varints."""

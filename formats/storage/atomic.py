@@ -1,7 +1,7 @@
-"""Writing a file so that it is there whole or not at all.
+"""Write files atomically: complete or not at all.
 
-Bytes go to a temporary file in the target's folder, which is synced and put in the target's place.
-Nothing but a regular file is ever replaced; where the target is a symbolic link, what it leads to
+Bytes go to a temporary file in the target's folder, which is synced and then moved over the target.
+Only regular files are ever replaced. If the target is a symbolic link, the file that it points to
 is written, and the link stays.
 """
 
@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
-from velcodec.formats.storage.kinds import kind_of
+from velcodec.formats.storage.special_files import special_kind
 
 
 def led_to(target: Path) -> Path:
-    """Where a target is written: what it leads to, if it is a symbolic link, there or not yet.
+    """The path that is written for a target: where it points if it is a symbolic link, dangling or
+    not.
 
-    Raises OutputPathError for links that lead in a circle.
+    Raises OutputPathError for links that form a loop.
     """
     if not target.is_symlink():
         return target
@@ -35,11 +36,10 @@ def led_to(target: Path) -> Path:
 
 
 def check_target(target: Path, *, force: bool = False, source: Path | None = None) -> None:
-    """Refuse a target that must not be written, before any work is done; of a symbolic link, what
-    it leads to.
+    """Refuse a target that must not be written, before any work is done; links are followed.
 
-    Raises OptionError when it is `source`, OutputExistsError when it is there and not `force`,
-    OutputPathError when it is a folder, a device or a pipe, or its own folder is absent or not
+    Raises OptionError if it is `source`, OutputExistsError if it exists and not `force`,
+    OutputPathError if it is a folder, a device or a pipe, or if its folder is missing or not
     writable.
     """
     try:
@@ -61,11 +61,11 @@ def check_target(target: Path, *, force: bool = False, source: Path | None = Non
 
 
 def check_regular(target: Path) -> None:
-    """Raise OutputPathError for what is there and neither a regular file nor a folder: nothing else
-    is replaced, or written to at any place.
+    """Raise OutputPathError if the target is neither a regular file nor a folder nor missing:
+    nothing else is replaced, or written with random access.
     """
     try:
-        kind = kind_of(target)
+        kind = special_kind(target)
     except OSError as error:
         raise OutputPathError(f"{target}: {error.strerror}") from error
     if kind is not None:
@@ -75,9 +75,9 @@ def check_regular(target: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder`, and those above it, unless it is there.
+    """Make `folder` and its parents unless it exists.
 
-    Raises OutputPathError where that cannot be.
+    Raises OutputPathError if that fails.
     """
     try:
         led_to(folder).mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,10 @@ def make_folder(folder: Path) -> None:
 def atomic_write(
     target: Path, *, force: bool = False, source: Path | None = None
 ) -> Iterator[BinaryIO]:
-    """A binary stream whose content becomes `target` when the block ends without an exception.
+    """A binary stream whose content becomes `target` if the block ends without an exception.
 
-    Raises what `check_target` does, and OutputPathError where the bytes cannot be brought to disk.
-    An exception from the block itself passes through, and nothing is left behind.
+    Raises what `check_target` does, and OutputPathError if the bytes cannot be brought to disk. An
+    exception from the block passes through, and nothing is left behind.
     """
     target = Path(target)
     check_target(target, force=force, source=source)
@@ -124,7 +124,9 @@ def _create(target: Path) -> tuple[Path, BinaryIO]:
 
 
 def _publish(temporary: Path, target: Path, force: bool) -> None:
-    """Put the finished file in place; one that replaces another takes over its permissions."""
+    """Move the finished file into place; it takes over the permissions of a
+    file that it replaces.
+    """
     try:
         if force:
             if target.exists():
@@ -149,7 +151,7 @@ def _sync(path: Path) -> None:
 
 
 def _link_or_rename(temporary: Path, target: Path) -> None:
-    """A link never replaces a file that appeared meanwhile; some file systems have no links."""
+    """Linking never replaces a file that appeared meanwhile; some file systems have no links."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -162,8 +164,8 @@ def _link_or_rename(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def atomic_path(target: Path, *, force: bool = False) -> Iterator[Path]:
-    """A path that is not there yet, for libraries that make files themselves; what the block wrote
-    there becomes `target` when it ends without an exception.
+    """An unused path, for libraries that create files themselves; what the block writes there
+    becomes `target` if it ends without an exception.
 
     Raises what `atomic_write` does.
     """
@@ -185,10 +187,10 @@ def atomic_path(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """An empty folder that becomes `target` when the block ends without an exception.
+    """An empty folder that becomes `target` if the block ends without an exception.
 
-    A folder that holds anything is never replaced: what else lies in it is nobody's to delete.
-    Raises OutputExistsError, OutputPathError.
+    A folder with anything in it is never replaced: its content is not ours to delete. Raises
+    OutputExistsError, OutputPathError.
     """
     target = Path(target)
     try:
@@ -208,7 +210,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         try:
             for path in (*temporary.rglob("*"), temporary):
                 _sync(path)
-            os.replace(temporary, target)  # an empty folder gives way, any other does not
+            os.replace(temporary, target)  # replaces an empty folder, and no other
         except OSError as error:
             raise OutputPathError(f"{target}: {error.strerror}") from error
         with suppress(OSError):
@@ -218,10 +220,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def exchange_folder(new: Path, target: Path, is_own: Callable[[str], bool]) -> None:
-    """Put the finished folder `new` in the place of `target`, which may be there.
+    """Move the finished folder `new` to `target`, which may exist.
 
-    Of what was there, that of which `is_own` (told its name) is true goes away once the new one is
-    in place; anything else, nobody's to delete, is moved there. Raises OutputPathError, after which
+    Of the old content, entries whose name `is_own` accepts are deleted once the new folder is in
+    place; the rest is not ours to delete, and is moved there. Raises OutputPathError, after which
     nothing is lost.
     """
     try:
@@ -251,7 +253,7 @@ def exchange_folder(new: Path, target: Path, is_own: Callable[[str], bool]) -> N
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Tell a failure of the system, such as a full disk, with the file that was written."""
+    """Report a system error, such as a full disk, with the path of the file being written."""
     try:
         yield
     except OSError as error:

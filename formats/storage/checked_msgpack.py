@@ -1,7 +1,7 @@
-"""Reading msgpack that somebody else may have made: counts bounded first, types taken literally.
+"""Read untrusted msgpack: bound the counts first, take types literally.
 
 A count in msgpack can promise more elements than there are bytes, and an unpacker may allocate for
-the promise; `unpack_mapping` looks first. It knows nothing of what the fields mean.
+them; `unpack_mapping` checks first. This module does not know what the fields mean.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import msgpack
 
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
 
-# Lead bytes whose length or count stands in the next 1, 2 or 4 bytes (big-endian).
+# Lead bytes followed by a length or count of 1, 2 or 4 bytes (big-endian).
 _BYTES_FOLLOW = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _ARRAYS, _MAPS = {0xDC: 2, 0xDD: 4}, {0xDE: 2, 0xDF: 4}
 _FIXED = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 MAX_DEPTH = 64
 MAX_VALUES = 1 << 20
-"""Values in all, those that hold others counted too: each may take some 70 bytes when unpacked."""
+"""Maximum number of values, containers included: each may take some 70 bytes when unpacked."""
 
 
 def unpack_mapping(data: bytes, place: str, most: int = MAX_VALUES) -> dict[str, Any]:
-    """A msgpack mapping with text keys, of at most `most` values in all. Raises `CorruptError`
-    before anything is allocated for more than its bytes hold.
+    """Unpack a msgpack mapping with text keys and at most `most` values in all. Raises
+    `CorruptError` before allocating more than its bytes can hold.
     """
     values = _unpack(data, place, most)
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -34,21 +34,21 @@ def unpack_mapping(data: bytes, place: str, most: int = MAX_VALUES) -> dict[str,
 
 
 def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) -> None:
-    """Raise UnknownFeatureError for a key that is not known and may not be passed over: one that
-    begins with anything but a small letter of ASCII. Raises TypeError for what is no mapping.
+    """Raise UnknownFeatureError for an unknown key that must be understood: one that does not begin
+    with a lower-case ASCII letter. Raises TypeError if `values` is not a mapping.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"found {type(values).__name__}, expected a mapping")
     for key in values:
         if key not in known and not "a" <= key[:1] <= "z":
             raise UnknownFeatureError(
-                f"{place}: found the key {key!r}, which this reader does not know and must: "
+                f"{place}: found the unknown key {key!r}, which must be understood: "
                 "a later version may read it"
             )
 
 
 def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:
-    """A msgpack array, as `unpack_mapping`. Raises `CorruptError`."""
+    """Unpack a msgpack array; see `unpack_mapping`. Raises `CorruptError`."""
     values = _unpack(data, place, most)
     if not isinstance(values, list):
         raise CorruptError(f"{place}: found {type(values).__name__}, expected an array")
@@ -64,8 +64,8 @@ def _unpack(data: bytes, place: str, most: int) -> Any:
 
 
 def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A mapping of pairs, of msgpack or JSON. Raises ValueError for a key that is there twice,
-    of which readers would believe the one or the other.
+    """A mapping from pairs, for msgpack or JSON. Raises ValueError for a repeated key, of which
+    readers might take either value.
     """
     found: dict[Any, Any] = {}
     for key, value in pairs:
@@ -76,7 +76,8 @@ def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[str, ...]:
-    """A msgpack array of exactly `count` texts of at most `most_bytes` each, and nothing else.
+    """Unpack a msgpack array of exactly `count` texts of at most `most_bytes` each, and nothing
+    else.
 
     Raises `CorruptError`.
     """
@@ -99,8 +100,8 @@ def unpack_texts(data: bytes, count: int, most_bytes: int, place: str) -> tuple[
 
 
 def _are_packed(texts: Iterable[str], data: bytes, at: int) -> bool:
-    """Whether all bytes from `at` on are these texts: an element cut short is passed over in
-    silence. Text by text, which takes no memory for another copy.
+    """Whether all bytes from `at` on are these texts: the unpacker silently drops an element cut
+    short. One text at a time, to avoid a second copy in memory.
     """
     pack = msgpack.Packer().pack
     for text in texts:
@@ -112,27 +113,27 @@ def _are_packed(texts: Iterable[str], data: bytes, at: int) -> bool:
 
 
 def integer(value: Any) -> int:
-    """`value` where it is an integer; True and False are not. Raises TypeError."""
+    """`value` if it is an integer; True and False are not. Raises TypeError."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"found {value!r}, expected an integer")
     return value
 
 
 def number(value: Any) -> float:
-    """`value` where it is an integer or a float, as a float. Raises TypeError."""
+    """`value` as a float if it is an integer or a float. Raises TypeError."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"found {value!r}, expected a number")
     return float(value)
 
 
 def short_number(value: float) -> float | int:
-    """An integer where that says the same in fewer bytes."""
+    """An integer if it says the same in fewer bytes."""
     short = int(value)
     return short if value == short and -(1 << 63) <= short < 1 << 64 else value
 
 
 def sequence(value: Any) -> list[Any]:
-    """`value` where it is an array. Raises TypeError."""
+    """`value` if it is an array. Raises TypeError."""
     if not isinstance(value, list):
         raise TypeError(f"found {type(value).__name__}, expected an array")
     return value
@@ -147,8 +148,8 @@ def _array_head(count: int) -> bytes:
 
 
 def _check_counts(data: bytes, place: str, most: int) -> None:
-    """Refuse data whose counts promise more elements than it has bytes left, or than `most`, that
-    is nested deeper than MAX_DEPTH, or holds types of its own.
+    """Refuse data whose counts promise more elements than there are bytes left, or than `most`, or
+    that is nested deeper than MAX_DEPTH or holds extension types.
     """
     at, wanted, seen = 0, 1, 0
     open_ends: list[int] = []
@@ -162,7 +163,7 @@ def _check_counts(data: bytes, place: str, most: int) -> None:
         if seen + wanted > most:
             raise CorruptError(f"{place}: found {seen + wanted} values, expected at most {most}")
         if inside:
-            # A container ends where no more is wanted than there was before it.
+            # A container ends when only as many elements are open as were before it.
             open_ends.append(wanted - inside)
             if len(open_ends) > MAX_DEPTH:
                 raise CorruptError(f"{place}: found values nested more than {MAX_DEPTH} deep")
@@ -172,7 +173,7 @@ def _check_counts(data: bytes, place: str, most: int) -> None:
 
 
 def _element(data: bytes, at: int, place: str) -> tuple[int, int]:
-    """Bytes of the element at `at`, those inside it left out, and how many are inside it."""
+    """Bytes of the element at `at` without those inside it, and how many elements are inside it."""
     lead = data[at]
 
     def length(width: int) -> int:
@@ -193,4 +194,4 @@ def _element(data: bytes, at: int, place: str) -> tuple[int, int]:
         return 1 + _MAPS[lead], 2 * length(_MAPS[lead])
     if lead in _FIXED:
         return 1 + _FIXED[lead], 0
-    raise CorruptError(f"{place}: found a msgpack type of {lead:#x}, which is not let in")
+    raise CorruptError(f"{place}: found a msgpack type of {lead:#x}, which is not allowed")

@@ -1,7 +1,7 @@
-"""Locks that a forked process finds free, and attributes that need none.
+"""Locks that survive a fork, and lazy attributes without a lock.
 
-Another thread may hold a lock while the process forks. The child has no such thread, and would wait
-for it for ever.
+Another thread may hold a lock when the process forks. The child has no such thread, and would wait
+for ever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ForkableLock:
-    """`threading.Lock` as a context manager, free again in a forked process."""
+    """Like `threading.Lock` as a context manager, but free again in a forked process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class ForkableLock:
         self._lock.release()
 
     def renew(self) -> None:
-        """Be free, whoever holds it."""
+        """Free the lock, whoever holds it."""
         self._lock = threading.Lock()
 
 
@@ -47,9 +47,9 @@ os.register_at_fork(after_in_child=_renew_all)
 
 
 class lazy_property(cached_property[T]):  # noqa: N801  # as the one it is made from
-    """`functools.cached_property` without the lock that it has in Python 3.11, one for all objects
-    of a class: threads would wait for each other's, and forked processes for ever. Threads may work
-    a value out twice; it is the same.
+    """Like `functools.cached_property`, without the lock that it has in Python 3.11. That lock is
+    shared by all objects of a class: threads wait for each other's objects, and forked processes
+    for ever. Two threads may both compute a value; the results are equal.
     """
 
     def __init__(self, work: Callable[[Any], T]) -> None:

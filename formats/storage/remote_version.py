@@ -1,8 +1,7 @@
-"""Which version of a remote file is being read: every answer must be of the one that came first.
+"""Read one version of a remote file: every answer must match the first.
 
-A server may replace a file between two requests. What it says of a version, its entity tag, its
-date and the file's length, is compared on each answer; a web server is asked for that version and
-no other.
+A server may replace a file between two requests. What identifies a version (entity tag, date,
+length) is compared on each answer, and a web server is asked for that version only.
 """
 
 from __future__ import annotations
@@ -13,40 +12,42 @@ from typing import Any
 
 from velcodec.formats.errors import ChangedFileError
 
-TOLD = (
+VERSION_KEYS = (
     "size", "ETag", "etag", "e_tag", "Last-Modified", "LastModified", "last_modified", "mtime",
     "modified", "created", "updated", "generation", "md5Hash", "VersionId", "version_id",
 )  # fmt: skip
-"""What file systems of fsspec say of a file that tells one version of it from another."""
+"""Keys by which fsspec file systems identify a version of a file."""
 
 ETAG, DATE, SIZE = "ETag", "Last-Modified", "size"
 PRECONDITION_FAILED = 412
 OK, PARTIAL = 200, 206
 
-MOST_UNASKED_BYTES = 1 << 28
-"""A file of so many bytes is read whole of a server that knows no ranges, a larger one not."""
+MAX_WHOLE_FILE_BYTES = 1 << 28
+"""From a server without range requests, a file of up to this size is read whole, a larger one not
+at all.
+"""
 
 READ_AT_ONCE = 1 << 18
 
 
 class Version:
-    """The version of the file `url` that was met first, by what `info` says of it."""
+    """The version of the file `url` that was seen first, from what `info` says of it."""
 
     def __init__(self, url: str, info: Mapping[str, Any]) -> None:
         self._url, self._lock = url, Lock()
-        self._told = {key: info[key] for key in TOLD if info.get(key) is not None}
+        self._told = {key: info[key] for key in VERSION_KEYS if info.get(key) is not None}
 
     @property
     def size(self) -> int:
-        """Bytes of the file, as was told first; 0 where nothing was."""
+        """Bytes of the file, as first stated; 0 if unknown."""
         return int(self._told.get(SIZE, 0))
 
     def check(self, told: Mapping[str, Any]) -> None:
-        """Raise ChangedFileError where an answer is of another version; what the first ones left
-        out is taken from this one.
+        """Raise ChangedFileError if an answer is of another version; facts that were missing so far
+        are taken from this answer.
         """
         with self._lock:
-            for key in TOLD:
+            for key in VERSION_KEYS:
                 if told.get(key) is None:
                     continue
                 found, expected = told[key], self._told.setdefault(key, told[key])
@@ -60,13 +61,13 @@ class Version:
         """Headers that ask a web server for this version or none."""
         with self._lock:
             tag, date = self._told.get(ETAG), self._told.get(DATE)
-        if tag is not None and not str(tag).startswith("W/"):  # a weak one never matches
+        if tag is not None and not str(tag).startswith("W/"):  # a weak tag never matches
             return {"If-Match": str(tag)}
         return {} if date is None else {"If-Unmodified-Since": str(date)}
 
     def check_answer(self, status: int, headers: Mapping[str, str], length: int) -> None:
-        """Raise ChangedFileError where a web server's answer, of `length` bytes, is of another
-        version, or says that there is none.
+        """Raise ChangedFileError if a web server's answer, of `length` bytes, is of another version
+        or says that this one is gone.
         """
         if status == PRECONDITION_FAILED:
             raise self._changed("the server has that version no more")
@@ -80,13 +81,13 @@ class Version:
 
 
 def _plain(value: Any) -> Any:
-    """Servers may call one tag weak and strong by turns."""
+    """Servers may call a tag weak in one answer and strong in the next."""
     return value.removeprefix("W/") if isinstance(value, str) else value
 
 
 def fetch_range(system: Any, path: str, begin: int, end: int, version: Version) -> bytes:
-    """Bytes of a file that fsspec's `system` reaches, of this version: from `begin` to `end`, or
-    all where a web server knows no ranges. Of an answer that is longer no more is read.
+    """The bytes from `begin` to `end` of this version of a file that fsspec's `system` reaches, or
+    the whole file if the web server knows no ranges. Never reads more of a longer answer.
 
     Raises ChangedFileError, OSError for such an answer, and what the file system raises.
     """
@@ -115,7 +116,7 @@ async def _from_web(system: Any, url: str, begin: int, end: int, version: Versio
         if answer.status != PRECONDITION_FAILED:
             system._raise_not_found_for_status(answer, url)
         most = end - begin if answer.status == PARTIAL else version.size
-        if most > max(end - begin, MOST_UNASKED_BYTES):
+        if most > max(end - begin, MAX_WHOLE_FILE_BYTES):
             raise OSError(f"the server sends all of {most:,} bytes, expected the part asked for")
         data = bytearray()
         async for part in answer.content.iter_chunked(READ_AT_ONCE):

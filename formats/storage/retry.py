@@ -1,7 +1,7 @@
-"""Waiting for a remote server: not for ever, and again where another try may do better.
+"""Wait for a remote server, for a limited time; retry what may succeed on another try.
 
-What is not worth another try fails at once: a file that is not there, a refusal, a timeout, after
-which it was waited long enough.
+What another try would not help fails at once: a missing file, a refusal, or a timeout, after which
+the wait was long enough.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ TIMEOUT_VARIABLE = "VELCODEC_TIMEOUT"
 """Environment variable: seconds that a server may take to answer."""
 
 TIMEOUT_S = 30.0
-LEAST_BYTES_PER_S = 1 << 14
-"""An answer may take so much longer as its bytes take at this rate."""
+MIN_BYTES_PER_S = 1 << 14
+"""Slowest accepted rate: the time allowed for an answer grows with its bytes at this rate."""
 
 TRIES, FIRST_PAUSE_S = 4, 0.5
-"""Tries in all, and seconds before the second one; each pause is twice the one before."""
+"""Number of tries, and seconds before the second; each pause is twice the one before."""
 
-TELL_AFTER_S = 5.0
-"""Seconds after which it is told what is waited for."""
+REPORT_AFTER_S = 5.0
+"""Seconds after which the user is told what the program waits for."""
 
-PASSING = frozenset((408, 425, 429, 500, 502, 503, 504))
-"""What a server answers that may do better a little later."""
+TRANSIENT_STATUS = frozenset((408, 425, 429, 500, 502, 503, 504))
+"""HTTP status codes that may pass a little later."""
 
-PASSING_NAMES = frozenset(("ServerDisconnectedError", "ClientPayloadError", "IncompleteRead"))
-"""Errors of HTTP libraries about a connection that ended in the middle."""
+TRANSIENT_ERRORS = frozenset(("ServerDisconnectedError", "ClientPayloadError", "IncompleteRead"))
+"""Errors of HTTP libraries for a connection that ended halfway."""
 
 
 class NoAnswerError(OSError):
@@ -45,7 +45,9 @@ class NoAnswerError(OSError):
 
 
 def timeout() -> float:
-    """Seconds that a server may take to answer. Raises OptionError for what is no such number."""
+    """Seconds that a server may take to answer. Raises OptionError if the setting is not such a
+    number.
+    """
     text = os.environ.get(TIMEOUT_VARIABLE, "")
     try:
         found = float(text) if text.strip() else TIMEOUT_S
@@ -56,9 +58,9 @@ def timeout() -> float:
     return found
 
 
-def patiently(url: str, call: Callable[[], Found], count: int = 0) -> Found:
-    """What `call` returns, which asks a server for `count` bytes or so: within `timeout`, and in
-    several tries where the server is busy or the connection breaks.
+def with_retries(url: str, call: Callable[[], Found], count: int = 0) -> Found:
+    """The result of `call`, which asks a server for about `count` bytes: within `timeout`, with
+    several tries if the server is busy or the connection breaks.
 
     Raises NoAnswerError, and what `call` does.
     """
@@ -66,32 +68,35 @@ def patiently(url: str, call: Callable[[], Found], count: int = 0) -> Found:
     pause = FIRST_PAUSE_S
     for number in range(2, TRIES + 1):
         try:
-            return _within(seconds, count / LEAST_BYTES_PER_S, url, call)
+            return _with_timeout(seconds, count / MIN_BYTES_PER_S, url, call)
         except Exception as error:
-            if not passes(error):
+            if not is_transient(error):
                 raise
             log.warning("%s: %s; try %d of %d follows", url, _name(error), number, TRIES)
         time.sleep(pause)
         pause *= 2
-    return _within(seconds, count / LEAST_BYTES_PER_S, url, call)
+    return _with_timeout(seconds, count / MIN_BYTES_PER_S, url, call)
 
 
-def passes(error: BaseException) -> bool:
-    """Whether what went wrong, or what led to it, is worth another try."""
+def is_transient(error: BaseException) -> bool:
+    """Whether an error, or one of its causes, is worth another try."""
     first: BaseException | None = error
     while first is not None:
         if isinstance(first, ConnectionRefusedError | NoAnswerError):
             return False
         if isinstance(first, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
             return True
-        if getattr(first, "status", None) in PASSING or type(first).__name__ in PASSING_NAMES:
+        if (
+            getattr(first, "status", None) in TRANSIENT_STATUS
+            or type(first).__name__ in TRANSIENT_ERRORS
+        ):
             return True
         first = first.__cause__
     return False
 
 
 def _name(error: BaseException) -> str:
-    """What to call an error that passes, in a few words."""
+    """A short description of a passing error."""
     first: BaseException | None = error
     while first is not None:
         status = getattr(first, "status", None)
@@ -101,9 +106,9 @@ def _name(error: BaseException) -> str:
     return "the connection broke"
 
 
-def _within(seconds: float, more: float, url: str, call: Callable[[], Found]) -> Found:
-    """What `call` returns, from a thread of its own: few of the libraries under fsspec let a
-    caller say how long they may take. What takes longer ends there, unheard.
+def _with_timeout(seconds: float, more: float, url: str, call: Callable[[], Found]) -> Found:
+    """The result of `call`, run in a thread of its own, because few of the libraries under fsspec
+    accept a time limit. A call that takes longer ends there, and its result is dropped.
     """
     answers: list[Any] = []
     errors: list[BaseException] = []
@@ -118,7 +123,7 @@ def _within(seconds: float, more: float, url: str, call: Callable[[], Found]) ->
 
     threading.Thread(target=work, daemon=True, name="velcodec-remote").start()
     limit = seconds + more
-    told = min(limit, TELL_AFTER_S)
+    told = min(limit, REPORT_AFTER_S)
     if not ended.wait(told):
         if limit > told:
             log.warning("%s: no answer yet; it is waited for %g s in all", url, round(limit, 1))

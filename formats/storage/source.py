@@ -1,6 +1,6 @@
-"""Bytes at an offset, wherever they are: a file, a bytes object, a seekable stream, a URL.
+"""Bytes at an offset of a file, a bytes object, a seekable stream or a URL.
 
-It reads what it is asked for, or a little more where a request is dear; it never interprets a byte.
+Reads what is asked for, or a little more where requests are expensive; never interprets a byte.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.formats.extras import needed
-from velcodec.formats.storage.kinds import check_readable
 from velcodec.formats.storage.locks import ForkableLock
 from velcodec.formats.storage.remote_version import Version, fetch_range
-from velcodec.formats.storage.retry import PASSING_NAMES, patiently
+from velcodec.formats.storage.retry import TRANSIENT_ERRORS, with_retries
+from velcodec.formats.storage.special_files import check_readable
 
 REMOTE_START_BYTES = 1 << 12
 REMOTE_END_BYTES = 1 << 16
-"""What is fetched of a remote file when it is opened: where header, index and tail stand."""
+"""Bytes of a remote file fetched when it is opened: header, index and tail are there."""
 
 REMOTE_SPANS_KEPT = 32
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
@@ -41,23 +41,23 @@ class _Bytes(Protocol):
     size: int
 
     def read(self, offset: int, count: int) -> bytes:
-        """Up to `count` bytes from `offset`; OSError where that fails."""
+        """Up to `count` bytes from `offset`. Raises OSError if that fails."""
         ...
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
-        """These spans, begin and end, are about to be read."""
+        """Announces that these spans (begin, end) are about to be read."""
         ...
 
     def close(self) -> None: ...
 
 
 def is_url(source: object) -> bool:
-    """Whether this names a file by scheme, such as `s3://...`."""
+    """Whether this names a file by a scheme, such as `s3://...`."""
     return isinstance(source, str) and _URL.match(source) is not None
 
 
 def stream_name(stream: object) -> str:
-    """What errors call a stream: its own name, unless that is a number or it has none."""
+    """The stream's name in errors: its own, unless that is a number or it has none."""
     name = getattr(stream, "name", None)
     return name if isinstance(name, str) else "archive"
 
@@ -65,8 +65,9 @@ def stream_name(stream: object) -> str:
 class ByteSource:
     """Reads ranges of an archive; safe to share between threads.
 
-    Raises InputFileError, or OptionError for what is neither a path nor bytes nor a binary stream;
-    MissingExtraError for a URL without fsspec; ChangedFileError where a remote file is replaced.
+    Raises InputFileError; OptionError if the source is neither a path nor bytes nor a binary
+    stream; MissingExtraError for a URL without fsspec; ChangedFileError if a remote file is
+    replaced.
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes | BinaryIO) -> None:
@@ -87,7 +88,7 @@ class ByteSource:
         self.size = self._bytes.size
 
     def read_at(self, offset: int, count: int, place: str) -> bytes:
-        """Exactly `count` bytes from `offset`. Raises `TruncatedError` where they are not there."""
+        """Exactly `count` bytes from `offset`. Raises `TruncatedError` if the file ends before."""
         if offset < 0 or count < 0 or offset + count > self.size:
             raise TruncatedError(
                 f"{self.name}: {place}: found the end at byte {self.size}, "
@@ -102,7 +103,7 @@ class ByteSource:
         return data
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Get ready to read these spans (begin, end): remote files ask for each at once."""
+        """Prepare to read these spans (begin, end): remote files request all of them at once."""
         try:
             self._bytes.fetch([span for span in spans if 0 <= span[0] < span[1] <= self.size])
         except OSError as error:
@@ -135,7 +136,7 @@ class _File:
         return b"".join(parts)
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
-        """The system reads ahead by itself."""
+        """Nothing to do: the system reads ahead by itself."""
 
     def close(self) -> None:
         if self._handle >= 0:
@@ -154,9 +155,7 @@ class _Stream:
         try:
             self.size = self._stream.seek(0, os.SEEK_END)
         except OSError as error:
-            raise InputFileError(
-                f"{name}: expected a file that can be read at any place"
-            ) from error
+            raise InputFileError(f"{name}: expected a seekable file") from error
 
     def read(self, offset: int, count: int) -> bytes:
         with self._lock:
@@ -164,10 +163,10 @@ class _Stream:
             return self._stream.read(count)
 
     def fetch(self, spans: Sequence[tuple[int, int]]) -> None:
-        """Nothing is gained by reading earlier."""
+        """Nothing to do: reading earlier gains nothing."""
 
     def close(self) -> None:
-        """It is not ours to close."""
+        """Nothing to do: the stream belongs to the caller."""
 
 
 class _Remote:
@@ -179,10 +178,10 @@ class _Remote:
         self._fs, self._path = _filesystem(url)
         self._url = url
         try:
-            info = patiently(url, lambda: self._fs.info(self._path))
+            info = with_retries(url, lambda: self._fs.info(self._path))
             size = info["size"]
         except Exception as error:
-            raise InputFileError(f"{url}: {_said(error)}") from error
+            raise InputFileError(f"{url}: {_cause(error)}") from error
         if size is None:
             raise InputFileError(f"{url}: the server does not say the file's size")
         self.size = int(size)
@@ -206,16 +205,16 @@ class _Remote:
         if begin == end:
             return b""
         try:
-            data = patiently(
+            data = with_retries(
                 self._url,
                 lambda: fetch_range(self._fs, self._path, begin, end, self._version),
                 end - begin,
             )
         except ChangedFileError:
             raise
-        except Exception as error:  # each file system of fsspec has errors of its own
-            raise OSError(_said(error)) from error
-        if len(data) == self.size > end - begin:  # a server that knows no ranges sends it all
+        except Exception as error:  # each fsspec file system has errors of its own
+            raise OSError(_cause(error)) from error
+        if len(data) == self.size > end - begin:  # a server without ranges sends the whole file
             with self._lock:
                 self._spans = [(0, data)]
             return data[begin:end]
@@ -231,32 +230,32 @@ class _Remote:
                     self._spans = [*self._spans, (begin, data)][-REMOTE_SPANS_KEPT:]
 
     def close(self) -> None:
-        """fsspec keeps nothing open between ranges."""
+        """Nothing to do: fsspec keeps nothing open between ranges."""
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the path in it."""
     fsspec = needed("fsspec", "remote", url)
     try:
-        found, path = patiently(url, lambda: fsspec.core.url_to_fs(url))  # some connect
-    except ImportError as error:  # a scheme that needs a package of its own
-        raise MissingExtraError(f"{url}: {_said(error)}") from error
+        found, path = with_retries(url, lambda: fsspec.core.url_to_fs(url))  # some connect here
+    except ImportError as error:  # the scheme needs a package of its own
+        raise MissingExtraError(f"{url}: {_cause(error)}") from error
     except VelcodecError:
         raise
-    except Exception as error:  # those that connect have errors of their own
-        raise InputFileError(f"{url}: {_said(error)}") from error
+    except Exception as error:  # file systems that connect have errors of their own
+        raise InputFileError(f"{url}: {_cause(error)}") from error
     return found, path
 
 
-def _said(error: BaseException) -> str:
-    """What went wrong, in a line. File systems say "not found" of whatever they could not open, so
-    that what they were told themselves goes before it.
+def _cause(error: BaseException) -> str:
+    """The cause in one line. File systems say "not found" of whatever they could not open, so the
+    error underneath goes first.
     """
     first: BaseException | None = error
     while first is not None:
         if isinstance(first, ConnectionError | TimeoutError | socket.gaierror):
             return f"no connection: {first.strerror or type(first).__name__}"
-        if type(first).__name__ in PASSING_NAMES:
+        if type(first).__name__ in TRANSIENT_ERRORS:
             return "the connection broke"
         status = getattr(first, "status", None)
         if isinstance(status, int) and status not in (404, 410):

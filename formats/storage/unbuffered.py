@@ -1,7 +1,7 @@
-"""A file that is written to at once and in full, so that nothing waits to be written when it fails.
+"""A file written immediately and in full, so that no bytes are pending when a write fails.
 
-A buffer would tell of a full disk later, at another call, and write what it holds when it is
-closed, behind what was cut off by then.
+A buffered file would report a full disk later, in another call, and on closing would write its
+buffer after the point where the file was truncated.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from velcodec.formats.storage.atomic import check_regular
 
 
 class Unbuffered(io.FileIO):
-    """A file that is there, or with `create` is made, to read and to write at any place.
+    """A file to read and write with random access; `create` makes it if it is missing.
 
-    Raises OutputPathError where it cannot be opened, or is no regular file, and by `write` where
+    Raises OutputPathError if it cannot be opened or is not a regular file, and from `write` if the
     bytes do not fit.
     """
 
@@ -33,7 +33,7 @@ class Unbuffered(io.FileIO):
         self.name = str(path)
 
     def lock(self) -> bool:
-        """Keep others from locking it until it is closed; whether none has."""
+        """Lock the file until it is closed. Returns whether no other process holds the lock."""
         try:
             fcntl.flock(self, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -41,7 +41,7 @@ class Unbuffered(io.FileIO):
         return True
 
     def is_in_place(self) -> bool:
-        """Whether its path still leads to it: it may have been removed, or replaced."""
+        """Whether its path still leads to it: it may have been removed or replaced."""
         try:
             return os.path.samestat(os.fstat(self.fileno()), os.stat(self.name))
         except OSError:

@@ -1,4 +1,4 @@
-"""Unsigned LEB128 integers: seven bits a byte, least significant first."""
+"""Unsigned LEB128 integers: seven bits per byte, least significant first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MAX_BYTES = 9
 
 
 def encode_varint(value: int) -> bytes:
-    """`value` >= 0 in as few bytes as it takes."""
+    """`value` >= 0 in as few bytes as possible."""
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)

@@ -179,7 +179,11 @@ def test_unknown_feature_error(path: Path, data: bytes) -> None:
     directory = Directory(old.headers, old.pages, old.decoders, ((b"Q", place),))
     body = pack_section(b"L", directory.to_bytes(), VlatReader(data).stamp)
     path.write_bytes(data + section + body + pack_tail(len(body)))
-    words = (f"a.vlat: section b'Q' at byte {len(data)}: ", "found a type", "expected one known")
+    words = (
+        f"a.vlat: section b'Q' at byte {len(data)}: ",
+        "found an unknown type",
+        "expected a known one",
+    )
     with refuses(errors.UnknownFeatureError, *words):
         read(path)
 

@@ -65,7 +65,7 @@ def test_imports_of_this_packages_kernels_are_found() -> None:
 
 
 def test_no_kernel_uses_numbas_own_decorator() -> None:
-    """It would raise if no folder is writable."""
+    """It would raise an error if no folder is writable."""
     top = Path(compiled.__file__).resolve().parents[1]
     sources = [*(top / "formats").rglob("*.py"), *(top / "velcodec").rglob("*.py")]
     assert len(sources) > 100

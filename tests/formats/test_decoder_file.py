@@ -1,4 +1,4 @@
-"""Decoder files: the content comes back, its hash depends on nothing else, damage is noticed."""
+"""Decoder files: the content round-trips, its hash depends on nothing else, damage is noticed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def assert_same(found: DecoderFile, expected: DecoderFile) -> None:
         assert np.array_equal(found.tensors[name], array)
 
 
-def test_a_decoder_file_comes_back(tmp_path: Path) -> None:
+def test_a_decoder_file_round_trips(tmp_path: Path) -> None:
     own = decoder_file()
     write_decoder_file(tmp_path / "d.safetensors", own)
     for source in (tmp_path / "d.safetensors", decoder_bytes()):
@@ -130,13 +130,13 @@ def edited(**about: Any) -> bytes:
     ],
     ids=lambda about: f"{about}"[:40],
 )
-def test_metadata_that_cannot_be_is_refused(about: dict[str, Any]) -> None:
+def test_impossible_metadata_is_refused(about: dict[str, Any]) -> None:
     with pytest.raises(DecoderFileError) as caught:
         read_decoder_file(edited(**about))
     assert "\n" not in str(caught.value)
 
 
-def test_a_safetensors_file_that_is_no_decoder_is_refused() -> None:
+def test_a_safetensors_file_that_is_not_a_decoder_is_refused() -> None:
     from safetensors.numpy import save
 
     with pytest.raises(DecoderFileError, match="format: found None"):
@@ -174,7 +174,7 @@ def test_an_endless_device_is_refused() -> None:
         read_decoder_file(Path("/dev/zero"))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DecoderFileError, match="none: No such file"):
         read_decoder_file(tmp_path / "none")
 

@@ -1,4 +1,4 @@
-"""The formats stand alone: no torch, and nothing of the layers above."""
+"""The formats are independent: no torch, and nothing of the layers above."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPECTED = ("container.reader", "files.hdf5", "sample_coding.label_map.coder")
 MODULES = sorted(m.name for m in pkgutil.walk_packages(velcodec.formats.__path__, f"{FORMATS}."))
 
 
-def test_no_module_of_the_formats_imports_torch_or_what_is_above() -> None:
+def test_no_module_of_formats_imports_torch_or_a_layer_above() -> None:
     assert {f"{FORMATS}.{name}" for name in EXPECTED} <= set(MODULES)
     code = "".join(f"import {name}\n" for name in MODULES)
     code += "import sys\nprint(*sorted(sys.modules))\n"

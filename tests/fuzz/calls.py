@@ -1,11 +1,11 @@
-"""The calls that people make, on archives that were altered: what each input takes is measured.
+"""Fuzz the public calls on altered archives, and measure what each input costs.
 
-    python tests/fuzz/calls.py FOLDER [EXECUTIONS] [SEED]
+python tests/fuzz/calls.py FOLDER [EXECUTIONS] [SEED]
 
-An input is an archive of the seeds with bytes changed, for half of them with every checksum put
-right again. It fails where a call raises anything but a VelcodecError, or takes longer or more
-memory than docs/trust.md says. What fails is kept in FOLDER as `calls-crash-...`, and belongs into
-tests/fuzz/regressions/calls once it is fixed. The exit code is 1 if anything failed.
+An input is a seed archive with changed bytes; in half of the inputs every checksum is then
+corrected. An input fails if a call raises anything but a VelcodecError, or takes more time or
+memory than docs/trust.md allows. Failures are kept in FOLDER as `calls-crash-...`, and belong in
+tests/fuzz/regressions/calls once they are fixed. The exit code is 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -45,31 +45,28 @@ from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.sample_coding.base import Request
+from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, LEAST_SQUARES
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
-from velcodec.formats.sample_coding.stream import (
-    EXACT_NETWORK,
-    ExactCoding,
-    encode_as_least_squares,
-    encode_as_waves,
-    encode_exact,
-    encode_raw,
-)
+from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
+from velcodec.formats.sample_coding.stream import encode_image, encode_raw
 from velcodec.sampler.form import newest_sampler
 
 EXECUTIONS = 300_000
 MOST_BYTES = 1 << 14
 MOST_SAMPLES = 1 << 16
-"""Instead of 100 million, so that what a header truly states takes milliseconds too."""
+"""Instead of 100 million, so that honest headers take milliseconds too."""
 
 SECONDS, SECONDS_PER_BYTE = 2.0, 0.05
 MEMORY = FREE_BYTES + 64 * MOST_SAMPLES + (64 << 20)
-"""Bytes beyond what the process has: those of columns, samples, and of a decoder and its like."""
+"""Bytes allowed beyond the process's own: columns, samples, a decoder and the like."""
 
 MODELS = 4
 
 
 def calls(data: bytes) -> None:
-    """All that a user would ask of an archive; an odd first byte puts its checksums right."""
+    """All public calls on an archive; an odd first byte asks for corrected checksums."""
     mode, data = data[:1], data[1 : MOST_BYTES + 1]
     if mode and mode[0] & 1:
         data = with_checksums(START + data)
@@ -103,7 +100,7 @@ def _ask(archive: velcodec.Archive) -> None:
 
 
 def seeds() -> list[bytes]:
-    """Archives of every way to store models, with keys, columns, quality, headers and sections."""
+    """Archives of every representation, with keys, columns, quality, headers and sections."""
     found = [_latents(), _latents(tiled=True), *(_samples(kind) for kind in range(6))]
     return [b"\0" + data for data in found] + [b"\1" + data[len(START) :] for data in found]
 
@@ -139,7 +136,7 @@ def _latents(*, tiled: bool = False) -> bytes:
 
 
 def _samples(kind: int) -> bytes:
-    """Samples by labels, numbers, waves, least squares, raw, and all of them with headers."""
+    """Samples as label map, blended prediction, DCT, least squares or raw, or all, with headers."""
     z, x = np.mgrid[:20, :24]
     model = (1500.0 + 100 * ((z + x // 2) // 3)).astype("<f4")
     coding = ExactCoding(
@@ -149,11 +146,10 @@ def _samples(kind: int) -> bytes:
     assert allowed is not None
     wide = allowed_codes(model, coding.domains[0], 30.0)
     assert wide is not None
-    made = encode_exact(allowed, 0, coding)
-    streams = [each.stream for each in made]
-    for other in (encode_as_waves(wide, 0, coding), encode_as_least_squares(made[-1], coding)):
-        if other is not None:
-            streams.append(other.stream)
+    exactly, loosely = Request(allowed), Request(wide)
+    requests = {LABEL_MAP: exactly, BLENDED: exactly, DCT: loosely, LEAST_SQUARES: exactly}
+    images = [encode_image(coder, request, 0, coding) for coder, request in requests.items()]
+    streams = [image.stream for image in images if image is not None]
     streams.append(encode_raw(model, 1))
     chosen = streams if kind >= len(streams) else [streams[kind]] * 3
     head = Header(bytes(32), "none", (Layout(20, 24),), TileCoding(1500.0, 1.0, 12, {0: 1 << 14}))
@@ -177,32 +173,32 @@ def _archive(head: Header, records: list[Record]) -> bytes:
 
 
 def small_limits() -> None:
-    """Let calls give so few samples unasked that they take milliseconds."""
+    """Lower the default sample limit of calls, so that they take milliseconds."""
     resolution.LARGE_CELLS = archives.LARGE_CELLS = MOST_SAMPLES
     logging.getLogger("velcodec").setLevel(logging.ERROR)
 
 
 def peak() -> int:
-    """Bytes that this process had at once since `forget_peak`, at most."""
+    """The peak memory of this process in bytes since `forget_peak`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def forget_peak() -> int:
-    """Begin anew with what is there now, in bytes."""
+    """Reset the peak to the present memory, which is returned in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return peak()
 
 
 def measured(data: bytes, call: Callable[[bytes], None] = calls) -> tuple[float, int]:
-    """Seconds of a core, and bytes, that an input takes."""
+    """CPU seconds and bytes that an input takes."""
     before, begun = forget_peak(), time.process_time()
     call(data)
     return time.process_time() - begun, peak() - before
 
 
 def check(data: bytes) -> tuple[float, int]:
-    """As `measured`. Raises AssertionError for more than is said."""
+    """Like `measured`. Raises AssertionError if a limit is exceeded."""
     took, held = measured(data)
     if took > SECONDS + SECONDS_PER_BYTE * len(data) or held > MEMORY + BYTES_OF_BYTE * len(data):
         took, held = measured(data)  # loops may have been compiled, modules loaded
@@ -213,7 +209,7 @@ def check(data: bytes) -> tuple[float, int]:
 
 
 def campaign(folder: Path, executions: int, seed: int = 1) -> Iterator[str]:
-    """Run so many; a line for each 1,000, and for what fails."""
+    """Run `executions` inputs. Yields a line for each 1,000 and for each failure."""
     small_limits()
     folder.mkdir(parents=True, exist_ok=True)
     found = seeds()
@@ -239,7 +235,7 @@ def campaign(folder: Path, executions: int, seed: int = 1) -> Iterator[str]:
 
 
 def main(folder: Path, executions: int = EXECUTIONS, seed: int = 1) -> int:
-    """A campaign; returns the exit code."""
+    """Run a campaign. Returns the exit code."""
     failed = False
     for line in campaign(folder, executions, seed):
         failed |= line.startswith("FAILED")

@@ -1,9 +1,9 @@
 """A whole campaign: seeds, every target with its share of the executions, a table of counts.
 
-    python tests/fuzz/campaign.py FOLDER [EXECUTIONS]
+python tests/fuzz/campaign.py FOLDER [EXECUTIONS]
 
-The corpora grow in FOLDER and are gone on with; what fails is kept there as `TARGET-crash-...`, and
-belongs into tests/fuzz/regressions/TARGET once it is fixed. The exit code is 1 if anything failed.
+The corpora in FOLDER grow and are reused; failures are kept there as `TARGET-crash-...`, and belong
+in tests/fuzz/regressions/TARGET once they are fixed. The exit code is 1 if anything failed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 EXECUTIONS, ROUND = 1_000_000, 100_000
 SHARES = {"entropy": 0.4, "parts": 0.3, "files": 0.2, "container": 0.1}
 CALLS = 0.3
-"""Executions of the calls, beside those of the targets, as a share of these."""
+"""Executions of the calls, as a fraction of those of the targets."""
 
 LONGEST = {"container": 1536}
 LIMITS = (
@@ -29,9 +29,9 @@ LIMITS = (
 
 
 def run(target: str, executions: int, folder: Path) -> tuple[int, int, str]:
-    """Executions that were done, the exit code, and what was covered.
+    """Run a target. Returns executions done, exit code, and coverage.
 
-    In rounds, each a process of its own: the fuzzer's own memory grows with its executions.
+    Runs in rounds, each in a process of its own, because the fuzzer's memory grows with executions.
     """
     total, code, about = 0, 0, ""
     for number in range(-(-executions // ROUND)):
@@ -68,7 +68,7 @@ def run_once(target: str, executions: int, folder: Path, number: int) -> tuple[i
 
 
 def main(folder: Path, executions: int = EXECUTIONS) -> int:
-    """Run every target; returns the exit code."""
+    """Run every target. Returns the exit code."""
     subprocess.run([sys.executable, str(HERE / "seeds.py"), str(folder / "seeds")], check=True)
     failed, total = False, 0
     for target, share in SHARES.items():
@@ -82,7 +82,7 @@ def main(folder: Path, executions: int = EXECUTIONS) -> int:
 
 
 def run_calls(executions: int, folder: Path) -> int:
-    """The calls that people make, in a process of their own, after the targets; its exit code."""
+    """Run the public calls, in a process of their own, after the targets. Returns the exit code."""
     log = folder / "calls.log"
     command = [sys.executable, str(HERE / "calls.py"), str(folder), str(executions)]
     with log.open("wb") as stream:

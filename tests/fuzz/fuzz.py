@@ -1,8 +1,8 @@
 """Fuzzing with atheris: `python tests/fuzz/fuzz.py TARGET CORPUS [options of libFuzzer]`.
 
-Python of the formats is instrumented; compiled loops are not, but should run with bounds checked,
-so that an index beyond an array is an error: NUMBA_BOUNDSCHECK=1, and NUMBA_CACHE_DIR set to a
-folder of their own, as `campaign.py` does.
+Python code of the formats is instrumented; compiled loops are not, but should run with bounds
+checks, so that an index outside an array is an error: set NUMBA_BOUNDSCHECK=1, and NUMBA_CACHE_DIR
+to a separate folder, as `campaign.py` does.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ with atheris.instrument_imports(include=PARSERS):
 
 
 def main() -> None:
-    """Fuzz the target that is named first."""
+    """Fuzz the target named first."""
     name, *rest = sys.argv[1:]
-    # Loops are compiled before anything is timed.
+    # Compile the loops before anything is timed.
     for folder in filter(Path.is_dir, map(Path, rest)):
         for path in folder.iterdir():
             TARGETS[name](path.read_bytes())

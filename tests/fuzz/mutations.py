@@ -1,4 +1,4 @@
-"""Inputs made of others, for fuzzing that is not guided by what they cover."""
+"""Mutated inputs, for fuzzing without coverage feedback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
 
 
 def mutations(found: list[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """Seeds with bytes and bits changed, put in, taken out, doubled, and two of them joined."""
+    """Seeds with bytes and bits changed, inserted, removed or doubled, or with
+    two of them joined.
+    """
     chance = random.Random(seed)
     for _ in range(count):
         data = bytearray(chance.choice(found))

@@ -1,8 +1,8 @@
-"""The seeds: small inputs of every kind that the targets read, made by the writers themselves.
+"""Seeds: small inputs of every kind that the targets read, made by the writers themselves.
 
-    python tests/fuzz/seeds.py FOLDER
+python tests/fuzz/seeds.py FOLDER
 
-writes them, a folder for each target.
+writes them, with a folder for each target.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def archives() -> list[bytes]:
-    """Archives with keys, quality, fields, several headers, pages and additions; those of old."""
+    """Archives with keys, quality, fields, several headers, pages and additions; and old ones."""
     found = []
     one, two, three, _ = targets._headers()
     for journal in (False, True):
@@ -70,7 +70,9 @@ def archives() -> list[bytes]:
 
 
 def part_seeds() -> list[bytes]:
-    """Bodies of sections, records, decoder files and manifests, behind the byte that chooses."""
+    """Bodies of sections, records, decoder files and manifests, after the byte that selects the
+    kind.
+    """
     one, two, three, masked = targets._headers()
     runs = (Run(0, 2, 0), Run(20, 1, 1))
     fields = {"line": np.arange(3, dtype="<i4"), "t": np.array(["a", "b", "a"], dtype=object)}
@@ -140,7 +142,9 @@ def streams() -> list[bytes]:
 
 
 def files_of(suffixes: tuple[str, ...]) -> list[bytes]:
-    """Files of two small models (one where a format holds one), behind the byte that chooses."""
+    """Files of two small models (or one, if the format holds one), after the byte that selects the
+    format.
+    """
     found = []
     models = (1500 + np.arange(12, dtype=np.float32)).reshape(2, 2, 3)
     with tempfile.TemporaryDirectory() as folder:
@@ -166,7 +170,7 @@ def seeds() -> dict[str, list[bytes]]:
     """The seeds of every target."""
     whole = archives()
     return {
-        # As they are; with their checksums put right; and both salvaged too.
+        # As they are; with corrected checksums; and both with salvage too.
         "container": [
             bytes([mode]) + (data[len(START) :] if mode & 1 else data)
             for data in whole
@@ -180,7 +184,7 @@ def seeds() -> dict[str, list[bytes]]:
 
 
 def main(folder: Path) -> None:
-    """Write them all."""
+    """Write the seeds of every target."""
     for name, found in seeds().items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number, data in enumerate(found):

@@ -1,6 +1,6 @@
-"""What is fuzzed: each function takes any bytes, reads all that they could hold, and returns.
+"""Fuzz targets: each function takes any bytes, reads everything they could hold, and returns.
 
-A VelcodecError is what bad bytes should raise; whatever else is raised is a fault. No torch.
+Bad bytes should raise a VelcodecError; anything else is a bug. No torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from velcodec.formats.container.directory import Directory
-from velcodec.formats.container.framing import START, Belongs, pack_tail, record_checksum
+from velcodec.formats.container.framing import START, RecordId, pack_tail, record_checksum
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.page import StoredPage
@@ -52,15 +52,15 @@ MOST_BYTES = 1 << 14
 SHAPES = ((1, 1), (1, 9), (7, 1), (5, 6), (12, 11), (70, 70), (512, 300), (4096, 4096))
 MODELS_READ = 8
 ABSENT = 1 << 7
-"""A first byte of this bit means a stream of absent samples."""
+"""If this bit of the first byte is set, a stream of absent samples follows."""
 
 SAMPLER = SamplerName(1, b"hash")
 
 
 def container(data: bytes) -> None:
-    """Archives: as they are, and with every checksum put right, so that what is behind is reached.
+    """Archives, as they are or with every checksum corrected, to reach the code behind them.
 
-    An odd first byte asks for that; some others are for salvage too.
+    An odd first byte asks for correction; another bit for salvage too.
     """
     mode, data = data[:1], data[1 : MOST_BYTES + 1]
     if mode and mode[0] & 1:
@@ -73,11 +73,11 @@ def container(data: bytes) -> None:
 
 
 def tried(read: Callable[[], object]) -> None:
-    """Read; what velcodec refuses on purpose is well."""
+    """Read; a deliberate refusal is fine."""
     try:
         read()
     except VelcodecError as error:
-        if isinstance(error, OptionError):  # that is for what a caller asks, not for what a file is
+        if isinstance(error, OptionError):  # for errors of the caller, not of the file
             raise AssertionError(f"refused as an option: {error}") from error
         _check_one_line(error)
 
@@ -87,7 +87,7 @@ def _check_one_line(error: VelcodecError) -> None:
 
 
 def read_archive(data: bytes) -> None:
-    """Everything that a reader can be asked."""
+    """Ask a reader everything."""
     with VlatReader(data) as reader:
         reader.headers()
         for ask in (
@@ -104,8 +104,8 @@ def read_archive(data: bytes) -> None:
 
 
 def with_checksums(data: bytes) -> bytes:
-    """An archive's bytes with the checksums of sections and records put right, as far as a walk
-    from the front understands them, and a tail for the last directory.
+    """An archive's bytes with the checksums of sections and records corrected, as far as a
+    front-to-back walk understands them, and a tail for the last directory.
     """
     out = bytearray(data)
     at, number, headers, current, stamp = len(START), 0, 0, 0, UNSTAMPED
@@ -134,7 +134,7 @@ def with_checksums(data: bytes) -> bytes:
             else:
                 more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
                 payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(Belongs(stamp, number, current & 0xFFFF), payload)
+                sums = record_checksum(RecordId(stamp, number, current & 0xFFFF), payload)
                 end = at + start + more - 1 + len(sums)
                 if end > len(data):
                     break
@@ -147,7 +147,7 @@ def with_checksums(data: bytes) -> bytes:
 
 
 def parts(data: bytes) -> None:
-    """What sections and files hold, by itself: the first byte chooses."""
+    """The content of sections and files, by itself; the first byte selects the kind."""
     which, data = data[:1], data[1 : MOST_BYTES + 1]
     if which:
         read = PARTS[which[0] % len(PARTS)]
@@ -202,7 +202,7 @@ def _headers() -> tuple[Header, ...]:
 
 def entropy(data: bytes) -> None:
     """Exact streams of every coder and domain, streams of absent samples, and tile streams; the
-    first bytes choose.
+    first bytes select.
     """
     if len(data) < 4:
         return
@@ -269,12 +269,12 @@ HDF5_SUFFIXES = (".h5", ".nc")
 
 
 def files(data: bytes) -> None:
-    """Files of models in the formats that velcodec or NumPy reads; the first byte chooses."""
+    """Files of models in the formats that velcodec or NumPy reads; the first byte selects."""
     _read_file(data, SUFFIXES)
 
 
 def hdf5(data: bytes) -> None:
-    """HDF5 and NetCDF files, whose library reads them."""
+    """HDF5 and NetCDF files, which the HDF5 library reads."""
     _read_file(data, HDF5_SUFFIXES)
 
 
@@ -298,7 +298,7 @@ def _read_file(data: bytes, suffixes: tuple[str, ...]) -> None:
 
 @cache
 def folder_in_memory() -> Path:
-    """A folder of this process, on no disk where that can be."""
+    """A folder of this process, in memory if possible."""
     shared = Path("/dev/shm")
     made = tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None)
     _FOLDERS.append(made)
@@ -308,11 +308,13 @@ def folder_in_memory() -> Path:
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 SECONDS, SECONDS_PER_BYTE = 4.0, 0.05
-"""What an input may take of a core, instrumented and with bounds checked, several times over."""
+"""CPU time allowed for an input, several times the usual, with instrumentation
+and bounds checks.
+"""
 
 
 def timed(target: Target) -> Target:
-    """The target, which fails for an input that takes longer than its bytes allow."""
+    """The target, failing for inputs that take longer than their size allows."""
 
     def measured(data: bytes) -> None:
         for _ in range(2):  # loops may be compiled at first

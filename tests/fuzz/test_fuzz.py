@@ -1,4 +1,4 @@
-"""Fuzzing as far as it fits into the tests: what was found once, and some mutations of every seed.
+"""Fuzzing within the tests: earlier findings, and some mutations of every seed.
 
 Real campaigns are `make fuzz` (docs/trust.md).
 """
@@ -28,7 +28,7 @@ def corpus() -> dict[str, list[bytes]]:
 
 @pytest.mark.usefixtures("few_samples")
 @pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_what_was_found_once_stays_mended(path: Path) -> None:
+def test_earlier_findings_stay_fixed(path: Path) -> None:
     (TARGETS | {"calls": calls.check})[path.parent.name](path.read_bytes())
 
 
@@ -47,7 +47,7 @@ def test_mutated_seeds_are_read_or_refused(name: str, corpus: dict[str, list[byt
 
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls give few samples unasked."""
+    """Calls return few samples by default."""
     monkeypatch.setattr(calls.resolution, "LARGE_CELLS", calls.MOST_SAMPLES)
     monkeypatch.setattr(calls.archives, "LARGE_CELLS", calls.MOST_SAMPLES)
 

@@ -1,4 +1,4 @@
-"""The specification is enough to read every archive: a reader that knows nothing else does."""
+"""The specification is enough to read every archive: a reader made from it alone does."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def drawn(family: str, nz: int, nx: int, number: int = 0) -> np.ndarray:
 
 
 def saved(path: Path, models: np.ndarray, **options: object) -> vlatlite.Archive:
-    """An archive of samples, bit for bit, as the second reader has it."""
+    """A lossless archive of samples, opened by the second reader."""
     path.write_bytes(velcodec.compress(models, lossless=True, **options))  # type: ignore[arg-type]
     (archive,) = vlatlite.open_archives(path)
     return archive
@@ -99,7 +99,7 @@ GRIDS = [(90, 78), (61, 47), (30, 77), (11, 9), (7, 60), (1, 1), (1, 40), (33, 1
 @pytest.mark.parametrize(
     "family", ["flatvel_b", "curvevel_a", "curvefault_b", "style_a", "style_b", "geology"]
 )
-def test_samples_are_the_same_at_other_grids(
+def test_samples_are_the_same_on_other_grids(
     reader: vlatlite.Reader, tmp_path: Path, family: str
 ) -> None:
     model = drawn(family, *NATIVE)
@@ -160,7 +160,7 @@ def test_other_grids_have_the_dtype_units_and_axes_of_the_samples(
 def test_layers_with_noise_of_the_last_bits_are_the_same(
     reader: vlatlite.Reader, tmp_path: Path, scale: float
 ) -> None:
-    """What float32 does not resolve of the range is no difference to anybody."""
+    """Differences below float32 resolution of the range do not matter."""
     rng = np.random.default_rng(5)
     clean = np.where(np.arange(40)[:, None] < 20, 2000.0, 5000.0).repeat(40, 1)
     clean[11:, 26:] += 400.0
@@ -172,7 +172,7 @@ def test_layers_with_noise_of_the_last_bits_are_the_same(
         )
 
 
-def test_a_constant_model_is_constant_at_every_grid(
+def test_a_constant_model_is_constant_on_every_grid(
     reader: vlatlite.Reader, tmp_path: Path
 ) -> None:
     archive = saved(tmp_path / "a.vlat", np.full((9, 7), 1500.5, np.float32))
@@ -192,7 +192,7 @@ def test_every_third_sample_at_three_times_the_grid_is_native(
     assert np.array_equal(velcodec.decompress(tmp_path / "a.vlat", thrice)[1::3, 1::3], model)
 
 
-def test_samples_answer_where_a_latent_is_beside_them(
+def test_samples_are_used_if_a_latent_is_beside_them(
     reader: vlatlite.Reader, tmp_path: Path
 ) -> None:
     model = drawn("curvevel_b", *NATIVE)
@@ -205,7 +205,7 @@ def test_samples_answer_where_a_latent_is_beside_them(
 
 
 @pytest.mark.parametrize("name", [[9, None], [1, b"hash"]], ids=["number", "hash"])
-def test_a_sampler_that_it_does_not_have_it_refuses(
+def test_an_unknown_sampler_is_refused(
     reader: vlatlite.Reader, tmp_path: Path, name: list[object]
 ) -> None:
     model = drawn("flatvel_a", *NATIVE)
@@ -233,13 +233,13 @@ def about(archive: vlatlite.Archive) -> object:
 
 
 @pytest.mark.parametrize("name", told())
-def test_all_that_an_archive_says_is_read(name: str) -> None:
+def test_everything_in_an_archive_is_read(name: str) -> None:
     (archive,) = vlatlite.open_archives(METADATA / f"{name}.vlat")
     found, expected = about(archive), told()[name]
     assert expected == (digest(found) if isinstance(expected, str) else found)
 
 
-def test_constant_models_of_every_archive_of_metadata_are_read(reader: vlatlite.Reader) -> None:
+def test_constant_models_of_every_metadata_archive_are_read(reader: vlatlite.Reader) -> None:
     for name, expected in told().items():
         (archive,) = vlatlite.open_archives(METADATA / f"{name}.vlat")
         assert isinstance(expected, str) or len(archive.payloads) == expected["models"]
@@ -247,7 +247,7 @@ def test_constant_models_of_every_archive_of_metadata_are_read(reader: vlatlite.
             assert np.array_equal(reader.model(archive, number), np.full((3, 2), 1500.0 + number))
 
 
-def test_fields_go_before_the_layout(reader: vlatlite.Reader) -> None:
+def test_fields_override_the_layout(reader: vlatlite.Reader) -> None:
     (archive,) = vlatlite.open_archives(METADATA / "fields.vlat")
     assert reader.layout(archive, 1) | {"s": 0} == {
         "s": 0, "a": "nzx", "t": "<f4", "u": "m/s", "d": [12.5, 6.0], "o": [1000.0, 0.0],
@@ -286,7 +286,7 @@ def test_the_worked_example_gives_its_integers() -> None:
     ]
 
 
-def test_what_it_does_not_know_it_refuses() -> None:
+def test_unknown_features_are_refused() -> None:
     data = bytearray((GOLDEN / "two_models.vlat").read_bytes())
     for version in (0, 2):
         data[8] = version
@@ -296,7 +296,7 @@ def test_what_it_does_not_know_it_refuses() -> None:
 
 @pytest.mark.parametrize(("dtype", "no_data"), [("<f4", "nan"), (">f8", "nan"), ("<i2", -9999)])
 @pytest.mark.parametrize("order", ["zx", "xz"])
-def test_absent_samples_are_the_same_at_every_grid(
+def test_absent_samples_are_the_same_on_every_grid(
     reader: vlatlite.Reader, tmp_path: Path, dtype: str, no_data: str | float, order: str
 ) -> None:
     model = drawn("curvefault_b", *NATIVE).astype(dtype)

@@ -34,7 +34,7 @@ from builders import archive, exact_coding, header, opening, stamp_of
 import velcodec
 from velcodec.formats.container.columns import squeeze
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -79,7 +79,7 @@ def with_pages(pages: int, about: Callable[[int], dict[str, Any]], each: int = 1
     for number in range(pages):
         at = len(data)
         for row in range(each):
-            data += pack_entry(Belongs(stamp, number * each + row, 0), b"\1")
+            data += pack_entry(RecordId(stamp, number * each + row, 0), b"\1")
         lengths = {"x": squeeze(bytes([1]) * each), "b": number * each}
         bodies.append((at, msgpack.packb(lengths | about(number))))
     for at, body in bodies:
@@ -237,7 +237,7 @@ def repair_of_sections_without_end_in_a_gap(folder: Path) -> Callable[[], Any]:
     data = bytearray(opening())
     stamp = stamp_of(bytes(data))
     for number in range(20_000):
-        data += pack_entry(Belongs(stamp, number, 0), b"\1") + b"\x00n" + encode_varint(500_000)
+        data += pack_entry(RecordId(stamp, number, 0), b"\1") + b"\x00n" + encode_varint(500_000)
     return _repaired(folder, bytes(data) + bytes(500_000))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.container.framing import START, Belongs, pack_entry
+from velcodec.formats.container.framing import START, RecordId, pack_entry
 from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.sections import HEADER, OPENING, pack_section, read_section
@@ -104,7 +104,7 @@ def stamp_of(data: bytes) -> bytes:
 
 def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -> bytes:
     """A record as stored in an archive with this beginning."""
-    return pack_entry(Belongs(stamp_of(data), number, header_number), payload)
+    return pack_entry(RecordId(stamp_of(data), number, header_number), payload)
 
 
 def archive(

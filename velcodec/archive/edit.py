@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 from velcodec.archive.archive import Archive, Selection
 from velcodec.formats.container.copying import Rename, copy_records, runs_of_headers
 from velcodec.formats.container.record_reader import RecordReader
-from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.shards import Shard, open_reader, shard_name, write_manifest
+from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError
 from velcodec.formats.files.npy import check_option

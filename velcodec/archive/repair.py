@@ -30,7 +30,7 @@ from velcodec.formats.errors import (
     VersionError,
 )
 from velcodec.formats.storage.atomic import atomic_write
-from velcodec.formats.storage.pieces import private_bytes
+from velcodec.formats.storage.safe_read import private_bytes
 from velcodec.formats.storage.source import ByteSource
 
 RECORDS_AT_ONCE = 4096

@@ -17,7 +17,7 @@ from velcodec.archive.archive import Archive
 from velcodec.archive.listing import check_fields
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.files.npy import load_mapped
-from velcodec.formats.storage.pieces import mapped_rows
+from velcodec.formats.storage.safe_read import mapped_rows
 
 RELATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,

@@ -1,9 +1,9 @@
-"""Getting out of a damaged archive every record that is intact.
+"""Find every intact record of a damaged archive.
 
-Sections prove themselves by their checksums wherever they stand (`parts`), pages say which
-records there should be (`paged`), and records tell by theirs what number they have: what no page
-leads to is found by walking from record to record (`walked`). Bytes in, records out: nothing here
-knows models, or changes a file.
+Sections are found anywhere by their checksums (`sections`). Pages say which records there should be
+(`by_page`). Records that no page leads to are found by walking from record to record (`by_walk`):
+their checksums give their numbers. Bytes in, records out; nothing here knows models or changes a
+file.
 """
 
 from velcodec.formats.container.salvage.archive import Salvage, salvage

@@ -1,4 +1,4 @@
-"""All that is intact of an archive, and what that says of what is not."""
+"""Everything intact in an archive, and what that says of the rest."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from functools import cached_property
 
 from velcodec.formats.container.framing import SIGNATURE, START, TAIL_BYTES, check_start
 from velcodec.formats.container.header import Header
+from velcodec.formats.container.salvage.by_page import find_by_pages
+from velcodec.formats.container.salvage.by_walk import walk_records
 from velcodec.formats.container.salvage.found import Bytes, Found, Work, header_of, is_tail
-from velcodec.formats.container.salvage.paged import find_by_pages
-from velcodec.formats.container.salvage.parts import (
+from velcodec.formats.container.salvage.sections import (
     find_first_header,
     find_sections,
     last_directory,
@@ -18,7 +19,6 @@ from velcodec.formats.container.salvage.parts import (
     read_others,
     read_pages,
 )
-from velcodec.formats.container.salvage.walked import walk
 from velcodec.formats.container.sections import DECODER, UNSTAMPED, Section
 from velcodec.formats.container.writer import MAX_DECODER_BYTES
 from velcodec.formats.errors import RepairError
@@ -26,12 +26,13 @@ from velcodec.formats.errors import RepairError
 
 @dataclass
 class Salvage:
-    """What is intact of an archive: headers by number, records in order of their numbers, decoders.
+    """What is intact in an archive: headers by number, records in the order of their numbers,
+    decoders.
 
-    `expected` is how many records there were, as far as anything says; where no directory does,
-    they are `uncounted`, and more may have followed; `ancillary` are the sections
-    that copies keep, where the directory that lists them is there; `gaps` are the bytes (begin,
-    end) that tell nothing.
+    `expected` is the number of records there were, as far as the intact parts say. Without a
+    directory they are `uncounted`: more may have followed. `ancillary` are the sections that copies
+    keep, if the directory that lists them is intact. `gaps` are the bytes (begin, end) that belong
+    to nothing intact.
     """
 
     headers: dict[int, Header]
@@ -45,28 +46,28 @@ class Salvage:
 
     @cached_property
     def lost(self) -> list[tuple[int, int]]:
-        """Numbers of records that are gone, as ranges: the first, and one behind the last."""
+        """Numbers of lost records as half-open ranges (begin, end)."""
         there = [record.number for record in self.records]
         ends = zip([-1, *there], [*there, self.expected], strict=True)
         return [(a + 1, b) for a, b in ends if b > a + 1]
 
     def holds(self, record: Found, data: Bytes) -> bool:
-        """Whether a record is in these bytes as it was found."""
+        """Whether these bytes hold the record as it was found."""
         told = header_of(data, record.start, record.stop, record.number, self.stamp)
         return told == record.header
 
     @property
     def has_keys(self) -> bool:
-        """Whether the archive had keys of its own."""
+        """Whether records had keys other than their numbers."""
         return any(record.page is not None and record.page.has_keys for record in self.records)
 
 
 def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """Everything intact in an archive's bytes.
 
-    Raises RepairError where no model can be had: no header, or no record, is intact;
-    UnknownFeatureError for what must be understood and is not known; VersionError for another
-    version behind an intact signature, unless `any_version` says that this byte is damaged.
+    Raises RepairError if no model can be saved: no header or no record is intact. Raises
+    UnknownFeatureError for a critical section of unknown type. Raises VersionError for another
+    version after an intact signature, unless `any_version` says that this byte is damaged.
     """
     if bytes(data[: len(SIGNATURE)]) == SIGNATURE and not any_version:
         check_start(bytes(data[: len(START)]).ljust(len(START), b"\1"), name)
@@ -82,7 +83,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     directory = last_directory(sections, name)
     pages = read_pages(sections, len(data), name)
     found = find_by_pages(data, sections, pages, directory, stamp, work)
-    for record in walk(data, sections, found, headers, stamp, work):
+    for record in walk_records(data, sections, found, headers, stamp, work):
         found.setdefault(record.number, record)
     records = [found[number] for number in sorted(found) if found[number].header in headers]
     if not records and (directory is None or directory.models):
@@ -111,7 +112,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
 def _gaps(
     data: Bytes, sections: list[Section], records: Iterable[Found]
 ) -> Iterator[tuple[int, int]]:
-    """Bytes that are neither of a section nor of a record nor a tail."""
+    """Bytes that belong to no section, record or tail."""
     spans = [(0, len(START))] if data[: len(START)] == START else []
     spans += [(section.at, section.end) for section in sections]
     spans += [(record.begin, record.end) for record in records]

@@ -1,4 +1,4 @@
-"""Adding to an archive: nothing is rewritten, and nothing that interrupts it does any harm."""
+"""Adding to an archive rewrites nothing, and no interruption does harm."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add(path: Path, payloads: Sequence[bytes], keys: Sequence[str], **columns: A
 
 
 def check_as_before(path: Path, before: bytes) -> None:
-    """The file is byte for byte what it was, and can be added to."""
+    """The file is unchanged byte for byte, and can still be added to."""
     assert path.read_bytes() == before
     count = len(VlatReader(before))
     add(path, [b"more"], ["more"])
@@ -63,7 +63,7 @@ def check_as_before(path: Path, before: bytes) -> None:
     assert len(VlatReader(path)) == count + 1
 
 
-def test_what_was_appended_goes_on_where_the_archive_ended(path: Path) -> None:
+def test_an_addition_continues_where_the_archive_ended(path: Path) -> None:
     with append_to(path) as writer:
         assert len(writer) == 3
         writer.use(OTHER)
@@ -89,7 +89,7 @@ def test_nothing_is_rewritten(path: Path) -> None:
     assert path.read_bytes().startswith(before)
 
 
-def test_records_come_under_the_first_header_where_none_is_named(path: Path) -> None:
+def test_records_come_under_the_first_header_by_default(path: Path) -> None:
     with append_to(path) as writer:
         writer.use(OTHER)
         writer.add(b"four", "d")
@@ -110,7 +110,7 @@ def test_many_small_additions_are_one_archive(path: Path) -> None:
         assert len(reader.headers()) == 2
 
 
-def test_an_archive_of_nothing_can_be_added_to(path: Path) -> None:
+def test_an_empty_archive_can_be_added_to(path: Path) -> None:
     path.write_bytes(archive([]))
     add(path, NEW, NEW_KEYS)
     assert contents(path)[:2] == (NEW, tuple(NEW_KEYS))
@@ -164,14 +164,14 @@ def test_a_full_disk_leaves_the_file_as_it_was(path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "c"])
-def test_a_key_that_is_there_already_is_refused(path: Path, key: str) -> None:
+def test_an_existing_key_is_refused(path: Path, key: str) -> None:
     before = path.read_bytes()
     with pytest.raises(OptionError, match=f"key '{key}': found it twice"):
         add(path, NEW, ["d", key])
     check_as_before(path, before)
 
 
-def test_keys_are_given_as_before(path: Path) -> None:
+def test_an_addition_has_keys_if_the_archive_has(path: Path) -> None:
     with (
         append_to(path) as writer,
         pytest.raises(OptionError, match="record 3: keys: found none, expected some"),
@@ -179,7 +179,7 @@ def test_keys_are_given_as_before(path: Path) -> None:
         writer.add(b"four")
 
 
-def test_one_adds_at_a_time(path: Path) -> None:
+def test_only_one_process_adds_at_a_time(path: Path) -> None:
     with append_to(path) as writer:
         writer.add(b"four", "d")
         with (
@@ -192,7 +192,7 @@ def test_one_adds_at_a_time(path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["replaced", "removed"])
-def test_an_addition_to_a_file_that_is_no_more_is_told(path: Path, how: str) -> None:
+def test_an_addition_to_a_removed_file_is_an_error(path: Path, how: str) -> None:
     newer = archive([b"newer"])
 
     def meanwhile() -> None:
@@ -204,7 +204,7 @@ def test_an_addition_to_a_file_that_is_no_more_is_told(path: Path, how: str) -> 
                 with atomic_write(path, force=True) as stream:
                     stream.write(newer)
 
-    with pytest.raises(ChangedFileError, match=r"a\.vlat: was replaced or removed while"):
+    with pytest.raises(ChangedFileError, match=r"a\.vlat: was replaced or removed during"):
         meanwhile()
     assert not path.exists() if how == "removed" else path.read_bytes() == newer
 
@@ -216,12 +216,12 @@ def test_readers_see_the_old_archive_until_the_end(path: Path) -> None:
     assert len(contents(path)[0]) == 4
 
 
-def test_what_cannot_be_added_to_is_refused(path: Path) -> None:
+def test_a_file_that_cannot_be_added_to_is_refused(path: Path) -> None:
     with pytest.raises(OutputPathError, match="No such file"), append_to(path.with_name("none")):
         pass
     with pytest.raises(OutputPathError, match="Is a directory"), append_to(path.parent):
         pass
-    if os.geteuid():  # root may write what is read-only
+    if os.geteuid():  # root may write read-only files
         path.chmod(0o444)
         with pytest.raises(OutputPathError, match="Permission denied"), append_to(path):
             pass
@@ -249,7 +249,7 @@ def test_cut_at_any_byte_the_old_archive_reads(path: Path) -> None:
     assert contents(after)[0] == [*OLD, *NEW]
 
 
-def test_the_next_addition_cuts_off_what_was_never_finished(path: Path) -> None:
+def test_the_next_addition_cuts_off_an_unfinished_one(path: Path) -> None:
     before = path.read_bytes()
     add(path, [b"longer than what follows"], ["lost"])
     path.write_bytes(path.read_bytes()[:-1])
@@ -260,7 +260,7 @@ def test_the_next_addition_cuts_off_what_was_never_finished(path: Path) -> None:
     assert contents(data)[:2] == ([*OLD, b"four"], (*OLD_KEYS, "d"))
 
 
-def test_every_flipped_bit_behind_the_old_tail_is_noticed_or_leaves_an_archive(path: Path) -> None:
+def test_every_flipped_bit_after_the_old_tail_is_noticed_or_leaves_an_archive(path: Path) -> None:
     before, old = path.read_bytes(), contents(path)
     add(path, NEW, NEW_KEYS, quality=[GOOD] * 2)
     data, whole = path.read_bytes(), contents(path)
@@ -311,7 +311,7 @@ def test_a_closed_reader_says_so(path: Path) -> None:
         reader.payload(0)
 
 
-def test_lengths_go_on_over_pages_of_many_records(path: Path) -> None:
+def test_lengths_continue_over_pages_of_many_records(path: Path) -> None:
     path.write_bytes(archive([bytes(i % 300) for i in range(5000)]))
     with append_to(path) as writer:
         writer.add_many([bytes(i % 7) for i in range(9000)])

@@ -1,4 +1,4 @@
-"""Columns come back as they went in, and hostile ones cost no memory."""
+"""Columns come back unchanged, and hostile ones cost no memory."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_round_trip(column: Column) -> None:
     assert found.shape == column.shape
     if column.dtype == object:
         assert found.tolist() == column.tolist()
-    else:  # bit for bit, whatever kind of no number there is
+    else:  # bit for bit, whichever NaN it is
         assert found.tobytes() == column.tobytes()
 
 
@@ -106,12 +106,12 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("values", ODD, ids=lambda values: repr(values)[:40])
-def test_what_no_archive_holds_is_refused(values: Any) -> None:
+def test_values_that_an_archive_cannot_hold_are_refused(values: Any) -> None:
     with pytest.raises(OptionError, match=r"^field 'f': "):
         as_column(values, 2, "f")
 
 
-def test_equal_values_take_next_to_nothing() -> None:
+def test_equal_values_take_few_bytes() -> None:
     for values in (["curvefault_a"] * 4096, [10.0] * 4096, [True] * 4096):
         column = as_column(values, 4096, "f")
         assert len(msgpack.packb(pack_column(column))) < 100
@@ -169,7 +169,7 @@ REFUSED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_column_that_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_an_impossible_column_is_refused_with_little_memory(case: str) -> None:
     tracemalloc.start()
     with pytest.raises(CorruptError, match=r"^here: "):
         unpack_column(REFUSED[case], 2, "here")

@@ -1,4 +1,4 @@
-"""The container: cheap, checked byte by byte, and the same from a file, from bytes, down a pipe."""
+"""The container: small overhead, every byte checked, the same from a file, bytes or a pipe."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_payloads_come_back_in_any_order() -> None:
     assert reader.lengths.tolist() == [3, 0, 17920, 4]
 
 
-def test_an_archive_of_nothing_is_an_archive() -> None:
+def test_an_empty_archive_is_an_archive() -> None:
     assert contents(archive([]))[1:] == ([], None, None)
 
 
@@ -76,7 +76,7 @@ def test_keys_and_quality_come_back() -> None:
         reader.key_index("0")
 
 
-def test_numbers_are_the_keys_where_there_are_no_others() -> None:
+def test_numbers_are_the_keys_if_there_are_no_others() -> None:
     reader = VlatReader(archive(PAYLOADS))
     assert reader.keys is None
     assert reader.key_index("3") == 3
@@ -86,7 +86,7 @@ def test_numbers_are_the_keys_where_there_are_no_others() -> None:
 
 
 @pytest.mark.parametrize("number", [-1, 4, 2**70])
-def test_a_record_that_is_not_there_is_refused(number: int) -> None:
+def test_a_missing_record_is_refused(number: int) -> None:
     with pytest.raises(KeyNotFoundError, match="expected 0 to 3"):
         VlatReader(archive(PAYLOADS)).payload(number)
 
@@ -101,8 +101,8 @@ def test_a_record_costs_at_most_six_bytes_beside_its_stream() -> None:
     assert beside / len(payloads) <= 6
 
 
-def test_six_bytes_hold_what_was_measured_and_shared_fields_too() -> None:
-    """Models of one family at 35 dB: a fifth of them stored exactly, the others spread about it."""
+def test_six_bytes_also_hold_measured_quality_and_shared_fields() -> None:
+    """Models of one family at 35 dB: a fifth stored exactly, the others spread about it."""
     rng, n = np.random.default_rng(0), 10_000
     exactly = rng.random(n) < 0.2
     mae = rng.lognormal(3.0, 0.35, n)
@@ -124,7 +124,7 @@ def test_six_bytes_hold_what_was_measured_and_shared_fields_too() -> None:
     assert beside / n <= 6
 
 
-def test_all_that_is_fixed_takes_at_most_250_bytes() -> None:
+def test_everything_stored_once_takes_at_most_250_bytes() -> None:
     own = header(
         TileCoding(1497.5, 0.25, 14, {11: 1, 12: TOTAL - 2, 13: 1}),
         decoder_name="siren-mixture-2026-11",
@@ -158,7 +158,7 @@ def test_every_cut_is_noticed() -> None:
             contents(data[:cut])
 
 
-def test_bytes_at_the_end_are_an_addition_that_was_never_finished() -> None:
+def test_bytes_at_the_end_are_an_unfinished_addition() -> None:
     data = archive(PAYLOADS)
     reader = VlatReader(data + b"\x00more")
     assert list(reader.payloads()) == PAYLOADS
@@ -166,7 +166,7 @@ def test_bytes_at_the_end_are_an_addition_that_was_never_finished() -> None:
     assert VlatReader(data).unfinished == 0
 
 
-def test_a_tail_in_a_record_is_none() -> None:
+def test_a_tail_inside_a_record_does_not_count() -> None:
     inner = archive([b"inner"])
     data = archive([b"outer", inner])
     assert list(VlatReader(data).payloads()) == [b"outer", inner]
@@ -174,7 +174,7 @@ def test_a_tail_in_a_record_is_none() -> None:
     assert (len(reader), reader.unfinished) == (2, len(inner) - 17)
 
 
-def test_a_file_full_of_tails_is_given_up() -> None:
+def test_a_file_full_of_tails_is_refused() -> None:
     data = archive(PAYLOADS)
     with pytest.raises(TruncatedError, match="end signature"):
         VlatReader(data + pack_tail(9) * 300 + b"more")
@@ -199,7 +199,7 @@ def test_one_altered_record_leaves_the_others_readable() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x93NUMPY", SIGNATURE[1:], b"\x00" * 99])
-def test_what_is_not_an_archive_is_refused_as_such(data: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_refused_as_such(data: bytes) -> None:
     with pytest.raises(NotVlatError, match="archive: signature"):
         VlatReader(data)
 
@@ -217,7 +217,7 @@ def test_an_unknown_version_is_refused_with_its_number() -> None:
 
 
 def with_directory(*parts: list[int], head: bytes | None = None) -> bytes:
-    """An archive of one header and a directory of these parts."""
+    """An archive of one header and a directory with these parts."""
     data = opening(head)
     section = pack_section(DIRECTORY, b"\x00" + msgpack.packb(parts), stamp_of(data))
     return data + section + pack_tail(len(section))
@@ -249,14 +249,14 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_places_that_cannot_be_are_refused(case: str) -> None:
+def test_impossible_places_are_refused(case: str) -> None:
     data, said = ODD[case]
     with pytest.raises(VelcodecError, match=f"archive: {said}"):
         VlatReader(data)
 
 
 @pytest.mark.parametrize("place", [[10, 20], [9, 20]])
-def test_a_header_that_is_not_where_it_should_be_is_refused(place: list[int]) -> None:
+def test_a_misplaced_header_is_refused(place: list[int]) -> None:
     own = Page(np.array([3], dtype=np.int64), (Run(0, 1, 1),))
     data = opening() + entry_of(opening(), 0, b"abc", 1)
     section = pack_section(PAGE, own.to_bytes(), STAMP)
@@ -290,7 +290,8 @@ def test_a_page_with_another_count_than_the_directory_is_refused() -> None:
         VlatReader(start + end + pack_tail(len(end))).payload(0)
 
 
-# --- where from, where to -------------------------------------------------------------------------
+# --- sources and targets
+# ---------------------------------------------------------------------------
 
 
 def test_a_path_a_stream_and_bytes_read_the_same(tmp_path: Path) -> None:
@@ -319,7 +320,10 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
 def test_a_pipe_cannot_be_read_as_an_archive() -> None:
     out, into = os.pipe()
     os.close(into)
-    with os.fdopen(out, "rb") as stream, pytest.raises(InputFileError, match="read at any place"):
+    with (
+        os.fdopen(out, "rb") as stream,
+        pytest.raises(InputFileError, match="expected a seekable file"),
+    ):
         VlatReader(stream)
 
 
@@ -361,7 +365,7 @@ def test_threads_share_a_reader(tmp_path: Path) -> None:
 # --- what a writer refuses ------------------------------------------------------------------------
 
 
-def test_keys_are_for_all_records_or_for_none() -> None:
+def test_all_records_have_keys_or_none_has() -> None:
     writer = VlatWriter(io.BytesIO(), header())
     writer.add(b"a")
     with pytest.raises(OptionError, match=r"record 1: keys: found some, expected none"):
@@ -372,7 +376,7 @@ def test_keys_are_for_all_records_or_for_none() -> None:
         writer.add(b"b")
 
 
-def test_what_some_records_lack_is_told_as_unknown() -> None:
+def test_values_that_some_records_lack_are_unknown() -> None:
     stream = io.BytesIO()
     writer = VlatWriter(stream, header())
     writer.add(
@@ -391,7 +395,7 @@ def test_what_some_records_lack_is_told_as_unknown() -> None:
     "fields",
     [{"": 1}, {"x" * 257: 1}, {"a": object()}, {"a": "\ud800"}, {"a": "x" * 4097}, {"a": 1j}],
 )
-def test_fields_that_no_reader_would_take_are_not_written(fields: dict[str, Any]) -> None:
+def test_fields_that_a_reader_would_refuse_are_not_written(fields: dict[str, Any]) -> None:
     stream = io.BytesIO()
     writer = VlatWriter(stream, header())
     with pytest.raises(OptionError, match="field"):
@@ -410,7 +414,7 @@ def test_columns_of_another_length_are_not_written() -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "x" * 1025, "é" * 513, "\ud800"])
-def test_keys_that_no_reader_would_take_are_not_written(key: str) -> None:
+def test_keys_that_a_reader_would_refuse_are_not_written(key: str) -> None:
     stream = io.BytesIO()
     writer = VlatWriter(stream, header())
     writer.add(b"first", key="a")

@@ -1,4 +1,4 @@
-"""Records go from archive to archive as they are, with all that is said of them."""
+"""Records are copied between archives unchanged, with everything that the index says of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MODELS = 12
 
 
 def source(decoder: bytes | None = None) -> bytes:
-    """12 records under three headers; half of them have quality, a third has fields."""
+    """12 records under three headers; half have quality, a third has fields."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, HEADERS[0], decoder=decoder)
     for i in range(MODELS):
@@ -56,7 +56,7 @@ def copied(reader: RecordReader, numbers: Sequence[int] | None, first: Header) -
 
 
 def told(reader: RecordReader, number: int) -> tuple[Any, ...]:
-    """All that an archive says of a record; what is unknown, as nothing."""
+    """All that an archive says of a record, without unknown values."""
     columns = reader.columns_of([number])
     known = {
         name: value
@@ -101,13 +101,13 @@ def test_a_copy_of_all_is_no_longer_than_the_original() -> None:
     assert copied(reader, None, reader.header).size == len(data)
 
 
-def test_embedded_decoders_go_with_them() -> None:
+def test_embedded_decoders_are_copied_too() -> None:
     decoder = decoder_bytes()
     reader = VlatReader(source(decoder))
     assert copied(reader, [3], HEADERS[0]).embedded_decoders() == [decoder]
 
 
-def test_archives_are_joined_one_behind_the_other() -> None:
+def test_archives_are_joined_in_sequence() -> None:
     first, other = VlatReader(archive([b"a", b"b"])), VlatReader(archive([b"c"], HEADERS[1]))
     stream = io.BytesIO()
     writer = VlatWriter(stream, first.header)
@@ -138,13 +138,13 @@ def test_blocks_come_under_one_header() -> None:
     assert list(runs_of_headers(reader, [])) == []
 
 
-def test_a_record_twice_is_refused_where_there_are_keys() -> None:
+def test_a_record_copied_twice_is_refused_if_there_are_keys() -> None:
     reader = VlatReader(source())
     with pytest.raises(OptionError, match="key 'key 3': found it twice"):
         copied(reader, [3, 3], HEADERS[0])
 
 
-def test_a_record_that_is_not_there_or_was_altered_is_refused() -> None:
+def test_a_missing_or_altered_record_is_refused() -> None:
     data = bytearray(source())
     with pytest.raises(KeyNotFoundError):
         copied(VlatReader(bytes(data)), [0, MODELS], HEADERS[0])

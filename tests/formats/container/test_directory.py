@@ -1,4 +1,4 @@
-"""The directory comes back as it was, is short, and names no place that cannot be."""
+"""The directory round-trips, is short, and lists no impossible place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda 
 
 @st.composite
 def directories(draw: st.DrawFn) -> Directory:
-    """Sections anywhere, none within another; pages of records that follow each other."""
+    """Sections anywhere, none inside another; pages whose records do not overlap."""
     counts = draw(st.tuples(*[st.integers(0, 12)] * 4))
     places, end = [], 0
     for _ in range(sum(counts)):
@@ -97,7 +97,7 @@ REFUSED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_directory_that_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_an_impossible_directory_is_refused_with_little_memory(case: str) -> None:
     tracemalloc.start()
     with pytest.raises(CorruptError, match=r"^a\.vlat: directory"):
         Directory.from_bytes(REFUSED[case], 1000, "a.vlat")

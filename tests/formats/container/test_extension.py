@@ -1,4 +1,4 @@
-"""What a later version may add: refused where it must be understood, else passed over and kept."""
+"""What a later version may add is refused if it must be understood, else skipped and kept."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def written(sections: list[tuple[bytes, bytes]], count: int = 4, **about: Any) -
 
 
 def with_critical_section(kind: bytes) -> bytes:
-    """An archive whose directory lists a section of a type of a later version."""
+    """An archive whose directory lists a section of a later version's type."""
     data = archive([b"one", b"two"])
     at = len(data)
     stamp = stamp_of(data)
@@ -96,7 +96,7 @@ def test_a_manifest_of_another_version_is_refused(tmp_path: Path, version: int) 
 # Sections
 
 
-def test_unknown_ancillary_sections_are_passed_over() -> None:
+def test_unknown_ancillary_sections_are_skipped() -> None:
     data = written(LATER)
     reader = VlatReader(data)
     assert list(reader.payloads()) == [bytes([i]) * 9 for i in range(4)]
@@ -128,7 +128,7 @@ def test_unknown_ancillary_sections_stay_when_records_are_added(tmp_path: Path) 
     path.write_bytes(written(LATER))
     with append_to(path) as writer:
         writer.add(b"more")
-        writer.attach(*LATER[0])  # there already
+        writer.attach(*LATER[0])  # a duplicate
     with append_to(path) as writer:
         writer.attach(b"y", b"alone")
     with VlatReader(path) as reader:
@@ -150,23 +150,25 @@ def test_notes_of_a_writer_are_not_copied() -> None:
 @pytest.mark.parametrize("kind", [b"X", b"0", b"\xe9", b"~"])
 def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind: bytes) -> None:
     data = with_critical_section(kind)
-    with pytest.raises(UnknownFeatureError, match=r"section b'.*' at byte \d+: found a type"):
+    with pytest.raises(
+        UnknownFeatureError, match=r"section b'.*' at byte \d+: found an unknown type"
+    ):
         VlatReader(data)
-    with pytest.raises(UnknownFeatureError, match="found a type that must be understood"):
+    with pytest.raises(UnknownFeatureError, match="found an unknown type that must be understood"):
         list(scan(io.BytesIO(data)))
 
 
-def test_a_directory_of_more_arrays_is_refused() -> None:
+def test_a_directory_with_more_arrays_is_refused() -> None:
     body = b"\x00" + msgpack.packb([[], [], [], [], []])
     with pytest.raises(UnknownFeatureError, match="directory: found 5 arrays, expected at most 4"):
         Directory.from_bytes(body, 1000, "a.vlat")
 
 
 @pytest.mark.parametrize("kind", [b"X", b"H", b"", b"xy"])
-def test_only_small_letters_can_be_attached(kind: bytes) -> None:
+def test_only_lower_case_types_can_be_attached(kind: bytes) -> None:
     writer = VlatWriter(io.BytesIO(), header())
     for write in (writer.attach, writer.note):
-        with pytest.raises(OptionError, match="expected a small letter"):
+        with pytest.raises(OptionError, match="expected a lower-case letter"):
             write(kind, b"")
 
 
@@ -183,14 +185,14 @@ MAPPINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("place", MAPPINGS)
-def test_an_unknown_key_of_a_small_letter_is_passed_over(place: str) -> None:
+def test_an_unknown_lower_case_key_is_skipped(place: str) -> None:
     assert MAPPINGS[place]({"zoom": 7}) is not None
 
 
 @pytest.mark.parametrize("key", ["Zoom", "", "_z", "9", "é"])
 @pytest.mark.parametrize("place", MAPPINGS)
 def test_any_other_unknown_key_is_refused(place: str, key: str) -> None:
-    with pytest.raises(UnknownFeatureError, match=f"^{place}: found the key '{key}'"):
+    with pytest.raises(UnknownFeatureError, match=f"^{place}: found the unknown key '{key}'"):
         MAPPINGS[place]({key: 7})
 
 
@@ -200,7 +202,9 @@ def test_a_reader_names_the_file_of_an_unknown_key(tmp_path: Path) -> None:
     start = opening(body)
     directory = pack_section(b"L", Directory().to_bytes(), stamp_of(start))
     path.write_bytes(start + directory + pack_tail(len(directory)))
-    with pytest.raises(UnknownFeatureError, match=r"later\.vlat: header: found the key 'Sphere'"):
+    with pytest.raises(
+        UnknownFeatureError, match=r"later\.vlat: header: found the unknown key 'Sphere'"
+    ):
         VlatReader(path)
 
 
@@ -227,7 +231,7 @@ def test_a_manifest_with_more_keys_follows_the_same_rule(tmp_path: Path) -> None
     assert len(ShardedReader(tmp_path)) == 1
     for wrong in (manifest | {"Tree": 1}, manifest | {"shards": [shard | {"Range": [0, 9]}]}):
         (tmp_path / MANIFEST).write_text(json.dumps(wrong))
-        with pytest.raises(UnknownFeatureError, match="found the key"):
+        with pytest.raises(UnknownFeatureError, match="found the unknown key"):
             ShardedReader(tmp_path)
 
 
@@ -246,7 +250,7 @@ def test_an_unknown_coder_is_refused() -> None:
 
 
 @pytest.mark.parametrize("packed", [["<f2", b"\x00abcd"], ["|O", b"\x00ab"], ["z", 2, b"\x00"]])
-def test_an_unknown_form_of_a_column_is_refused_when_it_is_asked_for(packed: list[Any]) -> None:
+def test_an_unknown_form_of_a_column_is_refused_on_request(packed: list[Any]) -> None:
     body = msgpack.packb({"x": b"\x00\x05\x05", "f": {"a": packed, "b": ["|u1", b"\x00\x01\x02"]}})
     page = StoredPage(body, 9, "page")
     column = page.field("b")

@@ -1,4 +1,4 @@
-"""A fact that stands twice in an archive is one fact: where the two differ, it is refused."""
+"""A fact stored twice in an archive is one fact: a contradiction is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ import pytest
 from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import Belongs, header_told, pack_tail, record_checksum
+from velcodec.formats.container.framing import (
+    RecordId,
+    header_from_checksum,
+    pack_tail,
+    record_checksum,
+)
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import MAX_HEADERS, Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -44,8 +49,8 @@ def section(kind: bytes, body: bytes) -> bytes:
 
 @dataclass
 class Made:
-    """An archive of four records, two under each of two headers, made by hand; what its index says
-    of them may be changed.
+    """A hand-made archive of four records, two under each of two headers; its
+    index can be altered.
     """
 
     headers: list[int] = field(default_factory=lambda: [0, 0, 1, 1])
@@ -154,7 +159,9 @@ DIFFERENT: dict[str, Made] = {
 def test_where_index_and_order_differ_no_reader_gives_other_models(
     case: str, read: Callable[[bytes], Found]
 ) -> None:
-    """Who reads by the index may not see what differs in what it does not ask for."""
+    """A reader that goes by the index need not notice contradictions in what it
+    does not ask for.
+    """
     try:
         found = read(DIFFERENT[case].to_bytes())
     except VelcodecError:
@@ -166,7 +173,7 @@ def test_where_index_and_order_differ_no_reader_gives_other_models(
 
 @pytest.mark.parametrize("number", [MAX_HEADERS, 2**31, 2**63, 2**64 - 1])
 @pytest.mark.parametrize("read", [by_index, in_order])
-def test_a_run_under_a_header_that_cannot_be_is_refused(
+def test_a_run_under_an_impossible_header_is_refused(
     number: int, read: Callable[[bytes], Found]
 ) -> None:
     data = Made(told=[0, 0, number, number]).to_bytes()
@@ -175,13 +182,13 @@ def test_a_run_under_a_header_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_who_reads_from_the_front_says_what_differs(case: str) -> None:
+def test_a_front_to_back_reader_names_the_difference(case: str) -> None:
     with pytest.raises(CorruptError, match=r"index|directory|header"):
         in_order(DIFFERENT[case].to_bytes())
 
 
-def test_a_record_within_another_section_is_not_taken_for_the_one_outside() -> None:
-    """Two records of one number, of which the index leads to the hidden one."""
+def test_a_record_inside_a_section_is_not_taken_for_the_one_outside() -> None:
+    """Two records with one number; the index leads to the hidden one."""
     hidden = entry_of(opening(), 0, b"HID")
     note = section(b"z", hidden)
     made = Made(between=note)
@@ -198,16 +205,17 @@ def test_a_record_within_another_section_is_not_taken_for_the_one_outside() -> N
 
 
 @pytest.mark.parametrize("payload", [b"", b"short", bytes(5000)])
-def test_a_checksum_fits_one_header_alone(payload: bytes) -> None:
+def test_a_checksum_fits_exactly_one_header(payload: bytes) -> None:
     sums = {
-        number: record_checksum(Belongs(STAMP, 7, number), payload) for number in range(MAX_HEADERS)
+        number: record_checksum(RecordId(STAMP, 7, number), payload)
+        for number in range(MAX_HEADERS)
     }
     assert len(set(sums.values())) == MAX_HEADERS
     for number in (0, 1, 255, 256, MAX_HEADERS - 1):
-        assert header_told(STAMP, 7, payload, sums[number]) == number
+        assert header_from_checksum(STAMP, 7, payload, sums[number]) == number
 
 
-def test_records_of_an_archive_that_is_alike_but_for_its_models_do_not_fit() -> None:
+def test_records_of_an_archive_that_differs_only_in_its_models_do_not_fit() -> None:
     one = archive([b"one", b"two", b"same"])
     other = archive([b"uno", b"two", b"same"])
     for number, payload in ((1, b"two"), (2, b"same")):
@@ -245,18 +253,18 @@ def test_sections_of_another_archive_do_not_fit(kind: bytes) -> None:
 
 
 def repeated(body: bytes, key: str) -> bytes:
-    """A msgpack mapping of under 15 keys with one of them there again, and another value."""
+    """A msgpack mapping of under 15 keys with one key repeated with another value."""
     assert 0x80 <= body[0] < 0x8F
     return bytes([body[0] + 1]) + body[1:] + msgpack.packb(key) + msgpack.packb(7)
 
 
 @pytest.mark.parametrize("key", ["n", "c", "l", "h"])
-def test_a_key_that_is_there_twice_is_refused_in_a_header(key: str) -> None:
+def test_a_repeated_key_is_refused_in_a_header(key: str) -> None:
     with pytest.raises(CorruptError, match=f"key '{key}' twice"):
         Header.from_bytes(repeated(header().to_bytes(), key))
 
 
-def test_a_key_that_is_there_twice_is_refused_in_a_page() -> None:
+def test_a_repeated_key_is_refused_in_a_page() -> None:
     from velcodec.formats.container.page import StoredPage
 
     body = Page(np.array([3]), (Run(0, 1, 0),)).to_bytes()
@@ -282,7 +290,7 @@ def manifest(sizes: list[int]) -> str:
     return json.dumps({"format": FORMAT, "models": 3, "shards": names})
 
 
-def test_a_manifest_that_says_another_size_of_a_shard_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_with_a_wrong_size_of_a_shard_is_refused(tmp_path: Path) -> None:
     assert shards(tmp_path, manifest).payload(2) == b"two"
     reader = shards(tmp_path, lambda sizes: manifest([sizes[0], sizes[1] + 1]))
     with pytest.raises(CorruptError, match=r"shard 1\.vlat: found \d+ bytes, expected"):
@@ -290,7 +298,7 @@ def test_a_manifest_that_says_another_size_of_a_shard_is_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize("key", ["models", "shards", "bytes", "name"])
-def test_a_key_that_is_there_twice_is_refused_in_a_manifest(tmp_path: Path, key: str) -> None:
+def test_a_repeated_key_is_refused_in_a_manifest(tmp_path: Path, key: str) -> None:
     def said(sizes: list[int]) -> str:
         text = manifest(sizes)
         return text.replace(f'"{key}"', f'"{key}": 1, "{key}"', 1)
@@ -299,7 +307,7 @@ def test_a_key_that_is_there_twice_is_refused_in_a_manifest(tmp_path: Path, key:
         shards(tmp_path, said)
 
 
-def test_a_tensor_that_is_there_twice_is_refused_in_a_decoder_file() -> None:
+def test_a_repeated_tensor_is_refused_in_a_decoder_file() -> None:
     data = decoder_bytes()
     length = int.from_bytes(data[:8], "little")
     about = json.loads(data[8 : 8 + length])

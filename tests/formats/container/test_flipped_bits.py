@@ -1,6 +1,7 @@
-"""Any bit flipped, any byte cut off: what is read is refused, or is what it was.
+"""Flip any bit or cut anywhere: what is read is refused or unchanged.
 
-Small files of every representation; some of the places each time, every one in the slow tests.
+Small files of every representation; a sample of the places each time, every place in the slow
+tests.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ some_or_every = pytest.mark.parametrize("every", [pytest.param(False, id="some")
 
 
 def flips(data: bytes, every: bool) -> Iterator[bytes]:
-    """The data with one bit flipped each: all, or some in every part and of every weight."""
+    """The data with one flipped bit each: every bit, or some in every part and of every weight."""
     bits = 8 * len(data)
     stride = 1 if every else max(1, bits // SOME) | 1
     altered = bytearray(data)
@@ -83,12 +84,12 @@ def flips(data: bytes, every: bool) -> Iterator[bytes]:
 
 
 def cuts(data: bytes, every: bool) -> Iterator[bytes]:
-    """The data cut off at each byte, or at some."""
+    """The data cut at each byte, or at some."""
     yield from (data[:end] for end in range(0, len(data), 1 if every else len(data) // SOME + 1))
 
 
 def told(ask: Callable[[], Any]) -> Any:
-    """What is answered, or LOST where it is refused on purpose."""
+    """The answer, or LOST if it is refused on purpose."""
     try:
         return ask()
     except VelcodecError as error:
@@ -97,13 +98,13 @@ def told(ask: Callable[[], Any]) -> Any:
 
 
 def check_error(error: VelcodecError) -> None:
-    """One line, and about the file, not about what was asked for."""
+    """The error is one line about the file, not about the request."""
     assert "\n" not in str(error)
     assert not isinstance(error, OptionError)
 
 
 def everything(reader: RecordReader) -> list[Any]:
-    """All that decoding depends on, each answer by itself; one for each record last."""
+    """Everything that decoding depends on, each answer separate; last, one per record."""
     numbers = range(len(reader))
     asked: list[Callable[[], Any]] = [
         lambda: [header.to_dict() for header in reader.headers()],
@@ -121,8 +122,8 @@ def everything(reader: RecordReader) -> list[Any]:
 
 
 def check(data: bytes | Path, whole: list[Any], *, earlier: bool = False) -> None:
-    """Every answer is refused or what it was. Of a file with additions, a damaged last tail leaves
-    what was there before it (`earlier`).
+    """Every answer is refused or unchanged. In a file with additions, a damaged last tail leaves
+    what preceded it (`earlier`).
     """
     reader = told(lambda: open_reader(data))
     if reader is LOST:
@@ -134,7 +135,7 @@ def check(data: bytes | Path, whole: list[Any], *, earlier: bool = False) -> Non
         else:
             assert len(found) == len(whole)
             records = zip(found, whole, strict=True)
-        # repr: fields hold NaN, which equals nothing.
+        # Compare by repr: fields hold NaN, which equals nothing.
         assert all(a is LOST or repr(a) == repr(b) for a, b in records)
 
 
@@ -151,7 +152,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(name: str, every: bool) -> 
 
 @some_or_every
 @pytest.mark.parametrize("name", FILES)
-def test_a_cut_archive_is_refused_or_the_one_before_its_last_addition(
+def test_a_cut_archive_is_refused_or_reads_as_before_its_last_addition(
     name: str, every: bool
 ) -> None:
     data = FILES[name]()
@@ -178,7 +179,7 @@ def test_a_damaged_archive_takes_no_more_memory_than_a_whole_one_may(name: str) 
 
 @some_or_every
 @pytest.mark.parametrize("name", FILES)
-def test_from_the_front_too_no_other_record_is_read(name: str, every: bool) -> None:
+def test_no_other_record_is_read_front_to_back(name: str, every: bool) -> None:
     data = FILES[name]()
     with VlatReader(data) as reader:
         records = [(i, reader.payload(i)) for i in range(len(reader))]
@@ -204,7 +205,7 @@ def test_a_damaged_journal_ends_before_the_damage(every: bool) -> None:
             assert found.pages == whole.pages[: len(found.pages)]
             assert (found.keys or []) == (whole.keys or [])[: len(found.keys or [])]
             assert found.headers == whole.headers[: len(found.headers)]
-            for entry in found.pages:  # what is gone on from can be read
+            for entry in found.pages:  # the pages to continue from can be read
                 section = altered[entry.place.at : entry.place.at + entry.place.size]
                 assert section == data[entry.place.at : entry.place.at + entry.place.size]
 
@@ -229,7 +230,7 @@ def test_a_damaged_decoder_file_is_refused_or_decodes_the_same(every: bool) -> N
     whole = read_decoder_file(data)
     for altered in (*flips(data, every), *cuts(data, every)):
         found = told(lambda d=altered: read_decoder_file(d))
-        if found is not LOST:  # its name and licence are no part of what it is
+        if found is not LOST:  # name and licence are not part of its identity
             assert found.identity() == whole.identity()
 
 
@@ -259,7 +260,7 @@ def test_no_flipped_bit_gives_another_array(name: str, every: bool) -> None:
             )
 
 
-def test_an_addition_whose_tail_is_damaged_is_told_of(tmp_path: Path) -> None:
+def test_an_addition_with_a_damaged_tail_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(archive([b"one"]))
     with append_to(path) as writer:

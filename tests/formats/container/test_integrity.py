@@ -1,4 +1,4 @@
-"""What belongs together is bound by checksums: nothing moved, flipped or cut is believed."""
+"""Checksums bind what belongs together: nothing moved, flipped or cut is accepted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 import pytest
 from builders import archive, entry_of, header
 
-from velcodec.formats.container.framing import Belongs, record_checksum
+from velcodec.formats.container.framing import RecordId, record_checksum
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.reader import VlatReader
@@ -18,7 +18,7 @@ from velcodec.formats.errors import CorruptError
 
 
 def swapped(data: bytes, a: bytes, b: bytes) -> bytes:
-    """`data` with two of its pieces, of one size, in each other's place."""
+    """`data` with two of its pieces, of equal size, swapped."""
     assert len(a) == len(b)
     assert data.count(a) == data.count(b) == 1
     return data.replace(a, b"?" * len(a)).replace(b, a).replace(b"?" * len(a), b)
@@ -33,7 +33,7 @@ def test_swapped_records_are_refused_from_the_index_and_from_the_front() -> None
         list(scan(io.BytesIO(data)))
 
 
-def test_swapped_payloads_are_refused_where_their_checksums_stay_with_them() -> None:
+def test_payloads_swapped_together_with_their_checksums_are_refused() -> None:
     whole = archive([b"first", b"other"], keys=["a", "b"])
     first, other = (entry_of(whole, i, p)[1:] for i, p in enumerate((b"first", b"other")))
     data = swapped(whole, first, other)
@@ -42,7 +42,7 @@ def test_swapped_payloads_are_refused_where_their_checksums_stay_with_them() -> 
 
 
 def two_pages(journal: bool) -> tuple[bytes, list[bytes]]:
-    """Records of one length in two pages of one size, and the sections of the pages."""
+    """Records of one length in two pages of one size, and the pages' sections."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal)
     for numbers in ((0, 1), (2, 3), (4, 5)):
@@ -87,11 +87,11 @@ def test_swapped_headers_are_refused_so_that_no_record_is_decoded_by_another() -
         list(scan(io.BytesIO(altered)))
 
 
-def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
-    """The low half of a CRC-32 alone would not notice the 85,863rd bit from the end."""
+def test_any_flipped_bit_of_a_long_record_is_noticed() -> None:
+    """The low half of a CRC-32 alone would miss the 85,863rd bit from the end."""
     size = 11_000
     payload = bytearray(size)
-    belongs = Belongs(b"seal", 5, 0)
+    belongs = RecordId(b"seal", 5, 0)
     whole = record_checksum(belongs, bytes(payload))
     before = zlib.crc32(b"seal" + (5).to_bytes(8, "little"))
     low = zlib.crc32(payload, before) & 0xFFFF
@@ -106,9 +106,9 @@ def test_a_flipped_bit_of_a_long_record_is_noticed_wherever_it_is() -> None:
 
 def test_a_flipped_bit_of_a_short_record_is_noticed_by_two_bytes() -> None:
     payload = bytearray(1023)
-    whole = record_checksum(Belongs(b"seal", 5, 0), bytes(payload))
+    whole = record_checksum(RecordId(b"seal", 5, 0), bytes(payload))
     assert len(whole) == 2
     for bit in range(8 * len(payload)):
         payload[bit // 8] ^= 1 << bit % 8
-        assert record_checksum(Belongs(b"seal", 5, 0), bytes(payload)) != whole
+        assert record_checksum(RecordId(b"seal", 5, 0), bytes(payload)) != whole
         payload[bit // 8] ^= 1 << bit % 8

@@ -1,4 +1,4 @@
-"""Pages of the index: small, exact, and never a way to make a reader allocate what is not there."""
+"""Index pages: small, exact, and no page makes a reader allocate for content that is not there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.container.columns import as_column
-from velcodec.formats.container.framing import Belongs, pack_entry
+from velcodec.formats.container.framing import RecordId, pack_entry
 from velcodec.formats.container.page import Page, Run, StoredPage
 from velcodec.formats.errors import CorruptError
 from velcodec.formats.storage.varint import encode_varint
@@ -41,7 +41,7 @@ def check_round_trip(own: Page) -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(LENGTHS, st.data())
-def test_any_page_comes_back(lengths: list[int], data: st.DataObject) -> None:
+def test_any_page_round_trips(lengths: list[int], data: st.DataObject) -> None:
     n = len(lengths)
     texts = st.text(st.characters(codec="utf-8"), max_size=20)
     keys = data.draw(st.lists(texts, min_size=n, max_size=n, unique=True))
@@ -73,17 +73,17 @@ def test_entries_are_as_long_as_their_parts(lengths: list[int]) -> None:
 
 @pytest.mark.parametrize("n", [0, 126, 127, 1023, 1024, 20_000])
 def test_entries_are_packed_as_long_as_pages_say(n: int) -> None:
-    assert page([n]).entry_bytes.tolist() == [len(pack_entry(Belongs(b"seal", 7, 9), bytes(n)))]
+    assert page([n]).entry_bytes.tolist() == [len(pack_entry(RecordId(b"seal", 7, 9), bytes(n)))]
 
 
-def test_records_stand_behind_the_sections_between_them() -> None:
+def test_records_follow_the_sections_between_them() -> None:
     own = page([5, 6, 7], runs=(Run(0, 1, 0), Run(20, 2, 1)))
     assert own.places.tolist() == [0, 8 + 20, 8 + 20 + 9]
     assert own.headers.tolist() == [0, 1, 1]
     assert own.span == 8 + 20 + 9 + 10
 
 
-def test_equal_lengths_and_fields_take_next_to_nothing() -> None:
+def test_equal_lengths_and_fields_take_few_bytes() -> None:
     n = 10_000
     fields = {"family": as_column(["flatvel_a"] * n, n, ""), "dx_m": as_column([10.0] * n, n, "")}
     assert len(page([160] * n).to_bytes()) < 50
@@ -152,7 +152,7 @@ def read_all(body: bytes, most: int) -> None:
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_page_that_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_an_impossible_page_is_refused_with_little_memory(case: str) -> None:
     body = msgpack.packb(GOOD | ODD[case])
     tracemalloc.start()
     with pytest.raises(CorruptError, match=r"a\.vlat: index"):

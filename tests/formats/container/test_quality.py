@@ -1,4 +1,4 @@
-"""What was measured of a model: kept in four bytes, and never better than it was."""
+"""A model's measured quality: four bytes, and never better than it was."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = st.lists(st.builds(StoredQuality, st.floats(0, 100), ERRORS, ERRORS, st.f
 
 @settings(deadline=None, max_examples=100)
 @given(ROWS)
-def test_figures_are_rounded_to_the_careful_side_and_little(rows: list[StoredQuality]) -> None:
+def test_figures_are_rounded_a_little_and_never_look_better(rows: list[StoredQuality]) -> None:
     data = quality_codes(rows)
     assert data.shape == (4, len(rows))
     for row, found in zip(rows, quality_rows(data), strict=True):
@@ -29,14 +29,14 @@ def test_figures_are_rounded_to_the_careful_side_and_little(rows: list[StoredQua
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.binary(min_size=4, max_size=4), max_size=9))
-def test_what_was_stored_is_stored_again_the_same(codes: list[bytes]) -> None:
+def test_stored_figures_are_stored_again_unchanged(codes: list[bytes]) -> None:
     rows = np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(-1, 4)
     columns = np.minimum(rows.T, 254)
     assert np.array_equal(quality_codes(quality_rows(columns)), columns)
 
 
 @pytest.mark.parametrize("error", [1e80, math.inf])
-def test_an_error_beyond_all_bounds_stays_one(error: float) -> None:
+def test_an_error_beyond_the_largest_code_stays_there(error: float) -> None:
     found = quality_rows(quality_codes([StoredQuality(0.0, error, error, 1.0)]))[0]
     assert (found.mae_m_s, found.max_error_m_s) == (math.inf, math.inf)
 

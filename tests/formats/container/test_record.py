@@ -1,4 +1,4 @@
-"""Records: layout, tiling and streams of one model come back, or the record is refused."""
+"""Records: a model's layout, tiling and streams come back, or the record is refused."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def records(draw: st.DrawFn) -> tuple[Record, Header]:
 
 @settings(deadline=None, max_examples=100)
 @given(records())
-def test_any_record_comes_back(pair: tuple[Record, Header]) -> None:
+def test_any_record_round_trips(pair: tuple[Record, Header]) -> None:
     record, own = pair
     assert unpack_record(pack_record(record, own), own) == record
 
@@ -74,7 +74,7 @@ def test_samples_begin_with_their_domain_and_coder() -> None:
     assert pack_record(dataclasses.replace(beside, exact=None), EXACT) == b"\0\1\1tile"
 
 
-def test_absent_samples_stand_before_the_rest() -> None:
+def test_absent_samples_come_first() -> None:
     own = header(layouts=(Layout(70, 70, no_data=-9999),))
     there = Record(0, 1, 1, 70, 70, [b"abc"])
     assert pack_record(there, own) == b"\0abc"
@@ -114,7 +114,7 @@ def _varints(*values: int) -> bytes:
         (_varints(0, 2**62), MASKED, "absent samples: found a length of"),
     ],
 )
-def test_a_record_that_cannot_be_is_refused(payload: bytes, own: Header, said: str) -> None:
+def test_an_impossible_record_is_refused(payload: bytes, own: Header, said: str) -> None:
     with pytest.raises(CorruptError, match=f"record 5: {said}"):
         unpack_record(payload, own, "record 5")
 

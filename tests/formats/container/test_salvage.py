@@ -1,4 +1,4 @@
-"""Whatever happens to an archive, each record that is intact comes out of it, and nothing else."""
+"""Whatever happens to an archive, exactly its intact records come out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def payloads(count: int, seed: int = 0) -> list[bytes]:
 
 
 def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> bytes:
-    """Records in pages of ten, under two headers by turns of twenty."""
+    """Records in pages of ten, under two headers alternating every twenty."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal, decoder=DECODER)
     for i, payload in enumerate(payloads(count)):
@@ -45,7 +45,7 @@ def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> byt
 
 
 def check(found: Salvage, data: bytes, whole: bytes) -> set[int]:
-    """What was found in `data` is what was written, header and all; its numbers."""
+    """What was found in `data` is what was written, header included. Returns its numbers."""
     reader = VlatReader(whole)
     for record in found.records:
         assert record.payload(data) == reader.payload(record.number)
@@ -80,14 +80,14 @@ def data(request: pytest.FixtureRequest) -> bytes:
     }[request.param]()
 
 
-def test_everything_comes_out_of_a_whole_archive(data: bytes) -> None:
+def test_everything_is_recovered_from_an_intact_archive(data: bytes) -> None:
     found = salvage(data, "a.vlat")
     assert check(found, data, data) == set(range(60))
     assert (found.lost, found.gaps, found.decoders) == ([], [], [DECODER])
     assert not any(record.page is None for record in found.records)
 
 
-def test_every_other_record_comes_out_when_one_is_damaged(data: bytes) -> None:
+def test_every_other_record_is_recovered_when_one_is_damaged(data: bytes) -> None:
     for number, (at, end) in enumerate(places(data)):
         spoilt = spoiled(data, at, end)
         found = salvage(spoilt, "a.vlat")
@@ -95,7 +95,7 @@ def test_every_other_record_comes_out_when_one_is_damaged(data: bytes) -> None:
         assert found.lost == [(number, number + 1)]
 
 
-def test_every_record_comes_out_without_a_directory(data: bytes) -> None:
+def test_every_record_is_recovered_without_a_directory(data: bytes) -> None:
     at = data.rindex(b"\x00" + DIRECTORY)
     for damaged in (data[:at], spoiled(data, at, len(data))):
         found = salvage(damaged, "a.vlat")
@@ -103,7 +103,7 @@ def test_every_record_comes_out_without_a_directory(data: bytes) -> None:
         assert all(record.page is not None for record in found.records)
 
 
-def test_every_record_comes_out_without_one_page_or_any(data: bytes) -> None:
+def test_every_record_is_recovered_without_one_page_or_any(data: bytes) -> None:
     pages = [entry.place for entry in VlatReader(data).directory.pages]
     for spoil in (pages[:1], pages[2:3], pages):
         damaged = data
@@ -115,7 +115,7 @@ def test_every_record_comes_out_without_one_page_or_any(data: bytes) -> None:
         assert without == 10 * len(spoil)
 
 
-def test_every_record_comes_out_with_neither_pages_nor_directory() -> None:
+def test_every_record_is_recovered_with_neither_pages_nor_directory() -> None:
     data = written()
     at = VlatReader(data).directory.pages[0].place.at
     spoilt = data[:at]
@@ -126,7 +126,7 @@ def test_every_record_comes_out_with_neither_pages_nor_directory() -> None:
 
 @pytest.mark.parametrize("where", [0, 3, 11, 25, 59])
 @pytest.mark.parametrize("size", [1, 50, 3000])
-def test_bytes_put_in_cost_one_record_at_most(data: bytes, where: int, size: int) -> None:
+def test_inserted_bytes_cost_at_most_one_record(data: bytes, where: int, size: int) -> None:
     at = sum(places(data)[where]) // 2
     garbage = np.random.default_rng(3).bytes(size)
     spoilt = data[:at] + garbage + data[at:]
@@ -135,14 +135,14 @@ def test_bytes_put_in_cost_one_record_at_most(data: bytes, where: int, size: int
 
 
 @pytest.mark.parametrize("where", [0, 3, 11, 25])
-def test_bytes_taken_out_cost_what_they_were_of(data: bytes, where: int) -> None:
+def test_removed_bytes_cost_only_their_own_records(data: bytes, where: int) -> None:
     at, end = places(data)[where][0] + 1, places(data)[where + 2][1] - 1
     for damaged in (data[:at] + data[end:], data[:at] + bytes(end - at) + data[end:]):
         found = salvage(damaged, "a.vlat")
         assert check(found, damaged, data) >= set(range(60)) - {where, where + 1, where + 2}
 
 
-def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
+def test_inserted_bytes_without_an_index_cost_at_most_one_record() -> None:
     data = written()
     index = VlatReader(data).directory.pages[0].place.at
     for number in (0, 5, 30, 57):
@@ -153,7 +153,7 @@ def test_bytes_put_in_with_no_index_left_cost_one_record_at_most() -> None:
 
 
 def pages_of_one(*, journal: bool) -> bytes:
-    """Two short records, which are too short to be sure of alone, and a long one."""
+    """Two short records, each too short to be believed alone, and a long one."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal)
     for i, payload in enumerate([b"one", b"two", bytes(2000)][:: -1 if journal else 1]):
@@ -164,8 +164,8 @@ def pages_of_one(*, journal: bool) -> bytes:
 
 
 @pytest.mark.parametrize(("journal", "number"), [(False, 1), (True, 2)])
-def test_a_record_that_was_moved_is_found_before_what_is_sure(journal: bool, number: int) -> None:
-    """Before the page behind, or in a journal before its own page: its key comes along."""
+def test_a_moved_record_is_found_before_something_known(journal: bool, number: int) -> None:
+    """Before the next page, or in a journal before its own page; it keeps its key."""
     data = pages_of_one(journal=journal)
     at = places(data)[number][0]
     spoilt = data[:at] + b"\xaa" * 7 + data[at:]
@@ -185,7 +185,7 @@ def test_a_cut_gives_every_record_before_it(data: bytes) -> None:
         assert found == {number for number, end in enumerate(ends) if end <= cut}
 
 
-def test_records_of_a_lost_header_are_not_believed_to_be_of_another() -> None:
+def test_records_of_a_lost_header_are_not_assigned_to_another() -> None:
     data = written()
     (place,) = VlatReader(data).directory.headers
     for damaged in (
@@ -196,7 +196,7 @@ def test_records_of_a_lost_header_are_not_believed_to_be_of_another() -> None:
         assert check(found, damaged, data) == {i for i in range(60) if i % 40 < 20}
 
 
-def test_records_tell_their_header_where_nothing_else_does() -> None:
+def test_records_identify_their_header_if_nothing_else_does() -> None:
     data = written(60)
     directory = VlatReader(data).directory
     (place,) = directory.headers
@@ -206,7 +206,7 @@ def test_records_tell_their_header_where_nothing_else_does() -> None:
     assert check(found, spoilt, data) == {*range(20), *range(40, 60)}
 
 
-def test_no_record_of_another_archive_comes_out() -> None:
+def test_no_record_of_another_archive_is_recovered() -> None:
     data = written(20)
     other = archive([b"other", b"ones"] * 5, keys=[str(i) for i in range(10)])
     both = data + other
@@ -214,7 +214,7 @@ def test_no_record_of_another_archive_comes_out() -> None:
     assert check(found, both, data) == set(range(20))
 
 
-def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_an_unfinished_addition_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(written(30))
     with append_to(path) as writer:
@@ -229,7 +229,7 @@ def test_an_addition_that_was_never_finished_is_read_as_far_as_it_goes(tmp_path:
     assert (finished.expected, finished.uncounted) == (32, False)
 
 
-def test_what_stands_before_an_archive_is_passed_over() -> None:
+def test_bytes_before_an_archive_are_skipped() -> None:
     data = written()
     assert check(salvage(b"garbage" * 9 + data, "a.vlat"), b"garbage" * 9 + data, data) == set(
         range(60)
@@ -239,19 +239,19 @@ def test_what_stands_before_an_archive_is_passed_over() -> None:
     )
 
 
-def test_nothing_comes_out_without_the_first_header() -> None:
+def test_nothing_is_recovered_without_the_first_header() -> None:
     data = written()
     with pytest.raises(RepairError, match="first header is damaged"):
         salvage(spoiled(data, 9, 40), "a.vlat")
 
 
 @pytest.mark.parametrize("data", [b"", b"x", START, bytes(5000), b"\x00H" * 4000])
-def test_what_is_no_archive_is_refused(data: bytes) -> None:
+def test_what_is_not_an_archive_is_refused(data: bytes) -> None:
     with pytest.raises(RepairError):
         salvage(data, "a.vlat")
 
 
-def test_an_archive_of_nothing_gives_nothing_and_loses_nothing() -> None:
+def test_an_empty_archive_gives_nothing_and_loses_nothing() -> None:
     found = salvage(archive([]), "a.vlat")
     assert (found.records, found.lost) == ([], [])
     with pytest.raises(RepairError, match="no intact record"):
@@ -266,7 +266,7 @@ DAMAGES = st.lists(
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(DAMAGES)
-def test_no_damage_makes_a_record_that_was_not_there(
+def test_no_damage_invents_a_record(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
     data = WHOLE
@@ -280,7 +280,7 @@ def test_no_damage_makes_a_record_that_was_not_there(
 
 
 def overwritten(data: bytes, damages: list[tuple[int, int, bytes]]) -> tuple[bytes, np.ndarray]:
-    """The bytes with pieces of others on them, and which of them are damaged."""
+    """The bytes with foreign pieces written over them, and which bytes are damaged."""
     spoilt, hit = bytearray(data), np.zeros(len(data), bool)
     for at, size, new in damages:
         piece = (new * size)[:size][: len(data) - at]
@@ -304,10 +304,10 @@ SPOTS = st.lists(
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.sampled_from(sorted(OVERWRITTEN)), SPOTS)
-def test_every_record_outside_the_damage_comes_out_as_it_was(
+def test_every_record_outside_the_damage_is_recovered(
     which: str, damages: list[tuple[int, int, bytes]]
 ) -> None:
-    """Where what tells its place and its header is outside too."""
+    """The page and header that lead to it are undamaged too."""
     data = OVERWRITTEN[which]
     reader = VlatReader(data)
     spoilt, hit = overwritten(data, damages)
@@ -326,10 +326,10 @@ def test_every_record_outside_the_damage_comes_out_as_it_was(
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(SPOTS)
-def test_two_records_in_a_row_outside_the_damage_come_out_with_nothing_to_lead_to_them(
+def test_two_undamaged_records_in_a_row_are_recovered_without_an_index(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
-    """Of one alone two bytes of checksum are right by chance too often, somewhere in the middle."""
+    """For a single record, two bytes of checksum match by chance too often."""
     whole = archive(payloads(60))
     spots = places(whole)
     data = whole[: spots[-1][1]]
@@ -348,7 +348,7 @@ def test_arbitrary_bytes_are_refused_or_salvaged(data: bytes, at: int) -> None:
             salvage(whole, "a.vlat", any_version=True)
 
 
-def test_sections_are_those_that_a_reader_finds() -> None:
+def test_salvage_finds_the_sections_that_a_reader_finds() -> None:
     reader = VlatReader(WHOLE)
     found = salvage(WHOLE, "a.vlat")
     assert [found.headers[i] for i in sorted(found.headers)] == reader.headers()

@@ -1,4 +1,4 @@
-"""The header names the sampler: one that is not here is missed at other grids alone."""
+"""The header names the sampler: an unknown one matters only on other grids."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def data() -> bytes:
 
 
 def naming(data: bytes, sampler: SamplerName) -> bytes:
-    """The archive, naming another sampler."""
+    """The archive with another sampler's name."""
     reader = VlatReader(data)
     assert reader.header.exact is not None
     exact = replace(reader.header.exact, sampler=sampler)
@@ -51,7 +51,7 @@ def test_new_archives_name_the_newest_sampler(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("sampler", UNKNOWN, ids=["next", "last", "hash"])
-def test_an_unknown_sampler_is_missed_at_other_grids_alone(
+def test_an_unknown_sampler_is_missed_only_on_other_grids(
     data: bytes, sampler: SamplerName
 ) -> None:
     other = naming(data, sampler)

@@ -1,4 +1,6 @@
-"""Front to back, an archive says the same as from its index, and any damage is told in time."""
+"""Read front to back, an archive says the same as by its index, and any damage
+is reported in time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, TAIL_BYTES, Belongs, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, TAIL_BYTES, RecordId, pack_entry, pack_tail
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import MAX_RECORD_BYTES, Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -61,7 +63,7 @@ def indexed(data: bytes) -> Found:
 
 
 def written(*, journal: bool = False, decoder: bytes | None = None) -> bytes:
-    """Four records under two headers by turns, each ending a page where there is a journal."""
+    """Four records under two alternating headers; with a journal each ends a page."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal, decoder=decoder)
     for i, payload in enumerate(PAYLOADS):
@@ -94,7 +96,7 @@ def data(request: pytest.FixtureRequest, tmp_path: Path) -> bytes:
     }[request.param]()
 
 
-def test_a_scan_finds_what_the_index_says(data: bytes) -> None:
+def test_a_scan_finds_what_the_index_lists(data: bytes) -> None:
     assert records(data) == indexed(data)
 
 
@@ -103,7 +105,7 @@ def test_a_scan_reads_from_a_pipe(data: bytes) -> None:
 
     def feed() -> None:
         with os.fdopen(into, "wb", buffering=0) as stream:
-            for at in range(0, len(data), 7):  # pieces that no record ends with
+            for at in range(0, len(data), 7):  # pieces with which no record ends
                 stream.write(data[at : at + 7])
 
     feeder = threading.Thread(target=feed)
@@ -118,7 +120,7 @@ def test_a_scan_reads_from_a_pipe(data: bytes) -> None:
     assert found == indexed(data)
 
 
-def test_sections_are_found_where_they_stand() -> None:
+def test_sections_are_found_in_their_places() -> None:
     decoder = decoder_bytes()
     data = written(journal=True, decoder=decoder)
     sections = [one for one in scan(io.BytesIO(data)) if isinstance(one, Section)]
@@ -134,7 +136,7 @@ def test_sections_are_found_where_they_stand() -> None:
 
 def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> None:
     whole = indexed(data)
-    closed = [len(data)]  # an archive that was added to is whole where the old one ended
+    closed = [len(data)]  # a grown archive is also complete where the old one ended
     for one in scan(io.BytesIO(data)):
         if isinstance(one, Section) and one.kind == DIRECTORY:
             closed.append(one.end + TAIL_BYTES)
@@ -176,7 +178,7 @@ def stamped(kind: bytes, body: bytes) -> bytes:
 
 
 def index_of(data: bytes, *lengths: int) -> bytes:
-    """A page and a directory of records from the first header on, at the end of `data`."""
+    """A page and a directory for the records after the first header, at the end of `data`."""
     page = stamped(PAGE, Page(np.array(lengths, np.int64), RUNS[len(lengths)]).to_bytes())
     entry = PageEntry(Place(len(data), len(page)), len(opening()), len(lengths))
     return closed(data + page, Directory(pages=(entry,)))
@@ -190,7 +192,7 @@ def closed(data: bytes, directory: Directory) -> bytes:
     return data + end + pack_tail(len(end))
 
 
-def test_a_section_of_an_unknown_small_type_is_passed_over() -> None:
+def test_a_section_of_an_unknown_lower_case_type_is_skipped() -> None:
     note = stamped(b"z", b"whatever")
     assert len(note) == 15
     data = index_of(START_OF_ONE + note + entry_of(opening(), 1, b"def"), 3, 3)
@@ -234,7 +236,7 @@ ODD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_what_cannot_be_is_refused_in_little_memory(case: str) -> None:
+def test_impossible_data_is_refused_with_little_memory(case: str) -> None:
     data, said = ODD[case]
     tracemalloc.start()
     with pytest.raises((CorruptError, TruncatedError), match=said):
@@ -248,7 +250,7 @@ def test_what_cannot_be_is_refused_in_little_memory(case: str) -> None:
     ("data", "error"),
     [(b"", NotVlatError), (b"PK\x03\x04", NotVlatError), (START[:8] + b"\x09", VersionError)],
 )
-def test_what_is_no_archive_is_refused(data: bytes, error: type[VelcodecError]) -> None:
+def test_what_is_not_an_archive_is_refused(data: bytes, error: type[VelcodecError]) -> None:
     with pytest.raises(error):
         records(data)
 
@@ -257,7 +259,7 @@ def test_one_record_is_held_at_a_time() -> None:
     payload = bytes(1 << 16)
 
     class Endless(io.RawIOBase):
-        """400 records of 64 KiB that are made as they are read."""
+        """400 records of 64 KiB, made as they are read."""
 
         parts: Iterator[bytes] = iter(())
         rest = START_OF_ONE
@@ -266,7 +268,7 @@ def test_one_record_is_held_at_a_time() -> None:
         def read(self, size: int = -1) -> bytes:
             while len(self.rest) < size and self.number < 400:
                 self.number += 1
-                self.rest += pack_entry(Belongs(STAMP, self.number, 0), payload)
+                self.rest += pack_entry(RecordId(STAMP, self.number, 0), payload)
             found, self.rest = self.rest[:size], self.rest[size:]
             return found
 

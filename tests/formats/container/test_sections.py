@@ -1,4 +1,4 @@
-"""Sections: framed alike whatever they hold, so that any reader finds the next one."""
+"""Sections have one frame whatever they hold, so that any reader finds the next one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KINDS = st.sampled_from([letter.encode() for letter in string.ascii_letters])
 
 
 @given(KINDS, st.binary(max_size=300), st.binary(max_size=9), st.binary(max_size=9))
-def test_a_section_is_read_where_it_stands(
+def test_a_section_is_read_in_its_place(
     kind: bytes, body: bytes, before: bytes, after: bytes
 ) -> None:
     data = pack_section(kind, body)
@@ -34,7 +34,7 @@ def test_a_section_is_its_parts() -> None:
     assert pack_section(b"H", b"abc") == b"\x00" + framed + zlib.crc32(framed).to_bytes(4, "little")
 
 
-def test_capital_types_must_be_understood() -> None:
+def test_upper_case_types_must_be_understood() -> None:
     assert all(is_critical(kind) for kind in KNOWN)
     assert not any(is_critical(kind.lower()) for kind in KNOWN)
     assert is_critical(b"\x07")
@@ -78,7 +78,7 @@ def test_a_hostile_length_costs_no_memory(length: int) -> None:
     assert peak < 1 << 20
 
 
-def test_a_body_that_no_reader_would_take_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_a_reader_would_refuse_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sections, "MAX_SECTION_BYTES", 10)
     with pytest.raises(OptionError, match="section P: found 11 bytes, expected at most 10"):
         pack_section(b"P", bytes(11))

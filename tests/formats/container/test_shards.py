@@ -1,4 +1,4 @@
-"""A folder of archives and a manifest reads as one archive, and as nothing else than that."""
+"""A folder of archives with a manifest reads as one archive, and as nothing else."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from velcodec.formats.errors import (
     VelcodecError,
     VersionError,
 )
-from velcodec.formats.storage.pieces import private_bytes
+from velcodec.formats.storage.safe_read import private_bytes
 
 OTHER = header(decoder_name="other", layouts=(Layout(5, 6),))
 GOOD = StoredQuality(35.0, 1.0, 256.0, 1.0)
 
 
 def put(path: Path, payloads: Sequence[bytes], **about: Any) -> Shard:
-    """Write a shard; what the manifest says of it."""
+    """Write a shard. Returns its entry in the manifest."""
     data = archive(payloads, **about)
     path.write_bytes(data)
     return Shard(path.name, len(payloads), len(data), stamp_of(data).hex())
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def altered(folder: Path, **values: Any) -> Path:
-    """The folder with another manifest; values of None are left out."""
+    """The folder with an altered manifest; values of None are left out."""
     data = json.loads((folder / MANIFEST).read_text()) | values
     data = {key: value for key, value in data.items() if value is not None}
     (folder / MANIFEST).write_text(json.dumps(data))
@@ -114,7 +114,7 @@ def test_columns_that_some_shards_lack_are_unknown_there(folder: Path) -> None:
             reader.payload(number)
 
 
-def test_numbers_are_the_keys_where_there_are_no_others(tmp_path: Path) -> None:
+def test_numbers_are_the_keys_if_there_are_no_others(tmp_path: Path) -> None:
     write_manifest(tmp_path, [put(tmp_path / shard_name(i), [b"%d" % i]) for i in range(3)])
     reader = ShardedReader(tmp_path)
     assert reader.keys is None
@@ -125,7 +125,7 @@ def test_numbers_are_the_keys_where_there_are_no_others(tmp_path: Path) -> None:
         reader.key_index("3")
 
 
-def test_an_empty_shard_is_passed_over(tmp_path: Path) -> None:
+def test_an_empty_shard_is_skipped(tmp_path: Path) -> None:
     names = [shard_name(i) for i in range(3)]
     shards = [put(tmp_path / name, own) for name, own in zip(names, ([], [b"a"], []), strict=True)]
     write_manifest(tmp_path, shards)
@@ -203,7 +203,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_manifest_that_cannot_be_is_refused(folder: Path, case: str) -> None:
+def test_an_impossible_manifest_is_refused(folder: Path, case: str) -> None:
     with pytest.raises(CorruptError, match=str(folder)):
         ShardedReader(altered(folder, **ODD[case]))
 
@@ -211,7 +211,7 @@ def test_a_manifest_that_cannot_be_is_refused(folder: Path, case: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", "null", "[" * 100_000, '{"format": 1e999}', "\xff"]
 )
-def test_what_is_no_manifest_is_refused(folder: Path, text: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(folder: Path, text: str) -> None:
     (folder / MANIFEST).write_bytes(text.encode("latin-1"))
     with pytest.raises(VelcodecError, match=MANIFEST):
         ShardedReader(folder)
@@ -222,7 +222,7 @@ def test_an_unknown_format_is_refused_with_its_name(folder: Path) -> None:
         ShardedReader(altered(folder, format="velcodec-shards-9"))
 
 
-def test_a_shard_of_another_number_of_models_is_refused(folder: Path) -> None:
+def test_a_shard_with_another_number_of_models_is_refused(folder: Path) -> None:
     with append_to(folder / shard_name(2)) as writer:
         writer.add(b"g", "k6")
     reader = ShardedReader(folder)
@@ -232,7 +232,7 @@ def test_a_shard_of_another_number_of_models_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["exchanged", "duplicated"])
-def test_shards_of_one_size_in_each_others_place_are_refused(tmp_path: Path, how: str) -> None:
+def test_swapped_shards_of_equal_size_are_refused(tmp_path: Path, how: str) -> None:
     paths = [tmp_path / shard_name(number) for number in range(2)]
     shards = [put(path, [b"%d" % i, b"x"]) for i, path in enumerate(paths)]
     assert shards[0].bytes == shards[1].bytes
@@ -248,7 +248,7 @@ def test_shards_of_one_size_in_each_others_place_are_refused(tmp_path: Path, how
         check_every_byte(ShardedReader(tmp_path))
 
 
-def test_a_manifest_of_before_there_were_stamps_is_read(folder: Path) -> None:
+def test_a_manifest_without_stamps_is_read(folder: Path) -> None:
     data = json.loads((folder / MANIFEST).read_text())
     shards = [{k: v for k, v in row.items() if k != "stamp"} for row in data["shards"]]
     assert ShardedReader(altered(folder, shards=shards)).payload(2) == b"c"
@@ -275,9 +275,7 @@ def test_a_missing_or_damaged_shard_is_named(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [MANIFEST, shard_name(1)])
-def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
-    folder: Path, name: str
-) -> None:
+def test_a_pipe_in_place_of_a_file_is_refused_without_waiting(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
     with pytest.raises(InputFileError, match=f"{name}: is a pipe, expected a regular file"):
@@ -286,7 +284,7 @@ def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(
         private_bytes(folder / name)
 
 
-def test_a_folder_without_a_manifest_is_no_archive(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_an_archive(tmp_path: Path) -> None:
     put(tmp_path / shard_name(0), [b"a"])
     assert not is_sharded(tmp_path)
     with pytest.raises(InputFileError, match=f"is a folder without {MANIFEST}"):
@@ -295,7 +293,7 @@ def test_a_folder_without_a_manifest_is_no_archive(tmp_path: Path) -> None:
         ShardedReader(tmp_path)
 
 
-def test_a_manifest_is_not_replaced_unasked(folder: Path) -> None:
+def test_a_manifest_is_not_replaced_without_force(folder: Path) -> None:
     with pytest.raises(OutputExistsError):
         write_manifest(folder, [])
 
@@ -308,7 +306,7 @@ def test_open_files_are_bounded(tmp_path: Path) -> None:
     count = SHARDS_OPEN + 40
     shards = [put(tmp_path / shard_name(i), [b"%d" % i], keys=[f"k{i}"]) for i in range(count)]
     write_manifest(tmp_path, shards)
-    gc.collect()  # what tests before this one left to be closed
+    gc.collect()  # close what earlier tests left behind
     before = len(os.listdir("/proc/self/fd"))
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(map(int, os.listdir("/proc/self/fd"))) + 1 + SHARDS_OPEN + 8
@@ -333,7 +331,7 @@ def check_every_shard(tmp_path: Path, count: int) -> None:
     reader.close()
 
 
-def test_columns_of_all_shards_come_out_of_one_budget(
+def test_columns_of_all_shards_share_one_budget(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(budget, "FREE_BYTES", 60_000)

@@ -1,4 +1,4 @@
-"""Every byte of an archive is looked at, and what was not is told."""
+"""Every byte of an archive is checked, and what cannot be checked is reported."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from velcodec.formats.errors import CorruptError, DecoderFileError, VelcodecErro
 def written(
     decoder: bytes | None = None, section: bytes = b"of a later version", key: str = "key"
 ) -> bytes:
-    """Records under two headers, an embedded decoder, a section that is not known here, and a
-    header that no record comes under.
+    """Records under two headers, an embedded decoder, a section of unknown type, and an unused
+    header.
     """
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), decoder=decoder or decoder_bytes(), journal=True)
@@ -37,7 +37,7 @@ def written(
     return stream.getvalue()
 
 
-def test_a_whole_archive_is_whole_but_for_what_a_later_version_may_mean() -> None:
+def test_an_intact_archive_is_checked_except_for_sections_of_later_versions() -> None:
     (line,) = check_every_byte(VlatReader(written()))
     assert line == (
         "archive: what a section 'z' may mean, which this version does not know; the checksum holds"
@@ -67,7 +67,7 @@ def test_no_byte_can_be_altered_unnoticed() -> None:
         pytest.param(decoder_bytes()[-64:], id="embedded decoder"),
     ],
 )
-def test_what_no_model_needs_is_checked_too(within: bytes) -> None:
+def test_parts_that_no_model_needs_are_checked_too(within: bytes) -> None:
     data = bytearray(written())
     data[data.index(within) + 5] ^= 1
     reader = VlatReader(bytes(data))
@@ -76,12 +76,12 @@ def test_what_no_model_needs_is_checked_too(within: bytes) -> None:
         check_every_byte(reader)
 
 
-def test_a_decoder_that_is_none_is_noticed() -> None:
+def test_an_invalid_embedded_decoder_is_noticed() -> None:
     with pytest.raises(DecoderFileError, match="embedded decoder at byte"):
         check_every_byte(VlatReader(written(decoder=b"no decoder")))
 
 
-def test_an_addition_that_was_never_finished_is_told(tmp_path: Path) -> None:
+def test_an_unfinished_addition_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(written() + b"half of something")
     with VlatReader(path) as reader:
@@ -89,7 +89,7 @@ def test_an_addition_that_was_never_finished_is_told(tmp_path: Path) -> None:
     assert lines[-1] == f"{path}: the last 17 bytes, an addition that was never finished"
 
 
-def test_an_archive_that_was_added_to_is_whole(tmp_path: Path) -> None:
+def test_an_archive_with_additions_is_intact(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     path.write_bytes(written())
     with append_to(path) as writer:
@@ -98,7 +98,7 @@ def test_an_archive_that_was_added_to_is_whole(tmp_path: Path) -> None:
         assert len(check_every_byte(reader)) == 1
 
 
-def test_every_byte_of_every_shard_is_looked_at(tmp_path: Path) -> None:
+def test_every_byte_of_every_shard_is_checked(tmp_path: Path) -> None:
     for number in range(3):
         data = written(key=f"{number}:")
         (tmp_path / f"s{number}.vlat").write_bytes(data)
@@ -117,7 +117,7 @@ def test_every_byte_of_every_shard_is_looked_at(tmp_path: Path) -> None:
         check_every_byte(ShardedReader(tmp_path))
 
 
-def test_a_key_that_is_there_twice_is_noticed(tmp_path: Path) -> None:
+def test_a_repeated_key_is_noticed(tmp_path: Path) -> None:
     one = archive([b"a", b"b"], keys=["k0", "same"])
     (tmp_path / "s0.vlat").write_bytes(one)
     other = archive([b"c", b"d"], keys=["same", "k3"])
@@ -130,7 +130,7 @@ def test_a_key_that_is_there_twice_is_noticed(tmp_path: Path) -> None:
 
 
 def of_two_pages(*keys: str | None) -> bytes:
-    """An archive of a record in each of two pages, with keys that no writer would put there."""
+    """An archive with one record in each of two pages, and keys that no writer would store."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=True)
     for key in keys:
@@ -142,7 +142,7 @@ def of_two_pages(*keys: str | None) -> bytes:
 
 
 @pytest.mark.parametrize("keys", [("k0", None), (None, "k1")])
-def test_keys_of_one_page_and_not_of_the_next_are_refused(keys: tuple[str | None, ...]) -> None:
+def test_keys_in_some_pages_only_are_refused(keys: tuple[str | None, ...]) -> None:
     reader = VlatReader(of_two_pages(*keys))
     for ask in (
         lambda: reader.columns_of(range(2)),

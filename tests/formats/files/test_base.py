@@ -1,4 +1,4 @@
-"""Parts make one row of models; what is said of them is checked."""
+"""Parts form one sequence of models; what is stated of them is checked."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_axes_are_turned_and_turned_back(axes: str) -> None:
     assert np.array_equal(depth_first(array, axes), models)
 
 
-def test_figures_that_are_known_go_before_others() -> None:
+def test_known_figures_override_others() -> None:
     assert Ground(dx_m=1.0).or_else(Ground(2.0, 3.0)) == Ground(1.0, 3.0)
 
 
@@ -72,7 +72,7 @@ def test_figures_that_are_known_go_before_others() -> None:
         (Ground(origin_x_m=float("inf")), "origin_x: found inf m, expected a position"),
     ],
 )
-def test_spacings_that_cannot_be_are_refused(ground: Ground, match: str) -> None:
+def test_impossible_spacings_are_refused(ground: Ground, match: str) -> None:
     with pytest.raises(errors.InputFileError, match=match):
         ground.checked("in.h5")
 
@@ -90,6 +90,6 @@ def test_spacings_that_cannot_be_are_refused(ground: Ground, match: str) -> None
         ({"keys": ("a",)}, "keys: found 1 for 3 models"),
     ],
 )
-def test_forms_that_cannot_be_are_refused(values: dict[str, object], match: str) -> None:
+def test_impossible_forms_are_refused(values: dict[str, object], match: str) -> None:
     with pytest.raises(errors.OptionError, match=match):
         Form(**{"count": 3, "nz": 5, "nx": 7, **values})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Files that were cut or altered are errors of one line, whatever the libraries make of them."""
+"""Truncated or altered files give one-line errors, whatever the libraries raise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_all(path: Path, **hints: Any) -> None:
 
 
 def refusal(path: Path, **hints: Any) -> str | None:
-    """What is said of a file that is refused; any other exception passes."""
+    """The message if the file is refused, or None; any other exception passes through."""
     try:
         read_all(path, **hints)
     except VelcodecError as error:
@@ -62,7 +62,7 @@ def test_files_of_something_else_are_refused(tmp_path: Path, format: str, conten
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_files_that_are_not_there_and_folders_are_refused(tmp_path: Path, format: str) -> None:
+def test_missing_files_and_folders_are_refused(tmp_path: Path, format: str) -> None:
     hints = {"shape": (NZ, NX)} if format == "raw" else {}
     path = tmp_path / f"none{FORMATS[format].suffixes[0]}"
     with pytest.raises(InputFileError, match=str(path)):

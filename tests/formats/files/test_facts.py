@@ -1,4 +1,4 @@
-"""What files say of their axes, of depth and of absent samples counts in every format alike."""
+"""What files say of axes, depth and absent samples counts alike in every format."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ ORDERS = {  # where models, depth and distance are
 
 @pytest.mark.parametrize("dims", ORDERS, ids=" ".join)
 @pytest.mark.parametrize("format", NAMED)
-def test_axes_go_where_their_names_say(tmp_path: Path, format: str, dims: tuple[str, ...]) -> None:
+def test_axes_follow_their_names(tmp_path: Path, format: str, dims: tuple[str, ...]) -> None:
     array = np.moveaxis(asymmetric(), [0, 1, 2], ORDERS[dims])
     found = opened(tmp_path, format, dims, array)
     assert np.array_equal(all_of(found), asymmetric())
@@ -101,7 +101,7 @@ def test_axes_go_where_their_names_say(tmp_path: Path, format: str, dims: tuple[
 )  # fmt: skip
 @pytest.mark.parametrize("format", NAMED)
 @pytest.mark.parametrize("order", [None, "zx"])
-def test_volumes_are_no_stacks_of_sections(
+def test_volumes_are_not_read_as_stacks_of_sections(
     tmp_path: Path, format: str, dims: tuple[str, ...], order: str | None
 ) -> None:
     with pytest.raises(errors.InputShapeError, match=f"found {', '.join(dims)} of sizes") as caught:
@@ -112,7 +112,7 @@ def test_volumes_are_no_stacks_of_sections(
 @pytest.mark.parametrize(
     "dims", [("u", "v"), ("time", "x"), ("z", "depth"), ("z", "model"), ("k", "")], ids=" ".join
 )
-def test_axes_that_cannot_be_told_are_refused_with_their_names(dims: tuple[str, ...]) -> None:
+def test_unidentified_axes_are_refused_with_their_names(dims: tuple[str, ...]) -> None:
     axes = [Axis(dim) for dim in dims]
     with pytest.raises(errors.InputFileError, match=f"axes: found {dims[0]}, .*--order"):
         place(axes, (NZ, NX), "in.nc", Hints())
@@ -127,7 +127,7 @@ def test_axes_that_cannot_be_told_are_refused_with_their_names(dims: tuple[str, 
         (("channel", "z", "x"), (3, 5, 7)),
     ],
 )  # fmt: skip
-def test_three_axes_of_which_one_may_be_anything_are_refused(
+def test_three_axes_with_one_unidentified_are_refused(
     dims: tuple[str, ...], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(errors.InputFileError, match=f"axes: found {', '.join(dims)}"):
@@ -152,7 +152,7 @@ def test_axes_of_models_and_of_one_sample_go_first(
     assert (found.axes, found.own) == (axes, own)
 
 
-def test_units_and_attributes_of_coordinates_tell_axes_too() -> None:
+def test_units_and_attributes_of_coordinates_identify_axes_too() -> None:
     def role(name: str, **attributes: str) -> str:
         return Axis(name, np.arange(3.0), attributes).role
 
@@ -165,7 +165,7 @@ def test_units_and_attributes_of_coordinates_tell_axes_too() -> None:
 
 
 @pytest.mark.parametrize("format", NAMED)
-def test_degrees_are_no_distance(tmp_path: Path, format: str) -> None:
+def test_degrees_are_not_a_distance(tmp_path: Path, format: str) -> None:
     coords = {"lon": (np.arange(NX) / 100, {"units": "degrees_east"})}
     with pytest.raises(errors.InputFileError, match="unit of length: found 'degrees"):
         opened(tmp_path, format, ("z", "lon"), asymmetric(1)[0], coords)
@@ -192,7 +192,7 @@ LINES: dict[str, tuple[str, Any, dict[str, str], bool, float]] = {
 
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("format", NAMED)
-def test_depth_goes_down_whatever_way_its_coordinates_go(
+def test_depth_goes_down_whichever_way_its_coordinates_go(
     tmp_path: Path, format: str, line: str
 ) -> None:
     name, values, attributes, up, top = LINES[line]
@@ -215,12 +215,12 @@ UNSURE: dict[str, tuple[str, Any, dict[str, str]]] = {
 
 @pytest.mark.parametrize("line", UNSURE)
 @pytest.mark.parametrize("format", NAMED)
-def test_depth_that_may_go_either_way_is_refused_until_it_is_stated(
+def test_ambiguous_depth_is_refused_until_it_is_stated(
     tmp_path: Path, format: str, line: str
 ) -> None:
     name, values, attributes = UNSURE[line]
     path = saved(tmp_path, format, (name, "x"), asymmetric(1)[0], {name: (values, attributes)})
-    stated = Ground(dz_m=10.0, origin_z_m=0.0)  # says nothing of the direction
+    stated = Ground(dz_m=10.0, origin_z_m=0.0)  # leaves the direction open
     for ground in (Ground(), stated):
         with pytest.raises(errors.InputFileError, match=r"z: found .* --z-positive up or down"):
             open_models(path, ground=ground)
@@ -232,7 +232,7 @@ def test_depth_that_may_go_either_way_is_refused_until_it_is_stated(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_rows_that_go_up_are_turned_where_the_caller_says_so(tmp_path: Path, format: str) -> None:
+def test_rows_that_go_up_are_flipped_if_the_caller_says_so(tmp_path: Path, format: str) -> None:
     models = asymmetric(1)
     path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
     with open_sink(path, Form(1, NZ, NX, "xz" if format in ("segy", "rsf") else "zx")) as sink:
@@ -268,7 +268,7 @@ def form_array(models: np.ndarray, axes: str) -> np.ndarray:
     return array[:, None] if "1" in axes else array
 
 
-def test_a_negative_spacing_of_depth_is_believed_with_an_origin_and_refused_without(
+def test_a_negative_depth_spacing_is_used_with_an_origin_and_refused_without(
     tmp_path: Path,
 ) -> None:
     path = saved(tmp_path, "hdf5", ("z", "x"), asymmetric(1)[0, ::-1])
@@ -305,7 +305,7 @@ def test_every_model_keeps_its_own_ground(tmp_path: Path, format: str, z_up: boo
     assert stated == tuple(replace(ground, dx_m=1.0) for ground in GROUNDS)
 
 
-def test_what_says_the_ground_once_refuses_models_on_several(tmp_path: Path) -> None:
+def test_formats_with_one_ground_refuse_models_on_several(tmp_path: Path) -> None:
     form = form_for(asymmetric(3)).on(GROUNDS)
     with (
         pytest.raises(errors.OptionError, match="models 0 and 1: found different spacings"),
@@ -337,7 +337,7 @@ def test_samples_that_are_marked_as_absent_are_refused_with_place_and_count(
     assert found.parts[0].form.dtype == "<f4"
     assert np.array_equal(found.parts[0].read(0, 1), array[:1])
     words = r"found 1601\.0 at index \(1, 2, 3\), marked as absent, as are 2 of 35 samples"
-    words += r"; expected velocities alone; --mask=1601\.0 "
+    words += r"; expected only velocities; --mask=1601\.0 "
     with pytest.raises(errors.NoDataError, match=words):
         found.parts[0].read(1, 2)
     assert np.array_equal(open_models(path, no_data=1601).parts[0].read(1, 2), array[1:])
@@ -348,7 +348,7 @@ def test_samples_that_are_marked_as_absent_are_refused_with_place_and_count(
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("value", [-9999.0, 1e30, -999.25, 9.969209968386869e36])
 @pytest.mark.parametrize("dtype", ["<f4", "<f8"])
-def test_values_that_stand_for_no_data_are_refused_in_every_format(
+def test_no_data_values_are_refused_in_every_format(
     tmp_path: Path, format: str, value: float, dtype: str
 ) -> None:
     models = asymmetric(1, dtype=dtype)
@@ -363,7 +363,7 @@ def test_values_that_stand_for_no_data_are_refused_in_every_format(
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_beside_declared_absent_samples_the_undeclared_are_refused(
+def test_undeclared_absent_samples_are_refused_beside_declared_ones(
     tmp_path: Path, format: str
 ) -> None:
     models = asymmetric(1)
@@ -407,7 +407,7 @@ def test_packed_samples_that_are_absent_are_refused(tmp_path: Path) -> None:
     assert found[0, 1, 4] == 1505.5
 
 
-# --- What is said twice ---------------------------------------------------------------------------
+# --- facts stated twice ---------------------------------------------------------------------------
 
 
 EVEN_LINES: Coordinates = {
@@ -415,7 +415,7 @@ EVEN_LINES: Coordinates = {
     "x": (np.arange(NX) * 25.0 + 1000.0, {"units": "m"}),
 }
 
-TWICE = {  # an attribute that says otherwise than coordinates, its option, and what this gives then
+TWICE = {  # an attribute that contradicts the coordinates, its option, and the result
     "dx": ({"dx": 12.5}, "--dx", {"dx_m": 10.0}),
     "dz": ({"dz": 0.005}, "--dz", {"dz_m": 10.0}),
     "origin_x": ({"origin_x": 900.0}, "--origin", {"origin_x_m": 7.0}),
@@ -442,7 +442,7 @@ def test_attributes_and_coordinates_that_differ_are_refused_with_the_option(
 
 
 @pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
-def test_attributes_that_agree_with_coordinates_are_taken(tmp_path: Path, format: str) -> None:
+def test_attributes_that_agree_with_coordinates_are_accepted(tmp_path: Path, format: str) -> None:
     said = {"dx": 25.0, "dz": 5.0, "origin_x": 1000.0, "origin_z": 100.0, "z_positive": "down"}
     path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], EVEN_LINES, **said)
     assert open_models(path).parts[0].form.ground == Ground(25.0, 5.0, 1000.0, 100.0)
@@ -461,7 +461,7 @@ PLACES = {"units": ("km/s", "m/s"), "dx": (10.0, 25.0), "origin_x": (0.0, 1000.0
 
 @pytest.mark.parametrize("said", PLACES)
 @pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
-def test_files_and_arrays_that_say_different_things_are_refused(
+def test_contradictions_between_file_and_array_are_refused(
     tmp_path: Path, format: str, said: str
 ) -> None:
     of_file, own = PLACES[said]
@@ -498,10 +498,12 @@ def test_coordinates_and_spacing_of_one_npz_must_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["netcdf", "zarr", "hdf5"])
-def test_distances_that_fall_are_refused_with_what_to_do(tmp_path: Path, format: str) -> None:
+def test_decreasing_distances_are_refused_with_advice(tmp_path: Path, format: str) -> None:
     coords = {"x": (np.arange(NX)[::-1] * 25.0, {"units": "m"})}
     path = saved(tmp_path, format, ("z", "x"), asymmetric(1)[0], coords)
-    words = "x: coordinates: found them falling, from 150 to 0, .*turn coordinates and samples over"
+    words = (
+        "x: coordinates: found decreasing ones, from 150 to 0, .*reverse coordinates and samples"
+    )
     with pytest.raises(errors.InputFileError, match=words):
         open_models(path)
     stated = Ground(dx_m=25.0, origin_x_m=0.0)
@@ -561,7 +563,7 @@ def test_spacing_under_another_name_is_refused_until_it_is_stated(
 
 
 @pytest.mark.parametrize("format", ["hdf5", "zarr"])
-def test_what_a_group_says_counts_for_its_arrays(tmp_path: Path, format: str) -> None:
+def test_attributes_of_a_group_apply_to_its_arrays(tmp_path: Path, format: str) -> None:
     path = kept(tmp_path, format, {"line/vp": asymmetric(1)[0]})
     said = {"dx": 25.0, "units": "km/s"}
     if format == "zarr":
@@ -573,7 +575,7 @@ def test_what_a_group_says_counts_for_its_arrays(tmp_path: Path, format: str) ->
     assert (form.units, form.ground.dx_m) == ("km/s", 25.0)
 
 
-def test_what_an_npz_says_counts_for_all_of_its_arrays(tmp_path: Path) -> None:
+def test_facts_in_an_npz_apply_to_all_of_its_arrays(tmp_path: Path) -> None:
     models, x = asymmetric(1)[0], np.arange(NX) * 25.0
     path = kept(
         tmp_path, "npz", {"vp": models, "vs": models / 2, "x": x, "dz": 5.0, "units": "km/s"}
@@ -597,7 +599,7 @@ def test_what_an_npz_says_counts_for_all_of_its_arrays(tmp_path: Path) -> None:
         ("netcdf", "?"),
     ],
 )
-def test_an_array_of_another_dtype_beside_models_is_not_passed_over(
+def test_an_array_of_another_dtype_beside_models_is_not_skipped(
     tmp_path: Path, format: str, dtype: str
 ) -> None:
     models = asymmetric(1)[0]
@@ -630,10 +632,10 @@ def test_steps_of_a_few_centimetres_without_a_unit_are_refused(
     assert getattr(found, f"d{axis}_m") == 0.025
 
 
-# --- MATLAB, and what stands beside ---------------------------------------------------------------
+# --- MATLAB, and arrays beside the models ---------------------------------------------------------
 
 
-def test_matlabs_arrays_have_their_axes_the_other_way_round(tmp_path: Path) -> None:
+def test_matlabs_arrays_have_their_axes_in_reverse(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "vp.mat", "w", userblock_size=512) as out:
         for name, value, kind in (
             ("vp", asymmetric(1)[0].T, "single"), ("dx", [[25.0]], "double"),
@@ -655,7 +657,7 @@ def test_a_matlab_array_of_three_axes_needs_the_order(tmp_path: Path) -> None:
     assert np.array_equal(all_of(open_models(tmp_path / "vp.mat", order="xz")), asymmetric())
 
 
-def test_dimensions_of_netcdf_without_coordinates_have_names_alone(tmp_path: Path) -> None:
+def test_netcdf_dimensions_without_coordinates_still_have_names(tmp_path: Path) -> None:
     data = xarray.Dataset({"vp": (("x", "z"), asymmetric(1)[0].T)})
     data.to_netcdf(tmp_path / "vp.h5", engine="h5netcdf")
     found = open_models(tmp_path / "vp.h5")
@@ -670,7 +672,7 @@ def test_matlabs_older_files_are_refused_by_their_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["npy", "npz", "hdf5", "raw"])
-def test_an_axis_of_one_sample_behind_is_refused_unless_the_order_is_stated(
+def test_a_trailing_axis_of_one_sample_is_refused_unless_the_order_is_stated(
     tmp_path: Path, format: str
 ) -> None:
     path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
@@ -689,12 +691,12 @@ def test_an_axis_of_one_sample_behind_is_refused_unless_the_order_is_stated(
     assert len(open_models(path, order="zx", **hints)) == 5
 
 
-# --- coordinates that are no dimensions' own ------------------------------------------------------
+# --- coordinates that do not belong to a dimension ------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["npz", "hdf5"])
 @pytest.mark.parametrize("turned", [False, True])
-def test_coordinates_beside_an_array_tell_its_axes(
+def test_coordinates_beside_an_array_identify_its_axes(
     tmp_path: Path, format: str, turned: bool
 ) -> None:
     path = tmp_path / f"in{FORMATS[format].suffixes[0]}"
@@ -711,14 +713,14 @@ def test_coordinates_beside_an_array_tell_its_axes(
     assert np.array_equal(all_of(found), asymmetric(3))
 
 
-def test_coordinates_beside_a_volume_tell_that_it_is_one(tmp_path: Path) -> None:
+def test_coordinates_beside_a_volume_identify_it_as_one(tmp_path: Path) -> None:
     axes = {"z": np.arange(4.0), "y": np.arange(5.0), "x": np.arange(7.0)}
     np.savez(tmp_path / "in.npz", vp=asymmetric(4), **axes)
     with pytest.raises(errors.InputShapeError, match="found z, y, x of sizes"):
         open_models(tmp_path / "in.npz")
 
 
-def test_arrays_beside_that_fit_no_axis_say_nothing(tmp_path: Path) -> None:
+def test_arrays_beside_models_that_fit_no_axis_are_ignored(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", vp=asymmetric(4), z=np.arange(11.0), time=np.arange(5.0))
     assert open_models(tmp_path / "in.npz").parts[0].form.ground == Ground()
 

@@ -1,4 +1,4 @@
-"""Files are found where they are meant to be, in the order of their numbers."""
+"""Exactly the intended files are found, ordered by their numbers."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_the_family_folders_are_read_without_their_records(tmp_path: Path) -> No
     saved(tmp_path, "CurveVel_A/model/model1.npy", "data/data7.npy")
     (tmp_path / "CurveVel_A/data").mkdir()
     np.save(tmp_path / "CurveVel_A/data/data1.npy", np.zeros((2, 5, 9, 7)))
-    # data7 has no model of its number beside it, and is taken for what it is.
+    # data7 has no model of its number beside it, so it is read as a model.
     assert files(open_models(tmp_path)) == ["CurveVel_A/model/model1.npy", "data/data7.npy"]
 
 
-def test_records_that_are_asked_for_are_refused_by_their_shape(tmp_path: Path) -> None:
+def test_seismic_data_requested_as_models_is_refused_by_shape(tmp_path: Path) -> None:
     np.save(tmp_path / "seis1.npy", np.zeros((2, 5, 9, 7)))
     with pytest.raises(errors.InputShapeError, match=r"seis1\.npy: shape: found \(2, 5, 9, 7\)"):
         open_models(tmp_path)
@@ -55,7 +55,7 @@ def test_records_that_are_asked_for_are_refused_by_their_shape(tmp_path: Path) -
 def test_other_files_hidden_files_and_special_files_are_left_out(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy", ".hidden.npy", ".git/b.npy")
     (tmp_path / "README.txt").write_text("no model")
-    (tmp_path / "samples.bin").write_bytes(bytes(140))  # of no known shape
+    (tmp_path / "samples.bin").write_bytes(bytes(140))  # its shape is unknown
     os.mkfifo(tmp_path / "pipe.npy")
     assert files(open_models(tmp_path)) == ["a.npy"]
     with pytest.raises(errors.InputFileError, match="neither a file nor a folder"):
@@ -90,7 +90,7 @@ def test_a_format_chooses_among_the_files_of_a_folder(tmp_path: Path) -> None:
     assert files(open_models(tmp_path, format="npz")) == ["models.npz"]
 
 
-def test_patterns_name_files_from_their_first_wild_card_on(tmp_path: Path) -> None:
+def test_files_of_a_pattern_are_named_from_its_first_wildcard_on(tmp_path: Path) -> None:
     saved(tmp_path, "A/model/model2.npy", "A/model/model10.npy", "B/model/model1.npy", "C/x.npy")
     found = open_models(tmp_path / "*" / "model" / "model*.npy")
     assert files(found) == ["A/model/model2.npy", "A/model/model10.npy", "B/model/model1.npy"]
@@ -100,7 +100,7 @@ def test_patterns_name_files_from_their_first_wild_card_on(tmp_path: Path) -> No
     assert len(open_models(f"{tmp_path}/**")) == 4
 
 
-def test_a_file_whose_name_has_a_wild_card_is_a_file(tmp_path: Path) -> None:
+def test_a_file_name_with_a_wildcard_is_a_file(tmp_path: Path) -> None:
     saved(tmp_path, "a[1].npy", "a1.npy")
     assert files(open_models(tmp_path / "a[1].npy")) == ["a[1].npy"]
 
@@ -119,7 +119,7 @@ def test_nothing_found_is_an_error(tmp_path: Path) -> None:
         open_models(tmp_path / "none.npy")
 
 
-def test_a_file_without_a_telling_name_is_known_by_its_first_bytes(tmp_path: Path) -> None:
+def test_a_file_without_a_known_suffix_is_recognised_by_its_first_bytes(tmp_path: Path) -> None:
     for format in ("npy", "npz", "hdf5"):
         path = written(tmp_path, format, asymmetric(1)).rename(tmp_path / format)
         assert np.array_equal(next(open_models(path).read(0, 1))[1], asymmetric(1))
@@ -128,7 +128,7 @@ def test_a_file_without_a_telling_name_is_known_by_its_first_bytes(tmp_path: Pat
         open_models(tmp_path / "what")
 
 
-def test_options_that_a_format_has_no_use_for_are_refused(tmp_path: Path) -> None:
+def test_options_that_do_not_apply_to_a_format_are_refused(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy")
     with pytest.raises(errors.OptionError, match="holds one without a name"):
         open_models(tmp_path / "a.npy", array="vp")
@@ -147,7 +147,7 @@ def test_any_names_can_be_sorted(names: list[str]) -> None:
     assert sorted(names, key=natural) == sorted(backwards, key=natural)
 
 
-def test_linked_folders_and_files_are_read_as_if_they_lay_there(tmp_path: Path) -> None:
+def test_linked_folders_and_files_are_read_in_place(tmp_path: Path) -> None:
     saved(tmp_path, "in/a1.npy", "far/model2.npy", "far/deep/model1.npy", "far/one.npy")
     (tmp_path / "in" / "b").symlink_to("../far", target_is_directory=True)
     (tmp_path / "in" / "c.npy").symlink_to(tmp_path / "far" / "one.npy")
@@ -159,7 +159,7 @@ def test_linked_folders_and_files_are_read_as_if_they_lay_there(tmp_path: Path) 
     assert files(open_models(tmp_path / "whole")) == found
 
 
-def test_links_that_lead_back_are_not_followed_round(tmp_path: Path) -> None:
+def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy", "sub/b.npy")
     (tmp_path / "sub" / "up").symlink_to("..", target_is_directory=True)
     (tmp_path / "self").symlink_to(".", target_is_directory=True)
@@ -168,7 +168,7 @@ def test_links_that_lead_back_are_not_followed_round(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gone.npy", "folder", "sub/gone.h5", "circle"])
-def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_a_dangling_link_is_refused_by_name(tmp_path: Path, name: str) -> None:
     saved(tmp_path, "in/a.npy", "in/sub/b.npy")
     (tmp_path / "in" / name).symlink_to("circle" if name == "circle" else "absent")
     for where in (tmp_path / "in", f"{tmp_path}/i*", f"{tmp_path}/**/*"):
@@ -176,14 +176,14 @@ def test_a_link_that_leads_nowhere_is_refused_by_name(tmp_path: Path, name: str)
             open_models(where)
 
 
-def test_a_hidden_link_that_leads_nowhere_is_left_out(tmp_path: Path) -> None:
+def test_a_hidden_dangling_link_is_skipped(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy")
     (tmp_path / ".lock").symlink_to("host:1234")
     assert files(open_models(tmp_path)) == ["a.npy"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_refused(tmp_path: Path) -> None:
     saved(tmp_path, "a.npy", "sub/b.npy")
     (tmp_path / "sub").chmod(0)
     try:

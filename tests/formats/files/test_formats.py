@@ -1,4 +1,4 @@
-"""Every format gives back what it was given: axes, values, dtype, and what it can say of them."""
+"""Every format returns what it was given: axes, values, dtype, and the facts it can state."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_big_endian_values_stay_big_endian(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ALL)
-def test_spacing_origin_units_and_keys_are_kept_where_the_format_has_them(
+def test_spacing_origin_units_and_keys_are_kept_if_the_format_has_them(
     tmp_path: Path, format: str
 ) -> None:
     models = asymmetric(1 if format == "segy" else 4)
@@ -63,13 +63,13 @@ def test_spacing_origin_units_and_keys_are_kept_where_the_format_has_them(
 
 
 @pytest.mark.parametrize("format", ALL)
-def test_what_is_not_known_is_not_made_up(tmp_path: Path, format: str) -> None:
+def test_unknown_facts_are_not_invented(tmp_path: Path, format: str) -> None:
     form = check_round_trip(tmp_path, format, asymmetric(1), "zx")
     assert (form.ground, form.units, form.keys) == (Ground(), None, None)
 
 
 @pytest.mark.parametrize("format", SAYING_GROUND)
-def test_the_caller_goes_before_the_file(tmp_path: Path, format: str) -> None:
+def test_the_caller_overrides_the_file(tmp_path: Path, format: str) -> None:
     path = written(tmp_path, format, asymmetric(1), "xz", units="km/s", ground=GROUND)
     stated = Ground(dx_m=3.0, origin_z_m=4.0)
     (part,) = open_models(path, units="m/s", ground=stated).parts
@@ -78,9 +78,7 @@ def test_the_caller_goes_before_the_file(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ALL)
-def test_a_value_that_is_not_finite_is_found_when_it_is_read_and_named(
-    tmp_path: Path, format: str
-) -> None:
+def test_a_non_finite_value_is_found_on_reading_and_named(tmp_path: Path, format: str) -> None:
     models = asymmetric(1 if format == "segy" else 4)
     models[-1, 2, 6] = np.nan
     path = written(tmp_path, format, models)
@@ -96,7 +94,7 @@ def test_a_value_that_is_not_finite_is_found_when_it_is_read_and_named(
 
 
 @pytest.mark.parametrize("format", ALL)
-def test_models_that_are_not_there_are_refused(tmp_path: Path, format: str) -> None:
+def test_models_out_of_range_are_refused(tmp_path: Path, format: str) -> None:
     path = written(tmp_path, format, asymmetric(1))
     (part,) = open_models(path, shape=(1, NZ, NX) if format == "raw" else None).parts
     for start, stop in ((0, 2), (-1, 1), (1, 1), (1, 0)):

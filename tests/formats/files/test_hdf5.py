@@ -1,4 +1,4 @@
-"""HDF5 files: the right dataset, what its attributes say, and no way out of the file."""
+"""HDF5 files: the right dataset, its attributes, and no way out of the file."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_several_are_listed_and_one_is_chosen_by_name(path: Path) -> None:
         open_models(path, array="rho")
 
 
-def test_no_dataset_of_models_is_an_error_that_says_what_there_is(path: Path) -> None:
+def test_no_dataset_of_models_is_an_error_that_lists_the_datasets(path: Path) -> None:
     with h5py.File(path, "w") as out:
         out["depth"] = np.arange(5.0)
     with pytest.raises(errors.InputFileError, match=r"no array of 2-D models; found depth \(5 f"):
@@ -63,7 +63,7 @@ def test_attributes_of_the_dataset_and_of_the_file_are_taken_together(path: Path
     assert part.form.units == "km/s"
 
 
-def test_labels_of_dimensions_tell_the_order(path: Path) -> None:
+def test_labels_of_dimensions_give_the_order(path: Path) -> None:
     with h5py.File(path, "w") as out:
         out["vp"] = asymmetric(3).swapaxes(1, 2)
         for dimension, label in zip(out["vp"].dims, ("", "Distance", "Depth"), strict=True):
@@ -92,7 +92,7 @@ def test_attributes_that_cannot_be_understood_are_refused(
         open_models(path)
 
 
-def test_units_that_the_caller_states_spare_those_of_the_file(path: Path) -> None:
+def test_units_stated_by_the_caller_override_those_of_the_file(path: Path) -> None:
     with h5py.File(path, "w") as out:
         out["vp"] = asymmetric(1)
         out["vp"].attrs["units"] = "furlongs per fortnight"
@@ -100,7 +100,7 @@ def test_units_that_the_caller_states_spare_those_of_the_file(path: Path) -> Non
 
 
 @pytest.mark.parametrize("way", ["link", "storage", "virtual"])
-def test_what_leads_to_another_file_is_refused(path: Path, tmp_path: Path, way: str) -> None:
+def test_references_to_other_files_are_refused(path: Path, tmp_path: Path, way: str) -> None:
     with h5py.File(tmp_path / "secret.h5", "w") as out:
         out["vp"] = asymmetric(1)
     secret = str(tmp_path / "secret.h5")

@@ -1,4 +1,4 @@
-"""What a file claims costs nothing: shapes, headers, keys are bounded before they take memory."""
+"""A file's claims cost nothing: shapes, headers and keys are bounded before memory is allocated."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MANY, SIDE = 1 << 40, 60_000
 
 
 def npy(shape: tuple[int, ...], dtype: str = "<f4", samples: int = 100) -> bytes:
-    """A `.npy` file of this shape, whatever lies behind its header."""
+    """A `.npy` file of this shape, with any bytes after its header."""
     head = repr({"descr": dtype, "fortran_order": False, "shape": shape}).encode()
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + bytes(samples)
 
 
 def long_header(size: int) -> bytes:
-    """A `.npy` file that says its header has so many bytes."""
+    """A `.npy` file that claims a header of this size."""
     return b"\x93NUMPY\x02\x00" + struct.pack("<I", size)
 
 
@@ -52,7 +52,7 @@ def npz(**members: bytes) -> bytes:
 
 
 def segy(samples: int) -> bytes:
-    """600 bytes of traces that are said to have so many samples each."""
+    """600 bytes of traces that claim this many samples each."""
     data = bytearray(3600 + 600)
     data[3220:3222] = data[3600 + 114 : 3600 + 116] = struct.pack(">H", samples)
     data[3224:3226] = struct.pack(">H", 5)
@@ -128,7 +128,7 @@ STORES: dict[str, tuple[str, Callable[[Any], object]]] = {
 
 
 def check(path: Path) -> None:
-    """Refused on purpose, in one line, in little memory."""
+    """Refused on purpose, in one line, with little memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tracemalloc.start()
@@ -143,7 +143,7 @@ def check(path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_that_claims_what_it_has_not_is_refused_in_little_memory(
+def test_a_file_that_claims_too_much_is_refused_with_little_memory(
     case: str, tmp_path: Path
 ) -> None:
     suffix, made = FILES[case]
@@ -153,7 +153,7 @@ def test_a_file_that_claims_what_it_has_not_is_refused_in_little_memory(
 
 
 @pytest.mark.parametrize("case", STORES)
-def test_a_store_that_claims_what_it_has_not_is_refused_in_little_memory(
+def test_a_store_that_claims_too_much_is_refused_with_little_memory(
     case: str, tmp_path: Path
 ) -> None:
     kind, fill = STORES[case]
@@ -167,7 +167,7 @@ def test_a_store_that_claims_what_it_has_not_is_refused_in_little_memory(
 
 
 def test_keys_that_are_all_one_large_text_are_refused(tmp_path: Path) -> None:
-    """In HDF5 many texts may be one in the file."""
+    """In HDF5 many texts may be one text in the file."""
     path = tmp_path / "models.h5"
     with h5py.File(path, "w") as source:
         source.create_dataset("v", data=np.ones((200, 2, 2), np.float32))
@@ -177,7 +177,7 @@ def test_keys_that_are_all_one_large_text_are_refused(tmp_path: Path) -> None:
 
 
 def stored(kind: str, path: Path, models: np.ndarray) -> None:
-    """These models compressed, all of them in one chunk."""
+    """These models compressed, all in one chunk."""
     if kind == "h5":
         with h5py.File(path, "w") as out:
             out.create_dataset("v", data=models, chunks=models.shape, compression="gzip")
@@ -244,15 +244,15 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("codec", PACKED)
-def test_what_compressed_bytes_stand_for_is_told_before_they_are_unpacked(codec: str) -> None:
+def test_unpacked_sizes_are_known_before_unpacking(codec: str) -> None:
     data = PACKED[codec](bytes(300_000))
     check_inflation(codec, data, 300_000, "here")
     with pytest.raises(InputFileError, match=r"here: a chunk of .* expected at most 299,999"):
         check_inflation(codec, data, 299_999, "here")
-    if codec in ("gzip", "zlib", "bz2", "lzma"):  # frames one behind the other
+    if codec in ("gzip", "zlib", "bz2", "lzma"):  # consecutive frames
         with pytest.raises(InputFileError):
             check_inflation(codec, 2 * data, 500_000, "here")
-    if codec != "lz4":  # of which any four bytes are a size
+    if codec != "lz4":  # any four bytes are a valid size
         check_inflation(codec, b"not", 9, "here")
 
 

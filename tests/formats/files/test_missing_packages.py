@@ -1,4 +1,4 @@
-"""Optional packages: named with their extra when they are absent, and never loaded for others."""
+"""Optional packages: named with their extra if missing, and never loaded for other formats."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_package_that_writing_needs_is_named_and_nothing_is_written(
 
 
 @pytest.mark.parametrize(("package", "extra"), sorted({(p, e) for _, p, e in (*READING, *WRITING)}))
-def test_the_extra_that_is_named_brings_the_package(package: str, extra: str) -> None:
+def test_the_named_extra_installs_the_package(package: str, extra: str) -> None:
     assert package in {requirement.split(">")[0] for requirement in EXTRAS[extra]}
     assert package in {requirement.split(">")[0] for requirement in EXTRAS["test"]}
 

@@ -1,4 +1,4 @@
-"""NetCDF files: dimensions tell the axes, coordinates where the samples lie."""
+"""NetCDF files: dimensions identify the axes, coordinates the positions of samples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def saved(path: Path, dims: tuple[str, ...], array: Any, name: str = "vp", **mor
         (("model", "dim_1", "dim_2"), False),
     ],
 )
-def test_names_of_dimensions_tell_the_order(
+def test_names_of_dimensions_give_the_order(
     tmp_path: Path, dims: tuple[str, ...], turned: bool
 ) -> None:
     models = asymmetric()
@@ -43,7 +43,7 @@ def test_names_of_dimensions_tell_the_order(
     assert found.parts[0].form.axes == ("nxz" if turned else "nzx")
 
 
-def test_the_caller_tells_the_order_of_names_that_do_not(tmp_path: Path) -> None:
+def test_the_caller_gives_the_order_if_names_do_not(tmp_path: Path) -> None:
     path = saved(tmp_path / "in.nc", ("n", "u", "v"), asymmetric().swapaxes(1, 2))
     assert np.array_equal(all_of(open_models(path, order="xz")), asymmetric())
 
@@ -68,7 +68,7 @@ def test_coordinates_give_spacing_and_origin_in_metres(
 )
 def test_uneven_coordinates_are_refused_unless_stated(tmp_path: Path, z: list[float]) -> None:
     path = saved(tmp_path / "in.nc", ("z", "x"), asymmetric(1)[0], coords={"z": z})
-    with pytest.raises(errors.InputFileError, match="z: coordinates: expected them to rise"):
+    with pytest.raises(errors.InputFileError, match="z: coordinates: expected increasing ones"):
         open_models(path)
     stated = Ground(dz_m=10.0, origin_z_m=0.0)
     assert open_models(path, ground=stated).parts[0].form.ground == stated
@@ -97,13 +97,13 @@ def test_files_of_version_3_are_read(tmp_path: Path) -> None:
     assert found.parts[0].form.ground.dx_m == 5.0
 
 
-def test_names_that_number_the_models_are_keys(tmp_path: Path) -> None:
+def test_text_coordinates_of_the_models_are_keys(tmp_path: Path) -> None:
     coords = {"model": ["a", "b", "c", "d"]}
     path = saved(tmp_path / "in.nc", ("model", "z", "x"), asymmetric(), coords=coords)
     assert open_models(path).parts[0].form.keys == ("a", "b", "c", "d")
 
 
-def test_what_leads_to_another_file_is_refused(tmp_path: Path) -> None:
+def test_references_to_other_files_are_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "in.nc", ("model", "z", "x"), asymmetric())
     with h5py.File(path, "a") as out:
         out["other"] = h5py.ExternalLink("/etc/passwd", "/")

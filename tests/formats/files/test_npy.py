@@ -1,4 +1,6 @@
-"""`.npy` files: every kind of model array is taken as it is, everything else is refused by name."""
+"""`.npy` files: every kind of model array is accepted unchanged, everything
+else refused by name.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,7 @@ def test_options_are_checked() -> None:
 
 
 class Trap:
-    """Unpickling it would be noticed."""
+    """A pickle whose loading would be noticed."""
 
     sprung = False
 
@@ -159,7 +161,7 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path) -> None:
     ],
     ids=lambda head: head[:40],
 )
-def test_headers_that_cannot_be_are_refused(tmp_path: Path, head: str) -> None:
+def test_impossible_headers_are_refused(tmp_path: Path, head: str) -> None:
     text = head.encode().ljust(64) + b"\n"
     for version in (1, 2, 3, 9):
         size = len(text).to_bytes(2 if version == 1 else 4, "little")
@@ -181,7 +183,7 @@ def test_arbitrary_bytes_after_the_signature_are_refused(
         read_models(path)
 
 
-def test_a_file_that_is_not_there_and_a_folder_are_named(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(errors.InputFileError, match="none: No such file"):
         read_models(tmp_path / "none")
     with pytest.raises(errors.InputFileError, match="Is a directory"):

@@ -1,4 +1,4 @@
-"""`.npy` files: only the models asked for are touched, and nothing is unpickled."""
+"""`.npy` files: only the requested models are read, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_read_of_two_models_touches_no_other(
 
 def test_a_file_larger_than_memory_is_opened_and_read_in_part(tmp_path: Path) -> None:
     path = tmp_path / "in.npy"
-    shape = (10**8, 70, 70)  # 1.8 TiB, of which the file system keeps a page or two
+    shape = (10**8, 70, 70)  # 1.8 TiB, sparse: the file system keeps a page or two
     with path.open("wb") as stream:
         about = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, about)
@@ -49,7 +49,7 @@ def test_a_file_larger_than_memory_is_opened_and_read_in_part(tmp_path: Path) ->
     assert not read[1].any()
 
 
-def test_what_was_read_outlives_the_file(tmp_path: Path) -> None:
+def test_models_read_outlive_the_file(tmp_path: Path) -> None:
     np.save(tmp_path / "in.npy", asymmetric(2))
     (_, array), = open_models(tmp_path / "in.npy").read(0, 2)  # fmt: skip
     owner = array

@@ -1,4 +1,4 @@
-"""`.npz` archives: every array or one, mapped or inflated, never unpickled."""
+"""`.npz` archives: every array or one, read in place or inflated, never unpickled."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_objects_are_left_alone_and_not_unpickled(tmp_path: Path) -> None:
         open_models(tmp_path / "in.npz", array="a")
 
 
-def test_an_array_that_says_more_than_there_is_is_refused(tmp_path: Path) -> None:
+def test_an_array_that_claims_more_than_the_file_has_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", asymmetric(4))
     data = (tmp_path / "a.npy").read_bytes()
     for bad in (data[:-4], data.replace(b"(4, 5, 7)", b"(9, 5, 7)")):
@@ -85,7 +85,7 @@ def test_an_array_that_says_more_than_there_is_is_refused(tmp_path: Path) -> Non
             open_models(tmp_path / "in.npz")
 
 
-def test_keys_are_one_for_each_model(tmp_path: Path) -> None:
+def test_there_is_one_key_per_model(tmp_path: Path) -> None:
     np.savez(tmp_path / "in.npz", vp=asymmetric(2), keys=np.array(["a", "b", "c"]))
     with pytest.raises(errors.InputFileError, match="keys: found 3 for 2 models"):
         open_models(tmp_path / "in.npz")

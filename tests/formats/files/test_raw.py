@@ -1,4 +1,4 @@
-"""Raw samples: the shape and the dtype that are stated, and nothing guessed."""
+"""Raw samples: only the stated shape and dtype, no guessing."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def test_a_shape_with_the_singleton_axis_is_kept(path: Path) -> None:
     assert open_models(path, shape=(4, 1, 5, 7)).parts[0].form.axes == "n1zx"
 
 
-def test_any_suffix_will_do_with_a_shape(path: Path) -> None:
+def test_any_suffix_is_read_as_raw_with_a_shape(path: Path) -> None:
     found = open_models(path.rename(path.with_name("model.vp")), shape=(5, 7))
     assert np.array_equal(all_of(found), asymmetric(4))
 
 
-def test_float32_is_what_is_not_stated(path: Path) -> None:
+def test_float32_is_the_default(path: Path) -> None:
     path.write_bytes(asymmetric(2, dtype=">f8").tobytes())
     assert len(open_models(path, shape=(5, 7))) == 4
     assert np.array_equal(all_of(open_models(path, shape=(5, 7), dtype=">f8")), asymmetric(2))
@@ -52,7 +52,7 @@ def test_a_size_that_does_not_fit_is_refused(path: Path, shape: tuple[int, ...])
         open_models(path, shape=shape)
 
 
-def test_what_is_missing_or_unknown_is_named(path: Path) -> None:
+def test_missing_and_unknown_options_are_named(path: Path) -> None:
     with pytest.raises(errors.OptionError, match="raw samples need a shape"):
         open_models(path)
     with pytest.raises(errors.OptionError, match="dtype: found 'float99'"):

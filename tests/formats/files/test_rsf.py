@@ -1,4 +1,4 @@
-"""RSF files: headers as Madagascar writes them, and no file but those beside the header."""
+"""RSF files: headers as Madagascar writes them, and no file outside the header's folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_data_formats_are_read(tmp_path: Path, words: str, dtype: str) -> None:
     assert found.parts[0].form.dtype == dtype
 
 
-def test_labels_tell_where_distance_is_the_fast_axis(tmp_path: Path) -> None:
+def test_labels_can_make_distance_the_fast_axis(tmp_path: Path) -> None:
     header = HEADER + '\tn1=7 n2=5 label1="Distance" label2="Depth (km)"\n'
     found = open_models(saved(tmp_path, header, asymmetric(4).tobytes()))
     assert np.array_equal(all_of(found), asymmetric(4))
@@ -105,10 +105,10 @@ def test_an_absolute_path_into_the_folder_is_refused_too(tmp_path: Path) -> None
         open_models(saved(tmp_path, header))
 
 
-def test_only_plain_files_are_opened(tmp_path: Path) -> None:
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", "none", "."):
-        with pytest.raises(errors.InputFileError, match="which is no file"):
+        with pytest.raises(errors.InputFileError, match="which is not a file"):
             open_models(saved(tmp_path, HEADER + f"\tin={name}\n"))
 
 
@@ -129,7 +129,7 @@ def test_only_plain_files_are_opened(tmp_path: Path) -> None:
         ("in=stdin", "found stdin, but no samples"),
     ],
 )
-def test_headers_that_cannot_be_are_refused(tmp_path: Path, words: str, match: str) -> None:
+def test_impossible_headers_are_refused(tmp_path: Path, words: str, match: str) -> None:
     with pytest.raises((errors.InputFileError, errors.InputShapeError), match=match):
         open_models(saved(tmp_path, HEADER + f"\t{words}\n"))
 
@@ -151,7 +151,7 @@ def test_a_written_file_is_one_text_header_and_samples(tmp_path: Path) -> None:
     assert samples == SAMPLES.tobytes()
 
 
-def test_a_dtype_that_rsf_has_not_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+def test_a_dtype_that_rsf_lacks_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     form = Form(1, 5, 7, dtype="<u8")
     with pytest.raises(errors.OptionError, match="dtype"), open_sink(tmp_path / "a.rsf", form):
         pass

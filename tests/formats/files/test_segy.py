@@ -1,4 +1,4 @@
-"""SEG-Y files: traces across, samples down, and what their headers say of the ground."""
+"""SEG-Y files: traces across, samples down, and the ground from their headers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_sample_format_that_is_unknown_is_refused_and_not_guessed(tmp_path: Pa
         open_models(path)
 
 
-def test_a_file_that_says_nothing_of_the_ground_is_taken_so(tmp_path: Path) -> None:
+def test_a_file_without_ground_has_none(tmp_path: Path) -> None:
     assert open_models(saved(tmp_path / "in.sgy")).parts[0].form.ground == Ground()
 
 
@@ -82,7 +82,7 @@ def test_a_line_at_an_angle_has_a_spacing_and_no_origin(tmp_path: Path) -> None:
         ({"CDP_X": 25 * np.arange(7), "CoordinateUnits": 2}, "found angles"),  # seconds of arc
     ],
 )
-def test_coordinates_that_are_no_even_line_are_refused_unless_the_spacing_is_stated(
+def test_uneven_coordinates_are_refused_unless_the_spacing_is_stated(
     tmp_path: Path, traces: dict[str, Any], match: str
 ) -> None:
     path = saved(tmp_path / "in.sgy", **traces)
@@ -93,7 +93,7 @@ def test_coordinates_that_are_no_even_line_are_refused_unless_the_spacing_is_sta
     assert np.array_equal(all_of(stated), asymmetric(1))
 
 
-def test_coordinates_that_are_one_point_say_nothing(tmp_path: Path) -> None:
+def test_coordinates_of_a_single_point_are_ignored(tmp_path: Path) -> None:
     ground = open_models(saved(tmp_path / "in.sgy", CDP_X=7)).parts[0].form.ground
     assert ground == Ground()
 
@@ -132,7 +132,7 @@ def test_a_survey_of_several_inlines_is_refused(tmp_path: Path) -> None:
         ({"TRACE_SAMPLE_INTERVAL": [8, 4, 8, 8, 8, 8, 8]}, "trace 2: found a sample interval"),
     ],
 )
-def test_traces_that_do_not_begin_and_go_on_alike_are_refused(
+def test_traces_of_different_delay_interval_or_length_are_refused(
     tmp_path: Path, traces: dict[str, Any], match: str
 ) -> None:
     with pytest.raises(errors.InputFileError, match=match):
@@ -280,7 +280,7 @@ def test_spacings_and_origins_come_back(tmp_path: Path, ground: Ground) -> None:
         assert getattr(found, name) == pytest.approx(getattr(ground, name), rel=1e-6)
 
 
-def test_what_does_not_fit_is_left_unsaid(tmp_path: Path) -> None:
+def test_what_does_not_fit_is_left_out(tmp_path: Path) -> None:
     ground = Ground(1e9, 100.0, 1e11, 1e6)
     found = check_round_trip(tmp_path, "segy", asymmetric(1), "zx", ground=ground).ground
     assert found == Ground()

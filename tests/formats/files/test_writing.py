@@ -1,4 +1,4 @@
-"""Writing: whole or not at all, in one file or a folder, within that folder always."""
+"""Writing models: atomic, to one file or a folder, and never outside that folder."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_holds_anything_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "keep").write_bytes(b"")
     files = split_files(form_for(asymmetric(1)))
     with pytest.raises(errors.OutputExistsError), open_folder_sink(tmp_path, files):
@@ -129,7 +129,7 @@ def test_models_of_another_size_kind_or_number_are_refused(tmp_path: Path) -> No
         raise RuntimeError
 
 
-def test_names_that_tell_no_format_and_odd_names_of_arrays_are_refused(tmp_path: Path) -> None:
+def test_unknown_suffixes_and_odd_array_names_are_refused(tmp_path: Path) -> None:
     form = form_for(asymmetric(1))
     with pytest.raises(errors.OptionError, match="tells no format"), open_sink("out", form):
         pass

@@ -1,4 +1,4 @@
-"""Zarr stores of both versions: arrays, groups, dimensions; and no codec that is not known."""
+"""Zarr stores of both versions: arrays, groups, dimensions; and no unknown codec."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_array_in_a_group_of_groups_is_chosen_by_name(tmp_path: Path) -> None
 
 
 class Trap:
-    """Unpickling it would be noticed."""
+    """A pickle whose loading would be noticed."""
 
     sprung = False
 
@@ -62,7 +62,7 @@ class Trap:
     ("codec", "match"),
     [({"id": "pickle", "protocol": 5}, "pickle"), ({"id": "base64"}, "codec: found 'base64'")],
 )
-def test_codecs_that_are_not_let_in_are_refused_and_not_run(
+def test_codecs_that_are_not_allowed_are_refused_and_not_run(
     tmp_path: Path, place: str, codec: dict[str, Any], match: str
 ) -> None:
     path = tmp_path / "in"
@@ -77,7 +77,7 @@ def test_codecs_that_are_not_let_in_are_refused_and_not_run(
     assert not Trap.sprung
 
 
-def test_codecs_within_shards_are_looked_at(tmp_path: Path) -> None:
+def test_codecs_within_shards_are_checked(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "in", data=asymmetric(), chunks=(1, 5, 7), shards=(2, 5, 7))
     assert np.array_equal(all_of(open_models(tmp_path / "in")), asymmetric())
     text = (tmp_path / "in/zarr.json").read_text()
@@ -88,7 +88,7 @@ def test_codecs_within_shards_are_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Object at")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"zarr_format": 3, "node_type": "array"}'])
-def test_metadata_that_cannot_be_is_refused(tmp_path: Path, content: str) -> None:
+def test_impossible_metadata_is_refused(tmp_path: Path, content: str) -> None:
     path = written(tmp_path, "zarr", asymmetric())
     (path / "velocity/zarr.json").write_text(content)
     with pytest.raises(errors.InputFileError, match=r"models\.zarr"):
@@ -119,7 +119,7 @@ def test_a_store_is_never_written_over_another(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["a chunk", "a folder of chunks", "metadata", "a pipe"])
-def test_a_store_that_leads_elsewhere_is_refused(tmp_path: Path, what: str) -> None:
+def test_a_store_with_links_to_the_outside_is_refused(tmp_path: Path, what: str) -> None:
     path = written(tmp_path, "zarr", asymmetric())
     (chunk,) = (p for p in (path / "velocity/c").rglob("*") if p.is_file())
     moved = {

@@ -1,4 +1,4 @@
-"""Writing: the old file stays whole, or the new one is; nothing else is left behind."""
+"""Atomic writing: either the old file or the new one, complete, and nothing else left behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def only(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_a_file_is_there_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
+def test_a_file_appears_when_the_block_ends_and_not_before(tmp_path: Path) -> None:
     target = tmp_path / "out"
     with atomic_write(target) as stream:
         stream.write(b"new")
@@ -40,7 +40,7 @@ def test_a_file_is_there_when_the_block_ends_and_not_before(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("force", [False, True])
-def test_an_exception_leaves_what_was_there(
+def test_an_exception_leaves_the_old_file(
     tmp_path: Path, kind: type[BaseException], force: bool
 ) -> None:
     target = tmp_path / "out"
@@ -53,7 +53,7 @@ def test_an_exception_leaves_what_was_there(
     assert not force or target.read_bytes() == b"old"
 
 
-def test_an_existing_file_is_replaced_with_force_only(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_only_with_force(tmp_path: Path) -> None:
     target = tmp_path / "out"
     target.write_bytes(b"old")
     with pytest.raises(OutputExistsError, match=f"^{target}: .*--force"):
@@ -81,7 +81,7 @@ def _no_links(*_: object) -> None:
     raise OSError(errno.EPERM, "Operation not permitted")
 
 
-def test_a_file_system_without_links_is_written_too(
+def test_a_file_system_without_links_works_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", _no_links)
@@ -170,14 +170,14 @@ def test_a_path_is_free_and_becomes_the_target(tmp_path: Path) -> None:
     assert only(tmp_path) == {"out"}
 
 
-def test_a_path_that_nothing_was_written_to_is_an_error(tmp_path: Path) -> None:
+def test_a_path_with_nothing_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OutputPathError, match="out: No such file"), atomic_path(tmp_path / "out"):
         pass
     assert only(tmp_path) == set()
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
-def test_a_folder_is_there_when_the_block_ends(tmp_path: Path, there: bool) -> None:
+def test_a_folder_appears_when_the_block_ends(tmp_path: Path, there: bool) -> None:
     target = tmp_path / "above" / "out"
     if there:
         target.mkdir(parents=True)
@@ -196,7 +196,9 @@ def test_a_folder_that_failed_leaves_nothing(tmp_path: Path) -> None:
     assert only(tmp_path) == set()
 
 
-def test_a_folder_with_anything_in_it_and_a_file_are_never_replaced(tmp_path: Path) -> None:
+def test_a_file_and_a_folder_that_is_not_empty_are_never_replaced_by_a_folder(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "file").write_bytes(b"old")
     for target, match in ((tmp_path, "not empty"), (tmp_path / "file", "is a file")):
         with pytest.raises(OutputExistsError, match=match), atomic_folder(target):
@@ -235,7 +237,7 @@ def test_a_pipe_or_a_device_is_never_replaced(tmp_path: Path, force: bool, linke
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path, there: bool) -> None:
+def test_a_links_target_is_written_and_the_link_stays(tmp_path: Path, there: bool) -> None:
     (tmp_path / "scratch").mkdir()
     link, real = tmp_path / "link", tmp_path / "scratch" / "real"
     link.symlink_to("scratch/real")
@@ -253,7 +255,7 @@ def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path, ther
     assert real.read_bytes() == b"newer"
 
 
-def test_a_link_that_leads_to_no_folder_or_in_a_circle_is_refused_before_any_work(
+def test_a_link_to_a_missing_folder_or_in_a_loop_is_refused_before_any_work(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "far").symlink_to("absent/real")
@@ -277,9 +279,7 @@ def test_a_folder_behind_a_link_is_filled_and_the_link_stays(tmp_path: Path, the
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_folder_takes_anothers_place_and_keeps_what_is_not_its_own(
-    tmp_path: Path, linked: bool
-) -> None:
+def test_a_folder_replaces_another_and_keeps_foreign_files(tmp_path: Path, linked: bool) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     for folder, names in ((old, ("own-1", "own-2", "notes")), (new, ("own-1",))):
         folder.mkdir()
@@ -295,7 +295,7 @@ def test_a_folder_takes_anothers_place_and_keeps_what_is_not_its_own(
     assert only(tmp_path) == {"old", *(["link"] if linked else [])}
 
 
-def test_a_folder_that_cannot_take_anothers_place_leaves_it_as_it_was(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_replace_another_leaves_it_unchanged(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "own").write_bytes(b"old")
     with pytest.raises(OutputPathError, match="old: No such file"):

@@ -1,7 +1,7 @@
-"""Whatever stops a writer, the old file stays whole or the new one is: a full disk, a kill, another
+"""Whatever stops a writer, either the old or the new file is complete: full disk, kill, second
 writer.
 
-Every version of a file says its own number all over, so that a mixture of two would be seen.
+Every version of a file repeats its own number throughout, so that a mixture would be seen.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ FORM = Form(EACH, 4, 5, "nzx", "<f8")
 
 
 def payloads(version: int) -> list[bytes]:
-    """Records that say their version; long and short ones, so that versions differ in size."""
+    """Records that state their version; long and short ones, so that versions differ in size."""
     return [bytes([version % 251]) * (version * 37 % 900 + 9 * i) for i in range(EACH)]
 
 
-# Writers: (target, version) to a file or folder, and back to what of it must be one version's.
+# Writers: (target, version) to a file or folder, and back to what must be of one version.
 
 
 def write_archive(path: Path, version: int) -> None:
@@ -79,7 +79,7 @@ def write_npy_folder(folder: Path, version: int) -> None:
 
 
 def check_versions(path: Path) -> list[int]:
-    """The versions in an archive, each whole; what an addition left unfinished does not count."""
+    """The versions in an archive, each complete; an unfinished addition does not count."""
     with VlatReader(path) as reader:
         found, keys = list(reader.payloads()), reader.keys or ()
     versions = [int(key.split()[0]) for key in keys[::EACH]]
@@ -108,7 +108,7 @@ def litter(folder: Path) -> list[str]:
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """No file can grow beyond so many bytes: the write that would make it so fails."""
+    """No file can grow beyond `size` bytes: the write that would exceed it fails."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -126,7 +126,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("what", FULL)
-def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path: Path, what: str) -> None:
+def test_a_disk_full_at_any_byte_leaves_the_old_file(tmp_path: Path, what: str) -> None:
     write, name, version = FULL[what]
     (write_archive if what == "addition" else write)(tmp_path / name, 4)
     target = tmp_path / (name or MANIFEST)
@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_at_any_byte_leaves_the_old_file(tmp_path: Path, wha
     assert target.read_bytes() == new
 
 
-def test_a_folder_that_does_not_fit_is_not_there(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_fit_does_not_appear(tmp_path: Path) -> None:
     for size in range(0, 300, 20):
         with files_up_to(size), pytest.raises((OSError, OutputPathError)):
             write_npy_folder(tmp_path / "out", 1)
@@ -198,7 +198,7 @@ def add_large(path: Path) -> None:
 
 
 def killed(work: Callable[[int], Any], draw: random.Random) -> None:
-    """Let a process do `work` of 0, 1, ... and kill it at a random moment of the first few."""
+    """Run `work` on 0, 1, ... in a process, and kill it at a random moment of the first few."""
     told, tell = os.pipe()
     child = os.fork()
     if child == 0:
@@ -227,9 +227,7 @@ KILLS = pytest.mark.parametrize(
 
 
 @KILLS
-def test_a_writer_that_is_killed_leaves_the_old_archive_or_the_new_one(
-    tmp_path: Path, kills: int
-) -> None:
+def test_a_killed_writer_leaves_the_old_archive_or_the_new_one(tmp_path: Path, kills: int) -> None:
     path, draw = tmp_path / "a.vlat", random.Random(1)
     write_archive(path, 0)
     seen = set()
@@ -243,9 +241,7 @@ def test_a_writer_that_is_killed_leaves_the_old_archive_or_the_new_one(
 
 
 @KILLS
-def test_an_addition_that_is_killed_is_there_whole_or_not_at_all(
-    tmp_path: Path, kills: int
-) -> None:
+def test_a_killed_addition_is_complete_or_absent(tmp_path: Path, kills: int) -> None:
     path, draw = tmp_path / "a.vlat", random.Random(2)
     write_archive(path, 0)
     count = 1
@@ -278,7 +274,7 @@ def test_a_manifest_is_the_old_one_or_the_new_one_when_its_writer_is_killed(
 
 
 def together(*work: Callable[[], int]) -> list[int]:
-    """What each piece of work returns (0 to 200), done by as many processes at once."""
+    """What each piece of work returns (0 to 200), each run in a process of its own, all at once."""
     children = []
     for one in work:
         child = os.fork()
@@ -292,7 +288,7 @@ def together(*work: Callable[[], int]) -> list[int]:
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def test_two_that_replace_a_file_at_once_leave_that_of_one(tmp_path: Path) -> None:
+def test_two_simultaneous_replacements_leave_the_file_of_one(tmp_path: Path) -> None:
     path = tmp_path / "a.vlat"
     write_archive(path, 0)
 
@@ -312,7 +308,7 @@ def test_two_that_replace_a_file_at_once_leave_that_of_one(tmp_path: Path) -> No
     assert litter(tmp_path) == []
 
 
-def test_of_those_that_write_a_new_file_at_once_one_has_it(tmp_path: Path) -> None:
+def test_of_simultaneous_writers_of_a_new_file_one_succeeds(tmp_path: Path) -> None:
     for trial in range(10):
         path = tmp_path / f"{trial}.vlat"
 

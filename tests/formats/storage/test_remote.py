@@ -1,4 +1,6 @@
-"""Remote archives: what is fetched is what was asked for, and failures are told as ours."""
+"""Remote archives: no more is fetched than needed, and failures are reported as
+velcodec's errors.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ SMALL = archive([b"one", b"two"], keys=["a", "b"])
 
 @dataclass
 class Site:
-    """What a server serves, and what was asked of it: number of GETs, bytes sent for them."""
+    """What a server serves, and what was requested: number of GETs, bytes sent for them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     ranges: bool = True
@@ -62,15 +64,14 @@ class Site:
     sent: int = 0
     url: str = ""
     busy: list[int] = field(default_factory=list)
-    """What is answered to the next requests instead, whatever their method; 0: the connection
-    breaks."""
+    """Status codes for the next requests, whatever their method; 0 breaks the connection."""
     silent: threading.Event | None = None
-    """Nothing is answered before this is set."""
+    """No answer is sent before this is set."""
     methods: tuple[str, ...] = ("HEAD", "GET")
     cut: int | None = None
-    """So many bytes of a body are sent before the connection breaks."""
+    """Bytes of a body sent before the connection breaks."""
     endless: bool = False
-    """What is got never ends."""
+    """The body never ends."""
 
     def reset(self) -> None:
         self.requests = self.sent = 0
@@ -155,7 +156,7 @@ def handler(site: Site) -> type[BaseHTTPRequestHandler]:
             ) != site.dates.get(self.path)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """The test's output is not the place."""
+            """Keep requests out of the test's output."""
 
     return Handler
 
@@ -245,14 +246,14 @@ def test_a_small_archive_is_fetched_once(site: Site) -> None:
     assert site.sent == len(SMALL)
 
 
-def test_an_unfinished_addition_is_passed_over(site: Site, large: bytes) -> None:
+def test_an_unfinished_addition_is_skipped(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large + bytes(200_000)
     reader = VlatReader(site.url + "/a.vlat")
     assert (reader.unfinished, len(reader)) == (200_000, MODELS)
     assert reader.payload(7) == VlatReader(large).payload(7)
 
 
-def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes) -> None:
+def test_from_a_server_without_ranges_everything_is_fetched_once(site: Site, large: bytes) -> None:
     site.ranges = False
     site.files["/a.vlat"] = large
     check_same(VlatReader(site.url + "/a.vlat"), large)
@@ -260,7 +261,7 @@ def test_of_a_server_without_ranges_all_is_fetched_once(site: Site, large: bytes
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> None:
+def test_a_server_that_streams_without_end_is_abandoned(site: Site, ranges: bool) -> None:
     site.files["/a.vlat"] = SMALL
     site.ranges, site.endless = ranges, True
     with pytest.raises(InputFileError, match=f"sends more than the {len(SMALL)} bytes"):
@@ -271,26 +272,26 @@ def test_a_server_that_streams_without_end_is_left(site: Site, ranges: bool) -> 
 def test_a_large_file_of_a_server_that_knows_no_ranges_is_not_read(
     site: Site, large: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_version, "MOST_UNASKED_BYTES", 1 << 20)
+    monkeypatch.setattr(remote_version, "MAX_WHOLE_FILE_BYTES", 1 << 20)
     site.files["/a.vlat"] = large
     site.ranges = False
     with pytest.raises(InputFileError, match="the server sends all of"):
         VlatReader(site.url + "/a.vlat")
 
 
-def test_a_missing_file_is_told(site: Site, memory: Any) -> None:
+def test_a_missing_file_is_reported(site: Site, memory: Any) -> None:
     for url in (site.url + "/none.vlat", "memory://none.vlat"):
         with pytest.raises(InputFileError, match=r"none\.vlat: not found$"):
             VlatReader(url)
 
 
-def test_a_server_that_is_gone_is_told() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     pytest.importorskip("aiohttp")
     with pytest.raises(InputFileError, match=r"^http://127\.0\.0\.1:1/a\.vlat: no connection: "):
         VlatReader("http://127.0.0.1:1/a.vlat")
 
 
-def test_a_server_that_refuses_is_told(site: Site) -> None:
+def test_a_servers_refusal_is_reported(site: Site) -> None:
     site.status = 403
     with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 403 Forbidden$"):
         VlatReader(site.url + "/a.vlat")
@@ -304,7 +305,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
-def test_a_server_that_never_answers_is_given_up(site: Site, methods: tuple[str, ...]) -> None:
+def test_a_server_that_never_answers_times_out(site: Site, methods: tuple[str, ...]) -> None:
     site.files["/a.vlat"] = SMALL
     site.silent, site.methods = threading.Event(), methods
     began = time.monotonic()
@@ -320,7 +321,7 @@ def test_a_server_that_never_answers_is_given_up(site: Site, methods: tuple[str,
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_server_that_falls_silent_later_is_given_up(site: Site, large: bytes) -> None:
+def test_a_server_that_falls_silent_later_times_out(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large
     reader = VlatReader(site.url + "/a.vlat")
     assert reader.payload(0)
@@ -333,7 +334,7 @@ def test_a_server_that_falls_silent_later_is_given_up(site: Site, large: bytes) 
 
 
 @pytest.mark.usefixtures("hurried")
-def test_a_file_system_that_never_answers_is_given_up(
+def test_a_file_system_that_never_answers_times_out(
     memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory.pipe("/a.vlat", SMALL)
@@ -347,7 +348,7 @@ def test_a_file_system_that_never_answers_is_given_up(
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("busy", [[503], [429, 500, 502], [0], [504, 0, 503]])
 @pytest.mark.parametrize("methods", [("HEAD", "GET"), ("GET",)])
-def test_what_may_pass_is_tried_again(
+def test_a_transient_failure_is_retried(
     site: Site, busy: list[int], methods: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     site.files["/a.vlat"] = SMALL
@@ -361,7 +362,7 @@ def test_what_may_pass_is_tried_again(
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("cut", [0, 300])
-def test_a_connection_that_is_cut_within_an_answer_is_told(
+def test_a_connection_that_breaks_within_an_answer_is_reported(
     site: Site, large: bytes, cut: int, ranges: bool
 ) -> None:
     site.files["/a.vlat"], site.ranges, site.cut = large, ranges, cut
@@ -375,7 +376,7 @@ def test_a_connection_that_is_cut_within_an_answer_is_told(
             list(reader.payloads())
 
 
-def test_a_server_that_stays_busy_is_told(site: Site) -> None:
+def test_a_server_that_stays_busy_is_reported(site: Site) -> None:
     site.files["/a.vlat"] = SMALL
     site.status = 503
     with pytest.raises(InputFileError, match=r"a\.vlat: the server answers 503"):
@@ -384,37 +385,37 @@ def test_a_server_that_stays_busy_is_told(site: Site) -> None:
 
 
 @pytest.mark.parametrize(("status", "requests"), [(403, 2), (404, 2), (410, 2), (501, 2)])
-def test_what_does_not_pass_is_not_tried_again(site: Site, status: int, requests: int) -> None:
+def test_a_permanent_failure_is_not_retried(site: Site, status: int, requests: int) -> None:
     site.status = status
     with pytest.raises(InputFileError):
         VlatReader(site.url + "/a.vlat")
     assert site.requests <= requests
 
 
-def test_what_is_waited_for_is_told(
+def test_waiting_is_reported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(retry, "TELL_AFTER_S", 0.01)
-    assert retry.patiently("s3://b/a.vlat", lambda: time.sleep(0.1) or 3) == 3
+    monkeypatch.setattr(retry, "REPORT_AFTER_S", 0.01)
+    assert retry.with_retries("s3://b/a.vlat", lambda: time.sleep(0.1) or 3) == 3
     assert caplog.messages == ["s3://b/a.vlat: no answer yet; it is waited for 30 s in all"]
 
 
 def test_many_bytes_may_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT_VARIABLE, "0.01")
     slow = lambda: time.sleep(0.2) or b"data"  # noqa: E731
-    assert retry.patiently("s3://b/a.vlat", slow, 1 << 20) == b"data"
+    assert retry.with_retries("s3://b/a.vlat", slow, 1 << 20) == b"data"
     with pytest.raises(OSError, match="no answer"):
-        retry.patiently("s3://b/a.vlat", slow, 1)
+        retry.with_retries("s3://b/a.vlat", slow, 1)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "nan", "inf", "1e99"])
-def test_a_timeout_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_timeout_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(retry.TIMEOUT_VARIABLE, text)
     with pytest.raises(OptionError, match=f"VELCODEC_TIMEOUT: expected .* found '{text}'"):
         VlatReader("memory://a.vlat")
 
 
-def test_the_timeout_is_thirty_seconds_where_nothing_is_said(
+def test_the_timeout_is_thirty_seconds_by_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for text in (None, "", " "):
@@ -424,11 +425,13 @@ def test_the_timeout_is_thirty_seconds_where_nothing_is_said(
         assert retry.timeout() == 30.0
 
 
-def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_path: Path) -> None:
+def test_a_web_page_in_place_of_an_archive_is_reported(
+    site: Site, memory: Any, tmp_path: Path
+) -> None:
     for page in (b"<!DOCTYPE html><html></html>", b"<html><body>Index of /</body>"):
         site.files["/shards"] = page
         memory.pipe("/shards", page)
-        found = re.escape(f"found a page ({page[:8]!r}), expected an archive")
+        found = re.escape(f"found a web page ({page[:8]!r}), expected an archive")
         for url in (site.url + "/shards", "memory://shards"):
             with pytest.raises(NotVlatError, match=f"{found}; a folder of shards ends with /$"):
                 VlatReader(url)
@@ -437,7 +440,7 @@ def test_a_page_in_the_place_of_an_archive_is_told(site: Site, memory: Any, tmp_
             VlatReader(tmp_path / "a.vlat")
 
 
-def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:
+def test_a_file_that_vanishes_is_reported(site: Site, large: bytes) -> None:
     site.files["/a.vlat"] = large
     reader = VlatReader(site.url + "/a.vlat")
     site.files.clear()
@@ -445,7 +448,7 @@ def test_a_file_that_vanishes_is_told(site: Site, large: bytes) -> None:
         reader.payload(0)
 
 
-def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
+def test_what_is_not_an_archive_is_refused(site: Site, memory: Any) -> None:
     site.files["/a.vlat"] = b"<html>" * 10_000
     memory.pipe("/a.vlat", b"PK\x03\x04")
     memory.pipe("/empty.vlat", b"")
@@ -455,7 +458,7 @@ def test_what_is_no_archive_is_refused(site: Site, memory: Any) -> None:
 
 
 def of_one_length(count: int, seed: int) -> bytes:
-    """An archive of records of 150 bytes, all alike but for what is in them."""
+    """An archive of records of 150 bytes that differ only in their content."""
     rng, stream = np.random.default_rng(seed), io.BytesIO()
     writer = VlatWriter(stream, header())
     writer.add_many([rng.bytes(150) for _ in range(count)])
@@ -480,14 +483,14 @@ VERSIONS: dict[str, tuple[dict[str, str], dict[str, str], bytes]] = {
 @pytest.mark.parametrize("minds", [True, False], ids=["asked for", "compared"])
 @pytest.mark.parametrize("told", VERSIONS)
 @pytest.mark.parametrize("request_", [1, 2, 3])
-def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
+def test_a_file_replaced_between_two_requests_is_refused_by_name(
     site: Site, told: str, minds: bool, request_: int
 ) -> None:
     old, new, data = VERSIONS[told]
     site.minds, site.files = minds, {"/a.vlat": OLD}
 
     def say(version: dict[str, str]) -> None:
-        for where, what in remote_version.items():
+        for where, what in version.items():
             getattr(site, where)["/a.vlat"] = what
 
     def replace(request: int) -> None:
@@ -501,14 +504,14 @@ def test_a_file_that_is_replaced_between_two_requests_is_refused_by_name(
         VlatReader(site.url + "/a.vlat").payload(500)
 
 
-def test_a_file_that_stays_is_read_whatever_the_server_says_of_it(site: Site) -> None:
+def test_an_unchanged_file_is_read_whatever_the_server_says_of_it(site: Site) -> None:
     for tag in ('"old"', 'W/"old"'):
         site.files, site.tags = {"/a.vlat": OLD}, {"/a.vlat": tag}
         site.dates = {"/a.vlat": "Tue, 01 Dec 2026 00:00:00 GMT"}
         check_same(VlatReader(site.url + "/a.vlat"), OLD)
 
 
-def test_a_file_that_is_replaced_elsewhere_is_refused_by_name(memory: Any) -> None:
+def test_a_file_replaced_on_another_file_system_is_refused_by_name(memory: Any) -> None:
     memory.pipe("/a.vlat", OLD)
     reader = VlatReader("memory://a.vlat")
     assert reader.payload(500) == VlatReader(OLD).payload(500)
@@ -517,7 +520,7 @@ def test_a_file_that_is_replaced_elsewhere_is_refused_by_name(memory: Any) -> No
         reader.payload(501)
 
 
-def test_what_a_silent_server_replaces_gives_no_model_of_neither_archive(site: Site) -> None:
+def test_a_file_that_a_silent_server_replaces_gives_no_mixed_model(site: Site) -> None:
     site.files = {"/a.vlat": OLD}
     reader = VlatReader(site.url + "/a.vlat")
     site.files["/a.vlat"] = NEW
@@ -584,6 +587,6 @@ def test_a_url_without_fsspec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
         VlatReader("s3://bucket/a.vlat")
 
 
-def test_an_unknown_scheme_is_told() -> None:
+def test_an_unknown_scheme_is_reported() -> None:
     with pytest.raises(InputFileError, match=r"nowhere://a\.vlat: "):
         VlatReader("nowhere://a.vlat")

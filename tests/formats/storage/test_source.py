@@ -1,4 +1,4 @@
-"""Bytes at an offset: exactly those asked for, or a typed error."""
+"""Bytes at an offset: exactly those requested, or a typed error."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_ranges_are_exact(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("offset", "count"), [(0, 11), (10, 1), (-1, 2), (5, -1), (2**70, 1)])
-def test_a_range_outside_is_refused_before_it_is_read(offset: int, count: int) -> None:
+def test_a_range_outside_the_file_is_refused_before_it_is_read(offset: int, count: int) -> None:
     with pytest.raises(TruncatedError, match="archive: here: found the end at byte 10"):
         ByteSource(b"0123456789").read_at(offset, count, "here")
 

@@ -1,4 +1,4 @@
-"""Integers of seven bits a byte."""
+"""Varints: integers with seven bits per byte."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**63 - 1), st.binary(max_size=3), st.binary(max_size=3))
-def test_any_integer_comes_back_and_ends_where_it_ends(
-    value: int, before: bytes, after: bytes
-) -> None:
+def test_any_integer_round_trips_with_its_end(value: int, before: bytes, after: bytes) -> None:
     data = before + encode_varint(value) + after
     assert decode_varint(data, len(before), "here") == (value, len(data) - len(after))
 

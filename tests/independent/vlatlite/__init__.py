@@ -1,7 +1,7 @@
 """A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md and
 docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
-zstandard and msgpack; slow, and nobody's dependency. What it cannot find in those pages is missing
-there.
+zstandard and msgpack; slow, and not a dependency of anything. If something is not in those pages,
+it is missing there.
 """
 
 import hashlib
@@ -42,14 +42,14 @@ def identity(data):
 
 
 def unpad(data, least):
-    """A stream without the zeros that pad it to its least length."""
+    """A stream without the zeros that pad it to `least` bytes."""
     unpadded = data.lstrip(b"\0")
     check(len(data) == max(len(unpadded), least), "zeros before a stream, or bytes missing")
     return unpadded
 
 
 class Reader:
-    """Models of archives; `decoders` are decoder files' bytes, `data` the folder of the released
+    """Models of archives; `decoders` are decoder files' bytes, `data` is the folder of released
     networks, weights and samplers.
     """
 
@@ -81,7 +81,7 @@ class Reader:
         return Sampler(safetensors(data)[0])
 
     def layout(self, archive, number):
-        """The layout of a model, with the fields that go before it."""
+        """The layout of a model, after the fields that override it."""
         header = archive.headers[archive.header_of[number]]
         own = header["l"][record(archive.payloads[number], header)[0]]
         own = {"a": "nzx", "t": "<f4", "u": "m/s", "d": [10, 10], "o": [0, 0]} | own
@@ -92,7 +92,7 @@ class Reader:
         return own
 
     def model(self, archive, number, grid=None):
-        """A model as the user's array, at its native grid or at another."""
+        """A model as the user's array, on its native grid or another."""
         header = archive.headers[archive.header_of[number]]
         layout, exact, tiling, streams, absent = record(archive.payloads[number], header)
         layout = header["l"][layout]

@@ -32,7 +32,7 @@ def absent_samples(stream, shape):
 
 
 def nearest(absent, grid):
-    """Which samples of another grid have an absent one nearest, ties to the lower index."""
+    """Which samples of another grid are absent: their nearest is (ties to the lower index)."""
     rows, columns = (
         [-(-(2 * j + 1) * n // (2 * m)) - 1 for j in range(m)]
         for n, m in zip(absent.shape, grid, strict=True)

@@ -1,4 +1,4 @@
-"""Exact streams of blended predictions (docs/format-exact.md, "Blended prediction")."""
+"""Exact streams of blended prediction (docs/format-exact.md, "Blended prediction")."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Streams of rANS and the symbols in them (docs/format.md, docs/format-exact.md)."""
+"""rANS streams and the symbols in them (docs/format.md, docs/format-exact.md)."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Stream:
         check(self.x == 1 and not self.words, "a stream that goes on")
 
     def uniform(self, count):
-        """Uniform bits, the first chunk the shorter one."""
+        """Uniform bits, the shorter chunk first."""
         value = 0
         while count:
             width = (count - 1) % 16 + 1
@@ -45,7 +45,7 @@ class Stream:
         return value
 
     def raw(self, count, above=0):
-        """Raw bits below those `above`, the last chunk the shorter one."""
+        """Raw bits below those `above`, the shorter chunk last."""
         while count > 0:
             width = min(count, 16)
             above, count = above << width | self._chunk(width), count - width
@@ -76,7 +76,7 @@ class Stream:
         return self.raw(tail, head)
 
     def bit(self, model):
-        """A bit by an adaptive model [frequency of 0, bits seen], which is updated."""
+        """A bit of an adaptive model [frequency of 0, bits seen], which is updated."""
         zero = clamp(model[0], 64, (1 << 16) - 64)
         bit = int(self.slot() >= zero)
         self.take(*((zero, (1 << 16) - zero) if bit else (0, zero)))

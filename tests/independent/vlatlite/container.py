@@ -52,7 +52,7 @@ def running(distances):
 
 
 def find_directory(data, stamp):
-    """The directory that the last good tail leads to, as its arrays."""
+    """The directory that the last valid tail leads to, as its arrays."""
     end = len(data)
     while end > 9:
         at = end - 8
@@ -69,7 +69,7 @@ def find_directory(data, stamp):
 
 
 def check_apart(arrays):
-    """No section that the directory names is within another, or named twice."""
+    """Check that no section in the directory is inside another or listed twice."""
     pages, later, decoders, others = arrays
     half = len(pages) // 2
     spans = list(zip(running(pages[:half]), pages[half:], strict=True))
@@ -93,7 +93,7 @@ def column(packed, count):
 
 
 def quality(columns):
-    """PSNR in dB, MAE and greatest error in m/s, distance; None where nothing is known."""
+    """PSNR in dB, MAE and maximum error in m/s, distance; None where unknown."""
     figures = []
     for psnr, mae, most, distance in zip(*(squeezed(c) for c in columns), strict=True):
         errors = [
@@ -218,7 +218,8 @@ def open_archives(path):
     for archive, shard in zip(found, manifest["shards"], strict=True):
         check_keys(shard, {"name", "models", "bytes", "stamp"})
         check(len(archive.payloads) == shard["models"], "a shard of other models")
-        check(shard.get("stamp", archive.stamp.hex()) == archive.stamp.hex(), "another shard")
+        stamp = archive.stamp.to_bytes(4, "little").hex()
+        check(shard.get("stamp", stamp) == stamp, "another shard")
     return found
 
 

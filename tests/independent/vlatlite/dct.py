@@ -46,7 +46,7 @@ FAR = ((SQUARES > 2) & (SQUARES <= 8)).astype(int)
 
 
 def cosines(n):
-    """Rows of the transform's table, in 2^-20."""
+    """Rows of the transform's matrix, in 2^-20."""
     k, i = np.mgrid[:n, :n]
     table = np.where(k, np.sqrt(2 / n), np.sqrt(1 / n)) * np.cos(
         (2 * i + 1) * k % (4 * n) * (np.pi / 2 / n)

@@ -82,7 +82,7 @@ def position(value, start, end):
 
 
 class LabelMap:
-    """An image while it is decoded, column by column."""
+    """An image being decoded, column by column."""
 
     def __init__(self, stream, shape, span, bound, network):
         self.stream, self.span, self.bound, self.network = stream, span, bound, network

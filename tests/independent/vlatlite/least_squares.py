@@ -22,7 +22,7 @@ def share(i, j):
 
 
 class Image:
-    """The integers so far, with the border."""
+    """The integers decoded so far, with a border."""
 
     def __init__(self, shape, span):
         self.nz, self.nx = shape

@@ -1,4 +1,4 @@
-"""Samples at other grids than their own (docs/format-sampler.md)."""
+"""Samples on other grids than their own (docs/format-sampler.md)."""
 
 import numpy as np
 
@@ -18,17 +18,17 @@ def turned(kernel, g):
 
 
 def between(base):
-    """Weights (32, 32, z, x) from all orientations to all, of (8, turn, 8, z, x)."""
+    """Weights (32, 32, z, x) from all orientations to all, from (8, turn, 8, z, x)."""
     return np.block([[[[turned(base[:, g ^ k], g)]] for k in TURNS] for g in TURNS])
 
 
 def around(image, reach):
-    """The image (..., nz, nx) with what stands beyond its edges."""
+    """The image (..., nz, nx) with a border of `reach` samples."""
     return np.pad(image, [(0, 0)] * (image.ndim - 2) + [(reach, reach)] * 2, mode="edge")
 
 
 def shifts(image, side, dilation=1):
-    """`side` x `side` images: sample (z, x) of each lies around (z, x) of the one given."""
+    """`side` x `side` images: sample (z, x) of each is a neighbour of (z, x) of the given one."""
     nz, nx = image.shape[-2:]
     wide = around(image, side // 2 * dilation)
     steps = [step * dilation for step in range(side)]
@@ -64,7 +64,7 @@ def spline_weights(f):
 
 
 class Sampler:
-    """Sampler 1, of the tensors of its file."""
+    """Sampler 1, from the tensors of its file."""
 
     def __init__(self, tensors):
         for name, shape in SHAPES.items():

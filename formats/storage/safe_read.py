@@ -1,7 +1,7 @@
-"""Reading a local file so that another process that cuts it off meanwhile makes an error.
+"""Read a local file so that truncation by another process is an error, not a crash.
 
-A mapped file that was cut off ends the process (SIGBUS) where it is touched. Here bytes are read,
-or copied to where nobody else can cut them.
+Touching a mapped file that was truncated kills the process (SIGBUS). Here bytes are read, or copied
+to where nobody else can truncate them.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.storage.kinds import check_readable
+from velcodec.formats.storage.special_files import check_readable
 
 IN_MEMORY = 1 << 30
-"""Bytes of a file that are kept in memory; those of a larger one in a temporary file."""
+"""Up to this size a file is read into memory; a larger one is copied to a temporary file."""
 
 PIECE_BYTES = 1 << 24
 LONG_STEP_BYTES = 1 << 16
-"""Of what is farther apart than this nothing between is read."""
+"""If rows lie farther apart than this, the bytes between them are skipped."""
 
 
 def read_rows(
@@ -37,8 +37,8 @@ def read_rows(
     fortran: bool = False,
     rows: tuple[int, int] | None = None,
 ) -> NDArray[Any]:
-    """Rows (from, to) of the first axis, or all, of an array that lies in a file from byte `offset`
-    on, in C's order or Fortran's. Raises InputFileError where they are not there, OSError.
+    """Rows (from, to) of the first axis, or all, of an array stored in a file from byte `offset`
+    on, in C or Fortran order. Raises InputFileError if the file ends before, OSError.
     """
     first, last, _ = slice(*(rows or (0, shape[0]))).indices(shape[0])
     count, rest = max(0, last - first), shape[1:]
@@ -63,7 +63,7 @@ def read_rows(
 
 
 def _fill(stream: IO[bytes], offset: int, array: NDArray[Any], path: Path) -> None:
-    """Read the bytes of a contiguous array from `offset` on."""
+    """Read a contiguous array's bytes from `offset` on."""
     view = memoryview(array.reshape(-1).view(np.uint8).data)
     stream.seek(offset)
     while view:
@@ -76,7 +76,7 @@ def _fill(stream: IO[bytes], offset: int, array: NDArray[Any], path: Path) -> No
 def mapped_rows(
     array: NDArray[Any], path: Path, rows: tuple[int, int] | None = None
 ) -> NDArray[Any]:
-    """Rows of an array that is mapped from this file, read without touching the mapping."""
+    """Rows of an array mapped from this file, read without touching the mapping."""
     if not isinstance(array, np.memmap):
         return array if rows is None else array[slice(*rows)]
     offset = array.offset
@@ -85,8 +85,8 @@ def mapped_rows(
 
 
 def private_bytes(path: Path) -> bytes | mmap.mmap:
-    """All bytes of a file, which nobody else can change or cut off; a large one is copied to a
-    temporary file, and mapped.
+    """All bytes of a file in a copy that no other process can change or truncate; a large file is
+    copied to a temporary file and mapped.
 
     Raises InputFileError, OSError.
     """

@@ -1,4 +1,4 @@
-"""Records that a page leads to, wherever they lie by now."""
+"""Find the records that a page lists, even if they have moved."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from velcodec.formats.container.salvage.found import (
     header_of,
     is_tail,
 )
-from velcodec.formats.container.salvage.parts import WORK
+from velcodec.formats.container.salvage.sections import WORK
 from velcodec.formats.container.sections import Section
 from velcodec.formats.storage.varint import encode_varint
 
-SAMPLED, PLACES_TRIED, LOOKED_AT, MOVES = 16, 64, 1 << 24, 3
-"""Records of a page that tell where it lies; places where most of their lengths fit; bytes among
-which these are sought; and how often that is done for one page.
+SAMPLED, PLACES_TRIED, BYTES_SEARCHED, MOVES = 16, 64, 1 << 24, 3
+"""How a page's records are searched for: records sampled from the page; places tried, those where
+most sampled lengths fit; bytes searched; and searches for one page.
 """
 
 
 ROWS_OF_STEP = 16
-"""Rows of a page that are looked up in a step."""
+"""Rows of a page that are looked up in one step of work."""
 
 
 def find_by_pages(
@@ -40,8 +40,8 @@ def find_by_pages(
     stamp: bytes,
     work: Work,
 ) -> dict[int, Found]:
-    """The records of every page by their numbers; where they lie the directory says, or they
-    themselves do.
+    """The records of every page, by number. Their place comes from the directory or from the
+    records themselves.
     """
     found: dict[int, Found] = {}
     told = {}
@@ -50,10 +50,10 @@ def find_by_pages(
     chain = _Chain(data, {section.at: section.end for section in sections})
     behind = before = len(START)
     bases: dict[int, int] = {}
-    sought = WORK * len(data)
+    search_left = WORK * len(data)
 
     def take(page: StoredPage, rows: list[int], base: int) -> int:
-        """Take in what is intact of a page, should it begin at `base`; where that ends."""
+        """Add the intact records of a page if it begins at `base`. Returns where they end."""
         tried = (_record_of(data, page, base, row, stamp, work) for row in rows)
         records = [record for record in tried if record is not None]
         found.update((record.number, record) for record in records)
@@ -62,28 +62,28 @@ def find_by_pages(
         return max((record.stop for record in records), default=0)
 
     def missing(page: StoredPage) -> list[int]:
-        """Rows of a page that are not found yet; none where no more is to be tried."""
+        """Rows of a page not found yet; empty if the work is used up."""
         if not work.allows(0, len(page) // ROWS_OF_STEP):
             return []
         return [row for row in range(len(page)) if page.first + row not in found]
 
     for page, section in pages:
-        # Where the directory says, behind what was found last, where the page before should end,
-        # or, in a journal, before the page itself.
+        # Candidates: where the directory says, after the last record found, where the previous page
+        # should end, or, in a journal, before the page itself.
         near = [chain.end(at) for at in (behind, before)]
         likely = dict.fromkeys([told.get(section.at, near[0]), *near, section.at - page.span])
         for base in (*likely, *[None] * MOVES):
             rows = missing(page)
-            if base is None and rows and sought > 0:
-                # Bytes were put in or taken out before, or within, the page's records.
-                sought -= min(LOOKED_AT, len(data))
-                base = _sought(data, page, rows, behind, stamp, work)
+            if base is None and rows and search_left > 0:
+                # Bytes were inserted or removed before or within the page's records.
+                search_left -= min(BYTES_SEARCHED, len(data))
+                base = _search(data, page, rows, behind, stamp, work)
             if base is None or not rows:
                 break
             behind = max(behind, take(page, rows, base))
         before = bases.get(page.first, before) + page.span
-    # What is left may tell its place by the page behind it.
-    before_it = _Before({section.end: section.at for section in sections})
+    # The rest may be placed by the page after it.
+    before_it = _BackwardChain({section.end: section.at for section in sections})
     for (page, _), (after, _) in reversed(list(pairwise(pages))):
         rows = missing(page)
         if rows and after.first in bases:
@@ -94,7 +94,7 @@ def find_by_pages(
 def _record_of(
     data: Bytes, page: StoredPage, base: int, row: int, stamp: bytes, work: Work
 ) -> Found | None:
-    """The record of a page's row, if it is intact."""
+    """The record in this row of a page if it is intact, or None."""
     if not work.allows(0):
         return None
     length, number = int(page.lengths[row]), page.first + row
@@ -109,22 +109,22 @@ def _record_of(
     return Found(number, start, stop, header, page, row)
 
 
-def _sought(
+def _search(
     data: Bytes, page: StoredPage, rows: list[int], lowest: int, stamp: bytes, work: Work
 ) -> int | None:
-    """Where a page's records would begin so that some of `rows` stand where they should, from byte
-    `lowest` on, by their lengths and checksums.
+    """Where a page's records begin if some of `rows` are in their places, judged by lengths and
+    checksums, searching from byte `lowest` on.
     """
     some = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, SAMPLED).astype(np.int64))]
     places = page.places[some]
     first = lowest - int(places[0])
     window = np.frombuffer(data, dtype=np.uint8)
-    score = np.zeros(min(LOOKED_AT, max(0, len(data) - lowest)), dtype=np.uint8)
+    score = np.zeros(min(BYTES_SEARCHED, max(0, len(data) - lowest)), dtype=np.uint8)
     for place, length in zip(places.tolist(), page.lengths[some].tolist(), strict=True):
         begin = first + place
         here = window[begin : begin + len(score)] == encode_varint(length + 1)[0]
         score[: len(here)] += here
-    del window  # a mapped file cannot be closed while it is looked at
+    del window  # a mapped file cannot be closed while an array views it
     likely = np.flatnonzero(score >= (len(some) + 1) // 2)
     order = likely[np.argsort(score[likely], kind="stable")[::-1][:PLACES_TRIED]]
     for at in order.tolist():
@@ -137,15 +137,15 @@ def _sought(
 
 
 class _Chain:
-    """Sections, which stand one behind the other, and tails between them; `ends` tells where each
-    section ends by its beginning. What was walked over once is jumped over from then on.
+    """Runs of adjacent sections and tails; `ends` maps the beginning of each section to its end. A
+    run passed once is skipped in one step afterwards.
     """
 
     def __init__(self, data: Bytes, ends: Mapping[int, int]) -> None:
         self._data, self._ends = data, dict(ends)
 
     def end(self, at: int) -> int:
-        """Where those that stand at `at` end."""
+        """Where the run that begins at `at` ends."""
         passed = []
         while True:
             if at in self._ends:
@@ -159,14 +159,14 @@ class _Chain:
                 return at
 
 
-class _Before:
-    """As `_Chain`, from behind: `begins` tells where each section begins by its end."""
+class _BackwardChain:
+    """Like `_Chain`, backwards: `begins` maps the end of each section to its beginning."""
 
     def __init__(self, begins: Mapping[int, int]) -> None:
         self._begins = dict(begins)
 
     def begin(self, at: int) -> int:
-        """Where those that end at `at` begin."""
+        """Where the run that ends at `at` begins."""
         passed = []
         while at in self._begins:
             passed.append(at)

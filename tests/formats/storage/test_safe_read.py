@@ -1,6 +1,6 @@
-"""A file that another process cuts off while it is read makes an error, not the end of the process.
+"""Truncating a file while it is read gives an error, and does not kill the process.
 
-Each reading is done in a process of its own, since a bus error cannot be caught.
+Each read runs in a process of its own, because a bus error cannot be caught.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from checkers import layered
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files import open_models
 from velcodec.formats.files.npy import load_mapped, read_models
-from velcodec.formats.storage import pieces
-from velcodec.formats.storage.pieces import mapped_rows, private_bytes, read_rows
+from velcodec.formats.storage import safe_read
+from velcodec.formats.storage.safe_read import mapped_rows, private_bytes, read_rows
 
 MODELS = 40
 
@@ -26,11 +26,11 @@ MODELS = 40
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(5, 7), (9, 5, 7), (9, 1, 5, 7)])
 @pytest.mark.parametrize("step", [1, 1 << 16])
-def test_rows_are_read_as_a_mapping_would_give_them(
+def test_rows_are_read_as_from_a_mapping(
     tmp_path: Path, order: str, shape: tuple[int, ...], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "LONG_STEP_BYTES", step)
-    monkeypatch.setattr(pieces, "PIECE_BYTES", 100)
+    monkeypatch.setattr(safe_read, "LONG_STEP_BYTES", step)
+    monkeypatch.setattr(safe_read, "PIECE_BYTES", 100)
     array = np.arange(np.prod(shape), dtype=">i4").reshape(shape)
     path = tmp_path / "a.npy"
     np.save(path, np.asarray(array, order=order))  # type: ignore[call-overload]
@@ -49,7 +49,7 @@ def test_rows_are_read_as_a_mapping_would_give_them(
 def test_a_private_copy_stays_as_it_was(
     tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "IN_MEMORY", limit)
+    monkeypatch.setattr(safe_read, "IN_MEMORY", limit)
     path = tmp_path / "a"
     path.write_bytes(bytes(range(256)) * 100)
     data = private_bytes(path)
@@ -66,7 +66,7 @@ def test_models_of_an_array_in_memory_outlive_the_file(tmp_path: Path) -> None:
 
 
 def saved(path: Path, models: np.ndarray) -> Path:
-    """Models in a file of the format that its name tells, or an archive."""
+    """Models in a file of the format that its name indicates, or an archive."""
     if path.name == "f.npy":
         np.save(path, np.asfortranarray(models))
     elif path.suffix == ".npy":
@@ -87,7 +87,7 @@ def saved(path: Path, models: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize("name", ["a.npy", "f.npy", "a.npz", "a.bin", "a.nc", "a.h5"])
-def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
+def test_an_input_truncated_while_it_is_read_is_an_error_that_names_it(
     tmp_path: Path, name: str
 ) -> None:
     path = saved(tmp_path / name, layered(MODELS, 70, 70))
@@ -122,7 +122,7 @@ def test_an_input_that_is_cut_off_while_it_is_read_is_an_error_that_names_it(
     assert run.stdout.startswith(f"{path}")
 
 
-def test_a_damaged_archive_that_is_cut_off_while_it_is_repaired_is_no_crash(
+def test_a_damaged_archive_truncated_during_repair_does_not_crash(
     tmp_path: Path,
 ) -> None:
     code = f"""
@@ -158,7 +158,7 @@ def test_a_damaged_archive_that_is_cut_off_while_it_is_repaired_is_no_crash(
     assert not (tmp_path / "b.vlat").exists()
 
 
-def test_open_models_reads_what_was_cut_off_before_as_an_error(tmp_path: Path) -> None:
+def test_reading_models_truncated_before_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npz", layered(MODELS, 70, 70))
     (part,) = open_models(path).parts
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])

@@ -1,4 +1,4 @@
-"""Which of a file's arrays hold models: the one that is named, or those that can be no other."""
+"""Choose which of a file's arrays hold models: the named one, or the only possible ones."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ Found = Mapping[str, tuple[tuple[int, ...], "np.dtype[Any]"]]
 LISTED = 12
 
 
-def chosen(found: Found, wanted: str | None, file: str, *, several: bool = False) -> list[str]:
+def choose_arrays(
+    found: Found, wanted: str | None, file: str, *, several: bool = False
+) -> list[str]:
     """The names of the arrays to read, by their shapes and dtypes.
 
-    Without a wanted one: the only array of models, or all of them where `several` may be read.
-    Raises InputFileError that lists what there is.
+    Without `wanted`: the only array of models, or all of them if `several` may be read. Raises
+    InputFileError that lists the arrays.
     """
     if wanted is not None:
         name = wanted.strip("/")
         if name not in found:
             raise InputFileError(f"{file}: no array {wanted!r}; found {_list(found)}")
         return [name]
-    names = [name for name, (shape, dtype) in found.items() if _like_models(shape, dtype)]
+    names = [name for name, (shape, dtype) in found.items() if _has_model_shape(shape, dtype)]
     if not names:
         raise InputFileError(f"{file}: no array of 2-D models; found {_list(found)}")
     odd = any(not _may_be_read(found[name][1]) for name in names)
@@ -37,9 +39,9 @@ def _may_be_read(dtype: np.dtype[Any]) -> bool:
     return dtype.kind in "iu" or (dtype.kind == "f" and dtype.itemsize in (4, 8))
 
 
-def _like_models(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
-    """By the shape, whether the dtype is one that is read or not: that is refused, never passed
-    over.
+def _has_model_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Judged by the shape, even if the dtype cannot be read: such an array is
+    refused, not skipped.
     """
     return dtype.kind in "iufcb" and (len(shape) in (2, 3) or (len(shape) == 4 and shape[1] == 1))
 

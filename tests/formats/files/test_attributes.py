@@ -1,4 +1,4 @@
-"""Words of files: units and names of axes are understood in their usual spellings."""
+"""Attributes of files: units and axis names are understood in their usual spellings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.base import Form, Ground, Hints
-from velcodec.formats.files.words import (
+from velcodec.formats.files.attributes import (
     attributes_of,
     ground_of,
     steps_of,
     velocity_units,
 )
+from velcodec.formats.files.base import Form, Ground, Hints
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ NUMBERS = st.none() | st.floats(-1e6, 1e6)
 
 
 @given(st.builds(Ground, NUMBERS, NUMBERS, NUMBERS, NUMBERS))
-def test_attributes_say_what_they_were_told(ground: Ground) -> None:
+def test_attributes_round_trip(ground: Ground) -> None:
     assert ground_of(attributes_of(Form(1, 5, 7, ground=ground, units="m/s")), "in.h5") == ground
 
 
@@ -54,5 +54,5 @@ def test_coordinates_give_back_their_step_and_origin(step: float, origin: float,
     assert first == origin
 
 
-def test_one_sample_has_an_origin_alone() -> None:
+def test_one_sample_has_an_origin_and_no_spacing() -> None:
     assert steps_of(np.array([3.0]), "km", "x") == (None, 3000.0)

@@ -1,4 +1,4 @@
-"""Opening models wherever they lie: the one way in to all formats."""
+"""Open models in any format."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ def open_models(
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
-    `format` is told by names and first bytes unless given; `order` (zx, xz: the array's last two
-    axes), `units` and `ground` go before what the files say, `unstated_order` is for files that say
-    none; `z_positive` (up, down) says which way depth's coordinates point, or rows where there are
-    none, `unstated_z_positive` where files do not say it: models come depth down always; `array`
-    names one of a file's arrays; `shape` and `dtype` are those of raw files; `no_data`, nan or a
-    number, is the value of absent samples. No sample is read here, except in text headers.
+    `format` is detected from names and first bytes unless given. `order` (zx, xz: the array's last
+    two axes), `units` and `ground` override what the files say; `unstated_order` is for files that
+    give no order. `z_positive` (up, down) is the direction of depth's coordinates, or of the rows
+    if there are none; `unstated_z_positive` is for files that do not state it. Models always come
+    depth down. `array` names one of a file's arrays; `shape` and `dtype` describe raw files;
+    `no_data` (nan or a number) is the value of absent samples. No sample is read here, except in
+    text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -51,7 +52,7 @@ def open_models(
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:
-        # Raw samples tell nothing of themselves, so that their suffixes count on request alone.
+        # Nothing identifies raw samples, so their suffixes count only on request.
         told = FORMATS["zarr"] if is_zarr(path) else format_by_suffix(path)
         wanted = forced or (FORMATS["raw"] if raw else None)
         return told is wanted if wanted else told is not None and told is not FORMATS["raw"]
@@ -63,12 +64,12 @@ def open_models(
         _check_hints(form, found.path, hints)
         listed |= found.listed
         parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
-    return Models(_told_apart(parts), listed)
+    return Models(_with_distinct_names(parts), listed)
 
 
-def _told_apart(parts: list[Part]) -> tuple[Part, ...]:
-    """Parts whose files have names of their own: where those of several folders have the same, the
-    folders are part of them.
+def _with_distinct_names(parts: list[Part]) -> tuple[Part, ...]:
+    """Parts with distinct file names: if files in several folders have the same name, the folders
+    become part of it.
     """
     paths = {part.path: part for part in parts}
     if len({part.file for part in paths.values()}) == len(paths):

@@ -1,5 +1,5 @@
-"""A file for libraries that do not survive a write that fails, as on a full disk: HDF5 ends the
-process when it closes such a file, a zip archive complains when it is collected.
+"""A file for libraries that do not survive a failed write, such as on a full disk: HDF5 ends the
+process when it closes the file, a zip archive complains when it is garbage-collected.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 
-class HoldingFile(io.RawIOBase):
-    """A file to read and write at any place, which never tells of a failure itself.
+class FailsafeFile(io.RawIOBase):
+    """A file to read and write with random access that never reports a failure to the library.
 
-    From the first write on that fails, what is written is held in memory, so that the library finds
-    it again and can close the file; `check` tells, and must be called after every block.
+    After the first failed write, data is held in memory, so that the library can read it back and
+    close the file. `check` reports the failure, and must be called after every block.
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
@@ -26,7 +26,7 @@ class HoldingFile(io.RawIOBase):
         self._held: list[tuple[int, bytes]] = []
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if one did."""
+        """Raise the OSError of the first failed write, if any."""
         if self._failure is not None:
             raise self._failure
 
@@ -89,9 +89,9 @@ class HoldingFile(io.RawIOBase):
         super().close()
 
     def finish(self) -> None:
-        """Close it and `check`."""
+        """Close the file and `check`."""
         self.close()
         self.check()
 
 
-__all__ = ["HoldingFile"]
+__all__ = ["FailsafeFile"]

@@ -1,8 +1,8 @@
-"""What stands behind the last tail that holds: an addition that was interrupted, or one that was
-finished and whose own index is damaged.
+"""What follows the last valid tail: an interrupted addition, or a finished one whose own index is
+damaged.
 
-Whoever writes is stopped between two bytes, so that what it leaves is the beginning of an addition
-and nothing else. Anything else was damaged later, and may hold models that nothing leads to.
+An interrupted writer leaves the beginning of an addition and nothing else. Anything else was
+damaged later, and may hold models that no index leads to.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, entry_
 from velcodec.formats.container.page import checksum_bytes
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.container.salvage.by_walk import walk_records
 from velcodec.formats.container.salvage.found import Bytes, Found, Work
-from velcodec.formats.container.salvage.parts import find_sections, header_number, section_at
-from velcodec.formats.container.salvage.walked import walk
+from velcodec.formats.container.salvage.sections import find_sections, header_number, section_at
 from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
@@ -30,26 +30,26 @@ from velcodec.formats.container.sections import (
     section_size,
 )
 from velcodec.formats.errors import CorruptError, DamagedEndError, TruncatedError
-from velcodec.formats.storage.pieces import PIECE_BYTES
+from velcodec.formats.storage.safe_read import PIECE_BYTES
 
 IN_MEMORY = 1 << 26
 
 
 def check_rest(reader: RecordReader) -> None:
-    """Raise DamagedEndError where intact models, or pages of the index, stand behind the last tail
-    of an archive and are no addition that was interrupted.
+    """Raise DamagedEndError if intact models or index pages follow an archive's last valid tail and
+    are not an interrupted addition.
     """
     if not isinstance(reader, VlatReader) or not reader.unfinished:
         return
     with _bytes_of_rest(reader) as data:
         sections, records = _intact(reader, data)
         pages = sum(section.kind in (PAGE, DIRECTORY) for section in sections)
-        if not (records or pages) or _is_torn(data, sections, records, reader.stamp):
+        if not (records or pages) or _is_cut_off(data, sections, records, reader.stamp):
             return
     raise DamagedEndError(
         f"{reader.name}: end: found {len(records)} intact models and {pages} intact parts of the "
         f"index behind byte {reader.end}, where the last index that holds ends: the one behind "
-        "them is damaged; `velcodec repair` saves them, --ignore-rest (ignore_rest) does without"
+        "them is damaged; `velcodec repair` saves them, --ignore-rest (ignore_rest) drops them"
     )
 
 
@@ -67,28 +67,30 @@ def _bytes_of_rest(reader: VlatReader) -> Iterator[Bytes]:
 
 
 def _intact(reader: VlatReader, data: Bytes) -> tuple[list[Section], list[Found]]:
-    """Sections and records behind the tail whose checksums hold."""
+    """Sections and records after the tail whose checksums are valid."""
     first = Section(HEADER, b"", 0, 0, reader.stamp)
     work = Work(len(data))
     sections = [section for section in find_sections(data, first, work) if section is not first]
     headers = set(range(1 + len(reader.directory.headers)))
     headers |= {header_number(one, reader.stamp) for one in sections if one.kind == HEADER}
-    records = walk(data, sections, {}, headers, reader.stamp, work, at=0, number=len(reader))
+    records = walk_records(
+        data, sections, {}, headers, reader.stamp, work, at=0, number=len(reader)
+    )
     return sections, list(records)
 
 
-def _is_torn(data: Bytes, sections: list[Section], records: list[Found], stamp: bytes) -> bool:
-    """Whether these bytes are the beginning of an addition, and not all of one."""
+def _is_cut_off(data: Bytes, sections: list[Section], records: list[Found], stamp: bytes) -> bool:
+    """Whether these bytes are an incomplete addition, cut off at any byte."""
     spans: list[tuple[int, int, Section | None]] = [(one.at, one.end, one) for one in sections]
     spans += [(one.begin, one.end, None) for one in records]
     end = 0
     last: Section | None = None
     for begin, behind, section in sorted(spans, key=lambda span: span[:2]):
-        end = _behind_notes(data, end, stamp)
+        end = _end_of_notes(data, end, stamp)
         if begin != end:
             return False
         end, last = behind, section
-    end = _behind_notes(data, end, stamp)
+    end = _end_of_notes(data, end, stamp)
     rest = bytes(data[end : end + 64])
     if last is not None and last.kind == DIRECTORY:
         tail = pack_tail(last.end - last.at)
@@ -112,8 +114,8 @@ def _is_torn(data: Bytes, sections: list[Section], records: list[Found], stamp: 
     return size > len(data) - end
 
 
-def _behind_notes(data: Bytes, at: int, stamp: bytes) -> int:
-    """Where intact sections of further types end that begin at byte `at`."""
+def _end_of_notes(data: Bytes, at: int, stamp: bytes) -> int:
+    """Where the intact sections of other types that begin at byte `at` end."""
     while bytes(data[at : at + 1]) == MARKER:
         kind = bytes(data[at + 1 : at + 2])
         section = section_at(data, at, kind, stamp, Work(len(data)))

@@ -1,4 +1,4 @@
-"""Sections of a damaged archive, which prove themselves by their checksums wherever they stand."""
+"""Find the sections of a damaged archive by their checksums, wherever they are."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ from velcodec.formats.storage.checked_msgpack import unpack_mapping
 SECTION, FIRST_HEADER = re.compile(rb"\x00[HUDPL]"), re.compile(rb"\x00H")
 LONG_SECTION = 1 << 16
 FREE_ROWS = 1 << 18
-"""Pages tell of so many records, and of as many as the file may hold, or are not believed."""
+"""Pages may list this many records plus as many as the file can hold; further pages are ignored."""
 
 WORK = 8
-"""Long stretches that only look like sections are hashed up to so many times the file's size."""
+"""False sections of more than LONG_SECTION bytes are hashed up to this many times the file's size.
+"""
 
 NO_HEADER = -1
-"""The number of a header that cannot be made out."""
+"""The number of a header whose number cannot be read."""
 
 
 def find_first_header(data: Bytes, work: Work) -> Section | None:
-    """The first header: a section without a stamp that holds one."""
+    """The first header: the section with an unstamped checksum that holds header 0, or None."""
     for section in _find(data, FIRST_HEADER, UNSTAMPED, work):
         body = section.body
         if len(body) <= OPENING + MAX_HEADER_BYTES and _number_in(body[OPENING:]) == 0:
@@ -52,8 +53,8 @@ def find_first_header(data: Bytes, work: Work) -> Section | None:
 
 
 def find_sections(data: Bytes, first: Section, work: Work) -> Iterator[Section]:
-    """The first header and every section of its archive whose checksum holds, in order, wherever it
-    stands; none within another.
+    """The first header and every section of its archive with a valid checksum, in file order; none
+    inside another.
     """
     yielded = False
     for section in _find(data, SECTION, first.checksum, work):
@@ -81,7 +82,7 @@ def _find(data: Bytes, pattern: re.Pattern[bytes], stamp: bytes, work: Work) -> 
 def section_at(
     data: Bytes, at: int, kind: bytes, stamp: bytes, work: Work, budget: int = 1 << 62
 ) -> Section | int:
-    """The section at a place, or how many bytes were looked at in vain."""
+    """The section at a place, or the number of bytes hashed in vain."""
     try:
         body, end = section_size(kind, bytes(data[at : at + LONGEST_HEAD]), "section")
     except (CorruptError, TruncatedError):
@@ -98,7 +99,7 @@ def section_at(
 
 
 def header_number(section: Section, stamp: bytes) -> int:
-    """The number that a header says it has, or NO_HEADER; the one without a stamp is the first."""
+    """The number that a header states, 0 for the first, or NO_HEADER."""
     if section.checksum == stamp:
         return 0
     return _number_in(section.body) or NO_HEADER
@@ -115,7 +116,7 @@ def _number_in(body: bytes) -> int:
 
 
 def read_headers(sections: list[Section], stamp: bytes) -> dict[int, Header]:
-    """Every header that can be made whole, by its number."""
+    """Every header that can be restored, by number."""
     bodies: dict[int, bytes] = {}
     for section in sections:
         if section.kind == HEADER:
@@ -136,7 +137,7 @@ def read_headers(sections: list[Section], stamp: bytes) -> dict[int, Header]:
 
 
 def last_directory(sections: list[Section], name: str) -> Directory | None:
-    """What the last directory says."""
+    """The last readable directory, or None."""
     for section in reversed(sections):
         if section.kind == DIRECTORY:
             try:
@@ -149,9 +150,9 @@ def last_directory(sections: list[Section], name: str) -> Directory | None:
 def read_others(
     data: Bytes, directory: Directory | None, stamp: bytes, name: str, work: Work
 ) -> list[Section]:
-    """The intact ones of the ancillary sections that the directory lists.
+    """The intact ancillary sections that the directory lists.
 
-    Raises UnknownFeatureError where one of the sections must be understood and is not known.
+    Raises UnknownFeatureError for a critical section of unknown type.
     """
     found = []
     for kind, place in directory.others if directory is not None else ():
@@ -163,7 +164,7 @@ def read_others(
 
 
 def read_pages(sections: list[Section], size: int, name: str) -> list[tuple[StoredPage, Section]]:
-    """Pages in order of their records, each once, of a file of `size` bytes."""
+    """Readable pages of a file of `size` bytes in the order of their records, each once."""
     found: dict[int, tuple[StoredPage, Section]] = {}
     rows = FREE_ROWS + size // MIN_RECORD_BYTES
     for section in sections:

@@ -1,4 +1,4 @@
-"""What a path is besides a file or a folder: what blocks who opens it, or must not be replaced."""
+"""Pipes, devices and sockets: opening one may block, and none may be replaced."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ KINDS = (
 )
 
 
-def kind_of(path: Path) -> str | None:
-    """Whether a path, or what a link there leads to, is a pipe, a device or a socket; None for a
-    regular file, a folder, and where nothing is. Raises OSError.
+def special_kind(path: Path) -> str | None:
+    """What a path is, links followed: a pipe, a device or a socket; None for a regular file, a
+    folder or a missing path. Raises OSError.
     """
     try:
         mode = path.stat().st_mode
@@ -28,9 +28,9 @@ def kind_of(path: Path) -> str | None:
 
 def check_readable(path: Path) -> None:
     """Raise InputFileError for a pipe, a device or a socket: they have no size, and opening one may
-    wait for ever. Raises OSError.
+    block for ever. Raises OSError.
     """
-    kind = kind_of(path)
+    kind = special_kind(path)
     if kind is not None:
         raise InputFileError(
             f"{path}: is {kind}, expected a regular file; - reads the standard input"

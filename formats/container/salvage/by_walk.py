@@ -1,5 +1,5 @@
-"""Records that nothing leads to: found by walking from one to the next, and by trying every byte
-behind a damage.
+"""Find records that no page lists: walk from one record to the next, and after damage try every
+byte.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from velcodec.formats.container.salvage.found import (
     header_of,
     is_tail,
 )
-from velcodec.formats.container.salvage.parts import NO_HEADER, header_number, section_at
+from velcodec.formats.container.salvage.sections import NO_HEADER, header_number, section_at
 from velcodec.formats.container.sections import HEADER, MARKER, USE, Section
 from velcodec.formats.errors import CorruptError, TruncatedError
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
 
 NUMBERS_TRIED = 64
-"""Behind a damage a record may have the number expected there, or one of so many after it."""
+"""After damage a record may have the expected number or one of this many after it."""
 
 NUMBERS_OF_STEP = 8
-"""Numbers for which a checksum is worked out in a step."""
+"""Numbers whose checksums are computed in one step of work."""
 
 HEADERS_TRIED = 16
-"""Behind a damage a record may come under the header in force, or one of so many after it."""
+"""After damage a record may belong to the current header or one of this many after it."""
 
 BYTES_TRIED, LONGEST_SOUGHT = 1 << 19, 1 << 16
-"""So many bytes of a file may be tried as the beginning of a record of at most such a size; where
-that is not enough, records go on behind the next section.
+"""How many bytes of a file may be tried as the beginning of a record, and the largest payload
+tried. When the tries run out, the walk continues after the next section.
 """
 
 
 LENGTHS_KEPT = 1024
-"""Lengths of payloads for which it is remembered how checksums tell numbers."""
+"""Payload lengths for which the table from checksums to numbers is kept."""
 
 
 @dataclass
 class _Walker:
-    """Where a walk is: the archive's stamp and the numbers of its headers in order, the number of
-    the record that comes next, the header in force, and how many bytes may still be tried;
-    `differences` are those of `_differences` that are known.
+    """The state of a walk: the archive's stamp, the numbers of its headers in order, the next
+    record's number, the current header, and how many bytes may still be tried; `differences` caches
+    the results of `_differences`.
     """
 
     stamp: bytes
@@ -59,7 +59,7 @@ class _Walker:
     differences: dict[tuple[int, int], dict[int, list[int]]] = field(default_factory=dict)
 
 
-def walk(
+def walk_records(
     data: Bytes,
     sections: list[Section],
     known: Mapping[int, Found],
@@ -70,8 +70,8 @@ def walk(
     at: int = len(START),
     number: int = 0,
 ) -> Iterator[Found]:
-    """Records in the stretches that no page accounts for, from byte `at` on, where that of this
-    number is expected.
+    """Records in the gaps that no page accounts for, from byte `at` on, where record `number` is
+    expected.
     """
     state = _Walker(stamp, sorted(headers), work, number)
     stops: list[tuple[int, int, Section | Found]] = [(s.at, s.end, s) for s in sections]
@@ -102,9 +102,9 @@ def _used_header(section: Section) -> int:
 
 
 def _walk_gap(data: Bytes, at: int, end: int, state: _Walker, most: int | None) -> Iterator[Found]:
-    """Records from byte `at` up to `end`, which is known to begin something, or to be the end.
+    """Records from byte `at` up to `end`, where something known begins or the file ends.
 
-    `most` is a number that they do not reach.
+    Their numbers stay below `most`.
     """
     while at < end:
         if is_tail(data, at):
@@ -113,7 +113,7 @@ def _walk_gap(data: Bytes, at: int, end: int, state: _Walker, most: int | None) 
         if data[at : at + 1] == MARKER:
             kind = bytes(data[at + 1 : at + 2])
             section = section_at(data, at, kind, state.stamp, state.work)
-            if isinstance(section, Section) and section.end <= end:  # a note to somebody else
+            if isinstance(section, Section) and section.end <= end:  # a writer's note
                 at = section.end
                 continue
         span = _entry(data, at, end)
@@ -132,14 +132,12 @@ def _walk_gap(data: Bytes, at: int, end: int, state: _Walker, most: int | None) 
 def _resume(
     data: Bytes, at: int, end: int, state: _Walker, most: int | None
 ) -> tuple[int, int, int] | None:
-    """The next byte from a damage at `at` on where records follow again, the number there, and that
-    of the header.
-    """
+    """Where records continue after damage at `at`: byte, record number and header number."""
     likely = _likely_headers(state)
     header = _sure_header(data, at, end, state, state.number, likely)
     if header is not None:
         return at, state.number, header
-    # Records whose payloads alone are damaged still say where the next one begins.
+    # A record with a damaged payload still says where the next one begins.
     place, last = at, state.number + NUMBERS_TRIED
     for number in range(state.number + 1, last if most is None else min(last, most)):
         claimed = _entry(data, place, end)
@@ -147,7 +145,7 @@ def _resume(
             break
         place = claimed[1] + checksum_bytes(claimed[1] - claimed[0])
         span = _entry(data, place, end)
-        next_one = number == state.number + 1  # as sure as what a reader reads: one place tried
+        next_one = number == state.number + 1  # one place is tried: as sure as a reader
         told = None if span is None else _header_of(data, span, number, state)
         if next_one and told is not None and told == state.header:
             return place, number, state.header
@@ -182,7 +180,7 @@ def _resume(
 
 
 def _likely_headers(state: _Walker) -> list[int]:
-    """Headers that may be in force behind a damage, which may have been a header's own."""
+    """Headers that may apply after damage, which may have hit a header itself."""
     known, now = state.headers, max(state.header, 0)
     behind = bisect_right(known, now)
     after, known = known[behind : behind + HEADERS_TRIED], known[:HEADERS_TRIED]
@@ -190,9 +188,9 @@ def _likely_headers(state: _Walker) -> list[int]:
 
 
 def _differences(state: _Walker, length: int, window: int) -> Mapping[int, list[int]]:
-    """Numbers of records, NUMBERS_TRIED times the window and twice so many, by how their checksums
-    under header 0 differ from a plain CRC-32 of the payload: that depends on nothing but its length
-    and the archive's stamp.
+    """Record numbers in this window of 2 NUMBERS_TRIED (it begins at NUMBERS_TRIED times `window`),
+    by the XOR of the record's checksum under header 0 and the payload's plain CRC-32. That XOR
+    depends only on the payload's length and the archive's stamp.
     """
     found = state.differences.get((length, window))
     if found is not None:
@@ -217,7 +215,9 @@ def _header_of(data: Bytes, span: tuple[int, int], number: int, state: _Walker) 
 
 
 def _entry(data: Bytes, at: int, end: int) -> tuple[int, int] | None:
-    """Where the payload of a record at `at` begins and ends, if it ends before `end`."""
+    """Where the payload of a record at `at` begins and ends, or None if it does not fit before
+    `end`.
+    """
     try:
         start, stop = entry_span(bytes(data[at : at + MAX_BYTES]), "record")
     except (CorruptError, TruncatedError):
@@ -229,8 +229,8 @@ def _entry(data: Bytes, at: int, end: int) -> tuple[int, int] | None:
 def _sure_header(
     data: Bytes, at: int, end: int, state: _Walker, number: int, likely: Collection[int]
 ) -> int | None:
-    """The header under which records from this number on follow at `at`, beyond what chance would
-    give; None where they do not.
+    """The header of the records that follow at `at`, from this number on, if enough of them agree
+    to rule out chance; else None.
     """
     header: int | None = None
     bits = 0
@@ -244,9 +244,9 @@ def _sure_header(
         size = checksum_bytes(span[1] - span[0])
         bits += 8 * size
         if header is None and told not in likely:
-            bits -= 16  # so far any of MAX_HEADERS would do
+            bits -= 16  # so far any of MAX_HEADERS would fit
         header = told
         at, number = span[1] + size, number + 1
         if at == end < len(data) and header == state.header:
-            bits += 16  # it ends where something that is intact begins
+            bits += 16  # it ends where something intact begins
     return header if bits >= SURE_BITS else None

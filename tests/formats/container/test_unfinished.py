@@ -1,5 +1,5 @@
-"""What stands behind the last tail that holds: cut off where it was never finished, never where
-models were in the archive that nothing leads to any more.
+"""What follows the last valid tail: cut off if it was never finished, never if it holds models that
+no index leads to any more.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from velcodec.formats.container.framing import TAIL_BYTES
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.integrity import check_every_byte
 from velcodec.formats.container.reader import VlatReader
-from velcodec.formats.container.rest import check_rest
 from velcodec.formats.container.salvage import salvage
+from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.errors import DamagedEndError
 
 OLD = [b"old %d" % i for i in range(20)]
@@ -39,7 +39,7 @@ def add(path: Path, payloads: list[bytes], *, ignore_rest: bool = False) -> None
 
 
 def damage(path: Path, at: int, bit: int = 0) -> bytes:
-    """Flip a bit, and look that only the old models are led to."""
+    """Flip a bit, and check that only the old models are listed."""
     data = bytearray(path.read_bytes())
     data[at] ^= 1 << bit
     path.write_bytes(data)
@@ -49,7 +49,7 @@ def damage(path: Path, at: int, bit: int = 0) -> bytes:
 
 
 def directory_of(path: Path) -> range:
-    """Bytes of the last directory and the tail behind it."""
+    """The bytes of the last directory and its tail."""
     data = path.read_bytes()
     size = int.from_bytes(data[-TAIL_BYTES : 4 - TAIL_BYTES], "little")
     return range(len(data) - TAIL_BYTES - size, len(data))
@@ -73,7 +73,7 @@ def test_no_bit_flipped_in_the_last_directory_or_tail_lets_an_addition_destroy_m
             path.write_bytes(data)
 
 
-def test_what_was_refused_can_be_saved_or_insisted_on(path: Path) -> None:
+def test_a_refused_addition_can_be_repaired_or_forced(path: Path) -> None:
     whole = path.read_bytes()
     data = damage(path, directory_of(path)[3])
     found = salvage(data, "a.vlat")
@@ -86,7 +86,7 @@ def test_what_was_refused_can_be_saved_or_insisted_on(path: Path) -> None:
     assert path.read_bytes() != whole
 
 
-def test_a_record_flipped_and_the_index_lost_leave_the_others_in_the_file(path: Path) -> None:
+def test_a_flipped_record_and_a_lost_index_leave_the_other_records(path: Path) -> None:
     start = path.read_bytes().index(ADDED[100])
     data = path.read_bytes()
     lost = directory_of(path)
@@ -96,7 +96,7 @@ def test_a_record_flipped_and_the_index_lost_leave_the_others_in_the_file(path: 
     refused(path, "found 179 intact models and 1 intact parts")
 
 
-def test_two_additions_of_which_the_first_lost_its_index_too(path: Path) -> None:
+def test_two_additions_that_both_lost_their_index(path: Path) -> None:
     first = directory_of(path)
     add(path, [b"later %d" % i for i in range(30)])
     data = bytearray(path.read_bytes())
@@ -107,9 +107,7 @@ def test_two_additions_of_which_the_first_lost_its_index_too(path: Path) -> None
 
 
 @pytest.mark.parametrize("overwritten", [b"\xff", b"\x00", b"vlt\n"])
-def test_an_end_that_was_overwritten_is_no_interrupted_addition(
-    path: Path, overwritten: bytes
-) -> None:
+def test_an_overwritten_end_is_not_an_interrupted_addition(path: Path, overwritten: bytes) -> None:
     data, end = path.read_bytes(), directory_of(path)
     new = (overwritten * len(end))[: len(end)]
     path.write_bytes(data[: end.start] + new)
@@ -151,8 +149,8 @@ def test_an_addition_that_was_cut_anywhere_is_cut_off(tmp_path: Path) -> None:
         assert list(reader.payloads()) == [*OLD, b"more"]
 
 
-def test_a_length_that_leads_beyond_the_end_hides_no_model(path: Path) -> None:
-    """A record of which the length was altered claims to be cut off, as a torn one does."""
+def test_a_length_beyond_the_end_hides_no_model(path: Path) -> None:
+    """A record with an altered length looks cut off, like a torn one."""
     data, end = path.read_bytes(), directory_of(path)
     start = data.index(ADDED[10]) - 1
     broken = bytearray(data[: end.start])
@@ -161,7 +159,7 @@ def test_a_length_that_leads_beyond_the_end_hides_no_model(path: Path) -> None:
     refused(path, "found 1[67][0-9] intact models")
 
 
-def test_every_byte_looked_at_includes_models_that_nothing_leads_to(path: Path) -> None:
+def test_checking_every_byte_includes_models_that_no_index_lists(path: Path) -> None:
     whole = path.read_bytes()
     damage(path, directory_of(path)[3])
     with VlatReader(path) as reader, pytest.raises(DamagedEndError, match="180 intact models"):

@@ -1,7 +1,7 @@
-"""What an archive's index says against what was met on the way to it.
+"""Compare an archive's index with the records and sections that precede it.
 
-Lengths, places, numbers, headers and counts stand in the index and in the order of the file. Who
-reads from front to back has both, and believes neither where they differ.
+Lengths, places, numbers, headers and counts are stored in the index and also follow from the order
+of the file. A front-to-back reader sees both and accepts neither if they differ.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from velcodec.formats.container.sections import DECODER, PAGE, UNSTAMPED, Place,
 from velcodec.formats.errors import CorruptError
 
 
-class Met:
-    """What was met of the archive `name` so far, in some 20 bytes for each record without a page
-    yet and each section.
+class IndexCheck:
+    """What was read of the archive `name` so far: about 20 bytes for each section, and for each
+    record whose page has not come yet.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,21 +32,21 @@ class Met:
         self._others = array("q")
 
     def header(self, section: Section) -> None:
-        """A header; the first one has the archive's stamp."""
+        """Note a header; the first one gives the archive's stamp."""
         if not self._headers:
             self.stamp = section.checksum
         self._headers.append(_place(section))
 
     def record(self, at: int, length: int, header: int) -> None:
-        """A record whose entry begins at byte `at`."""
+        """Note a record whose entry begins at byte `at`."""
         self.records += 1
         self._starts.append(at)
         self._lengths.append(length)
         self._under.append(header)
 
     def section(self, section: Section) -> None:
-        """Another section. Raises CorruptError for a page or a directory of something else,
-        UnknownFeatureError for one that must be understood and is not.
+        """Note another section. Raises CorruptError for a page that does not match the records
+        before it, UnknownFeatureError for a part of it that must be understood and is not.
         """
         if section.kind == PAGE:
             self._page(section)
@@ -82,7 +82,7 @@ class Met:
         self._pages.append(PageEntry(_place(section), start, count))
 
     def directory(self, section: Section) -> None:
-        """A directory. Raises CorruptError unless it is that of everything before it."""
+        """Raise CorruptError unless the directory matches everything before it."""
         found = Directory.from_bytes(section.body, section.at, self._name)
         met = self._others.tolist()
         known = set(zip(met[::3], met[1::3], met[2::3], strict=True))
@@ -95,7 +95,7 @@ class Met:
         ):
             if not holds:
                 raise CorruptError(
-                    f"{self._name}: directory: {what}: found other ones than stand before it"
+                    f"{self._name}: directory: {what}: found others than those before it"
                 )
 
 

@@ -1,4 +1,4 @@
-"""What files say in words and attributes: units, names of axes, spacing and origin.
+"""What files say in attributes: units, names of axes, spacing and origin.
 
 What cannot be understood is refused rather than guessed, unless the caller states it.
 """
@@ -33,28 +33,28 @@ KEYS = "keys"
 MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
-SAID = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
+FACTS = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
 FILL_VALUE = "_FillValue"
 GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
 UNIT = "unit"
-OTHERWISE = (
+AMBIGUOUS_NAMES = (
     UNIT, "spacing", "spacings", "grid_spacing", "sampling", "extent", "dh", "xmin", "xmax", "zmin",
     "zmax", "x0", "z0", "ox", "oz",
 )  # fmt: skip
-"""Other names under which files state units, spacing and origin, in no agreed units or order."""
+"""Other names under which files state units, spacing and origin, with no agreed units or order."""
 
 DEGREES = "degrees"
 PACKED = ("scale_factor", "add_offset")
 LEAST_METRES = 0.1
-"""Steps below this are likely kilometres."""
+"""Smaller steps are probably kilometres."""
 
-EVEN = 1e-4  # of a step: what float32 coordinates of a long line may be off by
+EVEN = 1e-4  # of a step: float32 rounding of the coordinates of a long line
 
 
 def velocity_units(text: Any, name: str, hints: Hints) -> str | None:
-    """The units that a file states, as m/s or km/s; None where it states none.
+    """The units that a file states, as m/s or km/s; None if it states none.
 
-    Raises InputFileError for others, unless the caller states the units.
+    Raises InputFileError for other units, unless the caller states them.
     """
     words = " ".join(text_of(text).lower().split())
     if hints.units is not None or not words:
@@ -67,7 +67,7 @@ def velocity_units(text: Any, name: str, hints: Hints) -> str | None:
 
 
 def metres(text: Any, name: str) -> float:
-    """The metres in a file's unit of length; none is taken as metres. Raises InputFileError."""
+    """Metres per unit of length of a file; no unit means metres. Raises InputFileError."""
     words = text_of(text).strip().lower()
     if words not in LENGTHS:
         raise InputFileError(f"{name}: unit of length: found {words!r}, expected m, km or ft")
@@ -91,9 +91,9 @@ def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
 def merged(
     places: Sequence[tuple[str, Mapping[str, Any]]], name: str, hints: Hints
 ) -> dict[str, Any]:
-    """What several places, such as the file and the array, say of `SAID`, each with its name.
+    """Merge what several places, such as the file and the array, say of `FACTS`, each with a name.
 
-    Raises InputFileError for what two of them say differently, unless the caller states it.
+    Raises InputFileError if two of them differ, unless the caller states the fact.
     """
     said: dict[str, Any] = {}
     where: dict[str, str] = {}
@@ -101,18 +101,22 @@ def merged(
         attributes = {key.lower() if isinstance(key, str) else key: given[key] for key in given}
         if UNIT in attributes:
             attributes.setdefault("units", attributes[UNIT])
-        other = [key for key in OTHERWISE if key != UNIT and key in attributes]
+        other = [key for key in AMBIGUOUS_NAMES if key != UNIT and key in attributes]
         if other and None in (hints.ground.dx_m, hints.ground.dz_m):
             raise InputFileError(
                 f"{name}: {other[0]}: found {shown_value(attributes[other[0]])} of the {place}, "
                 "whose meaning is not known; expected dx, dz, origin_x and origin_z; state what it "
                 "says with --dx and --dz, and --origin"
             )
-        for key in SAID:
+        for key in FACTS:
             value = attributes.get(key)
             if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
                 continue
-            if key in said and not _alike(key, said[key], value) and not _settled(key, hints):
+            if (
+                key in said
+                and not _equal(key, said[key], value)
+                and not _is_stated_by_caller(key, hints)
+            ):
                 raise InputFileError(
                     f"{name}: {key}: found {shown_value(said[key])} of the {where[key]} and "
                     f"{shown_value(value)} of the {place}, expected one; state which with "
@@ -128,16 +132,16 @@ OPTIONS = {
 }  # fmt: skip
 
 
-def _settled(key: str, hints: Hints) -> bool:
-    """Whether the caller states what is said of `key`."""
+def _is_stated_by_caller(key: str, hints: Hints) -> bool:
+    """Whether the caller states the fact that `key` is about."""
     if key in ("units", "z_positive"):
         return getattr(hints, key) is not None
     fields = {"origin": ("origin_x_m", "origin_z_m")}.get(key) or (GROUNDS[key],)
     return all(getattr(hints.ground, each) is not None for each in fields)
 
 
-def _alike(key: str, one: Any, other: Any) -> bool:
-    """Whether two values say the same."""
+def _equal(key: str, one: Any, other: Any) -> bool:
+    """Whether two values mean the same."""
     if key in ("units", "z_positive"):
         words = [" ".join(text_of(value).lower().split()) for value in (one, other)]
         speeds = [SPEEDS.get(word) for word in words]
@@ -152,7 +156,7 @@ def _alike(key: str, one: Any, other: Any) -> bool:
 
 
 def shown_value(value: Any) -> str:
-    """A value of an attribute as a text."""
+    """An attribute's value as a text."""
     array = np.asarray(value)
     if array.dtype.kind in "iuf":
         return ", ".join(f"{number:g}" for number in array.ravel().tolist())
@@ -160,16 +164,16 @@ def shown_value(value: Any) -> str:
 
 
 def positive_of(attributes: Mapping[str, Any]) -> str:
-    """Which way depth points by an attribute `z_positive`: up, down, or empty."""
+    """The direction of depth from an attribute `z_positive`: up, down or ""."""
     return text_of(attributes.get("z_positive")).strip().lower()
 
 
 def grounds_of(
     columns: Mapping[str, NDArray[Any]], count: int, name: str, nz: int = 1, z_up: bool = False
 ) -> tuple[Ground, ...] | None:
-    """The ground of each model by columns `dx`, `dz`, `origin_x`, `origin_z`; None where there are
-    none. What is not known of a model is not a number. Where rows go up, `origin_z` is minus the
-    depth of the deepest sample of `nz`, as in `attributes_of`.
+    """The ground of each model from columns `dx`, `dz`, `origin_x`, `origin_z`; None without them.
+    Unknown values of a model are NaN. If rows go up, `origin_z` is minus the depth of the deepest
+    of `nz` samples, as in `attributes_of`.
 
     Raises InputFileError.
     """
@@ -192,7 +196,7 @@ def grounds_of(
 
 
 def columns_of(form: Form) -> dict[str, NDArray[Any]]:
-    """What `grounds_of` reads, for writers; nothing where all models lie on one ground."""
+    """What `grounds_of` reads, for writers; empty if all models have one ground."""
     if form.grounds is None:
         return {}
     columns = {
@@ -217,9 +221,9 @@ def attributes_of(form: Form) -> dict[str, Any]:
 
 
 def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, float]:
-    """Spacing (None for one sample) and origin in metres of an axis' coordinates.
+    """Spacing (None for one sample) and origin in metres, from an axis' coordinates.
 
-    Raises InputFileError unless they are evenly spaced and rise: other models would lie askew.
+    Raises InputFileError unless they are evenly spaced and increase: the model would be distorted.
     """
     scale = metres(unit, name)
     values = np.asarray(values, dtype=float)
@@ -228,20 +232,20 @@ def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, 
     step = float(values[-1] - values[0]) / (len(values) - 1)
     if step < 0:
         raise InputFileError(
-            f"{name}: coordinates: found them falling, from {values[0]:g} to {values[-1]:g}, "
-            "expected them to rise: turn coordinates and samples over along this axis, or state "
+            f"{name}: coordinates: found decreasing ones, from {values[0]:g} to {values[-1]:g}, "
+            "expected increasing ones: reverse coordinates and samples along this axis, or state "
             "spacing and origin (--dx and --origin) to take the samples as if they rose"
         )
     if not (step > 0 and np.abs(np.diff(values) - step).max() <= EVEN * step):
         raise InputFileError(
-            f"{name}: coordinates: expected them to rise in even steps; state the spacing and the "
-            "origin to leave them aside"
+            f"{name}: coordinates: expected increasing ones in even steps; state the spacing "
+            "and the origin to ignore them"
         )
     return float(f"{step * scale:.9g}"), float(values[0]) * scale  # without the rounding of sums
 
 
 def fill_value_of(form: Form) -> Any:
-    """The value of absent samples in the models' own dtype; None where none may be absent."""
+    """The value of absent samples in the models' own dtype; None if none may be absent."""
     if form.no_data is None:
         return None
     dtype = np.dtype(form.dtype)
@@ -249,7 +253,7 @@ def fill_value_of(form: Form) -> Any:
 
 
 def check_metres(step: float | None, unit: Any, name: str, option: str) -> None:
-    """Raises InputFileError for a step that is too small for metres where no unit is stated."""
+    """Raise InputFileError for a step too small for metres if no unit is stated."""
     if step is not None and 0 < abs(step) < LEAST_METRES and not text_of(unit).strip():
         raise InputFileError(
             f"{name}: found steps of {step:g} and no unit, expected metres, or a unit; state the "
@@ -274,7 +278,7 @@ def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]
 
 
 def check_keys(found: tuple[int, ...], width: int, name: str, shape: tuple[int, ...]) -> None:
-    """Raises InputFileError for other than one key for each model, of `width` bytes each, or for
+    """Raise InputFileError unless there is one key per model, of `width` bytes each, or if they are
     too many, before they are read.
     """
     count = shape[0] if len(shape) > 2 else 1
@@ -289,14 +293,14 @@ def check_keys(found: tuple[int, ...], width: int, name: str, shape: tuple[int, 
 
 
 def check_unpacked(attributes: Mapping[str, Any], name: str) -> None:
-    """Raises InputFileError for an array whose values are to be scaled before use."""
+    """Raise InputFileError for an array whose values must be scaled before use."""
     for key in PACKED:
         if key in attributes:
             raise InputFileError(f"{name}: {key}: found packed values, expected velocities as such")
 
 
 def text_of(value: Any) -> str:
-    """A text of an attribute, which may be bytes or an array of one; empty for None."""
+    """An attribute's text, which may be bytes or an array of one; "" for None."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
