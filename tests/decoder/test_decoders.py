@@ -10,7 +10,7 @@ import torch
 from conftest import untrained_decoder
 from torch import Tensor
 
-from velcodec.decode import torch_render
+from velcodec.decode import torch_tiles
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.decoder.file import build_decoder, pack
 from velcodec.decoder.siren_mixture import cpu
@@ -179,7 +179,7 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
     decoder = untrained_decoder()
     latents = 0.1 * torch.randn(9, 256, generator=torch.Generator().manual_seed(1))
     low = np.full(9, 1500.0)
-    tiles = torch_render.render_tiles(latents, low, low + 900.0, decoder)
+    tiles = torch_tiles.render_tiles(latents, low, low + 900.0, decoder)
     points = torch.from_numpy(grid_points(3, 4)).float()
     where = points.numpy().T
     frozen = freeze(decoder).floating
@@ -188,12 +188,12 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
         own = frozen.velocities(latents.numpy(), low, low + 900.0, where)
         with monkeypatch.context() as patched:
             patched.setattr(SirenMixture, "compiled", lambda _: None)
-            return own, torch_render.tile_values(decoder, tiles, points).numpy()
+            return own, torch_tiles.tile_values(decoder, tiles, points).numpy()
 
     together = rendered()
     monkeypatch.setattr(cpu, "WEIGHTS_AT_ONCE", 1)
     monkeypatch.setattr(torch_render, "WEIGHTS_AT_ONCE", 1)
-    assert torch_render.models_at_once(decoder) == 1
+    assert torch_tiles.models_at_once(decoder) == 1
     alone = rendered()
     assert np.array_equal(alone[0], together[0])
     np.testing.assert_allclose(alone[1], together[1], atol=0.1)  # torch's sums hang on the batch
