@@ -243,7 +243,7 @@ def test_sampler_error(path: Path, data: bytes) -> None:
 def test_missing_extra_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
-        refuses(errors.MissingExtraError, "dask.distributed", "not installed", "velcodec[dask]"),
+        refuses(errors.MissingExtraError, "distributed", "not installed", "velcodec[dask]"),
         connected("local"),
     ):
         pass
