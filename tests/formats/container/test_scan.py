@@ -204,7 +204,9 @@ def test_a_section_of_an_unknown_lower_case_type_is_skipped() -> None:
 @pytest.mark.parametrize("kind", [b"Z", b"A"])
 def test_a_section_of_an_unknown_capital_type_is_refused(kind: bytes) -> None:
     data = START_OF_ONE + stamped(kind, b"whatever")
-    with pytest.raises(UnknownFeatureError, match=r"section b'[ZA]' at byte .* expected one known"):
+    with pytest.raises(
+        UnknownFeatureError, match=r"section b'[ZA]' at byte .* expected a known one"
+    ):
         records(data)
     with pytest.raises(CorruptError, match="checksum does not match"):
         records(data[:-1] + bytes([data[-1] ^ 1]))
