@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import untrained_decoder
+from tiny_decoder import untrained_decoder
 from torch import Tensor
 
 from velcodec.decode import torch_tiles
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.decoder.file import build_decoder, pack
 from velcodec.decoder.siren_mixture import cpu
-from velcodec.decoder.siren_mixture.frozen import freeze
+from velcodec.decoder.siren_mixture.network import freeze
 from velcodec.formats.errors import DecoderFileError
 from velcodec.geometry import cell_centres, grid_points
 
@@ -192,7 +192,7 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
 
     together = rendered()
     monkeypatch.setattr(cpu, "WEIGHTS_AT_ONCE", 1)
-    monkeypatch.setattr(torch_render, "WEIGHTS_AT_ONCE", 1)
+    monkeypatch.setattr(torch_tiles, "WEIGHTS_AT_ONCE", 1)
     assert torch_tiles.models_at_once(decoder) == 1
     alone = rendered()
     assert np.array_equal(alone[0], together[0])
