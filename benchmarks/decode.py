@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 import velcodec
 from benchmarks.shared import drawn_coefficients, seconds
 from velcodec import synth
-from velcodec.decode.blend import render_grid
-from velcodec.decode.render import ready_tiles
+from velcodec.decode.backend import ready_tiles
+from velcodec.decode.render import render_grid
 from velcodec.decode.stored import tables_of
 from velcodec.decode.tiling import plan
 from velcodec.decode.torch_tiles import render_tiles

@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as npst
 
 import velcodec
 from velcodec.api import encode
-from velcodec.decode.blend import render_grid, render_points
 from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
+from velcodec.decode.render import render_grid, render_points
 from velcodec.decode.tiling import plan
 from velcodec.decode.torch_tiles import POINTS_AT_ONCE, render_tiles
 from velcodec.decode.units import from_m_s, inner_range, to_m_s

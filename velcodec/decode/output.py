@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.decode.blend import render_grid, render_points
-from velcodec.decode.render import ready_tiles
+from velcodec.decode.backend import ready_tiles
+from velcodec.decode.render import render_grid, render_points
 from velcodec.decode.stored import StoredModel, join_tiles, x_first
 from velcodec.decode.units import as_dtype, from_m_s, unit_scale
 from velcodec.decoder import registry

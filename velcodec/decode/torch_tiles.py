@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.decode.blend import pairs_of, runs, sum_of_tiles
 from velcodec.decode.cpu_tiles import COMPILED_POINTS_AT_ONCE
+from velcodec.decode.render import pairs_of, runs, sum_of_tiles
 from velcodec.decode.tiling import Tiling
 from velcodec.decoder.base import Decoder
 from velcodec.formats.arrays import Float64, Int64

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from velcodec.decode.blend import render_grid
+from velcodec.decode.render import render_grid
 from velcodec.decode.stored import NO_TILES
 from velcodec.decode.tiling import Axis, Tiling
 from velcodec.decode.torch_tiles import ready_tiles

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from velcodec.decode.blend import render_grid
+from velcodec.decode.render import render_grid
 from velcodec.decode.stored import StoredModel
 from velcodec.decode.tiling import Tiling
 from velcodec.decode.torch_tiles import ready_tiles, render_tiles

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from velcodec.api import encode
-from velcodec.decode.blend import render_grid
 from velcodec.decode.output import on_cpu, render_models, render_samples
+from velcodec.decode.render import render_grid
 from velcodec.decode.stored import StoredModel, read_models, tables_of, x_first
 from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
