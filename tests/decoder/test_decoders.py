@@ -182,7 +182,7 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
     tiles = torch_tiles.render_tiles(latents, low, low + 900.0, decoder)
     points = torch.from_numpy(grid_points(3, 4)).float()
     where = points.numpy().T
-    frozen = freeze(decoder).floating
+    frozen = cpu.cpu_renderer(freeze(decoder))
 
     def rendered() -> tuple[np.ndarray, np.ndarray]:
         own = frozen.velocities(latents.numpy(), low, low + 900.0, where)

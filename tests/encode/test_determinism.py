@@ -70,7 +70,9 @@ def digests_of(threads: int, home: Path, *, by_call: bool = False, long: bool = 
         code += f"torch.set_num_threads({threads}); "
     code += f"assert torch.get_num_threads() == {threads}; print(json.dumps(t.digests({long})))"
     path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    environment = dict(os.environ, PYTHONPATH=path, OMP_NUM_THREADS=str(1 if by_call else threads))
+    # Other tests' dask workers leave limits of other libraries (MKL) in the environment.
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment = kept | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(1 if by_call else threads)}
     environment[HOME_VARIABLE] = str(home)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False

@@ -300,7 +300,7 @@ def test_changed_files_are_not_mixed_with_old_models(
     about = (folder / name).stat()
     np.save(folder / name, np.load(folder / name) + 1)
     os.utime(folder / name, ns=(about.st_atime_ns, about.st_mtime_ns))  # as nothing had happened
-    with pytest.raises(OptionError, match=rf"out\.vlat\.part: was begun .*: {name}: has changed"):
+    with pytest.raises(OptionError, match=rf"out\.vlat\.part: was started .*: {name}: has changed"):
         compress_job(job_of(folder), target, resume=True)
     assert part_of(target).read_bytes() == before
 

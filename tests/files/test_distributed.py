@@ -193,7 +193,7 @@ def test_shards_of_another_plan_do_not_resume(
         compress(folder, target, resume=True, **options)
     np.save(folder / "model1.npy", models[:10, None])
     (target / PLAN).unlink()
-    with pytest.raises(OptionError, match="without the plan"):
+    with pytest.raises(OptionError, match="without their plan"):
         compress(folder, target, resume=True, **options)
     np.save(folder / "model2.npy", models[10:20, None])
     compress(folder, target, force=True, **{**options, "models_per_shard": 13})

@@ -24,7 +24,7 @@ def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
     header, headers, fields = reader.header, reader.headers(), reader.fields
     sources = {each.source.sha256 for each in headers}
     source = sources.pop() if len(sources) == 1 else None
-    counted = _count_records(reader, headers)
+    counted = _count_records(reader, headers, layouts)
     return {
         "models": len(reader),
         "bytes": reader.size,
@@ -81,8 +81,10 @@ class _Counted:
     absent: dict[str, float] | None = None
 
 
-def _count_records(reader: RecordReader, headers: Sequence[Header]) -> _Counted:
-    masked = any(layout.no_data is not None for header in headers for layout in header.layouts)
+def _count_records(
+    reader: RecordReader, headers: Sequence[Header], layouts: Sequence[Layout]
+) -> _Counted:
+    masked = any(layout.no_data is not None for layout in layouts)
     if not (masked or any(header.tiled or header.exact for header in headers)):
         return _Counted(len(reader), {LATENT: len(reader), EXACT: 0, BOTH: 0})
     if len(reader) > COUNTED_MODELS:

@@ -4,10 +4,10 @@ velcodec's errors.
 
 from __future__ import annotations
 
-import builtins
 import io
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -575,14 +575,7 @@ def test_a_remote_folder_reads_as_one(memory: Any, site: Site, tmp_path: Path) -
 
 
 def test_a_url_without_fsspec_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def absent(name: str, *args: Any, **options: Any) -> Any:
-        if name.partition(".")[0] == "fsspec":
-            raise ImportError(name)
-        return real(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
+    monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(MissingExtraError, match=r"velcodec\[remote\]"):
         VlatReader("s3://bucket/a.vlat")
 
