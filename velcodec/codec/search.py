@@ -49,7 +49,7 @@ SAMPLE_MODELS = 24
 RECORD_BITS, FILE_BITS = 48.0, 1200.0
 """About what a record and a file take beside the tiles."""
 
-TRIALS = 8
+TRIALS = 12
 """Steps tried with each tile size at most, and half of them with integer descent, which takes long:
 errors do not fall with every finer step.
 """
@@ -196,8 +196,9 @@ def _coarsest_within(
     within: dict[int, Candidate] = {}
     missed: dict[int, Candidate] = {}
 
-    def quality(i: int, error: float) -> float:
-        return -10.0 * log10(max(error - floor[i], 1e-3 * mse))
+    def quality(i: int, error: float, descent: bool) -> float:
+        least = 0.0 if descent else floor[i]  # descent goes below the error of the fit
+        return -10.0 * log10(max(error - least, 1e-3 * mse))
 
     def close_in(searches: dict[int, Crossing], descent: bool) -> None:
         for _ in range(TRIALS // 2 if descent else TRIALS):
@@ -205,7 +206,7 @@ def _coarsest_within(
             if not steps:
                 break
             for i, found in candidates.estimated(steps, tile, descent).items():
-                searches[i].add(found.step, quality(i, found.mse))
+                searches[i].add(found.step, quality(i, found.mse, descent))
                 if found.mse > mse:
                     if i not in missed or found.mse < missed[i].mse:
                         missed[i] = found
@@ -213,7 +214,7 @@ def _coarsest_within(
                     within[i] = found
 
     base, last = candidates.fitter.base_step, candidates.fitter.last_step
-    targets = {i: quality(i, mse) if floor[i] < mse else inf for i in members}
+    targets = {i: quality(i, mse, False) if floor[i] < mse else inf for i in members}
     close_in({i: Crossing(targets[i], base, last, STEP_DB) for i in members}, descent=False)
     if candidates.descends:
         near = {
@@ -221,7 +222,10 @@ def _coarsest_within(
         }
         coarser = {i: max(0, step - DESCENT_STEPS) for i, step in near.items()}
         close_in(
-            {i: Crossing(targets[i], step, within[i].step, STEP_DB) for i, step in coarser.items()},
+            {
+                i: Crossing(-10.0 * log10(mse), step, within[i].step, STEP_DB / 2.0)
+                for i, step in coarser.items()
+            },
             descent=True,
         )
     return within, missed
