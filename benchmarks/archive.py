@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.quality import Quality
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.tile_coding import TileCoding
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.coding import TileCoding
 
 SIZES = (10**3, 10**4, 10**5)
 BATCH = 1000

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import velcodec
-from velcodec.average import AVERAGES
-from velcodec.coordinates import Float64
+from velcodec.geometry import Float64
+from velcodec.sampler.cell_average import AVERAGES
 
 SAMPLES, SPACING_M = 70, 10.0
 COARSE, FINE = 23, 560

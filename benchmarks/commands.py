@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.decode import archive_of, drawn_tiles
 from velcodec import synth
 from velcodec.decoder import load_decoder
-from velcodec.decoder.frozen import freeze
+from velcodec.decoder.siren_mixture.frozen import freeze
 
 RUNS = 7
 

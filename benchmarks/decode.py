@@ -29,21 +29,21 @@ from numpy.typing import NDArray
 import velcodec
 from benchmarks.shared import drawn_coefficients, seconds
 from velcodec import synth
-from velcodec.codec.render import ready_tiles, render_grid
-from velcodec.codec.torch_render import render_tiles
-from velcodec.coordinates import grid_points
+from velcodec.decode.render import ready_tiles, render_grid
+from velcodec.decode.stored import tables_of
+from velcodec.decode.tiling import plan
+from velcodec.decode.torch_render import render_tiles
 from velcodec.decoder import load_decoder
-from velcodec.decoder.floating import MODELS_AT_ONCE, FloatMixture
-from velcodec.decoder.frozen import FrozenMixture, freeze
-from velcodec.decoder.layout import LATENT_SIZE, MixtureConfig
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.record import Record, pack_record
-from velcodec.formats.tile_stream import TileCoding, Tiles, decode_tiles, encode_tiles
-from velcodec.formats.writer import VlatWriter
+from velcodec.decoder.siren_mixture.cpu import MODELS_AT_ONCE, FloatMixture
+from velcodec.decoder.siren_mixture.frozen import FrozenMixture, freeze
+from velcodec.decoder.sizes import LATENT_SIZE, MixtureConfig
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.stream import TileCoding, Tiles, decode_tiles, encode_tiles
+from velcodec.geometry import grid_points
 from velcodec.sampler.compiled import SampledField
 from velcodec.sampler.form import newest_sampler, sampler_of
-from velcodec.stored import tables_of
-from velcodec.tiling import plan
 
 N, FINE = 70, 280
 BATCH = 2 * MODELS_AT_ONCE
@@ -76,7 +76,7 @@ def ceilings() -> dict[str, float]:
     """GFLOP/s, 10^9 sines a second and GB/s of one thread, and the fixed product's seconds."""
     from numba import njit
 
-    from velcodec.decoder.float_kernel import sine
+    from velcodec.decoder.siren_mixture.cpu_kernel import sine
 
     random = np.random.default_rng(0)
     a = random.random((REFERENCE_SIZE, REFERENCE_SIZE), np.float32)

@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, load_decoder
 from velcodec.decoder.load import load_encoder
 from velcodec.fit import LMOptions, fit_latents
 from velcodec.fit.lm import squared_error
+from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE
-from velcodec.threads import set_threads
+from velcodec.parallel import set_threads
 
 FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 SAMPLES = 70

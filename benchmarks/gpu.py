@@ -28,8 +28,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from benchmarks import fit as fitting
-from velcodec.coordinates import grid_points
-from velcodec.decoder import Decoder, SirenMixture, fused, load_decoder
+from velcodec.decoder import Decoder, SirenMixture, load_decoder
+from velcodec.decoder.siren_mixture import cuda
+from velcodec.geometry import grid_points
 
 ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = 1500.0, 4500.0
@@ -96,7 +97,7 @@ def seconds(run: Run, work: Callable[[], object], repeats: int = 10) -> float:
 def about(run: Run) -> Result:
     """The machine and the versions."""
     found: Result = {"torch": torch.__version__, "python": platform.python_version()}
-    found["triton"] = __import__("triton").__version__ if fused.has_triton() else None
+    found["triton"] = __import__("triton").__version__ if cuda.has_triton() else None
     if run.on_gpu:
         found["device"] = torch.cuda.get_device_name(run.device)
         found["capability"] = torch.cuda.get_device_capability(run.device)
@@ -156,8 +157,8 @@ def speed(side: int, models: int, spent: float, size: int = 4) -> Result:
 def rendering(run: Run) -> Result:
     """Speed of each way to render, by shape; the kernel at its best block."""
     found: Result = {}
-    decoder, best = run.decoder, (fused.POINTS, fused.WARPS)
-    kernel = fused.serves(decoder, torch.empty(1, device=run.device))
+    decoder, best = run.decoder, (cuda.POINTS, cuda.WARPS)
+    kernel = cuda.serves(decoder, torch.empty(1, device=run.device))
     if kernel:
         found["blocks"], best = blocks(run)
     for side, models in run.shapes:
@@ -176,9 +177,9 @@ def rendering(run: Run) -> Result:
 
         if kernel:
             for name, dtype, precision in (
-                ("fused", torch.float32, fused.PRECISION),
+                ("fused", torch.float32, cuda.PRECISION),
                 ("fused_tf32", torch.float32, "tf32"),
-                ("fused_float16", torch.float16, fused.PRECISION),
+                ("fused_float16", torch.float16, cuda.PRECISION),
             ):
 
                 def render(
@@ -188,7 +189,7 @@ def rendering(run: Run) -> Result:
                     points: Tensor = points,
                     ends: tuple[Tensor, Tensor] = (low, high),
                 ) -> Tensor:
-                    return fused.launch(decoder, latent, points, dtype, ends, precision, *best)
+                    return cuda.launch(decoder, latent, points, dtype, ends, precision, *best)
 
                 size = torch.empty(0, dtype=dtype).element_size()
                 row[name] = speed(side, models, seconds(run, render), size)
@@ -212,8 +213,8 @@ def blocks(run: Run) -> tuple[Result, tuple[int, int]]:
         name = f"{block[0]} points, {block[1]} warps"
 
         def render(block: tuple[int, int] = block) -> Tensor:
-            return fused.launch(
-                run.decoder, latent, points, torch.float32, (low, high), fused.PRECISION, *block
+            return cuda.launch(
+                run.decoder, latent, points, torch.float32, (low, high), cuda.PRECISION, *block
             )
 
         try:
@@ -233,11 +234,11 @@ def accuracy(run: Run) -> Result:
     with torch.no_grad():
         truth = eager(exact, latent.double(), points.double())
         ways = {"eager": eager(decoder, latent, points)}
-    ways["velocities"] = fused.velocities(decoder, latent, low, high, points)
-    if fused.serves(decoder, latent):
-        precisions: tuple[fused.Precision, ...] = ("tf32", "tf32x3")
+    ways["velocities"] = cuda.velocities(decoder, latent, low, high, points)
+    if cuda.serves(decoder, latent):
+        precisions: tuple[cuda.Precision, ...] = ("tf32", "tf32x3")
         for precision in precisions:
-            ways[f"fused_{precision}"] = fused.launch(
+            ways[f"fused_{precision}"] = cuda.launch(
                 decoder, latent, points, torch.float32, (low, high), precision
             )
     with torch.no_grad(), RoundedFactors():

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, make_fitter
-from velcodec.codec.coded import TILE_OVERHEAD_BITS
-from velcodec.codec.cut import ModelSet, cut_models
-from velcodec.codec.fitting import Fitted, quantise_tiles
+from velcodec.encode.coded import TILE_OVERHEAD_BITS
+from velcodec.encode.fitting import Fitted, quantise_tiles
+from velcodec.encode.tiles import ModelSet, cut_models
 from velcodec.metrics import mse_of_psnr
 
 STEPS = range(4, 33, 4)

@@ -13,12 +13,12 @@ from collections import Counter
 
 import numpy as np
 
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.salvage import salvage
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import RepairError
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.salvage import salvage
-from velcodec.formats.tile_coding import TileCoding
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.latent_coding.coding import TileCoding
 
 RECORDS, OF_PAGE, OF_HEADER = 60, 10, 20
 KINDS = {"plain": {}, "journalled": {"journal": True}, "without keys": {"keys": False}}

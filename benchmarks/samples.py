@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 import numpy as np
 
-from velcodec.codec.cut import ModelSet
-from velcodec.codec.exact import SampleCoder
-from velcodec.codec.mean_error import MeanErrorCoder
-from velcodec.formats.exact.stream import MEAN_ERROR_NETWORK
+from velcodec.encode.mean_error import MeanErrorCoder
+from velcodec.encode.samples import SampleCoder
+from velcodec.encode.tiles import ModelSet
+from velcodec.formats.sample_coding.stream import MEAN_ERROR_NETWORK
 from velcodec.metrics import mse_of_psnr
 
 FIRST = 40

@@ -23,7 +23,7 @@ import click
 import numpy as np
 
 from velcodec import synth
-from velcodec.formats.npy import NpyWriter
+from velcodec.formats.files.npy import NpyWriter
 
 FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 AT_ONCE = 500

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.tables import LatentTables
+from velcodec.formats.latent_coding.tables import LatentTables
 
 
 def seconds(work: Callable[[], object], runs: int = 9) -> float:

@@ -15,11 +15,14 @@ import click
 import numpy as np
 
 from velcodec import synth
-from velcodec.formats.exact.domain import Samples, allowed_codes, exact_domain
-from velcodec.formats.exact.least_squares import decode_least_squares, encode_least_squares
-from velcodec.formats.exact.numbers import encode_numbers
-from velcodec.formats.exact.waves import encode_waves
-from velcodec.formats.exact.waves import fits as fits_waves
+from velcodec.formats.sample_coding.dct.coder import encode_waves
+from velcodec.formats.sample_coding.dct.coder import fits as fits_waves
+from velcodec.formats.sample_coding.domain import Samples, allowed_codes, exact_domain
+from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.prediction.least_squares import (
+    decode_least_squares,
+    encode_least_squares,
+)
 
 FAMILIES = ("style_a", "style_b")
 

@@ -4,6 +4,6 @@ One module per command; `options`, `progress` and `report` hold what they share.
 imports torch or NumPy at start-up, so that `velcodec --help` answers at once.
 """
 
-from .main import main
+from velcodec.cli.main import main
 
 __all__ = ["main"]

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import click
 
-from . import options
-from .edited import tell
-from .failures import about
-from .outputs import WritesArchive
-from .progress import progress
-from .sources import Source, check_one_pipe, check_output, named, readable, short_name, writable
+from velcodec.cli import options
+from velcodec.cli.edited import tell
+from velcodec.cli.failures import about
+from velcodec.cli.outputs import WritesArchive
+from velcodec.cli.progress import progress
+from velcodec.cli.sources import (
+    Source,
+    check_one_pipe,
+    check_output,
+    named,
+    readable,
+    short_name,
+    writable,
+)
 
 
 @click.command(cls=WritesArchive, short_help="Merge archives into one.")

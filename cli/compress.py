@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .encoding import job_of
-from .failures import about
-from .info import stored_text
-from .outputs import WritesArchive
-from .progress import progress
-from .report import count, show_json
-from .sources import check_output, is_piped, named, on_disk, short_name, writable
+from velcodec.cli import options
+from velcodec.cli.encoding import job_of
+from velcodec.cli.failures import about
+from velcodec.cli.info import stored_text
+from velcodec.cli.outputs import WritesArchive
+from velcodec.cli.progress import progress
+from velcodec.cli.report import count, show_json
+from velcodec.cli.sources import check_output, is_piped, named, on_disk, short_name, writable
 
 if TYPE_CHECKING:
-    from velcodec.codec.encode import Summary
-    from velcodec.distributed import Sharded
-    from velcodec.jobs import Job
+    from velcodec.encode.encode import Summary
+    from velcodec.files.compress import Job
+    from velcodec.files.distributed import Sharded
 
 what_goes_in = options.together(
     options.source,
@@ -117,7 +117,7 @@ def compress(
     if dask is not None and any(map(is_piped, sources)):
         raise click.UsageError("--dask reads files, not the standard input")
     check_output(target)
-    from velcodec.jobs import compress_job
+    from velcodec.files.compress import compress_job
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as queues end a job
     started = time.perf_counter()
@@ -149,8 +149,8 @@ def compress_on(
     update: Callable[[int, int, str], None],
 ) -> Sharded:
     """Compress on dask's workers; `shards` are models of each, processes, threads of each."""
-    from velcodec.distributed import compress_shards, connected
-    from velcodec.editing import MODELS_PER_SHARD
+    from velcodec.archive.edit import MODELS_PER_SHARD
+    from velcodec.files.distributed import compress_shards, connected
 
     models, workers, threads = shards
     with connected(address, workers) as client:
@@ -191,7 +191,7 @@ def append(sources: tuple[Path, ...], target: Path, as_json: bool, **settings: A
       velcodec append more.npy models.vlat
       velcodec append FlatFault_A/ models.vlat --family flatfault_a --psnr 40
     """
-    from velcodec.jobs import append_job
+    from velcodec.files.compress import append_job
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = time.perf_counter()

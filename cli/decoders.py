@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .report import plain, show_json, show_pairs, show_table
+from velcodec.cli import options
+from velcodec.cli.report import plain, show_json, show_pairs, show_table
 
 if TYPE_CHECKING:
     from velcodec.decoder.registry import Entry

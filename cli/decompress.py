@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .failures import about
-from .progress import progress
-from .report import count, show_json
-from .sources import (
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.progress import progress
+from velcodec.cli.report import count, show_json
+from velcodec.cli.sources import (
     Source,
     are_chosen,
     check_output,
@@ -27,7 +27,7 @@ from .sources import (
 
 if TYPE_CHECKING:
     from velcodec import Archive
-    from velcodec.restoring import Restoring
+    from velcodec.files.decompress import Restoring
 
 rendering = options.together(
     click.argument("source", metavar="IN.VLAT", type=options.SOURCE),
@@ -115,8 +115,8 @@ def decompress(
       velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
     """
     import velcodec
-    from velcodec.restoring import open_pipe
-    from velcodec.threads import set_threads
+    from velcodec.files.decompress import open_pipe
+    from velcodec.parallel import set_threads
 
     piped = is_piped(source)
     if announced is not None and not (piped and target == "-"):
@@ -141,7 +141,7 @@ def decompress(
 
 def restoring(settings: dict[str, Any]) -> Restoring:
     """How models are to come back, by the options of `rendering`."""
-    from velcodec.restoring import Restoring
+    from velcodec.files.decompress import Restoring
 
     how = Restoring(
         res=settings["res"],
@@ -185,8 +185,8 @@ def write_all(
     models: int | None = None,
 ) -> dict[str, Any]:
     """Render every model to where it was asked for; what has been written."""
-    from velcodec.formats.atomic import check_target
-    from velcodec.restoring import restore_file, restore_folder, restore_stream
+    from velcodec.files.decompress import restore_file, restore_folder, restore_stream
+    from velcodec.formats.storage.atomic import check_target
 
     with progress(short_name(source)) as update:
         if is_folder(target, how):

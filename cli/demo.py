@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .encoding import encode_models
-from .figures import HEADS, Comparison, compare, in_memory, mean
-from .progress import progress
-from .report import count, show_json, show_table
+from velcodec.cli import options
+from velcodec.cli.encoding import encode_models
+from velcodec.cli.figures import HEADS, Comparison, compare, in_memory, mean
+from velcodec.cli.progress import progress
+from velcodec.cli.report import count, show_json, show_table
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from velcodec import Archive
-    from velcodec.formats.npy import ModelArray
+    from velcodec.formats.files.npy import ModelArray
 
 RESOLUTION = 280
 SEED = 70_000_007
@@ -94,8 +94,8 @@ def demo(
       velcodec demo --out demo --force
     """
     import velcodec
-    from velcodec.formats.atomic import atomic_write, make_folder
-    from velcodec.formats.npy import read_models
+    from velcodec.formats.files.npy import read_models
+    from velcodec.formats.storage.atomic import atomic_write, make_folder
 
     archive_path, picture_path = out / "velcodec-demo.vlat", out / "velcodec-demo.png"
     models = read_models(sample_path(), order="zx", units="m/s")
@@ -194,9 +194,8 @@ def draw(
     force: bool,
 ) -> None:
     """Write the picture; without truth, the error is that at the native grid."""
-    from velcodec.formats.atomic import atomic_write
-
-    from .picture import Panel, draw_rows, size
+    from velcodec.cli.picture import Panel, draw_rows, size
+    from velcodec.formats.storage.atomic import atomic_write
 
     rows, figures = [], finer.psnr()
     for i, original in enumerate(models.models):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .report import count, show_json
-from .sources import Source, is_piped
+from velcodec.cli.report import count, show_json
+from velcodec.cli.sources import Source, is_piped
 
 if TYPE_CHECKING:
-    from velcodec.editing import Edited
+    from velcodec.archive.edit import Edited
 
 
 def tell(

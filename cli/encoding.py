@@ -11,9 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from velcodec.api import Coding, Description
-    from velcodec.codec.encode import Encoded
-    from velcodec.formats.npy import ModelArray
-    from velcodec.jobs import Job
+    from velcodec.encode.encode import Encoded
+    from velcodec.files.compress import Job
+    from velcodec.formats.files.npy import ModelArray
 
 
 def encode_models(
@@ -21,7 +21,7 @@ def encode_models(
 ) -> Encoded:
     """Encode models that were read. Options that a command does not have keep their defaults."""
     from velcodec.api import encode
-    from velcodec.threads import set_threads
+    from velcodec.parallel import set_threads
 
     set_threads(settings["threads"])
     description = replace(description_of(settings), source_sha256=models.sha256)
@@ -30,7 +30,7 @@ def encode_models(
 
 def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
     """The models of an `.npy` file, with the order and units that the options say."""
-    from velcodec.formats.npy import read_models
+    from velcodec.formats.files.npy import read_models
 
     found = read_models(path, order=settings["order"] or "zx", units=settings["units"])
     if settings["z_positive"] == "up":
@@ -41,9 +41,9 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The models of these files, and what the options want done with them."""
     from velcodec.api import check_geometry
+    from velcodec.files.compress import Job
     from velcodec.formats.files import Ground, open_models
-    from velcodec.jobs import Job
-    from velcodec.threads import set_threads
+    from velcodec.parallel import set_threads
 
     about = description_of(settings)
     check_geometry(about)
@@ -85,7 +85,7 @@ def description_of(settings: Mapping[str, Any]) -> Description:
 def coding_of(settings: Mapping[str, Any]) -> Coding:
     """How the options want models coded."""
     from velcodec.api import Coding
-    from velcodec.codec.target import Target
+    from velcodec.encode.target import Target
 
     target = Target(
         psnr=settings.get("psnr"),
@@ -104,7 +104,7 @@ def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[
     if file is not None and prefix is not None:
         raise click.UsageError("--keys and --key-prefix exclude each other")
     if file is not None:
-        from velcodec.choosing import read_keys
+        from velcodec.archive.select import read_keys
 
         return read_keys(file)
     if prefix is not None:

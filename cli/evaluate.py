@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .encoding import coding_of, description_of, job_of, read_npy
-from .failures import about
-from .figures import HEADS, Comparison, compare, merge
-from .picture import need_matplotlib
-from .progress import progress
-from .report import json_text, show_json, show_table
-from .sources import Source, is_archive, named, on_disk, readable, short_name
+from velcodec.cli import options
+from velcodec.cli.encoding import coding_of, description_of, job_of, read_npy
+from velcodec.cli.failures import about
+from velcodec.cli.figures import HEADS, Comparison, compare, merge
+from velcodec.cli.picture import need_matplotlib
+from velcodec.cli.progress import progress
+from velcodec.cli.report import json_text, show_json, show_table
+from velcodec.cli.sources import Source, is_archive, named, on_disk, readable, short_name
 
 if TYPE_CHECKING:
     from velcodec.report.data import Family
@@ -172,8 +172,8 @@ def evaluate_one(
 ) -> tuple[Comparison, tuple[float, float]]:
     """Figures of one IN, and the seconds that encoding and decoding with comparing took."""
     import velcodec
-    from velcodec.jobs import compress_job
-    from velcodec.originals import Originals
+    from velcodec.files.compress import compress_job
+    from velcodec.files.originals import Originals
 
     with progress(short_name(source)) as update, files_of(source, settings) as (files, told):
         job = job_of(files, {**NOT_ASKED, **settings, **told})
@@ -200,7 +200,7 @@ def files_of(
             yield files, {}
         return
     import velcodec
-    from velcodec.restoring import restore_file
+    from velcodec.files.decompress import restore_file
 
     with (
         tempfile.TemporaryDirectory(prefix="velcodec-") as folder,
@@ -225,7 +225,7 @@ def write_report(
     report_folder(folder, force)
     plan = plan_of(sources, settings)
 
-    from velcodec.formats.atomic import atomic_write
+    from velcodec.formats.storage.atomic import atomic_write
     from velcodec.report.markdown import markdown
     from velcodec.report.pictures import draw_pictures
     from velcodec.report.run import make_report
@@ -249,7 +249,7 @@ def write_report(
 
 def report_folder(folder: Path, force: bool) -> None:
     """Make the folder if it is absent; refuse one that holds a report, unless `force`."""
-    from velcodec.formats.atomic import check_target, make_folder
+    from velcodec.formats.storage.atomic import check_target, make_folder
 
     make_folder(folder)
     for name in ("report.md", "report.json"):
@@ -260,9 +260,9 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
     """What the options ask for. A bad file is told before any work is done."""
     from velcodec import synth
     from velcodec.formats.errors import OptionError
+    from velcodec.parallel import set_threads
     from velcodec.report.data import PAPER_FAMILIES
     from velcodec.report.run import Plan
-    from velcodec.threads import set_threads
 
     unknown = [name for name in settings["families"] if name not in synth.FAMILIES]
     if unknown:

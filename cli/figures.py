@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from velcodec import Archive
-    from velcodec.formats.header import Layout
-    from velcodec.formats.npy import ModelArray
+    from velcodec.formats.container.header import Layout
+    from velcodec.formats.files.npy import ModelArray
     from velcodec.metrics import Quality
 
 HEADS = ("bytes/model", "PSNR dB", "SSIM", "MAE m/s", "max m/s")
@@ -99,7 +99,7 @@ def compare(
     Raises InputShapeError for an original of another shape, and VerificationError for one with
     other absent samples.
     """
-    from velcodec.codec.values import to_m_s
+    from velcodec.decode.units import to_m_s
     from velcodec.formats.errors import InputShapeError
     from velcodec.metrics import quality
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .failures import about
-from .report import count, show_json, show_pairs
-from .sources import Source, named, readable
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.report import count, show_json, show_pairs
+from velcodec.cli.sources import Source, named, readable
 
 if TYPE_CHECKING:
-    from velcodec.formats.header import Layout
+    from velcodec.formats.container.header import Layout
 
 
 @click.command(short_help="Show what an archive holds.")

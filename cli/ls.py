@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .failures import about
-from .report import show_json, show_table
-from .sources import Source, choice_of, named, readable
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.report import show_json, show_table
+from velcodec.cli.sources import Source, choice_of, named, readable
 
 if TYPE_CHECKING:
     from velcodec import Archive
-    from velcodec.listing import Row
+    from velcodec.archive.listing import Row
 
 HEADS = ("number", "key", "grid", "stored as", "bytes", "PSNR dB")
 USUAL = ("family",)
@@ -59,7 +59,7 @@ def ls(
       velcodec ls https://example.org/models.vlat --where 'depth>=2' --json
     """
     import velcodec
-    from velcodec.listing import check_fields, rows_of
+    from velcodec.archive.listing import check_fields, rows_of
 
     with about(named(source)), velcodec.open(readable(source)) as archive:
         check_fields(archive, fields)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .failures import message_of
+from velcodec.cli.failures import message_of
 
 EXIT_USAGE = 2
 EXIT_SYSTEM = 3
@@ -163,7 +163,7 @@ def _set_timeout(seconds: float) -> Callable[[], None]:
     """Let servers take so long, here and in the processes that are started; returns what undoes
     it.
     """
-    from velcodec.formats.patience import TIMEOUT_VARIABLE
+    from velcodec.formats.storage.retry import TIMEOUT_VARIABLE
 
     before = os.environ.get(TIMEOUT_VARIABLE)
     os.environ[TIMEOUT_VARIABLE] = repr(seconds)

@@ -95,7 +95,7 @@ class Source(click.ParamType[Any]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | Path:
         """A path unless it is a URL."""
-        from velcodec.formats.source import is_url
+        from velcodec.formats.storage.source import is_url
 
         return value if is_url(value) else Path(value)
 

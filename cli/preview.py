@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from .decompress import place_of, rendering, restoring, tell, write_all
-from .failures import about
-from .sources import Source, chosen_part, named
+from velcodec.cli.decompress import place_of, rendering, restoring, tell, write_all
+from velcodec.cli.failures import about
+from velcodec.cli.sources import Source, chosen_part, named
 
 
 @click.command(short_help="Render an archive from the first bytes of its latents.")
@@ -51,9 +51,9 @@ def preview(
     """
     if (size is None) == (coefficients is None):
         raise click.UsageError("expected one of --bytes and --coefficients")
-    from velcodec.codec.preview import PreviewArchive
-    from velcodec.formats.prefix import Prefix
-    from velcodec.threads import set_threads
+    from velcodec.archive.preview import PreviewArchive
+    from velcodec.formats.latent_coding.prefix import Prefix
+    from velcodec.parallel import set_threads
 
     how = restoring(settings)
     where = place_of(source, target, how, ".preview")

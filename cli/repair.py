@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options
-from .failures import about
-from .outputs import WritesArchive
-from .report import count, show_json
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.outputs import WritesArchive
+from velcodec.cli.report import count, show_json
 
 if TYPE_CHECKING:
-    from velcodec.mending import Mended
+    from velcodec.archive.repair import Mended
 
 EXIT_PARTLY = 4
 LISTED = 8
@@ -40,7 +40,7 @@ def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: 
       velcodec repair damaged.vlat saved.vlat
       velcodec repair models.vlat.part saved.vlat --json
     """
-    from velcodec.mending import repair as mend
+    from velcodec.archive.repair import repair as mend
 
     with about(source, target):
         mended = mend(source, target, force=force, any_version=any_version)

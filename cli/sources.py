@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 if TYPE_CHECKING:
-    from velcodec.choosing import Choice
+    from velcodec.archive.select import Choice
 
 Source = str | Path
 
@@ -44,7 +44,7 @@ def readable(source: Source) -> Any:
     """What to open; for - the standard input, kept in a temporary file."""
     if not is_piped(source):
         return source
-    from velcodec.streaming import spooled
+    from velcodec.archive.stream import spooled
 
     return spooled(sys.stdin.buffer)
 
@@ -63,8 +63,8 @@ def on_disk(sources: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
 
 def is_archive(source: Source) -> bool:
     """Whether an archive is meant where a file of models may be too: by its name, or a manifest."""
-    from velcodec.formats.sharded import is_sharded
-    from velcodec.formats.source import is_url
+    from velcodec.formats.container.shards import is_sharded
+    from velcodec.formats.storage.source import is_url
 
     return is_url(source) or Path(source).suffix.lower() == ".vlat" or is_sharded(source)
 
@@ -104,7 +104,7 @@ def chosen_part(source: Source, settings: Mapping[str, Any]) -> Any:
 
 def choice_of(settings: Mapping[str, Any]) -> Choice:
     """Which models the options of `options.selection` mean."""
-    from velcodec.choosing import Choice, Condition, read_keys, read_mask
+    from velcodec.archive.select import Choice, Condition, read_keys, read_mask
 
     keys = list(settings["key"])
     if settings["keys_file"] is not None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from . import options
-from .failures import about
-from .progress import progress
-from .report import count, show_json
-from .sources import Source, named, readable, short_name
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.progress import progress
+from velcodec.cli.report import count, show_json
+from velcodec.cli.sources import Source, named, readable, short_name
 
 
 @click.command(short_help="Make a folder of shards of an archive.")

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from . import options
-from .edited import tell
-from .failures import about
-from .outputs import WritesArchive
-from .progress import progress
-from .sources import (
+from velcodec.cli import options
+from velcodec.cli.edited import tell
+from velcodec.cli.failures import about
+from velcodec.cli.outputs import WritesArchive
+from velcodec.cli.progress import progress
+from velcodec.cli.sources import (
     Source,
     are_chosen,
     check_output,

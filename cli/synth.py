@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import options
-from .failures import about
-from .picture import need_matplotlib
-from .progress import progress
-from .report import show_json, show_pairs
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.picture import need_matplotlib
+from velcodec.cli.progress import progress
+from velcodec.cli.report import show_json, show_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,9 +106,9 @@ def synth(
 
     from velcodec import synth as generator
     from velcodec.device import pick_device
-    from velcodec.formats.atomic import check_target
+    from velcodec.formats.storage.atomic import check_target
+    from velcodec.parallel import set_threads
     from velcodec.resolution import check_resolution
-    from velcodec.threads import set_threads
 
     check_family(name)
     set_threads(threads)
@@ -169,8 +169,8 @@ def write_all(
     force: bool,
 ) -> tuple[int, ...]:
     """Render the models `numbers` to `target`, some at a time; the shape of the array."""
-    from velcodec.formats.atomic import atomic_write
-    from velcodec.formats.npy import NpyWriter
+    from velcodec.formats.files.npy import NpyWriter
+    from velcodec.formats.storage.atomic import atomic_write
 
     at_once = max(1, SAMPLES_AT_ONCE // (res[0] * res[1]))
     with progress(target.name) as update, atomic_write(target, force=force) as stream:
@@ -185,7 +185,7 @@ def write_all(
 
 def draw(render: Callable[[range], Rendered], path: Path, numbers: range, force: bool) -> None:
     """Write the picture, each model on its own velocity range."""
-    from velcodec.formats.atomic import atomic_write
+    from velcodec.formats.storage.atomic import atomic_write
     from velcodec.synth.picture import draw_models
 
     with about(path), atomic_write(path, force=force) as stream:

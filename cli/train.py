@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .progress import progress
-from .report import show_json
+from velcodec.cli import options
+from velcodec.cli.progress import progress
+from velcodec.cli.report import show_json
 
 if TYPE_CHECKING:
     from velcodec.train.own import OwnModels
@@ -108,7 +108,7 @@ def run(
       velcodec train run basin.checkpoint --init velcodec-2 --data basin.npy --steps 4000
     """
     from velcodec.device import pick_device
-    from velcodec.threads import set_threads
+    from velcodec.parallel import set_threads
     from velcodec.train import parallel
     from velcodec.train.checkpoint import save_checkpoint
     from velcodec.train.log import TrainingLog
@@ -205,7 +205,7 @@ def finish(
     Example:
       velcodec train finish basin.checkpoint basin.safetensors --name basin
     """
-    from velcodec.threads import set_threads
+    from velcodec.parallel import set_threads
     from velcodec.train.build import build
 
     set_threads(threads)
@@ -250,8 +250,8 @@ def sampler(
     Example:
       velcodec train sampler sampler.checkpoint sampler.safetensors --seconds 3600
     """
+    from velcodec.parallel import set_threads
     from velcodec.sampler.form import read_weights, save_weights
-    from velcodec.threads import set_threads
     from velcodec.train.log import TrainingLog
     from velcodec.train.sampler import SamplerTrainer
 
@@ -291,9 +291,8 @@ def curves(checkpoint: Path, picture: Path | None) -> None:
     Example:
       velcodec train curves basin.checkpoint --picture basin.png
     """
+    from velcodec.cli.picture import need_matplotlib
     from velcodec.train.curves import draw_curves, read_log
-
-    from .picture import need_matplotlib
 
     need_matplotlib("read the log, which is text")
     lines = read_log(checkpoint.with_suffix(".jsonl"))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import options
-from .failures import about
-from .figures import HEADS, Comparison, compare, farther_than_stored
-from .progress import progress
-from .report import count, show_json, show_table
-from .sources import Source, named, readable, short_name
+from velcodec.cli import options
+from velcodec.cli.failures import about
+from velcodec.cli.figures import HEADS, Comparison, compare, farther_than_stored
+from velcodec.cli.progress import progress
+from velcodec.cli.report import count, show_json, show_table
+from velcodec.cli.sources import Source, named, readable, short_name
 
 if TYPE_CHECKING:
     import velcodec
@@ -59,9 +59,9 @@ def verify(
       velcodec verify shards/ --against FlatVel_A/
     """
     import velcodec
-    from velcodec.formats.whole import check_every_byte
-    from velcodec.originals import open_originals
-    from velcodec.threads import set_threads
+    from velcodec.files.originals import open_originals
+    from velcodec.formats.container.integrity import check_every_byte
+    from velcodec.parallel import set_threads
 
     set_threads(threads)
     with (

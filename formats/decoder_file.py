@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
-from .errors import DecoderFileError
-from .packed import once
+from velcodec.formats.errors import DecoderFileError
+from velcodec.formats.storage.checked_msgpack import once
 
 MAX_FILE_BYTES = 16 * 2**20
 MAX_HEADER_BYTES = 1 << 20
@@ -85,7 +85,7 @@ def to_bytes(file: DecoderFile) -> bytes:
 
 def write_decoder_file(path: Path, file: DecoderFile) -> None:
     """Write a decoder file; an existing one is refused (a frozen decoder is never changed)."""
-    from .atomic import atomic_write
+    from velcodec.formats.storage.atomic import atomic_write
 
     with atomic_write(Path(path)) as stream:
         stream.write(to_bytes(file))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import EmptyInputError, OptionError
+from velcodec.formats.errors import EmptyInputError, OptionError
 
 NAN = "nan"
 NoData = str | int | float

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, MixtureConfig, SirenMixture, read_decoder, save_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.fit.lm import hessian_of
-from velcodec.formats.tile_stream import LatentTables
+from velcodec.formats.latent_coding.stream import LatentTables
+from velcodec.geometry import grid_points
 from velcodec.train.finish import FIRST_ROW_SCALE, ROWS_PER_OCTAVE, laplace_rows
 
 TINY_NAME = "tiny"

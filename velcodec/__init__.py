@@ -10,36 +10,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from velcodec.api import compress, decompress, preview
-    from velcodec.archive import Archive, open
+    from velcodec.archive.archive import Archive, open
+    from velcodec.archive.create import ArchiveWriter, append, create
+    from velcodec.archive.edit import cat, split, subset
+    from velcodec.archive.repair import repair
+    from velcodec.archive.stream import stream
     from velcodec.decoder import Decoder, load_decoder, load_encoder
-    from velcodec.editing import cat, split, subset
     from velcodec.fit import fit_latents
     from velcodec.formats.errors import VelcodecError
-    from velcodec.mending import repair
-    from velcodec.streaming import stream
-    from velcodec.writing import ArchiveWriter, append, create
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Archive": "velcodec.archive",
-    "ArchiveWriter": "velcodec.writing",
+    "Archive": "velcodec.archive.archive",
+    "ArchiveWriter": "velcodec.archive.create",
     "Decoder": "velcodec.decoder",
     "VelcodecError": "velcodec.formats.errors",
-    "append": "velcodec.writing",
-    "cat": "velcodec.editing",
+    "append": "velcodec.archive.create",
+    "cat": "velcodec.archive.edit",
     "compress": "velcodec.api",
-    "create": "velcodec.writing",
+    "create": "velcodec.archive.create",
     "decompress": "velcodec.api",
     "fit_latents": "velcodec.fit",
     "load_decoder": "velcodec.decoder",
     "load_encoder": "velcodec.decoder",
-    "open": "velcodec.archive",
+    "open": "velcodec.archive.archive",
     "preview": "velcodec.api",
-    "repair": "velcodec.mending",
-    "split": "velcodec.editing",
-    "stream": "velcodec.streaming",
-    "subset": "velcodec.editing",
+    "repair": "velcodec.archive.repair",
+    "split": "velcodec.archive.edit",
+    "stream": "velcodec.archive.stream",
+    "subset": "velcodec.archive.edit",
 }
 
 MODULES = ("distributed", "torch")

@@ -1,6 +1,6 @@
 """The verbs that take arrays and give arrays: `compress`, `decompress`, and `encode` under them.
 
-Checks what comes in, names what is wrong, and leaves the work to `velcodec.codec`. Files are the
+Checks what comes in, names what is wrong, and leaves the work to `velcodec.encode`. Files are the
 caller's business, but for the archive bytes themselves.
 """
 
@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive import GROUND_FIELDS, Archive
+from velcodec.archive.archive import GROUND_FIELDS, Archive
 from velcodec.arrays import is_array, labelled, plain_array
-from velcodec.codec.target import Target
-from velcodec.formats.columns import Column, as_column, is_text
+from velcodec.encode.target import Target
+from velcodec.formats.container.columns import Column, as_column, is_text
+from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
+from velcodec.formats.container.page import MAX_KEY_BYTES
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.files.base import Ground, Hints
-from velcodec.formats.header import MAX_HEADER_BYTES, Header, Layout, Source
+from velcodec.formats.files.npy import ModelArray, as_models, read_models
+from velcodec.formats.latent_coding.stream import TileCoding
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
-from velcodec.formats.npy import ModelArray, as_models, read_models
-from velcodec.formats.page import MAX_KEY_BYTES
-from velcodec.formats.tile_stream import TileCoding
-from velcodec.formats.writer import VlatWriter
 from velcodec.resolution import Resolution
 
 if TYPE_CHECKING:
-    from velcodec.codec.encode import Encoded
-    from velcodec.codec.fitting import Fitter
-    from velcodec.codec.groups import Batch, GroupEncoder
     from velcodec.decoder import Decoder
+    from velcodec.encode.encode import Encoded
+    from velcodec.encode.fitting import Fitter
+    from velcodec.encode.groups import Batch, GroupEncoder
     from velcodec.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -198,8 +198,8 @@ def preview(
     stored beside a latent do not count. Raises as `decompress`, and OptionError for a model without
     a latent and for bytes that do not reach the first coefficient.
     """
-    from velcodec.codec.preview import PreviewArchive
-    from velcodec.formats.prefix import Prefix
+    from velcodec.archive.preview import PreviewArchive
+    from velcodec.formats.latent_coding.prefix import Prefix
 
     prefix = Prefix(bytes, coefficients)
     with PreviewArchive(archive, prefix, decoder=decoder, device=device) as opened:
@@ -232,8 +232,8 @@ def encode(
     as for `compress`. Without `advise` nothing is said of values that look like a mistake: for
     callers that encode piece by piece; `padded` as for `make_batch`.
     """
-    from velcodec.codec.encode import Encoded
-    from velcodec.writing import create_archive
+    from velcodec.archive.create import create_archive
+    from velcodec.encode.encode import Encoded
 
     about, how = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
@@ -262,8 +262,8 @@ def group_encoder(
 
     Raises OptionError, MissingDecoderError.
     """
-    from velcodec.codec.groups import GroupEncoder
-    from velcodec.codec.write import RANGE_STEP_M_S
+    from velcodec.encode.groups import GroupEncoder
+    from velcodec.encode.pack import RANGE_STEP_M_S
 
     check_geometry(about)
     fitter = make_fitter(how, on_progress)
@@ -298,7 +298,7 @@ def make_batch(
     units are not stated, models of values that tell otherwise are refused unless they are to be
     stored `exact`ly; errors number them from `first` on.
     """
-    from velcodec.codec.groups import Batch
+    from velcodec.encode.groups import Batch
 
     check_geometry(about)
     gathered = _gather(models, about, padded, None if exact else first)
@@ -340,10 +340,10 @@ def make_fitter(how: Coding, on_progress: Progress | None = None) -> Fitter:
 
     Raises OptionError, MissingDecoderError.
     """
-    from velcodec.codec import fitting
-    from velcodec.codec.output import place_decoder
+    from velcodec.decode.output import place_decoder
     from velcodec.decoder import Decoder, load_decoder
     from velcodec.device import pick_device
+    from velcodec.encode import fitting
     from velcodec.progress import no_progress
 
     place = str(pick_device(how.device))

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.absent import check_all_present, marks_of
 from velcodec.formats.errors import InputDtypeError, InputShapeError
+from velcodec.formats.files.absent import check_all_present, marks_of
 from velcodec.formats.files.axes import axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, depth_first
 from velcodec.formats.files.netcdf import coordinates_in
+from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.words import check_unpacked, velocity_units
 from velcodec.formats.no_data import NoData, no_data_of
-from velcodec.formats.npy import check_dtype
 
 EXPECTED = "an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or a list of arrays"
 

@@ -99,7 +99,7 @@ def quality(
     """
     before, after = original, rendering
     if absent is not None:
-        from velcodec.absent import filled
+        from velcodec.decode.absent import filled
 
         original = filled(original, absent)
         rendering = np.where(absent, original, rendering)

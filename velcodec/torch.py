@@ -17,11 +17,11 @@ import torch  # PyTorch: imports are absolute, this module is velcodec.torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from velcodec.average import check_average
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind, x_first
 from velcodec.resolution import Resolution
+from velcodec.sampler.cell_average import check_average
 from velcodec.sampler.render import upsample
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.formats.npy import read_models
+from velcodec.formats.files.npy import read_models
 
 from .base import Models, Peer
 from .budgets import Best, best

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.varint import decode_varint, encode_varint
+from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 from .base import (
     CannotKeepError,

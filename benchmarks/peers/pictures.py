@@ -8,7 +8,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.varint import decode_varint
+from velcodec.formats.storage.varint import decode_varint
 
 from .base import (
     CannotKeepError,

@@ -4,11 +4,11 @@
 `open_folder_sink` write, block by block. Each format has a module; `table` names them all.
 """
 
-from .base import Form, Ground, Models, Part, first_of
-from .opened import open_models
-from .sinks import Sink
-from .table import FORMATS, told_format
-from .writing import ARRAY, open_folder_sink, open_sink, split_files
+from velcodec.formats.files.base import Form, Ground, Models, Part, first_of
+from velcodec.formats.files.opened import open_models
+from velcodec.formats.files.sinks import Sink
+from velcodec.formats.files.table import FORMATS, told_format
+from velcodec.formats.files.writing import ARRAY, open_folder_sink, open_sink, split_files
 
 __all__ = [
     "ARRAY",

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError, InputShapeError
-from ..npy import check_last_axis, check_shape
-from .base import Form, Ground, Hints, Placed, form_of
-from .words import (
+from velcodec.formats.errors import InputFileError, InputShapeError
+from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
+from velcodec.formats.files.npy import check_last_axis, check_shape
+from velcodec.formats.files.words import (
     DEGREES,
     LENGTHS,
     ground_of,

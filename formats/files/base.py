@@ -20,12 +20,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..absent import Marks, check_all_present
-from ..errors import InputFileError, InputShapeError, NonFiniteError, OptionError, VelcodecError
-from ..header import AXES, DTYPES, MAX_SAMPLES, UNITS
-from ..locks import lazy_property
-from ..no_data import NoData, check_some_present, find_absent, no_data_of
-from ..npy import AS_ABSENT, ORDERS, check_dtype, check_last_axis, check_option, check_shape
+from velcodec.formats.container.header import AXES, DTYPES, MAX_SAMPLES, UNITS
+from velcodec.formats.errors import (
+    InputFileError,
+    InputShapeError,
+    NonFiniteError,
+    OptionError,
+    VelcodecError,
+)
+from velcodec.formats.files.absent import Marks, check_all_present
+from velcodec.formats.files.npy import (
+    AS_ABSENT,
+    ORDERS,
+    check_dtype,
+    check_last_axis,
+    check_option,
+    check_shape,
+)
+from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
+from velcodec.formats.storage.locks import lazy_property
 
 DIRECTIONS = ("down", "up")
 

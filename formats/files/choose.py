@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputFileError
+from velcodec.formats.errors import InputFileError
 
 Found = Mapping[str, tuple[tuple[int, ...], "np.dtype[Any]"]]
 LISTED = 12

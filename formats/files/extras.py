@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from ..errors import MissingExtraError
+from velcodec.formats.errors import MissingExtraError
 
 
 def needed(module: str, extra: str) -> Any:

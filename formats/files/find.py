@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 
-from ..errors import InputFileError
-from .folders import walk
-from .zarr_store import is_zarr
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.folders import walk
+from velcodec.formats.files.zarr_store import is_zarr
 
 NUMBER = re.compile("([0-9]+)")
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import InputFileError
+from velcodec.formats.errors import InputFileError
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:

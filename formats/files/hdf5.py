@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..absent import marks_of
-from ..errors import InputFileError
-from .axes import Axis, Coordinate, axes_beside, named_form
-from .base import Form, Hints, Part, check_packed, reading
-from .choose import chosen
-from .extras import needed
-from .sinks import FileSink
-from .words import (
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.absent import marks_of
+from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.extras import needed
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import (
     AXIS_NAMES,
     KEYS,
     MAX_KEYS,

@@ -18,14 +18,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError
-from ..npy import MAGIC, NpyWriter, check_header_length
-from ..pieces import read_rows
-from .axes import Coordinate, axes_beside, named_form
-from .base import Form, Hints, Part, check_packed, reading
-from .choose import chosen
-from .sinks import FileSink
-from .words import GROUNDS, KEYS, SAID, attributes_of, columns_of, velocity_units
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import (
+    GROUNDS,
+    KEYS,
+    SAID,
+    attributes_of,
+    columns_of,
+    velocity_units,
+)
+from velcodec.formats.storage.pieces import read_rows
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")

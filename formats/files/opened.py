@@ -7,12 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import OptionError
-from ..no_data import NoData
-from .base import Ground, Hints, Models, Part
-from .find import find
-from .table import FORMATS, FileFormat, format_by_suffix, format_of, named_format
-from .zarr_store import is_zarr
+from velcodec.formats.errors import OptionError
+from velcodec.formats.files.base import Ground, Hints, Models, Part
+from velcodec.formats.files.find import find
+from velcodec.formats.files.table import (
+    FORMATS,
+    FileFormat,
+    format_by_suffix,
+    format_of,
+    named_format,
+)
+from velcodec.formats.files.zarr_store import is_zarr
+from velcodec.formats.no_data import NoData
 
 
 def open_models(

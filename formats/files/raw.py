@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import EmptyInputError, InputFileError, OptionError
-from .base import Form, Hints, Part, form_of, reading
-from .sinks import FileSink
+from velcodec.formats.errors import EmptyInputError, InputFileError, OptionError
+from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
+from velcodec.formats.files.sinks import FileSink
 
 DEFAULT_DTYPE = "<f4"
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError, InputShapeError, OptionError
-from .axes import Axis, ground_of_axes, place
-from .base import Form, Ground, Hints, Part, form_of, reading
-from .raw import RawPart
-from .sinks import FileSink
-from .words import LENGTHS, attributes_of, metres, positive_of, velocity_units
+from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
+from velcodec.formats.files.axes import Axis, ground_of_axes, place
+from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
+from velcodec.formats.files.raw import RawPart
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import LENGTHS, attributes_of, metres, positive_of, velocity_units
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError, InputShapeError, NoDataError, OptionError
-from ..no_data import find_absent
-from ..npy import check_dtype
-from .axes import Axis, ground_of_axes
-from .base import Form, Ground, Hints, Part, Placed, form_of, reading
-from .extras import needed
-from .sinks import FileSink
+from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
+from velcodec.formats.files.axes import Axis, ground_of_axes
+from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
+from velcodec.formats.files.extras import needed
+from velcodec.formats.files.npy import check_dtype
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.no_data import find_absent
 
 FEET = 2
 METRES = 1

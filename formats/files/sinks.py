@@ -13,8 +13,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputDtypeError, InputShapeError
-from .base import Form, own_axes
+from velcodec.formats.errors import InputDtypeError, InputShapeError
+from velcodec.formats.files.base import Form, own_axes
 
 
 class Sink(Protocol):

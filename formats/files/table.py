@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputFileError, OptionError
-from .base import Form, Hints, Part, reading
-from .hdf5 import Hdf5Sink, read_hdf5
-from .netcdf import NetcdfSink, read_netcdf
-from .npy_file import NpySink, read_npy
-from .npz import NpzSink, read_npz
-from .raw import RawSink, read_raw
-from .rsf import RsfSink, read_rsf
-from .segy import SegySink, read_segy
-from .sinks import FileSink
-from .zarr_store import ZarrSink, is_zarr, read_zarr
+from velcodec.formats.errors import InputFileError, OptionError
+from velcodec.formats.files.base import Form, Hints, Part, reading
+from velcodec.formats.files.hdf5 import Hdf5Sink, read_hdf5
+from velcodec.formats.files.netcdf import NetcdfSink, read_netcdf
+from velcodec.formats.files.npy_models import NpySink, read_npy
+from velcodec.formats.files.npz import NpzSink, read_npz
+from velcodec.formats.files.raw import RawSink, read_raw
+from velcodec.formats.files.rsf import RsfSink, read_rsf
+from velcodec.formats.files.segy import SegySink, read_segy
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.zarr_store import ZarrSink, is_zarr, read_zarr
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputFileError
-from .base import Form, Ground, Hints, first_line
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.base import Form, Ground, Hints, first_line
 
 LENGTHS = {
     "": 1.0, "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,

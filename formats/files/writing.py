@@ -9,13 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..atomic import atomic_folder, atomic_path
-from ..errors import InputShapeError, OptionError, OutputPathError
-from .base import Form
-from .npz import NpzSink
-from .sinks import FileSink, Sink
-from .table import FileFormat, format_by_suffix, named_format
-from .words import AXIS_NAMES, KEYS, SAID
+from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
+from velcodec.formats.files.base import Form
+from velcodec.formats.files.npz import NpzSink
+from velcodec.formats.files.sinks import FileSink, Sink
+from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
+from velcodec.formats.files.words import AXIS_NAMES, KEYS, SAID
+from velcodec.formats.storage.atomic import atomic_folder, atomic_path
 
 OPENFWI_PER_FILE = 500
 ARRAY = "velocity"

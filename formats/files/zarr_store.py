@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..absent import marks_of
-from ..errors import InputFileError
-from .axes import Coordinate, axes_of, named_form
-from .base import Form, Hints, Part, check_packed, reading
-from .choose import chosen
-from .extras import needed
-from .folders import walk
-from .sinks import FileSink
-from .words import (
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.absent import marks_of
+from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.choose import chosen
+from velcodec.formats.files.extras import needed
+from velcodec.formats.files.folders import walk
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.words import (
     AXIS_NAMES,
     GROUNDS,
     KEYS,

@@ -13,7 +13,7 @@ from latent_archives import latent_archive
 
 from velcodec.decoder import Decoder
 from velcodec.formats import errors
-from velcodec.formats.header import Layout
+from velcodec.formats.container.header import Layout
 
 Run = Callable[..., Result]
 
@@ -349,7 +349,7 @@ def test_a_fault_while_writing_leaves_no_file(
         raise OSError(28, "No space left on device")
 
     np.save("in.npy", GRID)
-    monkeypatch.setattr("velcodec.formats.writer.VlatWriter.end_page", fail)
+    monkeypatch.setattr("velcodec.formats.container.writer.VlatWriter.end_page", fail)
     result = compress("in.npy", "out.vlat")
     assert result.exit_code == 3
     assert result.stderr == "velcodec: error: out.vlat.part: No space left on device\n"

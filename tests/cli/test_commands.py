@@ -130,7 +130,7 @@ def test_decompress_renders_at_any_resolution(
 def test_decompress_in_blocks_gives_what_one_call_gives(
     run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("velcodec.archive.SAMPLES_AT_ONCE", 1)
+    monkeypatch.setattr("velcodec.archive.archive.SAMPLES_AT_ONCE", 1)
     assert run("decompress", "in.vlat", "out.npy", "--res", "30").exit_code == 0
     assert np.allclose(np.load("out.npy"), velcodec.decompress(archive.read_bytes(), res=30))
 

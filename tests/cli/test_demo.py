@@ -14,7 +14,7 @@ from click.testing import Result
 import velcodec
 from velcodec.cli.demo import FAMILIES, RESOLUTION, SETTINGS, sample_path, truth_of
 from velcodec.cli.picture import Panel, draw_rows, error_span
-from velcodec.formats.npy import as_models
+from velcodec.formats.files.npy import as_models
 from velcodec.metrics import psnr
 from velcodec.report.upsampling import upsample
 

@@ -174,7 +174,7 @@ def test_verify_against_never_reads_more_than_a_block(
         return read(self, start, stop)
 
     monkeypatch.setattr(Models, "read", counted)
-    monkeypatch.setattr("velcodec.archive.MODELS_AT_ONCE", 2)
+    monkeypatch.setattr("velcodec.archive.archive.MODELS_AT_ONCE", 2)
     assert run("verify", "exact.vlat", "--against", "exact.npy").exit_code == 0
     assert asked == [2, 2, 2, 1]
 

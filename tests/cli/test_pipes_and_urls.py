@@ -13,7 +13,7 @@ from checkers import figures, keys_of, layered
 from click.testing import Result
 
 import velcodec
-from velcodec.formats.patience import TIMEOUT_VARIABLE
+from velcodec.formats.storage.retry import TIMEOUT_VARIABLE
 
 Run = Callable[..., Result]
 

@@ -13,7 +13,7 @@ from latent_archives import latent_archive
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.formats.header import Layout
+from velcodec.formats.container.header import Layout
 
 Run = Callable[..., Result]
 

@@ -12,7 +12,7 @@ from click.testing import Result
 
 import velcodec
 from velcodec.formats import errors
-from velcodec.formats.reader import VlatReader
+from velcodec.formats.container.reader import VlatReader
 
 Run = Callable[..., Result]
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import grid_points
-from velcodec.decoder import MixtureConfig, SirenMixture, fused
+from velcodec.decoder import MixtureConfig, SirenMixture
+from velcodec.decoder.siren_mixture import cuda
+from velcodec.geometry import grid_points
 
 CONFIGS = {
     "all parts": MixtureConfig(16, 2, 8, 4, 2, 8, strata=3, omega_0=6.0),
@@ -58,9 +59,9 @@ def points_of(own: bool = False) -> Tensor:
 def rendered(name: str, way: dict[str, Any]) -> Tensor:
     """What the kernel gives."""
     dtype = way.get("dtype", torch.float32)
-    ends = fused.within(torch.tensor(LOW), torch.tensor(HIGH), dtype)
-    fused.PROGRAMS = way.get("programs", 1024)
-    return fused.launch(
+    ends = cuda.within(torch.tensor(LOW), torch.tensor(HIGH), dtype)
+    cuda.PROGRAMS = way.get("programs", 1024)
+    return cuda.launch(
         decoder_of(name), latents(way.get("count", 2)), points_of(way.get("own", False)), dtype,
         ends if way.get("scaled") else None, points_of_a_block=way.get("block", 64),
     )  # fmt: skip

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import grid_points
-from velcodec.decoder import Decoder, MixtureConfig, SirenMixture, load_decoder, loops
-from velcodec.decoder import mixture_compiled as compiled
+from velcodec.decoder import Decoder, MixtureConfig, SirenMixture, load_decoder
+from velcodec.decoder.siren_mixture import fit_cpu as compiled
+from velcodec.decoder.siren_mixture import fit_kernels
 from velcodec.fit.lm import hessian_of
+from velcodec.geometry import grid_points
 
 KINDS = {
     "all parts": MixtureConfig(16, 2, 8, 4, 2, 8, strata=3, omega_0=6.0),
@@ -130,11 +131,11 @@ def test_sine_and_cosine_keep_their_accuracy_far_out() -> None:
     argument = np.linspace(-3000, 3000, 60_001, dtype=np.float32)[None, None]
     exact = argument.astype(np.float64)
     sine, cosine, zero = argument.copy(), np.empty_like(argument), np.zeros((1, 1), np.float32)
-    loops.sine_and_cosine_(sine, zero, cosine)
+    fit_kernels.sine_and_cosine_(sine, zero, cosine)
     assert np.abs(sine - np.sin(exact)).max() < 2e-7
     assert np.abs(cosine - np.cos(exact)).max() < 2e-7
     alone = argument.copy()
-    loops.sine_(alone, zero)
+    fit_kernels.sine_(alone, zero)
     assert np.array_equal(alone, sine)
 
 

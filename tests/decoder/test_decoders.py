@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import cell_centres, grid_points
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.decoder.file import build_decoder
 from velcodec.formats.errors import DecoderFileError
+from velcodec.geometry import cell_centres, grid_points
 
 SMALL = {
     "mixture": lambda: SirenMixture(MixtureConfig(width=16, gates=8, components=4)),

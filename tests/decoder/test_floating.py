@@ -8,9 +8,9 @@ import pytest
 import torch
 from latent_archives import drawn_tiles
 
-from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, MixtureConfig, SirenMixture, load_decoder
-from velcodec.decoder.floating import FloatMixture
+from velcodec.decoder.siren_mixture.cpu import FloatMixture
+from velcodec.geometry import grid_points
 from velcodec.quantise import dequantise
 
 LOW, HIGH = 1500.0, 4500.0
@@ -70,9 +70,9 @@ def test_a_model_is_the_same_alone_in_a_batch_and_in_any_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     decoder, latents, where = load_decoder(), drawn(70), points(83, 77)
-    monkeypatch.setattr("velcodec.threads._asked_for", 1)
+    monkeypatch.setattr("velcodec.parallel._asked_for", 1)
     together = velocities(decoder, latents, where)
-    monkeypatch.setattr("velcodec.threads._asked_for", 3)
+    monkeypatch.setattr("velcodec.parallel._asked_for", 3)
     assert (velocities(decoder, latents, where) == together).all()
     for i in (0, 33, 69):
         assert (velocities(decoder, latents[i : i + 1], where)[0] == together[i]).all()

@@ -15,14 +15,15 @@ from hypothesis import strategies as st
 from interpreted import CONFIGS, HIGH, LOW, WAYS, decoder_of, latents, points_of
 from numpy.typing import NDArray
 
-from velcodec.codec.torch_render import render_tiles, tile_values
-from velcodec.coordinates import grid_points
-from velcodec.decoder import Decoder, SirenMixture, fused, load_decoder
+from velcodec.decode.torch_render import render_tiles, tile_values
+from velcodec.decoder import Decoder, SirenMixture, load_decoder
+from velcodec.decoder.siren_mixture import cuda
 from velcodec.fit.lm import error_and_gradient, hessian_of
+from velcodec.geometry import grid_points
 
 ROOT = Path(__file__).parents[2]
 
-needs_triton = pytest.mark.skipif(not fused.has_triton(), reason="Triton is not installed")
+needs_triton = pytest.mark.skipif(not cuda.has_triton(), reason="Triton is not installed")
 
 
 def needs_gpu(test: object) -> object:
@@ -72,9 +73,9 @@ def test_every_way_to_ask_the_kernel_agrees_with_torch(rendered: Rendered, way: 
 
 def test_without_a_gpu_torch_renders_the_same_velocities() -> None:
     decoder, points = decoder_of("all parts"), points_of()
-    assert not fused.serves(decoder, latents())
+    assert not cuda.serves(decoder, latents())
     low, high = torch.tensor(LOW).double(), torch.tensor(HIGH).double()
-    found = fused.velocities(decoder, latents(), low, high, points)
+    found = cuda.velocities(decoder, latents(), low, high, points)
     ready = render_tiles(latents(), np.array(LOW), np.array(HIGH), decoder)
     assert (found - tile_values(decoder, ready, points)).abs().max() < 0.01
 
@@ -84,7 +85,7 @@ def test_ends_that_a_dtype_holds_lie_within_the_range(
     low: float, extent: float, dtype: torch.dtype
 ) -> None:
     ends = torch.tensor([low], dtype=torch.float64), torch.tensor([low + extent]).double()
-    inner_low, inner_high = fused.within(*ends, dtype)
+    inner_low, inner_high = cuda.within(*ends, dtype)
     assert inner_low.to(dtype).float() == inner_low
     assert inner_high.to(dtype).float() == inner_high
     assert inner_low <= inner_high
@@ -96,10 +97,10 @@ def test_ends_that_a_dtype_holds_lie_within_the_range(
 
 def test_a_decoder_that_changes_is_packed_anew() -> None:
     decoder = decoder_of("all parts")
-    before = fused.pack(decoder)
-    assert fused.pack(decoder) is before
+    before = cuda.pack(decoder)
+    assert cuda.pack(decoder) is before
     decoder.reparametrise_(2 * torch.eye(256))
-    after = fused.pack(decoder)
+    after = cuda.pack(decoder)
     assert torch.equal(after.tensors[0], 2 * before.tensors[0])
 
 
@@ -108,14 +109,14 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from velcodec.decoder import fused, fused_kernel, load_decoder
-constants = fused.pack(load_decoder()).sizes
-constants |= {"POINTS": fused.POINTS, "PRECISION": fused.PRECISION, "SCALED": True}
+constants = cuda.pack(load_decoder()).sizes
+constants |= {"POINTS": cuda.POINTS, "PRECISION": cuda.PRECISION, "SCALED": True}
 names = fused_kernel.render.arg_names
 kinds = {n: "*fp32" if n.startswith("to_") else "i32" for n in names}
 kinds |= dict.fromkeys(constants, "constexpr")
 by_place = {(names.index(n),): value for n, value in constants.items()}
 source = ASTSource(fused_kernel.render, signature=kinds, constexprs=by_place)
-made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": fused.WARPS})
+made = triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": cuda.WARPS})
 assert "mma" in made.asm["ptx"]
 assert made.metadata.shared <= 227 * 1024, made.metadata.shared
 """
@@ -146,10 +147,10 @@ def test_velocities_of_a_gpu_are_within_1_m_s(
     decoder, latent, points = shipped
     on_gpu = load_decoder(device="cuda")
     assert isinstance(on_gpu, SirenMixture)
-    assert fused.serves(on_gpu, latent.cuda()) == fused.has_triton()
+    assert cuda.serves(on_gpu, latent.cuda()) == cuda.has_triton()
     ends = torch.full((16,), 1500.0), torch.full((16,), 4500.0)
-    expected = fused.velocities(decoder, latent, *ends, points)
-    found = fused.velocities(
+    expected = cuda.velocities(decoder, latent, *ends, points)
+    found = cuda.velocities(
         on_gpu, latent.cuda(), *(end.cuda() for end in ends), points.cuda()
     ).cpu()
     assert (found - expected).abs().max() < 1.0

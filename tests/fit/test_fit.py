@@ -10,12 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import grid_points
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.fit import Encoder, LMOptions, amortised_latents, fit_latents
 from velcodec.fit.encoder import read_encoder, save_encoder
 from velcodec.fit.lm import descend, error_and_gradient, hessian_of, squared_error
-from velcodec.fit.threads import by_parts
+from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import (
     DecoderFileError,
     InputDtypeError,
@@ -23,6 +22,7 @@ from velcodec.formats.errors import (
     OptionError,
     VelcodecError,
 )
+from velcodec.geometry import grid_points
 
 GRID = (20, 20)
 

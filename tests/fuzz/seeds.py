@@ -20,25 +20,25 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 import targets
 
+from velcodec.formats.container.directory import Directory, PageEntry
+from velcodec.formats.container.framing import START
+from velcodec.formats.container.header import Layout
+from velcodec.formats.container.page import Page, Run
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.sections import Place
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
-from velcodec.formats.directory import Directory, PageEntry
-from velcodec.formats.exact.absent import encode_absent
-from velcodec.formats.exact.domain import RAW, allowed_codes
-from velcodec.formats.exact.labels import encode_labels
-from velcodec.formats.exact.least_squares import encode_least_squares
-from velcodec.formats.exact.network import network_of
-from velcodec.formats.exact.numbers import encode_numbers
-from velcodec.formats.exact.stream import encode_raw
-from velcodec.formats.exact.waves import encode_waves
 from velcodec.formats.files import Form, Ground, open_sink
-from velcodec.formats.header import Layout
-from velcodec.formats.page import Page, Run
-from velcodec.formats.quality import Quality
-from velcodec.formats.record import Record, pack_record
-from velcodec.formats.sections import Place
-from velcodec.formats.tile_stream import Tiles, encode_tiles
-from velcodec.formats.vlat import START
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.sample_coding.absent_mask import encode_absent
+from velcodec.formats.sample_coding.dct.coder import encode_waves
+from velcodec.formats.sample_coding.domain import RAW, allowed_codes
+from velcodec.formats.sample_coding.label_map.coder import encode_labels
+from velcodec.formats.sample_coding.label_map.network import network_of
+from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.prediction.least_squares import encode_least_squares
+from velcodec.formats.sample_coding.stream import encode_raw
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

@@ -15,22 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.formats.decoder_file import read_decoder_file
-from velcodec.formats.directory import Directory
-from velcodec.formats.errors import OptionError, VelcodecError
-from velcodec.formats.exact.absent import decode_absent
-from velcodec.formats.exact.domain import Domain
-from velcodec.formats.exact.stream import ExactCoding, ExactStream, SamplerName, decode_exact
-from velcodec.formats.files import open_models
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.journal import read_journal
-from velcodec.formats.page import StoredPage
-from velcodec.formats.prefix import Prefix, decode_prefixes
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.record import unpack_record
-from velcodec.formats.salvage import salvage
-from velcodec.formats.scan import scan
-from velcodec.formats.sections import (
+from velcodec.formats.container.directory import Directory
+from velcodec.formats.container.framing import START, Belongs, pack_tail, record_checksum
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.journal import read_journal
+from velcodec.formats.container.page import StoredPage
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.record import unpack_record
+from velcodec.formats.container.salvage import salvage
+from velcodec.formats.container.scan import scan
+from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
     HEADER,
@@ -38,13 +32,24 @@ from velcodec.formats.sections import (
     USE,
     section_size,
 )
-from velcodec.formats.sharded import read_manifest
-from velcodec.formats.source import ByteSource
-from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
-from velcodec.formats.tile_coding import TileCoding
-from velcodec.formats.tile_stream import decode_tiles
-from velcodec.formats.varint import MAX_BYTES, decode_varint
-from velcodec.formats.vlat import START, Belongs, pack_tail, record_checksum
+from velcodec.formats.container.shards import read_manifest
+from velcodec.formats.decoder_file import read_decoder_file
+from velcodec.formats.errors import OptionError, VelcodecError
+from velcodec.formats.files import open_models
+from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
+from velcodec.formats.latent_coding.stream import decode_tiles
+from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
+from velcodec.formats.sample_coding.absent_mask import decode_absent
+from velcodec.formats.sample_coding.domain import Domain
+from velcodec.formats.sample_coding.stream import (
+    ExactCoding,
+    ExactStream,
+    SamplerName,
+    decode_exact,
+)
+from velcodec.formats.storage.source import ByteSource
+from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14

@@ -21,6 +21,8 @@ from corpus import GOLDEN, LATENTS, METADATA, SHARDS, digest, jsonable, sha_of
 
 import velcodec
 from velcodec import synth
+from velcodec.decode.stored import tables_of
+from velcodec.decode.tiling import Axis, Tiling
 from velcodec.decoder import (
     ConcatConfig,
     Decoder,
@@ -31,22 +33,20 @@ from velcodec.decoder import (
     read_decoder,
 )
 from velcodec.decoder.file import pack
-from velcodec.formats.append import append_to
+from velcodec.formats.container.append import append_to
+from velcodec.formats.container.header import Header, Layout, Source
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.shards import Shard, write_manifest
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import to_bytes
-from velcodec.formats.exact.domain import Domain
-from velcodec.formats.exact.numbers import encode_numbers
-from velcodec.formats.exact.stream import EXACT_NETWORK, NUMBERS, ExactCoding, ExactStream
-from velcodec.formats.header import Header, Layout, Source
-from velcodec.formats.quality import Quality
-from velcodec.formats.reader import VlatReader
-from velcodec.formats.record import Record, pack_record
-from velcodec.formats.sharded import Shard, write_manifest
-from velcodec.formats.tables import TOTAL, LatentTables, integer_frequencies
-from velcodec.formats.tile_stream import TileCoding, Tiles, encode_tiles
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.latent_coding.stream import TileCoding, Tiles, encode_tiles
+from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
+from velcodec.formats.sample_coding.domain import Domain
+from velcodec.formats.sample_coding.prediction.blended import encode_numbers
+from velcodec.formats.sample_coding.stream import EXACT_NETWORK, NUMBERS, ExactCoding, ExactStream
 from velcodec.sampler.form import newest_sampler
-from velcodec.stored import tables_of
-from velcodec.tiling import Axis, Tiling
 from velcodec.train.contexts import resampled
 
 SAMPLES = GOLDEN / "samples"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.formats.header import Header, Layout
-from velcodec.formats.tables import LatentTables
-from velcodec.formats.tile_coding import TileCoding
-from velcodec.formats.tile_stream import Tiles, encode_tiles
-from velcodec.formats.writer import VlatWriter
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
+from velcodec.formats.latent_coding.tables import LatentTables
 
 PATH = Path(__file__).parent / "two_models.vlat"
 

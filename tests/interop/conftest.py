@@ -10,7 +10,7 @@ from checkers import layered
 from latent_archives import latent_archive
 
 import velcodec
-from velcodec.formats.header import Layout
+from velcodec.formats.container.header import Layout
 
 GROUND = {"dx": 25.0, "dz": 5.0, "origin": (1000.0, 40.0)}
 """x from 1000 m, 25 m apart; z from 40 m, 5 m apart."""

@@ -11,7 +11,7 @@ from latent_archives import latent_archive
 from torch.utils.data import DataLoader
 
 import velcodec
-from velcodec.formats.header import Layout
+from velcodec.formats.container.header import Layout
 from velcodec.torch import VelocityDataset
 
 ROUNDING = 0.05

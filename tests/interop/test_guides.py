@@ -13,7 +13,7 @@ import torch
 from latent_archives import latent_archive
 
 import velcodec
-from velcodec.formats.header import Layout
+from velcodec.formats.container.header import Layout
 from velcodec.torch import VelocityDataset
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -16,6 +16,7 @@ from latent_archives import latent_archive
 from torch.utils.data import DataLoader, Subset
 
 import velcodec
+from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import (
     InputFileError,
     MissingDecoderError,
@@ -24,7 +25,6 @@ from velcodec.formats.errors import (
     OptionError,
     ResolutionError,
 )
-from velcodec.formats.header import Layout
 from velcodec.interop.shared import SharedArchive
 from velcodec.torch import VelocityDataset
 

@@ -15,6 +15,7 @@ from checkers import layered
 from latent_archives import latent_archive
 
 import velcodec
+from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import (
     InputFileError,
     MixedShapesError,
@@ -22,7 +23,6 @@ from velcodec.formats.errors import (
     OptionError,
     ResolutionError,
 )
-from velcodec.formats.header import Layout
 
 xr = pytest.importorskip("xarray")
 pytestmark = pytest.mark.filterwarnings("ignore:The specified chunks separate")

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import grid_points
 from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
 from velcodec.fit import LMOptions, fit_latents
 from velcodec.fit.lm import Descent, hessian_of, squared_error
-from velcodec.formats.tile_stream import LatentTables
+from velcodec.formats.latent_coding.stream import LatentTables
+from velcodec.geometry import grid_points
 from velcodec.quantise import BitCosts, dequantise, quantise
 from velcodec.train.finish import class_rows, laplace_rows, step_ladder
 

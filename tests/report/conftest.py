@@ -13,10 +13,10 @@ from click.testing import CliRunner
 
 from velcodec.api import Coding, Description, make_fitter
 from velcodec.cli import main
-from velcodec.codec.target import Target
 from velcodec.decoder import read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.formats.npy import as_models
+from velcodec.encode.target import Target
+from velcodec.formats.files.npy import as_models
 from velcodec.progress import no_progress
 from velcodec.report.coding import CodedFamily, code_family
 from velcodec.report.data import Family

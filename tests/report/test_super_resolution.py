@@ -10,9 +10,9 @@ from checkers import layered
 
 import velcodec
 from velcodec.api import Coding, Description, make_fitter
-from velcodec.codec.target import Target
 from velcodec.decoder import read_decoder
-from velcodec.formats.npy import as_models
+from velcodec.encode.target import Target
+from velcodec.formats.files.npy import as_models
 from velcodec.metrics import psnr
 from velcodec.progress import no_progress
 from velcodec.report.coding import ARCHIVES, CodedFamily, code_family

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from velcodec.coordinates import cell_centres
+from velcodec.geometry import cell_centres
 from velcodec.report.upsampling import KERNELS, SPLINE, interpolate, positions, upsample, weights
 from velcodec.sampler.compiled import cell_positions, spline_coefficients
 

@@ -12,9 +12,9 @@ from checkers import layered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velcodec.average import averaged
 from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
 from velcodec.sampler import compiled, render
+from velcodec.sampler.cell_average import averaged
 from velcodec.sampler.compiled import SampledField, cell_positions
 from velcodec.sampler.form import SamplerWeights, newest_sampler, sampler_of
 from velcodec.sampler.network import SamplerNetwork
@@ -284,7 +284,7 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     samples = rough(70, 40)
     found = []
     for threads in (1, 2, 5):
-        with mock.patch("velcodec.threads._asked_for", threads):
+        with mock.patch("velcodec.parallel._asked_for", threads):
             found.append(SampledField(samples, shipped()).grid(133, 50))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])

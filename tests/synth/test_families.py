@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from velcodec import synth
-from velcodec.coordinates import grid_points
+from velcodec.geometry import grid_points
 
 families = pytest.mark.parametrize("family", synth.FAMILIES)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from velcodec.formats.exact.least_squares import write
-from velcodec.formats.exact.least_squares_start import first_models, untrained
+from velcodec.formats.sample_coding.prediction.least_squares import write
+from velcodec.formats.sample_coding.prediction.start import first_models, untrained
 from velcodec.train import least_squares, smooth
 
 

@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .base import Decoder
-    from .file import read_decoder, save_decoder
-    from .layout import LATENT_SIZE, NATIVE_SAMPLES, MixtureConfig
-    from .load import load_decoder, load_encoder
-    from .siren_concat import ConcatConfig, SirenConcat
-    from .siren_mixture import SirenMixture
+    from velcodec.decoder.base import Decoder
+    from velcodec.decoder.file import read_decoder, save_decoder
+    from velcodec.decoder.load import load_decoder, load_encoder
+    from velcodec.decoder.siren_concat import ConcatConfig, SirenConcat
+    from velcodec.decoder.siren_mixture.network import SirenMixture
+    from velcodec.decoder.sizes import LATENT_SIZE, NATIVE_SAMPLES, MixtureConfig
 
 _HOMES = {
     "LATENT_SIZE": "layout",

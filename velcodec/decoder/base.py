@@ -1,7 +1,7 @@
 """What every decoder shares: the interface, the freeze, and what it knows after it is loaded.
 
 A decoder maps points of the decoder domain and a latent to normalised velocity. It never sees
-metres, m/s or files: `velcodec.coordinates` and `velcodec.codec` scale, `file` reads and writes.
+metres, m/s or files: `velcodec.geometry` and `velcodec.encode` scale, `file` reads and writes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from velcodec.formats.tile_stream import LatentTables
-
-from .layout import LATENT_SIZE
+from velcodec.decoder.sizes import LATENT_SIZE
+from velcodec.formats.latent_coding.stream import LatentTables
 
 if TYPE_CHECKING:
-    from .floating import FloatMixture
+    from velcodec.decoder.siren_mixture.cpu import FloatMixture
 
 PRICE_OF_A_BIT = 0.1155
 """Slope of distortion over rate at high rate, in units of the squared step: 2 ln 2 / 12."""

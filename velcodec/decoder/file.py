@@ -13,14 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from velcodec.decoder.base import Decoder
+from velcodec.decoder.siren_concat import ConcatConfig, SirenConcat
+from velcodec.decoder.siren_mixture.frozen import (
+    check_latent,
+    checked_settings,
+    is_mixture,
+    mixture_config,
+    own_weights,
+)
+from velcodec.decoder.siren_mixture.network import SirenMixture
+from velcodec.decoder.sizes import NATIVE_SAMPLES
 from velcodec.formats.decoder_file import DecoderFile, read_decoder_file, write_decoder_file
 from velcodec.formats.errors import DecoderFileError
-
-from .base import Decoder
-from .frozen import check_latent, checked_settings, is_mixture, mixture_config, own_weights
-from .layout import NATIVE_SAMPLES
-from .siren_concat import ConcatConfig, SirenConcat
-from .siren_mixture import SirenMixture
 
 HALF_PRECISION = ("modulation",)
 """Tensors kept as float16: they are most of the file, and everything is learned after rounding."""

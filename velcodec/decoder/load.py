@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import registry
-from .base import Decoder
-from .file import read_decoder
+from velcodec.decoder import registry
+from velcodec.decoder.base import Decoder
+from velcodec.decoder.file import read_decoder
 
 if TYPE_CHECKING:
     from velcodec.fit.encoder import Encoder

@@ -18,9 +18,9 @@ from typing import Any
 
 import platformdirs
 
-from velcodec.formats.atomic import atomic_write
 from velcodec.formats.decoder_file import DecoderFile, read_decoder_file
 from velcodec.formats.errors import DecoderFileError, MissingDecoderError, OutputExistsError
+from velcodec.formats.storage.atomic import atomic_write
 
 HOME_VARIABLE = "VELCODEC_HOME"
 SUFFIX = ".safetensors"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .base import Decoder, as_batched
+from velcodec.decoder.base import Decoder, as_batched
 
 ACTIVATIONS = ("sine", "relu")
 

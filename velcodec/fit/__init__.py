@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
+from velcodec.fit.adam import adam
+from velcodec.fit.encoder import Encoder
+from velcodec.fit.lm import LMOptions, block_sizes, descend
+from velcodec.fit.parallel import by_parts
 from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
-
-from .adam import adam
-from .encoder import Encoder
-from .lm import LMOptions, block_sizes, descend
-from .threads import by_parts
 
 Method = Literal["lm", "adam", "amortised"]
 

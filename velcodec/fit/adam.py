@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-
-from .views import some_points
+from velcodec.fit.views import some_points
 
 BETAS = 0.9, 0.99
 

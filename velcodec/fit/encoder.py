@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from velcodec.decoder.layout import LATENT_SIZE, NATIVE_SAMPLES
+from velcodec.decoder.sizes import LATENT_SIZE, NATIVE_SAMPLES
 from velcodec.formats.errors import DecoderFileError
 
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-
-from .views import some_points
+from velcodec.fit.views import some_points
 
 ON_CPU, ON_GPU = (8, 700), (256, 4900)
 """Tiles and points that are looked at together: what a CPU's caches hold, what fills a GPU."""

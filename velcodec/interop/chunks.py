@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import Coding, Description, decompress, encode
-from velcodec.codec.target import Target, plain_number
+from velcodec.encode.target import Target, plain_number
+from velcodec.formats.container.header import UNITS
+from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, OptionError
-from velcodec.formats.header import UNITS
-from velcodec.formats.npy import ORDERS, as_models
-from velcodec.formats.reader import VlatReader
+from velcodec.formats.files.npy import ORDERS, as_models
 
 FITS = ("lm", "adam", "amortised")
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import velcodec
-from velcodec.archive import GROUND_FIELDS, Archive
+from velcodec.archive.archive import GROUND_FIELDS, Archive
+from velcodec.decode.stored import check_stackable
 from velcodec.decoder.registry import settled
-from velcodec.formats.header import Layout
-from velcodec.formats.source import is_url
+from velcodec.formats.container.header import Layout
+from velcodec.formats.storage.source import is_url
 from velcodec.resolution import Resolution, check_native, check_resolution
-from velcodec.stored import check_stackable
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder

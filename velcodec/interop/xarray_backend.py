@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive import Archive
-from velcodec.average import Average, check_average
-from velcodec.formats.header import Layout
+from velcodec.archive.archive import Archive
+from velcodec.formats.container.header import Layout
 from velcodec.formats.no_data import NAN, no_data_value
 from velcodec.interop.extras import from_extra
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind, x_first
 from velcodec.resolution import Resolution
+from velcodec.sampler.cell_average import Average, check_average
 
 with from_extra("xarray"):
     import xarray as xr

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from velcodec.decoder.base import Decoder
 from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, block_sizes
-from velcodec.fit.threads import by_parts
+from velcodec.fit.parallel import by_parts
 from velcodec.fit.views import some_points
-
-from .costs import BitCosts
-from .descent import integer_descent
-from .rounding import round_group
+from velcodec.quantise.costs import BitCosts
+from velcodec.quantise.descent import integer_descent
+from velcodec.quantise.rounding import round_group
 
 GROUPS = (24, 40, 64, 128)
 """Coefficients rounded together; between groups the free ones are re-fitted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from velcodec.formats.tile_stream import PRECISION, LatentTables
+from velcodec.formats.latent_coding.stream import PRECISION, LatentTables
 
 
 class BitCosts:

@@ -13,8 +13,7 @@ from torch import Tensor
 from velcodec.decoder.base import Decoder
 from velcodec.fit.lm import error_and_gradient, hessian_of, squared_error
 from velcodec.fit.views import some_points
-
-from .costs import BitCosts
+from velcodec.quantise.costs import BitCosts
 
 MARKS = (1, 3, 8, 20)
 """Lengths of the list of changes at which the true error is measured."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .costs import BitCosts
+from velcodec.quantise.costs import BitCosts
 
 
 def round_group(

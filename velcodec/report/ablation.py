@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.coordinates import grid_points
 from velcodec.decoder import NATIVE_SAMPLES, ConcatConfig, SirenConcat
 from velcodec.decoder.siren_concat import ACTIVATIONS
+from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE, psnr_of_mse
 from velcodec.progress import Progress
 

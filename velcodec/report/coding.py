@@ -11,22 +11,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from velcodec.api import Coding, Description, encode
-from velcodec.codec.cut import cut_models
-from velcodec.codec.fitting import Fitted, Fitter
-from velcodec.codec.output import on_cpu, render_models, render_samples, x_first
-from velcodec.codec.render import render_grid
-from velcodec.codec.target import Target
-from velcodec.codec.torch_render import render_tiles
-from velcodec.codec.values import to_m_s
-from velcodec.coordinates import Float64
+from velcodec.decode.output import on_cpu, render_models, render_samples, x_first
+from velcodec.decode.render import render_grid
+from velcodec.decode.stored import StoredModel, read_models, tables_of
+from velcodec.decode.torch_render import render_tiles
+from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
+from velcodec.encode.fitting import Fitted, Fitter
+from velcodec.encode.target import Target
+from velcodec.encode.tiles import cut_models
 from velcodec.fit import LMOptions
-from velcodec.formats.quality import Quality
-from velcodec.formats.reader import VlatReader
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.reader import VlatReader
+from velcodec.geometry import Float64
 from velcodec.progress import Progress
-from velcodec.stored import StoredModel, read_models, tables_of
-
-from .data import Family
+from velcodec.report.data import Family
 
 DEFAULT_BYTES = 64.0
 """Budget of a model of 70 x 70 samples; larger ones get as much for every 70 x 70."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from velcodec import synth
-from velcodec.codec.cut import ModelSet
 from velcodec.decoder import NATIVE_SAMPLES
-from velcodec.formats.npy import ModelArray, as_models
+from velcodec.encode.tiles import ModelSet
+from velcodec.formats.files.npy import ModelArray, as_models
 
 PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 """The generator's counterparts of the paper's five (section 3.5)."""

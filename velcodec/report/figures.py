@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.coordinates import Float64
+from velcodec.geometry import Float64
 from velcodec.metrics import mean_squared_error, psnr_of_mse, ssim
 
 

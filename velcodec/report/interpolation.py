@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.coordinates import Float64
+from velcodec.geometry import Float64
 from velcodec.metrics import mean_squared_error
-
-from .coding import CodedFamily
+from velcodec.report.coding import CodedFamily
 
 ALPHAS = tuple(step / 6 for step in range(7))
 """Shares of B: the paper's, 0 to 1 in sixths."""

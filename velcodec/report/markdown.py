@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import paper
-from .coding import ARCHIVES, LATENTS, UNQUANTISED
-from .figures import METRICS
-from .super_resolution import CODED, METHODS, RESOLUTIONS, UPSAMPLINGS
+from velcodec.report import paper
+from velcodec.report.coding import ARCHIVES, LATENTS, UNQUANTISED
+from velcodec.report.figures import METRICS
+from velcodec.report.super_resolution import CODED, METHODS, RESOLUTIONS, UPSAMPLINGS
 
 CODING_NAMES = {UNQUANTISED: "latent not quantised", LATENTS: "latents"}
 METHOD_NAMES = {

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from velcodec.coordinates import Float64
-
-from .coding import LATENTS, UNQUANTISED, CodedFamily
-from .data import generated_truth
-from .interpolation import ALPHAS, Path
-from .run import Report
-from .super_resolution import RESOLUTIONS, fine_rendering
+from velcodec.geometry import Float64
+from velcodec.report.coding import LATENTS, UNQUANTISED, CodedFamily
+from velcodec.report.data import generated_truth
+from velcodec.report.interpolation import ALPHAS, Path
+from velcodec.report.run import Report
+from velcodec.report.super_resolution import RESOLUTIONS, fine_rendering
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

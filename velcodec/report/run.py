@@ -11,18 +11,17 @@ from typing import Any
 
 from velcodec import __version__
 from velcodec.api import Coding, Description, make_fitter
-from velcodec.codec.fitting import Fitter
 from velcodec.decoder import Decoder, registry
+from velcodec.encode.fitting import Fitter
 from velcodec.progress import Progress, no_progress
-
-from .ablation import AblationRecipe, ablation_table
-from .coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily, code_family
-from .data import PAPER_FAMILIES, Family, generated_families
-from .figures import Figures, measure, summary
-from .interpolation import Path, follow_all, interpolation_table
-from .latent_norm import correlation_table
-from .storage import storage_table
-from .super_resolution import super_resolution_table
+from velcodec.report.ablation import AblationRecipe, ablation_table
+from velcodec.report.coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily, code_family
+from velcodec.report.data import PAPER_FAMILIES, Family, generated_families
+from velcodec.report.figures import Figures, measure, summary
+from velcodec.report.interpolation import Path, follow_all, interpolation_table
+from velcodec.report.latent_norm import correlation_table
+from velcodec.report.storage import storage_table
+from velcodec.report.super_resolution import super_resolution_table
 
 CODINGS = (UNQUANTISED, LATENTS)
 """What all tables but that of super-resolution are of."""

@@ -12,15 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.codec.coded import CodedModel
-from velcodec.codec.write import RANGE_STEP_M_S, Contents, archive_bytes
+from velcodec.decode.stored import StoredModel, tables_of
 from velcodec.decoder import LATENT_SIZE
-from velcodec.formats.header import Header
-from velcodec.formats.tile_stream import TileCoding
+from velcodec.encode.coded import CodedModel
+from velcodec.encode.pack import RANGE_STEP_M_S, Contents, archive_bytes
+from velcodec.formats.container.header import Header
+from velcodec.formats.latent_coding.stream import TileCoding
 from velcodec.progress import Progress
-from velcodec.stored import StoredModel, tables_of
-
-from .coding import CodedFamily
+from velcodec.report.coding import CodedFamily
 
 SIZES = (1_000, 10_000, 100_000)
 MOST_WRITTEN = 10_000

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.coordinates import Float64
 from velcodec.decoder import NATIVE_SAMPLES
+from velcodec.geometry import Float64
 from velcodec.progress import Progress
-
-from .coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily
-from .data import generated_truth
-from .figures import METRICS, Figures, measure
-from .upsampling import upsample
+from velcodec.report.coding import ARCHIVES, LATENTS, UNQUANTISED, CodedFamily
+from velcodec.report.data import generated_truth
+from velcodec.report.figures import METRICS, Figures, measure
+from velcodec.report.upsampling import upsample
 
 BETWEEN = 187
 """Samples of a grid whose cells are no whole part of those of the native one."""

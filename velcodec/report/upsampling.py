@@ -1,7 +1,7 @@
 """The usual interpolations of a model's samples, to stand beside a rendering of what is stored.
 
 They are separable: weights along z, then along x. Sample i lies at i + 1/2 cells, as everywhere
-(`velcodec.coordinates`). Beyond the outermost sample the kernels see it repeated; the spline goes
+(`velcodec.geometry`). Beyond the outermost sample the kernels see it repeated; the spline goes
 on mirrored through it, in position and in value. No torch.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.coordinates import Float64, cell_centres
+from velcodec.geometry import Float64, cell_centres
 
 LANCZOS_LOBES = 3
 

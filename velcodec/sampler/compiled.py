@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.average import Average, averaged, fine_shape
-from velcodec.coordinates import Float64
 from velcodec.formats.errors import SamplerError
-from velcodec.formats.locks import lazy_property
+from velcodec.formats.storage.locks import lazy_property
+from velcodec.geometry import Float64
+from velcodec.parallel import in_parallel, threads
+from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.form import (
     DILATIONS,
     FAINT,
@@ -29,7 +30,6 @@ from velcodec.sampler.form import (
     Float32,
     SamplerWeights,
 )
-from velcodec.threads import in_parallel, threads
 
 Block = tuple[int, int, Float32]
 """First sample (z, x) of a block, and its features."""
@@ -175,7 +175,7 @@ class SampledField:
         )  # fmt: skip
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Float64:
-        """Values (nz, nx) as `velcodec.average` says, some rows at a time; `place` is named
+        """Values (nz, nx) as `velcodec.sampler.cell_average` says, some rows at a time; `place` is named
         by the OptionError of a slowness that is none.
         """
         if average == "none":

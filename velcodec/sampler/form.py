@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
-from velcodec.formats.exact.stream import DIGEST_BYTES, SamplerName
+from velcodec.formats.sample_coding.stream import DIGEST_BYTES, SamplerName
 
 Float32 = NDArray[np.float32]
 
@@ -114,7 +114,7 @@ def save_weights(weights: SamplerWeights, path: Path) -> None:
     """Write weights as a safetensors file, the same bytes for the same weights."""
     from safetensors.numpy import save
 
-    from velcodec.formats.atomic import atomic_write
+    from velcodec.formats.storage.atomic import atomic_write
 
     data = save({name: np.ascontiguousarray(getattr(weights, name)) for name in SHAPES})
     with atomic_write(path, force=True) as stream:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from velcodec.decoder.float_kernel import power_of_two
-from velcodec.decoder.product import FLOATS
+from velcodec.decoder.siren_mixture.cpu_kernel import power_of_two
+from velcodec.decoder.siren_mixture.cpu_product import FLOATS
 from velcodec.formats.compiled import njit
 from velcodec.sampler.form import GATE_ZERO, HIDDEN, LEAST_LOGIT, LOGIT_SCALE, ORIENTATIONS
 

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.average import Average, averaged, fine_shape
-from velcodec.coordinates import Float64
 from velcodec.formats.errors import InputDtypeError, InputShapeError
-from velcodec.formats.exact.stream import SamplerName
+from velcodec.formats.sample_coding.stream import SamplerName
+from velcodec.geometry import Float64
+from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import cell_positions
 from velcodec.sampler.form import REACH, newest_sampler, sampler_of
 from velcodec.sampler.network import SPLINE_REACH, Prepared, SamplerNetwork
@@ -83,7 +83,7 @@ class TorchField:
         return self.points(cells).reshape(nz, nx)
 
     def averages(self, nz: int, nx: int, average: Average, place: str) -> Tensor:
-        """Values (nz, nx) as `velcodec.average` says; `place` is named by the OptionError of
+        """Values (nz, nx) as `velcodec.sampler.cell_average` says; `place` is named by the OptionError of
         a slowness that is none.
         """
         if average == "none":

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .draws import Draws
-from .layered import HIGH, LOW
-from .models import CELLS
+from velcodec.synth.draws import Draws
+from velcodec.synth.layered import HIGH, LOW
+from velcodec.synth.models import CELLS
 
 # Kinds of fault, by the side that moved and the way it moved: measured shares, then the fault's
 # angle from the vertical (degrees) and where it crosses the middle depth (cells from the edge of

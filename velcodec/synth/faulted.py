@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import Draws
-from .fault_draws import draw_blocks, fault_depths, fault_velocities
-from .layered import Stack, stack_layers
-from .models import CELLS, Models, ramp
+from velcodec.synth.draws import Draws
+from velcodec.synth.fault_draws import draw_blocks, fault_depths, fault_velocities
+from velcodec.synth.layered import Stack, stack_layers
+from velcodec.synth.models import CELLS, Models, ramp
 
 # Half a cell from an interface a logistic of this rate per cell is at 0.053 / 0.947, as measured.
 EDGE = 5.77

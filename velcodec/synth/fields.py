@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import Draws
+from velcodec.synth.draws import Draws
 
 MARGIN = 4
 """Grid cells beyond the model on every side."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .models import CELLS, Models
+from velcodec.synth.models import CELLS, Models
 
 SLOWEST, FASTEST = 1000.0, 6000.0
 """Bounds of every geology model, m/s."""

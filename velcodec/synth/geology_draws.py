@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import torch
 
-from .draws import Draws
-from .geology import Beds, Body, Fault, GeologyModels, Waves
-from .models import CELLS
+from velcodec.synth.draws import Draws
+from velcodec.synth.geology import Beds, Body, Fault, GeologyModels, Waves
+from velcodec.synth.models import CELLS
 
 _BEDS = 32
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .draws import Draws
-from .models import CELLS, Models, ramp
+from velcodec.synth.draws import Draws
+from velcodec.synth.models import CELLS, Models, ramp
 
 LOW, HIGH = 1500.0, 4500.0
 """The label range of the published sets, m/s."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import Draws
-from .fields import MARGIN, Gridded, blur, grid_axis, spectral
-from .layered import HIGH, LOW
-from .models import CELLS, Models
+from velcodec.synth.draws import Draws
+from velcodec.synth.fields import MARGIN, Gridded, blur, grid_axis, spectral
+from velcodec.synth.layered import HIGH, LOW
+from velcodec.synth.models import CELLS, Models
 
 # On a CPU fields of this many models at a time stay in the cache: twice as fast as 256. On a GPU a
 # large batch hides the cost of starting each operation.

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from velcodec.decoder.layout import MixtureConfig
-
-from .joint import BETAS, CONTRAST_RANGE, SIZES, JointRecipe, JointTrainer, psnr_of
-from .latent_pool import ModelQueue, Slots
-from .own import OwnModels
-from .parallel import rank_and_size
-from .pool import Chunk
-from .trainer import Figures
+from velcodec.decoder.sizes import MixtureConfig
+from velcodec.train.joint import BETAS, CONTRAST_RANGE, SIZES, JointRecipe, JointTrainer, psnr_of
+from velcodec.train.latent_pool import ModelQueue, Slots
+from velcodec.train.own import OwnModels
+from velcodec.train.parallel import rank_and_size
+from velcodec.train.pool import Chunk
+from velcodec.train.trainer import Figures
 
 MODELS_AT_ONCE = 64
 RANK_SEED = 10_000

@@ -8,8 +8,7 @@ from typing import Any
 
 from velcodec.decoder.file import save_decoder
 from velcodec.fit.encoder import save_encoder
-
-from .finish import (
+from velcodec.train.finish import (
     Fits,
     absorb_training_steps_,
     change_basis_,
@@ -17,11 +16,11 @@ from .finish import (
     learn_tables_,
     round_weights_,
 )
-from .joint import JointTrainer
-from .own import OwnModels
-from .paper import PaperTrainer
-from .recipes import resume
-from .trainer import Trainer
+from velcodec.train.joint import JointTrainer
+from velcodec.train.own import OwnModels
+from velcodec.train.paper import PaperTrainer
+from velcodec.train.recipes import resume
+from velcodec.train.trainer import Trainer
 
 FIT_COARSENESS = 0.35
 """Of the step that the models are fitted for: about 64 bytes per model."""

@@ -17,8 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from velcodec.formats.errors import OptionError
-
-from .trainer import Trainer
+from velcodec.train.trainer import Trainer
 
 SHARD_BYTES = 14 * 10**6
 

@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 from velcodec import synth
-from velcodec.codec.mean_error import (
+from velcodec.encode.mean_error import (
     BOUND_PER_STEP,
     ERROR_BITS,
     WAYS,
@@ -34,26 +34,16 @@ from velcodec.codec.mean_error import (
     loosened,
     step_of,
 )
-from velcodec.formats.atomic import atomic_write
-from velcodec.formats.exact.around import (
-    FRESH_FEATURES,
-    FRESH_FIRST,
-    FRESH_ROWS,
-    GUESSES,
-    PARTS,
-    WIDTHS,
-)
-from velcodec.formats.exact.domain import (
+from velcodec.formats.sample_coding.domain import (
     allowed_codes,
     bound_class,
     bounded_domains,
     exact_domain,
     fine_domain,
 )
-from velcodec.formats.exact.fresh import NARROWEST, WIDER
-from velcodec.formats.exact.labels import TRACED, encode_labels
-from velcodec.formats.exact.neighbours import FEATURES, FIRST, ROWS
-from velcodec.formats.exact.network import (
+from velcodec.formats.sample_coding.label_map.coder import TRACED, encode_labels
+from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, ROWS
+from velcodec.formats.sample_coding.label_map.network import (
     ABOVE,
     CLASSES,
     FIRST_SCALE,
@@ -68,7 +58,17 @@ from velcodec.formats.exact.network import (
     network_of,
     shapes,
 )
-from velcodec.formats.exact.stream import EXACT_NETWORK
+from velcodec.formats.sample_coding.label_map.new_values import NARROWEST, WIDER
+from velcodec.formats.sample_coding.label_map.surroundings import (
+    FRESH_FEATURES,
+    FRESH_FIRST,
+    FRESH_ROWS,
+    GUESSES,
+    PARTS,
+    WIDTHS,
+)
+from velcodec.formats.sample_coding.stream import EXACT_NETWORK
+from velcodec.formats.storage.atomic import atomic_write
 
 FAMILIES = {
     "flatvel_a": 0.08,

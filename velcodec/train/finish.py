@@ -12,18 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from velcodec.coordinates import grid_points
 from velcodec.decoder.base import PRIOR_PER_BIT, Decoder
 from velcodec.decoder.file import HALF_PRECISION
-from velcodec.decoder.layout import NATIVE_SAMPLES
+from velcodec.decoder.sizes import NATIVE_SAMPLES
 from velcodec.fit import Encoder, fit_latents
 from velcodec.fit.lm import hessian_of
 from velcodec.fit.views import some_points
-from velcodec.formats.tables import LatentTables, integer_frequencies
+from velcodec.formats.latent_coding.tables import LatentTables, integer_frequencies
+from velcodec.geometry import grid_points
 from velcodec.quantise import quantise
-
-from .pool import Chunk
-from .rate import LatentRate, laplace_bits, reference_step
+from velcodec.train.pool import Chunk
+from velcodec.train.rate import LatentRate, laplace_bits, reference_step
 
 COARSEST_STEP = 0.25
 STEPS_PER_OCTAVE = 4

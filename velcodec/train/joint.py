@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from velcodec.decoder.base import Decoder
-from velcodec.decoder.layout import MixtureConfig
-from velcodec.decoder.siren_mixture import SirenMixture
+from velcodec.decoder.siren_mixture.network import SirenMixture
+from velcodec.decoder.sizes import MixtureConfig
 from velcodec.fit.encoder import Encoder
 from velcodec.formats.errors import OptionError
-
-from .own import OwnData, OwnModels, check_same_data
-from .parallel import average_gradients, rank_and_size
-from .pool import Chunk, draw_chunk
-from .rate import LatentRate, reference_step
-from .settings import from_plain, to_plain
-from .trainer import Figures, Trainer
+from velcodec.train.own import OwnData, OwnModels, check_same_data
+from velcodec.train.parallel import average_gradients, rank_and_size
+from velcodec.train.pool import Chunk, draw_chunk
+from velcodec.train.rate import LatentRate, reference_step
+from velcodec.train.settings import from_plain, to_plain
+from velcodec.train.trainer import Figures, Trainer
 
 DEFAULT_FAMILIES: Mapping[str, float] = {
     "flatvel_a": 0.05,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from .pool import Chunk
+from velcodec.train.pool import Chunk
 
 
 class ModelQueue:

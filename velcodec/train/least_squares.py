@@ -4,7 +4,7 @@ learn on.
     python -m velcodec.train.least_squares least-squares.safetensors --models 480 --seed 12
 
 writes tensors as those of `velcodec/data/least-squares-1.safetensors`, which
-`formats/exact/least_squares_start.py` reads. No published model is read.
+`formats/sample_coding/prediction/start.py` reads. No published model is read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from velcodec.formats.exact.least_squares import Int64, write
-from velcodec.formats.exact.least_squares_start import PRIOR_UNIT, Start, untrained
-from velcodec.formats.exact.regression import MOST_ORDER, NEIGHBOURS, PADDING, Float64
+from velcodec.formats.sample_coding.prediction.least_squares import Int64, write
+from velcodec.formats.sample_coding.prediction.regression import (
+    MOST_ORDER,
+    NEIGHBOURS,
+    PADDING,
+    Float64,
+)
+from velcodec.formats.sample_coding.prediction.start import PRIOR_UNIT, Start, untrained
 from velcodec.train.smooth import kept, smooth_models
 
 SHARES = {"style_a": 0.5, "style_b": 0.25, "geology": 0.25}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from .joint import CONTRAST_RANGE, JointRecipe, JointTrainer, psnr_of
-from .parallel import rank_and_size
-from .pool import Chunk
-from .trainer import Figures
+from velcodec.train.joint import CONTRAST_RANGE, JointRecipe, JointTrainer, psnr_of
+from velcodec.train.parallel import rank_and_size
+from velcodec.train.pool import Chunk
+from velcodec.train.trainer import Figures
 
 
 @dataclass(frozen=True)

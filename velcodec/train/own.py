@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from velcodec.codec.values import to_m_s
-from velcodec.coordinates import grid_points
-from velcodec.decoder.layout import NATIVE_SAMPLES
+from velcodec.decode.units import to_m_s
+from velcodec.decoder.sizes import NATIVE_SAMPLES
 from velcodec.formats.errors import OptionError
-from velcodec.formats.npy import ModelArray, read_models
-
-from .pool import Chunk, normalised, weighted_cells
+from velcodec.formats.files.npy import ModelArray, read_models
+from velcodec.geometry import grid_points
+from velcodec.train.pool import Chunk, normalised, weighted_cells
 
 HELD_OUT_EVERY = 10
 """One model in so many is kept from training, where there are that many."""

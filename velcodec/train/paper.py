@@ -17,17 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from velcodec import synth
-from velcodec.coordinates import grid_points
-from velcodec.decoder.layout import NATIVE_SAMPLES
 from velcodec.decoder.siren_concat import ConcatConfig, SirenConcat
+from velcodec.decoder.sizes import NATIVE_SAMPLES
 from velcodec.fit.lm import LMOptions, descend
+from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE, psnr, ssim
-
-from .own import OwnData, OwnModels, check_same_data
-from .parallel import average, average_gradients, rank_and_size
-from .pool import normalised
-from .settings import from_plain, to_plain
-from .trainer import Figures, Trainer
+from velcodec.train.own import OwnData, OwnModels, check_same_data
+from velcodec.train.parallel import average, average_gradients, rank_and_size
+from velcodec.train.pool import normalised
+from velcodec.train.settings import from_plain, to_plain
+from velcodec.train.trainer import Figures, Trainer
 
 PAPER_FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 HELD_OUT_FIT = LMOptions(stages=((1225, 24),), full_steps=40, tolerance=1e-6, enough=0.0)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.decoder.layout import NATIVE_SAMPLES
+from velcodec.decoder.sizes import NATIVE_SAMPLES
 
 MIN_RANGE_M_S = 1.0
 EDGE_STEP = 0.02

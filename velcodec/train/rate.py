@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from velcodec.decoder.base import PRICE_OF_A_BIT
-from velcodec.decoder.layout import LATENT_SIZE
+from velcodec.decoder.sizes import LATENT_SIZE
 
 CLASS_GAINS = (0.25, 0.5, 1.0, 2.0)
 

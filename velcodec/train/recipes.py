@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from velcodec.decoder import load_decoder, load_encoder
-from velcodec.decoder.siren_mixture import SirenMixture
+from velcodec.decoder.siren_mixture.network import SirenMixture
 from velcodec.formats.errors import OptionError
-
-from .autodecoder import AutodecoderRecipe, AutodecoderTrainer
-from .checkpoint import is_checkpoint, load_checkpoint, load_modules, read_recipe
-from .joint import JointRecipe, JointTrainer
-from .mixture import MixtureRecipe, MixtureTrainer
-from .own import OwnData, OwnModels
-from .paper import PaperRecipe, PaperTrainer
-from .trainer import Trainer
+from velcodec.train.autodecoder import AutodecoderRecipe, AutodecoderTrainer
+from velcodec.train.checkpoint import is_checkpoint, load_checkpoint, load_modules, read_recipe
+from velcodec.train.joint import JointRecipe, JointTrainer
+from velcodec.train.mixture import MixtureRecipe, MixtureTrainer
+from velcodec.train.own import OwnData, OwnModels
+from velcodec.train.paper import PaperRecipe, PaperTrainer
+from velcodec.train.trainer import Trainer
 
 AnyRecipe = JointRecipe | PaperRecipe
 

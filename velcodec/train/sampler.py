@@ -22,8 +22,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.formats.atomic import atomic_write
 from velcodec.formats.errors import OptionError
+from velcodec.formats.storage.atomic import atomic_write
 from velcodec.sampler.form import SamplerWeights
 from velcodec.sampler.network import SamplerNetwork
 

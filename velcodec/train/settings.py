@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from .own import OwnData
+from velcodec.train.own import OwnData
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.exact.coefficients import KEPT_SHIFT
+from velcodec.formats.sample_coding.dct.coefficients import KEPT_SHIFT
 from velcodec.synth import draw
 
 SIZES = ((70, 70), (70, 70), (70, 70), (70, 70), (100, 100), (48, 96), (120, 60), (35, 35))

@@ -3,7 +3,7 @@
     python -m velcodec.train.waves waves.safetensors --models 300 --seed 11
 
 writes tensors as those of `velcodec/data/waves-1.safetensors`, which
-`formats/exact/wave_weights.py` reads. No published model is read.
+`formats/sample_coding/dct/start.py` reads. No published model is read.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from velcodec.formats.exact.cosine import analyse
-from velcodec.formats.exact.wave_weights import NAMES, Models, untrained
-from velcodec.formats.exact.waves import FRACTION, quantise, short_integer, write
+from velcodec.formats.sample_coding.dct.coder import FRACTION, quantise, short_integer, write
+from velcodec.formats.sample_coding.dct.start import NAMES, Models, untrained
+from velcodec.formats.sample_coding.dct.transform import analyse
 from velcodec.train.smooth import kept, smooth_models
 
 SHARES = {"style_a": 0.7, "style_b": 0.15, "geology": 0.15}

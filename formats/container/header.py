@@ -1,0 +1,282 @@
+"""The header of an archive: what holds for all of its models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.no_data import NoData, holds
+from velcodec.formats.sample_coding.stream import ExactCoding
+from velcodec.formats.storage.checked_msgpack import (
+    check_keys,
+    integer,
+    number,
+    sequence,
+    short_number,
+    unpack_mapping,
+)
+from velcodec.formats.storage.locks import lazy_property
+
+MAX_HEADER_BYTES = 1 << 22
+MAX_LAYOUTS = 1 << 16
+MAX_SAMPLES = 1 << 32
+AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
+UNITS = ("m/s", "km/s")
+KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
+LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
+MAX_UNKNOWN = 64
+"""Keys of a header that are not known; later headers have a copy each."""
+
+DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
+    f"{end}{kind}{size}" for end in "<>" for kind in "iu" for size in (2, 4, 8)
+) + ("|i1", "|u1")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How models lie: samples, axes of the array they came in, dtype, units, spacing and origin.
+
+    `nz`, `nx` count samples down and across; spacing and origin are in metres. `z_up` says that the
+    rows of the array they came in went up: here they go down. `no_data`, nan or a number, is what
+    stands for absent samples, where models may have such.
+    """
+
+    nz: int
+    nx: int
+    axes: str = "nzx"
+    dtype: str = "<f4"
+    units: str = "m/s"
+    dx_m: float = 10.0
+    dz_m: float = 10.0
+    origin_x_m: float = 0.0
+    origin_z_m: float = 0.0
+    z_up: bool = False
+    no_data: NoData | None = None
+
+    def __post_init__(self) -> None:
+        if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
+            raise CorruptError(
+                f"layout: shape: found {self.nz} x {self.nx}, expected 1 to {MAX_SAMPLES} samples"
+            )
+        for name, value, known in (
+            ("axes", self.axes, AXES),
+            ("dtype", self.dtype, DTYPES),
+            ("units", self.units, UNITS),
+        ):
+            if value not in known:
+                raise CorruptError(f"layout: {name}: found {value!r}, expected one of {known}")
+        numbers = (self.dx_m, self.dz_m, self.origin_x_m, self.origin_z_m)
+        if not (self.dx_m > 0 and self.dz_m > 0 and all(abs(v) < 1e12 for v in numbers)):
+            raise CorruptError(f"layout: spacing and origin: found {numbers} m")
+        if self.no_data is not None and not holds(np.dtype(self.dtype), self.no_data):
+            raise CorruptError(
+                f"layout: no-data: found {self.no_data!r}, expected nan or a number of {self.dtype}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Short keys, defaults left out."""
+        data: dict[str, Any] = {"s": [self.nz, self.nx]}
+        for key, value, default in (
+            ("a", self.axes, "nzx"),
+            ("t", self.dtype, "<f4"),
+            ("u", self.units, "m/s"),
+        ):
+            if value != default:
+                data[key] = value
+        if (self.dx_m, self.dz_m) != (10.0, 10.0):
+            data["d"] = [short_number(self.dx_m), short_number(self.dz_m)]
+        if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
+            data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
+        if self.z_up:
+            data["v"] = True
+        if self.no_data is not None:
+            no_data = self.no_data
+            data["n"] = no_data if isinstance(no_data, str) else short_number(no_data)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Layout:
+        """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
+        try:
+            check_keys(data, LAYOUT_KEYS, "layout")
+            nz, nx = (integer(v) for v in sequence(data["s"]))
+            dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
+            x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
+            names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
+            if not isinstance(up := data.get("v", False), bool):
+                raise TypeError(f"v: found {up!r}, expected true or false")
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise CorruptError(f"layout in the header: {error}") from error
+        return cls(nz, nx, *names, dx, dz, x, z, up, data.get("n"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the models came from: SHA-256 of the source file (32 bytes), if there was one."""
+
+    sha256: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything that an archive says once.
+
+    `decoder_hash` (32 bytes) and `decoder_name` tell which decoder renders it; `tiled` whether
+    records carry a tiling; provenance and licence are free text, `user` any JSON-like mapping;
+    `exact` is there where records may have exact streams; `extra` holds keys that a later version
+    has and that may be passed over: they are kept.
+    """
+
+    decoder_hash: bytes
+    decoder_name: str
+    layouts: tuple[Layout, ...]
+    coding: TileCoding
+    tiled: bool = False
+    source: Source = field(default_factory=Source)
+    provenance: str = ""
+    licence: str = ""
+    user: Mapping[str, Any] = field(default_factory=dict)
+    exact: ExactCoding | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        hashes = [("decoder hash", self.decoder_hash)]
+        if self.source.sha256 is not None:
+            hashes.append(("source SHA-256", self.source.sha256))
+        for name, value in hashes:
+            if not (isinstance(value, bytes) and len(value) == 32):
+                raise CorruptError(f"header: {name}: found {value!r}, expected 32 bytes")
+        if not isinstance(self.tiled, bool):
+            raise CorruptError(f"header: tiled: found {self.tiled!r}, expected true or false")
+        if not 1 <= len(self.layouts) <= MAX_LAYOUTS:
+            raise CorruptError(
+                f"header: layouts: found {len(self.layouts)}, expected 1 to {MAX_LAYOUTS}"
+            )
+        for name, text in (
+            ("decoder name", self.decoder_name),
+            ("provenance", self.provenance),
+            ("licence", self.licence),
+        ):
+            if not isinstance(text, str):
+                raise CorruptError(f"header: {name}: found {text!r}, expected text")
+        if not isinstance(self.user, Mapping):
+            raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
+
+    @lazy_property
+    def most_samples(self) -> int:
+        """Samples of the largest layout."""
+        return max(layout.nz * layout.nx for layout in self.layouts)
+
+    def to_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Short keys; what is empty is left out, and the layouts where `without` has "l"."""
+        data: dict[str, Any] = {"h": self.decoder_hash, "n": self.decoder_name}
+        if "l" not in without:
+            data["l"] = [layout.to_dict() for layout in self.layouts]
+        data["c"] = self.coding.to_list()
+        for key, value in (
+            ("i", self.tiled),
+            ("f", self.source.sha256),
+            ("p", self.provenance),
+            ("r", self.licence),
+            ("m", dict(self.user)),
+            ("e", None if self.exact is None else self.exact.to_dict()),
+        ):
+            if value:
+                data[key] = value
+        return data | dict(self.extra)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], first: Header | None = None) -> Header:
+        """The inverse of `to_dict`, of what differs from `first` where that is given: a key with
+        the value None is absent. Raises CorruptError, and UnknownFeatureError for a key that is not
+        known and may not be passed over.
+        """
+        check_keys(values, KEYS, "header")
+        own = values
+        if first is not None:
+            own = {key: value for key, value in values.items() if value is not None}
+        gone = values.keys() - own.keys()
+
+        def part(key: str, make: Callable[[Any], Any], otherwise: Callable[[Header], Any]) -> Any:
+            # What a later header shares with the first is not made again: thousands may.
+            if first is None or key in values:
+                return make(own[key])
+            return otherwise(first)
+
+        def option(key: str, default: Any, otherwise: Callable[[Header], Any]) -> Any:
+            if key in own:
+                return own[key]
+            return default if first is None or key in gone else otherwise(first)
+
+        try:
+            exact = option("e", None, lambda header: header.exact)
+            extra = {key: value for key, value in own.items() if key not in KEYS}
+            if first is not None:
+                kept = {key: value for key, value in first.extra.items() if key not in gone}
+                extra = kept | extra
+            if len(extra) > MAX_UNKNOWN:
+                raise CorruptError(
+                    f"header: found {len(extra)} keys that are not known, expected at most "
+                    f"{MAX_UNKNOWN}"
+                )
+            return cls(
+                part("h", lambda value: value, lambda header: header.decoder_hash),
+                part("n", lambda value: value, lambda header: header.decoder_name),
+                part(
+                    "l",
+                    lambda value: tuple(Layout.from_dict(layout) for layout in sequence(value)),
+                    lambda header: header.layouts,
+                ),
+                part("c", TileCoding.from_list, lambda header: header.coding),
+                option("i", False, lambda header: header.tiled),
+                Source(option("f", None, lambda header: header.source.sha256)),
+                option("p", "", lambda header: header.provenance),
+                option("r", "", lambda header: header.licence),
+                option("m", {}, lambda header: header.user),
+                ExactCoding.from_dict(exact) if "e" in own else exact,
+                extra,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CorruptError(f"header: {error}") from error
+
+    def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:
+        """Msgpack; where the archive's `first` header is given, only what differs from it, and the
+        header's own `number`.
+
+        Raises `OptionError` for what msgpack cannot hold or a reader would not take.
+        """
+        # What is shared with the first header is not looked through: thousands of headers may.
+        shared = {"l"} if first is not None and self.layouts is first.layouts else set()
+        data = self.to_dict(shared)
+        if first is not None:
+            before = first.to_dict(shared)
+            gone = {key: None for key in before if key not in data}
+            data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
+        try:
+            packed: bytes = msgpack.packb(data | {"b": number} if number else data)
+            if Header.from_bytes(packed, first, number) != self and first is not None:
+                raise ValueError("expected values that come back as they were")
+        except (TypeError, ValueError, OverflowError, CorruptError) as error:
+            raise OptionError(f"metadata: {error}") from error
+        return packed
+
+    @classmethod
+    def from_bytes(cls, data: bytes, first: Header | None = None, number: int = 0) -> Header:
+        """The inverse of `to_bytes`. Raises CorruptError, also for the header of another number:
+        records under it would be decoded wrongly; and UnknownFeatureError.
+        """
+        if len(data) > MAX_HEADER_BYTES:
+            raise CorruptError(
+                f"header: found {len(data)} bytes, expected at most {MAX_HEADER_BYTES}"
+            )
+        values = unpack_mapping(data, "header")
+        found = values.pop("b", 0)
+        if found != number or isinstance(found, bool):
+            raise CorruptError(f"header: found the one of number {found!r}, expected {number}")
+        return cls.from_dict(values, first)

@@ -1,0 +1,433 @@
+"""Reading an archive at any place: opened by its end, each record when it is asked for."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.container.columns import Column, joined
+from velcodec.formats.container.directory import Directory, PageEntry
+from velcodec.formats.container.framing import (
+    END_SIGNATURE,
+    START,
+    TAIL_BYTES,
+    Belongs,
+    check_record,
+    check_start,
+)
+from velcodec.formats.container.header import Header
+from velcodec.formats.container.page import (
+    MAX_FIELDS,
+    MIN_RECORD_BYTES,
+    QualityCodes,
+    StoredPage,
+    checksum_bytes,
+)
+from velcodec.formats.container.quality import Quality, joined_codes, quality_rows
+from velcodec.formats.container.record_reader import ORDINAL, Columns, numbers_of_keys
+from velcodec.formats.container.sections import (
+    DECODER,
+    DIRECTORY,
+    HEADER,
+    OPENING,
+    PAGE,
+    Place,
+    Section,
+    check_known,
+    read_section,
+)
+from velcodec.formats.errors import (
+    CorruptError,
+    KeyNotFoundError,
+    TruncatedError,
+    UnknownFeatureError,
+)
+from velcodec.formats.storage.locks import ForkableLock, lazy_property
+from velcodec.formats.storage.source import ByteSource
+from velcodec.formats.storage.varint import encode_varint
+
+SEARCHED_AT_ONCE = 1 << 20
+PAGES_KEPT = 64
+TAIL_WORK = 4
+"""Directories are looked for in so many times the bytes of the file, all of them together."""
+
+MAX_TAILS_TRIED = 256
+"""By chance what looks like a tail is in one of 2^32 places; more than some are an attack."""
+
+
+class VlatReader:
+    """One archive. Opening it reads the signature, the first header and the directory.
+
+    Where the end of the file is no tail, the last one before it counts: what follows is an
+    unfinished addition, of `unfinished` bytes. Raises NotVlatError, VersionError,
+    UnknownFeatureError, TruncatedError, CorruptError, InputFileError.
+    """
+
+    def __init__(self, source: str | Path | bytes | BinaryIO) -> None:
+        self._source = ByteSource(source)
+        self.name = self._source.name
+        self._pages: OrderedDict[int, StoredPage] = OrderedDict()
+        self._headers: dict[int, Header] = {}
+        self._lock = ForkableLock()
+        try:
+            self._check_start()
+            first = read_section(self._source, len(START), HEADER, "header")
+            self.stamp = first.checksum
+            self.header = self._headers[0] = self._header_in(first, 0)
+            self.directory, self.end = self._find_directory()
+            self._check_others()
+        except BaseException:
+            self._source.close()
+            raise
+        ends = np.cumsum([page.count for page in self.directory.pages], dtype=np.int64)
+        self._ends: list[int] = ends.tolist()
+
+    def _fail(self, place: str, message: str) -> CorruptError:
+        return CorruptError(f"{self.name}: {place}: {message}")
+
+    # Opening
+
+    def _check_start(self) -> None:
+        source = self._source
+        start = source.read_at(0, min(source.size, len(START)), "signature")
+        check_start(start, source.name)
+
+    def _find_directory(self) -> tuple[Directory, int]:
+        """The directory that the last tail names, and where that tail ends."""
+        size = self._source.size
+        end, work = size, TAIL_WORK * size
+        try:
+            section = self._directory_before(size, size)
+        except (CorruptError, TruncatedError) as error:
+            for end in islice(self._tails_before(size), MAX_TAILS_TRIED):
+                try:
+                    section = self._directory_before(end, work)
+                    break
+                except (CorruptError, TruncatedError):
+                    work -= self._told_size(end)
+            else:
+                raise error
+        return Directory.from_bytes(section.body, section.at, self.name), end
+
+    def _told_size(self, end: int) -> int:
+        """Bytes of a directory, as the tail that ends at `end` says."""
+        size = int.from_bytes(self._source.read_at(end - TAIL_BYTES, 4, "end signature"), "little")
+        return size if size < end else 0
+
+    def _directory_before(self, end: int, most: int) -> Section:
+        """The section that the tail which ends at `end` leads to, of at most so many bytes."""
+        source = self._source
+        at = end - TAIL_BYTES
+        if at < len(START):
+            raise TruncatedError(
+                f"{source.name}: end signature: found no room for it, expected {END_SIGNATURE!r}"
+            )
+        tail = source.read_at(at, TAIL_BYTES, "end signature")
+        if not tail.endswith(END_SIGNATURE):
+            raise TruncatedError(
+                f"{source.name}: end signature: found {tail[4:]!r}, expected {END_SIGNATURE!r}: "
+                "the archive is cut off or was altered at its end"
+            )
+        size = int.from_bytes(tail[:4], "little")
+        where = at - size
+        if where < len(START) or size > most:
+            raise self._fail("directory", f"found a size of {size} bytes, more than the file has")
+        return self._section(Place(where, size), DIRECTORY, "directory")
+
+    def _check_others(self) -> None:
+        """Raise UnknownFeatureError for a section that must be understood and is not known."""
+        for kind, place in self.directory.others:
+            check_known(kind, f"{self.name}: section {kind!r} at byte {place.at}")
+
+    def _tails_before(self, end: int) -> Iterator[int]:
+        """Ends of what looks like a tail, from the last on."""
+        overlap = len(END_SIGNATURE) - 1
+        while end > len(START):
+            at = max(0, end - SEARCHED_AT_ONCE)
+            data = self._source.read_at(at, end - at, "search for an end signature")
+            found = data.rfind(END_SIGNATURE)
+            while found >= 0:
+                yield at + found + len(END_SIGNATURE)
+                found = data.rfind(END_SIGNATURE, 0, found)
+            if at == 0:
+                return
+            end = at + overlap
+
+    # Headers, pages and what else the directory leads to
+
+    def _section(self, place: Place, kind: bytes, what: str) -> Section:
+        return read_section(self._source, place.at, kind, what, place.size, self.stamp)
+
+    def _header(self, number: int) -> Header:
+        found = self._headers.get(number)
+        if found is None:
+            later = self.directory.headers
+            if number > len(later):
+                raise self._fail("index", f"found header number {number} of {1 + len(later)}")
+            section = self._section(later[number - 1], HEADER, "header")
+            found = self._headers[number] = self._header_in(section, number)
+        return found
+
+    def _header_in(self, section: Section, number: int) -> Header:
+        try:
+            if number == 0:
+                return Header.from_bytes(section.body[OPENING:])
+            return Header.from_bytes(section.body, self.header, number)
+        except (CorruptError, UnknownFeatureError) as error:
+            raise type(error)(f"{self.name}: {error}") from error
+
+    def _page(self, number: int) -> StoredPage:
+        with self._lock:
+            page = self._pages.get(number)
+            if page is not None:
+                self._pages.move_to_end(number)
+                return page
+        entry = self.directory.pages[number]
+        behind = self.directory.pages[number + 1 : number + 2]
+        end = behind[0].records_at if behind else self.end
+        page = self._read_page(entry, self._ends[number] - entry.count, end)
+        with self._lock:
+            self._pages[number] = page
+            if len(self._pages) > PAGES_KEPT:
+                self._pages.popitem(last=False)
+        return page
+
+    def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
+        """The page of records from number `first` on, which end before byte `end`."""
+        section = self._section(entry.place, PAGE, "index")
+        room = end - entry.records_at
+        page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
+        if len(page) != entry.count:
+            raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
+        if page.first != first:
+            raise self._fail("index", f"found the page of record {page.first}, not of {first}")
+        if page.span > room:
+            raise self._fail("index", f"found records of {page.span} bytes in {room}")
+        return page
+
+    def _every_page(self) -> list[StoredPage]:
+        """All pages; those that stand side by side are fetched together."""
+        entries = self.directory.pages
+        spans: list[tuple[int, int]] = []
+        for entry in entries:
+            at, end = entry.place.at, entry.place.at + entry.place.size
+            if spans and spans[-1][1] == at:
+                spans[-1] = spans[-1][0], end
+            else:
+                spans.append((at, end))
+        self._source.fetch(spans)
+        return [self._page(number) for number in range(len(entries))]
+
+    def embedded_decoders(self) -> list[bytes]:
+        """The bytes of every decoder file that is embedded."""
+        return [
+            self._section(place, DECODER, "embedded decoder").body
+            for place in self.directory.decoders
+        ]
+
+    def ancillary(self) -> list[tuple[bytes, bytes]]:
+        """Type and body of every ancillary section that the directory lists: copies keep them."""
+        return [
+            (kind, self._section(place, kind, f"section {kind!r}").body)
+            for kind, place in self.directory.others
+        ]
+
+    def bytes_at(self, offset: int, count: int) -> bytes:
+        """Bytes of the file as they are. Raises TruncatedError, InputFileError."""
+        return self._source.read_at(offset, count, "archive")
+
+    # Records
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def locate(self, number: int) -> tuple[StoredPage, PageEntry, int]:
+        """The page that has record `number`, its entry, and the row there.
+
+        Raises KeyNotFoundError for a number out of range.
+        """
+        self._check_number(number)
+        which = bisect_right(self._ends, number)
+        entry = self.directory.pages[which]
+        return self._page(which), entry, number - (self._ends[which] - entry.count)
+
+    def _check_number(self, number: int) -> None:
+        if not 0 <= number < len(self):
+            raise KeyNotFoundError(
+                f"{self.name}: record: found number {number}, expected 0 to {len(self) - 1}"
+            )
+
+    def payload(self, number: int) -> bytes:
+        """Payload of record `number`, its checksum verified.
+
+        Raises KeyNotFoundError for a number out of range, CorruptError where it was altered.
+        """
+        page, entry, row = self.locate(number)
+        length = int(page.lengths[row])
+        prefix = encode_varint(length + 1)
+        at = entry.records_at + int(page.places[row])
+        size = len(prefix) + length + checksum_bytes(length)
+        data = self._source.read_at(at, size, f"record {number}")
+        payload = data[len(prefix) : len(prefix) + length]
+        if data[: len(prefix)] != prefix:
+            raise self._fail(f"record {number}", "length differs from the index's")
+        belongs = Belongs(self.stamp, number, int(page.headers[row]))
+        check_record(belongs, payload, data[len(prefix) + length :], self.name)
+        return payload
+
+    def payloads(self) -> Iterator[bytes]:
+        """Every record's payload in order."""
+        return (self.payload(number) for number in range(len(self)))
+
+    def header_of(self, number: int) -> Header:
+        """The header that record `number` comes under."""
+        page, _, row = self.locate(number)
+        return self._header(int(page.headers[row]))
+
+    def header_number(self, number: int) -> int:
+        """Number of the header that record `number` comes under."""
+        page, _, row = self.locate(number)
+        return int(page.headers[row])
+
+    def headers(self) -> list[Header]:
+        """Every header, the first one first."""
+        return [self._header(number) for number in range(1 + len(self.directory.headers))]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole archive."""
+        return self._source.size
+
+    @property
+    def unfinished(self) -> int:
+        """Bytes behind the last tail: an addition that was never finished."""
+        return self._source.size - self.end
+
+    # Columns
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether records have keys other than their numbers."""
+        return len(self) > 0 and self._page(0).has_keys
+
+    @lazy_property
+    def keys(self) -> tuple[str, ...] | None:
+        """Keys in order; None where the numbers are the keys."""
+        if not self.has_keys:
+            return None
+        found: list[str] = []
+        for page in self._every_page():
+            if page.keys is None:
+                raise self._fail("index", "found keys for some records only")
+            found.extend(page.keys)
+        return tuple(found)
+
+    @lazy_property
+    def quality_codes(self) -> QualityCodes | None:
+        """Codes of measured quality, (4, n), where any was stored; see `quality`."""
+        return joined_codes([(len(page), page.quality) for page in self._every_page()])
+
+    @lazy_property
+    def quality(self) -> tuple[Quality, ...] | None:
+        """Measured quality of each record, where it was stored."""
+        codes = self.quality_codes
+        return None if codes is None else quality_rows(codes)
+
+    @lazy_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Payload bytes of every record, (n,)."""
+        pages = self._every_page()
+        return np.concatenate([page.lengths for page in pages] or [np.zeros(0, np.int64)])
+
+    @lazy_property
+    def fields(self) -> Mapping[str, Column]:
+        """Every field's column, (n,) numbers or texts; see `columns.joined` for what is missing."""
+        pages = self._every_page()
+        return {
+            name: joined([(len(page), page.field(name)) for page in pages])
+            for name in self._names(pages)
+        }
+
+    def _names(self, pages: Sequence[StoredPage]) -> list[str]:
+        """Names of the fields of pages: few, since each is a column of all of them."""
+        names = dict.fromkeys(name for page in pages for name in page.field_names)
+        if len(names) > MAX_FIELDS:
+            raise self._fail("fields", f"found {len(names)}, expected at most {MAX_FIELDS}")
+        return list(names)
+
+    def fields_of(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """The fields of some records, reading their pages alone."""
+        found = []
+        for number in numbers:
+            page, _, row = self.locate(number)
+            columns = ((name, page.field(name)) for name in page.field_names)
+            found.append({name: column[row] for name, column in columns if column is not None})
+        return found
+
+    def columns_of(self, numbers: Sequence[int]) -> Columns:
+        """Keys, quality codes and fields of some records, reading their pages alone."""
+        parts = [(self._page(which), rows) for which, rows in self._by_page(numbers)]
+        keys = [page.keys[row] for page, rows in parts if page.keys for row in rows.tolist()]
+        measured = [(page.quality, rows) for page, rows in parts]
+        quality = joined_codes(
+            [(len(rows), None if q is None else q[:, rows]) for q, rows in measured]
+        )
+        fields = {
+            name: joined([(len(rows), _rows(page.field(name), rows)) for page, rows in parts])
+            for name in self._names([page for page, _ in parts])
+        }
+        lengths = [page.lengths[rows] for page, rows in parts] or [np.zeros(0, np.int64)]
+        return Columns(keys if self.has_keys else None, quality, fields, np.concatenate(lengths))
+
+    def _by_page(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Pages, and the rows in them, of records in order."""
+        rows: list[int] = []
+        last = -1
+        for number in numbers:
+            self._check_number(number)
+            which = bisect_right(self._ends, number)
+            if which != last and rows:
+                yield last, np.array(rows, dtype=np.int64)
+                rows = []
+            rows.append(number - (self._ends[which] - self.directory.pages[which].count))
+            last = which
+        if rows:
+            yield last, np.array(rows, dtype=np.int64)
+
+    @lazy_property
+    def _number_of_key(self) -> dict[str, int]:
+        return numbers_of_keys(self.keys or (), self.name)
+
+    def key_index(self, key: str) -> int:
+        """Number of the record with this key. Raises `KeyNotFoundError`."""
+        number = self._number_of_key.get(key)
+        if number is None and not self.has_keys and ORDINAL.fullmatch(key):
+            number = int(key)
+        if number is None or number >= len(self):
+            raise KeyNotFoundError(f"{self.name}: key: found no model with key {key!r}")
+        return number
+
+    def close(self) -> None:
+        """Close the file, if the reader opened it."""
+        self._source.close()
+
+    def __enter__(self) -> VlatReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self.close()
+
+
+def _rows(column: Column | None, rows: NDArray[np.int64]) -> Column | None:
+    return None if column is None else column[rows]

@@ -1,0 +1,121 @@
+"""All that is intact of an archive, and what that says of what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from velcodec.formats.container.framing import SIGNATURE, START, TAIL_BYTES, check_start
+from velcodec.formats.container.header import Header
+from velcodec.formats.container.salvage.found import Bytes, Found, header_of, is_tail
+from velcodec.formats.container.salvage.paged import find_by_pages
+from velcodec.formats.container.salvage.parts import (
+    find_first_header,
+    find_sections,
+    last_directory,
+    read_headers,
+    read_others,
+    read_pages,
+)
+from velcodec.formats.container.salvage.walked import walk
+from velcodec.formats.container.sections import DECODER, UNSTAMPED, Section
+from velcodec.formats.container.writer import MAX_DECODER_BYTES
+from velcodec.formats.errors import RepairError
+
+
+@dataclass
+class Salvage:
+    """What is intact of an archive: headers by number, records in order of their numbers, decoders.
+
+    `expected` is how many records there were, as far as anything says; where no directory does,
+    they are `uncounted`, and more may have followed; `ancillary` are the sections
+    that copies keep, where the directory that lists them is there; `gaps` are the bytes (begin,
+    end) that tell nothing.
+    """
+
+    headers: dict[int, Header]
+    records: list[Found]
+    decoders: list[bytes]
+    expected: int
+    ancillary: list[tuple[bytes, bytes]] = field(default_factory=list)
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+    uncounted: bool = False
+    stamp: bytes = UNSTAMPED
+
+    @cached_property
+    def lost(self) -> list[tuple[int, int]]:
+        """Numbers of records that are gone, as ranges: the first, and one behind the last."""
+        there = [record.number for record in self.records]
+        ends = zip([-1, *there], [*there, self.expected], strict=True)
+        return [(a + 1, b) for a, b in ends if b > a + 1]
+
+    def holds(self, record: Found, data: Bytes) -> bool:
+        """Whether a record is in these bytes as it was found."""
+        told = header_of(data, record.start, record.stop, record.number, self.stamp)
+        return told == record.header
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the archive had keys of its own."""
+        return any(record.page is not None and record.page.has_keys for record in self.records)
+
+
+def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
+    """Everything intact in an archive's bytes.
+
+    Raises RepairError where no model can be had: no header, or no record, is intact;
+    UnknownFeatureError for what must be understood and is not known; VersionError for another
+    version behind an intact signature, unless `any_version` says that this byte is damaged.
+    """
+    if bytes(data[: len(SIGNATURE)]) == SIGNATURE and not any_version:
+        check_start(bytes(data[: len(START)]).ljust(len(START), b"\1"), name)
+    first = find_first_header(data)
+    sections = [] if first is None else list(find_sections(data, first))
+    stamp = UNSTAMPED if first is None else first.checksum
+    headers = read_headers(sections, stamp)
+    if 0 not in headers:
+        raise RepairError(
+            f"{name}: the first header is damaged, and no model can be decoded without it"
+        )
+    directory = last_directory(sections, name)
+    pages = read_pages(sections, name)
+    found = find_by_pages(data, sections, pages, directory, stamp)
+    for record in walk(data, sections, found, headers, stamp):
+        found.setdefault(record.number, record)
+    records = [found[number] for number in sorted(found) if found[number].header in headers]
+    if not records and (directory is None or directory.models):
+        raise RepairError(f"{name}: found no intact record")
+    told = [page.first + len(page) for page, _ in pages]
+    last = [record.number + 1 for record in records[-1:]]
+    expected = max([*last, *told, directory.models if directory else 0])
+    others = read_others(data, directory, stamp, name)
+    decoders = dict.fromkeys(
+        section.body
+        for section in sections
+        if section.kind == DECODER and len(section.body) <= MAX_DECODER_BYTES
+    )
+    return Salvage(
+        headers,
+        records,
+        list(decoders),
+        expected,
+        [(section.kind, section.body) for section in others],
+        list(_gaps(data, [*sections, *others], found.values())),
+        directory is None or directory.models < expected,
+        stamp,
+    )
+
+
+def _gaps(
+    data: Bytes, sections: list[Section], records: Iterable[Found]
+) -> Iterator[tuple[int, int]]:
+    """Bytes that are neither of a section nor of a record nor a tail."""
+    spans = [(0, len(START))] if data[: len(START)] == START else []
+    spans += [(section.at, section.end) for section in sections]
+    spans += [(record.begin, record.end) for record in records]
+    at = 0
+    for begin, end in [*sorted(spans), (len(data), len(data))]:
+        if begin > at and not (begin - at == TAIL_BYTES and is_tail(data, at)):
+            yield at, begin
+        at = max(at, end)

@@ -1,0 +1,51 @@
+"""`.npy` files of models: only the models asked for are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from velcodec.formats.errors import InputFileError
+from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
+from velcodec.formats.files.npy import MAGIC, NpyWriter, load_mapped
+from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.storage.pieces import mapped_rows
+
+
+@dataclass(frozen=True)
+class NpyPart(Part):
+    """The array of a `.npy` file."""
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        rows = (start, stop) if "n" in self.form.axes else None
+        return mapped_rows(load_mapped(self.path), self.path, rows)
+
+
+def read_npy(path: Path, hints: Hints) -> list[Part]:
+    """The one array of a `.npy` file."""
+    file = str(path)
+    with reading(file):
+        with path.open("rb") as stream:
+            start = stream.read(len(MAGIC))
+        if start != MAGIC:
+            raise InputFileError(f"{file}: found {start!r}, expected a .npy file")
+        array = load_mapped(path)
+    return [NpyPart(path, file, None, form_of(array.shape, array.dtype, file, hints))]
+
+
+class NpySink(FileSink):
+    """Writes a `.npy` file. Keys, units, spacing and origin have no place in it."""
+
+    def __init__(self, path: Path, form: Form, array: str) -> None:
+        super().__init__(form)
+        self._stream = path.open("xb")
+        self._writer = NpyWriter(self._stream, form.shape, form.dtype)
+
+    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
+        self._writer.add([array])
+
+    def _close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,229 @@
+"""What the next label of an image is guessed from: its neighbours above and in the columns before.
+
+Columns are coded from left to right, each from the top. In layered ground the next label is nearly
+always the one above or the one that followed it in the column before, so most features are
+distances: where that layer ended in earlier columns, and how thick it was there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.compiled import njit
+from velcodec.formats.sample_coding.label_map.surroundings import NONE
+
+Int64 = NDArray[np.int64]
+
+FAR = 10
+"""Distances in samples are clamped to this."""
+
+REACH = 40
+"""Samples searched up or down a column for a layer's end."""
+
+ENDS, THICKNESSES, TOPS = 7, 6, 4
+"""Columns before, for which a layer's end, its thickness and its top are compared."""
+
+SHIFT = 4
+LONG_RUN = 20
+RARE = 8
+BOUNDS = 6
+
+_DISTANCE, _THICKNESS, _SHIFTS = 2 * FAR + 3, 2 * FAR + 5, 2 * SHIFT + 4
+SIZES = np.array(
+    [_DISTANCE] * ENDS
+    + [_SHIFTS] * TOPS
+    + [LONG_RUN + 1, LONG_RUN + 1, 6, _SHIFTS]
+    + [_THICKNESS] * THICKNESSES
+    + [2 * FAR + 2] * 2
+    + [64, 48, BOUNDS]
+)
+"""Codes that each feature has."""
+
+FIRST = np.cumsum(SIZES) - SIZES
+"""Row of each feature's code 0 in the network's first map."""
+
+FEATURES, ROWS = len(SIZES), int(SIZES.sum())
+
+LEAST_RUN = -int(FIRST[ENDS + TOPS])
+"""In a column's first sample the present run is still that of the column before, and the length of
+it negative: its row in the first map is one of the features before, of which none is before 0.
+"""
+
+RUN_TOP, RUN_BEFORE, UPPER_TOP, UPPER_LABEL = range(4)
+"""What the (4,) int64 `scan` keeps of the present column: first sample of the present run, length
+of the run before, first sample of that, its label."""
+
+
+@njit(cache=True)
+def _clamped(value: int, most: int) -> int:
+    return min(max(value, -most), most)
+
+
+@njit(cache=True)
+def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
+    """Distance from z to where `label` ends in `column`, and the label after it.
+
+    Negative where it has ended above z. (REACH + 1, NONE) where it is not found in reach.
+    """
+    samples = len(column)
+    if column[z] == label:
+        row = z
+        while row < min(samples, z + REACH) and column[row] == label:
+            row += 1
+        if row == samples:
+            return row - z, NONE
+        if column[row] == label:
+            return REACH, NONE
+        return row - z, column[row]
+    row = z
+    while row > max(0, z - REACH) and column[row - 1] != label:
+        row -= 1
+    if row == 0 or column[row - 1] != label:
+        return REACH + 1, NONE
+    return row - z, column[row]
+
+
+@njit(cache=True)
+def layer_top(column: Int64, near: int, label: int) -> int:
+    """The row nearest to `near` where a run of `label` begins; NONE if none is in reach."""
+    samples = len(column)
+    for distance in range(REACH):
+        for row in (near + distance, near - distance):
+            if (
+                0 <= row < samples
+                and column[row] == label
+                and (row == 0 or column[row - 1] != label)
+            ):
+                return row
+    return NONE
+
+
+@njit(cache=True)
+def _shift_code(row: int, other: int) -> int:
+    return 2 * SHIFT + 2 if other == NONE else _clamped(row - other, SHIFT) + SHIFT
+
+
+@njit(cache=True)
+def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) -> int:
+    """Rare labels and the order of the candidates' values, one number under 48."""
+    rare = 0
+    for bit, label in enumerate((above, after, left)):
+        if label != NONE and counts[label] < RARE:
+            rare += 1 << bit
+    rises, between = 0, 0
+    if above != NONE and after != NONE:
+        rises = 1 if codes[after] > codes[above] else 2
+        if left != NONE:
+            low = min(codes[above], codes[after])
+            high = max(codes[above], codes[after])
+            between = int(low < codes[left] < high)
+    return rare + 8 * rises + 24 * between
+
+
+@njit(cache=True)
+def features(
+    columns: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64, counts: Int64,
+    bound: int, out: Int64,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Fill `out` (FEATURES,) for sample z of column x; the labels above, after that one in the
+    column before, and to the left (NONE where there is none).
+
+    `columns` (nx, nz) are the labels so far, `thickness` (labels, 2) the least and greatest that
+    each has had, `codes` and `counts` (labels,) each one's value and samples, `bound` the class
+    of the error bound.
+    """
+    samples = columns.shape[1]
+    above = NONE
+    if z > 0:
+        above = columns[x, z - 1]
+    elif x > 0:
+        above = columns[x - 1, 0]
+    left = columns[x - 1, z] if x > 0 else NONE
+    after = NONE
+    for k in range(ENDS):
+        if x - 1 - k < 0:
+            out[k] = 2 * FAR + 2
+            continue
+        distance, label = layer_end(columns[x - 1 - k], z, above)
+        if k == 0:
+            after = label
+        out[k] = 2 * FAR + 1 if distance > REACH else _clamped(distance, FAR) + FAR
+    at = ENDS
+    begun = scan[RUN_TOP]
+    run = z - begun
+    row = begun
+    for k in range(TOPS):
+        if x - 1 - k < 0 or begun == 0 or row == NONE:
+            out[at + k] = 2 * SHIFT + 3
+            continue
+        top = layer_top(columns[x - 1 - k], row, above)
+        out[at + k] = _shift_code(row, top)
+        row = top
+    at += TOPS
+    out[at] = min(max(run, LEAST_RUN), LONG_RUN)
+    out[at + 1] = min(scan[RUN_BEFORE], LONG_RUN)
+    out[at + 2] = (0 if left == above else 1 if left == after else 2) + (3 if after == NONE else 0)
+    if scan[UPPER_TOP] > 0 and x > 0:
+        upper = layer_top(columns[x - 1], scan[UPPER_TOP], scan[UPPER_LABEL])
+        out[at + 3] = _shift_code(scan[UPPER_TOP], upper)
+    else:
+        out[at + 3] = 2 * SHIFT + 3
+    at += 4
+    for k in range(THICKNESSES):
+        out[at + k] = _thickness_code(columns, x - 1 - k, begun, run, above)
+    at += THICKNESSES
+    if begun > 0 and above != NONE and thickness[above, 1] > 0:
+        out[at] = _clamped(thickness[above, 0] - run, FAR) + FAR
+        out[at + 1] = _clamped(thickness[above, 1] - run, FAR) + FAR
+    else:
+        out[at] = out[at + 1] = 2 * FAR + 1
+    above_left = columns[x - 1, z - 1] if x > 0 and z > 0 else NONE
+    below_left = columns[x - 1, z + 1] if x > 0 and z < samples - 1 else NONE
+    second = columns[x, z - 2] if z > 1 else NONE
+    out[at + 2] = (
+        int(above_left == above)
+        + 2 * int(above_left == left)
+        + 4 * int(below_left == left)
+        + 8 * int(below_left == after)
+        + 16 * int(second == above)
+        + 32 * int(below_left == above)
+    )
+    out[at + 3] = _order_code(above, after, left, codes, counts)
+    out[at + 4] = bound
+    return above, after, left
+
+
+@njit(cache=True)
+def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) -> int:
+    """How much thicker than `run` the layer was in column x."""
+    if x < 0 or begun == 0:
+        return 2 * FAR + 2
+    column = columns[x]
+    top = layer_top(column, begun, label)
+    if top == NONE:
+        return 2 * FAR + 1
+    samples = len(column)
+    last = min(samples, top + run + FAR + 1)
+    end = top
+    while end < last and column[end] == label:
+        end += 1
+    if end == samples:
+        return 2 * FAR + 3 if end - top > run else 2 * FAR + 4
+    return _clamped(end - top - run, FAR) + FAR
+
+
+@njit(cache=True)
+def advance(label: int, above: int, z: int, scan: Int64, thickness: Int64) -> None:
+    """Note in `scan` and `thickness` that sample z has `label`, below one of label `above`."""
+    if z == 0:
+        scan[:] = 0
+        scan[UPPER_LABEL] = NONE
+    elif label != above:
+        length = z - scan[RUN_TOP]
+        if scan[RUN_TOP] > 0:
+            known = thickness[above]
+            known[0] = length if known[1] == 0 else min(known[0], length)
+            known[1] = max(known[1], length)
+        scan[UPPER_TOP], scan[UPPER_LABEL] = scan[RUN_TOP], above
+        scan[RUN_BEFORE], scan[RUN_TOP] = length, z

@@ -1,0 +1,83 @@
+"""What renders the models of an archive: the decoders that its headers name, each loaded once.
+
+Torch is imported where it alone can evaluate: on a GPU, for gradients, for some architectures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from velcodec.decode.stored import tables_of
+from velcodec.decoder.registry import settled
+from velcodec.formats.container.header import Header
+from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.errors import MissingDecoderError
+
+if TYPE_CHECKING:
+    import torch
+
+    from velcodec.decoder import Decoder
+    from velcodec.decoder.siren_mixture.frozen import FrozenMixture
+    from velcodec.formats.latent_coding.stream import LatentTables
+
+
+class Evaluators:
+    """The decoders of one archive; `wanted` and `device` as for `velcodec.open`.
+
+    Raises MissingDecoderError, with the archive's name, when one is asked for that is absent.
+    """
+
+    def __init__(
+        self, reader: RecordReader, wanted: str | Path | Decoder | None, device: str
+    ) -> None:
+        self._reader, self._device = reader, device
+        self._wanted: str | Path | Decoder | None = settled(wanted)
+        self._decoders: dict[tuple[bytes, str], Decoder] = {}
+        self._frozen: dict[bytes, FrozenMixture | None] = {}
+
+    def decoder(self, header: Header, device: str | torch.device | None = None) -> Decoder:
+        """The decoder that a header names, as a torch module; on the archive's own device unless
+        another is given.
+        """
+        from velcodec.decode.output import decoder_for
+        from velcodec.device import pick_device
+
+        place = header.decoder_hash, str(pick_device(self._device if device is None else device))
+        if place not in self._decoders:
+            with self._named():
+                self._decoders[place] = decoder_for(
+                    header, self._wanted, self._reader.embedded_decoders, place[1]
+                )
+        return self._decoders[place]
+
+    def evaluator(self, header: Header) -> Decoder | FrozenMixture:
+        """What renders a header's models on the archive's own device: on the CPU without torch,
+        where it need not be.
+        """
+        from velcodec.decode.output import frozen_for
+        from velcodec.device import is_cpu
+
+        name = header.decoder_hash
+        if name not in self._frozen:
+            loaded = self._wanted is not None and not isinstance(self._wanted, str | Path)
+            self._frozen[name] = None
+            if not loaded and is_cpu(self._device):
+                wanted = cast("str | Path | None", self._wanted)
+                with self._named():
+                    self._frozen[name] = frozen_for(header, wanted, self._reader.embedded_decoders)
+        return self._frozen[name] or self.decoder(header)
+
+    def tables(self, header: Header) -> LatentTables:
+        """What a header's latents are entropy-coded by."""
+        return tables_of(self.evaluator(header))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """A missing decoder is told with the archive that needs it."""
+        try:
+            yield
+        except MissingDecoderError as error:
+            raise MissingDecoderError(f"{self._reader.name}: {error}") from error

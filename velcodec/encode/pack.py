@@ -1,0 +1,136 @@
+"""Coded models to the records of an archive.
+
+It decides nothing about quality: it packs what it is given, by the writers of `velcodec.formats`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from velcodec.decode.stored import NO_TILES, join_tiles
+from velcodec.decode.tiling import Int64
+from velcodec.encode.coded import CodedModel
+from velcodec.formats.container.columns import Column
+from velcodec.formats.container.header import Header
+from velcodec.formats.container.quality import Quality
+from velcodec.formats.container.record import Record, pack_record
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, encode_tiles
+from velcodec.formats.sample_coding.stream import ExactCoding
+
+MODELS_AT_ONCE = 4096
+
+RANGE_STEP_M_S = 4.0
+"""Grid of the tiles' value ranges; the same for every budget, so that the least possible is too."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds beside its models' tiles.
+
+    `header` is complete but for the codings and whether models are tiled; `layout_of` (n,) numbers
+    each model's layout in it; `keys` are None where the models' numbers, from `first` on, are their
+    keys; `exact` lists all domains that streams may be in; `fields` are the user's columns;
+    `absent` has each model's stream of absent samples or None, and nothing where all have all.
+    """
+
+    header: Header
+    layout_of: Int64
+    keys: Sequence[str] | None
+    tables: LatentTables
+    range_step: float
+    exact: ExactCoding | None = None
+    first: int = 0
+    fields: Mapping[str, Column] = field(default_factory=dict)
+    absent: Sequence[bytes | None] = ()
+
+    def key(self, i: int) -> str:
+        """Key of model i."""
+        return str(self.first + i) if self.keys is None else self.keys[i]
+
+
+def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
+    """The header with the tile coding and the domains that these models need."""
+    tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
+    varied = tiles.high > tiles.low
+    coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step[varied], contents.range_step)
+    tiled = any(model.tiling.tiles > 1 for model in models)
+    exact = None
+    used = _used_domains(models)
+    if contents.exact is not None and used:
+        domains = tuple(contents.exact.domains[number] for number in used)
+        exact = replace(contents.exact, domains=domains)
+    return replace(contents.header, coding=coding, tiled=tiled, exact=exact)
+
+
+def _used_domains(models: Sequence[CodedModel]) -> list[int]:
+    """Numbers of the domains that streams are in, in rising order."""
+    return sorted({model.exact.domain for model in models if model.exact is not None})
+
+
+def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -> list[bytes]:
+    """The record payload of every model."""
+    found: list[bytes] = []
+    place = {number: k for k, number in enumerate(_used_domains(models))}
+    for first in range(0, len(models), MODELS_AT_ONCE):
+        some = models[first : first + MODELS_AT_ONCE]
+        latents = [model.tiles for model in some if len(model.tiles.step)]
+        streams = (
+            encode_tiles(join_tiles(latents), contents.tables, header.coding) if latents else []
+        )
+        at = 0
+        for i, model in enumerate(some, start=first):
+            own = streams[at : at + len(model.tiles.step)]
+            at += len(own)
+            z, x = model.tiling.z, model.tiling.x
+            exact = model.exact
+            if exact is not None:
+                exact = replace(exact, domain=place[exact.domain])
+            record = Record(
+                int(contents.layout_of[i]), z.tiles, x.tiles, z.size, x.size, own, exact,
+                contents.absent[i] if contents.absent else None,
+            )  # fmt: skip
+            found.append(pack_record(record, header))
+    return found
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Records of one header, with a value of every column for each."""
+
+    header: Header
+    payloads: list[bytes]
+    keys: Sequence[str] | None
+    quality: Sequence[Quality] | None
+    fields: Mapping[str, Column]
+
+    def write(self, writer: VlatWriter) -> None:
+        """Append the records to an archive."""
+        writer.use(self.header)
+        writer.add_many(self.payloads, self.keys, self.quality, self.fields)
+
+    def to_bytes(self) -> bytes:
+        """An archive of these records and nothing else."""
+        stream = io.BytesIO()
+        writer = VlatWriter(stream, self.header)
+        self.write(writer)
+        writer.close()
+        return stream.getvalue()
+
+
+def pack(
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+) -> Packed:
+    """The records of coded models."""
+    header = archive_header(contents, models)
+    records = payloads(contents, header, models)
+    return Packed(header, records, contents.keys, quality, contents.fields)
+
+
+def archive_bytes(
+    contents: Contents, models: Sequence[CodedModel], quality: Sequence[Quality] | None = None
+) -> bytes:
+    """A whole archive of these models as bytes."""
+    return pack(contents, models, quality).to_bytes()

@@ -1,0 +1,442 @@
+"""Which candidates are looked at: steps closed in on for each tile size, tile sizes from large to
+small while they gain, then the neighbours of what was chosen.
+
+Both goals go this way. For a PSNR every model is searched alone, for the coarsest step that reaches
+it. For a size some models are searched together, for the finest step within it, and the candidates
+around that are allocated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, inf, isinf, log10
+
+import numpy as np
+
+from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, cheapest_within
+from velcodec.encode.candidates import Candidate, Candidates
+from velcodec.encode.coded import CodedModel
+from velcodec.encode.samples import SampleCoder
+from velcodec.formats.errors import BudgetError
+from velcodec.metrics import mse_of_psnr, psnr_of_mse
+
+TILE_SIZES = (280, 140, 70, 48, 35, 24, 16, 12, 8)
+
+STEP_DB, STEP_RATE = 1.3, 0.07
+"""About what a finer step takes from the error of quantisation, and adds to the rate as a share."""
+
+ROUND_DOWN = 0.25
+"""A step that is expected to miss by no more of a step is tried all the same."""
+
+DESCENT_STEPS = 3
+"""Integer descent makes about so many coarser steps do."""
+
+DESCENT_GAIN = 2.0
+"""Integer descent takes no more bits off at one PSNR than this factor."""
+
+DEARER = 1.3
+"""Latents that take so many times the bits of samples are cut into smaller tiles no further."""
+
+FEW_BITS, MANY_BITS = 800.0, 2400.0
+"""A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
+
+MISSED_BITS = 400.0
+"""A tile that misses a PSNR takes so many at least to reach it."""
+
+SAMPLE_MODELS = 24
+"""So many models, spread evenly, stand for all in the choice of a tile size and a step."""
+
+RECORD_BITS, FILE_BITS = 48.0, 1200.0
+"""About what a record and a file take beside the tiles."""
+
+TRIALS = 12
+"""Steps tried with each tile size at most, and half of them with integer descent, which takes long:
+errors do not fall with every finer step.
+"""
+
+STEPS_AROUND = (-4, 0, 4)
+"""Steps about the middle that every model is coded at first."""
+
+BEYOND_STEPS = 4
+"""How far beyond the coarsest step, where nothing fits, or the finest, where there is room."""
+
+FEW_TILES = 64
+"""Of so few tiles every step beside the chosen one is looked at, of more every second one."""
+
+ERRORS_M_S = (280.0, 100.0, 35.0, 12.0, 3.5, 0.7, 0.0)
+"""Root mean square errors of samples that are tried first; 0 is bit for bit."""
+
+RATIO, FINE_RATIO = 2.0, 1.05
+"""Errors around the chosen one are halved until they are so near; finely where room is left."""
+
+REACH = 2.5
+"""Samples are tried where they take fewer times what a model has on average."""
+
+FILLED = 0.98
+"""A few models are searched further until so much of the size is used; many differ enough."""
+
+LEAST_ERROR_M_S = 0.01
+"""No smaller error is tried but bit for bit: it rounds to 100 dB."""
+
+ROUNDS = 12
+"""Times that neighbours of what was chosen are looked at; the last ones gain nothing."""
+
+
+class Crossing:
+    """Closes in on the step at which what rises with it, PSNR or rate, crosses `target`.
+
+    `next` is the step to be tried; None once it is between neighbours, or a line through what is
+    known says that no step in between is worth it. `slope` is what a step adds at first.
+    """
+
+    def __init__(self, target: float, first: int, last: int, slope: float) -> None:
+        self.target, self.last, self.slope = target, last, slope
+        self.below: tuple[int, float] | None = None
+        self.above: tuple[int, float] | None = None
+        self.next: int | None = first
+
+    def add(self, step: int, value: float) -> None:
+        """What was found at the step that was tried."""
+        same_side = self.below if value < self.target else self.above
+        if same_side is not None and step != same_side[0]:
+            rise = (value - same_side[1]) / (step - same_side[0])
+            self.slope = max(rise, self.slope / 4.0)
+        if value < self.target:
+            self.below = step, value
+        else:
+            self.above = step, value
+        self.next = self._aim(step, value)
+
+    def _aim(self, step: int, value: float) -> int | None:
+        lowest = 0 if self.below is None else self.below[0] + 1
+        highest = self.last if self.above is None else self.above[0] - 1
+        slope = self.slope
+        if self.below is not None and self.above is not None:
+            (left, low), (right, high) = self.below, self.above
+            slope = (high - low) / (right - left)
+        if isinf(self.target) or slope <= 0:
+            return None
+        wanted = max(lowest, ceil(step + (self.target - value) / slope - ROUND_DOWN))
+        if self.above is None:
+            wanted = min(wanted, highest)
+        return wanted if lowest <= wanted <= highest else None
+
+
+def encode_to_psnr(
+    candidates: Candidates, psnr_db: float, keep_latent: bool = False
+) -> list[CodedModel]:
+    """Every model, in order, at a PSNR or better in the fewest bits; its best latent where only
+    latents may serve and none reaches that. With `keep_latent` samples stand beside the latent.
+    """
+    mse, count = mse_of_psnr(psnr_db), len(candidates)
+    if candidates.samples is None:
+        return latents_within(candidates, mse, [inf] * count)
+    samples = []
+    for i in range(count):
+        samples.append(candidates.samples.reaching(i, mse))
+        candidates.fitter.on_progress(i + 1, count, "samples")
+    enough = [inf if keep_latent else each.bits for each in samples]
+    latents = latents_within(candidates, mse, enough)
+    return [
+        cheapest_within(mse, latent, other, keep_latent)
+        for latent, other in zip(latents, samples, strict=True)
+    ]
+
+
+def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) -> list[CodedModel]:
+    """The cheapest latent of each model within a mean squared error, (m/s)^2, or the closest.
+
+    `enough` are the bits of each model's samples: smaller tiles are tried no further where latents
+    take clearly more.
+    """
+    best: dict[int, Candidate] = {}
+    closest: dict[int, Candidate] = {}
+    active = list(range(len(candidates)))
+    for tile, members in _tile_sizes(candidates, active):
+        most = {i: DEARER * min(enough[i], best[i].bits if i in best else inf) for i in members}
+        within, missed = _coarsest_within(candidates, most, tile, mse)
+        for i in members:
+            found = within.get(i, missed.get(i))
+            assert found is not None
+            gains = i not in within
+            if i in within and (i not in best or found.bits < best[i].bits):
+                best[i] = found
+                gains = found.bits > FEW_BITS * candidates.tiling(i, tile).tiles
+            elif i not in within and (i not in closest or found.mse < closest[i].mse):
+                closest[i] = found
+            least = 0.0 if i in within else MISSED_BITS * candidates.tiling(i, tile).tiles
+            if not gains or max(found.bits, least) > DEARER * enough[i]:
+                active.remove(i)
+        done = len(candidates) - len(active)
+        candidates.fitter.on_progress(done, len(candidates), "search")
+    return _completed(candidates, closest | best, mse)
+
+
+def _tile_sizes(candidates: Candidates, active: list[int]) -> Iterator[tuple[int, list[int]]]:
+    """Tile sizes, large ones first, with those of the active members that each cuts anew."""
+    shapes: dict[int, tuple[int, int]] = {}
+    for tile in TILE_SIZES:
+        tilings = {i: candidates.tiling(i, tile).tile_shape for i in active}
+        anew = [i for i, shape in tilings.items() if shapes.get(i) != shape]
+        shapes |= tilings
+        if anew:
+            yield tile, anew
+
+
+def _coarsest_within(
+    candidates: Candidates, most: Mapping[int, float], tile: int, mse: float
+) -> tuple[dict[int, Candidate], dict[int, Candidate]]:
+    """Of each member the latent of the fewest bits within a mean squared error, (m/s)^2, in tiles
+    of one size; and the one that misses it by least. Integer descent, which takes long, is put to
+    those that take no more than `most` bits without it. The error beyond that of the fit goes about
+    with the square of the step.
+    """
+    members = list(most)
+    floor = candidates.floor(members, tile)
+    within: dict[int, Candidate] = {}
+    missed: dict[int, Candidate] = {}
+
+    def quality(i: int, error: float, descent: bool) -> float:
+        least = 0.0 if descent else floor[i]  # descent goes below the error of the fit
+        return -10.0 * log10(max(error - least, 1e-3 * mse))
+
+    def close_in(searches: dict[int, Crossing], descent: bool) -> None:
+        for _ in range(TRIALS // 2 if descent else TRIALS):
+            steps = {i: s.next for i, s in searches.items() if s.next is not None}
+            if not steps:
+                break
+            for i, found in candidates.estimated(steps, tile, descent).items():
+                searches[i].add(found.step, quality(i, found.mse, descent))
+                if found.mse > mse:
+                    if i not in missed or found.mse < missed[i].mse:
+                        missed[i] = found
+                elif i not in within or found.bits < within[i].bits:
+                    within[i] = found
+
+    base, last = candidates.fitter.base_step, candidates.fitter.last_step
+    targets = {i: quality(i, mse, False) if floor[i] < mse else inf for i in members}
+    close_in({i: Crossing(targets[i], base, last, STEP_DB) for i in members}, descent=False)
+    if candidates.descends:
+        near = {
+            i: found.step for i, found in within.items() if found.bits <= DESCENT_GAIN * most[i]
+        }
+        coarser = {i: max(0, step - DESCENT_STEPS) for i, step in near.items()}
+        close_in(
+            {
+                i: Crossing(-10.0 * log10(mse), step, within[i].step, STEP_DB / 2.0)
+                for i, step in coarser.items()
+            },
+            descent=True,
+        )
+    return within, missed
+
+
+def _completed(
+    candidates: Candidates, chosen: dict[int, Candidate], mse: float
+) -> list[CodedModel]:
+    """The models of these candidates; those that were estimated are coded, a step finer while they
+    miss the error that the estimate promised.
+    """
+    models = {i: found.model for i, found in chosen.items() if found.model is not None}
+    for tile in TILE_SIZES:
+        steps = {i: c.step for i, c in chosen.items() if c.tile == tile and c.model is None}
+        while steps:
+            models |= candidates.latents(steps, tile, descent=True)
+            steps = {
+                i: step + 1
+                for i, step in steps.items()
+                if models[i].mse > mse >= chosen[i].mse and step < candidates.fitter.last_step
+            }
+    return [models[i] for i in range(len(candidates))]
+
+
+class SizeSearch:
+    """The best coding of some models within a size. Candidates stay when `use` changes what makes
+    samples, and when `fill` is asked for another size.
+    """
+
+    def __init__(self, candidates: Candidates, bytes_per_model: float) -> None:
+        self.candidates, self.bytes_per_model = candidates, bytes_per_model
+        count = len(candidates)
+        self.rate = max(8.0, 8.0 * bytes_per_model - RECORD_BITS - FILE_BITS / count)
+        self.tile, middle = _operating_point(candidates, self.rate)
+        tiles = sum(candidates.tiling(i, self.tile).tiles for i in range(count))
+        self.spacing = 1 if tiles <= FEW_TILES else 2
+        self.latents: list[dict[tuple[int, bool], CodedModel]] = [{} for _ in range(count)]
+        self.single: dict[int, CodedModel] = {}
+        for offset in STEPS_AROUND:
+            if 0 <= middle + offset <= candidates.fitter.last_step:
+                self._add_latents(dict.fromkeys(range(count), middle + offset))
+        self.use(candidates.coder)
+
+    def use(self, coder: SampleCoder | None) -> None:
+        """Make samples by this coder, in place of any that there were; None for latents alone."""
+        self.candidates.use(coder)
+        self.samples: list[dict[float, list[CodedModel]]] = [{} for _ in self.latents]
+        samples = self.candidates.samples
+        if samples is None:
+            return
+        for i, known in enumerate(self.samples):
+            for error in ERRORS_M_S:
+                known[error] = samples.of_error(i, error)
+                if min(each.bits for each in known[error]) >= REACH * self.rate:
+                    break
+            self.candidates.fitter.on_progress(i + 1, len(self.samples), "samples")
+
+    def fill(self, budget: float, size: Size) -> list[CodedModel]:
+        """The choice of the greatest utility, in order, whose file takes at most `budget` bytes.
+
+        Raises BudgetError with the least possible where none does.
+        """
+        allocation = Allocation(budget, size)
+        latents = [list(own.values()) for own in self.latents]
+        if allocation.size(allocation.best(latents)) <= budget:
+            # Samples must not keep latents away that integer descent would make the better choice.
+            self._search(allocation, samples=False)
+        chosen = self._search(allocation, samples=True)
+        least, models = allocation.size(chosen), len(chosen)
+        if least > budget:
+            raise BudgetError(
+                f"budget of {self.bytes_per_model:g} bytes per model: the least possible for "
+                f"these {models} models is {-(-least // models)} bytes per model "
+                f"({least} bytes in all)"
+            )
+        return chosen
+
+    def _search(self, allocation: Allocation, samples: bool) -> list[CodedModel]:
+        """The choice that nothing around it makes better, with samples or not."""
+        choices = self._choices(samples)
+        chosen = allocation.share_domains(allocation.best(choices), choices)
+        for _ in range(ROUNDS):
+            if self._refine(chosen, allocation, samples):
+                chosen = allocation.improve(chosen, self._choices(samples))
+                continue
+            found = allocation.share_domains(chosen, self._choices(samples))
+            if found is chosen:
+                break
+            chosen = found
+        return chosen
+
+    def _choices(self, samples: bool) -> list[list[CodedModel]]:
+        """All candidates of each model, with samples or not."""
+        found = []
+        for i, (latents, known) in enumerate(zip(self.latents, self.samples, strict=True)):
+            own = list(latents.values()) + ([self.single[i]] if i in self.single else [])
+            found.append(own + [one for some in known.values() for one in some if samples])
+        return found
+
+    def _refine(self, chosen: Sequence[CodedModel], allocation: Allocation, samples: bool) -> bool:
+        """Code neighbours of what was chosen; False where there is none to be coded."""
+        left = allocation.budget - allocation.size(chosen)
+        if left < 0:
+            return self._add_coarsest()
+        filled = len(chosen) > FEW_MODELS or left <= (1.0 - FILLED) * allocation.budget
+        spare = 0.0 if filled else 8.0 * left
+        near: dict[int, dict[int, int]] = {1: {}, -1: {}}
+        rough: dict[int, int] = {}
+        errors: dict[int, float] = {}
+        for i, model in enumerate(chosen):
+            error = self._error_beside(i, model.bits + spare, RATIO if filled else FINE_RATIO)
+            if samples and error is not None:
+                errors[i] = error
+            if model.exact is not None or i in self.single:
+                continue
+            beside = {way: self._step_beside(i, model.base, way) for way in near}
+            for way, step in beside.items():
+                if step is not None:
+                    near[way][i] = step
+            alone = all(step is None for step in beside.values())
+            if alone and self.candidates.descends and (model.base, True) not in self.latents[i]:
+                rough[i] = model.base
+        self._add_latents(near[1])
+        self._add_latents(near[-1])
+        self._add_latents(rough, descent=True)
+        for i, error in errors.items():
+            assert self.candidates.samples is not None
+            self.samples[i][error] = self.candidates.samples.of_error(i, error)
+        return bool(near[1] or near[-1] or rough or errors)
+
+    def _add_latents(self, steps: Mapping[int, int], descent: bool = False) -> None:
+        if not steps:
+            return
+        for i, model in self.candidates.latents(steps, self.tile, descent).items():
+            self.latents[i][model.base, descent] = model
+
+    def _add_coarsest(self) -> bool:
+        """Code all models coarser, and at last as one tile; False where they are already."""
+        coarsest = {i: min(step for step, _ in own) for i, own in enumerate(self.latents)}
+        steps = {i: max(0, step - BEYOND_STEPS) for i, step in coarsest.items() if step > 0}
+        if steps:
+            self._add_latents(steps)
+            return True
+        tiled = [i for i in coarsest if self.candidates.tiling(i, self.tile).tiles > 1]
+        if not tiled or self.single:
+            return False
+        largest = max(max(self.candidates.source.models[i].shape) for i in tiled)
+        self.single = self.candidates.latents(dict.fromkeys(tiled, 0), largest, descent=True)
+        return True
+
+    def _step_beside(self, i: int, step: int, way: int) -> int | None:
+        """A step of model i not known yet that is finer (`way` 1) or coarser (-1) than the chosen
+        one: halfway to the next known one, or beyond all.
+        """
+        farther = [way * (known - step) for known, _ in self.latents[i] if way * (known - step) > 0]
+        if not farther:
+            found = min(max(step + way * BEYOND_STEPS, 0), self.candidates.fitter.last_step)
+            return None if found == step else found
+        return step + way * (min(farther) // 2) if min(farther) > self.spacing else None
+
+    def _error_beside(self, i: int, bits: float, ratio: float) -> float | None:
+        """An error of which model i's samples may take about so many bits; None where no two that
+        are known lie so far apart.
+        """
+        known = {error: min(m.bits for m in own) for error, own in self.samples[i].items()}
+        dear = max((error for error, length in known.items() if length > bits), default=None)
+        cheap = min((error for error, length in known.items() if length <= bits), default=None)
+        if dear is None:
+            return None
+        finer = max(dear, LEAST_ERROR_M_S)
+        if cheap is None:
+            return 2.0 * finer
+        return (finer * cheap) ** 0.5 if cheap > ratio * finer else None
+
+
+def _operating_point(candidates: Candidates, rate: float) -> tuple[int, int]:
+    """The tile size of the best quality at a rate in bits per model, and the step that takes it,
+    judged by some of the models.
+    """
+    count = len(candidates)
+    some = np.linspace(0, count - 1, min(SAMPLE_MODELS, count)).round().astype(int).tolist()
+    sizes = [tile for tile, _ in _tile_sizes(candidates, some)]
+    best, step = (-inf, sizes[0], 0), candidates.fitter.base_step
+    for tile in sizes:
+        tiles = float(np.mean([candidates.tiling(i, tile).tiles for i in some]))
+        if rate > MANY_BITS * tiles and tile != sizes[-1]:
+            continue
+        quality, step = _finest_within(candidates, some, tile, rate, step)
+        if quality <= best[0]:
+            break
+        best = quality, tile, step
+        if rate <= FEW_BITS * tiles:
+            break
+    return best[1:]
+
+
+def _finest_within(
+    candidates: Candidates, some: list[int], tile: int, rate: float, first: int
+) -> tuple[float, int]:
+    """The mean PSNR of these models at about the finest step whose mean rate is within `rate` bits,
+    and the step.
+    """
+    search = Crossing(rate, first, candidates.fitter.last_step, STEP_RATE * rate)
+    found = 0.0, 0
+    for _ in range(TRIALS):
+        step = search.next
+        if step is None:
+            break
+        latents = candidates.estimated(dict.fromkeys(some, step), tile).values()
+        mean = float(np.mean([each.bits for each in latents]))
+        search.add(step, mean)
+        if mean <= rate:
+            found = float(np.mean([psnr_of_mse(each.mse) for each in latents])), step
+    return found

@@ -1,0 +1,521 @@
+"""Compressing files, however many models they hold: in bounded memory, to be gone on with.
+
+Models are read, encoded, measured and written some hundreds at a time. Until the last one is
+written the archive is called `TARGET.part`; it can be gone on with after an interruption, and is
+then copied into place with every checksum verified.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgpack
+import numpy as np
+
+from velcodec.api import Coding, Description, group_encoder, make_batch
+from velcodec.archive.archive import GROUND_FIELDS
+from velcodec.files.plans import (
+    Hashes,
+    Plan,
+    check_same,
+    hashes_of,
+    make_plan,
+    pack_plan,
+    unpack_plan,
+)
+from velcodec.formats.container.append import append_to
+from velcodec.formats.container.columns import is_text
+from velcodec.formats.container.copying import copy_records
+from velcodec.formats.container.header import Header
+from velcodec.formats.container.journal import Journal, open_part, part_of, read_journal
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.container.sections import PLAN, SUMMARY
+from velcodec.formats.container.writer import VlatWriter
+from velcodec.formats.errors import (
+    CorruptError,
+    InputFileError,
+    InterruptedJobError,
+    OptionError,
+    OutputExistsError,
+    OutputPathError,
+    VelcodecError,
+)
+from velcodec.formats.files import ARRAY, Form, Models, Part, first_of
+from velcodec.formats.files.npy import ModelArray
+from velcodec.formats.storage.atomic import atomic_write, check_target, naming
+from velcodec.formats.storage.locks import lazy_property
+from velcodec.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from velcodec.encode.encode import Summary
+    from velcodec.encode.groups import Batch, GroupEncoder
+
+log = logging.getLogger(__name__)
+
+MODELS_AT_ONCE = 500
+"""Models read, encoded and made safe together; the most that an interruption costs."""
+
+MODELS_OF_BUDGET = 1000
+"""The same where they keep to a size together."""
+
+SAMPLES_AT_ONCE = 1 << 25
+
+FILE_FIELD, ARRAY_FIELD, ROW_FIELD = "file", "array", "row"
+"""Fields that say where a model came from: the file, the array in it where arrays have names, and
+its number in that array, which tells where one file ends and another one of that name begins.
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Models of files, and how they are to be stored.
+
+    `description` says what the files do not: its spacing, origin and units count where a file says
+    nothing. `keys` are given for all models, or None for those of the files; `fields` have one
+    value for all models or one for each. `hashes` are those of the files, where they are known.
+    """
+
+    models: Models
+    description: Description = field(default_factory=Description)
+    coding: Coding = field(default_factory=Coding)
+    keys: Sequence[str] | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    hashes: Hashes | None = None
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __post_init__(self) -> None:
+        count = len(self)
+        if self.keys is not None and len(self.keys) != count:
+            raise OptionError(f"keys: found {len(self.keys)}, expected one for each of {count}")
+        if self.models.need_names:
+            for part in self.models.parts:
+                if not is_text(part.file):
+                    raise InputFileError(
+                        f"{part.path}: name: expected one that UTF-8 can hold: the archive keeps "
+                        "the files' names"
+                    )
+        units = {self._units(part.form) or "m/s" for part in self.models.parts}
+        if len(units) > 1:
+            raise OptionError(f"units: found {sorted(units)}, expected the same in all files")
+        for name, value in self.fields.items():
+            if not isinstance(value, str) and np.ndim(value) and len(value) != count:
+                raise OptionError(f"field {name!r}: found {len(value)}, expected {count}")
+
+    def _units(self, form: Form) -> str | None:
+        return form.units or self.description.units
+
+    def blocks(self, start: int = 0) -> list[tuple[int, int]]:
+        """Models to encode together, (from, to), from model `start` on; of nearly one size."""
+        most = MODELS_AT_ONCE if self.coding.target.bytes_per_model is None else MODELS_OF_BUDGET
+        count = -(-len(self) // most)
+        ends = {len(self) * k // count for k in range(1, count + 1)}
+        found, first, samples = [], 0, 0
+        for number, size in enumerate(self._sizes()):
+            if number > first and samples + size > SAMPLES_AT_ONCE:
+                found.append((first, number))
+                first, samples = number, 0
+            samples += size
+            if number + 1 in ends:
+                found.append((first, number + 1))
+                first, samples = number + 1, 0
+        return [(a, b) for a, b in found if a >= start]
+
+    def _sizes(self) -> Iterator[int]:
+        for part in self.models.parts:
+            yield from (part.form.nz * part.form.nx for _ in range(len(part)))
+
+    def batch(self, start: int, stop: int) -> Batch:
+        """Models `start` to `stop`, read and checked."""
+        from velcodec.encode.groups import joined_batches
+
+        batches = []
+        at = start
+        for part, values in self.models.read(start, stop):
+            rows = slice(at, at + len(values))
+            keys, fields = self._columns(part, rows)
+            about = self._about(part)
+            dtype, stated = np.dtype(part.form.dtype), about.units is not None
+            array = ModelArray(values, part.form.axes, dtype, about.units or "m/s")
+            array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
+            batch = make_batch(
+                array, about, keys, fields,
+                advise=rows.start == 0, exact=self.coding.target.lossless, first=rows.start,
+            )  # fmt: skip
+            batches.append(batch)
+            at = rows.stop
+        return joined_batches(batches)
+
+    def _about(self, part: Part) -> Description:
+        ground, about = part.form.ground, self.description
+
+        def either(value: float | None, otherwise: float) -> float:
+            return otherwise if value is None else value
+
+        origin = (
+            either(ground.origin_x_m, about.origin[0]), either(ground.origin_z_m, about.origin[1]),
+        )  # fmt: skip
+        return replace(
+            about,
+            dx=either(ground.dx_m, about.dx),
+            dz=either(ground.dz_m, about.dz),
+            origin=origin,
+            units=self._units(part.form),
+            order=part.form.order,
+        )
+
+    def _columns(self, part: Part, rows: slice) -> tuple[Sequence[str] | None, dict[str, Any]]:
+        keys = self.keys[rows] if self.keys is not None else None
+        if self._has_own_keys:
+            first = self._firsts[id(part)]
+            own = part.form.keys or ()
+            keys = own[rows.start - first : rows.stop - first]
+        fields = {
+            name: value if isinstance(value, str) or not np.ndim(value) else value[rows]
+            for name, value in self.fields.items()
+        }
+        start = rows.start - self._firsts[id(part)]
+        stop = start + rows.stop - rows.start
+        fields = self._origin(part, start, stop) | fields
+        if part.form.grounds is not None:
+            for name in GROUND_FIELDS:
+                some = [getattr(ground, name) for ground in part.form.grounds[start:stop]]
+                column = np.array(some, dtype=float)
+                if not np.isnan(column).all():
+                    fields.setdefault(name, column)
+        return keys, fields
+
+    def _origin(self, part: Part, start: int, stop: int) -> dict[str, Any]:
+        """The fields that say where models `start` to `stop` of a part came from."""
+        if not self.models.need_names:
+            return {}
+        first = first_of(part)
+        rows = np.arange(first + start, first + stop, dtype="<i4")
+        fields: dict[str, Any] = {FILE_FIELD: part.file, ROW_FIELD: rows}
+        if self._has_arrays:
+            fields[ARRAY_FIELD] = part.array or ""
+        return fields
+
+    @lazy_property
+    def _has_arrays(self) -> bool:
+        """Whether arrays have names that are worth to be remembered."""
+        return any(part.array not in (None, ARRAY) for part in self.models.parts) or (
+            len({(part.path, part.array) for part in self.models.parts})
+            > len({part.path for part in self.models.parts})
+        )
+
+    @lazy_property
+    def _has_own_keys(self) -> bool:
+        """Whether models are called as their files say; all of them must say it."""
+        parts = self.models.parts
+        return self.keys is None and all(part.form.keys is not None for part in parts)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether models are called by keys, not by their numbers."""
+        return self.keys is not None or self._has_own_keys
+
+    def keys_by_file(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The keys that models will have, file by file; those that were given have no file."""
+        if self.keys is not None:
+            yield "", self.keys
+        elif self._has_own_keys:
+            for part in self.models.parts:
+                yield part.place, part.form.keys or ()
+
+    @lazy_property
+    def _firsts(self) -> dict[int, int]:
+        """Number of each part's first model, by the part's identity."""
+        pairs = zip(self.models.parts, self._ends, strict=True)
+        return {id(part): end - len(part) for part, end in pairs}
+
+    @lazy_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(len(part) for part in self.models.parts))
+
+    def slice(self, start: int, stop: int) -> Job:
+        """The same for models `start` to `stop` alone."""
+        fields = {
+            name: value if isinstance(value, str) or not np.ndim(value) else value[start:stop]
+            for name, value in self.fields.items()
+        }
+        models = self.models.slice(start, stop)
+        origins = [self._origin(part, 0, len(part)) for part in models.parts]
+        for name in origins[0]:
+            columns = [
+                [one[name]] * len(part) if isinstance(one[name], str) else one[name].tolist()
+                for one, part in zip(origins, models.parts, strict=True)
+            ]
+            values = [value for column in columns for value in column]
+            fields.setdefault(name, np.array(values, "<i4") if name == ROW_FIELD else values)
+        hashes = self.hashes
+        if hashes is not None:
+            hashes = {part.path: hashes[part.path] for part in models.parts}
+        return replace(
+            self,
+            hashes=hashes,
+            models=models if self._has_own_keys else models.without_keys(),
+            keys=None if self.keys is None else self.keys[start:stop],
+            fields=fields,
+        )
+
+    def parts_of(self, models: range) -> range:
+        """The numbers of the files and arrays that these models are of."""
+        if not models:
+            return range(0)
+        first = bisect_right(self._ends, models.start)
+        return range(first, bisect_left(self._ends, models.stop) + 1)
+
+    def with_hashes(self) -> Job:
+        """The same, with the SHA-256 of every file, each read once. Raises InputFileError."""
+        known = dict(self.hashes or {})
+        paths = {part.path for part in self.models.parts}
+        if len(paths) == 1 and self.description.source_sha256 is not None:
+            known = dict.fromkeys(paths, self.description.source_sha256) | known
+        return replace(self, hashes=hashes_of(self.models, known))
+
+    def plan(self, **more: Any) -> Plan:
+        """What must be the same for an unfinished archive to be gone on with; see `make_plan`."""
+        job = self if self.hashes is not None else self.with_hashes()
+        assert job.hashes is not None
+        return make_plan(
+            job.models, job.hashes, job.description, job.coding, job.keys, job.fields, **more
+        )
+
+
+def compress_job(
+    job: Job,
+    target: Path | BinaryIO,
+    *,
+    force: bool = False,
+    resume: bool = False,
+    on_progress: Progress = no_progress,
+) -> Summary:
+    """Compress the models of `job` to an archive.
+
+    A path is written as `TARGET.part` until it is whole; a binary stream from front to back. After
+    an interruption `resume` goes on: the job must be the same, and so must every file's content.
+    Raises what `velcodec.compress` does, OutputExistsError for an unfinished archive without
+    `resume` or `force`, LockedError while another process writes it, InterruptedJobError on Ctrl-C.
+    """
+    if not isinstance(target, Path):
+        return _to_stream(job, target, on_progress)
+    sources = [part.path for part in job.models.parts]
+    part = part_of(target)
+    try:
+        for source in dict.fromkeys(sources):
+            check_target(target, force=force, source=source)
+    except OutputExistsError as error:
+        raise (finished(target) if resume and not part.exists() else error) from None
+    if part.exists() and not (resume or force):
+        raise OutputExistsError(
+            f"{part}: an unfinished archive is there; go on with --resume, or begin anew with "
+            "--force"
+        )
+    job = job.with_hashes()
+    with open_part(part, resume=resume) as (stream, journal):
+        start = sum(page.count for page in journal.pages)
+        try:
+            before = _gone_on(job, part, journal, start)
+        except VelcodecError:
+            _keep(stream, part, journal.end, job)
+            raise
+        encoder = _encoder(job, stream, journal.writer(stream) if journal.end else None)
+        if encoder.writer is not None and journal.notes[PLAN] != pack_plan(job.plan()):
+            encoder.writer.note(PLAN, pack_plan(job.plan()))
+        encoder.summary = before
+        safe = journal.end
+        try:
+            for block in Rate(job.blocks(start), len(job), start, encoder, on_progress):
+                batch = job.batch(*block)
+                with naming(part):
+                    encoder.add(batch)
+                    _make_safe(encoder)
+                safe = stream.tell()
+        except KeyboardInterrupt as stop:
+            raise InterruptedJobError(f"interrupted: {_keep(stream, part, safe, job)}") from stop
+        except BaseException:
+            kept = _keep(stream, part, safe, job)
+            if safe:
+                log.warning("%s", kept)
+            raise
+        assert encoder.writer is not None
+        assert encoder.summary is not None
+        encoder.writer.close()
+        with VlatReader(part) as reader, atomic_write(target, force=force) as out, naming(target):
+            final = VlatWriter(out, reader.header)
+            copy_records(reader, final)
+            final.close()
+            size = out.tell()
+        part.unlink()
+    return replace(encoder.summary, bytes=size)
+
+
+def finished(target: Path) -> OutputExistsError:
+    """There is nothing to go on with."""
+    return OutputExistsError(
+        f"{target}: the output is finished already (nothing to resume); replace it with --force"
+    )
+
+
+def _make_safe(encoder: GroupEncoder) -> None:
+    """What was added will be gone on from."""
+    writer, summary = encoder.writer, encoder.summary
+    assert writer is not None
+    assert summary is not None
+    writer.note(SUMMARY, msgpack.packb(asdict(summary)))
+    writer.end_page()
+
+
+def _keep(stream: BinaryIO, part: Path, safe: int, job: Job) -> str:
+    """Make what is safe, up to this byte, an archive; what to tell of it."""
+    with suppress(OSError, OutputPathError):  # on a full disk, it can still be gone on with
+        stream.truncate(safe)
+        stream.seek(0)
+        if safe:
+            journal = read_journal(stream, str(part))
+            stream.seek(journal.end)
+            writer = journal.writer(stream)
+            writer.close()
+            return (
+                f"{part} is an archive of the first {len(writer)} of {len(job)} models; the same "
+                "command with --resume goes on"
+            )
+    return f"none of {len(job)} models was finished"
+
+
+def append_job(job: Job, target: Path, *, on_progress: Progress = no_progress) -> Summary:
+    """Add the models of `job` to an archive that is there, without rewriting it.
+
+    Whatever interrupts it leaves the archive as it was. Raises what `compress_job` does.
+    """
+    from velcodec.archive.create import decoder_to_embed
+
+    with append_to(target) as writer:
+        encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
+        embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
+        if embedded is not None:
+            writer.embed(embedded)
+        try:
+            for block in Rate(job.blocks(), len(job), 0, encoder, on_progress):
+                encoder.add(job.batch(*block))
+        except KeyboardInterrupt as stop:
+            raise InterruptedJobError(f"interrupted: {target} is as it was") from stop
+    assert encoder.summary is not None
+    return encoder.summary
+
+
+def _no_beginning(header: Header) -> VlatWriter:
+    raise AssertionError("the archive is there already")
+
+
+def _to_stream(job: Job, stream: BinaryIO, on_progress: Progress) -> Summary:
+    counted = _Counted(stream)
+    encoder = _encoder(job, counted, None)  # type: ignore[arg-type]
+    for block in Rate(job.blocks(), len(job), 0, encoder, on_progress):
+        encoder.add(job.batch(*block))
+    assert encoder.writer is not None
+    assert encoder.summary is not None
+    encoder.writer.close()
+    return replace(encoder.summary, bytes=counted.written)
+
+
+def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEncoder:
+    from velcodec.archive.create import decoder_to_embed
+
+    journal = not isinstance(stream, _Counted)
+
+    def begin(header: Header) -> VlatWriter:
+        embedded = decoder_to_embed(header.decoder_hash, job.coding)
+        begun = VlatWriter(stream, header, decoder=embedded, journal=journal)
+        if journal:
+            begun.note(PLAN, pack_plan(job.plan()))
+        return begun
+
+    return group_encoder(job.description, job.coding, begin, writer)
+
+
+def _gone_on(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:
+    """The summary of what an unfinished archive has, so many models; None where there is nothing
+    to go on from.
+    """
+    from velcodec.encode.encode import Summary
+
+    if not journal.end:
+        return None
+    begun = unpack_plan(journal.notes.get(PLAN, b""), str(part))
+    check_same(begun, job.plan(), str(part), job.parts_of(range(models)))
+    try:
+        return Summary(**msgpack.unpackb(journal.notes[SUMMARY]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"{part}: summary: {error}") from error
+
+
+class Rate:
+    """Blocks of a job one after the other, with what is told of them: rate and time left."""
+
+    def __init__(
+        self,
+        blocks: list[tuple[int, int]],
+        count: int,
+        start: int,
+        encoder: GroupEncoder,
+        on_progress: Progress,
+    ) -> None:
+        self.blocks, self.count, self.start = blocks, count, start
+        self.encoder, self.on_progress = encoder, on_progress
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        began, done = time.monotonic(), self.start
+        for block in self.blocks:
+            rate = (done - self.start) / max(1e-9, time.monotonic() - began)
+            self.encoder.fitter = replace(self.encoder.fitter, on_progress=self._told(done, rate))
+            yield block
+            done = block[1]
+
+    def _told(self, done: int, rate: float) -> Progress:
+        if len(self.blocks) == 1:
+            return self.on_progress
+        text = f"{done:,} of {self.count:,} models"
+        if rate > 0:
+            left = (self.count - done) / rate
+            text += f", {rate:.3g}/s, {time_text(left)} left"
+
+        def told(part: int, parts: int, stage: str) -> None:
+            self.on_progress(part, parts, f"{text}; {stage}")
+
+        return told
+
+
+def time_text(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class _Counted:
+    """A binary stream that is written to, and how much was."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self.written = stream, 0
+
+    def write(self, data: bytes) -> int:
+        self.written += len(data)
+        return self._stream.write(data)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        raise OSError(f"process {os.getpid()}: a pipe has nothing to sync")
