@@ -30,6 +30,9 @@ ROUND_DOWN = 0.25
 DESCENT_STEPS = 3
 """Integer descent makes about so many coarser steps do."""
 
+DESCENT_GAIN = 2.0
+"""Integer descent takes no more bits off at one PSNR than this factor."""
+
 DEARER = 1.3
 """Latents that take so many times the bits of samples are cut into smaller tiles no further."""
 
@@ -45,8 +48,10 @@ SAMPLE_MODELS = 24
 RECORD_BITS, FILE_BITS = 48.0, 1200.0
 """About what a record and a file take beside the tiles."""
 
-TRIALS = 3
-"""Steps tried with each tile size for a size: those around are coded anyway."""
+TRIALS = 12
+"""Steps tried with each tile size at most, and half of them with integer descent, which takes long:
+errors do not fall with every finer step.
+"""
 
 STEPS_AROUND = (-4, 0, 4)
 """Steps about the middle that every model is coded at first."""
@@ -94,7 +99,7 @@ class Crossing:
         same_side = self.below if value < self.target else self.above
         if same_side is not None and step != same_side[0]:
             rise = (value - same_side[1]) / (step - same_side[0])
-            self.slope = rise if rise > 0 else self.slope / 2.0
+            self.slope = max(rise, self.slope / 4.0)
         if value < self.target:
             self.below = step, value
         else:
@@ -147,7 +152,8 @@ def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) 
     closest: dict[int, Candidate] = {}
     active = list(range(len(candidates)))
     for tile, members in _tile_sizes(candidates, active):
-        within, missed = _coarsest_within(candidates, members, tile, mse)
+        most = {i: DEARER * min(enough[i], best[i].bits if i in best else inf) for i in members}
+        within, missed = _coarsest_within(candidates, most, tile, mse)
         for i in members:
             found = within.get(i, missed.get(i))
             assert found is not None
@@ -177,23 +183,29 @@ def _tile_sizes(candidates: Candidates, active: list[int]) -> Iterator[tuple[int
 
 
 def _coarsest_within(
-    candidates: Candidates, members: list[int], tile: int, mse: float
+    candidates: Candidates, most: Mapping[int, float], tile: int, mse: float
 ) -> tuple[dict[int, Candidate], dict[int, Candidate]]:
     """Of each member the latent of the fewest bits within a mean squared error, (m/s)^2, in tiles
-    of one size; and the one that misses it by least. The error beyond that of the fit goes about
+    of one size; and the one that misses it by least. Integer descent, which takes long, is put to
+    those that take no more than `most` bits without it. The error beyond that of the fit goes about
     with the square of the step.
     """
+    members = list(most)
     floor = candidates.floor(members, tile)
     within: dict[int, Candidate] = {}
     missed: dict[int, Candidate] = {}
 
-    def quality(i: int, error: float) -> float:
-        return -10.0 * log10(max(error - floor[i], 1e-3 * mse))
+    def quality(i: int, error: float, descent: bool) -> float:
+        least = 0.0 if descent else floor[i]  # descent goes below the error of the fit
+        return -10.0 * log10(max(error - least, 1e-3 * mse))
 
     def close_in(searches: dict[int, Crossing], descent: bool) -> None:
-        while steps := {i: s.next for i, s in searches.items() if s.next is not None}:
+        for _ in range(TRIALS // 2 if descent else TRIALS):
+            steps = {i: s.next for i, s in searches.items() if s.next is not None}
+            if not steps:
+                break
             for i, found in candidates.estimated(steps, tile, descent).items():
-                searches[i].add(found.step, quality(i, found.mse))
+                searches[i].add(found.step, quality(i, found.mse, descent))
                 if found.mse > mse:
                     if i not in missed or found.mse < missed[i].mse:
                         missed[i] = found
@@ -201,12 +213,18 @@ def _coarsest_within(
                     within[i] = found
 
     base, last = candidates.fitter.base_step, candidates.fitter.last_step
-    targets = {i: quality(i, mse) if floor[i] < mse else inf for i in members}
+    targets = {i: quality(i, mse, False) if floor[i] < mse else inf for i in members}
     close_in({i: Crossing(targets[i], base, last, STEP_DB) for i in members}, descent=False)
     if candidates.descends:
-        coarser = {i: max(0, found.step - DESCENT_STEPS) for i, found in within.items()}
+        near = {
+            i: found.step for i, found in within.items() if found.bits <= DESCENT_GAIN * most[i]
+        }
+        coarser = {i: max(0, step - DESCENT_STEPS) for i, step in near.items()}
         close_in(
-            {i: Crossing(targets[i], step, within[i].step, STEP_DB) for i, step in coarser.items()},
+            {
+                i: Crossing(-10.0 * log10(mse), step, within[i].step, STEP_DB / 2.0)
+                for i, step in coarser.items()
+            },
             descent=True,
         )
     return within, missed
