@@ -104,6 +104,9 @@ def synth(
     if name is None or target is None:
         raise click.UsageError(f"Missing argument '{'FAMILY' if name is None else 'OUT.NPY'}'")
 
+    if target.suffix not in ("", ".npy"):
+        raise click.UsageError(f"OUT.NPY: found the suffix {target.suffix}, expected .npy")
+
     from velcodec import synth as generator
     from velcodec.device import pick_device
     from velcodec.formats.storage.atomic import check_target

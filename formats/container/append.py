@@ -35,6 +35,7 @@ def append_to(path: str | Path, *, ignore_rest: bool = False) -> Iterator[VlatWr
         with VlatReader(stream) as reader:
             if not ignore_rest:
                 check_rest(reader)
+            reader.check_index()
             end = reader.end
             writer = VlatWriter.continuing(
                 stream,

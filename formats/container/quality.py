@@ -47,6 +47,11 @@ def quality_codes(rows: Sequence[StoredQuality]) -> NDArray[np.uint8]:
     return np.stack(columns).astype(np.uint8)
 
 
+def is_unknown(codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the codes (4, n) are those of models that were not measured, (n,)."""
+    return (codes == UNKNOWN_ROW).all(axis=0)
+
+
 def quality_figures(codes: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The figures that codes (4, n) stand for, (4, n): dB, m/s, m/s, distance; inverse of
     `quality_codes` up to rounding.

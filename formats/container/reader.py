@@ -235,6 +235,10 @@ class VlatReader:
         self._check_keys(pages)
         return pages
 
+    def check_index(self) -> None:
+        """Read every page of the index. Raises CorruptError, TruncatedError."""
+        self._every_page()
+
     def _check_keys(self, pages: Sequence[StoredPage]) -> None:
         """Raise CorruptError if only some records have keys."""
         if any(page.has_keys != self.has_keys for page in pages):

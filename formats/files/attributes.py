@@ -62,7 +62,8 @@ def velocity_units(text: Any, name: str, hints: Hints) -> str | None:
     if words in SPEEDS:
         return SPEEDS[words]
     raise InputFileError(
-        f"{name}: units: found {words!r}, expected m/s or km/s; state which with --units"
+        f"{name}: units: found {words!r}, expected m/s or km/s; convert the models first, or "
+        "state --units if the label is wrong"
     )
 
 

@@ -37,6 +37,13 @@ def assert_same(a: np.ndarray, b: np.ndarray) -> None:
     assert (np.abs(a - b) > 0.05).mean() < 1e-4
 
 
+def test_a_name_of_another_format_is_refused(run: Run) -> None:
+    result = run("synth", FAMILY, "out.npz", "--device", "cpu")
+    assert result.exit_code == 2
+    assert "found the suffix .npz, expected .npy" in result.stderr
+    assert not Path("out.npz").exists()
+
+
 def test_the_file_has_openfwis_layout(generate: Callable[..., np.ndarray]) -> None:
     models = generate("--count", 5, "--seed", 3)
     assert models.shape == (5, 1, 70, 70)

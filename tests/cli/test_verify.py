@@ -57,6 +57,19 @@ def test_one_different_sample_is_an_error_in_a_lossless_archive(
     assert '"as_measured": false' in result.stdout
 
 
+def test_an_original_that_states_two_spacings_is_compared_all_the_same(
+    run: Run, compress: Run, models: np.ndarray
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("in.h5", "w") as file:
+        data = file.create_dataset("vp", data=models)
+        data.attrs["dx"] = 10.0
+        file.attrs["dx"] = 25.0
+    assert compress("in.h5", "in.vlat", "--lossless").exit_code != 0
+    assert compress("in.h5", "in.vlat", "--lossless", "--dx", "25", "--dz", "5").exit_code == 0
+    assert run("verify", "in.vlat", "--against", "in.h5").exit_code == 0
+
+
 def test_an_archive_without_measured_quality_is_compared_too(
     run: Run, tiny: Decoder, models: np.ndarray
 ) -> None:

@@ -32,6 +32,7 @@ from velcodec.files.plans import check_same, pack_plan, unpack_plan
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.journal import open_part, part_of, read_journal
 from velcodec.formats.errors import (
+    InputFileError,
     InterruptedJobError,
     LockedError,
     OptionError,
@@ -125,6 +126,23 @@ def test_compress_files_keeps_description_keys_and_fields(
         assert archive.fields["depth"].tolist() == list(range(11))
         assert set(archive.fields["site"]) == {"a"}
         assert (archive.layout(0).origin_x_m, archive.header.licence) == (10.0, "CC0")
+
+
+def test_the_spacing_of_a_description_settles_what_a_file_states_twice(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        data = file.create_dataset("vp", data=layered(2, 9, 14))
+        data.attrs["dx"] = 10.0
+        file.attrs["dx"] = 25.0
+    target = tmp_path / "out.vlat"
+    with pytest.raises(InputFileError, match="dx"):
+        velcodec.compress_files(tmp_path / "in.h5", target, lossless=True, decoder="tiny")
+    velcodec.compress_files(
+        tmp_path / "in.h5", target, lossless=True, decoder="tiny",
+        description=velcodec.Description(dx=25.0),
+    )  # fmt: skip
+    with velcodec.open(target) as archive:
+        assert archive.layout(0).dx_m == 25.0
 
 
 def test_compress_files_takes_opened_models_and_a_stream(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from velcodec.decode.stored import BOTH, EXACT, LATENT, absent_samples, read_rec
 from velcodec.formats.container.columns import column_figures
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import QualityCodes
-from velcodec.formats.container.quality import quality_figures
+from velcodec.formats.container.quality import is_unknown, quality_figures
 from velcodec.formats.container.record_reader import RecordReader
 
 COUNTED_MODELS = 10_000
@@ -59,7 +59,10 @@ def _quality_summary(codes: QualityCodes | None) -> dict[str, float | None] | No
     """Means and extremes of the measured quality."""
     if codes is None:
         return None
-    psnr, mae, worst, distance = quality_figures(codes)
+    measured = codes[:, ~is_unknown(codes)]
+    if not measured.size:
+        return None
+    psnr, mae, worst, distance = quality_figures(measured)
     return {
         "mean_psnr_db": float(psnr.mean()),
         "worst_psnr_db": float(psnr.min()),

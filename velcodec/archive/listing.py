@@ -10,7 +10,7 @@ from velcodec.archive.archive import Archive
 from velcodec.decode.stored import absent_samples, layout_and_storage
 from velcodec.formats.container.copying import runs_of_headers
 from velcodec.formats.container.page import entry_bytes
-from velcodec.formats.container.quality import StoredQuality, quality_rows
+from velcodec.formats.container.quality import StoredQuality, is_unknown, quality_rows
 from velcodec.formats.errors import OptionError
 
 
@@ -52,7 +52,11 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
     for block in runs_of_headers(reader, numbers):
         columns = reader.columns_of(block)
         sizes = entry_bytes(columns.lengths).tolist()
-        measured = None if columns.quality is None else quality_rows(columns.quality)
+        codes = columns.quality
+        measured: Sequence[StoredQuality | None] = [None] * len(block)
+        if codes is not None:
+            pairs = zip(quality_rows(codes), is_unknown(codes), strict=True)
+            measured = [None if unknown else quality for quality, unknown in pairs]
         for row, number in enumerate(block):
             layout, stored = layout_and_storage(reader, number)
             yield Row(
@@ -62,7 +66,7 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
                 layout.nx,
                 stored,
                 sizes[row],
-                None if measured is None else measured[row],
+                measured[row],
                 {name: column[row] for name, column in columns.fields.items()},
                 absent_samples(reader, number) / (layout.nz * layout.nx),
             )

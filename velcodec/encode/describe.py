@@ -54,6 +54,12 @@ class Description:
     fields: Mapping[str, Any] = field(default_factory=dict)
     mask: NoData | None = None
 
+    def stated_ground(self) -> Ground:
+        """Spacing and origin in metres, where they are not the defaults."""
+        x, z = self.origin if tuple(self.origin) != (0.0, 0.0) else (None, None)
+        dx, dz = (None if metres == 10.0 else metres for metres in (self.dx, self.dz))
+        return Ground(dx, dz, x, z)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -227,9 +233,9 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
         value = getattr(description, name)
         return None if value == getattr(default, name) else value
 
-    x, z = stated("origin") or (None, None)
-    ground = Ground(stated("dx"), stated("dz"), x, z)
-    hints = Hints(stated("order"), stated("units"), ground, no_data=description.mask)
+    hints = Hints(
+        stated("order"), stated("units"), description.stated_ground(), no_data=description.mask
+    )
     with_labels = labelled(models, hints, name)
     if with_labels is None:
         taken = as_models(

@@ -319,10 +319,10 @@ def compress_files(
     """Compress files of models to an archive, in bounded memory.
 
     `sources` is a file, a folder, a pattern, a list of these, or what `velcodec.open_models` gives
-    (with its options, such as the format). The spacing, origin, units and axis order of
-    `description` apply where a file states none. `keys` name the models in order, by default those
-    of the files; `fields` have one value for all models or one for each. The coding options are
-    those of `velcodec.compress`.
+    (with its options, such as the format). Spacing and origin of `description`, unless they are the
+    defaults, go before what files state; its units and axis order apply where a file states none.
+    `keys` name the models in order, by default those of the files; `fields` have one value for all
+    models or one for each. The coding options are those of `velcodec.compress`.
 
     `target` is a path, written whole or not at all, or a binary stream. After an interruption
     `resume` continues with the same models and options. Raises what `velcodec.compress` and
@@ -333,7 +333,12 @@ def compress_files(
     description = description or Description()
     models = sources
     if not isinstance(models, Models):
-        models = open_models(models, unstated_order=description.order, no_data=description.mask)
+        models = open_models(
+            models,
+            unstated_order=description.order,
+            no_data=description.mask,
+            ground=description.stated_ground(),
+        )
     if len({part.path for part in models.parts}) == 1 and description.source_sha256 is None:
         description = replace(description, source_sha256=models.sha256())
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)

@@ -53,7 +53,7 @@ from velcodec.formats.storage.atomic import (
     led_to,
     make_folder,
 )
-from velcodec.parallel import set_threads
+from velcodec.parallel import cores, set_threads
 from velcodec.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -433,7 +433,7 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
         return
     import torch
 
-    count = workers or torch.cuda.device_count() or distributed.system.CPU_COUNT
+    count = workers or torch.cuda.device_count() or cores()
     with (
         distributed.LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, silence_logs=40,

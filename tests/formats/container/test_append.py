@@ -21,6 +21,7 @@ from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     ChangedFileError,
+    CorruptError,
     InputFileError,
     LockedError,
     NotVlatError,
@@ -207,6 +208,16 @@ def test_an_addition_to_a_removed_file_is_an_error(path: Path, how: str) -> None
     with pytest.raises(ChangedFileError, match=r"a\.vlat: was replaced or removed during"):
         meanwhile()
     assert not path.exists() if how == "removed" else path.read_bytes() == newer
+
+
+def test_nothing_is_added_to_an_archive_with_a_damaged_page(path: Path) -> None:
+    add(path, NEW, NEW_KEYS)
+    data = bytearray(path.read_bytes())
+    data[VlatReader(bytes(data)).directory.pages[0].place.at + 4] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptError):
+        add(path, [b"six"], ["f"])
+    assert path.read_bytes() == data
 
 
 def test_readers_see_the_old_archive_until_the_end(path: Path) -> None:

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from velcodec.formats.container.quality import StoredQuality, quality_codes, quality_rows
+from velcodec.formats.container.quality import (
+    StoredQuality,
+    is_unknown,
+    joined_codes,
+    quality_codes,
+    quality_rows,
+)
 
 ERRORS = st.floats(0, 1e12)
 ROWS = st.lists(st.builds(StoredQuality, st.floats(0, 100), ERRORS, ERRORS, st.floats(0, 31)))
@@ -45,3 +51,10 @@ def test_a_model_without_a_latent_has_no_distance() -> None:
     found = quality_rows(quality_codes([StoredQuality(100.0, 0.0, 0.0, math.nan)]))[0]
     assert found[:3] == (100.0, 0.0, 0.0)
     assert math.isnan(found.distance)
+
+
+def test_a_model_that_was_not_measured_is_told_from_one_that_came_out_badly() -> None:
+    bad = quality_codes([StoredQuality(0.0, 1000.0, 3000.0, 1.0)])
+    joined = joined_codes([(1, bad), (2, None)])
+    assert joined is not None
+    assert is_unknown(joined).tolist() == [False, True, True]
