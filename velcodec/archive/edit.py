@@ -19,7 +19,7 @@ from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import Shard, open_reader, shard_name, write_manifest
 from velcodec.formats.container.unfinished import check_rest
 from velcodec.formats.container.writer import VlatWriter
-from velcodec.formats.errors import OptionError
+from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.files.npy import check_option
 from velcodec.formats.storage.atomic import atomic_folder, atomic_write, check_target
 from velcodec.progress import Progress, no_progress
@@ -241,13 +241,19 @@ def _keys(reader: RecordReader) -> Iterator[tuple[int, str]]:
 
 
 def _check_keys(inputs: Sequence[_Input]) -> None:
-    """Raise OptionError if a key occurs twice."""
+    """Raise OptionError if two archives have a key, and CorruptError if one has it twice."""
     known: set[str] = set()
     for one in inputs:
         if not one.has_keys:
             continue
+        inside: set[str] = set()
         with closing(open_reader(one.source)) as reader:
             for number, key in _keys(reader):
+                if key in inside:
+                    raise CorruptError(
+                        f"{one.name}: index: found key {key!r} twice, expected each key once"
+                    )
+                inside.add(key)
                 if key in known:
                     raise OptionError(
                         f"{one.name}: model {number}: key {key!r}: found it twice, expected each "
