@@ -67,7 +67,7 @@ def group_encoder(
 
 
 def make_fitter(coding: Coding, on_progress: Progress | None = None) -> Fitter:
-    """The decoder, its encoder and the method that `how` asks for, ready to fit with.
+    """The decoder, its encoder and the method that `coding` asks for, ready to fit with.
 
     Raises OptionError, MissingDecoderError.
     """

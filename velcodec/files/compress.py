@@ -331,14 +331,7 @@ def compress_files(
     InterruptedJobError on Ctrl-C.
     """
     description = description or Description()
-    models = sources
-    if not isinstance(models, Models):
-        models = open_models(
-            models,
-            unstated_order=description.order,
-            no_data=description.mask,
-            ground=description.stated_ground(),
-        )
+    models = models_of(sources, description)
     if len({part.path for part in models.parts}) == 1 and description.source_sha256 is None:
         description = replace(description, source_sha256=models.sha256())
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
@@ -352,6 +345,22 @@ def compress_files(
     into = Path(target) if isinstance(target, str | os.PathLike) else target
     return compress_job(
         job, into, force=force, resume=resume, on_progress=on_progress or no_progress
+    )
+
+
+def models_of(
+    sources: str | Path | Sequence[str | Path] | Models, description: Description
+) -> Models:
+    """The models of these sources, opened with what the description states of them unless they are
+    open already. Raises what `velcodec.open_models` raises.
+    """
+    if isinstance(sources, Models):
+        return sources
+    return open_models(
+        sources,
+        unstated_order=description.order,
+        no_data=description.mask,
+        ground=description.stated_ground(),
     )
 
 

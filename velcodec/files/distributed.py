@@ -23,7 +23,7 @@ from velcodec.archive.edit import MODELS_PER_SHARD
 from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, compress_job, finished
+from velcodec.files.compress import Job, compress_job, finished, models_of
 from velcodec.files.plans import (
     Hashes,
     Plan,
@@ -45,7 +45,7 @@ from velcodec.formats.errors import (
     WorkerError,
 )
 from velcodec.formats.extras import needed
-from velcodec.formats.files import Models, open_models
+from velcodec.formats.files import Models
 from velcodec.formats.storage.atomic import (
     atomic_write,
     check_regular,
@@ -114,10 +114,7 @@ def compress(
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, fit, decoder, device, embed_decoder)
     description = description or Description()
-    models = source
-    if not isinstance(models, Models):
-        models = open_models(models, no_data=description.mask)
-    job = Job(models, description, coding)
+    job = Job(models_of(source, description), description, coding)
     return compress_shards(
         job,
         Path(target),

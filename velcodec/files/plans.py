@@ -224,9 +224,12 @@ def changed_files(begun: Plan, now: Plan) -> list[int]:
 def _difference(begun: Plan, now: Plan) -> str:
     """The first difference between two plans."""
     before, after = begun.get(FILES), now.get(FILES)
-    if before != after and isinstance(before, list) and isinstance(after, list):
+    # A description that differs may differ in the files too, which say it less plainly.
+    described = begun.get("description") == now.get("description")
+    if described and before != after and isinstance(before, list) and isinstance(after, list):
         return _other_file(before, after)
-    for name in sorted(begun.keys() | now.keys()):
+    names = sorted(begun.keys() | now.keys(), key=lambda name: (name != "description", name))
+    for name in names:
         old, new = begun.get(name), now.get(name)
         if old == new:
             continue
