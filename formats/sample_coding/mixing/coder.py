@@ -20,6 +20,7 @@ from velcodec.formats.entropy.symbols import (
     DECODING,
     PRECISION,
     Coder,
+    code_even,
     finish_decoder,
     finish_encoder,
     new_decoder,
@@ -47,11 +48,13 @@ from velcodec.formats.sample_coding.mixing.contexts import (
     STEPS,
     fill_like_contexts,
     fill_near,
+    fill_break_contexts,
+    fill_ends,
     fill_quiet_contexts,
     fill_steps,
     kind_of,
     plain_below,
-    stillness,
+    quiet_stretch,
 )
 from velcodec.formats.sample_coding.mixing.contexts import LEFT as BESIDE
 from velcodec.formats.sample_coding.mixing.image import (
@@ -80,7 +83,7 @@ from velcodec.formats.sample_coding.mixing.residuals import (
 )
 from velcodec.formats.sample_coding.mixing.residuals import SELECTORS as MISS_SELECTORS
 from velcodec.formats.sample_coding.mixing.start import released, restored
-from velcodec.formats.sample_coding.prediction.regression import MAX_SPAN, close_column, open_column
+from velcodec.formats.sample_coding.mixing.regression import MAX_SPAN, close_column, new_regression, open_column
 from velcodec.formats.sample_coding.prediction.start import first_models
 
 MAX_SAMPLES = 1 << 20
@@ -103,6 +106,7 @@ SELECTORS = CANDIDATES * (ENDS + PATTERNS + RUN_CLASSES + KINDS)
 SLOTS = 1 << 11
 QUIET_SLOTS = 1 << 9
 QUIET_CLASSES = 64
+TRIED = 12
 SYMBOLS_PER_SAMPLE = CANDIDATES + 40
 
 
@@ -122,7 +126,7 @@ def fits(shape: tuple[int, int], span: int) -> bool:
 def blank_start() -> Start:
     """One that knows nothing."""
     return Start(
-        new_mixing(QUIET, QUIET_SLOTS, 1, QUIET_CLASSES, QUIET_CLASSES, 0),
+        new_mixing(QUIET, QUIET_SLOTS, 2, 2 * QUIET_CLASSES, 2 * QUIET_CLASSES, 0),
         new_mixing(LIKE, SLOTS, CANDIDATES, SELECTORS, CANDIDATES * PATTERNS, 1),
         new_mixing(MISS, SLOTS, GROUPS, MISS_SELECTORS, REFINERS, 0),
     )
@@ -217,6 +221,29 @@ def _code_like(
 
 
 @njit(cache=True)
+def _code_held(
+    held: int, stretch: int, z: int, value: int, last: int, ends: Int64, of_quiet: Int64, still: int, breaks: int, kind: int, select: Int64,
+    refine: Int64, given: Int64, mixing: Mixing, coder: Coder,
+) -> int:  # fmt: skip
+    """How many samples of a quiet stretch are like the one above before one is not: from the end,
+    where the most breaks are.
+    """
+    for k in range(min(stretch, TRIED) - 1):
+        fill_break_contexts(z + stretch - 1 - k, k, still, value, last, ends, of_quiet)
+        select[0], select[1] = QUIET_CLASSES + still, QUIET_CLASSES + 16 + min(k, 15)
+        select[2], select[3] = QUIET_CLASSES + 32 + breaks, QUIET_CLASSES + 48 + kind
+        refine[0], refine[1] = QUIET_CLASSES + still, QUIET_CLASSES + 16 + min(k, 15)
+        if code_mixed(
+            int(held == stretch - 1 - k), of_quiet, 1, 1, select, refine, given[:0], mixing,
+            coder,
+        ):  # fmt: skip
+            return stretch - 1 - k
+    if stretch <= TRIED:
+        return 0
+    return code_even(held, stretch - TRIED + 1, coder)
+
+
+@njit(cache=True)
 def _code_samples(
     wanted: Int64, span: int, bound: int, smooth: bool, known: Known, start: Start,
     foresight: Foresight, class_maps: tuple[Int64, ...], powers: Int64, coder: Coder,
@@ -236,29 +263,52 @@ def _code_samples(
     select, refine = np.zeros(4, dtype=np.int64), np.zeros(2, dtype=np.int64)
     frequencies, possible = np.zeros(CLASSES, dtype=np.int64), np.zeros(CLASSES, dtype=np.int64)
     labels, plain, breaks, since = 0, span // 2, 0, 0
+    left_quiet, break_next, last_jump = 0, False, 0
+    ends = np.zeros(4, dtype=np.int64)
     for x in range(nx):
         open_misses(x, foresight)
-        open_column(known.padded, x)
+        open_column(known.padded, x, foresight.regression)
         for z in range(nz):
             value = 0 if decoding else wanted[x, z]
             kind = kind_of(labels, x)
-            still = 0 if smooth else stillness(columns, x, z)
-            if still > 0:
-                above, run = columns[x, z - 1], z - scan[RUN_TOP]
-                fill_quiet_contexts(
-                    columns, x, z, values[above], still, run, breaks, since, of_quiet
-                )
-                select[0], select[1] = still, 16 + min(breaks, 15)
-                select[2], select[3] = 32 + bit_length(min(since, 32767)), 48 + kind
-                refine[0], refine[1] = still, 16 + min(breaks, 15)
-                since += 1
-                if code_mixed(
-                    int(value == values[above]), of_quiet, 0, 0, select, refine, given[:0],
-                    start.quiet, coder,
-                ):  # fmt: skip
-                    note(above, above, x, z, known)
-                    continue
-                breaks, since = breaks + 1, 0
+            broken = False
+            if left_quiet == 0 and not smooth:
+                stretch, still = quiet_stretch(columns, x, z)
+                if stretch > 0:
+                    above, run, whole = columns[x, z - 1], z - scan[RUN_TOP], True
+                    if not decoding:
+                        for k in range(stretch):
+                            whole = whole and wanted[x, z + k] == values[above]
+                    fill_ends(columns, x, z, scan[RUN_TOP], ends)
+                    fill_quiet_contexts(
+                        columns, x, z, values[above], still, run, breaks, since, ends, of_quiet
+                    )
+                    select[0], select[1] = still, 16 + min(breaks, 15)
+                    select[2], select[3] = 32 + bit_length(min(since, 32767)), 48 + kind
+                    refine[0], refine[1] = still, 16 + min(breaks, 15)
+                    whole = code_mixed(
+                        int(whole), of_quiet, 0, 0, select, refine, given[:0], start.quiet, coder
+                    )
+                    since += stretch
+                    if not whole:
+                        held = 0
+                        while not decoding and wanted[x, z + held] == values[above]:
+                            held += 1
+                        stretch = _code_held(
+                            held, stretch, z, values[above], last_jump, ends, of_quiet, still,
+                            min(breaks, 15), kind, select, refine, given, start.quiet, coder,
+                        )
+                        last_jump = z + stretch - ends[0]
+                        breaks, since = breaks + 1, 0
+                        broken = stretch == 0
+                        break_next = True
+                    left_quiet = stretch
+            if left_quiet > 0:
+                note(columns[x, z - 1], columns[x, z - 1], x, z, known)
+                left_quiet -= 1
+                continue
+            if break_next:
+                broken, break_next = True, False
             above, after, left = features(
                 columns, x, z, scan, known.thickness, values, known.counts, bound, codes
             )
@@ -289,14 +339,14 @@ def _code_samples(
                 end = _end_class(codes[0])
                 run = bit_length(min(max(codes[11], 0), 127))
                 label, reached = _code_like(
-                    value, codes, end, run, kind, still > 0, candidates, keys, frequencies,
+                    value, codes, end, run, kind, broken, candidates, keys, frequencies,
                     of_like, select, refine, given, known, start.like, coder,
                 )  # fmt: skip
             if label == NONE:
                 follower = values[after] if after != NONE else near[BESIDE]
                 value = code_value(
                     value, codes, near, place, kind, span, plain, next_plain, follower,
-                    known.padded, foresight, of_miss, start.miss, coder,
+                    smooth, known.padded, foresight, of_miss, start.miss, coder,
                 )  # fmt: skip
                 if not 0 <= value < span:
                     return -1 - (x * nz + z)
@@ -310,7 +360,7 @@ def _code_samples(
                 for i in range(MEMORIES):
                     known.remembered[i, keys[i]] = label
             note(label, above, x, z, known)
-        close_column(known.padded, x)
+        close_column(known.padded, x, foresight.regression)
     return 0
 
 
@@ -326,7 +376,9 @@ def _run(
         with_history(start.like, samples),
         with_history(start.miss, samples),
     )
-    foresight = new_foresight(shape[0], first_models().prior, new_steady())
+    foresight = new_foresight(
+        shape[0], new_regression(shape[0] if smooth else 1, first_models().prior), new_steady()
+    )
     done = _code_samples(
         wanted, span, bound, smooth, known, with_room, foresight,
         network_of(NETWORK).classes.arrays(), powers_of_two(), coder,

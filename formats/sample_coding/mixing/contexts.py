@@ -6,6 +6,8 @@ models teach what follows; others tell the values themselves, which only the str
 
 from __future__ import annotations
 
+import numpy as np
+
 from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length, size_class
@@ -30,7 +32,7 @@ STEPS = 5
 RUNS = 4
 """Lengths of runs above the present one, newest first, that contexts see."""
 
-LOOKED_DOWN = 6
+LOOKED_DOWN = 2
 """Rows below that must be alike where a sample is quiet."""
 
 SEEN_BELOW = 10
@@ -73,48 +75,92 @@ def _fill_column(column: Int64, z: int, nz: int, first: int, near: Int64) -> Non
 
 
 @njit(cache=True)
-def stillness(columns: Int64, x: int, z: int) -> int:
-    """0 unless all samples around (x, z) have the label above; else 1 to 8, for how many rows
-    farther down the column before has it too; 9 where no rows are farther down.
+def quiet_stretch(columns: Int64, x: int, z: int) -> tuple[int, int]:
+    """How many samples from (x, z) on have nothing around them but the label above, as far as is
+    known; and a class of that, at most 15: the greatest where nothing else comes below.
     """
     nz = columns.shape[1]
     if x < 2 or z < 1:
-        return 0
-    above = columns[x, z - 1]
+        return 0, 0
+    above, row = columns[x, z - 1], z - 1
     first, second = columns[x - 1], columns[x - 2]
-    for row in range(z - 1, min(z + LOOKED_DOWN + 1, nz)):
-        if first[row] != above or second[row] != above:
-            return 0
-    row, still = z + LOOKED_DOWN + 1, 1
-    if row >= nz:
-        return 9
-    while still < 8 and row < nz and first[row] == above:
-        still, row = still + 1, row + 1
-    return still
+    while row < nz and first[row] == above and second[row] == above:
+        row += 1
+    if row == nz:
+        return nz - z, 15
+    end, other = row, row
+    while end < min(nz, row + LOOKED_DOWN) and first[end] == above:
+        end += 1
+    while other < min(nz, row + 4 * LOOKED_DOWN) and second[other] == above:
+        other += 1
+    length = min(row, 2 * end - other) - LOOKED_DOWN - z
+    return max(length, 0), size_class(max(length, 0), 14)
+
+
+@njit(cache=True)
+def fill_ends(columns: Int64, x: int, z: int, top: int, out: Int64) -> None:
+    """Where the layer above ends in the column before, by how many rows that moved from column to
+    column (two numbers of -3 to 4), and by how many its top has moved now (9 where it is unknown).
+    """
+    nz, label = columns.shape[1], columns[x, z - 1]
+    for k in range(3):
+        row, column = z, columns[max(x - 1 - k, 0)]
+        while row < min(nz, z + 40) and column[row] == label:
+            row += 1
+        out[k] = row
+    out[1], out[2] = (
+        min(max(out[0] - out[1], -3), 4),
+        min(max(out[1] - out[2], -3), 4),
+    )
+    row = z - 1
+    while row >= max(0, top - 12) and columns[x - 1, row] == label:
+        row -= 1
+    moved = top - row - 1
+    out[3] = moved if -8 <= moved <= 8 and row >= 0 and top > 0 else 9
 
 
 @njit(cache=True)
 def fill_quiet_contexts(
     columns: Int64, x: int, z: int, value: int, still: int, run: int, breaks: int, since: int,
-    out: Int64,
+    ends: Int64, out: Int64,
 ) -> None:  # fmt: skip
-    """Contexts of whether quiet sample z of column x has the `value` above, whose run is so long;
-    so many quiet samples had another one, the last of them so many ago.
+    """Contexts of whether a quiet stretch from sample z of column x on has the `value` above, whose
+    run is so long; so many stretches had another one, the last of them so many ago. `still` is the
+    class of its length, `ends` what `fill_ends` found.
     """
     nx, nz = columns.shape
-    above = columns[x, z - 1]
     recent = min(breaks, 15) * 16 + bit_length(min(since, 32767))
+    slope = (ends[1] + 3) * 8 + ends[2] + 3
     out[0] = still * 32 + bit_length(min(run, 255))
     out[1] = still * 256 + recent
-    out[2] = hashed(still, z)
-    out[3] = hashed(value, still)
+    out[2] = hashed(slope, z)
+    out[3] = hashed(value, slope)
     out[4] = hashed(value, x)
-    out[5] = recent * 32 + bit_length(x)
-    out[6] = min(z, 3) * 64 + min(nz - 1 - z, 3) * 16 + min(nx - 1 - x, 3) * 4
-    out[7] = int(columns[x - 1, max(z - 2, 0)] == above) * 64 + still * 2
-    out[7] += int(columns[max(x - 3, 0), z] == above) * 32
+    out[5] = recent * 64 + slope
+    out[6] = (min(z, 3) * 64 + min(nz - 1 - z, 3) * 16 + min(nx - 1 - x, 3) * 4) * 16 + still
+    out[7] = ((ends[3] + 8) * 16 + still) * 16 + bit_length(min(since, 32767))
     for k in range(QUIET):
         out[k] = hashed(k + 277, out[k])
+
+
+@njit(cache=True)
+def fill_break_contexts(
+    at: int, k: int, still: int, value: int, last: int, ends: Int64, out: Int64
+) -> None:
+    """Contexts of whether a quiet stretch that is broken is so at row `at`, k above its last."""
+    slope = (ends[1] + 3) * 8 + ends[2] + 3
+    moved = 0 if ends[3] == 9 else ends[3]
+    away = min(max(at - ends[0] - moved, -12), 3)
+    out[0] = k
+    out[1] = away * 32 + moved
+    out[2] = away * 64 + slope
+    out[3] = hashed(at - ends[0], last)
+    out[4] = k * 64 + slope
+    out[5] = hashed(at, value)
+    out[6] = k * 16 + still
+    out[7] = (away * 32 + ends[3]) * 16 + min(k, 15)
+    for i in range(QUIET):
+        out[i] = hashed(i + 377, out[i])
 
 
 @njit(cache=True)

@@ -12,7 +12,7 @@ from velcodec.formats.sample_coding.label_map.context import RUN_TOP, advance
 from velcodec.formats.sample_coding.label_map.value_features import NONE
 from velcodec.formats.sample_coding.mixing.contexts import RUNS
 from velcodec.formats.sample_coding.mixing.mixer import hashed
-from velcodec.formats.sample_coding.prediction.regression import PADDING, padded
+from velcodec.formats.sample_coding.mixing.regression import PADDING, padded
 
 MEMORIES = 3
 """So many contexts remember which label came there last."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.prediction.regression import PADDING
+from velcodec.formats.sample_coding.mixing.regression import PADDING
 
 NEIGHBOURS = np.array(
     sorted(

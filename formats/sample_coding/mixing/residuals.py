@@ -41,12 +41,13 @@ from velcodec.formats.sample_coding.prediction.least_squares import (
     nearby_weights,
     raised_error,
 )
-from velcodec.formats.sample_coding.prediction.regression import (
+from velcodec.formats.sample_coding.mixing.regression import (
     FRACTION,
-    MOST_ORDER,
     PADDING,
     PREDICTIONS,
+    Regression,
     fill_predictions,
+    learn_predictions,
 )
 
 MISS = 41
@@ -76,25 +77,21 @@ class Foresight(NamedTuple):
 
     guesses: Int64
     energy: Int64
-    system: Float64
-    right: Float64
     errors: Int64
     misses: Int64
-    prior: Float64
+    regression: Regression
     steady: Steady
     last: Int64
 
 
-def new_foresight(height: int, prior: Float64, steady: Steady) -> Foresight:
+def new_foresight(height: int, regression: Regression, steady: Steady) -> Foresight:
     """Before the first sample of an image of such a height."""
     return Foresight(
         np.zeros(ALL_GUESSES, dtype=np.int64),
         np.zeros(ALL_GUESSES, dtype=np.int64),
-        np.empty((MOST_ORDER, MOST_ORDER)),
-        np.empty(MOST_ORDER),
         np.zeros((ALL_GUESSES + 1, COLUMNS, height + 2 * ERROR_REACH), dtype=np.int64),
         np.zeros((2, height + 1), dtype=np.int64),
-        prior,
+        regression,
         steady,
         np.zeros(1, dtype=np.int64),
     )
@@ -195,17 +192,17 @@ def _fill_contexts(
 @njit(cache=True)
 def code_value(
     value: int, codes: Int64, near: Int64, place: Int64, kind: int, span: int, plain: int,
-    next_plain: int, follower: int, image: Float64, foresight: Foresight, contexts: Int64,
+    next_plain: int, follower: int, smooth: bool, image: Float64, foresight: Foresight, contexts: Int64,
     mixing: Mixing, coder: Coder,
 ) -> int:  # fmt: skip
     """The value of a sample, of which a decoder is told nothing; `image` is padded as in
     `regression`, `contexts` (MISS,) is room.
     """
-    guesses, energy, system, right, errors, misses, prior, steady, last = foresight
+    guesses, energy, errors, misses, regression, steady, last = foresight
     x, z = place[0], place[1]
     nz = errors.shape[2] - 2 * ERROR_REACH
     now, own, top = x % COLUMNS, errors[ALL_GUESSES], (span - 1) << FRACTION
-    fill_predictions(image, x, z, span, prior, system, right, guesses[:PREDICTIONS])
+    fill_predictions(image, x, z, span, smooth, regression, guesses[:PREDICTIONS])
     foreseen = min(max(steady_guess(image, x, z, steady), 0.0), span - 1.0)
     guesses[PREDICTIONS] = int(np.floor(foreseen * (1 << FRACTION) + 0.5))
     for k in range(ALL_GUESSES):
@@ -233,7 +230,10 @@ def code_value(
         for k in range(ALL_GUESSES):
             errors[k, now, z + ERROR_REACH] = abs(guesses[k] - (found << FRACTION))
         own[now, z + ERROR_REACH] = abs(fine - (found << FRACTION))
-        learn_steady(found - image[x + PADDING, z + PADDING - 1], steady)
+        wanted = found - image[x + PADDING, z + PADDING - 1]
+        learn_steady(wanted, steady)
+        if smooth:
+            learn_predictions(wanted, x, z, regression)
     return found
 
 
