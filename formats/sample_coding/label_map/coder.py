@@ -36,6 +36,7 @@ from velcodec.formats.sample_coding.label_map.network import (
     KNOWN,
     LEFT,
     LESS,
+    ROOM,
     Network,
     class_frequencies,
     network_of,
@@ -137,6 +138,7 @@ def _code_samples(
     rank_frequencies = np.zeros(RANKS, dtype=np.int64)
     newest = np.zeros(2, dtype=np.int64)
     candidates = np.zeros(CANDIDATES, dtype=np.int64)
+    room = np.zeros(ROOM, dtype=np.int64)
     shift = raw_bits(span)
     decoding = coder[DECODING]
     labels = 0
@@ -161,7 +163,7 @@ def _code_samples(
             possible[BETWEEN] = int(high - low > 1)
             possible[GREATER] = int(high < span - 1)
             possible[LESS] = int(low > 0)
-            class_frequencies(codes, possible, class_maps, powers, frequencies)
+            class_frequencies(codes, possible, class_maps, powers, room, frequencies)
             looked = False
             found, value = 0, 0
             if not decoding:

@@ -58,7 +58,7 @@ def _clamped(value: int, most: int) -> int:
     return min(max(value, -most), most)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
     """Distance from z to the end of `label` in `column`, negative if above z, and the label after
     it. (REACH + 1, NONE) if it is not within REACH.
@@ -81,7 +81,7 @@ def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
     return row - z, column[row]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def layer_top(column: Int64, near: int, label: int) -> int:
     """The row nearest to `near` where a run of `label` begins; NONE if none is within REACH."""
     samples = len(column)
@@ -101,7 +101,7 @@ def _shift_code(row: int, other: int) -> int:
     return 2 * SHIFT + 2 if other == NONE else _clamped(row - other, SHIFT) + SHIFT
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) -> int:
     """Which candidates are rare, and the order of their values, as one number under 48."""
     rare = 0
@@ -118,7 +118,7 @@ def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) 
     return rare + 8 * rises + 24 * between
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def features(
     columns: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64, counts: Int64,
     bound: int, out: Int64,
@@ -191,7 +191,7 @@ def features(
     return above, after, left
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) -> int:
     """Code of how much thicker than `run` the layer was in column x."""
     if x < 0 or begun == 0:
@@ -210,7 +210,7 @@ def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) ->
     return _clamped(end - top - run, FAR) + FAR
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def advance(label: int, above: int, z: int, scan: Int64, thickness: Int64) -> None:
     """Update `scan` and `thickness` for sample z, which has `label`, below label `above`."""
     if z == 0:

@@ -126,21 +126,33 @@ def powers_of_two() -> Int64:
     return np.array(table, dtype=np.int64)
 
 
-@njit(cache=True)
-def find_logits(codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], logits: Int64) -> None:
-    """Fill `logits`, in 1/256 bit, from features' `codes`; `first_rows` are the rows of code 0."""
+ROOM = WIDTH + NARROW + CLASSES
+"""Scratch space of `class_frequencies`."""
+
+
+@njit(cache=True, allocates=False)
+def find_logits(
+    codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], room: Int64, logits: Int64
+) -> None:
+    """Fill `logits`, in 1/256 bit, from features' `codes`; `first_rows` are the rows of code 0,
+    `room` (ROOM,) is scratch space.
+    """
     first, first_bias, second, second_bias, third, third_bias = maps
-    hidden = first_bias.copy()
+    hidden, narrow = room[:WIDTH], room[WIDTH : WIDTH + NARROW]
+    for i in range(WIDTH):
+        hidden[i] = first_bias[i]
+    for i in range(NARROW):
+        narrow[i] = second_bias[i]
     for k in range(len(codes)):
         row = first[first_rows[k] + codes[k]]
         for i in range(len(hidden)):
             hidden[i] += row[i]
-    narrow = second_bias.copy()
     for i in range(len(hidden)):
         if hidden[i] > 0:
             for j in range(len(narrow)):
                 narrow[j] += hidden[i] * second[i, j]
-    logits[:] = third_bias
+    for j in range(len(logits)):
+        logits[j] = third_bias[j]
     for i in range(len(narrow)):
         value = narrow[i] // SECOND_SCALE
         if value > 0:
@@ -150,16 +162,16 @@ def find_logits(codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], logits
         logits[j] //= FIRST_SCALE
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def class_frequencies(
-    codes: Int64, possible: Int64, maps: tuple[Int64, ...], powers: Int64, out: Int64
+    codes: Int64, possible: Int64, maps: tuple[Int64, ...], powers: Int64, room: Int64, out: Int64
 ) -> None:
     """Fill `out` (CLASSES,) with frequencies that sum to 2^16, from features' `codes`.
 
     Classes that are not `possible` (0 or 1 each) get 0, the others at least 1.
     """
-    logits = np.zeros(CLASSES, dtype=np.int64)
-    find_logits(codes, FIRST, maps, logits)
+    logits = room[WIDTH + NARROW : ROOM]
+    find_logits(codes, FIRST, maps, room, logits)
     greatest, best, count = np.int64(-(1 << 60)), 0, 0
     for j in range(CLASSES):
         if possible[j]:

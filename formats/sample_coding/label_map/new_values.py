@@ -13,7 +13,7 @@ from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import DECODING, PRECISION, Coder, code_bits, code_interval
-from velcodec.formats.sample_coding.label_map.network import find_logits
+from velcodec.formats.sample_coding.label_map.network import ROOM, find_logits
 from velcodec.formats.sample_coding.label_map.value_features import (
     NEW_VALUE_FEATURES,
     NEW_VALUE_FIRST,
@@ -50,7 +50,8 @@ def new_mixture() -> Mixture:
 def find_shares(codes: Int64, maps: tuple[Int64, ...], powers: Int64, shares: Int64) -> None:
     """Fill the mixture's `shares` (PARTS,)."""
     logits = np.zeros(PARTS, dtype=np.int64)
-    find_logits(codes, NEW_VALUE_FIRST, maps, logits)
+    room = np.empty(ROOM, dtype=np.int64)
+    find_logits(codes, NEW_VALUE_FIRST, maps, room, logits)
     greatest = logits.max()
     for j in range(PARTS):
         below = greatest - logits[j]

@@ -34,6 +34,7 @@ from velcodec.formats.sample_coding.label_map.network import (
     GREATER,
     KNOWN,
     LESS,
+    ROOM,
     class_frequencies,
     network_of,
     powers_of_two,
@@ -156,10 +157,11 @@ def _end_class(code: int) -> int:
     return min(max(code - 10, -3), 6) + 3
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _fill_classes(
     above: int, after: int, left: int, labels: int, values: Int64, span: int, codes: Int64,
-    possible: Int64, class_maps: tuple[Int64, ...], powers: Int64, frequencies: Int64,
+    possible: Int64, class_maps: tuple[Int64, ...], powers: Int64, room: Int64,
+    frequencies: Int64,
 ) -> None:  # fmt: skip
     """What the context network expects."""
     low = high = values[above]
@@ -173,10 +175,10 @@ def _fill_classes(
     possible[BETWEEN] = int(high - low > 1)
     possible[GREATER] = int(high < span - 1)
     possible[LESS] = int(low > 0)
-    class_frequencies(codes, possible, class_maps, powers, frequencies)
+    class_frequencies(codes, possible, class_maps, powers, room, frequencies)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _code_like(
     value: int, codes: Int64, end: int, run: int, kind: int, broken: bool, candidates: Int64,
     keys: Int64, frequencies: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
@@ -220,7 +222,7 @@ def _code_like(
     return NONE, CANDIDATES
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _code_held(
     held: int, stretch: int, z: int, value: int, last: int, ends: Int64, of_quiet: Int64, still: int, breaks: int, kind: int, select: Int64,
     refine: Int64, given: Int64, mixing: Mixing, coder: Coder,
@@ -264,7 +266,7 @@ def _code_samples(
     frequencies, possible = np.zeros(CLASSES, dtype=np.int64), np.zeros(CLASSES, dtype=np.int64)
     labels, plain, breaks, since = 0, span // 2, 0, 0
     left_quiet, break_next, last_jump = 0, False, 0
-    ends = np.zeros(4, dtype=np.int64)
+    ends, room = np.zeros(4, dtype=np.int64), np.zeros(ROOM, dtype=np.int64)
     for x in range(nx):
         open_misses(x, foresight)
         open_column(known.padded, x, foresight.regression)
@@ -326,7 +328,7 @@ def _code_samples(
                 fill_steps(columns, x, z, codes[0] - 10, above, steps)
                 _fill_classes(
                     above, after, left, labels, values, span, codes, possible, class_maps, powers,
-                    frequencies,
+                    room, frequencies,
                 )  # fmt: skip
                 fill_like_contexts(
                     codes, near, steps, known.runs, place, kind, plain, next_plain, follower,
@@ -346,7 +348,8 @@ def _code_samples(
                 follower = values[after] if after != NONE else near[BESIDE]
                 value = code_value(
                     value, codes, near, place, kind, span, plain, next_plain, follower,
-                    smooth, known.padded, foresight, of_miss, start.miss, coder,
+                    smooth, known.padded, foresight, of_miss, select, refine, start.miss,
+                    coder,
                 )  # fmt: skip
                 if not 0 <= value < span:
                     return -1 - (x * nz + z)

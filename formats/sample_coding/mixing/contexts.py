@@ -47,7 +47,7 @@ def kind_of(labels: int, x: int) -> int:
     return min(2 + bit_length(2 * labels // (x + 1)), KINDS - 1)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_near(image: Int64, x: int, z: int, blank: int, near: Int64) -> None:
     """Fill `near` (NEAR,) with the values around sample z of column x of `image` (nx, nz); where
     there is none the nearest one stands for it, and `blank` for all around the first.
@@ -67,14 +67,14 @@ def fill_near(image: Int64, x: int, z: int, blank: int, near: Int64) -> None:
     near[FARTHEST] = image[x - 3, z] if x > 2 else near[FAR_LEFT]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _fill_column(column: Int64, z: int, nz: int, first: int, near: Int64) -> None:
     near[first] = column[z]
     near[first + 1] = column[z - 1] if z > 0 else column[z]
     near[first + 2] = column[z + 1] if z + 1 < nz else column[z]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def quiet_stretch(columns: Int64, x: int, z: int) -> tuple[int, int]:
     """How many samples from (x, z) on have nothing around them but the label above, as far as is
     known; and a class of that, at most 15: the greatest where nothing else comes below.
@@ -97,7 +97,7 @@ def quiet_stretch(columns: Int64, x: int, z: int) -> tuple[int, int]:
     return max(length, 0), size_class(max(length, 0), 14)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_ends(columns: Int64, x: int, z: int, top: int, out: Int64) -> None:
     """Where the layer above ends in the column before, by how many rows that moved from column to
     column (two numbers of -3 to 4), and by how many its top has moved now (9 where it is unknown).
@@ -119,7 +119,7 @@ def fill_ends(columns: Int64, x: int, z: int, top: int, out: Int64) -> None:
     out[3] = moved if -8 <= moved <= 8 and row >= 0 and top > 0 else 9
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_quiet_contexts(
     columns: Int64, x: int, z: int, value: int, still: int, run: int, breaks: int, since: int,
     ends: Int64, out: Int64,
@@ -143,7 +143,7 @@ def fill_quiet_contexts(
         out[k] = hashed(k + 277, out[k])
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_break_contexts(
     at: int, k: int, still: int, value: int, last: int, ends: Int64, out: Int64
 ) -> None:
@@ -163,7 +163,7 @@ def fill_break_contexts(
         out[i] = hashed(i + 377, out[i])
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def plain_below(columns: Int64, x: int, z: int) -> int:
     """The label of the first run of three samples or more from row z on in the column before; NONE
     where none is near.
@@ -191,7 +191,7 @@ def part_of_way(value: int, start: int, end: int) -> int:
     return 4 + way * 28 // whole
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _ends_at(columns: Int64, x: int, row: int, label: int) -> bool:
     """Whether a run of `label` ends before `row` in column x."""
     if row < 1 or row > columns.shape[1] or columns[x, row - 1] != label:
@@ -199,7 +199,7 @@ def _ends_at(columns: Int64, x: int, row: int, label: int) -> bool:
     return row == columns.shape[1] or columns[x, row] != label
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_steps(columns: Int64, x: int, z: int, distance: int, label: int, out: Int64) -> None:
     """How the lower end of the layer above, so many rows below z in the column before, went in the
     columns before that: for how many it stayed, by how many rows it had moved there (9: none
@@ -227,7 +227,7 @@ def fill_steps(columns: Int64, x: int, z: int, distance: int, label: int, out: I
         row += moved
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _differences(near: Int64) -> int:
     """A hash of how three values around differ from the one above."""
     above = near[ABOVE]
@@ -235,7 +235,7 @@ def _differences(near: Int64) -> int:
     return hashed(found, near[BELOW] - above)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _pattern(near: Int64) -> int:
     """Which of the values around are equal, in 16 bits."""
     above, left, corner, below = near[ABOVE], near[LEFT], near[CORNER], near[BELOW]
@@ -260,7 +260,7 @@ def _pattern(near: Int64) -> int:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_like_contexts(
     codes: Int64, near: Int64, steps: Int64, runs: Int64, place: Int64, kind: int, plain: int,
     next_plain: int, follower: int, out: Int64,
@@ -326,7 +326,7 @@ def fill_like_contexts(
         out[k] = hashed(k + 77, out[k])
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def steepness(value: int, near: Int64) -> int:
     """How far a value lies from the one above and the one to the left, one number."""
     return difference_class(near[ABOVE] - value) * 64 + difference_class(near[LEFT] - value)

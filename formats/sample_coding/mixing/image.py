@@ -55,7 +55,7 @@ def new_known(height: int, width: int, span: int) -> Known:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def place_of_value(value: int, known: Known) -> int:
     """Where in `labels_of`, a hash table, that of `value` stands or would."""
     labels_of, values = known.labels_of, known.values
@@ -66,7 +66,7 @@ def place_of_value(value: int, known: Known) -> int:
     return place
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def note(label: int, above: int, x: int, z: int, known: Known) -> None:
     """Take down that sample z of column x has a label, below one of label `above`."""
     if z == 0:

@@ -58,6 +58,9 @@ REFINED_BITS = 22
 MOST_HISTORY = 18
 """A stream's history has at most 2^MOST_HISTORY slots for each context."""
 
+MOST_WEIGHT = 1 << 19
+"""Weights lie between this and its negative: 70 products of them and a logit fit into 32 bits."""
+
 SETS = 4
 """Sums of all votes, each with weights that another context selects."""
 
@@ -184,7 +187,7 @@ def hashed(before: int, value: int) -> int:
     return found ^ (found >> 15)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def code_mixed(
     bit: int, contexts: Int64, node: int, group: int, select: Int64, refine: Int64,
     given: Int64, mixing: Mixing, coder: Coder,
@@ -223,7 +226,7 @@ def code_mixed(
     return bit
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) -> None:
     """Fill `votes` with logits, and `places` with where they come from."""
     counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
@@ -246,36 +249,38 @@ def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) 
     votes[len(votes) - 1] = NAT
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _sum_up(group: int, select: Int64, mixing: Mixing) -> int:
     """The logit of a 1; the sums that it is made of are left in `sums`."""
     weights, votes, sums = mixing.weights, mixing.votes, mixing.sums
     logit = 0
     for j in range(SETS):
         row = weights[select[j]]
-        total = 0
+        # In 32 bits: as many products at once as the machine can.
+        total = np.int32(0)
         for i in range(len(votes)):
-            total += int(row[i]) * int(votes[i])
-        total = min(max(total >> 16, -MOST_LOGIT), MOST_LOGIT)
-        sums[j] = total
-        logit += total * mixing.second[group, j]
+            total = np.int32(total + np.int32((row[i] >> 4) * votes[i]))
+        known = min(max(int(total) >> 12, -MOST_LOGIT), MOST_LOGIT)
+        sums[j] = known
+        logit += known * mixing.second[group, j]
     return min(max(logit >> 16, -MOST_LOGIT), MOST_LOGIT)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _learn_weights(target: int, mixed: int, group: int, select: Int64, mixing: Mixing) -> None:
     """Move the weights down the slope of the bit's cost, those of each sum by its own miss."""
     weights, votes, sums, rates = mixing.weights, mixing.votes, mixing.sums, mixing.rates
     for j in range(SETS):
-        moved = ((target - mixed) * sums[j] * rates[SECOND_RATE]) >> 22
-        mixing.second[group, j] += moved
-        step = (target - int(SQUASH[sums[j] + MOST_LOGIT])) * rates[WEIGHT_RATE]
+        mixing.second[group, j] += ((target - mixed) * sums[j] * rates[SECOND_RATE]) >> 22
+        miss = target - int(SQUASH[sums[j] + MOST_LOGIT])
+        step = np.int32((miss * rates[WEIGHT_RATE] + 32) >> 6)
         row = weights[select[j]]
         for i in range(len(votes)):
-            row[i] += (votes[i] * step + (1 << 19)) >> 20
+            moved = np.int32(np.int32(votes[i] * step) + np.int32(1 << 13)) >> np.int32(14)
+            row[i] = min(max(row[i] + moved, np.int32(-MOST_WEIGHT)), np.int32(MOST_WEIGHT))
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _learn_counters(bit: int, count: int, mixing: Mixing) -> None:
     """Counters, meanings and histories that had a vote learn what came."""
     counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
@@ -293,7 +298,7 @@ def _learn_counters(bit: int, count: int, mixing: Mixing) -> None:
         history[here] = zeros + (ones << 7) + (bit << 14)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _moved(counter: int, bit: int, most: int) -> int:
     """A counter, of at most so many uses, after a bit."""
     used, chance = counter & MOST_USES, counter >> COUNTER_SHIFT

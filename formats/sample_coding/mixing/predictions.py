@@ -57,7 +57,7 @@ def new_steady() -> Steady:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def steady_guess(image: Float64, x: int, z: int, steady: Steady) -> float:
     """What the sample in column x and row z should be; `image` as in `regression`."""
     _, _, _, weights, near, _ = steady
@@ -69,7 +69,7 @@ def steady_guess(image: Float64, x: int, z: int, steady: Steady) -> float:
     return total
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def learn_steady(wanted: float, steady: Steady) -> None:
     """Learn that the last guess should have been `wanted` more than the sample above."""
     system, right, factors, weights, near, learned = steady

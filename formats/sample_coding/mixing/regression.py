@@ -73,6 +73,7 @@ class Regression(NamedTuple):
     above: Float64
     system: Float64
     right: Float64
+    weights: Float64
     column: Float64
     prior: Float64
 
@@ -83,6 +84,7 @@ def new_regression(height: int, prior: Float64) -> Regression:
         np.zeros((height, SUMS)),
         np.zeros(max(SUMS, MOST_ORDER + 1)),
         np.zeros((MOST_ORDER, MOST_ORDER)),
+        np.zeros(MOST_ORDER),
         np.zeros(MOST_ORDER),
         np.zeros((height, MOST_ORDER + 1)),
         prior,
@@ -95,7 +97,7 @@ def padded(columns: Int64, span: int) -> Float64:
     return np.full((nx + PADDING, nz + 2 * PADDING), float(span // 2))
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def open_column(image: Float64, x: int, regression: Regression) -> None:
     """Fill the border above column x with the top of the column before."""
     regression.above[:] = 0.0
@@ -104,7 +106,7 @@ def open_column(image: Float64, x: int, regression: Regression) -> None:
             image[x + PADDING, k] = image[x + PADDING - 1, PADDING]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def close_column(image: Float64, x: int, regression: Regression) -> None:
     """Fill the border below column x, and left of the first column; take the column's samples into
     the sums of every row.
@@ -114,10 +116,12 @@ def close_column(image: Float64, x: int, regression: Regression) -> None:
         image[x + PADDING, nz + PADDING + k] = image[x + PADDING, nz + PADDING - 1]
     if x == 0:
         for k in range(PADDING):
-            image[k] = image[PADDING]
+            for j in range(image.shape[1]):
+                image[k, j] = image[PADDING, j]
     if x == 0 or len(regression.before) < nz:
         return
-    below = np.zeros(SUMS)
+    below = regression.above
+    below[:] = 0.0
     for z in range(len(regression.before) - 1, -1, -1):
         _add_products(regression.column[z], NEARNESS, below)
         row = regression.before[z]
@@ -126,7 +130,7 @@ def close_column(image: Float64, x: int, regression: Regression) -> None:
             row[k] = total if abs(total) > LEAST_SUM else 0.0
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _add_products(near: Float64, share: float, sums: Float64) -> None:
     """`share` of the sums, and the products of a sample's differences."""
     at = 0
@@ -138,7 +142,7 @@ def _add_products(near: Float64, share: float, sums: Float64) -> None:
         sums[at + k] = share * sums[at + k] + near[k] * near[MOST_ORDER]
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True, allocates=False, inline="always")
 def _fill_differences(image: Float64, x: int, z: int, near: Float64) -> None:
     """Differences of the neighbours of sample z of column x to the one above it."""
     base = image[x + PADDING, z + PADDING - 1]
@@ -148,7 +152,7 @@ def _fill_differences(image: Float64, x: int, z: int, near: Float64) -> None:
         )
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _gather(image: Float64, x: int, z: int, near: Float64, sums: Float64) -> None:
     """Sums of the samples before (x, z) in a window around it; `near` is room."""
     nz = image.shape[1] - 2 * PADDING
@@ -170,7 +174,7 @@ def _gather(image: Float64, x: int, z: int, near: Float64, sums: Float64) -> Non
                 sums[at + k] += weight * near[k] * near[MOST_ORDER]
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _factor(system: Float64, right: Float64) -> None:
     """Replace `system` by L below its diagonal and D on it, and `right` by L^-1 `right`."""
     for i in range(MOST_ORDER):
@@ -189,7 +193,7 @@ def _factor(system: Float64, right: Float64) -> None:
         system[i, i] = max(pivot, least)
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def fill_predictions(
     image: Float64, x: int, z: int, span: int, every: bool, regression: Regression,
     predictions: Int64,
@@ -197,7 +201,7 @@ def fill_predictions(
     """Fill `predictions` (PREDICTIONS,) of the sample in column x and row z, in 2^-FRACTION.
     Where not `every` sample is predicted, the sums are those of a window.
     """
-    before, above, system, right, column, prior = regression
+    before, above, system, right, weights, column, prior = regression
     base, left = image[x + PADDING, z + PADDING - 1], image[x + PADDING - 1, z + PADDING]
     if x == 0:
         predictions[:] = int(base) << FRACTION
@@ -222,7 +226,6 @@ def fill_predictions(
     for k in range(MOST_ORDER):
         right[k] = row[at + k] + REGULARISATION * prior[k]
     _factor(system, right)
-    weights = np.empty(MOST_ORDER)
     for n in range(len(ORDERS)):
         order = ORDERS[n]
         total = base
@@ -236,7 +239,7 @@ def fill_predictions(
         predictions[n] = int(np.floor(total * (1 << FRACTION) + 0.5))
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def learn_predictions(wanted: float, x: int, z: int, regression: Regression) -> None:
     """Learn that sample z of column x is `wanted` more than the one above."""
     if x == 0:

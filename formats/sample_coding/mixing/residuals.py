@@ -82,6 +82,8 @@ class Foresight(NamedTuple):
     regression: Regression
     steady: Steady
     last: Int64
+    coarse: Int64
+    off: Int64
 
 
 def new_foresight(height: int, regression: Regression, steady: Steady) -> Foresight:
@@ -94,17 +96,19 @@ def new_foresight(height: int, regression: Regression, steady: Steady) -> Foresi
         regression,
         steady,
         np.zeros(1, dtype=np.int64),
+        np.zeros(ALL_GUESSES, dtype=np.int64),
+        np.zeros(2, dtype=np.int64),
     )
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def open_misses(x: int, foresight: Foresight) -> None:
     """Forget what stood in the place of column x."""
     foresight.errors[:, x % COLUMNS] = 0
     foresight.misses[x & 1] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _fill_contexts(
     codes: Int64, near: Int64, place: Int64, guess: int, fine: int, errors: Int64, kind: int,
     spanned: int, plain: int, next_plain: int, follower: int, foresight: Foresight, out: Int64,
@@ -160,7 +164,7 @@ def _fill_contexts(
     signs = max(min(up, 4), -4) * 9 + max(min(beside, 4), -4) + 60
     out[22] = (signs * 32 + part) * 32 + off // 2
     # Where each guess lies about the whole number.
-    coarse = np.empty(ALL_GUESSES, dtype=np.int64)
+    coarse = foresight.coarse
     for k in range(ALL_GUESSES):
         away = guesses[k] - (guess << FRACTION)
         coarse[k] = min(max(away >> 2, -8), 7) + 8
@@ -189,16 +193,16 @@ def _fill_contexts(
         out[k] = hashed(k + 177, out[k])
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def code_value(
     value: int, codes: Int64, near: Int64, place: Int64, kind: int, span: int, plain: int,
-    next_plain: int, follower: int, smooth: bool, image: Float64, foresight: Foresight, contexts: Int64,
-    mixing: Mixing, coder: Coder,
+    next_plain: int, follower: int, smooth: bool, image: Float64, foresight: Foresight,
+    contexts: Int64, select: Int64, refine: Int64, mixing: Mixing, coder: Coder,
 ) -> int:  # fmt: skip
     """The value of a sample, of which a decoder is told nothing; `image` is padded as in
     `regression`, `contexts` (MISS,) is room.
     """
-    guesses, energy, errors, misses, regression, steady, last = foresight
+    guesses, energy, errors, misses, regression, steady, last, _, off = foresight
     x, z = place[0], place[1]
     nz = errors.shape[2] - 2 * ERROR_REACH
     now, own, top = x % COLUMNS, errors[ALL_GUESSES], (span - 1) << FRACTION
@@ -209,7 +213,6 @@ def code_value(
         energy[k] = raised_error(nearby_error(errors[k], x, z))
     fine = min(max(blend(guesses, energy), 0), top)
     guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
-    off = np.empty(2, dtype=np.int64)
     off[0] = 4 * nearby_error(own, x, z) // max(nearby_weights(x, z, nz), 1)
     off[1] = max(own[now, z + ERROR_REACH - 1], own[(x - 1) % COLUMNS, z + ERROR_REACH])
     _fill_contexts(
@@ -221,7 +224,7 @@ def code_value(
     tilt = (codes[24] % 24) // 8 * 4 + beside
     miss = _code_miss(
         value - guess, nearness, tilt, beside, codes[23], kind, bit_length(span - 1), contexts,
-        mixing, coder,
+        select, refine, mixing, coder,
     )  # fmt: skip
     found = guess + miss
     if 0 <= found < span:
@@ -237,13 +240,12 @@ def code_value(
     return found
 
 
-@njit(cache=True)
+@njit(cache=True, allocates=False)
 def _code_miss(
     miss: int, nearness: int, tilt: int, beside: int, alike: int, kind: int, most: int,
-    contexts: Int64, mixing: Mixing, coder: Coder,
+    contexts: Int64, select: Int64, refine: Int64, mixing: Mixing, coder: Coder,
 ) -> int:  # fmt: skip
     """A signed integer of at most so many bits."""
-    select, refine = np.empty(4, dtype=np.int64), np.empty(2, dtype=np.int64)
     size = abs(miss)
     wanted = bit_length(size)
     state, bits, found, negative = IS_ZERO, 0, 0, 0
