@@ -49,7 +49,9 @@ from velcodec.formats.sample_coding.mixing.contexts import (
     STEPS,
     fill_like_contexts,
     fill_near,
+    extrapolate_end,
     fill_break_contexts,
+    fill_fine_contexts,
     fill_ends,
     fill_quiet_contexts,
     fill_steps,
@@ -72,7 +74,7 @@ from velcodec.formats.sample_coding.mixing.mixer import (
     new_mixing,
     with_history,
 )
-from velcodec.formats.sample_coding.mixing.predictions import new_steady
+from velcodec.formats.sample_coding.mixing.predictions import learn_steady, new_steady, steady_guess
 from velcodec.formats.sample_coding.mixing.residuals import (
     GROUPS,
     MISS,
@@ -181,7 +183,7 @@ def _fill_classes(
 @njit(cache=True, allocates=False)
 def _code_like(
     value: int, codes: Int64, end: int, run: int, kind: int, broken: bool, candidates: Int64,
-    keys: Int64, frequencies: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
+    keys: Int64, frequencies: Int64, fine: int, ahead: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
     known: Known, mixing: Mixing, coder: Coder,
 ) -> tuple[int, int]:  # fmt: skip
     """The label of the candidate that a sample is like, NONE if of none, and how many failed; it is
@@ -205,6 +207,11 @@ def _code_like(
             for i in range(KNOWN, CLASSES):
                 rest += frequencies[i]
         if other != NONE and not (k == 0 and broken):
+            if k > 0:
+                fill_fine_contexts(
+                    fine - (known.values[other] << 4), codes[23], ahead[0], codes[0],
+                    min(max(codes[11], 0), 20), codes[13], of_like,
+                )
             chance = (share << PRECISION) // max(rest, 1)
             given[0] = STRETCH[min(max(chance, 1), (1 << PRECISION) - 1)]
             select[0] = k * ENDS + end
@@ -265,7 +272,8 @@ def _code_samples(
     select, refine = np.zeros(4, dtype=np.int64), np.zeros(2, dtype=np.int64)
     frequencies, possible = np.zeros(CLASSES, dtype=np.int64), np.zeros(CLASSES, dtype=np.int64)
     labels, plain, breaks, since = 0, span // 2, 0, 0
-    left_quiet, break_next, last_jump = 0, False, 0
+    left_quiet, break_next, last_jump, deviation = 0, False, 0, 0
+    ahead = np.zeros(4, dtype=np.int64)
     ends, room = np.zeros(4, dtype=np.int64), np.zeros(ROOM, dtype=np.int64)
     for x in range(nx):
         open_misses(x, foresight)
@@ -330,9 +338,16 @@ def _code_samples(
                     above, after, left, labels, values, span, codes, possible, class_maps, powers,
                     room, frequencies,
                 )  # fmt: skip
+                foreseen = min(
+                    max(steady_guess(known.padded, x, z, foresight.steady), 0.0), span - 1.0
+                )
+                fine = int(np.floor(foreseen * 16.0 + 0.5))
+                extrapolate_end(columns, x, z, codes[0] - 10, above, ahead)
+                if z == 0:
+                    deviation = 0
                 fill_like_contexts(
                     codes, near, steps, known.runs, place, kind, plain, next_plain, follower,
-                    of_like,
+                    ahead, deviation, known.image, fine, of_like,
                 )  # fmt: skip
                 candidates[0], candidates[1], candidates[2] = above, after, left
                 candidates[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < nz else NONE
@@ -342,9 +357,13 @@ def _code_samples(
                 run = bit_length(min(max(codes[11], 0), 127))
                 label, reached = _code_like(
                     value, codes, end, run, kind, broken, candidates, keys, frequencies,
-                    of_like, select, refine, given, known, start.like, coder,
+                    fine, ahead, of_like, select, refine, given, known, start.like, coder,
                 )  # fmt: skip
+                if label != above and label != NONE and ahead[3] > 0:
+                    deviation = min(max(32 - ahead[0], -20), 20) + 21
             if label == NONE:
+                if above != NONE and not smooth and ahead[3] > 0:
+                    deviation = min(max(32 - ahead[0], -20), 20) + 21
                 follower = values[after] if after != NONE else near[BESIDE]
                 value = code_value(
                     value, codes, near, place, kind, span, plain, next_plain, follower,
@@ -359,6 +378,8 @@ def _code_samples(
                     values[labels] = value
                     labels += 1
                 label = known.labels_of[at]
+            elif not smooth:
+                learn_steady(values[label] - known.padded[x + 3, z + 2], foresight.steady)
             if reached >= FIRST_MEMORY:
                 for i in range(MEMORIES):
                     known.remembered[i, keys[i]] = label

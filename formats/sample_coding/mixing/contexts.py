@@ -14,7 +14,8 @@ from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.sample_coding.label_map.value_features import NONE, difference_class
 from velcodec.formats.sample_coding.mixing.mixer import hashed
 
-QUIET, LIKE = 8, 34
+QUIET, LIKE = 8, 50
+FOLLOWED, FEW = 16, 5
 """Contexts of whether a quiet sample is like the one above, and of whether any is like one of its
 candidates.
 """
@@ -228,6 +229,69 @@ def fill_steps(columns: Int64, x: int, z: int, distance: int, label: int, out: I
 
 
 @njit(cache=True, allocates=False)
+def extrapolate_end(columns: Int64, x: int, z: int, distance: int, label: int, out: Int64) -> None:
+    """Where the lower end of the layer above should be in column x, by lines through where it was
+    in up to FOLLOWED and FEW columns before, and by a parabola; in eighths of a row below z, each
+    clamped. `out` (4,) ends with a class of in how many columns it was followed, 0 for none.
+    """
+    out[0], out[1], out[2], out[3] = 0, 0, 0, 0
+    if not -8 <= distance <= 9:
+        return
+    count, row, total, weighted, squares = 0, z + distance, 0, 0, 0
+    few, few_weighted, few_count = 0, 0, 0
+    for k in range(1, FOLLOWED + 1):
+        at = x - k
+        if at < 0:
+            break
+        if not _ends_at(columns, at, row, label):
+            if _ends_at(columns, at, row - 1, label):
+                row -= 1
+            elif _ends_at(columns, at, row + 1, label):
+                row += 1
+            elif _ends_at(columns, at, row - 2, label):
+                row -= 2
+            elif _ends_at(columns, at, row + 2, label):
+                row += 2
+            elif _ends_at(columns, at, row - 3, label):
+                row -= 3
+            elif _ends_at(columns, at, row + 3, label):
+                row += 3
+            else:
+                break
+        total += row - z
+        weighted += k * (row - z)
+        squares += k * k * (row - z)
+        count = k
+        if k == FEW:
+            few, few_weighted, few_count = total, weighted, count
+    if count == 0:
+        return
+    if count < FEW:
+        few, few_weighted, few_count = total, weighted, count
+    out[0] = _line_ahead(total, weighted, count)
+    out[1] = _line_ahead(few, few_weighted, few_count)
+    if count < 3:
+        out[2] = out[0]
+    else:
+        sum_of = 3 * (3 * count * count + 3 * count + 2) * total
+        sum_of += 30 * squares - 18 * (2 * count + 1) * weighted
+        parabola = 8 * sum_of // (count * (count - 1) * (count - 2))
+        out[2] = min(max(parabola, -32), 63) + 32
+    out[3] = 1 + int(count > 1) + int(count > 2) + int(count > 4) + int(count > 8)
+    out[3] += int(count == FOLLOWED)
+
+
+@njit(cache=True, allocates=False)
+def _line_ahead(total: int, weighted: int, count: int) -> int:
+    """One step beyond `count` rows, of which the sum and that weighted by steps back are known."""
+    if count == 1:
+        ahead = 8 * total
+    else:
+        ahead = 8 * ((4 * count + 2) * total - 6 * weighted) // (count * (count - 1))
+    return min(max(ahead, -32), 63) + 32
+
+
+@njit(cache=True, allocates=False)
 def _differences(near: Int64) -> int:
     """A hash of how three values around differ from the one above."""
     above = near[ABOVE]
@@ -263,7 +327,7 @@ def _pattern(near: Int64) -> int:
 @njit(cache=True, allocates=False)
 def fill_like_contexts(
     codes: Int64, near: Int64, steps: Int64, runs: Int64, place: Int64, kind: int, plain: int,
-    next_plain: int, follower: int, out: Int64,
+    next_plain: int, follower: int, ahead: Int64, deviation: int, image: Int64, fine: int, out: Int64,
 ) -> None:  # fmt: skip
     """Contexts of whether a sample is like a candidate. `codes` are those of the context network's
     features, `place` (4,) x, z and the columns to the right and samples below, `plain` and
@@ -322,8 +386,48 @@ def fill_like_contexts(
     out[32] = out[32] * 32 + part_of_way(below, plain, next_plain)
     out[33] = way * 32 + part_of_way(near[SECOND], plain, next_plain)
     out[33] = hashed(out[33], size_class(abs(next_plain - plain), 30))
-    for k in range(LIKE):
+    # Where the interface should be, and how far the one above it was from where it should have been.
+    line, few, parabola, followed = ahead[0], ahead[1], ahead[2], ahead[3]
+    out[34] = (line * 8 + followed) * 8 + beside
+    out[35] = (line * 128 + few) * 8 + followed
+    out[36] = (parabola * 8 + followed) * 8 + beside
+    out[37] = (line * 64 + deviation) * 8 + followed
+    out[38] = hashed((parabola * 64 + deviation) * 8 + followed, end)
+    out[39] = hashed(above, run) * 8 + beside
+    out[40] = hashed(hashed(above, end), second_end)
+    out[41] = hashed(above, z)
+    first, second, third = 0, 0, 0
+    nz = image.shape[1]
+    for row in range(max(z - 3, 0), min(z + 6, nz)):
+        if x > 0:
+            first = hashed(first, image[x - 1, row] - above + 8)
+        if x > 1:
+            second = hashed(second, image[x - 2, row] - above + 8)
+        if x > 2 and row >= z - 2 and row < z + 4:
+            third = hashed(third, image[x - 3, row] - above + 8)
+    own = hashed(min(run, 6), near[SECOND] - above)
+    out[42] = hashed(first, own)
+    out[43] = hashed(hashed(first, second), own)
+    out[44] = hashed(hashed(hashed(first, second), own), third)
+    out[45] = hashed(hashed(first, run), runs[0])
+    fill_fine_contexts(fine - (above << 4), out[14], line, end, run, beside, out)
+    for k in range(46):
         out[k] = hashed(k + 77, out[k])
+
+
+@njit(cache=True, allocates=False)
+def fill_fine_contexts(
+    away: int, differences: int, line: int, end: int, run: int, beside: int, out: Int64
+) -> None:
+    """Contexts of how far a candidate is from what is foreseen."""
+    guess = min(max(away, -48), 48)
+    out[46] = guess * 64 + end
+    out[47] = (guess * 64 + line) * 8 + beside
+    out[48] = hashed(guess, differences)
+    out[49] = (guess // 2 * 32 + run) * 8 + beside
+    for k in range(46, LIKE):
+        out[k] = hashed(k + 77, out[k])
+
 
 
 @njit(cache=True, allocates=False)
