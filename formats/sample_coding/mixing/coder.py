@@ -95,7 +95,7 @@ MAX_SAMPLES = 1 << 20
 NETWORK = 3
 """The context network whose classes are among the votes."""
 
-CANDIDATES = 6 + MEMORIES
+CANDIDATES = 4 + MEMORIES
 """A sample is compared with the one above, the one after it in the column before, the ones to the
 left, below that and above it, the next plain layer below, and what came last in such places.
 """
@@ -106,7 +106,7 @@ REMEMBERED_BY = (21, 19, 17)
 
 ENDS, PATTERNS, RUN_CLASSES = 12, 64, 48
 SELECTORS = CANDIDATES * (ENDS + PATTERNS + RUN_CLASSES + KINDS)
-SLOTS = 1 << 11
+SLOTS = 1 << 13
 QUIET_SLOTS = 1 << 9
 QUIET_CLASSES = 64
 TRIED = 12
@@ -183,7 +183,7 @@ def _fill_classes(
 @njit(cache=True, allocates=False)
 def _code_like(
     value: int, codes: Int64, end: int, run: int, kind: int, broken: bool, candidates: Int64,
-    keys: Int64, frequencies: Int64, fine: int, ahead: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
+    keys: Int64, frequencies: Int64, fine: int, near: Int64, ahead: Int64, of_like: Int64, select: Int64, refine: Int64, given: Int64,
     known: Known, mixing: Mixing, coder: Coder,
 ) -> tuple[int, int]:  # fmt: skip
     """The label of the candidate that a sample is like, NONE if of none, and how many failed; it is
@@ -209,17 +209,19 @@ def _code_like(
         if other != NONE and not (k == 0 and broken):
             if k > 0:
                 fill_fine_contexts(
-                    fine - (known.values[other] << 4), codes[23], ahead[0], codes[0],
+                    fine, known.values[other], near, codes[23], ahead[0], codes[0],
                     min(max(codes[11], 0), 20), codes[13], of_like,
                 )
             chance = (share << PRECISION) // max(rest, 1)
             given[0] = STRETCH[min(max(chance, 1), (1 << PRECISION) - 1)]
-            select[0] = k * ENDS + end
+            near_by = min(max((fine - (known.values[other] << 4)) >> 2, -5), 6) + 5
+            select[0] = k * ENDS + near_by
             select[1] = CANDIDATES * ENDS + k * PATTERNS + codes[23]
             select[2] = CANDIDATES * (ENDS + PATTERNS) + k * RUN_CLASSES
             select[2] += codes[13] * 8 + run
             select[3] = SELECTORS - (CANDIDATES - k) * KINDS + kind
-            refine[0], refine[1] = k * PATTERNS + codes[0], k * PATTERNS + codes[23]
+            away = min(max((fine - (known.values[other] << 4)) >> 1, -31), 31) + 31
+            refine[0], refine[1] = k * PATTERNS + away, k * PATTERNS + codes[23]
             if code_mixed(
                 int(value == known.values[other]), of_like, k, k, select, refine, given,
                 mixing, coder,
@@ -351,13 +353,11 @@ def _code_samples(
                 )  # fmt: skip
                 candidates[0], candidates[1], candidates[2] = above, after, left
                 candidates[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < nz else NONE
-                candidates[4] = columns[x - 1, z - 1] if x > 0 and z > 0 else NONE
-                candidates[5] = next_label
                 end = _end_class(codes[0])
                 run = bit_length(min(max(codes[11], 0), 127))
                 label, reached = _code_like(
                     value, codes, end, run, kind, broken, candidates, keys, frequencies,
-                    fine, ahead, of_like, select, refine, given, known, start.like, coder,
+                    fine, near, ahead, of_like, select, refine, given, known, start.like, coder,
                 )  # fmt: skip
                 if label != above and label != NONE and ahead[3] > 0:
                     deviation = min(max(32 - ahead[0], -20), 20) + 21

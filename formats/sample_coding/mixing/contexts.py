@@ -14,7 +14,7 @@ from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.sample_coding.label_map.value_features import NONE, difference_class
 from velcodec.formats.sample_coding.mixing.mixer import hashed
 
-QUIET, LIKE = 8, 50
+QUIET, LIKE = 8, 55
 FOLLOWED, FEW = 16, 5
 """Contexts of whether a quiet sample is like the one above, and of whether any is like one of its
 candidates.
@@ -410,17 +410,24 @@ def fill_like_contexts(
     out[43] = hashed(hashed(first, second), own)
     out[44] = hashed(hashed(hashed(first, second), own), third)
     out[45] = hashed(hashed(first, run), runs[0])
-    fill_fine_contexts(fine - (above << 4), out[14], line, end, run, beside, out)
+    fill_fine_contexts(fine, above, near, out[14], line, end, run, beside, out)
     for k in range(46):
         out[k] = hashed(k + 77, out[k])
 
 
 @njit(cache=True, allocates=False)
 def fill_fine_contexts(
-    away: int, differences: int, line: int, end: int, run: int, beside: int, out: Int64
-) -> None:
+    fine: int, value: int, near: Int64, differences: int, line: int, end: int, run: int,
+    beside: int, out: Int64,
+) -> None:  # fmt: skip
     """Contexts of how far a candidate is from what is foreseen."""
-    guess = min(max(away, -48), 48)
+    guess = min(max(fine - (value << 4), -48), 48)
+    above, left, corner, below = near[ABOVE], near[LEFT], near[CORNER], near[BELOW]
+    out[50] = hashed(hashed(value - above, value - left), value - corner)
+    out[51] = hashed(hashed(value - above - left + corner, value - below), min(run, 3))
+    out[52] = hashed(hashed(value - left, left - near[FAR_LEFT]), near[FAR_LEFT] - near[FARTHEST])
+    out[53] = hashed(hashed(value - above, above - near[SECOND]), hashed(run, value - left))
+    out[54] = hashed(hashed(out[50], value - below), value - near[LOW])
     out[46] = guess * 64 + end
     out[47] = (guess * 64 + line) * 8 + beside
     out[48] = hashed(guess, differences)

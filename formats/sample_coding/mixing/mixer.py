@@ -143,7 +143,7 @@ class Mixing(NamedTuple):
 
 
 COUNTER_RATE, MEANING_RATE, WEIGHT_RATE, SECOND_RATE, REFINE_RATE = range(5)
-FIRST_RATES = (127, 127, 4, 20, 6)
+FIRST_RATES = (127, 127, 9, 20, 7)
 """Uses up to which counters count; how fast weights learn, in 2^-20 and 2^-22; and the maps, as a
 power of a half.
 """
