@@ -19,18 +19,19 @@ class Request:
     `allowed` (nz, nx, 3) is the least, the preferred and the greatest integer of each sample. If
     errors count in the mean, `price` is the cost in bits of a squared error against `original`
     (nz, nx), for coders that choose sample by sample, and `step` the quantiser step in integers,
-    for those that transform.
+    for those that transform. `smooth` says that the image has no layers of equal samples.
     """
 
     allowed: Int64
     original: Int64 | None = None
     price: float = 0.0
     step: int | None = None
+    smooth: bool = False
 
     @classmethod
-    def exactly(cls, codes: Int64) -> Request:
+    def exactly(cls, codes: Int64, smooth: bool = False) -> Request:
         """A request for exactly these integers (nz, nx)."""
-        return cls(np.stack([codes, codes, codes], axis=2))
+        return cls(np.stack([codes, codes, codes], axis=2), smooth=smooth)
 
     @property
     def preferred(self) -> Int64:

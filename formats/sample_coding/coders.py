@@ -11,13 +11,13 @@ from velcodec.formats.sample_coding.base import SampleCoder
 CODERS = 4
 """Number of coders that a record can name."""
 
-LABEL_MAP, BLENDED, DCT, LEAST_SQUARES = range(4)
+LABEL_MAP, BLENDED, DCT, MIXED = range(4)
 
 _CLASSES = {
     LABEL_MAP: ("label_map.coder", "LabelMapCoder"),
     BLENDED: ("prediction.blended", "BlendedCoder"),
     DCT: ("dct.coder", "DctCoder"),
-    LEAST_SQUARES: ("prediction.least_squares", "LeastSquaresCoder"),
+    MIXED: ("mixing.coder", "MixedCoder"),
 }
 """Module and class of each coder, imported on first use: their kernels need numba, which is slow to
 import.

@@ -228,6 +228,19 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
     return found
 
 
+def phases_of(domain: Domain, count: int) -> list[Domain]:
+    """Domains of the same even steps that begin at `count` places between the first two levels,
+    this one among them; in whole units if these steps are.
+    """
+    whole = float(domain.step).is_integer() and float(domain.base).is_integer()
+    found = []
+    for k in range(count):
+        offset = domain.step * k / count
+        base = domain.base + (math.floor(offset) if whole else offset)
+        found.append(replace(domain, base=base, span=max(domain.span - (k > 0), 1)))
+    return list(dict.fromkeys(found))
+
+
 def _offset(extent: float, step: float, reach: float, grid: float) -> float:
     """Offset of the first level in an interval of this extent, such that no level lies outside and
     both ends are within `reach` of one; a step is at most twice `reach`. A multiple of `grid` if

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from velcodec.decode.units import difference_m_s, lie_within, unit_scale
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.tiles import ModelSet
+from velcodec.formats.arrays import Int64
 from velcodec.formats.errors import VerificationError
 from velcodec.formats.sample_coding.base import Request
-from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, LEAST_SQUARES
+from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, MIXED
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import (
+    EVEN,
     ORDERED,
     RAW,
     Domain,
@@ -29,6 +31,7 @@ from velcodec.formats.sample_coding.domain import (
     fine_domain,
     float64_holds,
     ordered_domain,
+    phases_of,
 )
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.sample_coding.stream import CodedImage, encode_image, encode_raw
@@ -38,9 +41,14 @@ from velcodec.sampler.form import newest_sampler
 ROUNDING = 1.0 - 1e-12
 """Factor that tightens bounds in km/s, for the rounding on conversion to m/s."""
 
-LAYERED = 2.0
-"""Models whose blended prediction takes this many times the bytes of the shortest stream are tried
-with no other coder.
+LAYERED, SMOOTH = 0.8, 0.3
+"""Share of samples equal to the one above from which on an image is coded as layers alone; and
+below which as a smooth one alone.
+"""
+
+PHASES, MODELS_PER_PHASE = 8, 4
+"""Places between two levels at which even steps may begin, model by model; tried for so many models
+at least per place, as each takes bytes of the header.
 """
 
 FEW_VALUES = 16
@@ -94,25 +102,61 @@ class SampleCoder:
     def within(self, i: int, max_error: float) -> CodedModel:
         """The shortest stream of model i within a bound."""
         model = self.source.models[i]
-        images: list[CodedImage] = []
+        requests: list[tuple[int, Request]] = []
         for number, reach in self._choices_within(max_error)[i]:
             domain = self.domains[number]
             # Exact steps are sometimes shorter than steps for the bound; bit patterns never are.
-            if domain.kind in (ORDERED, RAW) and images:
+            if domain.kind in (ORDERED, RAW) and requests:
                 break
             if domain.kind == RAW:
                 return CodedModel.of_samples(_shape(model), encode_raw(model, number), 0.0)
             allowed = allowed_codes(model, domain, reach)
             if allowed is not None:
-                images += self._coded((LABEL_MAP, BLENDED), Request(allowed), number)
-        shortest = min(images, key=_length)
-        blended = min((one for one in images if one.stream.coder == BLENDED), key=_length)
-        if _length(blended) < LAYERED * _length(shortest):
-            dct = self._dct_within(i, blended.stream.domain, max_error)
-            exactly = Request.exactly(blended.codes)
-            least_squares = self._coded((LEAST_SQUARES,), exactly, blended.stream.domain)
-            shortest = min([shortest, *dct, *least_squares], key=_length)
-        return self.measured(i, shortest)
+                requests.append((number, Request(allowed)))
+        number, request = requests[0]
+        alike = _share_alike(request.preferred)
+        images = self._layered(i, requests, max_error) if alike >= SMOOTH else []
+        if alike < LAYERED:
+            smooth = Request.exactly(request.preferred, smooth=True)
+            images += self._coded((MIXED,), smooth, number) + self._dct_within(i, number, max_error)
+        if not images or images[0].stream.coder not in (MIXED, LABEL_MAP):
+            images += self._coded((BLENDED,), request, number)
+        return self.measured(i, min(images, key=_length))
+
+    def _layered(
+        self, i: int, requests: Sequence[tuple[int, Request]], max_error: float
+    ) -> list[CodedImage]:
+        """Model i as a label map in the domain where that is shortest; its labels, and the
+        preferred integers, as mixed decisions.
+        """
+        maps = [image for n, request in requests for image in self._coded((LABEL_MAP,), request, n)]
+        images = [min(maps, key=_length)] if maps else []
+        for image in images[:1]:
+            images += self._coded((MIXED,), Request.exactly(image.codes), image.stream.domain)
+        preferred = [(n, r) for n, r in requests if not maps or n == maps[0].stream.domain]
+        for n, request in preferred + self._best_phase(i, max_error):
+            images += self._coded((MIXED,), Request.exactly(request.preferred), n)
+        return images
+
+    def _best_phase(self, i: int, max_error: float) -> list[tuple[int, Request]]:
+        """The domain in whose steps neighbours of model i differ least often, of those as wide as
+        the bound permits; empty for few models.
+        """
+        number, reach = self._choices_within(max_error)[i][0]
+        first = self.domains[number]
+        if reach == 0 or first.kind != EVEN or len(self.source) < PHASES * MODELS_PER_PHASE:
+            return []
+        found = None
+        for domain in phases_of(first, PHASES):
+            allowed = allowed_codes(self.source.models[i], domain, reach)
+            if allowed is None:
+                continue
+            borders = _borders(allowed[..., 1])
+            if found is None or borders < found[0]:
+                found = borders, domain, allowed
+        if found is None:
+            return []
+        return [(self._number_of(found[1]), Request(found[2]))]
 
     def _dct_within(self, i: int, number: int, max_error: float) -> list[CodedImage]:
         """Model i within a bound by the DCT: in domain `number`, and in a finer one."""
@@ -201,6 +245,17 @@ class SampleCoder:
 
 def _length(image: CodedImage) -> int:
     return len(image.stream.data)
+
+
+def _share_alike(codes: Int64) -> float:
+    """The share of samples that equal the one above."""
+    return float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 1.0
+
+
+def _borders(codes: Int64) -> int:
+    """How many neighbours differ."""
+    down, across = codes[1:] != codes[:-1], codes[:, 1:] != codes[:, :-1]
+    return int(np.count_nonzero(down) + np.count_nonzero(across))
 
 
 def _plain_kind(model: NDArray[np.generic]) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from velcodec import synth
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.sample_coding.domain import (
     EVEN,
     PALETTE,
@@ -27,9 +27,9 @@ from velcodec.formats.sample_coding.domain import (
 )
 from velcodec.formats.sample_coding.mixing.coder import Start, blank_start, write
 from velcodec.formats.sample_coding.mixing.mixer import COUNTER_RATE, WEIGHT_RATE
-from velcodec.formats.sample_coding.mixing.start import Tensors, kept
+from velcodec.formats.sample_coding.mixing.regression import MOST_ORDER, NEIGHBOURS, PADDING
+from velcodec.formats.sample_coding.mixing.start import PRIOR_UNIT, Tensors, kept
 from velcodec.train.contexts import draw_models, resampled, with_grey_levels, with_specks
-from velcodec.train.least_squares import codes_of
 from velcodec.train.smooth import smooth_models
 
 PICTURES = {"curvefault_a": 0.2, "flatfault_a": 0.08, "curvefault_b": 0.04}
@@ -41,6 +41,11 @@ LARGE = {(201, 301): 60, (120, 200): 30}
 LARGE_BOUNDS_M_S = (2.0, 5.0, 10.0, 25.0, 50.0)
 SMOOTH = {"style_a": 0.6, "style_b": 0.2, "geology": 0.2}
 SMOOTH_SHARE = 0.32
+STEPS_M_S, FINE_STEPS_M_S, FINE = (0.1, 120.0), (1e-4, 0.1), 0.25
+"""Steps of the integers of smooth models: the usual ones; fine ones, as for floating-point models,
+for a share FINE.
+"""
+
 GREY_SHARE, RESAMPLED_SHARE, REPEATED_SHARE = 0.5, 0.5, 0.6
 """Of smooth models: in grey levels; of those, resampled; and of those, with a repeated border."""
 
@@ -94,6 +99,28 @@ def with_repeated_border(codes: Int64) -> Int64:
     return np.pad(codes[BORDER:-BORDER, BORDER:-BORDER], BORDER, mode="edge")
 
 
+def codes_of(model: Float64, rng: np.random.Generator) -> Int64:
+    """Integers from 0 on, in steps that suit a random bound."""
+    between = FINE_STEPS_M_S if rng.random() < FINE else STEPS_M_S
+    codes = np.rint(model / np.exp(rng.uniform(*np.log(between)))).astype(np.int64)
+    return codes - codes.min()
+
+
+def prior_of(images: list[Int64]) -> NDArray[np.int16]:
+    """The least-squares weights of linear prediction over all images, each counted equally."""
+    system, right = np.eye(MOST_ORDER), np.zeros(MOST_ORDER)
+    for image in images:
+        columns, inner = image.T.astype(np.float64), np.s_[PADDING:, PADDING:-PADDING]
+        at = [np.roll(columns, (-dx, -dz), (0, 1))[inner].ravel() for dx, dz in NEIGHBOURS]
+        wanted = columns[inner].ravel() - at[0]
+        near = np.stack(at[1:]) - at[0]
+        scale = max(float(np.square(near).mean()), 1.0)
+        system += near @ near.T / scale
+        right += near @ wanted / scale
+    weights = np.linalg.solve(system, right)
+    return np.rint(weights / PRIOR_UNIT).astype(np.int16)
+
+
 def smooth_images(count: int, seed: int) -> list[Image]:
     """In steps that suit some bound, or in grey levels as read off a picture."""
     rng = np.random.default_rng(seed)
@@ -113,11 +140,11 @@ def smooth_images(count: int, seed: int) -> list[Image]:
     return [images[k] for k in rng.permutation(len(images))]
 
 
-def learn(images: list[Image], smooth: bool) -> Start:
+def learn(images: list[Image], smooth: bool, prior: Float64) -> Start:
     """What streams of such images begin with, after one after another was encoded."""
-    start = blank_start()
+    start = blank_start()._replace(prior=prior)
     for phase, (weights, uses) in enumerate(PHASES):
-        for mixing in start:
+        for mixing in (start.quiet, start.like, start.miss):
             mixing.rates[WEIGHT_RATE], mixing.rates[COUNTER_RATE] = weights, uses
         some = images[phase :: len(PHASES)]
         size = sum(len(write(*image, start, smooth)) for image in some)
@@ -132,8 +159,11 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=3)
     arguments = parser.parse_args()
-    layered = learn(layered_images(arguments.models, arguments.seed), smooth=False)
-    smooth = learn(smooth_images(int(arguments.models * SMOOTH_SHARE), arguments.seed), smooth=True)
+    images = smooth_images(int(arguments.models * SMOOTH_SHARE), arguments.seed)
+    weights = prior_of([image.codes for image in images])
+    prior = weights.astype(np.float64) * PRIOR_UNIT
+    smooth = learn(images, smooth=True, prior=prior)
+    layered = learn(layered_images(arguments.models, arguments.seed), smooth=False, prior=prior)
     blank = blank_start()
     parts = {
         "quiet": (layered.quiet, blank.quiet),
@@ -141,7 +171,7 @@ def main() -> None:
         "layered_miss": (layered.miss, blank.miss),
         "smooth_miss": (smooth.miss, blank.miss),
     }
-    tensors: Tensors = {}
+    tensors: Tensors = {"prior": weights}
     for name, (mixing, before) in parts.items():
         tensors |= kept(mixing, name, before)
     arguments.out.write_bytes(zstandard.ZstdCompressor(level=22).compress(save(tensors)))

@@ -12,7 +12,7 @@ import numpy as np
 
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.mixing.regression import PADDING
+from velcodec.formats.sample_coding.mixing.regression import FRACTION, PADDING
 
 NEIGHBOURS = np.array(
     sorted(
@@ -58,15 +58,17 @@ def new_steady() -> Steady:
 
 
 @njit(cache=True, allocates=False)
-def steady_guess(image: Float64, x: int, z: int, steady: Steady) -> float:
-    """What the sample in column x and row z should be; `image` as in `regression`."""
+def steady_guess(image: Float64, x: int, z: int, span: int, steady: Steady) -> int:
+    """What the sample in column x and row z should be, in 2^-FRACTION; `image` as in
+    `regression`.
+    """
     _, _, _, weights, near, _ = steady
     base = image[x + PADDING, z + PADDING - 1]
     total = base
     for k in range(ORDER):
         near[k] = image[x + PADDING + NEIGHBOURS[k, 0], z + PADDING + NEIGHBOURS[k, 1]] - base
         total += weights[k] * near[k]
-    return total
+    return int(np.floor(min(max(total, 0.0), span - 1.0) * (1 << FRACTION) + 0.5))
 
 
 @njit(cache=True, allocates=False)

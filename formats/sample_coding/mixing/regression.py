@@ -40,7 +40,7 @@ SUMS = MOST_ORDER * (MOST_ORDER + 1) // 2 + MOST_ORDER
 
 PADDING = 3
 
-NEARNESS = 0.71875
+NEARNESS = 0.5
 """A sample counts for so much less with each column or row that it lies farther away."""
 
 REACH = 6

@@ -18,7 +18,7 @@ from velcodec.formats.sample_coding.label_map.value_features import (
     difference_class,
     relative_position,
 )
-from velcodec.formats.sample_coding.mixing.contexts import (
+from velcodec.formats.sample_coding.mixing.around import (
     ABOVE,
     BELOW,
     CORNER,
@@ -34,7 +34,7 @@ from velcodec.formats.sample_coding.mixing.contexts import (
 from velcodec.formats.sample_coding.mixing.mixer import Mixing, code_mixed, hashed
 from velcodec.formats.sample_coding.mixing.predictions import Steady, learn_steady, steady_guess
 from velcodec.formats.sample_coding.prediction.blended import blend
-from velcodec.formats.sample_coding.prediction.least_squares import (
+from velcodec.formats.sample_coding.mixing.nearby import (
     COLUMNS,
     ERROR_REACH,
     nearby_error,
@@ -207,8 +207,7 @@ def code_value(
     nz = errors.shape[2] - 2 * ERROR_REACH
     now, own, top = x % COLUMNS, errors[ALL_GUESSES], (span - 1) << FRACTION
     fill_predictions(image, x, z, span, smooth, regression, guesses[:PREDICTIONS])
-    foreseen = min(max(steady_guess(image, x, z, steady), 0.0), span - 1.0)
-    guesses[PREDICTIONS] = int(np.floor(foreseen * (1 << FRACTION) + 0.5))
+    guesses[PREDICTIONS] = steady_guess(image, x, z, span, steady)
     for k in range(ALL_GUESSES):
         energy[k] = raised_error(nearby_error(errors[k], x, z))
     fine = min(max(blend(guesses, energy), 0), top)
@@ -233,11 +232,18 @@ def code_value(
         for k in range(ALL_GUESSES):
             errors[k, now, z + ERROR_REACH] = abs(guesses[k] - (found << FRACTION))
         own[now, z + ERROR_REACH] = abs(fine - (found << FRACTION))
-        wanted = found - image[x + PADDING, z + PADDING - 1]
-        learn_steady(wanted, steady)
-        if smooth:
-            learn_predictions(wanted, x, z, regression)
     return found
+
+
+@njit(cache=True, allocates=False)
+def learn_value(
+    value: int, x: int, z: int, smooth: bool, image: Float64, foresight: Foresight
+) -> None:
+    """Learn the value of sample z of column x, whose steady guess was made."""
+    wanted = value - image[x + PADDING, z + PADDING - 1]
+    learn_steady(wanted, foresight.steady)
+    if smooth:
+        learn_predictions(wanted, x, z, foresight.regression)
 
 
 @njit(cache=True, allocates=False)

@@ -13,7 +13,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from velcodec.formats.arrays import Int32
+from velcodec.formats.arrays import Float64, Int32
 from velcodec.formats.sample_coding.mixing.mixer import (
     MOST_LOGIT,
     MOST_USES,
@@ -37,6 +37,9 @@ LEAST_USES, NEVER = 16, -128
 
 USES = 64
 """All others begin as if they had been used so often."""
+
+PRIOR_UNIT = 1.0 / 256.0
+"""Of prediction weights."""
 
 WEIGHT_UNIT, SECOND_UNIT, REFINED_UNIT = 4096, 64, 8192
 
@@ -90,7 +93,14 @@ def restored(tensors: Mapping[str, NDArray[np.generic]], part: str, blank: Mixin
 
 
 @cache
-def released() -> Mapping[str, NDArray[np.generic]]:
+def released_prior() -> Float64:
+    """The weights that linear predictions are drawn to."""
+    prior: Float64 = released_tensors()["prior"].astype(np.float64) * PRIOR_UNIT
+    return prior
+
+
+@cache
+def released_tensors() -> Mapping[str, NDArray[np.generic]]:
     """The tensors that streams begin with."""
     from safetensors.numpy import load
 
