@@ -20,7 +20,7 @@ from velcodec.formats.sample_coding.domain import allowed_codes, bounded_domains
 from velcodec.formats.sample_coding.mixing.coder import (
     decode_mixed,
     encode_mixed,
-    first_start,
+    released_start,
     write,
 )
 
@@ -44,7 +44,7 @@ def line_of(file: Path, bound: float, smooth: bool) -> str:
     array = np.load(file)
     models = list(array.reshape(-1, *array.shape[-2:])[-LAST:])
     domain = bounded_domains(models, bound)[0] if bound else exact_domain(models)
-    going_on = first_start(smooth)
+    going_on = released_start(smooth).copy()
     single, solid, encoding, decoding = 0, 0, 0.0, 0.0
     for model in models:
         allowed = allowed_codes(model, domain, bound)
@@ -53,7 +53,7 @@ def line_of(file: Path, bound: float, smooth: bool) -> str:
         begun = time.process_time()
         stream = encode_mixed(codes, domain.span, domain.bound, smooth)
         encoded = time.process_time()
-        found = decode_mixed(stream, shape, domain.span, domain.bound, smooth)
+        found = decode_mixed(stream, shape, domain.span, domain.bound)
         decoding += time.process_time() - encoded
         encoding += encoded - begun
         if not np.array_equal(found, codes):
@@ -72,7 +72,7 @@ def line_of(file: Path, bound: float, smooth: bool) -> str:
 @click.option("--only", help="One file, without .npy.")
 def main(folder: Path, only: str | None) -> None:
     """Print a line for each set."""
-    decode_mixed(encode_mixed(np.eye(9, dtype=np.int64), 2, 0, False), (9, 9), 2, 0, False)
+    decode_mixed(encode_mixed(np.eye(9, dtype=np.int64), 2, 0, False), (9, 9), 2, 0)
     columns = ("single", "solid", "ms encode", "ms decode")
     click.echo(f"{'bytes a model':22}{'m/s':>6}" + "".join(f"{name:>11}" for name in columns))
     for name, bound, smooth in SETS:

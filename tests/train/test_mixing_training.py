@@ -44,7 +44,7 @@ def test_images_are_integers_within_their_span_and_the_same_from_a_seed(draw: ob
 def test_what_was_learned_shortens_streams_of_other_models(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    start = learn([_small(seed) for seed in range(40)], smooth=False)
+    start = learn([_small(seed) for seed in range(40)], False, blank_start().prior)
     assert capsys.readouterr().out.count("bytes an image") == len(PHASES)
     other = _small(99)
     fresh, taught = (len(write(*other, one, smooth=False)) for one in (blank_start(), start))

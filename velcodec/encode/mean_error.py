@@ -20,7 +20,7 @@ from velcodec.encode.samples import SampleCoder
 from velcodec.encode.simplify import class_means, merge_values, shorten_borders
 from velcodec.formats.arrays import Int64
 from velcodec.formats.sample_coding.base import Request
-from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP
+from velcodec.formats.sample_coding.coders import DCT, LABEL_MAP, MIXED
 from velcodec.formats.sample_coding.domain import RAW, allowed_codes, bound_class
 from velcodec.formats.sample_coding.stream import CodedImage, encode_image
 
@@ -74,6 +74,14 @@ JUDGED_RMS_M_S = 15.0
 """Error at which label map and DCT are compared to tell smooth models."""
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A model coded in some mode, and the image that it was coded as; None if within a bound."""
+
+    model: CodedModel
+    image: CodedImage | None
+
+
 class MeanErrorCoder:
     """Makes streams of the samples of some models at about a root mean square error (m/s)."""
 
@@ -91,7 +99,7 @@ class MeanErrorCoder:
         """Samples of model i at about a root mean square error (m/s), by every mode."""
         if (i, rms) not in self._of_error:
             self._of_error[i, rms] = (
-                [self._with_error(i, rms, mode, rms) for mode in self._modes(i)]
+                [self._shortest(i, self._with_error(i, rms, m, rms)) for m in self._modes(i)]
                 if rms > 0
                 else [self.coder.within(i, 0.0)]
             )
@@ -99,7 +107,7 @@ class MeanErrorCoder:
 
     def reaching(self, i: int, mse: float) -> CodedModel:
         """Samples of model i in about the fewest bytes of at most this mean squared error, (m/s)^2,
-        by bisection of the requested error in every mode.
+        by bisection of the requested error in every mode, as label maps.
         """
         if (i, mse) not in self._reached:
             self._reached[i, mse] = self._search(i, mse)
@@ -109,7 +117,7 @@ class MeanErrorCoder:
         rms = mse**0.5
         low, high = (share * rms for share in SEARCHED)
         best, requested = self._with_error(i, low, MODES[0], rms), low
-        if best.mse > mse:
+        if best.model.mse > mse:
             return self.coder.within(i, 0.0)
         for number, mode in enumerate(self._modes(i)):
             if number > 0:
@@ -117,26 +125,37 @@ class MeanErrorCoder:
             for _ in range(HALVINGS_NEARBY if number > 0 else HALVINGS):
                 middle = (low * high) ** 0.5
                 trial = self._with_error(i, middle, mode, rms)
-                if trial.mse > mse:
+                if trial.model.mse > mse:
                     high = middle
                     continue
                 low = middle
-                if trial.bits < best.bits:
+                if trial.model.bits < best.model.bits:
                     best, requested = trial, middle
-        exact = self.coder.exact_labels(i)
-        return exact if exact is not None and exact.bits <= best.bits else best
+        shortest, exact = self._shortest(i, best), self.coder.exact_labels(i)
+        return exact if exact is not None and exact.bits <= shortest.bits else shortest
+
+    def _shortest(self, i: int, trial: Trial) -> CodedModel:
+        """The same samples in fewer bits, if mixed decisions take fewer than a label map."""
+        image = trial.image
+        if image is None or image.stream.coder != LABEL_MAP:
+            return trial.model
+        coding = self.coder.coding_of_streams()
+        mixed = encode_image(MIXED, Request.exactly(image.codes), image.stream.domain, coding)
+        if mixed is None or len(mixed.stream.data) >= len(image.stream.data):
+            return trial.model
+        return self.coder.measured(i, mixed)
 
     def _modes(self, i: int) -> Sequence[Mode]:
         return MODES[:1] if self._is_smooth(i) else MODES
 
-    def _with_error(self, i: int, rms: float, mode: Mode, target_rms: float) -> CodedModel:
+    def _with_error(self, i: int, rms: float, mode: Mode, target_rms: float) -> Trial:
         """Samples coded with the error `rms` requested, in steps that suit `target_rms`."""
         image = None if self._is_smooth(i) else self._as_label_map(i, rms, mode, target_rms)
         if image is None:
             image = self._as_dct(i, rms)
         if image is None:
-            return self.coder.within(i, WITHIN_PER_RMS * rms)
-        return self.coder.measured(i, image)
+            return Trial(self.coder.within(i, WITHIN_PER_RMS * rms), None)
+        return Trial(self.coder.measured(i, image), image)
 
     def _is_smooth(self, i: int) -> bool:
         """Whether the DCT takes fewer bytes of model i than a label map, at a medium error."""

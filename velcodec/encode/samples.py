@@ -187,8 +187,8 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], reach)
         if allowed is None:
             return None
-        images = self._coded((LABEL_MAP,), Request(allowed), number)
-        return self.measured(i, images[0]) if images else None
+        images = self._coded((LABEL_MAP, MIXED), Request(allowed), number)
+        return self.measured(i, min(images, key=_length)) if images else None
 
     def measured(self, i: int, image: CodedImage) -> CodedModel:
         """Model i coded as this image, with its error measured."""

@@ -183,9 +183,7 @@ def _code_sample(
         of[0], of[1], of[2] = above, after, left
         of[3] = columns[x - 1, z + 1] if x > 0 and z + 1 < nz else NONE
         fine = steady_guess(known.padded, x, z, span, foresight.steady)
-        label, failed = code_candidate(
-            value, fine, kind, broken, place, known, start.like, coder
-        )
+        label, failed = code_candidate(value, fine, kind, broken, place, known, start.like, coder)
         if label != above and ahead[3] > 0:
             state[1] = min(max(32 - ahead[0], -FAR_OFF), FAR_OFF) + FAR_OFF + 1
     if label == NONE:

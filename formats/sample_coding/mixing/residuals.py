@@ -32,8 +32,6 @@ from velcodec.formats.sample_coding.mixing.around import (
     steepness,
 )
 from velcodec.formats.sample_coding.mixing.mixer import Mixing, code_mixed, hashed
-from velcodec.formats.sample_coding.mixing.predictions import Steady, learn_steady, steady_guess
-from velcodec.formats.sample_coding.prediction.blended import blend
 from velcodec.formats.sample_coding.mixing.nearby import (
     COLUMNS,
     ERROR_REACH,
@@ -41,6 +39,7 @@ from velcodec.formats.sample_coding.mixing.nearby import (
     nearby_weights,
     raised_error,
 )
+from velcodec.formats.sample_coding.mixing.predictions import Steady, learn_steady, steady_guess
 from velcodec.formats.sample_coding.mixing.regression import (
     FRACTION,
     PADDING,
@@ -49,6 +48,7 @@ from velcodec.formats.sample_coding.mixing.regression import (
     fill_predictions,
     learn_predictions,
 )
+from velcodec.formats.sample_coding.prediction.blended import blend
 
 MISS = 41
 """Contexts of a miss."""

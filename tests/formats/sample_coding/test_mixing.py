@@ -20,7 +20,6 @@ from velcodec.formats.sample_coding.label_map.coder import encode_label_map
 from velcodec.formats.sample_coding.label_map.network import network_of
 from velcodec.formats.sample_coding.mixing.coder import (
     MAX_SPAN,
-    Start,
     blank_start,
     decode_mixed,
     encode_mixed,
@@ -35,7 +34,7 @@ from velcodec.formats.sample_coding.mixing.mixer import (
     STRETCH,
 )
 from velcodec.formats.sample_coding.mixing.start import kept, restored
-from velcodec.formats.sample_coding.prediction.least_squares import encode_least_squares
+from velcodec.formats.sample_coding.prediction.blended import encode_blended
 
 SHAPES = npst.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=18)
 WAYS = pytest.mark.parametrize("smooth", [False, True])
@@ -52,7 +51,7 @@ def layers(shape: tuple[int, int], values: int, span: int) -> np.ndarray:
 def came_back(image: np.ndarray, span: int, smooth: bool, bound: int = 0) -> np.ndarray:
     """The image after a way through a stream."""
     stream = encode_mixed(image, span, bound, smooth)
-    return decode_mixed(stream, image.shape, span, bound, smooth)
+    return decode_mixed(stream, image.shape, span, bound)
 
 
 @WAYS
@@ -96,10 +95,20 @@ def test_large_layered_models_take_far_fewer_bytes_than_labels() -> None:
     assert len(encode_mixed(image, span, 1, smooth=False)) < 0.9 * len(labels[0])
 
 
-def test_smooth_models_in_few_steps_take_fewer_bytes_than_by_least_squares() -> None:
-    model = synth.draw("style_a", 22, 0, 1).render(70, 70).numpy()[0]
-    image = np.rint((model - model.min()) * 255 / np.ptp(model)).astype(np.int64)
-    assert len(encode_mixed(image, 256, 0, smooth=True)) < len(encode_least_squares(image, 256))
+@pytest.mark.parametrize("levels", [256, 1 << 22])
+def test_smooth_models_take_far_fewer_bytes_than_by_blended_predictions(levels: int) -> None:
+    model = synth.draw("style_a", 22, 0, 1).render(70, 70).numpy()[0].astype(np.float64)
+    image = np.rint((model - model.min()) * (levels - 1) / np.ptp(model)).astype(np.int64)
+    mixed, blended = encode_mixed(image, levels, 0, smooth=True), encode_blended(image, levels)
+    assert len(mixed) < 0.85 * len(blended)
+
+
+def test_a_stream_tells_whether_its_image_is_smooth() -> None:
+    image = layers((30, 30), 5, 90)
+    layered, smooth = (encode_mixed(image, 90, 0, way) for way in (False, True))
+    assert layered != smooth
+    for stream in (layered, smooth):
+        np.testing.assert_array_equal(decode_mixed(stream, (30, 30), 90, 0), image)
 
 
 def test_streams_do_not_depend_on_those_before() -> None:
@@ -116,16 +125,16 @@ def test_what_is_learned_shortens_what_follows() -> None:
 
 
 @WAYS
-@pytest.mark.parametrize(("shape", "span"), [((2, 2), MAX_SPAN + 1), ((1 << 10, 1025), 9)])
+@pytest.mark.parametrize(("shape", "span"), [((2, 2), MAX_SPAN + 1), ((1 << 11, 2049), 9)])
 def test_too_much_is_refused(shape: tuple[int, int], span: int, smooth: bool) -> None:
     assert fits((2, 2), MAX_SPAN)
-    assert fits((1 << 10, 1 << 10), 9)
+    assert fits((1 << 11, 1 << 11), 9)
     assert not fits(shape, span)
     found = f"found {shape[0]} x {shape[1]} samples of span {span}, too great"
     with pytest.raises(ValueError, match=found):
         encode_mixed(np.zeros(shape, dtype=np.int64), span, 0, smooth)
     with pytest.raises(CorruptError, match=found):
-        decode_mixed(b"", shape, span, 0, smooth)
+        decode_mixed(b"", shape, span, 0)
 
 
 @WAYS
@@ -133,7 +142,7 @@ def test_too_much_is_refused(shape: tuple[int, int], span: int, smooth: bool) ->
 @given(stream=st.binary(max_size=60), span=st.sampled_from([1, 2, 255, MAX_SPAN]))
 def test_any_bytes_decode_or_are_refused(stream: bytes, span: int, smooth: bool) -> None:
     try:
-        image = decode_mixed(stream, (9, 8), span, 0, smooth)
+        image = decode_mixed(stream, (9, 8), span, 0)
     except CorruptError:
         return
     assert image.shape == (9, 8)
@@ -147,18 +156,18 @@ def test_a_stream_cut_short_is_refused(cut: int, smooth: bool) -> None:
     image = layers((40, 37), 20, 900)
     stream = encode_mixed(image, 900, 0, smooth)
     with pytest.raises(CorruptError):
-        decode_mixed(stream[:-cut], (40, 37), 900, 0, smooth)
+        decode_mixed(stream[:-cut], (40, 37), 900, 0)
 
 
 @WAYS
 def test_hostile_bytes_take_no_more_time_than_samples_do(smooth: bool) -> None:
     """Whatever the bytes: 40 microseconds a sample are many times what the slowest ones take."""
-    decode_mixed(encode_mixed(np.eye(9, dtype=np.int64), 2, 0, smooth), (9, 9), 2, 0, smooth)
+    decode_mixed(encode_mixed(np.eye(9, dtype=np.int64), 2, 0, smooth), (9, 9), 2, 0)
     random = np.random.default_rng(5)
     for length in (0, 100, 20_000):
         begun = time.process_time()
         with pytest.raises(CorruptError):
-            decode_mixed(random.bytes(length), (150, 150), MAX_SPAN, 0, smooth)
+            decode_mixed(random.bytes(length), (150, 150), MAX_SPAN, 0)
         assert time.process_time() - begun < 150 * 150 * 40e-6 + 0.5
 
 
@@ -182,8 +191,15 @@ def test_what_a_file_keeps_of_a_start_serves_nearly_as_well() -> None:
     start, blank = blank_start(), blank_start()
     for values in range(3, 23):
         write(layers((60, 60), values, 900), 900, 0, start, smooth=False)
-    parts = zip(start._fields, start, blank, strict=True)
-    again = Start(*(restored(kept(own, name, new), name, new) for name, own, new in parts))
+    parts = ("quiet", "like", "miss")
+    again = start._replace(
+        **{
+            name: restored(
+                kept(getattr(start, name), name, getattr(blank, name)), name, getattr(blank, name)
+            )
+            for name in parts
+        }
+    )
     image = layers((60, 60), 12, 700)
     sizes = [len(write(image, 700, 0, one, smooth=False)) for one in (blank, start, again)]
     assert sizes[1] < 0.7 * sizes[0]
