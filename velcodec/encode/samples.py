@@ -46,6 +46,11 @@ LAYERED, SMOOTH = 0.8, 0.3
 below which as a smooth one alone.
 """
 
+FEW_LABELS, WIDE_SPAN = 48, 1 << 16
+"""Models of more values, in a span that is no wider, are not tried as label maps bit for bit: mixed
+decisions take fewer bytes.
+"""
+
 PHASES, MODELS_PER_PHASE = 8, 4
 """Places between two levels at which even steps may begin, model by model; tried for so many models
 at least per place, as each takes bytes of the header.
@@ -118,7 +123,9 @@ class SampleCoder:
         images = self._layered(i, requests, max_error) if alike >= SMOOTH else []
         if alike < LAYERED:
             smooth = Request.exactly(request.preferred, smooth=True)
-            images += self._coded((MIXED,), smooth, number) + self._dct_within(i, number, max_error)
+            images += self._coded((MIXED,), smooth, number)
+            if max_error > 0 or not images:
+                images += self._dct_within(i, number, max_error)
         if not images or images[0].stream.coder not in (MIXED, LABEL_MAP):
             images += self._coded((BLENDED,), request, number)
         return self.measured(i, min(images, key=_length))
@@ -129,7 +136,11 @@ class SampleCoder:
         """Model i as a label map in the domain where that is shortest; its labels, and the
         preferred integers, as mixed decisions.
         """
-        maps = [image for n, request in requests for image in self._coded((LABEL_MAP,), request, n)]
+        maps: list[CodedImage] = []
+        wide = self.domains[requests[0][0]].span > WIDE_SPAN
+        if max_error > 0 or wide or len(np.unique(requests[0][1].preferred)) <= FEW_LABELS:
+            for n, request in requests:
+                maps += self._coded((LABEL_MAP,), request, n)
         images = [min(maps, key=_length)] if maps else []
         for image in images[:1]:
             images += self._coded((MIXED,), Request.exactly(image.codes), image.stream.domain)
