@@ -19,7 +19,8 @@ class Request:
     `allowed` (nz, nx, 3) is the least, the preferred and the greatest integer of each sample. If
     errors count in the mean, `price` is the cost in bits of a squared error against `original`
     (nz, nx), for coders that choose sample by sample, and `step` the quantiser step in integers,
-    for those that transform. `smooth` says that the image has no layers of equal samples.
+    for those that transform. `smooth` says that the image has no layers of equal samples; `enough`
+    are the bytes of the shortest stream so far, clearly longer ones need not be refined.
     """
 
     allowed: Int64
@@ -27,6 +28,7 @@ class Request:
     price: float = 0.0
     step: int | None = None
     smooth: bool = False
+    enough: int | None = None
 
     @classmethod
     def exactly(cls, codes: Int64, smooth: bool = False) -> Request:

@@ -125,7 +125,8 @@ class SampleCoder:
             smooth = Request.exactly(request.preferred, smooth=True)
             images += self._coded((MIXED,), smooth, number)
             if max_error > 0 or not images:
-                images += self._dct_within(i, number, max_error)
+                enough = min(map(_length, images), default=None)
+                images += self._dct_within(i, number, max_error, enough)
         if not images or images[0].stream.coder not in (MIXED, LABEL_MAP):
             images += self._coded((BLENDED,), request, number)
         return self.measured(i, min(images, key=_length))
@@ -169,7 +170,9 @@ class SampleCoder:
             return []
         return [(self._number_of(found[1]), Request(found[2]))]
 
-    def _dct_within(self, i: int, number: int, max_error: float) -> list[CodedImage]:
+    def _dct_within(
+        self, i: int, number: int, max_error: float, enough: int | None
+    ) -> list[CodedImage]:
         """Model i within a bound by the DCT: in domain `number`, and in a finer one."""
         model = self.source.models[i]
         domains = [] if self.domains[number].kind == ORDERED else [number]
@@ -180,7 +183,7 @@ class SampleCoder:
         for domain in dict.fromkeys(domains):
             allowed = allowed_codes(model, self.domains[domain], bound)
             if allowed is not None:
-                images += self._coded((DCT,), Request(allowed), domain)
+                images += self._coded((DCT,), Request(allowed, enough=enough), domain)
         return images
 
     def _coded(self, coders: Sequence[int], request: Request, number: int) -> list[CodedImage]:

@@ -60,15 +60,22 @@ SYMBOLS = 64
 """Most symbols per sample, for its coefficient and its outlier."""
 
 
+MOST_GAIN = 1.25
+"""Refining saves no more than this factor."""
+
+
 def fits(shape: tuple[int, int], span: int) -> bool:
     """Whether images (nz, nx) of integers in [0, span) can be coded."""
     return 1 <= span <= MAX_SPAN and max(shape) <= MAX_SIDE and shape[0] * shape[1] <= MAX_SAMPLES
 
 
-def encode_dct(allowed: Int64, span: int, step: int | None = None) -> bytes:
+def encode_dct(
+    allowed: Int64, span: int, step: int | None = None, enough: int | None = None
+) -> bytes:
     """The stream of an image within `allowed` (nz, nx, 3): least, preferred and greatest integer of
     each sample, in [0, span). The integers should be much finer than the bound. `step` is the
-    quantiser step; None searches for one.
+    quantiser step; None searches for one. A stream that takes clearly more than `enough` bytes is
+    not refined, which takes long.
 
     Raises ValueError if `fits` is false.
     """
@@ -92,6 +99,8 @@ def encode_dct(allowed: Int64, span: int, step: int | None = None) -> bytes:
     steps = [_kept_step(round(s)) for s in candidates]
     streams = [stream_of(quantise(coefficients, s), s) for s in steps]
     best = min(range(len(steps)), key=lambda k: len(streams[k]))
+    if enough is not None and len(streams[best]) > MOST_GAIN * enough:
+        return streams[best]
     for s in steps[best : best + REFINED]:
         q = quantise(coefficients, s)
         image = reconstruct(q, s, span)
@@ -183,7 +192,7 @@ class DctCoder(SampleCoder):
         """None if the image is too large or its span too wide."""
         if not fits(request.shape, domain.span):
             return None
-        data = encode_dct(request.allowed, domain.span, request.step)
+        data = encode_dct(request.allowed, domain.span, request.step, request.enough)
         return Image(data, decode_dct(data, request.shape, domain.span))
 
     def decode(self, data: bytes, shape: tuple[int, int], domain: Domain, network: int) -> Int64:
