@@ -31,6 +31,7 @@ MODULES = {
     "demo": "demo",
     "evaluate": "evaluate",
     "info": "info",
+    "interpolate": "interpolate",
     "ls": "ls",
     "preview": "preview",
     "repair": "repair",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from velcodec.decode.units import to_m_s
 from velcodec.field.field import Field
 
 MASK = (1 << 63) - 1
@@ -31,3 +34,30 @@ def drawn_models(
         field = fields[number % len(fields)]
         models.append(field.sample(1, spread=spread, generator=generator)(res)[0])
     return torch.stack(models)
+
+
+def prior_field(
+    shape: tuple[int, int],
+    value_range: tuple[float, float],
+    decoder: str | None = None,
+    device: torch.device | str = "cpu",
+) -> Field:
+    """A field at the prior's mean, in one tile, whose draws have values within `value_range`.
+
+    One tile, because the tiles of a draw have nothing to do with each other.
+    """
+    size = max(shape)
+    return Field(shape, bounds=value_range, tiles=size, decoder=decoder, device=device)
+
+
+def fields_near(
+    models: Sequence[NDArray[np.generic]],
+    units: str,
+    decoder: str | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Field]:
+    """Fields fitted to models [z, x] in `units`; their draws keep the models' value ranges."""
+    return [
+        Field(model.shape, bounds=None, decoder=decoder, device=device).fit_(to_m_s(model, units))
+        for model in models
+    ]

@@ -265,6 +265,24 @@ class Field(nn.Module):
         )
         return values if self.batched else values[0]
 
+    def deviation(self, rms: float | Sequence[float], res: Resolution | None = None) -> Tensor:
+        """Standard deviation in m/s of each sample of the rendering about the model that the field
+        was fitted to, (nz, nx) or (models, nz, nx), on the native grid or at `res`; no gradients.
+
+        `rms` is the root mean square error of the rendering in m/s, one for all models or one for
+        each: an archive's PSNR by `velcodec.metrics.rms_of_psnr`. Two deviations cover about 95 %
+        of the samples (docs/field.md). Raises InputShapeError.
+        """
+        from velcodec.field.uncertainty import deviations
+
+        grid = check_resolution(res, self.models, False) or self.shape
+        errors = torch.as_tensor(rms, dtype=torch.float64).reshape(-1)
+        if len(errors) not in (1, self.models):
+            raise InputShapeError(f"rms: found {len(errors)} values, expected 1 or {self.models}")
+        errors = errors.to(self.ends.device).expand(self.models)
+        found = deviations(self.decoder, self.latents.detach(), self.tiling, errors, grid)
+        return found if self.batched else found[0]
+
     def _tile_values(
         self, latents: Tensor, ends: tuple[Tensor, Tensor], tile: Tensor, points: Tensor
     ) -> Tensor:

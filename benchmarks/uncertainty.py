@@ -1,0 +1,68 @@
+"""Coverage of `Field.deviation`: the share of samples within two standard deviations of the truth.
+
+    python -m benchmarks.uncertainty                  # 200 generated models of each family
+    python -m benchmarks.uncertainty --models 20 --calibration 10
+
+The one factor is learned on models of another seed, pooled over all families, and compared with the
+one that velcodec uses; coverage is that of the latter.
+"""
+
+from __future__ import annotations
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from velcodec import synth
+from velcodec.field import Field
+from velcodec.field.uncertainty import FACTOR
+
+CALIBRATION_SEED, TEST_SEED = 801, 802
+AT_ONCE = 20
+
+
+def ratios(family: str, seed: int, count: int) -> tuple[NDArray[np.float64], float, float]:
+    """|error| over deviation of all samples; the mean rms, m/s; and the mean correlation of |error|
+    with the deviation within a model.
+    """
+    found, errors, correlation = [], [], []
+    for first in range(0, count, AT_ONCE):
+        number = min(AT_ONCE, count - first)
+        truth = synth.draw(family, seed, first, number).render(70, 70)
+        field = Field((70, 70), models=number, bounds=None).fit_(truth)
+        error = (field().detach() - truth).abs()
+        rms = error.square().mean((1, 2)).sqrt()
+        deviation = field.deviation(rms.tolist())
+        found.append((error / deviation).double().numpy().ravel())
+        errors += rms.tolist()
+        for e, d in zip(error.numpy(), deviation.numpy(), strict=True):
+            correlation.append(np.corrcoef(e.ravel(), d.ravel())[0, 1])
+    return np.concatenate(found), float(np.mean(errors)), float(np.mean(correlation))
+
+
+@click.command()
+@click.option("--models", default=200, show_default=True, help="Held-out models of each family.")
+@click.option("--calibration", default=40, show_default=True, help="Models to learn the factor on.")
+def main(models: int, calibration: int) -> None:
+    """Print the factor, and the coverage of each family as a markdown table."""
+    torch.set_num_threads(1)
+    learned = np.concatenate(
+        [ratios(family, CALIBRATION_SEED, calibration)[0] for family in synth.FAMILIES]
+    )
+    wanted = FACTOR * float(np.quantile(learned, 0.95)) / 2
+    print(
+        f"factor: {FACTOR:g} in use, {wanted:.3f} by {calibration} models of each family\n",
+        flush=True,
+    )
+    print("| family | rms, m/s | within 2 sd, % | within 1 sd, % | correlation |")
+    print("|---|---|---|---|---|")
+    for family in synth.FAMILIES:
+        found, rms, correlation = ratios(family, TEST_SEED, models)
+        shares = (100 * float(np.mean(found < bound)) for bound in (2, 1))
+        cells = (f"{rms:.1f}", *(f"{share:.1f}" for share in shares), f"{correlation:.2f}")
+        print(f"| {family} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
