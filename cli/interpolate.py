@@ -85,13 +85,13 @@ def interpolate(
         check_target(drawn, force=force)
     started = time.perf_counter()
     with note_file(named(source)), velcodec.open(readable(source)) as archive:
-        ends = [which if which in archive else _number(which) for which in (first, second)]
-        path = velcodec.interpolate(archive, *ends, steps, device=pick_device(device))
+        one, other = (which if which in archive else _number(which) for which in (first, second))
+        path = velcodec.interpolate(archive, one, other, steps, device=pick_device(device))
         keys = [f"{k / (steps - 1):.3f}" for k in range(steps)]
         with note_file(target):
             measured = path.to_archive(
                 target, psnr=psnr, keys=keys, provenance=f"between {first} and {second}",
-                licence=archive.header_of(ends[0]).licence, force=force,
+                licence=archive.header_of(one).licence, force=force,
             )  # fmt: skip
     if drawn is not None:
         from velcodec.formats.storage.atomic import atomic_write

@@ -30,6 +30,7 @@ MODULES = {
     "decompress": "decompress",
     "demo": "demo",
     "evaluate": "evaluate",
+    "fwi": "fwi",
     "info": "info",
     "interpolate": "interpolate",
     "ls": "ls",

@@ -187,7 +187,11 @@ def synth(
         draw(render, picture, numbers[:PICTURED], force)
     seconds = time.perf_counter() - started
     if as_json:
-        source = {"family": None if latent else name, "seed": seed, "start": start}
+        source: dict[str, object] = {
+            "family": None if latent else name,
+            "seed": seed,
+            "start": start,
+        }
         source |= {"decoder": decoder, "near": near}
         files = {"target": target, "picture": picture}
         show_json({**source, **files, "shape": shape, "seconds": seconds})

@@ -11,9 +11,13 @@ def within(values: Tensor, least: float, greatest: float, width: float) -> Tenso
     Nearly the identity inside; within about `width` of the ends the map bends, and it maps an end
     to width / 2 inside. Beyond the ends the slope falls with the square of the distance.
     """
-    rise = ((values - least).square() + width * width).sqrt()
-    fall = ((values - greatest).square() + width * width).sqrt()
-    return (least + greatest + rise - fall) / 2
+    middle, half = (least + greatest) / 2, (greatest - least) / 2
+    offset = values - middle
+    # (rise - fall) / 2 without its cancellation, for a rise from `least` and one from `greatest`.
+    rise = ((offset + half).square() + width * width).sqrt()
+    fall = ((offset - half).square() + width * width).sqrt()
+    mapped = middle + 2 * half * offset / (rise + fall)
+    return mapped.clamp(least, greatest)  # rounding
 
 
 def within_inverse(values: Tensor, least: float, greatest: float, width: float) -> Tensor:
