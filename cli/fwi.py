@@ -78,8 +78,9 @@ def demo(
     picture, checkpoint = out / f"{NAME}.png", out / f"{NAME}.checkpoint"
     if not no_picture:
         need_matplotlib()
-        check_target(picture, force=force)
     make_folder(out)
+    if not no_picture:
+        check_target(picture, force=force)
 
     from velcodec.fwi.demo import run_demo
     from velcodec.fwi.picture import draw_inversion

@@ -6,6 +6,6 @@
 """
 
 from velcodec.fwi.acquisition import Acquisition
-from velcodec.fwi.invert import Inversion, Step, invert
+from velcodec.fwi.inversion import Inversion, Step, invert
 
 __all__ = ["Acquisition", "Inversion", "Step", "invert"]

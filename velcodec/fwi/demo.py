@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from velcodec import synth
 from velcodec.field.field import Field
 from velcodec.fwi.acquisition import Acquisition
-from velcodec.fwi.invert import Inversion, invert
+from velcodec.fwi.inversion import Inversion, invert
 from velcodec.metrics import Quality, quality
 from velcodec.progress import Progress, no_progress
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.fwi.invert import GRID, LATENT, Inversion
+from velcodec.fwi.inversion import GRID, LATENT, Inversion
 
 
 def draw_inversion(
