@@ -197,7 +197,14 @@ def test_between_refuses_other_grids_and_batches(tiny: Decoder) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"bounds": (4500.0, 1500.0)}, {"models": 0}, {"tiles": 1}, {"tiles": "some"}],
+    [
+        {"bounds": (4500.0, 1500.0)},
+        {"models": 0},
+        {"tiles": 1},
+        {"tiles": "some"},
+        {"dx": 0.0},
+        {"origin": (0.0, float("nan"))},
+    ],
     ids=str,
 )
 def test_what_makes_no_field_is_refused(tiny: Decoder, options: dict[str, object]) -> None:

@@ -20,6 +20,7 @@ from velcodec.archive.archive import Archive
 from velcodec.decode.tiling import Tiling, plan
 from velcodec.decoder import NATIVE_SAMPLES, Decoder, load_decoder
 from velcodec.device import pick_device
+from velcodec.encode.describe import Description, check_geometry
 from velcodec.field.blending import blended_grid, blended_points
 from velcodec.field.smooth import within, within_inverse
 from velcodec.formats.errors import InputShapeError, MixedShapesError, OptionError
@@ -62,8 +63,8 @@ class Field(nn.Module):
     and greatest value of each tile, in units of 100 m/s. `to`, `double` and so on move the decoder
     too; `state_dict` holds the parameters alone.
 
-    Raises OptionError for bounds not in rising order, sizes below one or an unknown device, and
-    MissingDecoderError.
+    Raises OptionError for bounds not in rising order, sizes below one, a spacing that is not
+    positive or an unknown device; ResolutionError, MissingDecoderError.
     """
 
     half_whitened: nn.Parameter
@@ -91,6 +92,7 @@ class Field(nn.Module):
             raise OptionError(f"models: expected at least 1, found {models}")
         if bounds is not None and not bounds[0] < bounds[1]:
             raise OptionError(f"bounds: expected (low, high) in m/s, found {bounds}")
+        check_geometry(Description(dx=dx, dz=dz, origin=origin))
         loaded = decoder if isinstance(decoder, Decoder) else load_decoder(decoder)
         # Not a submodule: its weights are neither parameters nor part of the state.
         object.__setattr__(self, "decoder", copy.deepcopy(loaded).freeze_())
