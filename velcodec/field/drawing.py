@@ -46,7 +46,7 @@ def prior_field(
 
     One tile, because the tiles of a draw have nothing to do with each other.
     """
-    size = max(shape)
+    size = max(2, *shape)
     return Field(shape, bounds=value_range, tiles=size, decoder=decoder, device=device)
 
 

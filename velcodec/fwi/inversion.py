@@ -201,8 +201,8 @@ class _Run:
         self.on_progress(min(done, self.total), self.total, method)
         return misfit
 
-    def _keep(self, method: str, band: int, state: dict[str, Any]) -> None:
-        rows = [(s.method, s.band, s.used, s.misfit) for s in self.history]
+    def _keep(self, method: str, band: int, state: dict[str, Tensor]) -> None:
+        rows = [[s.method, s.band, s.used, s.misfit] for s in self.history]
         self.checkpoint.put(method, band, state, rows)
 
 
