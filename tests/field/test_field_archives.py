@@ -125,3 +125,19 @@ def test_interpolation_goes_from_one_model_to_the_other(stored: bytes) -> None:
     assert path[2] == pytest.approx(archive.between(0, 2, 0.5), abs=0.005 * span)
     with pytest.raises(OptionError, match="steps"):
         interpolate(archive, 0, 2, steps=1)
+
+
+def test_each_model_is_rendered_by_its_own_decoder(
+    stored: bytes, other: Path, tmp_path: Path
+) -> None:
+    blob = velcodec.compress(
+        layered(1, 24, 20, seed=5), latent_only=True, psnr=15.0, decoder=other, embed_decoder=True
+    )
+    velcodec.cat([stored, blob], tmp_path / "both.vlat")
+    with velcodec.open(tmp_path / "both.vlat") as archive:
+        fields = [Field.from_archive(archive, number) for number in (0, 3)]
+        assert [field.decoder.name for field in fields] == ["tiny", "other"]
+        found = fields[1]().detach().numpy()
+        assert found == pytest.approx(archive[3], abs=0.002 * float(np.ptp(archive[3])))
+        with pytest.raises(MixedShapesError):
+            Field.from_archive(archive, [0, 3])
