@@ -15,6 +15,7 @@ from velcodec.field import Field
 from velcodec.formats.errors import (
     InputShapeError,
     MixedShapesError,
+    NonFiniteError,
     OptionError,
     PointsOutsideError,
 )
@@ -210,6 +211,13 @@ def test_between_refuses_other_grids_and_batches(tiny: Decoder) -> None:
 def test_what_makes_no_field_is_refused(tiny: Decoder, options: dict[str, object]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
         Field((20, 20), decoder=tiny, **options)  # type: ignore[arg-type]
+
+
+def test_a_model_with_a_gap_is_refused(tiny: Decoder) -> None:
+    model = layered(1, 24, 20)[0]
+    model[3, 4] = np.nan
+    with pytest.raises(NonFiniteError, match="model: found NaN"):
+        Field((24, 20), decoder=tiny).fit_(model)
 
 
 def test_other_shapes_are_refused_with_what_was_expected(tiny: Decoder) -> None:

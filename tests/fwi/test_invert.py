@@ -11,7 +11,7 @@ from torch import Tensor
 
 from velcodec.decoder import Decoder
 from velcodec.field import Field
-from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
+from velcodec.formats.errors import InputFileError, InputShapeError, NonFiniteError, OptionError
 from velcodec.fwi import Inversion, invert
 
 SHAPE = (16, 16)
@@ -178,6 +178,8 @@ def test_other_shapes_are_refused(tiny: Decoder, truth: Tensor) -> None:
         invert(Field(SHAPE, decoder=tiny), forward, torch.zeros(2, 5))
     with pytest.raises(InputShapeError, match="start"):
         inverted(tiny, truth, start=torch.zeros(3, 3))
+    with pytest.raises(NonFiniteError, match="observed"):
+        invert(Field(SHAPE, decoder=tiny), forward, torch.full((2, 64), torch.nan))
     with pytest.raises(OptionError, match="batch"):
         invert(Field(SHAPE, decoder=tiny, models=2), forward, forward(truth))
 

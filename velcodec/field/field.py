@@ -23,7 +23,12 @@ from velcodec.device import pick_device
 from velcodec.encode.describe import Description, check_geometry
 from velcodec.field.blending import blended_grid, blended_points
 from velcodec.field.smooth import within, within_inverse
-from velcodec.formats.errors import InputShapeError, MixedShapesError, OptionError
+from velcodec.formats.errors import (
+    InputShapeError,
+    MixedShapesError,
+    NonFiniteError,
+    OptionError,
+)
 from velcodec.geometry import Geometry, check_points
 from velcodec.resolution import Resolution, check_resolution
 
@@ -170,7 +175,7 @@ class Field(nn.Module):
         """Fit latents and value ranges to models in m/s, (nz, nx) or (models, nz, nx); without
         gradients.
 
-        Values beyond the bounds count as the bounds. Raises InputShapeError.
+        Values beyond the bounds count as the bounds. Raises InputShapeError, NonFiniteError.
         """
         from velcodec.field.fitting import fitted
 
@@ -180,6 +185,8 @@ class Field(nn.Module):
             raise InputShapeError(
                 f"model: found shape {tuple(values.shape)}, expected {tuple(expected)}"
             )
+        if not bool(torch.isfinite(values).all()):
+            raise NonFiniteError("model: found NaN or infinity, expected finite velocities")
         target = values.detach().reshape(self.models, *self.shape).double()
         if self.bounds is not None:
             target = target.clamp(*self.bounds)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from velcodec.field.field import Field
-from velcodec.formats.errors import InputShapeError, OptionError
+from velcodec.formats.errors import InputShapeError, NonFiniteError, OptionError
 from velcodec.fwi.bands import BandMisfit, band_misfit
 from velcodec.fwi.checkpoint import Checkpoint
 from velcodec.fwi.descent import descend
@@ -110,7 +110,7 @@ def invert(
     an interrupted inversion of the same problem goes on from it.
 
     Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
-    that are not in rising order; InputShapeError if data or start have another shape.
+    that are not in rising order; InputShapeError if data or start have another shape; NonFiniteError.
     """
     shots = int(getattr(forward, "shots", 1))
     counts = _evaluations(field, bands, budget // shots)
@@ -128,6 +128,8 @@ def invert(
             f"observed: found shape {tuple(observed.shape)}, expected {tuple(shape)}, as forward "
             "makes them"
         )
+    if not bool(torch.isfinite(observed).all()):
+        raise NonFiniteError("observed: found NaN or infinity, expected finite data")
     dt = getattr(forward, "dt", None)
     misfits = [band_misfit(observed, corner, dt, GAIN) for corner in bands]
     problem = _problem(field, first, observed, bands, budget, compare_grid)
