@@ -89,7 +89,10 @@ def test_a_poor_misfit_or_an_unlikely_latent_is_not_trusted(
     tiny: Decoder, misfit: float, energy: float, trusted: bool
 ) -> None:
     field = Field(SHAPE, decoder=tiny)
-    assert Inversion(field, field(), misfit, 0.1, energy, ()).trusted is trusted
+    found = Inversion(field, field().detach() + 5, misfit, 0.1, energy, ())
+    assert found.trusted is trusted
+    assert found.grid is not None
+    assert torch.equal(found.model, field().detach() if trusted else found.grid)
 
 
 def test_the_same_problem_gives_the_same_model(tiny: Decoder, truth: Tensor) -> None:

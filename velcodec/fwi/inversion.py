@@ -74,6 +74,15 @@ class Inversion:
     history: tuple[Step, ...]
 
     @property
+    def model(self) -> Tensor:
+        """The model (nz, nx) in m/s to go on with: the latent's, or the grid's where the latent is
+        not to be trusted.
+        """
+        if self.trusted is False and self.grid is not None:
+            return self.grid
+        return self.field().detach()
+
+    @property
     def trusted(self) -> bool | None:
         """Whether the latent explains the data about as well as the grid, by a likely model.
 
@@ -110,7 +119,8 @@ def invert(
     an interrupted inversion of the same problem goes on from it.
 
     Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
-    that are not in rising order; InputShapeError if data or start have another shape; NonFiniteError.
+    that are not in rising order; InputShapeError if data or start have another shape;
+    NonFiniteError.
     """
     shots = int(getattr(forward, "shots", 1))
     counts = _evaluations(field, bands, budget // shots)
