@@ -39,7 +39,7 @@ def fwi() -> None:
 )
 @click.option(
     "--budget",
-    type=click.IntRange(min=15),
+    type=click.IntRange(min=25),
     default=200,
     show_default=True,
     metavar="N",
