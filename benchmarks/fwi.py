@@ -90,7 +90,7 @@ def one(model: Model, number: int, setting: Setting) -> dict[str, object]:
     begun = time.process_time()
     found = invert(
         Field((SIZE, SIZE), bounds=bounds), inverse, observed, budget=setting.budget,
-        start=torch.from_numpy(start),
+        start=torch.from_numpy(start), noise=float(size),
     )  # fmt: skip
     taken = time.process_time() - begun
     assert found.grid is not None
@@ -102,6 +102,7 @@ def one(model: Model, number: int, setting: Setting) -> dict[str, object]:
         for name, other in zip(METHODS, models, strict=True)
     }
     row |= {"misfit": found.misfit, "grid_misfit": found.grid_misfit, "energy": found.energy}
+    row["noise_misfit"] = found.noise_misfit
     return row | {"trusted": found.trusted, "seconds": taken}
 
 

@@ -56,6 +56,17 @@ def test_high_frequencies_count_little_below_the_corner(data: torch.Tensor) -> N
     assert misfit(data + fast) < 1e-3 * misfit(data + slow)
 
 
+@pytest.mark.parametrize(("corner", "dt"), [(None, DT), (20.0, DT), (None, None)])
+def test_the_misfit_of_noise_is_what_noise_makes_on_average(
+    data: torch.Tensor, corner: float | None, dt: float | None
+) -> None:
+    misfit = band_misfit(data, corner, dt, 2.0)
+    random = torch.Generator().manual_seed(3)
+    noise = 0.3 * torch.randn(200, *data.shape, generator=random).double()
+    found = np.mean([float(misfit(data + each)) for each in noise])
+    assert misfit.of_noise(0.3) == pytest.approx(found, rel=0.1)
+
+
 def test_bands_need_a_sampling_interval(data: torch.Tensor) -> None:
     with pytest.raises(OptionError, match="without a sampling interval"):
         band_misfit(data, 6.0, None, 2.0)

@@ -95,6 +95,26 @@ def test_a_poor_misfit_or_an_unlikely_latent_is_not_trusted(
     assert torch.equal(found.model, field().detach() if trusted else found.grid)
 
 
+def test_noise_that_explains_both_misfits_hides_no_failure(tiny: Decoder) -> None:
+    field = Field(SHAPE, decoder=tiny)
+
+    def verdict(misfit: float, noise_misfit: float) -> bool | None:
+        return Inversion(field, field(), misfit, 0.503, 1.0, (), noise_misfit).trusted
+
+    assert verdict(0.53, 0.0) is True
+    assert verdict(0.53, 0.5) is False
+    assert verdict(0.51, 0.5) is True
+
+
+def test_the_misfit_of_noise_is_told(tiny: Decoder, truth: Tensor) -> None:
+    forward = Linear()
+    observed = forward(truth)
+    observed += 0.1 * torch.randn(observed.shape, generator=torch.Generator().manual_seed(1))
+    found = invert(Field(SHAPE, decoder=tiny), forward, observed, budget=60, noise=0.1)
+    assert 0 < found.noise_misfit < 1
+    assert inverted(tiny, truth, budget=20).noise_misfit == 0
+
+
 def test_the_same_problem_gives_the_same_model(tiny: Decoder, truth: Tensor) -> None:
     one, other = (inverted(tiny, truth, budget=40) for _ in range(2))
     assert torch.equal(one.field(), other.field())

@@ -56,6 +56,17 @@ class BandMisfit:
         difference = self._seen(predicted) - self.observed
         return difference.square().sum() / self.observed.square().sum()
 
+    def of_noise(self, deviation: float) -> float:
+        """The misfit that white noise of this standard deviation in the data makes on average."""
+        samples = self.observed.shape[-1] if self.weight.ndim else 1
+        power = torch.ones(samples, dtype=torch.float64)
+        if self.response is not None:
+            power = self.response.double().square().cumsum(0)
+        power = power * self.weight.double().cpu().square()
+        traces = self.observed.numel() / samples
+        energy = float(self.observed.double().square().sum())
+        return deviation**2 * traces * float(power.sum()) / energy
+
     def _seen(self, data: Tensor) -> Tensor:
         if self.response is not None:
             data = filtered(data, self.response)

@@ -37,7 +37,12 @@ GAIN = 2.0
 """Power of time by which data are weighted."""
 
 MISFIT_RATIO = 6.0
-"""A latent whose misfit is more than this times the grid's is not trusted."""
+"""A latent whose misfit is more than this times the grid's is not trusted, both without the part
+of the noise.
+"""
+
+LEAST_EXCESS = 5e-3
+"""A grid's misfit is not told from that of the noise within this share of it."""
 
 MOST_ENERGY = 6.5
 """Nor is one of more energy: 99 % of the models of every family of the generator have less
@@ -64,7 +69,7 @@ class Inversion:
 
     `field` holds the latent, `grid` (nz, nx) the grid's model in m/s or None. `misfit` and
     `grid_misfit` are relative squared misfits in the last band, 1 for data of zeros; `energy` is
-    the prior's (`Field.energy`). `trusted` is None without a grid to compare with.
+    the prior's (`Field.energy`); `noise_misfit` is the part of both misfits that noise makes.
     """
 
     field: Field
@@ -73,6 +78,7 @@ class Inversion:
     grid_misfit: float | None
     energy: float
     history: tuple[Step, ...]
+    noise_misfit: float = 0.0
 
     @property
     def model(self) -> Tensor:
@@ -85,14 +91,17 @@ class Inversion:
 
     @property
     def trusted(self) -> bool | None:
-        """Whether the latent explains the data about as well as the grid, by a likely model.
+        """Whether the latent explains the data about as well as the grid, by a likely model; None
+        without a grid to compare with.
 
         A false answer means that the decoder cannot draw this geology. A true one is no proof: see
         docs/inversion.md for how often it is wrong.
         """
         if self.grid_misfit is None:
             return None
-        return self.misfit <= MISFIT_RATIO * self.grid_misfit and self.energy <= MOST_ENERGY
+        grid = max(self.grid_misfit - self.noise_misfit, LEAST_EXCESS * self.noise_misfit)
+        close = self.misfit - self.noise_misfit <= MISFIT_RATIO * grid
+        return close and self.energy <= MOST_ENERGY
 
 
 def invert(
@@ -104,6 +113,7 @@ def invert(
     budget: int = 200,
     compare_grid: bool = True,
     start: Tensor | None = None,
+    noise: float = 0.0,
     checkpoint: str | Path | None = None,
     on_progress: Progress = no_progress,
 ) -> Inversion:
@@ -116,8 +126,9 @@ def invert(
     attribute. Both methods get the whole budget.
 
     The inversion starts from the field as it is, or from `start` (nz, nx) in m/s, to which the
-    field is fitted. With `checkpoint`, what was found is written to this file after every band, and
-    an interrupted inversion of the same problem goes on from it.
+    field is fitted. `noise` is the standard deviation of white noise in the data, which the guard
+    must know. With `checkpoint`, what was found is written to this file after every band, and an
+    interrupted inversion of the same problem goes on from it.
 
     Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
     that are not in rising order; InputShapeError if data or start have another shape;
@@ -154,7 +165,13 @@ def invert(
         misfit = float(last(forward(field())))
         grid_misfit = None if grid is None else float(last(forward(grid)))
     return Inversion(
-        field, grid, misfit, grid_misfit, float(field.energy().detach()), tuple(run.history)
+        field,
+        grid,
+        misfit,
+        grid_misfit,
+        float(field.energy().detach()),
+        tuple(run.history),
+        last.of_noise(noise),
     )
 
 
