@@ -1,4 +1,7 @@
-"""`velcodec synth`: write generated models to an `.npy` file, in blocks, with a picture."""
+"""`velcodec synth`: write generated models to an `.npy` file, in blocks, with a picture.
+
+Models come from a family of the generator, from a decoder's prior, or from near given models.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Rendered = NDArray[np.float32]
+    Render = Callable[[range], Rendered]
 
+NATIVE = (70, 70)
 SAMPLES_AT_ONCE = 2_000_000
 PICTURED = 20
 LAST_START = 1 << 60
+SPREAD = 0.1
+"""Default distance from given models, in standard deviations of the prior."""
+
+
+def value_range(context: click.Context, option: click.Parameter, text: str) -> tuple[float, float]:
+    """`LOW,HIGH` in m/s."""
+    low, high = options.origin(context, option, text) or (0.0, 0.0)
+    if not low < high:
+        raise click.BadParameter(f"expected LOW,HIGH in rising order, found {text!r}")
+    return low, high
 
 
 @click.command(short_help="Write generated models to an .npy file.")
@@ -57,10 +72,37 @@ LAST_START = 1 << 60
 @click.option(
     "--res",
     callback=options.resolution,
-    default="70",
-    show_default=True,
     metavar="N|NZxNX",
-    help="Samples along z and x, over the same extent.",
+    help="Samples along z and x, over the same extent.  [default: 70, or those of --near]",
+)
+@click.option(
+    "--from-decoder",
+    "decoder",
+    metavar="NAME|HASH|FILE",
+    help="Draw from the prior of this decoder instead of a FAMILY.",
+)
+@click.option(
+    "--range",
+    "ends",
+    callback=value_range,
+    default="1500,4500",
+    show_default=True,
+    metavar="LOW,HIGH",
+    help="With --from-decoder: the ends of the models' values, m/s.",
+)
+@click.option(
+    "--near",
+    type=options.PATH,
+    metavar="IN.NPY",
+    help="Draw near the models of this file, each in turn, instead of a FAMILY.",
+)
+@click.option(
+    "--spread",
+    type=click.FloatRange(min=0),
+    default=SPREAD,
+    show_default=True,
+    metavar="S",
+    help="With --near: distance in standard deviations of the decoder's prior.",
 )
 @click.option("--allow-large", is_flag=True, help="Write more than 100 million samples.")
 @click.option(
@@ -79,7 +121,11 @@ def synth(
     count: int,
     seed: int,
     start: int,
-    res: tuple[int, int],
+    res: tuple[int, int] | None,
+    decoder: str | None,
+    ends: tuple[float, float],
+    near: Path | None,
+    spread: float,
     allow_large: bool,
     picture: Path | None,
     device: str,
@@ -90,52 +136,63 @@ def synth(
     """Write N generated models of FAMILY to OUT.NPY: (N, 1, nz, nx) float32, m/s, depth down.
 
     A model is a continuous function: --res 70, 140 and 280 show exactly the same geology. OUT.NPY
-    is written in blocks and may be larger than memory.
+    is written in blocks and may be larger than memory. With --from-decoder or --near, give OUT.NPY
+    alone: models are drawn from a decoder's prior, or near the models of a file in m/s.
 
     \b
     Example:
       velcodec synth --list
       velcodec synth curvefault_a models.npy --count 1000 --seed 1 --picture models.png
       velcodec synth curvefault_a truth.npy --count 1000 --seed 1 --res 280
+      velcodec synth drawn.npy --from-decoder velcodec-2 --count 20 --picture drawn.png
+      velcodec synth variants.npy --near model.npy --spread 0.1 --count 20
     """
     if listed:
         list_families(as_json)
         return
+    latent = decoder is not None or near is not None
+    if latent and target is not None:
+        raise click.UsageError("FAMILY: expected OUT.NPY alone with --from-decoder and --near")
+    if latent and name is not None:
+        name, target = "near" if near else "prior", Path(name)
     if name is None or target is None:
-        raise click.UsageError(f"Missing argument '{'FAMILY' if name is None else 'OUT.NPY'}'")
+        raise click.UsageError(f"Missing argument '{missing(name, latent)}'")
 
     if target.suffix not in ("", ".npy"):
         raise click.UsageError(f"OUT.NPY: found the suffix {target.suffix}, expected .npy")
 
-    from velcodec import synth as generator
-    from velcodec.device import pick_device
     from velcodec.formats.storage.atomic import check_target
     from velcodec.parallel import set_threads
     from velcodec.resolution import check_resolution
 
-    check_family(name)
     set_threads(threads)
-    place = pick_device(device)
-    check_resolution(res, count, allow_large)
+    if near is not None:
+        render, grid = renderer_near(near, seed, spread, decoder, device, res)
+    elif decoder is not None:
+        render, grid = renderer_of_prior(decoder, seed, ends, device, res)
+    else:
+        render, grid = renderer_of_family(name, seed, device, res)
+    check_resolution(grid, count, allow_large)
     if picture is not None:
         need_matplotlib("leave out --picture")
         if picture.resolve() == target.resolve():
             raise click.UsageError("--picture and OUT.NPY are the same file")
         check_target(picture, force=force)
 
-    def render(numbers: range) -> Rendered:
-        models = generator.draw(name, seed, numbers.start, len(numbers), place)
-        return models.render(*res).cpu().numpy()
-
     started = time.perf_counter()
     numbers = range(start, start + count)
     with note_file(target):
-        shape = write_all(render, target, numbers, res, force)
+        shape = write_all(render, target, numbers, grid, force)
     if picture is not None:
         draw(render, picture, numbers[:PICTURED], force)
     seconds = time.perf_counter() - started
     if as_json:
-        source = {"family": name, "seed": seed, "start": start}
+        source: dict[str, object] = {
+            "family": None if latent else name,
+            "seed": seed,
+            "start": start,
+        }
+        source |= {"decoder": decoder, "near": near}
         files = {"target": target, "picture": picture}
         show_json({**source, **files, "shape": shape, "seconds": seconds})
         return
@@ -155,6 +212,56 @@ def list_families(as_json: bool) -> None:
         show_pairs(SUMMARIES)
 
 
+def missing(name: str | None, latent: bool) -> str:
+    """The argument that was not given."""
+    return "FAMILY" if name is None and not latent else "OUT.NPY"
+
+
+def renderer_of_family(
+    name: str, seed: int, device: str, res: tuple[int, int] | None
+) -> tuple[Render, tuple[int, int]]:
+    """What renders numbered models of a family, and their grid."""
+    from velcodec import synth as generator
+    from velcodec.device import pick_device
+
+    check_family(name)
+    place, grid = pick_device(device), res or NATIVE
+
+    def render(numbers: range) -> Rendered:
+        models = generator.draw(name, seed, numbers.start, len(numbers), place)
+        return models.render(*grid).cpu().numpy()
+
+    return render, grid
+
+
+def renderer_of_prior(
+    decoder: str, seed: int, ends: tuple[float, float], device: str, res: tuple[int, int] | None
+) -> tuple[Render, tuple[int, int]]:
+    """What renders numbered draws from a decoder's prior, and their grid."""
+    from velcodec.device import pick_device
+    from velcodec.field.drawing import drawn_models, prior_field
+
+    grid = res or NATIVE
+    fields = [prior_field(grid, ends, decoder, pick_device(device))]
+    return lambda numbers: drawn_models(fields, seed, numbers, None).cpu().numpy(), grid
+
+
+def renderer_near(
+    source: Path, seed: int, spread: float, decoder: str | None, device: str,
+    res: tuple[int, int] | None,
+) -> tuple[Render, tuple[int, int]]:  # fmt: skip
+    """What renders numbered models near those of a file, and their grid."""
+    from velcodec.device import pick_device
+    from velcodec.field.drawing import drawn_models, fields_near
+    from velcodec.formats.files.npy import read_models
+
+    with note_file(source):
+        given = read_models(source)
+        fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
+    grid = res or fields[0].shape
+    return lambda numbers: drawn_models(fields, seed, numbers, spread, grid).cpu().numpy(), grid
+
+
 def check_family(name: str) -> None:
     """Raise OptionError for an unknown family."""
     from velcodec.formats.errors import OptionError
@@ -165,7 +272,7 @@ def check_family(name: str) -> None:
 
 
 def write_all(
-    render: Callable[[range], Rendered],
+    render: Render,
     target: Path,
     numbers: range,
     res: tuple[int, int],
@@ -186,7 +293,7 @@ def write_all(
     return writer.shape
 
 
-def draw(render: Callable[[range], Rendered], path: Path, numbers: range, force: bool) -> None:
+def draw(render: Render, path: Path, numbers: range, force: bool) -> None:
     """Write the picture; each model has its own velocity scale."""
     from velcodec.formats.storage.atomic import atomic_write
     from velcodec.synth.picture import draw_models

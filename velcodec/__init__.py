@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from velcodec.archive.stream import stream
     from velcodec.decoder import Decoder, load_decoder, load_encoder
     from velcodec.encode.describe import Description
+    from velcodec.field.field import Field
+    from velcodec.field.interpolate import interpolate
     from velcodec.files.compress import compress_files
     from velcodec.files.decompress import Decompression, decompress_file, decompress_folder
     from velcodec.fit import fit_latents
@@ -31,6 +33,7 @@ _HOMES = {
     "Decoder": "velcodec.decoder",
     "Decompression": "velcodec.files.decompress",
     "Description": "velcodec.encode.describe",
+    "Field": "velcodec.field.field",
     "VelcodecError": "velcodec.formats.errors",
     "append": "velcodec.archive.create",
     "cat": "velcodec.archive.edit",
@@ -41,6 +44,7 @@ _HOMES = {
     "decompress_file": "velcodec.files.decompress",
     "decompress_folder": "velcodec.files.decompress",
     "fit_latents": "velcodec.fit",
+    "interpolate": "velcodec.field.interpolate",
     "load_decoder": "velcodec.decoder",
     "load_encoder": "velcodec.decoder",
     "open": "velcodec.archive.archive",
@@ -55,6 +59,7 @@ _HOMES = {
 _MODULES = {
     "distributed": "velcodec.files.distributed",
     "errors": "velcodec.formats.errors",
+    "fwi": "velcodec.fwi",
     "torch": "velcodec.torch",
 }
 
@@ -64,6 +69,7 @@ __all__ = [
     "Decoder",
     "Decompression",
     "Description",
+    "Field",
     "VelcodecError",
     "__version__",
     "append",
@@ -75,6 +81,7 @@ __all__ = [
     "decompress_file",
     "decompress_folder",
     "fit_latents",
+    "interpolate",
     "load_decoder",
     "load_encoder",
     "open",

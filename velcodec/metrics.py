@@ -40,6 +40,11 @@ def mse_of_psnr(psnr_db: float, data_range: float = DATA_RANGE) -> float:
     return float(data_range * data_range / 10.0 ** (psnr_db / 10.0))
 
 
+def rms_of_psnr(psnr_db: float, data_range: float = DATA_RANGE) -> float:
+    """Root mean square error, m/s, of a PSNR in dB."""
+    return mse_of_psnr(psnr_db, data_range) ** 0.5
+
+
 def psnr(a: NDArray[np.generic], b: NDArray[np.generic], data_range: float = DATA_RANGE) -> float:
     """Peak signal-to-noise ratio in dB, at most PSNR_CAP."""
     return psnr_of_mse(mean_squared_error(a, b), data_range)

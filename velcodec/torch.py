@@ -1,6 +1,6 @@
-"""A PyTorch data set whose models stay in an archive and are decoded batch by batch.
+"""For PyTorch: a data set whose models stay in an archive and are decoded batch by batch, and more.
 
-    from velcodec.torch import VelocityDataset, upsample
+    from velcodec.torch import VelocityDataset, grid_points, upsample
 
 Each process opens the archive once; decoded models are not cached.
 """
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from velcodec.decode.stored import x_first
+from velcodec.decoder.points import grid_points
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
 from velcodec.interop.shared import SharedArchive, one_kind
@@ -28,7 +29,7 @@ from velcodec.sampler.render import upsample
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
 
-__all__ = ["VelocityDataset", "upsample"]
+__all__ = ["VelocityDataset", "grid_points", "upsample"]
 
 
 class VelocityDataset(Dataset[Any]):

@@ -141,3 +141,59 @@ def test_an_excessive_size_needs_confirmation(run: Run) -> None:
     assert result.exit_code == 40
     assert "--allow-large" in result.stderr
     assert not Path("out.npy").exists()
+
+
+def test_models_are_drawn_from_a_decoders_prior(run: Run) -> None:
+    arguments = ("--from-decoder", "tiny", "--res", "20x24", "--range", "1800,3000")
+    result = run("synth", "out.npy", "--count", 4, *arguments)
+    assert result.exit_code == 0, result.stderr
+    drawn = np.load("out.npy")
+    assert drawn.shape == (4, 1, 20, 24)
+    assert 1800 <= drawn.min() < drawn.max() <= 3000
+    assert np.abs(drawn[0] - drawn[1]).mean() > 10
+    result = run("synth", "later.npy", "--count", 2, "--start", 2, *arguments)
+    assert result.exit_code == 0, result.stderr
+    np.testing.assert_allclose(np.load("later.npy"), drawn[2:], atol=0.01)
+
+
+def test_models_are_drawn_near_those_of_a_file_each_in_turn(run: Run, models: np.ndarray) -> None:
+    np.save("in.npy", models[:2])
+
+    def drawn(spread: float) -> np.ndarray:
+        arguments = ("--near", "in.npy", "--from-decoder", "tiny", "--spread", spread)
+        result = run("synth", "out.npy", "--count", 4, "--force", *arguments)
+        assert result.exit_code == 0, result.stderr
+        return np.load("out.npy")[:, 0]
+
+    same, near, far = (drawn(spread) for spread in (0.0, 0.05, 0.5))
+    assert same.shape == (4, 20, 24)
+    np.testing.assert_allclose(same[:2], same[2:], atol=0.01)
+    assert np.abs(same[0] - models[0]).mean() < 0.5 * models[0].std()
+    assert np.abs(near - same).mean() < np.abs(far - same).mean() / 3
+    assert not np.allclose(near[0], near[2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("geology", "out.npy", "--from-decoder", "tiny"), "OUT.NPY alone"),
+        (("--from-decoder", "tiny"), "Missing argument 'OUT.NPY'"),
+        (("out.npy", "--from-decoder", "tiny", "--range", "3000,2000"), "rising order"),
+    ],
+    ids=["family too", "no output", "falling range"],
+)
+def test_a_draw_that_makes_no_sense_is_refused(
+    run: Run, arguments: tuple[str, ...], said: str
+) -> None:
+    result = run("synth", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_missing_models_and_decoders_are_named(run: Run) -> None:
+    result = run("synth", "out.npy", "--near", "none.npy")
+    assert result.exit_code != 0
+    assert "none.npy" in result.stderr
+    result = run("synth", "out.npy", "--from-decoder", "nobody")
+    assert result.exit_code == 30
+    assert "nobody" in result.stderr

@@ -13,6 +13,7 @@ from torch import Tensor
 from velcodec.decode import torch_tiles
 from velcodec.decoder import ConcatConfig, Decoder, MixtureConfig, SirenConcat, SirenMixture
 from velcodec.decoder.file import build_decoder, pack
+from velcodec.decoder.points import grid_points as torch_points
 from velcodec.decoder.siren_mixture import cpu
 from velcodec.decoder.siren_mixture.network import freeze
 from velcodec.formats.errors import DecoderFileError
@@ -197,3 +198,24 @@ def test_how_many_models_are_rendered_together_changes_rounding_at_most(
     alone = rendered()
     assert np.array_equal(alone[0], together[0])
     np.testing.assert_allclose(alone[1], together[1], atol=0.1)  # torch's sums hang on the batch
+
+
+def test_draws_from_the_prior_have_its_deviations() -> None:
+    tiny = untrained_decoder()
+    drawn = tiny.sample(4000, generator=torch.Generator().manual_seed(1))
+    assert drawn.shape == (4000, 256)
+    assert (drawn.std(0) / tiny.deviations) == pytest.approx(torch.ones(256), abs=0.06)
+    again = tiny.sample(4000, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(drawn, again)
+
+
+def test_the_log_prior_is_the_density_of_the_draws() -> None:
+    tiny = untrained_decoder()
+    latents = tiny.sample(5, generator=torch.Generator().manual_seed(2)).view(5, 1, 256)
+    normal = torch.distributions.Normal(torch.zeros(256), tiny.deviations)
+    assert tiny.log_prior(latents) == pytest.approx(normal.log_prob(latents).sum(-1), rel=1e-4)
+
+
+def test_points_as_tensors_are_those_of_the_arrays() -> None:
+    points = torch_points(5, 7, dtype=torch.float64)
+    assert np.array_equal(points.numpy(), grid_points(5, 7))

@@ -449,9 +449,12 @@ class Archive:
         values = output.to_array(mixed.render(decoder, grid), model.layout)
         return put_no_data(values, model.layout, model.absent)
 
-    def decoder(self) -> Decoder:
-        """Load the decoder of the archive's first models. Raises MissingDecoderError."""
-        return self._evaluators.decoder(self.header)
+    def decoder(self, which: Number | None = None) -> Decoder:
+        """Load the decoder of a model, or of the archive's first ones. Raises MissingDecoderError,
+        and as `index`.
+        """
+        header = self.header if which is None else self.header_of(which)
+        return self._evaluators.decoder(header)
 
     def _tables(self, header: Header) -> LatentTables:
         return self._evaluators.tables(header)

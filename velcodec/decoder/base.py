@@ -6,6 +6,7 @@ metres, m/s or files: `velcodec.geometry` and `velcodec.encode` scale, `file` re
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,29 @@ class Decoder(nn.Module, ABC):
             values = self(where, latent)
             (gradient,) = torch.autograd.grad(values.sum(), where)
         return values.detach(), gradient
+
+    @property
+    def deviations(self) -> Tensor:
+        """Standard deviations (D,) of the latent's coefficients under the prior, in falling order:
+        for the shipped decoder from 1.4 to 1e-4.
+        """
+        return self.prior_precision.rsqrt()
+
+    @torch.no_grad()
+    def sample(self, count: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """`count` latents (count, D) drawn from the prior, a Gaussian of mean zero with independent
+        coefficients. `generator` is one of the CPU; the result is on the decoder's device.
+        """
+        drawn = torch.randn(count, self.latent_size, generator=generator)
+        return drawn.to(self.prior_precision) * self.deviations
+
+    def log_prior(self, latent: Tensor) -> Tensor:
+        """Logarithm of the prior's density (...) at latents (..., D), in the latent's units.
+        Differentiable.
+        """
+        precision = self.prior_precision
+        normaliser = (precision / (2 * math.pi)).log().sum()
+        return (normaliser - (precision * latent.square()).sum(-1)) / 2
 
     def bit_price(self, step_index: Tensor) -> Tensor:
         """Price of a bit in mean squared error (normalised units) at step indices (B,)."""

@@ -1,0 +1,276 @@
+"""`invert`: a velocity model from recorded data, in the latent space and on the grid.
+
+The unknowns are the half-whitened latents and value ranges of a `Field`; L-BFGS takes one frequency
+band after the other. The same budget is spent on the samples of the grid for comparison, and the
+comparison says whether the result is to be trusted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from velcodec.field.field import Field
+from velcodec.formats.errors import InputShapeError, NonFiniteError, OptionError
+from velcodec.fwi.bands import BandMisfit, band_misfit
+from velcodec.fwi.checkpoint import Checkpoint
+from velcodec.fwi.descent import descend
+from velcodec.fwi.grid import TOTAL_VARIATION, GridModel, roughness
+from velcodec.progress import Progress, no_progress
+
+Forward = Callable[[Tensor], Tensor]
+"""Data of any shape from a velocity (nz, nx) in m/s; differentiable."""
+
+LATER_BANDS = 0.4
+"""Each band gets this much more of the budget, relative to the first."""
+
+ENERGY_WEIGHT = 1e-4
+"""Weight of the prior's energy beside the relative misfit."""
+
+GAIN = 2.0
+"""Power of time by which data are weighted."""
+
+MISFIT_RATIO = 6.0
+"""A latent whose misfit is more than this times the grid's is not trusted, both without the part
+of the noise.
+"""
+
+LEAST_EXCESS = 5e-3
+"""A grid's misfit is not told from that of the noise within this share of it."""
+
+MOST_ENERGY = 6.5
+"""Nor is one of more energy: 99 % of the models of every family of the generator have less
+(`benchmarks/uncertainty.py`)."""
+
+LATENT, GRID = "latent", "grid"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation: by which method, in which band (Hz, None for all), the shot-gradients used so
+    far by the method, and the relative misfit in the band.
+    """
+
+    method: str
+    band: float | None
+    used: int
+    misfit: float
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """What `invert` found.
+
+    `field` holds the latent, `grid` (nz, nx) the grid's model in m/s or None. `misfit` and
+    `grid_misfit` are relative squared misfits in the last band, 1 for data of zeros; `energy` is
+    the prior's (`Field.energy`); `noise_misfit` is the part of both misfits that noise makes.
+    """
+
+    field: Field
+    grid: Tensor | None
+    misfit: float
+    grid_misfit: float | None
+    energy: float
+    history: tuple[Step, ...]
+    noise_misfit: float = 0.0
+
+    @property
+    def model(self) -> Tensor:
+        """The model (nz, nx) in m/s to go on with: the latent's, or the grid's where the latent is
+        not to be trusted.
+        """
+        if self.trusted is False and self.grid is not None:
+            return self.grid
+        return self.field().detach()
+
+    @property
+    def trusted(self) -> bool | None:
+        """Whether the latent explains the data about as well as the grid, by a likely model; None
+        without a grid to compare with.
+
+        A false answer means that the decoder cannot draw this geology. A true one is no proof: see
+        docs/inversion.md for how often it is wrong.
+        """
+        if self.grid_misfit is None:
+            return None
+        grid = max(self.grid_misfit - self.noise_misfit, LEAST_EXCESS * self.noise_misfit)
+        close = self.misfit - self.noise_misfit <= MISFIT_RATIO * grid
+        return close and self.energy <= MOST_ENERGY
+
+
+def invert(
+    field: Field,
+    forward: Forward,
+    observed: Tensor,
+    *,
+    bands: Sequence[float | None] = (6.0, 12.0, None),
+    budget: int = 200,
+    compare_grid: bool = True,
+    start: Tensor | None = None,
+    noise: float = 0.0,
+    checkpoint: str | Path | None = None,
+    on_progress: Progress = no_progress,
+) -> Inversion:
+    """Find the model whose data are closest to `observed`; changes `field`.
+
+    `forward` maps a velocity (nz, nx) in m/s to data of the shape of `observed`; a band is a corner
+    frequency in Hz, or None for all frequencies, in rising order. Bands, and the weighting by time,
+    need data with time along the last axis and the attribute `forward.dt`, seconds. `budget` is the
+    number of gradients of shots: an evaluation takes `forward.shots` of them, 1 without this
+    attribute. Both methods get the whole budget.
+
+    The inversion starts from the field as it is, or from `start` (nz, nx) in m/s, to which the
+    field is fitted. `noise` is the standard deviation of white noise in the data, which the guard
+    must know. With `checkpoint`, what was found is written to this file after every band, and an
+    interrupted inversion of the same problem goes on from it.
+
+    Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
+    that are not in rising order; InputShapeError if data or start have another shape;
+    NonFiniteError.
+    """
+    shots = int(getattr(forward, "shots", 1))
+    counts = _evaluations(field, bands, budget // shots)
+    if start is not None:
+        if tuple(start.shape) != field.shape:
+            raise InputShapeError(
+                f"start: found shape {tuple(start.shape)}, expected {field.shape}"
+            )
+        field.fit_(start)
+    first = (field().detach() if start is None else start.detach()).to(field.ends)
+    with torch.no_grad():
+        shape = forward(first).shape
+    if shape != observed.shape:
+        raise InputShapeError(
+            f"observed: found shape {tuple(observed.shape)}, expected {tuple(shape)}, as forward "
+            "makes them"
+        )
+    if not bool(torch.isfinite(observed).all()):
+        raise NonFiniteError("observed: found NaN or infinity, expected finite data")
+    dt = getattr(forward, "dt", None)
+    misfits = [band_misfit(observed, corner, dt, GAIN) for corner in bands]
+    problem = _problem(field, first, observed, bands, budget, compare_grid)
+    run = _Run(forward, shots, tuple(bands), misfits, counts, Checkpoint(checkpoint, problem))
+    methods = 2 if compare_grid else 1
+    run.total, run.on_progress = methods * sum(counts) * shots, on_progress
+    run.latent(field)
+    grid = run.grid(first, field.bounds) if compare_grid else None
+    with torch.no_grad():
+        last = misfits[-1]
+        misfit = float(last(forward(field())))
+        grid_misfit = None if grid is None else float(last(forward(grid)))
+    return Inversion(
+        field,
+        grid,
+        misfit,
+        grid_misfit,
+        float(field.energy().detach()),
+        tuple(run.history),
+        last.of_noise(noise),
+    )
+
+
+class _Run:
+    """The bands of one inversion, done one after the other and kept in a checkpoint."""
+
+    def __init__(
+        self, forward: Forward, shots: int, bands: tuple[float | None, ...],
+        misfits: Sequence[BandMisfit], counts: Sequence[int], checkpoint: Checkpoint,
+    ) -> None:  # fmt: skip
+        self.forward, self.shots = forward, shots
+        self.bands, self.misfits, self.counts = bands, misfits, counts
+        self.checkpoint = checkpoint
+        self.history = [Step(*row) for row in checkpoint.history]
+        self.total = 0
+        self.on_progress: Progress = no_progress
+
+    def latent(self, field: Field) -> None:
+        """All bands by the latent and value ranges of `field`."""
+        parameters = [each for each in field.parameters() if each.requires_grad]
+
+        def loss(band: int) -> Tensor:
+            misfit = self._misfit(LATENT, band, field())
+            return misfit + ENERGY_WEIGHT * field.energy()
+
+        for band, count in enumerate(self.counts):
+            if (kept := self.checkpoint.get(LATENT, band)) is not None:
+                field.load_state_dict(kept)
+                continue
+            descend(parameters, lambda band=band: loss(band), count)  # type: ignore[misc]
+            self._keep(LATENT, band, field.state_dict())
+
+    def grid(self, start: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+        """All bands by the samples of the grid; returns the model."""
+        model = start
+        for band, count in enumerate(self.counts):
+            if (kept := self.checkpoint.get(GRID, band)) is not None:
+                model = kept["model"].to(start)
+                continue
+            around = GridModel.at(model, band, bounds)
+
+            def loss(band: int = band, around: GridModel = around) -> Tensor:
+                values = around()
+                misfit = self._misfit(GRID, band, values)
+                return misfit + TOTAL_VARIATION * roughness(values)
+
+            descend([around.changes], loss, count, memory=10)
+            model = around().detach()
+            self._keep(GRID, band, {"model": model})
+        return model
+
+    def _misfit(self, method: str, band: int, model: Tensor) -> Tensor:
+        misfit: Tensor = self.misfits[band](self.forward(model))
+        used = self.shots * (1 + sum(step.method == method for step in self.history))
+        self.history.append(Step(method, self.bands[band], used, float(misfit.detach())))
+        done = self.shots * len(self.history)
+        self.on_progress(min(done, self.total), self.total, method)
+        return misfit
+
+    def _keep(self, method: str, band: int, state: dict[str, Tensor]) -> None:
+        rows = [[s.method, s.band, s.used, s.misfit] for s in self.history]
+        self.checkpoint.put(method, band, state, rows)
+
+
+def shares(bands: int) -> list[float]:
+    """Shares of the budget for each band, rising."""
+    weights = [1 + LATER_BANDS * number for number in range(bands)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _evaluations(field: Field, bands: Sequence[float | None], evaluations: int) -> list[int]:
+    """Evaluations for each band. Raises OptionError."""
+    if field.batched:
+        raise OptionError("field: expected one model, found a batch")
+    corners = [math.inf if corner is None else corner for corner in bands]
+    if not corners or corners != sorted(set(corners)):
+        raise OptionError(f"bands: expected corners in rising order, None last, found {bands}")
+    counts = [int(share * evaluations) for share in shares(len(corners))]
+    counts[-1] += evaluations - sum(counts)
+    if min(counts) < 1:
+        raise OptionError(
+            f"budget: found {evaluations} evaluations, expected at least one for each of "
+            f"{len(corners)} bands"
+        )
+    return counts
+
+
+def _problem(
+    field: Field, first: Tensor, observed: Tensor, bands: Sequence[float | None], budget: int,
+    compare_grid: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """What must be the same for an inversion to go on from a checkpoint."""
+    return {
+        "decoder": (field.decoder.identity or b"").hex(),
+        "shape": list(field.shape),
+        "bounds": None if field.bounds is None else list(field.bounds),
+        "bands": list(bands),
+        "budget": budget,
+        "grid": compare_grid,
+        "start": float(first.double().square().mean()),
+        "observed": float(observed.double().square().mean()),
+    }
