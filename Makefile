@@ -3,6 +3,7 @@
 #
 #   make demo    compress a bundled sample, render it at 280 x 280, print figures, write a picture
 #   make test    the fast tests
+#   make test-browser    the viewer in Chromium, which must be there already
 #   make test-all, lint, typecheck, bench, clean
 #   make fuzz    a campaign of EXECUTIONS executions (docs/trust.md)
 #
@@ -19,9 +20,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.velcodec-installed
 
 # The tests' models are so small that more threads only wait for each other.
-test test-all fuzz: export OMP_NUM_THREADS ?= 1
+test test-all test-browser fuzz: export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all fuzz lint typecheck bench clean
+.PHONY: setup demo test test-all test-browser fuzz lint typecheck bench clean
 
 setup: $(STAMP)
 
@@ -39,6 +40,12 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+# The viewer's page in a real browser: Chromium, which is not installed from here (Debian: chromium).
+test-browser: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[browser,view]'
+	$(BIN)/python -m pytest -m browser tests/view
 
 # Corpora, and what was found, are kept in build/fuzz.
 fuzz: setup

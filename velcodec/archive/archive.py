@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from velcodec.decoder import Decoder
+    from velcodec.decoder.siren_mixture.frozen import FrozenMixture
     from velcodec.encode.latents import ModelLatent
     from velcodec.formats.latent_coding.stream import LatentTables
 
@@ -449,6 +450,14 @@ class Archive:
         values = output.to_array(mixed.render(decoder, grid), model.layout)
         return put_no_data(values, model.layout, model.absent)
 
+    def latent_spread(self, which: Number) -> Float64:
+        """Standard deviations (D,) of the latents that a model's decoder was trained with, in
+        falling order. Raises MissingDecoderError.
+        """
+        precision = self._evaluators.decoder(self.header_of(which)).prior_precision
+        spread: Float64 = 1.0 / np.sqrt(precision.double().cpu().numpy())
+        return spread
+
     def decoder(self) -> Decoder:
         """Load the decoder of the archive's first models. Raises MissingDecoderError."""
         return self._evaluators.decoder(self.header)
@@ -459,10 +468,24 @@ class Archive:
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         return read_models(self._reader, self._tables, numbers)
 
+    def stored(self, which: Sequence[Number]) -> list[StoredModel]:
+        """Models as stored, entropy-decoded but not rendered, for tools that render parts of them.
+
+        Raises as `decode`.
+        """
+        numbers = [self.index(each) for each in which]
+        for number in numbers:
+            self._check_size(number, False)
+        return self._models(numbers)
+
+    def evaluator(self, which: Number) -> Decoder | FrozenMixture:
+        """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises
+        MissingDecoderError.
+        """
+        return self._evaluators.evaluator(self.header_of(which))
+
     def _model(self, which: Number) -> StoredModel:
-        number = self.index(which)
-        self._check_size(number, False)
-        return self._models([number])[0]
+        return self.stored([which])[0]
 
     def _rendered(
         self,
