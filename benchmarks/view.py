@@ -50,7 +50,7 @@ SHOTS = (
     ("model", {"width": 1280, "height": 720}, "light",
      "#model=7&with=original&difference=1&tool=well&contours=1"),
     ("zoom", {"width": 1280, "height": 720}, "dark",
-     "#model=7&with=bicubic&difference=1&dots=1&x=110&z=300&mpp=0.25"),
+     "#model=7&with=bicubic&difference=1&dots=1&x=110&z=283&mpp=0.25"),
 )  # fmt: skip
 BATCH = 1000
 SECONDS = 3.0

@@ -55,6 +55,7 @@ _HOMES = {
 _MODULES = {
     "distributed": "velcodec.files.distributed",
     "errors": "velcodec.formats.errors",
+    "plot": "velcodec.plot",
     "torch": "velcodec.torch",
 }
 

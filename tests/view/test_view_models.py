@@ -9,11 +9,12 @@ import pytest
 
 import velcodec
 from velcodec import synth
+from velcodec.decode.thumbnail import ABSENT
 from velcodec.files.originals import open_originals
 from velcodec.formats.errors import MissingDecoderError, ModelNumberError, OptionError
 from velcodec.report.upsampling import upsample
 from velcodec.view.model import Change, ViewedModel, Window
-from velcodec.view.thumbnails import ABSENT, thumbnails
+from velcodec.view.thumbnails import thumbnails
 
 SHAPE = (30, 26)
 WHOLE = Window(0, 30, 0, 26, 90, 78)
@@ -92,8 +93,8 @@ def test_other_units_and_axes_are_drawn_in_m_s_depth_down(models: np.ndarray) ->
             np.testing.assert_allclose(found, models[1], rtol=1e-5)
         assert viewed.facts()["low"] == pytest.approx(models[1].min(), rel=1e-5)
         (small,) = thumbnails(archive, [1], 26)
-        assert small.levels.shape == (26, 23)
-        assert small.high == pytest.approx(models[1].max(), rel=1e-5)
+        assert small.thumbnail.levels.shape == (26, 23)
+        assert small.thumbnail.high == pytest.approx(models[1].max(), rel=1e-5)
 
 
 def test_absent_samples_are_not_numbers(models: np.ndarray) -> None:
@@ -106,8 +107,8 @@ def test_absent_samples_are_not_numbers(models: np.ndarray) -> None:
             assert gone[:18].all()
             assert not gone[18:].any()
         (small,) = thumbnails(archive, [0], 30)
-        assert (small.levels[:6] == ABSENT).all()
-        assert not (small.levels[6:] == ABSENT).any()
+        assert (small.thumbnail.levels[:6] == ABSENT).all()
+        assert not (small.thumbnail.levels[6:] == ABSENT).any()
 
 
 def test_a_latent_moves_from_one_model_to_another(latent: velcodec.Archive) -> None:
@@ -137,9 +138,9 @@ def test_windows_beyond_the_model_or_of_too_many_pixels_are_refused(
 def test_thumbnails_have_equal_axes_and_each_models_range(sampled: velcodec.Archive) -> None:
     found = list(thumbnails(sampled, [2, 0], 60))
     assert [each.number for each in found] == [2, 0]
-    assert found[0].levels.shape == (60, 52)
-    assert found[0].levels.min() == 0
-    assert found[0].levels.max() == 254
+    assert found[0].thumbnail.levels.shape == (60, 52)
+    assert found[0].thumbnail.levels.min() == 0
+    assert found[0].thumbnail.levels.max() == 254
 
 
 def test_a_model_that_cannot_be_decoded_spoils_no_other(
@@ -155,7 +156,7 @@ def test_a_model_that_cannot_be_decoded_spoils_no_other(
     monkeypatch.setattr(velcodec.Archive, "stored", stored)
     found = list(thumbnails(latent, [0, 1, 2], 20))
     assert [each.error for each in found] == ["", "decoder <b>x</b> not found", ""]
-    assert found[2].levels.size
+    assert found[2].thumbnail.levels.size
 
 
 def test_a_model_that_is_not_there_is_named(sampled: velcodec.Archive) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from velcodec.archive.archive import Archive
 from velcodec.archive.listing import rows_of
 from velcodec.decode.backend import ready_tiles
 from velcodec.decode.stored import x_first
+from velcodec.decode.thumbnail import nearest, positions
 from velcodec.decode.units import difference_m_s, to_m_s, unit_scale
 from velcodec.decode.window import render_window
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture
@@ -28,8 +29,6 @@ from velcodec.sampler.form import sampler_of
 if TYPE_CHECKING:
     from velcodec.encode.latents import ModelLatent
     from velcodec.files.originals import Originals
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 MOST_PIXELS = 1 << 22
 """Pixels of one window."""
@@ -251,20 +250,6 @@ class ViewedModel:
             return None
         figures = quality(self.original, self.samples, self.stored.absent, self._error)
         return figures.to_dict()
-
-
-def positions(start: float, stop: float, count: int) -> Float64:
-    """The centres of `count` pixels from `start` to `stop`."""
-    return start + (np.arange(count, dtype=np.float64) + 0.5) * ((stop - start) / count)
-
-
-def nearest(samples: NDArray[Scalar], z: Float64, x: Float64) -> NDArray[Scalar]:
-    """The samples nearest to rows and columns at positions in cells; ties to the lower index."""
-    rows, columns = (
-        np.clip(np.ceil(each).astype(np.int64) - 1, 0, n - 1)
-        for each, n in zip((z, x), samples.shape, strict=True)
-    )
-    return samples[rows][:, columns]
 
 
 def is_coarse(cells: Float64) -> bool:

@@ -211,7 +211,7 @@ class Viewer:
             self._far, lambda: list(thumbnails(viewed.archive, numbers, pixels))
         )
         about = [each.to_dict() for each in found]
-        return binary({"thumbnails": about}, *(each.levels for each in found))
+        return binary({"thumbnails": about}, *(each.thumbnail.levels for each in found))
 
     # One model
 
