@@ -10,7 +10,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
-from velcodec.cli.report import say
+from velcodec.cli.report import count, say
 from velcodec.cli.sources import (
     Source,
     check_one_pipe,
@@ -43,6 +43,13 @@ LOCAL = "127.0.0.1"
     metavar="ADDRESS",
     help="Address to serve at. Another than this machine's own lets others look too.",
 )
+@click.option(
+    "--export",
+    type=options.PATH,
+    metavar="PAGE.HTML",
+    help="Write a page that needs no server instead, with up to 500 models of a single archive.",
+)
+@options.force
 @click.option("--no-browser", is_flag=True, help="Only print the address of the page.")
 @options.decoder
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Number of CPU threads.")
@@ -51,6 +58,8 @@ def view(
     against: tuple[Path, ...],
     port: int,
     host: str,
+    export: Path | None,
+    force: bool,
     no_browser: bool,
     decoder: str | None,
     threads: int | None,
@@ -62,26 +71,35 @@ def view(
     this machine, to this machine only, at an address with a random token. It ends with Ctrl-C, or
     when the page is closed. Needs velcodec[view].
 
+    --export writes the page to a file instead, which decodes its models itself, anywhere.
+
     \b
     Example:
       velcodec view models.vlat
       velcodec view models.vlat --against models.npy
       velcodec view shards/ https://example.org/models.vlat --family flatvel_a
+      velcodec view models.vlat --models 0:12 --export models.html
     """
+    from velcodec.parallel import set_threads
+
+    check_one_pipe(sources)
+    set_threads(threads)
+    if export is not None:
+        if len(sources) > 1 or against:
+            raise click.UsageError("--export: expected a single archive, without --against")
+        _export(sources[0], export, decoder, force, settings)
+        return
     from velcodec.formats.extras import needed
 
     needed("aiohttp.web", "view", "the viewer")
     import velcodec
     from velcodec.files.originals import open_originals
-    from velcodec.parallel import set_threads
     from velcodec.view.server import Viewed
 
-    check_one_pipe(sources)
     if against and len(sources) > 1:
         raise click.UsageError("--against: expected a single archive")
     if against and any(settings.values()):
         raise click.UsageError("--against: expected all models of the archive, without a selection")
-    set_threads(threads)
     with ExitStack() as stack:
         shown = []
         for source in sources:
@@ -92,6 +110,21 @@ def view(
                 originals = open_originals(archive, where) if against else None
             shown.append(Viewed(short_name(source), archive, originals))
         _serve(shown, host, port, no_browser)
+
+
+def _export(
+    source: Source, path: Path, decoder: str | None, force: bool, settings: dict[str, Any]
+) -> None:
+    """Write a page of the selected models."""
+    import velcodec
+    from velcodec.view.export import write_page
+
+    with (
+        note_file(named(source), path),
+        velcodec.open(selected_source(source, settings), decoder=decoder) as archive,
+    ):
+        size = write_page(archive, range(len(archive)), short_name(source), path, force)
+        say(f"{path}: {count(len(archive), 'model')} in a page of {count(size, 'byte')}")
 
 
 def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:

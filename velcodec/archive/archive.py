@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
     from velcodec.decoder.siren_mixture.frozen import FrozenMixture
     from velcodec.encode.latents import ModelLatent
+    from velcodec.formats.decoder_file import DecoderFile
     from velcodec.formats.latent_coding.stream import LatentTables
     from velcodec.plot import Picture
 
@@ -488,6 +489,12 @@ class Archive:
         MissingDecoderError.
         """
         return self._evaluators.evaluator(self.header_of(which))
+
+    def decoder_file(self, which: Number) -> DecoderFile:
+        """The file of a model's decoder, for those who read it themselves. Raises
+        MissingDecoderError, DecoderFileError.
+        """
+        return self._evaluators.file(self.header_of(which))
 
     def _model(self, which: Number) -> StoredModel:
         return self.stored([which])[0]

@@ -11,11 +11,11 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-SCRIPTS = ("colours", "state", "source", "axes", "contours", "pane", "profile", "gallery", "model",
-           "main")  # fmt: skip
+SCRIPTS = ("colours", "state", "source", "stored", "axes", "contours", "pane", "profile", "gallery",
+           "model", "main")  # fmt: skip
 """Modules of the page, each after those that it imports."""
 
-READER = ("reader", "siren", "sampler")
+READER = ("siren", "sampler", "reader")
 """Modules of the reader in a page on disk, which runs in a worker."""
 
 _IMPORT = re.compile(r"^import\s[^;]*;\n", re.MULTILINE)

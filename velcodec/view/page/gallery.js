@@ -32,7 +32,7 @@ export class Gallery {
       const card = event.target.closest("li");
       if (card) this.focused = +card.dataset.at;
     });
-    this.filters.hidden = !source.abilities.find;
+    for (const each of document.querySelectorAll(".finding")) each.hidden = !source.abilities.find;
   }
 
   /** Show what the state asks for. */

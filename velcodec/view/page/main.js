@@ -2,6 +2,7 @@
 
 import { fragmentOf, readState } from "./state.js";
 import { ServerSource } from "./source.js";
+import { PageSource } from "./stored.js";
 import { Gallery } from "./gallery.js";
 import { ModelView } from "./model.js";
 
@@ -79,4 +80,9 @@ async function start(source) {
   show();
 }
 
-start(new ServerSource()).catch((error) => say(error.message));
+const stored = element("velcodec-data") !== null;
+const opening = stored ? PageSource.open() : Promise.resolve(new ServerSource());
+opening.then((source) => {
+  if (stored) globalThis.velcodec = source; // for the console: velcodec.field(0, 0, "field", {...})
+  return start(source);
+}).catch((error) => say(error.message));

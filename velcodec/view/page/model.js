@@ -64,6 +64,7 @@ export class ModelView {
     if (another) {
       this.mark = null;
       this.showFacts();
+      this.element.latent.hidden = facts.moves === false;
     }
     this.wish = { x: state.x ?? middle(facts.extent, 0), z: state.z ?? middle(facts.extent, 2), mpp: state.mpp ?? Infinity };
     this.arrange();
@@ -141,13 +142,13 @@ export class ModelView {
   /** Make the drawings that the state asks for. */
   arrange() {
     const { state, own, other } = this, { archive } = state, { extent } = own;
-    const layer = (facts, name) => (window) => this.source.field(archive, facts.number, name, window);
+    const layer = (facts, name) => (window, stale) => this.source.field(archive, facts.number, name, window, {}, stale);
     const change = this.change, moved = change.share || change.moves.some(Boolean);
     const wanted = new Map();
     wanted.set("a", {
       id: `a ${archive} ${own.number} ${moved ? JSON.stringify(change) : ""}`, keep: true, ground: own, extent,
       title: moved ? "moved latent" : "decoded",
-      load: moved ? (window) => this.source.field(archive, own.number, "latent", window, change) : layer(own, "field"),
+      load: moved ? (window, stale) => this.source.field(archive, own.number, "latent", window, change, stale) : layer(own, "field"),
     });
     if (state.with === "bicubic" || state.with === "original") {
       wanted.set("b", {
@@ -176,7 +177,7 @@ export class ModelView {
       }
     }
     for (const [name, spec] of wanted) {
-      if (!this.panes.has(name)) this.panes.set(name, new Pane(this.element.panes, name, (_, what) => this.update(what)));
+      if (!this.panes.has(name)) this.panes.set(name, new Pane(this.element.panes, name, (_, what) => this.update(what), this.source.pace));
       this.panes.get(name).show(spec);
     }
     this.place();
@@ -496,6 +497,7 @@ export class ModelView {
       slider.value = state.moves[k] ?? 0;
       slider.nextElementSibling.textContent = `${shown(state.moves[k] ?? 0, 0.1)} σ`;
     });
+    e.latent.hidden = this.own?.moves === false;
     if (this.change.share || state.moves.some(Boolean)) e.latent.open = true;
   }
 

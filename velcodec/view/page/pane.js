@@ -6,6 +6,7 @@ import { contourPath, gradientOf } from "./contours.js";
 
 const DOT_PIXELS = 7; // samples closer together than this are not drawn as dots
 const MOST_PIXELS = 1600; // along a side of a window
+const SOON_MS = 250; // what takes longer is first drawn coarsely
 const MOVING_MS = 70; // while moving, a window is drawn as finely as this time allows
 
 /** Metres per pixel at which a whole model fits. */
@@ -30,8 +31,8 @@ export function areaOf(width, height, view, [x0, x1, z0, z1]) {
 }
 
 export class Pane {
-  /** A drawing inside `host`; `changed` is called after each new frame. */
-  constructor(host, label, changed) {
+  /** A drawing inside `host`; `changed` is called after each new frame, `pace` is a first guess. */
+  constructor(host, label, changed, pace) {
     this.figure = document.createElement("figure");
     this.figure.className = "pane";
     const caption = document.createElement("figcaption");
@@ -53,7 +54,7 @@ export class Pane {
     this.frame = null;
     this.wanted = null;
     this.busy = false;
-    this.pace = 0; // milliseconds per pixel of late
+    this.pace = pace; // milliseconds per pixel of late
     this.spec = null;
     this.look = null;
     this.view = null;
@@ -119,7 +120,12 @@ export class Pane {
     const key = `${this.spec.id} ${Object.values(wanted).join()}`;
     if (key === this.key) return;
     this.key = key;
-    this.wanted = wanted;
+    const coarse = Math.sqrt(SOON_MS / (this.pace * wanted.nz * wanted.nx));
+    this.finer = null;
+    if (coarse < 0.7) { // a coarse drawing first, as it would take long
+      this.finer = wanted;
+      this.wanted = { ...wanted, nz: Math.ceil(wanted.nz * coarse), nx: Math.ceil(wanted.nx * coarse) };
+    } else this.wanted = wanted;
     if (!this.busy) this.load();
   }
 
@@ -136,11 +142,15 @@ export class Pane {
       this.wanted = null;
       const started = performance.now();
       try {
-        const values = await spec.load(cells);
+        const values = await spec.load(cells, () => this.wanted !== null);
         const pace = (performance.now() - started) / (cells.nz * cells.nx);
-        this.pace = this.pace ? 0.7 * this.pace + 0.3 * pace : pace;
-        if (this.spec === spec || this.spec?.id === spec.id) this.take({ ...wanted, values, id: spec.id });
+        this.pace = 0.7 * this.pace + 0.3 * pace;
+        if (this.spec === spec || this.spec?.id === spec.id) {
+          this.take({ ...wanted, values, id: spec.id });
+          if (this.finer && !this.wanted) [this.wanted, this.finer] = [this.finer, null];
+        }
       } catch (error) {
+        if (this.wanted) continue; // called off
         if (this.spec?.id === spec.id) {
           this.failed = error.message;
           this.frame = null;

@@ -4,6 +4,7 @@
 export class ServerSource {
   constructor() {
     this.abilities = { find: true };
+    this.pace = 2e-4; // milliseconds per pixel, as a first guess
   }
 
   archives() {
