@@ -130,6 +130,7 @@ def _export(
 def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
     """Serve until the page is closed or Ctrl-C."""
     import asyncio
+    import threading
     import webbrowser
 
     from velcodec.view.server import LOCAL as LOCAL_NAMES
@@ -144,8 +145,8 @@ def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
 
     def opened(address: str) -> None:
         say(f"{address} shows {', '.join(each.name for each in shown)}; Ctrl-C ends it")
-        if not no_browser:
-            webbrowser.open(address)
+        if not no_browser:  # a browser in the terminal would hold the server up
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
     try:
         asyncio.run(serve(shown, host, port, opened))

@@ -47,6 +47,15 @@ def test_errors_are_drawn_about_zero() -> None:
     assert plot.error(MODEL, GROUND, span=7.0).image.get_clim() == (-7.0, 7.0)
 
 
+def test_pictures_of_one_range_share_a_bar() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    for axes, last in zip(figure.subplots(1, 2), (False, True), strict=True):
+        plot.velocity(MODEL, GROUND, low=1500.0, high=3000.0, axes=axes, colour_bar=last)
+    assert [axes.get_ylabel() for axes in figure.axes].count("velocity, m/s") == 1
+
+
 def test_pictures_save_and_show_themselves(tmp_path: Path) -> None:
     picture = plot.velocity(MODEL, GROUND)
     picture.save(tmp_path / "model.png")

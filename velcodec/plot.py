@@ -54,13 +54,16 @@ def velocity(
     low: float | None = None,
     high: float | None = None,
     axes: Any = None,
+    colour_bar: bool = True,
 ) -> Picture:
     """Draw a model [z, x] of any number of samples over the extent of `geometry`.
 
     Colours span `low` to `high`, by default the model's own range; NaN stays blank. Draws into
-    `axes`, or a new figure. Raises MissingExtraError without matplotlib, InputShapeError.
+    `axes`, or a new figure; several of one range may share a single bar. Raises MissingExtraError
+    without matplotlib, InputShapeError.
     """
-    return _draw(values, geometry, f"velocity, {units}", title, cmap, (low, high), axes)
+    label = f"velocity, {units}" if colour_bar else ""
+    return _draw(values, geometry, label, title, cmap, (low, high), axes)
 
 
 def error(
@@ -72,6 +75,7 @@ def error(
     cmap: str = "RdBu_r",
     span: float | None = None,
     axes: Any = None,
+    colour_bar: bool = True,
 ) -> Picture:
     """Draw an error or another difference [z, x], as `velocity` draws a model.
 
@@ -82,7 +86,8 @@ def error(
         known = known[np.isfinite(known)]
         span = float(np.percentile(known, ERROR_SHARE)) if known.size else 0.0
         span = span or 1.0
-    return _draw(values, geometry, f"error, {units}", title, cmap, (-span, span), axes)
+    label = f"error, {units}" if colour_bar else ""
+    return _draw(values, geometry, label, title, cmap, (-span, span), axes)
 
 
 def _draw(
@@ -115,7 +120,8 @@ def _draw(
         vmax=span[1],
     )
     axes.set(xlabel="x, m", ylabel="depth, m", title=title)
-    figure.colorbar(image, ax=axes, label=label)
+    if label:
+        figure.colorbar(image, ax=axes, label=label)
     return Picture(figure, axes, image)
 
 
