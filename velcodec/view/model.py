@@ -126,7 +126,9 @@ class ViewedModel:
 
     @cached_property
     def _decoded(self) -> NDArray[np.generic]:
-        """The decoded samples [z, x] in the user's dtype and units."""
+        """The decoded samples [z, x] in the user's dtype and units; absent ones mean nothing."""
+        if self.stored.samples is not None:
+            return self.stored.samples
         array = self.archive.decode(self.number)
         return array.T if x_first(self.stored.layout) else array
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -47,15 +48,18 @@ GRACE_S = 3.0
 """Time for a closed page to come back, as when it is reloaded."""
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self' ws://{place}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""`place` is the server's own; not every browser counts its sockets as 'self'."""
+
 LOCAL = ("127.0.0.1", "localhost", "::1")
 """Names of this machine; a server there answers to no other name."""
 
@@ -125,10 +129,10 @@ class Viewer:
             text = " ".join(str(error).split())
             response = json_response({"error": text}, status=400)
         except web.HTTPException as error:
-            error.headers.update(HEADERS)
+            error.headers.update(headers_for(request))
             raise
         if not response.prepared:
-            response.headers.update(HEADERS)
+            response.headers.update(headers_for(request))
         return response
 
     # The page
@@ -278,6 +282,15 @@ class Viewer:
         if len(wanted) > MOST_AT_ONCE:
             raise OptionError(f"models: found {len(wanted)}, expected at most {MOST_AT_ONCE}")
         return [viewed.archive.index(each) for each in wanted]
+
+
+def headers_for(request: web.Request) -> dict[str, str]:
+    """What every answer forbids."""
+    host, port = request.url.host or "", request.url.port
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if not re.fullmatch(r"[\w.:\[\]-]+", place):
+        place = LOCAL[0]
+    return HEADERS | {"Content-Security-Policy": POLICY.format(place=place)}
 
 
 def integer(request: web.Request, name: str) -> int:

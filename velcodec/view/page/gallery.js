@@ -3,8 +3,8 @@
 import { SPEED_MAPS, paint, shown, tableOf } from "./colours.js";
 import { fragmentOf } from "./state.js";
 
-const BLOCK = 24; // models asked for together
-const BLOCKS_KEPT = 160;
+const BLOCK = 12; // models asked for together
+const BLOCKS_KEPT = 320;
 const PIXELS = 96; // of a thumbnail
 const CARD = { width: 168, height: 190 };
 const TALLEST = 8e6; // pixels that a browser scrolls without trouble
@@ -88,7 +88,7 @@ export class Gallery {
     const { models } = this.archives[this.state.archive], all = models.toLocaleString("en");
     const some = this.length === models ? all : `${this.length.toLocaleString("en")} of ${all}`;
     const shared = this.state.scale === "shared" && this.shared;
-    this.count.textContent = `${some} models${shared ? `, colours from ${shown(shared.low)} to ${shown(shared.high)} m/s` : ""}`;
+    this.count.textContent = `${some} ${models === 1 ? "model" : "models"}${shared ? `, colours from ${shown(shared.low)} to ${shown(shared.high)} m/s` : ""}`;
   }
 
   fail(message) {
@@ -259,15 +259,17 @@ export class Gallery {
       blocks.set(block, found);
       if (blocks.size > BLOCKS_KEPT) blocks.delete(blocks.keys().next().value);
       const { archive } = this.state;
-      try {
-        const both = [this.source.thumbnails(archive, models, PIXELS), this.source.rows(archive, models)];
-        [found.thumbnails, found.rows] = await Promise.all(both);
-      } catch (error) {
-        if (blocks === this.blocks) this.count.textContent = error.message;
+      const both = [this.source.thumbnails(archive, models, PIXELS), this.source.rows(archive, models)];
+      const [thumbnails, rows] = await Promise.allSettled(both);
+      if (blocks !== this.blocks) continue;
+      Object.assign(found, { thumbnails: thumbnails.value, rows: rows.value });
+      const failed = [thumbnails, rows].find(({ reason }) => reason);
+      if (failed) this.count.textContent = failed.reason.message;
+      if (thumbnails.reason && rows.reason) {
+        blocks.delete(block); // asked for again when it is next in sight
         break;
       }
-      if (blocks !== this.blocks) continue;
-      this.widen(found.thumbnails);
+      if (found.thumbnails) this.widen(found.thumbnails);
       for (const [at, card] of this.live) if (Math.floor(at / BLOCK) === block) this.fill(at, card);
     }
     this.loading = false;

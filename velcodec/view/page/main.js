@@ -43,7 +43,7 @@ async function start(source) {
     element("gallery").hidden = one;
     element("model").hidden = !one;
     element("archive").value = String(state.archive);
-    const size = `${about.models.toLocaleString("en")} models in ${about.bytes.toLocaleString("en")} bytes`;
+    const size = `${about.models.toLocaleString("en")} ${about.models === 1 ? "model" : "models"} in ${about.bytes.toLocaleString("en")} bytes`;
     element("about").textContent = `${archives.length > 1 ? "" : `${about.name} · `}${size}`;
     const home = fragmentOf({ ...state, model: null, x: null, z: null, mpp: null, well: [], line: [], share: 0, moves: [], to: "" });
     element("home").href = element("back").href = home;
