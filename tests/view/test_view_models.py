@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from corpus import LATENTS
 
 import velcodec
 from velcodec import synth
@@ -162,3 +163,12 @@ def test_a_model_that_cannot_be_decoded_spoils_no_other(
 def test_a_model_that_is_not_there_is_named(sampled: velcodec.Archive) -> None:
     with pytest.raises(ModelNumberError):
         ViewedModel(sampled, 3)
+
+
+@pytest.mark.parametrize("number", range(0, 9, 2))
+def test_decoders_that_only_torch_evaluates_are_drawn_too(number: int) -> None:
+    with velcodec.open(LATENTS / "embedded.vlat") as archive:
+        layout = archive.layout(number)
+        window = Window(0, layout.nz, 0, layout.nx, 17, 13)
+        found = ViewedModel(archive, number).render("field", window)
+        np.testing.assert_allclose(found, archive.decode(number, (17, 13)), atol=0.05)
