@@ -140,6 +140,11 @@ def test_filters_and_order_are_in_the_address(serve: Any, open_page: Any, layere
     page.get_by_label("Filter", exact=True).fill("famly=x")
     page.keyboard.press("Enter")
     page.get_by_text("found no such field").wait_for()
+    page.reload()  # and with it, the way out
+    page.get_by_text("found no such field").wait_for()
+    page.get_by_label("Sort by").locator("option", has_text="psnr_db").wait_for(state="attached")
+    page.get_by_role("button", name="Remove the filter famly=x").click()
+    page.get_by_text("6 models", exact=True).wait_for()
     assert all("400" in fault for fault in open_page.faults)
     open_page.faults.clear()
 

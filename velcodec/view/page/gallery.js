@@ -58,6 +58,11 @@ export class Gallery {
     const about = this.archives[state.archive];
     const query = this.query;
     this.showChips(state);
+    if (this.named !== state.archive && this.source.abilities.find) {
+      this.named = state.archive;
+      this.nameColumns(state.archive);
+    }
+    this.sort.value = state.sort;
     let order = null;
     if (state.where.length || state.sort || state.falling) {
       try {
@@ -76,11 +81,6 @@ export class Gallery {
     this.tell();
     this.scroller.scrollTop = 0;
     this.focused = 0;
-    if (this.named !== state.archive && this.source.abilities.find) {
-      this.named = state.archive;
-      this.nameColumns(state.archive);
-    }
-    this.sort.value = state.sort;
   }
 
   /** Say how many models are shown, and the range that their colours share. */
@@ -88,6 +88,7 @@ export class Gallery {
     const { models } = this.archives[this.state.archive], all = models.toLocaleString("en");
     const some = this.length === models ? all : `${this.length.toLocaleString("en")} of ${all}`;
     const shared = this.state.scale === "shared" && this.shared;
+    this.count.className = "quiet";
     this.count.textContent = `${some} ${models === 1 ? "model" : "models"}${shared ? `, colours from ${shown(shared.low)} to ${shown(shared.high)} m/s` : ""}`;
   }
 
@@ -95,6 +96,11 @@ export class Gallery {
     this.order = new Uint32Array(0);
     this.length = 0;
     this.clear();
+    this.warn(message);
+  }
+
+  warn(message) {
+    this.count.className = "failed";
     this.count.textContent = message;
   }
 
@@ -104,7 +110,7 @@ export class Gallery {
     try {
       columns = await this.source.columns(archive);
     } catch (error) {
-      this.count.textContent = error.message;
+      this.warn(error.message);
       return;
     }
     if (this.named !== archive) return;
@@ -264,7 +270,7 @@ export class Gallery {
       if (blocks !== this.blocks) continue;
       Object.assign(found, { thumbnails: thumbnails.value, rows: rows.value });
       const failed = [thumbnails, rows].find(({ reason }) => reason);
-      if (failed) this.count.textContent = failed.reason.message;
+      if (failed) this.warn(failed.reason.message);
       if (thumbnails.reason && rows.reason) {
         blocks.delete(block); // asked for again when it is next in sight
         break;
