@@ -11,8 +11,10 @@ import re
 from functools import lru_cache
 from importlib import resources
 
-SCRIPTS = ("colours", "state", "source", "stored", "axes", "contours", "pane", "profile", "gallery",
-           "model", "main")  # fmt: skip
+SCRIPTS = (
+    "colours", "state", "source", "stored", "axes", "contours", "pane", "profile", "facts",
+    "latent", "pointer", "gallery", "model", "main",
+)  # fmt: skip
 """Modules of the page, each after those that it imports."""
 
 READER = ("siren", "sampler", "reader")

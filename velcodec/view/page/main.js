@@ -5,6 +5,7 @@ import { ServerSource } from "./source.js";
 import { PageSource } from "./stored.js";
 import { Gallery } from "./gallery.js";
 import { ModelView } from "./model.js";
+import { pressKey } from "./pointer.js";
 
 const element = (id) => document.getElementById(id);
 
@@ -73,7 +74,7 @@ async function start(source) {
     if (event.target.closest("input:not([type=checkbox]):not([type=radio]), select, textarea")) return;
     if (event.key === "?") element("help").showModal();
     else if (event.key === "Escape" && state.model !== null) location.hash = element("back").hash || "#";
-    else if (state.model === null || !model.key(event)) return;
+    else if (state.model === null || !pressKey(model, event)) return;
     event.preventDefault();
   });
   source.stayOpen?.(() => say("velcodec was ended; nothing more can be computed."));

@@ -3,6 +3,10 @@
 import { ERROR_MAPS, SPEED_MAPS, roundStep, shown, tableOf } from "./colours.js";
 import { Pane, areaOf, wholeScale } from "./pane.js";
 import { drawProfile, pointsAlong } from "./profile.js";
+import { showFacts } from "./facts.js";
+import { changeOf, listenLatent, setLatent } from "./latent.js";
+import { listenPointer } from "./pointer.js";
+import { clamp, which } from "./state.js";
 
 const STILL_MS = 180; // without movement, a view is drawn at the screen's own resolution
 const NEAREST = 400; // pixels per sample at the closest
@@ -33,8 +37,8 @@ export class ModelView {
     e.whole.addEventListener("click", () => this.whole());
     e.previous.addEventListener("click", () => this.step(-1));
     e.next.addEventListener("click", () => this.step(1));
-    this.listenLatent();
-    this.listenPointer();
+    listenLatent(this);
+    listenPointer(this);
     this.resized = new ResizeObserver(() => {
       if (!this.main) return;
       this.place();
@@ -63,7 +67,7 @@ export class ModelView {
     this.other = other;
     if (another) {
       this.mark = null;
-      this.showFacts();
+      this.nameModel();
       this.element.latent.hidden = facts.moves === false;
     }
     this.wish = { x: state.x ?? middle(facts.extent, 0), z: state.z ?? middle(facts.extent, 2), mpp: state.mpp ?? Infinity };
@@ -101,40 +105,15 @@ export class ModelView {
     for (const radio of e.tools.querySelectorAll("[name=tool]")) radio.checked = radio.value === state.tool;
     e.profile.hidden = state.tool === "pan";
     e.drawings.className = state.tool;
-    this.setLatent();
+    setLatent(this);
   }
 
-  showFacts() {
-    const { own, element: e } = this, { extent: [x0, x1, z0, z1], spacing: [dx, dz] } = own;
+  nameModel() {
+    const { own, element: e } = this;
     e["model-name"].textContent = own.key === String(own.number) ? `Model ${own.number}` : own.key;
     e["model-about"].textContent = `number ${own.number} · ${own.nz} × ${own.nx} · ${own.bytes.toLocaleString("en")} bytes`;
     document.title = `${e["model-name"].textContent} – velcodec`;
-    const pairs = [
-      ["stored as", own.stored + (own.tiles > 1 ? ` (${own.tiles} tiles)` : "")],
-      ["range", `${shown(own.low)} to ${shown(own.high)} m/s`],
-      ["extent", `${shown(x1 - x0)} m × ${shown(z1 - z0)} m deep`],
-      ["spacing", `${shown(dx, 0.1)} m × ${shown(dz, 0.1)} m`],
-      ["archive holds", `${typeName(own.dtype)} in ${own.units}`],
-      ["decoder", own.decoder],
-    ];
-    if (own.psnr_db !== null && own.psnr_db !== undefined) {
-      pairs.push(["PSNR", `${shown(own.psnr_db, 0.1)} dB or more`], ["mean error", `${shown(own.mae_m_s, 0.1)} m/s`],
-        ["greatest error", `${shown(own.max_error_m_s, 0.1)} m/s`]);
-      if (own.distance !== null) pairs.push(["distance", shown(own.distance, 0.1)]);
-    }
-    if (own.compared) {
-      pairs.push(["true PSNR, SSIM", `${shown(own.compared.psnr, 0.01)} dB, ${shown(own.compared.ssim, 0.0001)}`]);
-    }
-    for (const [name, value] of Object.entries(own.fields)) {
-      if (value !== null && value !== "") pairs.push([name, typeof value === "number" ? shown(value, 0.01) : String(value)]);
-    }
-    for (const name of ["provenance", "licence"]) if (own[name]) pairs.push([name, own[name]]);
-    e.facts.replaceChildren(...pairs.flatMap(([name, value]) => {
-      const term = document.createElement("dt"), text = document.createElement("dd");
-      term.textContent = name;
-      text.textContent = value;
-      return [term, text];
-    }));
+    showFacts(e.facts, own);
   }
 
   // Drawings
@@ -143,7 +122,7 @@ export class ModelView {
   arrange() {
     const { state, own, other } = this, { archive } = state, { extent } = own;
     const layer = (facts, name) => (window, stale) => this.source.field(archive, facts.number, name, window, {}, stale);
-    const change = this.change, moved = change.share || change.moves.some(Boolean);
+    const change = changeOf(state), moved = change.share || change.moves.some(Boolean);
     const wanted = new Map();
     wanted.set("a", {
       id: `a ${archive} ${own.number} ${moved ? JSON.stringify(change) : ""}`, keep: true, ground: own, extent,
@@ -313,92 +292,6 @@ export class ModelView {
     this.move({ x: middle(this.own.extent, 0), z: middle(this.own.extent, 2), mpp: Infinity });
   }
 
-  listenPointer() {
-    const host = this.element.panes;
-    const paneOf = (event) => [...this.panes.values()].find((pane) => pane.canvas === event.target);
-    const pointers = new Map();
-    host.addEventListener("wheel", (event) => {
-      const pane = paneOf(event);
-      if (!pane?.view) return;
-      event.preventDefault();
-      const lines = event.deltaMode === 1 ? 30 : 1;
-      this.zoom(Math.exp(Math.max(-1, Math.min(1, event.deltaY * lines * 0.002))), pane.pointOf(event));
-    }, { passive: false });
-    host.addEventListener("dblclick", (event) => paneOf(event) && this.state.tool === "pan" && this.zoom(0.5, paneOf(event).pointOf(event)));
-    host.addEventListener("pointerdown", (event) => {
-      const pane = paneOf(event);
-      if (!pane?.view || event.button !== 0) return;
-      pane.canvas.setPointerCapture(event.pointerId);
-      pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-      const at = pane.pointOf(event);
-      if (this.state.tool === "well") this.setProfile("well", [at.x]);
-      if (this.state.tool === "line") this.start = at;
-    });
-    host.addEventListener("pointermove", (event) => {
-      const pane = paneOf(event);
-      if (!pane?.view) return;
-      const at = pane.pointOf(event), before = pointers.get(event.pointerId);
-      this.mark = at.inside ? { x: at.x, z: at.z } : null;
-      if (before && this.state.tool === "well") this.setProfile("well", [at.x]);
-      else if (before && this.state.tool === "line" && this.start) {
-        this.setProfile("line", [this.start.x, this.start.z, at.x, at.z]);
-      } else if (before) this.drag(pointers, event, before, pane);
-      if (before) pointers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-      this.update("pointer");
-    });
-    const end = (event) => pointers.delete(event.pointerId) && this.keep({ well: this.state.well, line: this.state.line });
-    host.addEventListener("pointerup", end);
-    host.addEventListener("pointercancel", end);
-    host.addEventListener("pointerleave", () => {
-      this.mark = null;
-      this.update("pointer");
-    });
-  }
-
-  /** One pointer moves the ground; two also zoom. */
-  drag(pointers, event, before, pane) {
-    const { view } = this;
-    const now = { x: event.clientX, y: event.clientY };
-    if (pointers.size === 2) {
-      const [, fixed] = [...pointers.entries()].find(([id]) => id !== event.pointerId);
-      const apart = (point) => Math.hypot(point.x - fixed.x, point.y - fixed.y);
-      const about = pane.pointOf({ clientX: (now.x + fixed.x) / 2, clientY: (now.y + fixed.y) / 2 });
-      if (apart(now) > 5) this.zoom(apart(before) / apart(now), about);
-      return;
-    }
-    this.move({ x: view.x - (now.x - before.x) * view.mpp, z: view.z - (now.y - before.y) * view.mpp });
-  }
-
-  /** Keys of the model's page; whether one was used. */
-  key(event) {
-    const { view, state } = this;
-    if (!view || !this.main) return false;
-    const area = this.main.area, part = event.shiftKey ? 0.02 : 0.12;
-    const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (steps[event.key]) {
-      const dx = steps[event.key][0] * part * (area.x1 - area.x0), dz = steps[event.key][1] * part * (area.z1 - area.z0);
-      if (event.shiftKey) {
-        const from = this.mark ?? view;
-        this.mark = { x: clamp(from.x + dx, area.x0, area.x1), z: clamp(from.z + dz, area.z0, area.z1) };
-        if (state.tool === "well") this.setProfile("well", [this.mark.x]);
-        this.element.readout.setAttribute("aria-live", "polite");
-        this.update("pointer");
-      } else this.move({ x: view.x + dx, z: view.z + dz });
-      return true;
-    }
-    const actions = {
-      "+": () => this.zoom(1 / 1.5), "=": () => this.zoom(1 / 1.5), "-": () => this.zoom(1.5), "0": () => this.whole(),
-      n: () => this.step(1), p: () => this.step(-1),
-      g: () => this.go({ show: state.show === "gradient" ? "velocity" : "gradient" }),
-      c: () => this.go({ contours: !state.contours }), s: () => this.go({ dots: !state.dots }),
-      w: () => this.go({ tool: state.tool === "well" ? "pan" : "well" }),
-      l: () => this.go({ tool: state.tool === "line" ? "pan" : "line" }),
-    };
-    if (!actions[event.key]) return false;
-    actions[event.key]();
-    return true;
-  }
-
   // Under the pointer, and along a line
 
   /** Say what is under the pointer's mark. */
@@ -451,78 +344,10 @@ export class ModelView {
       : `From (${shown(x0)}, ${shown(z0)}) to (${shown(x1)}, ${shown(z1)}) m. Drag in a drawing to choose another line.`;
   }
 
-  // The latent space
-
-  listenLatent() {
-    const { element: e } = this, count = this.archives[0]?.coordinates ?? 0;
-    for (let k = 0; k < count; k++) {
-      const label = document.createElement("label"), name = document.createElement("span");
-      const slider = document.createElement("input"), output = document.createElement("output");
-      label.className = "slider";
-      name.textContent = `y${k + 1}`;
-      Object.assign(slider, { type: "range", min: -3, max: 3, step: 0.05, value: 0, id: `move${k}` });
-      slider.setAttribute("aria-label", `coordinate ${k + 1}, standard deviations`);
-      label.append(name, slider, output);
-      e.moves.append(label);
-    }
-    e.latent.addEventListener("input", (event) => {
-      if (event.target.type !== "range") return;
-      if (event.target === e.share && !e.to.value.trim()) return;
-      this.go({ share: +e.share.value, moves: this.sliders.map((each) => +each.value) });
-    });
-    e.to.addEventListener("change", () => this.setTarget(e.to.value.trim()));
-    e.still.addEventListener("click", () => this.go({ share: 0, moves: [] }));
-  }
-
-  get sliders() {
-    return [...this.element.moves.querySelectorAll("input")];
-  }
-
-  async setTarget(text) {
-    try {
-      const target = text ? await this.factsOf(this.state.archive, which(text)) : null;
-      this.go({ to: target ? String(target.number) : "", share: target ? this.state.share || 0 : 0 });
-    } catch (error) {
-      this.say(error.message);
-    }
-  }
-
-  setLatent() {
-    const { state, element: e } = this;
-    if (document.activeElement !== e.to) e.to.value = state.to;
-    e.share.value = state.share ?? 0;
-    e.share.disabled = state.to === "";
-    e.share.nextElementSibling.textContent = shown(state.share ?? 0, 0.01);
-    this.sliders.forEach((slider, k) => {
-      slider.value = state.moves[k] ?? 0;
-      slider.nextElementSibling.textContent = `${shown(state.moves[k] ?? 0, 0.1)} σ`;
-    });
-    e.latent.hidden = this.own?.moves === false;
-    if (this.change.share || state.moves.some(Boolean)) e.latent.open = true;
-  }
-
-  get change() {
-    const { state } = this, to = state.to === "" ? null : +state.to;
-    return { to, share: to === null ? 0 : state.share ?? 0, moves: state.moves };
-  }
-}
-
-function which(text) {
-  return /^\d{1,15}$/.test(text) ? +text : text;
-}
-
-/** `<f4` as float32. */
-function typeName(dtype) {
-  const kinds = { f: "float", i: "int", u: "uint" };
-  return kinds[dtype[1]] ? `${kinds[dtype[1]]}${8 * dtype.slice(2)}` : dtype;
 }
 
 function middle(extent, first) {
   return (extent[first] + extent[first + 1]) / 2;
-}
-
-function clamp(value, low, high) {
-  return Math.min(Math.max(value, low), high);
 }
 
 function endsOf(values) {

@@ -46,3 +46,12 @@ export function fragmentOf(state) {
 function brief(value) {
   return String(+value.toPrecision(7));
 }
+
+/** A model as people name it: a number, or else a key. */
+export function which(text) {
+  return /^\d{1,15}$/.test(text) ? +text : text;
+}
+
+export function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
