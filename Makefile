@@ -3,6 +3,8 @@
 #
 #   make demo    compress a bundled sample, render it at 280 x 280, print figures, write a picture
 #   make test    the fast tests
+#   make test-browser    the viewer in Chromium, which must be there already
+#   make docs    the site, in build/site; make figures draws its pictures
 #   make test-all, lint, typecheck, bench, clean
 #   make fuzz    a campaign of EXECUTIONS executions (docs/trust.md)
 #
@@ -19,9 +21,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.velcodec-installed
 
 # The tests' models are so small that more threads only wait for each other.
-test test-all fuzz: export OMP_NUM_THREADS ?= 1
+test test-all test-browser fuzz: export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all fuzz lint typecheck bench clean
+.PHONY: setup demo test test-all test-browser fuzz lint typecheck bench figures docs clean
 
 setup: $(STAMP)
 
@@ -39,6 +41,12 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest $(TEST_FLAGS)
+
+# The viewer's page in a real browser: Chromium, which is not installed from here (Debian: chromium).
+test-browser: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[browser,view]'
+	$(BIN)/python -m pytest -m browser tests/view
 
 # Corpora, and what was found, are kept in build/fuzz.
 fuzz: setup
@@ -70,6 +78,21 @@ ifdef VELCODEC_REAL_DATA
 else
 	@echo 'skipped: VELCODEC_REAL_DATA does not name a folder of .npy files'
 endif
+
+# The pictures of the documentation that a script draws in a few minutes.
+figures: setup
+	set -e; for each in $(filter-out examples/common.py,$(wildcard examples/*.py)); do \
+		$(BIN)/python $$each build/examples; done
+	mkdir -p docs/img/examples
+	cp build/examples/*.png docs/img/examples/
+	$(BIN)/python -m velcodec.synth.picture docs/img/generator.png
+	$(BIN)/python -m benchmarks.averages docs/img/averages.png
+
+# The site, in build/site: it needs no network to be read.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -41,6 +41,7 @@ MODULES = {
     "synth": "synth",
     "train": "train",
     "verify": "verify",
+    "view": "view",
 }
 """The module of each command, imported when the command is used."""
 

@@ -60,6 +60,7 @@ _MODULES = {
     "distributed": "velcodec.files.distributed",
     "errors": "velcodec.formats.errors",
     "fwi": "velcodec.fwi",
+    "plot": "velcodec.plot",
     "torch": "velcodec.torch",
 }
 

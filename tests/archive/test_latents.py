@@ -9,7 +9,7 @@ from checkers import layered
 import velcodec
 from velcodec.decoder import Decoder
 from velcodec.encode.latents import ModelLatent
-from velcodec.formats.errors import MixedShapesError, OptionError
+from velcodec.formats.errors import DecoderFileError, MixedShapesError, OptionError
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -95,3 +95,14 @@ def test_a_share_must_be_finite(share: float) -> None:
     archive = archive_of(layered(2, 24, 20), lossless=True)
     with pytest.raises(OptionError, match="share: found"):
         archive.between(0, 1, share)
+
+
+def test_the_file_of_a_models_decoder_is_found(tiny: Decoder) -> None:
+    archive = archive_of(layered(1, 24, 20), latent_only=True, psnr=20.0)
+    assert archive.decoder_file(0).identity() == tiny.identity == archive.header.decoder_hash
+    blob = velcodec.compress(layered(1, 24, 20), latent_only=True, psnr=20.0, decoder="tiny")
+    with (
+        velcodec.open(blob, decoder=tiny) as loaded,
+        pytest.raises(DecoderFileError, match="without its file"),
+    ):
+        loaded.decoder_file(0)

@@ -446,3 +446,13 @@ def test_upsample_keeps_leading_axes_and_refuses_other_input() -> None:
     ):
         with pytest.raises(error, match=r"^samples: found"):
             upsample(wrong, 10, 10)  # type: ignore[arg-type]
+
+
+def test_features_are_kept_for_later_windows_if_told() -> None:
+    samples = layers(np.random.default_rng(3), 20, 24)
+    for keep, times in ((0, 2), (4, 1)):
+        field = SampledField(samples, shipped(), keep)
+        with mock.patch.object(compiled, "features_of", wraps=compiled.features_of) as features:
+            first, again = field.grid(31, 40), field.grid(31, 40)
+        assert features.call_count == times
+        assert np.array_equal(first, again)

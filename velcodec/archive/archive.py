@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
@@ -27,6 +28,7 @@ from velcodec.decode.stored import (
     read_models,
     stored_layout,
 )
+from velcodec.decode.thumbnail import thumbnail
 from velcodec.device import is_cpu, pick_device
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
@@ -41,7 +43,9 @@ from velcodec.formats.errors import (
     ModelNumberError,
     OptionError,
     SamplerError,
+    VelcodecError,
 )
+from velcodec.formats.no_data import find_absent
 from velcodec.geometry import GROUND_FIELDS, Geometry
 from velcodec.masks import at_cells
 from velcodec.resolution import (
@@ -58,8 +62,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from velcodec.decoder import Decoder
+    from velcodec.decoder.siren_mixture.frozen import FrozenMixture
     from velcodec.encode.latents import ModelLatent
+    from velcodec.formats.decoder_file import DecoderFile
     from velcodec.formats.latent_coding.stream import LatentTables
+    from velcodec.plot import Picture
 
 log = logging.getLogger(__name__)
 
@@ -462,10 +469,30 @@ class Archive:
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         return read_models(self._reader, self._tables, numbers)
 
+    def stored(self, which: Sequence[Number]) -> list[StoredModel]:
+        """Models as stored, entropy-decoded but not rendered, for tools that render parts of them.
+
+        Raises as `decode`.
+        """
+        numbers = [self.index(each) for each in which]
+        for number in numbers:
+            self._check_size(number, False)
+        return self._models(numbers)
+
+    def evaluator(self, which: Number) -> Decoder | FrozenMixture:
+        """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises
+        MissingDecoderError.
+        """
+        return self._evaluators.evaluator(self.header_of(which))
+
+    def decoder_file(self, which: Number) -> DecoderFile:
+        """The file of a model's decoder, for those who read it themselves. Raises
+        MissingDecoderError, DecoderFileError.
+        """
+        return self._evaluators.file(self.header_of(which))
+
     def _model(self, which: Number) -> StoredModel:
-        number = self.index(which)
-        self._check_size(number, False)
-        return self._models([number])[0]
+        return self.stored([which])[0]
 
     def _rendered(
         self,
@@ -591,6 +618,33 @@ class Archive:
             layout = self.layout(number)
             check_native(layout.nz, layout.nx, self._place(number), allow_large)
 
+    def plot(
+        self,
+        which: Number,
+        res: Resolution | None = None,
+        *,
+        cmap: str = "viridis",
+        low: float | None = None,
+        high: float | None = None,
+        axes: Any = None,
+    ) -> Picture:
+        """Draw a model with matplotlib: equal axes in metres, a colour bar in its units.
+
+        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Raises
+        MissingExtraError without matplotlib, and as `decode`.
+        """
+        from velcodec.plot import velocity
+
+        number = self.index(which)
+        layout, values = self.layout(number), self.decode(number, res)
+        values = values.T if layout.axes.endswith("xz") else values
+        if layout.no_data is not None:
+            values = np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))
+        return velocity(
+            values, self.geometry(number), units=layout.units, title=str(self.keys[number]),
+            cmap=cmap, low=low, high=high, axes=axes,
+        )  # fmt: skip
+
     def close(self) -> None:
         """Close the file; decoded arrays stay valid."""
         self._reader.close()
@@ -603,6 +657,20 @@ class Archive:
 
     def __repr__(self) -> str:
         return f"<velcodec archive of {len(self)} models, decoder {self.header.decoder_name!r}>"
+
+    def _repr_html_(self) -> str | None:
+        """For notebooks: facts, and pictures of the first models."""
+        from velcodec.archive.notebook import PICTURES, PIXELS, html_of
+
+        pictures, note = [], ""
+        try:
+            for number, model in enumerate(self.stored(range(min(PICTURES, len(self))))):
+                decoder = partial(self.evaluator, number)
+                small = thumbnail(model, self.geometry(number), PIXELS, decoder)
+                pictures.append((self.keys[number], small))
+        except VelcodecError as error:
+            note = str(error)
+        return html_of(self.info(), pictures, note)
 
 
 def _without_absent(values: Float64, model: StoredModel, cells: Float64) -> Float64:

@@ -1,4 +1,4 @@
-"""Facts about single models of an archive, without decoding."""
+"""Facts about single models of an archive, and columns of facts, without decoding."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from velcodec.archive.archive import Archive
 from velcodec.decode.stored import absent_samples, layout_and_storage
 from velcodec.formats.container.copying import runs_of_headers
 from velcodec.formats.container.page import entry_bytes
-from velcodec.formats.container.quality import StoredQuality, is_unknown, quality_rows
+from velcodec.formats.container.quality import (
+    StoredQuality,
+    is_unknown,
+    quality_figures,
+    quality_rows,
+)
 from velcodec.formats.errors import OptionError
+
+FIGURES = ("number", "key", "bytes", *StoredQuality._fields)
+"""Columns that every archive has. A field of the same name goes before."""
 
 
 @dataclass(frozen=True)
@@ -78,3 +89,26 @@ def check_fields(archive: Archive, names: Sequence[str]) -> None:
         if name not in archive.fields:
             known = ", ".join(sorted(archive.fields)) or "none"
             raise OptionError(f"field {name!r}: found no such field; the archive has {known}")
+
+
+def column_of(archive: Archive, name: str) -> NDArray[Any]:
+    """A field, or one of FIGURES, of every model, (n,): numbers, or texts as objects. A missing
+    value, or an error that was not measured, is NaN or an empty text.
+
+    Raises OptionError for another name.
+    """
+    if name in archive.fields or name not in FIGURES:
+        check_fields(archive, [name])
+        return archive.fields[name]
+    if name == "number":
+        return np.arange(len(archive))
+    if name == "key":
+        return np.array(archive.keys, dtype=object)
+    if name == "bytes":
+        return np.array(archive.record_bytes)
+    codes = archive.reader.quality_codes
+    if codes is None:
+        return np.full(len(archive), np.nan)
+    figures = quality_figures(codes)[StoredQuality._fields.index(name)]
+    figures[is_unknown(codes)] = np.nan
+    return figures

@@ -1,4 +1,4 @@
-"""Select models of an archive by number, key, fields or mask."""
+"""Select models of an archive by number, key, fields, measured figures or mask."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
-from velcodec.archive.listing import check_fields
+from velcodec.archive.listing import column_of
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.files.npy import load_mapped
 from velcodec.formats.storage.safe_read import mapped_rows
@@ -41,7 +41,7 @@ _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition on a field: `site = north`, `depth >= 2`.
+    """A condition on a field, or a figure such as `psnr_db`: `site = north`, `depth >= 2`.
 
     It is false for models without a value. An empty condition value tests for that: `site =` holds
     for models without a value, `site !=` for all others.
@@ -61,8 +61,7 @@ class Condition:
 
     def holds(self, archive: Archive) -> NDArray[np.bool_]:
         """Whether each model satisfies it, (n,). Raises OptionError if it does not fit."""
-        check_fields(archive, [self.field])
-        column = archive.fields[self.field]
+        column = column_of(archive, self.field)
         compare = RELATIONS[self.relation]
         texts = column.dtype == object
         known: NDArray[np.bool_] = (column != "") if texts else (column == column)

@@ -56,6 +56,9 @@ class StreamedArchive(Archive):
             window.drop(end)
             first = end
 
+    def _repr_html_(self) -> None:
+        """A stream is read once, and not for a picture."""
+
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         return (model for block in self.blocks() for model in self._arrays(block))
 

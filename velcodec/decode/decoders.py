@@ -15,13 +15,14 @@ from velcodec.decode.stored import tables_of
 from velcodec.decoder.registry import settled
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.record_reader import RecordReader
-from velcodec.formats.errors import MissingDecoderError
+from velcodec.formats.errors import DecoderFileError, MissingDecoderError
 
 if TYPE_CHECKING:
     import torch
 
     from velcodec.decoder import Decoder
     from velcodec.decoder.siren_mixture.frozen import FrozenMixture
+    from velcodec.formats.decoder_file import DecoderFile
     from velcodec.formats.latent_coding.stream import LatentTables
 
 
@@ -70,6 +71,15 @@ class Evaluators:
                 with self._named():
                     self._frozen[name] = frozen_for(header, wanted, self._reader.embedded_decoders)
         return self._frozen[name] or self.decoder(header)
+
+    def file(self, header: Header) -> DecoderFile:
+        """The file of a header's decoder. Raises DecoderFileError if a loaded one was given."""
+        from velcodec.decode.output import decoder_file_for
+
+        if self._wanted is not None and not isinstance(self._wanted, str | Path):
+            raise DecoderFileError(f"{self._reader.name}: its decoder was given without its file")
+        with self._named():
+            return decoder_file_for(header, self._wanted, self._reader.embedded_decoders)
 
     def tables(self, header: Header) -> LatentTables:
         """The frequency tables that a header's latents are coded with."""

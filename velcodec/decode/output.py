@@ -27,7 +27,7 @@ from velcodec.decoder.siren_mixture.frozen import (
 )
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.decoder_file import read_decoder_file
+from velcodec.formats.decoder_file import DecoderFile, read_decoder_file
 from velcodec.formats.errors import MissingDecoderError
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import SampledField
@@ -221,6 +221,14 @@ def frozen_for(
         return load_frozen(source)
     file = read_decoder_file(source)
     return frozen_mixture(file) if is_mixture(file.config) else None
+
+
+def decoder_file_for(
+    header: Header, wanted: str | Path | None, embedded: Callable[[], Sequence[bytes]]
+) -> DecoderFile:
+    """The file of the decoder that `decoder_for` finds, for those who read it themselves."""
+    source = _find(header, wanted, embedded)
+    return registry.read_file(source) if isinstance(source, Path) else read_decoder_file(source)
 
 
 def _find(

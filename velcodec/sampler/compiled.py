@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -110,9 +110,13 @@ def oriented(base: Float32) -> Float32:
 class SampledField:
     """The continuous field of samples (nz, nx), in their units, anywhere in their extent. It passes
     through every sample and stays within their range.
+
+    The features of `keep` blocks are kept for later calls, for callers that ask for many windows.
     """
 
-    def __init__(self, samples: NDArray[np.generic], weights: SamplerWeights) -> None:
+    def __init__(
+        self, samples: NDArray[np.generic], weights: SamplerWeights, keep: int = 0
+    ) -> None:
         self.samples = np.ascontiguousarray(samples, np.float64)
         self.least, self.most = float(self.samples.min()), float(self.samples.max())
         if max(-self.least, self.most) > HUGE:
@@ -123,6 +127,7 @@ class SampledField:
         self.half_range = (self.most - self.least) / 2.0
         self.middle = self.least + self.half_range
         self.weights = weights
+        self._features = lru_cache(keep)(self._block_features) if keep else self._block_features
 
     @property
     def is_constant(self) -> bool:
@@ -222,7 +227,7 @@ class SampledField:
             for left in range(0, nx, BLOCK):
                 yield top, left, z, ((left if left else -1), min(left + BLOCK, nx))
 
-    def _features(self, top: int, left: int) -> Float32:
+    def _block_features(self, top: int, left: int) -> Float32:
         """Biases and gates (n, m, 4 HIDDEN + 1) of a block's samples and, if present, one more row
         and column.
         """
