@@ -21,7 +21,7 @@ from velcodec.encode.fitting import (
     quantise_tiles,
     quantise_tiles_within,
 )
-from velcodec.encode.mean_error import MeanErrorCoder
+from velcodec.encode.sample_trials import SampleTrials
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.tiles import Cut, ModelSet, cut_models, plan_model
 from velcodec.formats.arrays import Float64, Int64
@@ -82,7 +82,7 @@ class Candidates:
     def use(self, coder: SampleCoder | None) -> None:
         """Make samples by this coder from now on."""
         self.coder = coder
-        self.samples = None if coder is None else MeanErrorCoder(coder)
+        self.samples = None if coder is None else SampleTrials(coder, self.fitter.effort)
 
     def tiling(self, i: int, tile: int) -> Tiling:
         """Model i cut into tiles of about `tile` samples."""

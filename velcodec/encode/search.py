@@ -30,6 +30,10 @@ ROUND_DOWN = 0.25
 DEARER = 1.3
 """Latents that take so many times the bits of samples are cut into smaller tiles no further."""
 
+SURE = 0.7
+"""Latents of so many times the bits that samples are foretold to take win without a look at them.
+"""
+
 FEW_BITS, MANY_BITS = 800.0, 2400.0
 """A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
 
@@ -127,16 +131,17 @@ def encode_to_psnr(
     mse, count = mse_of_psnr(psnr_db), len(candidates)
     if candidates.samples is None:
         return latents_within(candidates, mse, [inf] * count)
-    samples = []
-    for i in range(count):
-        samples.append(candidates.samples.reaching(i, mse))
+    about = [candidates.samples.about(i, mse) for i in range(count)]
+    latents = latents_within(candidates, mse, [inf] * count if keep_latent else about)
+    chosen = []
+    for i, latent in enumerate(latents):
+        if latent.mse <= mse and latent.bits < SURE * about[i] and not keep_latent:
+            chosen.append(latent)
+        else:
+            samples = candidates.samples.reaching(i, mse)
+            chosen.append(cheapest_within(mse, latent, samples, keep_latent))
         candidates.fitter.on_progress(i + 1, count, "samples")
-    enough = [inf if keep_latent else each.bits for each in samples]
-    latents = latents_within(candidates, mse, enough)
-    return [
-        cheapest_within(mse, latent, other, keep_latent)
-        for latent, other in zip(latents, samples, strict=True)
-    ]
+    return chosen
 
 
 def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) -> list[CodedModel]:

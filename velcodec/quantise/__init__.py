@@ -75,7 +75,8 @@ def quantise_within(
         error = squared_error(decoder, points, latent[tiles], target[tiles])
         hard = error > HARD * most[tiles]
         coefficients = torch.empty_like(latent[tiles], dtype=torch.int32)
-        for some, own in ((~hard, passes), (hard, Passes(0, passes.views + passes.full))):
+        thorough = Passes(0, passes.full + 2, -(-passes.views // 2))
+        for some, own in ((~hard, passes), (hard, thorough)):
             rows = torch.arange(len(latent), device=latent.device)[tiles][some]
             if len(rows):
                 aim = target[rows], points, step_index[rows], most[rows]

@@ -48,10 +48,13 @@ SEEDS = 1000
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes of integer descent: on `views` of a part of the points, then at most `full` on all."""
+    """Passes of integer descent: on `views` of a part of the points, then at most `full` on all.
+    Where an error is asked for, `usual` ones of all points come between, at the step's own price.
+    """
 
     views: int = 8
     full: int = 4
+    usual: int = 0
 
 
 @torch.no_grad()

@@ -117,6 +117,10 @@ def descend_within(
         tiles = Tiles(decoder, here, goal, points, where, costs, seed=number)
         for _ in range(passes.views):
             tiles.improve_on_view()
+        for _ in range(passes.usual):
+            tiles.improve_on_all(None)
+            if not len(tiles.active):
+                break
         everyone = np.arange(len(active))
         now = tiles.latents(tiles.coefficients, everyone)
         tiles.error = squared_error(decoder, points, now, goal).double().cpu().numpy()
