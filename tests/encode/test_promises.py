@@ -177,7 +177,7 @@ def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.Monke
 def test_a_budget_is_kept_to_the_byte_by_a_thousand_models() -> None:
     """One byte over the budget, the same choice used to be made again and again."""
     models = synth.draw("curvevel_a", 5, 0, 1000).render(70, 70).numpy()
-    data = velcodec.compress(models, fit="amortised", latent_only=True, bytes_per_model=48)
+    data = velcodec.compress(models, effort=1, latent_only=True, bytes_per_model=48)
     assert 0.99 * 48_000 <= len(data) <= 48_000
 
 

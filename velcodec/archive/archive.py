@@ -108,7 +108,7 @@ class Archive:
     ) -> None:
         self._reader: RecordReader = self._open(source)
         self._evaluators = Evaluators(self._reader, decoder, device)
-        self._fitted: dict[tuple[int, str], ModelLatent] = {}
+        self._fitted: dict[tuple[int, int], ModelLatent] = {}
         if self._reader.unfinished:
             log.warning(
                 "%s: ends in %d bytes of an addition that was never finished or is damaged; the %d "

@@ -85,8 +85,9 @@ def fit_latents(
     `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. `grid` (nz, nx)
     says that the points are a grid, row by row, which `encoder` needs. `precision` (B,) weights the
     Gaussian prior against the mean squared error (default: the decoder's); tiles whose error is
-    below `enough` (B,) need not be fitted further. Tensors have the decoder's dtype and device. Raises OptionError for an unknown `method`; InputShapeError and
-    InputDtypeError for other tensors. Source: docs/decoder.md, "Fitting".
+    below `enough` (B,) are not fitted further. Tensors have the decoder's dtype and device. Raises
+    OptionError for an unknown `method`; InputShapeError and InputDtypeError for other tensors.
+    Source: docs/decoder.md, "Fitting".
     """
     if method not in get_args(Method):
         raise OptionError(f"fit method: found {method!r}, expected one of {get_args(Method)}")

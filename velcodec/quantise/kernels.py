@@ -14,7 +14,7 @@ _F = np.float32
 
 
 @njit(inline="always")
-def _bits(bits: Any, row: int, value: int) -> Any:
+def _bits(bits: Any, row: Any, value: Any) -> Any:
     """Code length of a coefficient; beyond the row's last symbol that of the escape and what
     follows it.
     """
