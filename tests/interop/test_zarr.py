@@ -222,7 +222,7 @@ def test_an_unknown_configuration_is_refused() -> None:
         {"lossless": 1},
         {"units": "ft/s"},
         {"order": "zxy"},
-        {"fit": "by hand"},
+        {"effort": 10},
         {"decoder": 3},
         {"colour": "red"},
     ):

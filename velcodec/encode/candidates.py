@@ -34,8 +34,8 @@ SAMPLE_TILES = 24
 MARGIN_DB = 0.15
 """A sample of tiles shows so much less error than the whole model may have."""
 
-BRIEF = Passes(2, 0)
-"""Passes of integer descent where only a rate or a rough error is asked for."""
+BRIEF = 2
+"""Passes of integer descent where only a rate or a rough error is asked for, at most."""
 
 STEP_AT_35_DB, DB_PER_STEP = 15.0, 1.0
 """Base step at which most models of one tile have 35 dB, and what a finer step adds."""
@@ -110,7 +110,8 @@ class Candidates:
         """A latent of each member at its step, briefly improved; of a large one by some of its
         tiles.
         """
-        return self._at_steps(steps, tile, BRIEF, whole=False)
+        brief = Passes(min(BRIEF, self.fitter.passes.views), 0)
+        return self._at_steps(steps, tile, brief, whole=False)
 
     def latents(self, steps: Mapping[int, int], tile: int) -> dict[int, CodedModel]:
         """A latent of each member at its step, every tile coded."""

@@ -75,7 +75,7 @@ def quantise_within(
         error = squared_error(decoder, points, latent[tiles], target[tiles])
         hard = error > HARD * most[tiles]
         coefficients = torch.empty_like(latent[tiles], dtype=torch.int32)
-        thorough = Passes(0, passes.full + 2, -(-passes.views // 2))
+        thorough = passes.on_all_points()
         for some, own in ((~hard, passes), (hard, thorough)):
             rows = torch.arange(len(latent), device=latent.device)[tiles][some]
             if len(rows):

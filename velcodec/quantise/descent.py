@@ -56,6 +56,10 @@ class Passes:
     full: int = 4
     usual: int = 0
 
+    def on_all_points(self) -> Passes:
+        """About as many passes without views."""
+        return Passes(0, self.full + 2, -(-self.views // 2)) if self.views else self
+
 
 @torch.no_grad()
 def integer_descent(
