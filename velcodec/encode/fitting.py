@@ -31,6 +31,9 @@ from velcodec.quantise import Passes, dequantise, quantise, quantise_within
 FIT_POINTS = 640
 """Points of a tile that a pass of the fit sees."""
 
+LEAST_NORMALISED = 1e-9
+"""No smaller mean squared error is asked of a tile, in units of its range."""
+
 SETTLED = 0.4
 """A tile whose fit has so much of the error asked leaves the rest to rounding."""
 
@@ -189,7 +192,7 @@ class Fitted:
     def normalised(self, mse: float, tiles: Int64, like: Tensor) -> Tensor:
         """A mean squared error, (m/s)^2, in units of each tile's range, (B,)."""
         half = (self.cut.high[tiles] - self.cut.low[tiles]) / 2.0
-        return torch.as_tensor(mse / np.square(half)).to(like)
+        return torch.as_tensor(np.maximum(mse / np.square(half), LEAST_NORMALISED)).to(like)
 
 
 @torch.no_grad()

@@ -37,6 +37,9 @@ FIT_OCTAVES, GUESS = (-4.0, -1.0, -0.3, 1.7), (-4.0, 0.0, 1.0, 7.0)
 the one asked.
 """
 
+MOST_OFF = 1e6
+"""No error counts as farther off than by this factor."""
+
 FARTHEST = 5
 """Most steps moved at a time."""
 
@@ -143,7 +146,8 @@ def descend_within(
             break
         off = np.where(near, reached.error / aim[active], off / REACHED_BY_PRICE)
         for row in np.flatnonzero(left):
-            ladders[active[row]].add(int(index[active[row]]), float(np.log2(off[row])))
+            octave = float(np.log2(np.clip(off[row], 1.0 / MOST_OFF, MOST_OFF)))
+            ladders[active[row]].add(int(index[active[row]]), octave)
             index[active[row]] = ladders[active[row]].next()
         active = active[left]
     device = latent.device
