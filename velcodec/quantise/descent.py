@@ -41,7 +41,6 @@ and how often this interval is halved.
 """
 
 
-LEAST_ERROR = 1e-12
 SEEDS = 1000
 """Seeds of views that a descent may take."""
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from velcodec.decoder.base import Decoder
 from velcodec.fit.lm import squared_error
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.quantise.costs import BitCosts
-from velcodec.quantise.descent import LEAST_ERROR, Passes, Reached, Tiles
+from velcodec.quantise.descent import Passes, Reached, Tiles
 
 TRIES = 6
 """Steps tried: the guess, the one that it foretells, finer ones where that misses."""
@@ -104,20 +105,58 @@ def descend_within(
     """Coefficients int32 (B, D) and their step indices (B,) within the mean squared error `most`
     (B,), or of the least error found; `step_index` are guesses.
     """
-    per_index = log2(float(decoder.steps[0] / decoder.steps[-1])) / max(1, len(decoder.steps) - 1)
-    index, last = step_index.cpu().numpy().copy(), len(decoder.steps) - 1
-    aim = most.double().cpu().numpy()
-    fit = squared_error(decoder, points, latent, target).double().cpu().numpy()
-    octaves = np.log2(np.maximum(fit, LEAST_ERROR) / aim)
-    index = (index + np.rint(np.interp(octaves, FIT_OCTAVES, GUESS)).astype(np.int64)).clip(0, last)
-    found = np.zeros(latent.shape, np.int32)
-    error, at = np.full(len(latent), np.inf), index.copy()
-    ladders = [Ladder(last, per_index) for _ in range(len(latent))]
-    active = np.arange(len(latent))
+    search = _Search(decoder, latent, target, points, step_index, most, costs)
     for number in range(TRIES):
-        rows = torch.from_numpy(active)
-        here, goal, where = latent[rows], target[rows], torch.from_numpy(index[active])
-        tiles = Tiles(decoder, here, goal, points, where, costs, seed=number)
+        search.try_steps(passes, number)
+        if not len(search.active):
+            break
+    device = latent.device
+    return torch.from_numpy(search.found).to(device), torch.from_numpy(search.at).to(device)
+
+
+class _Search:
+    """The search of a batch: for each tile the best coefficients `found` (B, D) and their step
+    indices `at` (B,); those whose step is not settled are `active`.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        latent: Tensor,
+        target: Tensor,
+        points: Tensor,
+        step_index: Tensor,
+        most: Tensor,
+        costs: BitCosts,
+    ) -> None:
+        self.decoder, self.latent, self.costs = decoder, latent, costs
+        self.target, self.points = target, points
+        self.most = most.double().cpu().numpy()
+        last = len(decoder.steps) - 1
+        per_index = log2(float(decoder.steps[0] / decoder.steps[-1])) / max(1, last)
+        self.ladders = [Ladder(last, per_index) for _ in range(len(latent))]
+        fit = self._error(latent, np.arange(len(latent)))
+        finer = np.interp(_octaves(fit / self.most), FIT_OCTAVES, GUESS)
+        self.index = (step_index.cpu().numpy() + np.rint(finer).astype(np.int64)).clip(0, last)
+        self.found, self.at = np.zeros(latent.shape, np.int32), self.index.copy()
+        self.error = np.full(len(latent), np.inf)
+        self.active = np.arange(len(latent))
+
+    def _error(self, latent: Tensor, tiles: Int64) -> Float64:
+        """Mean squared errors (N,) of latents (N, D) of these tiles."""
+        goal = self.target[torch.from_numpy(tiles)]
+        error: Float64 = (
+            squared_error(self.decoder, self.points, latent, goal).double().cpu().numpy()
+        )
+        return error
+
+    def try_steps(self, passes: Passes, number: int) -> None:
+        """Descend at the step of every active tile, and settle it or move it."""
+        active, device = self.active, self.latent.device
+        rows, most = torch.from_numpy(active).to(device), self.most[active]
+        where = torch.from_numpy(self.index[active]).to(device)
+        aim = self.target[rows], self.points, where
+        tiles = Tiles(self.decoder, self.latent[rows], *aim, self.costs, seed=number)
         for _ in range(passes.views):
             tiles.improve_on_view()
         for _ in range(passes.usual):
@@ -125,30 +164,30 @@ def descend_within(
             if not len(tiles.active):
                 break
         everyone = np.arange(len(active))
-        now = tiles.latents(tiles.coefficients, everyone)
-        tiles.error = squared_error(decoder, points, now, goal).double().cpu().numpy()
-        off = tiles.error / aim[active]
-        closed = np.array([ladders[tile].is_coarsest(int(index[tile])) for tile in active])
+        tiles.error = self._error(tiles.latents(tiles.coefficients, everyone), active)
+        off = tiles.error / most
+        closed = np.array([self.ladders[t].is_coarsest(int(self.index[t])) for t in active])
         near = (off < COARSE) & ((off > FINE) | closed)
         tiles.active = np.flatnonzero(near | (number == TRIES - 1))
-        reached = Reached(aim[active], tiles)
-        bits = costs.lengths(tiles.coefficients, tiles.index)
+        reached = Reached(most, tiles)
+        bits = self.costs.lengths(tiles.coefficients, tiles.index)
         reached.add(tiles.coefficients, everyone, tiles.error, bits)
         for _ in range(passes.full if len(tiles.active) else 0):
             tiles.improve_on_all(reached)
-        within = reached.error <= aim[active]
-        better = reached.error < error[active]
-        better = within & near | better & (error[active] > aim[active])
-        found[active[better]] = reached.coefficients[better]
-        error[active[better]], at[active[better]] = reached.error[better], index[active[better]]
-        left = ~(within & near)
-        if not left.any():
-            break
-        off = np.where(near, reached.error / aim[active], off / REACHED_BY_PRICE)
-        for row in np.flatnonzero(left):
-            octave = float(np.log2(np.clip(off[row], 1.0 / MOST_OFF, MOST_OFF)))
-            ladders[active[row]].add(int(index[active[row]]), octave)
-            index[active[row]] = ladders[active[row]].next()
-        active = active[left]
-    device = latent.device
-    return torch.from_numpy(found).to(device), torch.from_numpy(at).to(device)
+        settled = near & (reached.error <= most)
+        better = settled | ((reached.error < self.error[active]) & (self.error[active] > most))
+        self.found[active[better]] = reached.coefficients[better]
+        self.error[active[better]] = reached.error[better]
+        self.at[active[better]] = self.index[active[better]]
+        octaves = _octaves(np.where(near, reached.error / most, off / REACHED_BY_PRICE))
+        for row in np.flatnonzero(~settled):
+            tile = active[row]
+            self.ladders[tile].add(int(self.index[tile]), float(octaves[row]))
+            self.index[tile] = self.ladders[tile].next()
+        self.active = active[~settled]
+
+
+def _octaves(off: Float64) -> Float64:
+    """Binary logarithms of errors over those asked, within limits."""
+    octaves: Float64 = np.log2(np.clip(off, 1.0 / MOST_OFF, MOST_OFF))
+    return octaves
