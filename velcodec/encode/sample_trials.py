@@ -13,8 +13,10 @@ from velcodec.encode.coded import CodedModel
 from velcodec.encode.mean_error import MODES, MeanErrorCoder, Mode
 from velcodec.encode.samples import SampleCoder
 
-FIRST_REQUEST = 1.6
-"""Error requested first, over the target root mean square error."""
+FIRST_REQUEST, SAFE_REQUEST = 1.6, 0.5
+"""Error requested first, and where no trial was within the target, over the target root mean square
+error.
+"""
 
 CLOSE = 0.97
 """A root mean square error of so much of the target is not improved further."""
@@ -63,6 +65,9 @@ class SampleTrials(MeanErrorCoder):
                     break
                 requested *= 0.99 * rms / trial.mse**0.5
                 trial = None
+        if best is None:
+            trial = self._with_error(i, SAFE_REQUEST * rms, MODES[0], rms)
+            best = trial if trial.mse <= mse else None
         exact = self.coder.exact_labels(i)
         if exact is not None and (best is None or exact.bits <= best.bits):
             return exact
