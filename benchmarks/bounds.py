@@ -27,7 +27,7 @@ ARCHIVE = 50
 @click.option("--models", default=2000, show_default=True)
 @click.option("--seed", default=2024, show_default=True)
 @click.option("--family", "families", multiple=True, help="Families.  [default: all]")
-@click.option("--keep-latent", is_flag=True, help="Keep a latent of the amortised fit.")
+@click.option("--keep-latent", is_flag=True, help="Keep a latent of the least effort.")
 def main(models: int, seed: int, families: tuple[str, ...], keep_latent: bool) -> None:
     """Compress, decode, compare."""
     names = families or tuple(synth.FAMILIES)
@@ -39,7 +39,7 @@ def main(models: int, seed: int, families: tuple[str, ...], keep_latent: bool) -
         shape = SHAPES[number % len(SHAPES)]
         batch = synth.draw(name, seed, number * ARCHIVE, ARCHIVE).render(*shape).numpy()
         promise = {"max_error": bound} if bound else {"lossless": True}
-        fit = {"keep_latent": True, "fit": "amortised"} if keep_latent else {}
+        fit = {"keep_latent": True, "effort": 1} if keep_latent else {}
         data = velcodec.compress(batch, **promise, **fit)  # type: ignore[arg-type]
         back = velcodec.decompress(data)
         error = np.abs(back.astype(np.float64) - batch.astype(np.float64)).reshape(ARCHIVE, -1)

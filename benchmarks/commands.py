@@ -96,7 +96,7 @@ def memory(folder: Path, counts: list[int], compressed: list[int]) -> dict[str, 
         source = folder / "models.npy"
         parts = [synth.draw("curvevel_a", 5, i, 500).render(70, 70) for i in range(0, count, 500)]
         np.save(source, np.concatenate([part.numpy() for part in parts])[:count])
-        how = ("--fit", "amortised", "--latent-only", "--bytes-per-model", 60, "--threads", 1)
+        how = ("--effort", 1, "--latent-only", "--bytes-per-model", 60, "--threads", 1)
         code = command("compress", source, folder / "made.vlat", *how, "--force")
         found.setdefault("compress", {})[count] = run(code)[1]
     return found

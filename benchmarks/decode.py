@@ -198,7 +198,7 @@ def shares(frozen: FrozenMixture) -> dict[str, float]:
     reading = seconds(lambda: velcodec.decompress(data), 3)
     decoding = seconds(lambda: decode_tiles(streams, tables, coding), 3)
     models = synth.draw("curvevel_a", 5, 0, BATCH).render(N, N).numpy()
-    settings: dict[str, Any] = {"fit": "amortised", "latent_only": True, "bytes_per_model": 100}
+    settings: dict[str, Any] = {"effort": 1, "latent_only": True, "bytes_per_model": 100}
     writing = seconds(lambda: velcodec.compress(models, **settings), 2)
     profile = cProfile.Profile(time.process_time)
     profile.runcall(velcodec.compress, models, **settings)

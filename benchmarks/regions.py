@@ -20,6 +20,7 @@ from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.tiles import ModelSet, cut_models
 from velcodec.formats.arrays import Float64
 from velcodec.metrics import mse_of_psnr
+from velcodec.quantise import Passes
 
 STEPS = range(4, 33, 4)
 PRICES = np.logspace(-8, 2, 400)
@@ -45,7 +46,7 @@ def ways_of(blocks: list[Float64], tile: int) -> list[tuple[Float64, Float64]]:
     fitted.fit(fitter)
     found = []
     for step in STEPS:
-        tiles = quantise_tiles(fitter, fitted, np.full(len(cut), step), passes=1)
+        tiles = quantise_tiles(fitter, fitted, np.full(len(cut), step), passes=Passes(1, 1))
         sums = [
             np.bincount(cut.owner, each, minlength=len(blocks))
             for each in (tiles.error, tiles.bits + TILE_OVERHEAD_BITS)

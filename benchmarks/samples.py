@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from velcodec.effort import DEFAULT_EFFORT, LEVELS
 from velcodec.encode.mean_error import MeanErrorCoder
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.tiles import ModelSet
@@ -34,7 +35,7 @@ def main(files: tuple[Path, ...], models: int, psnr: str, network: int) -> None:
         array = np.load(file)
         array = array.reshape(-1, *array.shape[-2:])[:FIRST]
         source = ModelSet(list(array[:: max(1, len(array) // models)][:models]), "m/s")
-        coder = MeanErrorCoder(SampleCoder(source, network))
+        coder = MeanErrorCoder(SampleCoder(source, network), LEVELS[DEFAULT_EFFORT])
         line = f"{file.stem:24}"
         for target in targets:
             streams = [coder.reaching(i, mse_of_psnr(target)).exact for i in range(len(source))]

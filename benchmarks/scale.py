@@ -87,7 +87,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 @click.command()
 @click.option("--models", default="1000,10000", help="Numbers of models, comma-separated.")
 @click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Target options.")
-@click.option("--fit", default="amortised", help="Fit of the latents.")
+@click.option("--effort", default=1, help="Effort, 1 to 9.")
 @click.option("--workers", type=int, help="Compress with this many dask processes.")
 @click.option("--threads", default=1, help="CPU threads per process.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder for files.")
@@ -96,7 +96,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 def main(
     models: str,
     promise: str,
-    fit: str,
+    effort: int,
     workers: int | None,
     threads: int,
     folder: Path | None,
@@ -116,7 +116,7 @@ def main(
             write_models(source, count)
             generated = time.perf_counter() - started
             spread = ["--dask", "local", "--workers", workers] if workers else []
-            options = [*promise.split(), "--fit", fit, "--threads", threads, *spread]
+            options = [*promise.split(), "--effort", effort, "--threads", threads, *spread]
             made, seconds, of_cores, peak = run("compress", source, target, *options)
             check, checked, _, peak_check = run("verify", target, "--against", source)
             row = {

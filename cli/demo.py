@@ -15,6 +15,7 @@ from velcodec.cli.encoding import encode_models
 from velcodec.cli.figures import HEADS, Comparison, compare, in_memory, mean
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json, show_table
+from velcodec.effort import DEFAULT_EFFORT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "dz": 10.0,
     "origin": (0.0, 0.0),
     "bytes_per_model": None,
-    "fit": "lm",
+    "effort": DEFAULT_EFFORT,
     "decoder": None,
     "key_prefix": None,
     "provenance": "velcodec's bundled sample, generated",

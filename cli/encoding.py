@@ -98,7 +98,14 @@ def coding_of(settings: Mapping[str, Any]) -> Coding:
         latent_only=settings.get("latent_only", False),
     )
     embed = settings.get("embed_decoder", False)
-    return Coding(target, settings["fit"], settings["decoder"], settings["device"], embed)
+    return Coding(
+        target,
+        settings["effort"],
+        settings["decoder"],
+        settings["device"],
+        embed,
+        settings.get("fit", "lm"),
+    )
 
 
 def chosen_keys(file: Path | None, prefix: str | None, models: int) -> Sequence[str] | None:

@@ -49,6 +49,13 @@ REPORT_ONLY = {
 
 @click.command(short_help="Compress, decode and compare, in memory.")
 @click.argument("sources", metavar="[IN...]", type=options.SOURCE, nargs=-1)
+@click.option(
+    "--fit",
+    type=click.Choice(["lm", "adam"]),
+    default="lm",
+    show_default=True,
+    help="How to fit latents: Levenberg-Marquardt, or Adam, the paper's slow baseline.",
+)
 @click.option("--per-model", is_flag=True, help="Also print the figures of every model.")
 @click.option(
     "--report",

@@ -28,7 +28,7 @@ OPTIONS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
         "psnr", "bytes_per_model", "max_error", "lossless", "keep_latent", "latent_only", "dx",
-        "dz", "origin", "device", "fit", "format", "array", "count",
+        "dz", "origin", "device", "effort", "format", "array", "count",
     )
 } | {"resolution": "--res"}  # fmt: skip
 """Options by their Python names."""

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from velcodec.effort import DEFAULT_EFFORT, LEVELS
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -277,12 +279,11 @@ coding = together(
         help="Samples come back bit for bit, at the native grid.",
     ),
     click.option(
-        "--fit",
-        type=click.Choice(["lm", "adam", "amortised"]),
-        default="lm",
+        "--effort",
+        type=click.IntRange(min(LEVELS), max(LEVELS)),
+        default=DEFAULT_EFFORT,
         show_default=True,
-        help="How to fit latents: Levenberg-Marquardt, Adam (the slow baseline), or the encoder "
-        "network alone (least exact; fastest with --latent-only).",
+        help="How long to look for fewer bytes: 1 is the fastest, 9 finds the fewest.",
     ),
     click.option(
         "--keep-latent",

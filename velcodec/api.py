@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from velcodec.archive.archive import Archive
 from velcodec.archive.create import create_archive
 from velcodec.archive.preview import PreviewArchive
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
@@ -53,7 +54,7 @@ def compress(
     lossless: bool = False,
     keep_latent: bool = False,
     latent_only: bool = False,
-    fit: str = "lm",
+    effort: int = DEFAULT_EFFORT,
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
     keys: Sequence[str] | None = None,
@@ -82,7 +83,8 @@ def compress(
     by more than `max_error` (m/s); every sample bit for bit (`lossless`). The encoder looks for the
     fewest bytes, with latents or samples. `latent_only` stores no samples; `keep_latent` stores a
     latent beside samples (not with a size). Both define a field that renders at any grid. Every
-    model is read back and measured. `fit` is lm, adam or amortised.
+    model is read back and measured. `effort` is 1, the fastest, to
+    9, the fewest bytes.
 
     `fields` are columns of metadata: text, numbers or booleans, one value for all models or one
     for each. docs/archives.md lists the names with a meaning. `embed_decoder` puts the decoder
@@ -107,7 +109,7 @@ def compress(
         mask=mask,
     )
     target = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
-    coding = Coding(target, fit, decoder, device, embed_decoder)
+    coding = Coding(target, effort, decoder, device, embed_decoder)
     return encode(models, description, coding, on_progress).data
 
 

@@ -204,8 +204,9 @@ def test_values_that_are_not_finite_are_refused_naming_their_place(bad: float) -
         {"dx": 0.0},
         {"dz": float("nan")},
         {"origin": (0.0, float("inf"))},
-        {"fit": "magic"},
-        {"fit": "amortised"},  # the small decoder has no encoder
+        {"effort": 0},
+        {"effort": 10},
+        {"effort": "most"},
         {"device": "tpu"},
         {"bytes_per_model": 0},
         {"keys": ["one", "two"]},

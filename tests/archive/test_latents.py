@@ -53,8 +53,8 @@ def test_a_latent_kept_beside_samples_is_the_stored_one() -> None:
 
 def test_an_unknown_fit_is_refused() -> None:
     archive = archive_of(layered(1, 24, 20), lossless=True)
-    with pytest.raises(OptionError, match="fit: expected lm, adam or amortised, found 'guess'"):
-        archive.latent(0, fit="guess")
+    with pytest.raises(OptionError, match="effort: expected 1 to 9, found 10"):
+        archive.latent(0, effort=10)
 
 
 def test_between_renders_mixed_latents(tiny: Decoder) -> None:

@@ -51,19 +51,20 @@ def test_compress_prints_a_summary_for_people(compress: Run) -> None:
     assert result.stderr == ""
 
 
-@pytest.mark.parametrize("fit", ["lm", "adam"])
-def test_compress_takes_every_fit_that_the_decoder_has(
-    compress: Run, models: np.ndarray, fit: str
+@pytest.mark.parametrize("effort", [1, 9])
+def test_compress_keeps_a_size_at_every_effort(
+    compress: Run, models: np.ndarray, effort: int
 ) -> None:
     np.save("in.npy", models[1, :8, :8])
-    assert compress("in.npy", "out.vlat", *BUDGET, "--fit", fit, "--latent-only").exit_code == 0
+    options = (*BUDGET, "--effort", str(effort), "--latent-only")
+    assert compress("in.npy", "out.vlat", *options).exit_code == 0
 
 
-def test_a_fit_without_an_encoder_is_refused(compress: Run, models: np.ndarray) -> None:
+def test_an_effort_beyond_nine_is_refused(compress: Run, models: np.ndarray) -> None:
     np.save("in.npy", models[1])
-    result = compress("in.npy", "out.vlat", *BUDGET, "--fit", "amortised")
+    result = compress("in.npy", "out.vlat", *BUDGET, "--effort", "10")
     assert result.exit_code == 2
-    assert "encoder" in result.stderr
+    assert "1<=x<=9" in result.stderr
 
 
 def test_an_archive_larger_than_its_models_is_reported_as_larger(compress: Run) -> None:

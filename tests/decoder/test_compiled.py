@@ -62,9 +62,14 @@ def test_values_are_those_of_autograds_rendering(
     close(decoder.values(points, latent), expected, 1e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
 def test_the_gradient_of_the_error_is_autograds(
-    decoder: Decoder, latent: Tensor, points: Tensor
+    decoder: Decoder, latent: Tensor, points: Tensor, training: bool
 ) -> None:
+    """In one pass over blocks of points, and from stored layers while the weights may change."""
+    for parameter in decoder.parameters():
+        parameter.requires_grad_(training)
+    assert (decoder.compiled() is None) == training
     target = torch.rand(3, 99, generator=torch.Generator().manual_seed(5))
     error, gradient = decoder.error_and_gradient(points, latent, target)
     exact = in_double(decoder)
@@ -73,6 +78,17 @@ def test_the_gradient_of_the_error_is_autograds(
     (slope,) = torch.autograd.grad(expected.sum(), z)
     close(error, expected.detach(), 1e-5)
     close(gradient, slope / 2, 1e-4)
+    close(decoder.squared_error(points, latent, target), expected.detach(), 1e-5)
+
+
+def test_every_model_may_have_its_own_points(decoder: Decoder, latent: Tensor) -> None:
+    drawn = torch.Generator().manual_seed(6)
+    points, target = 2 * torch.rand(3, 150, 2, generator=drawn) - 1, torch.rand(3, 150)
+    error, gradient = decoder.error_and_gradient(points, latent, target)
+    for k in range(3):
+        alone = decoder.error_and_gradient(points[k], latent[k : k + 1], target[k : k + 1])
+        torch.testing.assert_close(error[k : k + 1], alone[0])
+        torch.testing.assert_close(gradient[k : k + 1], alone[1])
 
 
 @pytest.mark.parametrize("leading", [None, 40])

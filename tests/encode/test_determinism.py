@@ -28,6 +28,7 @@ from velcodec.files.distributed import compress, connected
 from velcodec.fit import LMOptions
 from velcodec.formats.errors import QualityError
 from velcodec.parallel import repeatable, spread
+from velcodec.quantise import Passes
 
 PROMISES: dict[str, dict[str, Any]] = {
     "latents alone": {"latent_only": True, "psnr": 20.0},
@@ -38,7 +39,7 @@ PROMISES: dict[str, dict[str, Any]] = {
 }
 
 LONG_PROMISES: dict[str, dict[str, Any]] = {
-    "latents by Adam": {"latent_only": True, "psnr": 20.0, "fit": "adam"},
+    "latents of the most effort": {"latent_only": True, "psnr": 20.0, "effort": 9},
     "a bound and latents": {"max_error": 20.0, "keep_latent": True},
     "bit for bit": {"lossless": True},
 }
@@ -117,7 +118,7 @@ def latents(threads: int) -> tuple[bytes, bytes]:
             cut = cut_models(ModelSet(models, "m/s"), np.arange(len(models)), 70, 4.0)
             fitted = Fitted.empty(fitter, cut)
             fitted.fit(fitter)
-            error = quantise_tiles(fitter, fitted, np.full(len(cut), 20), passes=1).error
+            error = quantise_tiles(fitter, fitted, np.full(len(cut), 20), passes=Passes(1, 1)).error
     finally:
         torch.set_num_threads(before)
     return fitted.latents.numpy().tobytes(), error.tobytes()

@@ -16,7 +16,6 @@ from velcodec.api import encode
 from velcodec.decoder import Decoder
 from velcodec.encode import fitting, groups, search
 from velcodec.encode.allocate import utility_of_psnr
-from velcodec.encode.candidates import Candidates
 from velcodec.encode.describe import Description
 from velcodec.encode.encode import Encoded
 from velcodec.encode.setup import Coding
@@ -164,20 +163,23 @@ def test_tiles_fitted_to_choose_a_size_are_not_fitted_again(
     assert sum(fitted) == len(models)
 
 
-def test_descent_makes_coarser_steps_do(tiny: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_effort_takes_fewer_bytes_for_the_same_promise(tiny: Decoder) -> None:
     models = layered(4, 16, 14, seed=1)
-    followed = made(models, tiny, latent_only=True, psnr=24.0)
-    monkeypatch.setattr(Candidates, "descends", False)
-    at_own_steps = made(models, tiny, latent_only=True, psnr=24.0)
-    assert followed.summary.worst_psnr >= 24
-    assert len(followed.data) < len(at_own_steps.data)
+    archives = [
+        velcodec.compress(models, decoder=tiny, latent_only=True, psnr=24.0, effort=level)
+        for level in (1, 9)
+    ]
+    for data in archives:
+        with velcodec.open(data, decoder=tiny) as archive:
+            assert all(each.psnr_db >= 24.0 for each in archive.quality or ())
+    assert len(archives[1]) < len(archives[0])
 
 
 @pytest.mark.slow
 def test_a_budget_is_kept_to_the_byte_by_a_thousand_models() -> None:
     """One byte over the budget, the same choice used to be made again and again."""
     models = synth.draw("curvevel_a", 5, 0, 1000).render(70, 70).numpy()
-    data = velcodec.compress(models, fit="amortised", latent_only=True, bytes_per_model=48)
+    data = velcodec.compress(models, effort=1, latent_only=True, bytes_per_model=48)
     assert 0.99 * 48_000 <= len(data) <= 48_000
 
 

@@ -61,7 +61,9 @@ def chosen(
     candidates: Any = Candidates.__new__(Candidates)
     candidates.source = range(len(samples))
     candidates.fitter = SimpleNamespace(on_progress=lambda *_: None)
-    candidates.samples = SimpleNamespace(reaching=lambda i, mse: samples[i])
+    candidates.samples = SimpleNamespace(
+        about=lambda i, mse: samples[i].bits, reaching=lambda i, mse: samples[i]
+    )
     return encode_to_psnr(candidates, TARGET_DB, keep_latent)
 
 
@@ -78,6 +80,13 @@ def test_a_latent_that_misses_the_target_is_not_kept(monkeypatch: pytest.MonkeyP
     assert not found.has_latent
     assert found.mse == GOOD
     assert np.isnan(found.distance)
+
+
+def test_samples_that_cannot_win_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    unmade = some_samples(1000.0, BAD)  # would show in the result
+    (found,) = chosen(monkeypatch, [a_latent(600.0)], [unmade])
+    assert found.has_latent
+    assert found.exact is None
 
 
 def test_keep_latent_adds_samples_to_latents_below_the_target(

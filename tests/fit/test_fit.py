@@ -114,7 +114,7 @@ def any_decoder(request: pytest.FixtureRequest, decoder: Decoder) -> Decoder:
     return other
 
 
-@pytest.mark.parametrize("method", ["lm", "amortised"])
+@pytest.mark.parametrize("method", ["lm"])
 def test_the_number_of_threads_changes_no_bit(
     any_decoder: Decoder, points: Tensor, target: Tensor, method: Any
 ) -> None:
@@ -221,15 +221,17 @@ def test_tensors_of_a_wrong_shape_or_dtype_are_refused(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("absent", ["encoder", "grid"])
-def test_amortised_without_an_encoder_or_grid_is_refused(
-    decoder: Decoder, points: Tensor, target: Tensor, absent: str
+def test_a_tile_that_is_near_enough_is_not_fitted_further(
+    decoder: Decoder, points: Tensor, target: Tensor
 ) -> None:
-    needed: dict[str, Any] = {"encoder": Encoder(channels=4).eval(), "grid": GRID}
-    latents = fit_latents(decoder, target, points, method="amortised", **needed)
-    assert latents.shape == (5, 256)
-    with pytest.raises(OptionError, match=f"found no {absent}"):
-        fit_latents(decoder, target, points, method="amortised", **(needed | {absent: None}))
+    def error(enough: float) -> Tensor:
+        passes, free = LMOptions(((200, 6),), 0, adam_steps=0), torch.full((5,), 1e-7)
+        limit = torch.full((5,), enough)
+        latent = fit_latents(decoder, target, points, precision=free, options=passes, enough=limit)
+        return squared_error(decoder, points, latent, target)
+
+    assert (error(0.0) <= error(1e9)).all()
+    assert error(0.0).mean() < 0.5 * error(1e9).mean()
 
 
 def test_the_amortised_start_is_the_encoders_guess(decoder: Decoder, target: Tensor) -> None:

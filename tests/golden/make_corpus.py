@@ -345,7 +345,7 @@ def mean_error_archive() -> bytes:
     random = np.random.default_rng(5)
     clean = synth.draw("curvefault_a", 9, 0, 4).render(48, 50).numpy()
     models = np.concatenate([clean, np.stack([resampled(model, random) for model in clean])])
-    return velcodec.compress(models, bytes_per_model=150, fit="amortised")
+    return velcodec.compress(models, bytes_per_model=150, effort=1)
 
 
 def smooth_archive(**promise: Any) -> Callable[[], bytes]:

@@ -71,7 +71,7 @@ def test_lossless_is_bit_for_bit(dtype: str) -> None:
 
 def test_psnr_is_kept_for_every_model() -> None:
     models = layered(2, 16, 16)
-    found = saved(VelcodecCodec(psnr=30.0, fit="amortised"), models, chunks=(2, 16, 16))
+    found = saved(VelcodecCodec(psnr=30.0, effort=1), models, chunks=(2, 16, 16))
     assert min(psnr(a, b) for a, b in zip(models, found, strict=True)) >= 30.0
 
 
@@ -194,7 +194,7 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"lossless": True},
     {"max_error": 2.5, "units": "km/s"},
-    {"psnr": 40.0, "order": "xz", "fit": "amortised", "decoder": "velcodec-2"},
+    {"psnr": 40.0, "order": "xz", "effort": 1, "decoder": "velcodec-2"},
 ]
 
 
@@ -222,7 +222,7 @@ def test_an_unknown_configuration_is_refused() -> None:
         {"lossless": 1},
         {"units": "ft/s"},
         {"order": "zxy"},
-        {"fit": "by hand"},
+        {"effort": 10},
         {"decoder": 3},
         {"colour": "red"},
     ):

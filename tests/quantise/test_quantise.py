@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from velcodec.fit import LMOptions, fit_latents
 from velcodec.fit.lm import Descent, hessian_of, squared_error
 from velcodec.formats.latent_coding.stream import LatentTables
 from velcodec.geometry import grid_points
-from velcodec.quantise import BitCosts, dequantise, quantise
+from velcodec.quantise import BitCosts, Passes, dequantise, quantise, quantise_within
 from velcodec.train.finish import class_rows, laplace_rows, step_ladder
 
 PROBE = 0.7 * torch.randn(6, 256, generator=torch.Generator().manual_seed(23))
@@ -61,7 +62,7 @@ def test_a_fine_step_keeps_the_fit(
 
 
 @pytest.mark.parametrize("step", [8, 14])
-def test_feedback_beats_plain_rounding(
+def test_descent_beats_plain_rounding(
     decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], step: int
 ) -> None:
     latent, target = fitted
@@ -69,12 +70,12 @@ def test_feedback_beats_plain_rounding(
     plain = torch.round(latent / decoder.steps[index][:, None]).int()
     chosen = quantise(decoder, latent, target, points, index)
     assert decoder.tables is not None
-    costs = BitCosts(decoder.tables, latent.device)
+    costs = BitCosts(decoder.tables)
 
     def loss(coefficients: Tensor) -> Tensor:
         error = squared_error(decoder, points, dequantise(decoder, coefficients, index), target)
-        rows = costs.best_rows(coefficients, index)
-        return error + decoder.bit_price(index) * costs.of(coefficients, rows).sum(1)
+        bits = torch.from_numpy(costs.lengths(coefficients.numpy(), index.numpy()))
+        return error + decoder.bit_price(index) * bits
 
     assert loss(chosen).mean() < loss(plain).mean()
 
@@ -94,12 +95,17 @@ def test_a_coarser_step_costs_fewer_bits(
 def test_bit_costs_count_every_symbol(decoder: Decoder) -> None:
     """The code lengths of a table row satisfy Kraft's inequality."""
     assert decoder.tables is not None
-    costs = BitCosts(decoder.tables, torch.device("cpu"))
+    costs = BitCosts(decoder.tables)
     total = (2.0**-costs.bits).sum(1)
-    torch.testing.assert_close(total, torch.ones_like(total))
-    rows = torch.zeros(1, dtype=torch.int64)
-    big = torch.tensor([costs.limit + 1]), torch.tensor([costs.limit + 9])
-    assert costs.of(big[1], rows) > costs.of(big[0], rows) > costs.of(torch.tensor([0]), rows)
+    np.testing.assert_allclose(total, np.ones_like(total), rtol=1e-5)
+    limit = (costs.bits.shape[1] - 2) // 2
+
+    def length(value: int) -> float:
+        coefficients = np.zeros((1, 256), np.int32)
+        coefficients[0, 0] = value
+        return float(costs.lengths(coefficients, np.array([12]))[0])
+
+    assert length(limit + 9) > length(limit + 1) > length(0)
 
 
 def test_coefficients_that_the_prior_holds_do_not_keep_others_from_being_rounded_well(
@@ -127,7 +133,38 @@ def test_the_number_of_threads_changes_no_coefficient(
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(quantise(decoder, *many, points, torch.full((18,), 12), passes=1))
+            found.append(
+                quantise(decoder, *many, points, torch.full((18,), 12), passes=Passes(1, 1))
+            )
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2])
+def test_an_error_that_is_asked_for_is_kept_at_the_coarsest_step_found(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor], share: float
+) -> None:
+    latent, target = fitted
+    most = share * target.square().mean(1)
+    guess, last = torch.full((6,), 20), len(decoder.steps) - 1
+    found, index = quantise_within(decoder, latent, target, points, guess, most, Passes(4, 4))
+    error = squared_error(decoder, points, dequantise(decoder, found, index), target)
+    assert (error <= most).all()
+    finest, at = torch.full((6,), last), torch.full((6,), last)
+    fine = quantise(decoder, latent, target, points, finest, Passes(0, 0))
+    assert decoder.tables is not None
+    costs = BitCosts(decoder.tables)
+    bits = costs.lengths(found.numpy(), index.numpy())
+    assert (bits < 0.7 * costs.lengths(fine.numpy(), at.numpy())).all()
+
+
+def test_an_error_out_of_reach_gives_the_closest_that_was_found(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    noisy = target + 0.1 * torch.randn(target.shape, generator=torch.Generator().manual_seed(4))
+    guess, never = torch.full((6,), 12), torch.full((6,), 1e-9)
+    found, index = quantise_within(decoder, latent, noisy, points, guess, never, Passes(1, 1))
+    error = squared_error(decoder, points, dequantise(decoder, found, index), noisy)
+    assert (error < 2.0 * squared_error(decoder, points, latent, noisy)).all()

@@ -30,6 +30,7 @@ from velcodec.decode.stored import (
 )
 from velcodec.decode.thumbnail import thumbnail
 from velcodec.device import is_cpu, pick_device
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import entry_bytes
@@ -114,7 +115,7 @@ class Archive:
     ) -> None:
         self._reader: RecordReader = self._open(source)
         self._evaluators = Evaluators(self._reader, decoder, device)
-        self._fitted: dict[tuple[int, str], ModelLatent] = {}
+        self._fitted: dict[tuple[int, int], ModelLatent] = {}
         if self._reader.unfinished:
             log.warning(
                 "%s: ends in %d bytes of an addition that was never finished or is damaged; the %d "
@@ -410,9 +411,9 @@ class Archive:
             per_cell = output.gradient(lambda: self._evaluators.decoder(header), model, cells)
         return _without_absent(per_cell, model, cells) / np.array([ground.dx_m, ground.dz_m])
 
-    def latent(self, which: Number, *, fit: str = "lm") -> ModelLatent:
+    def latent(self, which: Number, *, effort: int = DEFAULT_EFFORT) -> ModelLatent:
         """The latent of a model: the stored one or, if only samples are stored, one fitted to them,
-        not quantised, and cached. `fit` is lm, adam or amortised.
+        not quantised, and cached. `effort` is that of `velcodec.compress`.
 
         Raises MissingDecoderError, OptionError, and as `decode`.
         """
@@ -423,9 +424,10 @@ class Archive:
         model, decoder = self._model(number), self._evaluators.decoder(self.header_of(number))
         if model.has_latent:
             return stored_latent(decoder, model)
-        if (number, fit) not in self._fitted:
-            self._fitted[number, fit] = fitted_latent(make_fitter(decoder, fit), model)
-        return self._fitted[number, fit]
+        if (number, effort) not in self._fitted:
+            fitter = make_fitter(decoder, effort)
+            self._fitted[number, effort] = fitted_latent(fitter, model)
+        return self._fitted[number, effort]
 
     def between(
         self,
@@ -434,7 +436,7 @@ class Archive:
         share: float,
         res: Resolution | None = None,
         *,
-        fit: str = "lm",
+        effort: int = DEFAULT_EFFORT,
     ) -> NDArray[np.generic]:
         """A model between two others, (nz, nx) in the first one's dtype, units and axis order: the
         rendering of (1 - share) of the first latent plus `share` of the second.
@@ -450,7 +452,8 @@ class Archive:
         if len(hashes) > 1:
             raise MixedShapesError(f"{self._reader.name}: models {numbers}: of different decoders")
         grid = check_resolution(res, 1, False)
-        mixed = self.latent(numbers[0], fit=fit).mixed(self.latent(numbers[1], fit=fit), share)
+        ends = [self.latent(number, effort=effort) for number in numbers]
+        mixed = ends[0].mixed(ends[1], share)
         decoder = self._evaluators.decoder(self.header_of(numbers[0]))
         model = self._model(numbers[0])
         values = output.to_array(mixed.render(decoder, grid), model.layout)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decoder.registry import file_bytes
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Batch, Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
@@ -104,7 +105,7 @@ def create(
     lossless: bool = False,
     keep_latent: bool = False,
     latent_only: bool = False,
-    fit: str = "lm",
+    effort: int = DEFAULT_EFFORT,
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
     embed_decoder: bool = False,
@@ -117,7 +118,7 @@ def create(
     OutputPathError, OptionError.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
-    coding = Coding(promised, fit, decoder, device, embed_decoder)
+    coding = Coding(promised, effort, decoder, device, embed_decoder)
     description = description or Description()
     with create_archive(
         target, description, coding, force=force, on_progress=on_progress
@@ -166,7 +167,7 @@ def append(
     lossless: bool = False,
     keep_latent: bool = False,
     latent_only: bool = False,
-    fit: str = "lm",
+    effort: int = DEFAULT_EFFORT,
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
     embed_decoder: bool = False,
@@ -180,7 +181,7 @@ def append(
     off; `ignore_rest` cuts them off.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
-    coding = Coding(promised, fit, decoder, device, embed_decoder)
+    coding = Coding(promised, effort, decoder, device, embed_decoder)
 
     def begin(header: Any) -> VlatWriter:
         raise AssertionError("the archive is there already")

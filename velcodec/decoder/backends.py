@@ -1,8 +1,9 @@
 """Backends that evaluate a decoder: one interface, one backend for each target.
 
 Torch's own rendering serves gradients and any device (`SirenMixture.render`); compiled loops serve
-a CPU without torch (`siren_mixture.cpu`), fits on a CPU (`siren_mixture.fit_cpu`) and fits anywhere
-without autograd (`siren_mixture.fit_derivatives`); one Triton kernel serves CUDA
+a CPU without torch (`siren_mixture.cpu`), errors and gradients of fits there
+(`siren_mixture.cpu_gradient`), Jacobians and training there (`siren_mixture.fit_cpu`) and fits
+anywhere without autograd (`siren_mixture.fit_derivatives`); one Triton kernel serves CUDA
 (`siren_mixture.cuda`). A new target is a module beside these and a line in `SirenMixture.values`.
 """
 

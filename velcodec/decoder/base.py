@@ -92,6 +92,10 @@ class Decoder(nn.Module, ABC):
         """As `forward`, without derivatives."""
         return self(points, latent)
 
+    def squared_error(self, points: Tensor, latent: Tensor, target: Tensor) -> Tensor:
+        """Mean squared error (B,) of renderings at `points` (P, 2) against target (B, P)."""
+        return (self.values(points, latent) - target).square().mean(1)
+
     def error_and_gradient(
         self, points: Tensor, latent: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -14,19 +14,40 @@ import numpy as np
 
 from velcodec.decode.tiling import Tiling
 from velcodec.encode.coded import TILE_OVERHEAD_BITS, CodedModel, assemble
-from velcodec.encode.fitting import Fitted, Fitter, fit_error, quantise_tiles
+from velcodec.encode.fitting import (
+    Fitted,
+    Fitter,
+    Quantised,
+    quantise_tiles,
+    quantise_tiles_within,
+)
 from velcodec.encode.mean_error import MeanErrorCoder
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.tiles import Cut, ModelSet, cut_models, plan_model
 from velcodec.formats.arrays import Float64, Int64
-from velcodec.metrics import mse_of_psnr
-from velcodec.quantise import DESCENT_PASSES
+from velcodec.metrics import mse_of_psnr, psnr_of_mse
+from velcodec.quantise import Passes
 
 SAMPLE_TILES = 24
 """A model with more tiles than this is judged by so many of them, spread evenly."""
 
 MARGIN_DB = 0.15
 """A sample of tiles shows so much less error than the whole model may have."""
+
+BRIEF = 2
+"""Passes of integer descent where only a rate or a rough error is asked for, at most."""
+
+STEP_AT_35_DB, DB_PER_STEP = 15.0, 1.0
+"""Base step at which most models of one tile have 35 dB, and what a finer step adds."""
+
+FIT_FINER = 5
+"""A fit whose prior has the weight of a step finer by so much leaves room for rounding."""
+
+
+def expected_step(fitter: Fitter, mse: float) -> int:
+    """About the base step at which models have a mean squared error, (m/s)^2."""
+    step = round(STEP_AT_35_DB + (psnr_of_mse(mse) - 35.0) / DB_PER_STEP)
+    return min(max(step, 0), fitter.last_step)
 
 
 @dataclass(frozen=True)
@@ -61,62 +82,89 @@ class Candidates:
     def use(self, coder: SampleCoder | None) -> None:
         """Make samples by this coder from now on."""
         self.coder = coder
-        self.samples = None if coder is None else MeanErrorCoder(coder)
-
-    @property
-    def descends(self) -> bool:
-        """Whether integer descent serves: amortised latents are not worth its time."""
-        return self.fitter.method != "amortised"
+        self.samples = None if coder is None else MeanErrorCoder(coder, self.fitter.effort)
 
     def tiling(self, i: int, tile: int) -> Tiling:
         """Model i cut into tiles of about `tile` samples."""
         return plan_model(self.source.models[i], tile)
 
-    def floor(self, members: list[int], tile: int) -> dict[int, float]:
-        """Each member's mean squared error, (m/s)^2, without quantisation."""
-        fitted, positions = self._fitted(members, tile)
-        tiles = sample_tiles(fitted.cut, positions)
-        fitted.fit(self.fitter, tiles)
-        errors = fit_error(self.fitter, fitted, tiles)
-        means = _member_mean(fitted.cut, tiles, errors, positions)
-        return dict(zip(members, means.tolist(), strict=True))
+    def within(self, members: list[int], tile: int, mse: float) -> dict[int, Candidate]:
+        """Of each member the latent of the fewest bits that is found within a mean squared error,
+        (m/s)^2, or the closest to it; of a large model by some of its tiles.
+        """
+        fitted, positions, tiles = self._ready(members, tile, False, mse)
+        base = expected_step(self.fitter, mse)
+        coded = quantise_tiles_within(self.fitter, fitted, base, mse, tiles)
+        return self._found(members, tile, fitted, positions, coded, dict.fromkeys(members, base))
 
-    def estimated(
-        self, steps: Mapping[int, int], tile: int, descent: bool = False
-    ) -> dict[int, Candidate]:
-        """A latent of each member at its step, of a large one by some of its tiles."""
-        return self._latents(steps, tile, descent, whole=False)
+    def wholly_within(self, i: int, tile: int, mse: float) -> CodedModel:
+        """As `within`, of every tile of model i."""
+        fitted, positions, tiles = self._ready([i], tile, True, mse)
+        base = expected_step(self.fitter, mse)
+        coded = quantise_tiles_within(self.fitter, fitted, base, mse, tiles)
+        model = self._found([i], tile, fitted, positions, coded, {i: base})[i].model
+        assert model is not None
+        return model
 
-    def latents(
-        self, steps: Mapping[int, int], tile: int, descent: bool = False
-    ) -> dict[int, CodedModel]:
-        """A latent of each member at its step, every tile coded, with integer descent or not."""
-        found = self._latents(steps, tile, descent, whole=True)
+    def estimated(self, steps: Mapping[int, int], tile: int) -> dict[int, Candidate]:
+        """A latent of each member at its step, briefly improved; of a large one by some of its
+        tiles.
+        """
+        brief = Passes(min(BRIEF, self.fitter.passes.views), 0)
+        return self._at_steps(steps, tile, brief, whole=False)
+
+    def latents(self, steps: Mapping[int, int], tile: int) -> dict[int, CodedModel]:
+        """A latent of each member at its step, every tile coded."""
+        found = self._at_steps(steps, tile, None, whole=True)
         return {i: each.model for i, each in found.items() if each.model is not None}
 
-    def _latents(
-        self, steps: Mapping[int, int], tile: int, descent: bool, whole: bool
+    def _at_steps(
+        self, steps: Mapping[int, int], tile: int, passes: Passes | None, whole: bool
     ) -> dict[int, Candidate]:
         members = sorted(steps)
+        fitted, positions, tiles = self._ready(members, tile, whole, None)
+        base = np.zeros(len(fitted.cut), dtype=np.int64)
+        for i, position in zip(members, positions.tolist(), strict=True):
+            base[fitted.cut.tiles_of(position)] = steps[i]
+        coded = quantise_tiles(self.fitter, fitted, base, tiles, passes)
+        return self._found(members, tile, fitted, positions, coded, steps)
+
+    def _ready(
+        self, members: list[int], tile: int, whole: bool, mse: float | None
+    ) -> tuple[Fitted, Int64, Int64]:
+        """The fits of the members' tiles, or of those that stand for a large member; where the
+        members stand among the fitted ones; and the numbers of the tiles.
+        """
         fitted, positions = self._fitted(members, tile)
         cut = fitted.cut
-        base = np.zeros(len(cut), dtype=np.int64)
-        for i, position in zip(members, positions.tolist(), strict=True):
-            base[cut.tiles_of(position)] = steps[i]
         tiles = _all_tiles(cut, positions) if whole else sample_tiles(cut, positions)
-        fitted.fit(self.fitter, tiles)
-        passes = DESCENT_PASSES if descent and self.descends else 0
-        coded = quantise_tiles(self.fitter, fitted, base, tiles, passes)
-        errors = _member_mean(cut, tiles, coded.error, positions) * mse_of_psnr(-MARGIN_DB, 1.0)
-        rates = _member_mean(cut, tiles, coded.bits + TILE_OVERHEAD_BITS, positions)
-        found, row = {}, 0
+        base = None
+        if mse is not None:
+            base = min(expected_step(self.fitter, mse) + FIT_FINER, self.fitter.last_step)
+        fitted.fit(self.fitter, tiles, base, mse)
+        return fitted, positions, tiles
+
+    def _found(
+        self,
+        members: list[int],
+        tile: int,
+        fitted: Fitted,
+        positions: Int64,
+        coded: Quantised,
+        steps: Mapping[int, int],
+    ) -> dict[int, Candidate]:
+        """The members' candidates from their quantised tiles, all or some of each."""
+        cut = fitted.cut
+        errors = _member_mean(cut, coded.tiles, coded.error, positions) * mse_of_psnr(-MARGIN_DB, 1)
+        rates = _member_mean(cut, coded.tiles, coded.bits + TILE_OVERHEAD_BITS, positions)
+        owners, found = cut.owner[coded.tiles], {}
         for k, (i, position) in enumerate(zip(members, positions.tolist(), strict=True)):
             count, step = cut.tilings[position].tiles, steps[i]
-            rows = slice(row, row + (count if whole else min(count, SAMPLE_TILES)))
-            row = rows.stop
-            if rows.stop - rows.start == count:
+            (rows,) = np.nonzero(owners == position)
+            if len(rows) == count:
                 here = np.array([position]), np.array([step])
-                (model,) = assemble(self.fitter, fitted, coded.part(rows), *here)
+                part = coded.part(slice(int(rows[0]), int(rows[-1]) + 1))
+                (model,) = assemble(self.fitter, fitted, part, *here)
                 found[i] = Candidate(tile, step, model.bits, model.mse, model)
             else:
                 rate = count * float(rates[k])

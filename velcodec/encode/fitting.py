@@ -6,8 +6,8 @@ only rate known here is the ideal code length of the coefficients.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
@@ -17,27 +17,37 @@ from torch import Tensor
 from velcodec.decode.stored import tables_of
 from velcodec.decode.torch_tiles import render_tiles, tile_values
 from velcodec.decoder import Decoder, load_encoder
+from velcodec.effort import DEFAULT_EFFORT, LEVELS, Effort, effort_of
 from velcodec.encode.tiles import Cut
 from velcodec.fit import Encoder, LMOptions, Method, fit_latents
 from velcodec.formats.arrays import Float64, Int64
-from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.stream import tile_bits
 from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE
 from velcodec.parallel import spread
 from velcodec.progress import Progress, no_progress
-from velcodec.quantise import DESCENT_PASSES, dequantise, quantise, round_alone
+from velcodec.quantise import Passes, dequantise, quantise, quantise_within
+
+FIT_POINTS = 640
+"""Points of a tile that a pass of the fit sees."""
+
+LEAST_NORMALISED = 1e-9
+"""No smaller mean squared error is asked of a tile, in units of its range."""
+
+SETTLED = 0.4
+"""A tile whose fit has so much of the error asked leaves the rest to rounding."""
 
 
 @dataclass(frozen=True)
 class Fitter:
-    """What a fit needs: the frozen decoder, the amortised encoder or None, and the method.
+    """What a fit needs: the frozen decoder, its encoder or None, and the effort.
 
-    `options` limit Levenberg-Marquardt; None for the defaults.
+    With `options` or the method "adam" latents are fitted as these say, whatever the effort.
     """
 
     decoder: Decoder
     encoder: Encoder | None = None
+    effort: Effort = LEVELS[DEFAULT_EFFORT]
     method: Method = "lm"
     on_progress: Progress = no_progress
     options: LMOptions | None = None
@@ -57,17 +67,29 @@ class Fitter:
         """The finest step index."""
         return len(self.decoder.steps) - 1
 
+    @property
+    def passes(self) -> Passes:
+        """Passes of integer descent."""
+        return Passes(self.effort.view_passes, self.effort.full_passes)
 
-def make_fitter(decoder: Decoder, fit: str, on_progress: Progress = no_progress) -> Fitter:
-    """A fitter of a decoder's latents by the method `fit`: lm, adam or amortised. Raises
-    OptionError for any other method, or if the method needs an encoder and the decoder has none.
-    """
-    encoder = load_encoder(decoder)
-    if fit not in ("lm", "adam", "amortised"):
-        raise OptionError(f"fit: expected lm, adam or amortised, found {fit!r}")
-    if fit == "amortised" and encoder is None:
-        raise OptionError(f"fit amortised: decoder {decoder.name!r} has no encoder beside it")
-    return Fitter(decoder, encoder, cast("Method", fit), on_progress)
+    @property
+    def fit_options(self) -> LMOptions:
+        """The length of a fit; a decoder without an encoder beside it needs the longest."""
+        if self.options is not None:
+            return self.options
+        effort = self.effort if self.encoder is not None else LEVELS[max(LEVELS)]
+        stages = ((FIT_POINTS, effort.fit_passes), (2 * FIT_POINTS, effort.fit_passes // 2))
+        return LMOptions(stages, effort.fit_steps, adam_steps=effort.adam_steps)
+
+
+def make_fitter(
+    decoder: Decoder,
+    level: int = DEFAULT_EFFORT,
+    on_progress: Progress = no_progress,
+    method: Method = "lm",
+) -> Fitter:
+    """A fitter of a decoder's latents at an effort of 1 to 9. Raises OptionError for another."""
+    return Fitter(decoder, load_encoder(decoder), effort_of(level), method, on_progress)
 
 
 def log_step_ratio(steps: Tensor) -> float:
@@ -127,8 +149,16 @@ class Fitted:
             self.known[ours] = other.known[theirs]
             self.strangeness[ours] = other.strangeness[theirs]
 
-    def fit(self, fitter: Fitter, tiles: Int64 | None = None, base: int | None = None) -> None:
-        """Fit the tiles of `tiles` (default all) that are not known yet, for about step `base`."""
+    def fit(
+        self,
+        fitter: Fitter,
+        tiles: Int64 | None = None,
+        base: int | None = None,
+        mse: float | None = None,
+    ) -> None:
+        """Fit the tiles of `tiles` (default all) that are not known yet, for about step `base`, or
+        until rounding to a mean squared error `mse`, (m/s)^2, decides their quality.
+        """
         chosen = np.arange(len(self.cut)) if tiles is None else tiles
         groups = self.cut.groups(chosen[~self.known[chosen]], fitter.device.type)
         total, done = sum(len(g) for g in groups), 0
@@ -147,7 +177,8 @@ class Fitted:
                 encoder=fitter.encoder,
                 grid=grid,
                 precision=fitter.decoder.prior_weight(wanted),
-                options=fitter.options,
+                options=fitter.fit_options,
+                enough=None if mse is None else self.normalised(SETTLED * mse, group, target),
             )
             return latents, _strangeness(fitter, latents, target, points)
 
@@ -157,6 +188,11 @@ class Fitted:
             self.known[group] = True
             done += len(group)
             fitter.on_progress(done, total, "fit")
+
+    def normalised(self, mse: float, tiles: Int64, like: Tensor) -> Tensor:
+        """A mean squared error, (m/s)^2, in units of each tile's range, (B,)."""
+        half = (self.cut.high[tiles] - self.cut.low[tiles]) / 2.0
+        return torch.as_tensor(np.maximum(mse / np.square(half), LEAST_NORMALISED)).to(like)
 
 
 @torch.no_grad()
@@ -204,34 +240,70 @@ def quantise_tiles(
     fitted: Fitted,
     base: Int64,
     tiles: Int64 | None = None,
-    passes: int = DESCENT_PASSES,
+    passes: Passes | None = None,
 ) -> Quantised:
     """Quantise `tiles` (default all) at the base step indices `base`, one per tile of the cut, with
-    at most `passes` of integer descent. Amortised latents are rounded without any rendering.
+    the passes of integer descent that the effort allows, or `passes`.
+    """
+    step = step_indices(fitter.decoder.steps, base, fitted.cut.low, fitted.cut.high)
+
+    def integers(group: Int64, latents: Tensor, target: Tensor, points: Tensor) -> _Integers:
+        index = torch.as_tensor(step[group], device=target.device)
+        found = quantise(fitter.decoder, latents, target, points, index, passes or fitter.passes)
+        return found, index
+
+    return _quantised(fitter, fitted, step, tiles, integers)
+
+
+def quantise_tiles_within(
+    fitter: Fitter, fitted: Fitted, base: int, most: float, tiles: Int64
+) -> Quantised:
+    """Quantise `tiles` to the fewest bits that are found within a mean squared error `most`,
+    (m/s)^2, of each, or to the least error; their steps are first guessed as that of `base`.
+    """
+    cut, decoder = fitted.cut, fitter.decoder
+    step = step_indices(decoder.steps, np.full(len(cut), base), cut.low, cut.high)
+
+    def integers(group: Int64, latents: Tensor, target: Tensor, points: Tensor) -> _Integers:
+        index = torch.as_tensor(step[group], device=target.device)
+        aim = fitted.normalised(most, group, target)
+        return quantise_within(decoder, latents, target, points, index, aim, fitter.passes)
+
+    return _quantised(fitter, fitted, step, tiles, integers)
+
+
+_Integers = tuple[Tensor, Tensor]
+"""Coefficients (B, D) and step indices (B,)."""
+
+
+def _quantised(
+    fitter: Fitter,
+    fitted: Fitted,
+    step: Int64,
+    tiles: Int64 | None,
+    integers: Callable[[Int64, Tensor, Tensor, Tensor], _Integers],
+) -> Quantised:
+    """What `integers` makes of groups of tiles (default all), their latents, targets and points.
+    Constant tiles keep zero coefficients and `step`.
     """
     cut, decoder = fitted.cut, fitter.decoder
     chosen = np.arange(len(cut)) if tiles is None else tiles
-    step = step_indices(decoder.steps, base, cut.low, cut.high)
-    size = decoder.latent_size
-    coefficients = np.zeros((len(cut), size), dtype=np.int32)
-    error, bits = np.zeros(len(cut)), np.zeros(len(cut))
+    coefficients = np.zeros((len(cut), decoder.latent_size), dtype=np.int32)
+    error, bits, step = np.zeros(len(cut)), np.zeros(len(cut)), step.copy()
     groups = cut.groups(chosen, fitter.device.type)
     total, done = sum(len(g) for g in groups), 0
 
-    def quantise_group(group: Int64) -> tuple[NDArray[np.int32], Float64, Float64]:
+    def quantise_group(group: Int64) -> tuple[NDArray[np.int32], Int64, Float64, Float64]:
         target, points, _ = _targets(fitter, cut, group)
-        index = torch.as_tensor(step[group], device=target.device)
         latents = fitted.latents[torch.as_tensor(group)].to(target)
-        if fitter.method == "amortised":
-            integers = round_alone(decoder, latents, index)
-        else:
-            integers = quantise(decoder, latents, target, points, index, passes=passes)
-        mse = _group_error(decoder, cut, group, dequantise(decoder, integers, index), points)
-        array: NDArray[np.int32] = integers.cpu().numpy()
-        return array, mse, tile_bits(array, step[group], tables_of(decoder))
+        found, index = integers(group, latents, target, points)
+        mse = _group_error(decoder, cut, group, dequantise(decoder, found, index), points)
+        array: NDArray[np.int32] = found.cpu().numpy()
+        at = index.cpu().numpy()
+        return array, at, mse, tile_bits(array, at, tables_of(decoder))
 
     for group, quantised in spread(quantise_group, groups, fitter.device):
-        coefficients[group], error[group], bits[group] = quantised
+        coefficients[group], step[group], error[group], bits[group] = quantised
         done += len(group)
         fitter.on_progress(done, total, "quantise")
     return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.units import unit_scale
+from velcodec.effort import Effort
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
 from velcodec.encode.simplify import class_means, merge_values, shorten_borders
@@ -59,13 +60,14 @@ BORDER, ERROR_BITS = 0.5, 1.4
 the unit of error is the target root mean square. Measured on published models and Marmousi2.
 """
 
-SEARCHED, HALVINGS = (0.5, 12.0), 6
-"""Interval of the errors requested of the first mode, over the target root mean square, and how
-often it is halved.
-"""
+FIRST_REQUEST = 1.6
+"""Error requested first, over the target root mean square error."""
 
-NEARBY, HALVINGS_NEARBY = 2.0, 4
-"""For later modes: the factor from the best request so far to either end, and the halvings."""
+CLOSE = 0.97
+"""A root mean square error of so much of the target is not improved further."""
+
+LENGTH_PER_ERROR = 0.7
+"""The length of a stream goes with about this power of the inverse error."""
 
 WITHIN_PER_RMS = 2.0
 """Bound on every error, over the target root mean square, if neither coder works."""
@@ -83,10 +85,13 @@ class Trial:
 
 
 class MeanErrorCoder:
-    """Makes streams of the samples of some models at about a root mean square error (m/s)."""
+    """Makes streams of the samples of some models at about a root mean square error (m/s), in as
+    many trials as `effort` says.
+    """
 
-    def __init__(self, coder: SampleCoder) -> None:
-        self.coder, self.source = coder, coder.source
+    def __init__(self, coder: SampleCoder, effort: Effort) -> None:
+        self.coder, self.source, self.effort = coder, coder.source, effort
+        self._first: dict[tuple[int, float], Trial] = {}
         self._smooth: dict[int, bool] = {}
         self._of_error: dict[tuple[int, float], list[CodedModel]] = {}
         self._reached: dict[tuple[int, float], CodedModel] = {}
@@ -107,32 +112,47 @@ class MeanErrorCoder:
 
     def reaching(self, i: int, mse: float) -> CodedModel:
         """Samples of model i in about the fewest bytes of at most this mean squared error, (m/s)^2,
-        by bisection of the requested error in every mode, as label maps.
+        in few trials of each mode.
         """
         if (i, mse) not in self._reached:
             self._reached[i, mse] = self._search(i, mse)
         return self._reached[i, mse]
 
+    def about(self, i: int, mse: float) -> float:
+        """About how many bits the samples of model i take within this mean squared error, (m/s)^2,
+        by one trial.
+        """
+        trial = self._first_trial(i, mse).model
+        exact = self.coder.exact_labels(i)
+        bits = trial.bits * max(trial.mse / mse, 0.1) ** (LENGTH_PER_ERROR / 2.0)
+        return bits if exact is None else min(bits, exact.bits)
+
+    def _first_trial(self, i: int, mse: float) -> Trial:
+        if (i, mse) not in self._first:
+            rms = mse**0.5
+            self._first[i, mse] = self._with_error(i, FIRST_REQUEST * rms, MODES[0], rms)
+        return self._first[i, mse]
+
     def _search(self, i: int, mse: float) -> CodedModel:
-        rms = mse**0.5
-        low, high = (share * rms for share in SEARCHED)
-        best, requested = self._with_error(i, low, MODES[0], rms), low
-        if best.model.mse > mse:
-            return self.coder.within(i, 0.0)
+        rms, best = mse**0.5, None
+        requested = FIRST_REQUEST * rms
         for number, mode in enumerate(self._modes(i)):
-            if number > 0:
-                low, high = requested / NEARBY, requested * NEARBY
-            for _ in range(HALVINGS_NEARBY if number > 0 else HALVINGS):
-                middle = (low * high) ** 0.5
-                trial = self._with_error(i, middle, mode, rms)
-                if trial.model.mse > mse:
-                    high = middle
-                    continue
-                low = middle
-                if trial.model.bits < best.model.bits:
-                    best, requested = trial, middle
-        shortest, exact = self._shortest(i, best), self.coder.exact_labels(i)
-        return exact if exact is not None and exact.bits <= shortest.bits else shortest
+            trial = self._first_trial(i, mse) if number == 0 else None
+            for _ in range(self.effort.sample_trials):
+                if trial is None:
+                    trial = self._with_error(i, requested, mode, rms)
+                found = trial.model
+                if found.mse <= mse and (best is None or found.bits < best.model.bits):
+                    best = trial
+                if CLOSE * rms <= found.mse**0.5 <= rms or found.mse == 0:
+                    break
+                requested *= 0.99 * rms / found.mse**0.5
+                trial = None
+        shortest = None if best is None else self._shortest(i, best)
+        exact = self.coder.exact_labels(i)
+        if exact is not None and (shortest is None or exact.bits <= shortest.bits):
+            return exact
+        return self.coder.within(i, 0.0) if shortest is None else shortest
 
     def _shortest(self, i: int, trial: Trial) -> CodedModel:
         """The same samples in fewer bits, if mixed decisions take fewer than a label map."""
@@ -146,7 +166,7 @@ class MeanErrorCoder:
         return self.coder.measured(i, mixed)
 
     def _modes(self, i: int) -> Sequence[Mode]:
-        return MODES[:1] if self._is_smooth(i) else MODES
+        return MODES[: 1 if self._is_smooth(i) else self.effort.sample_modes]
 
     def _with_error(self, i: int, rms: float, mode: Mode, target_rms: float) -> Trial:
         """Samples coded with the error `rms` requested, in steps that suit `target_rms`."""

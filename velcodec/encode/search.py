@@ -9,7 +9,7 @@ around that are allocated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, inf, isinf, log10
+from math import ceil, inf, isinf
 
 import numpy as np
 
@@ -21,20 +21,18 @@ from velcodec.metrics import mse_of_psnr, psnr_of_mse
 
 TILE_SIZES = (280, 140, 70, 48, 35, 24, 16, 12, 8)
 
-STEP_DB, STEP_RATE = 1.3, 0.07
-"""About what a finer step takes from the error of quantisation, and adds to the rate as a share."""
+STEP_RATE = 0.07
+"""About what a finer step adds to the rate as a share."""
 
 ROUND_DOWN = 0.25
 """A step that is expected to miss by no more of a step is tried all the same."""
 
-DESCENT_STEPS = 3
-"""Integer descent makes about so many coarser steps do."""
-
-DESCENT_GAIN = 2.0
-"""Integer descent takes no more bits off at one PSNR than this factor."""
-
 DEARER = 1.3
 """Latents that take so many times the bits of samples are cut into smaller tiles no further."""
+
+SURE = 0.7
+"""Latents of so many times the bits that samples are foretold to take win without a look at them.
+"""
 
 FEW_BITS, MANY_BITS = 800.0, 2400.0
 """A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
@@ -48,9 +46,12 @@ SAMPLE_MODELS = 24
 RECORD_BITS, FILE_BITS = 48.0, 1200.0
 """About what a record and a file take beside the tiles."""
 
-TRIALS = 12
-"""Steps tried with each tile size at most, and half of them with integer descent, which takes long:
-errors do not fall with every finer step.
+TRIALS = 6
+"""Steps tried with each tile size at most."""
+
+COMPLETIONS, STRICTER = 3, 0.97
+"""Times that all tiles of a model are coded at most, and how much less error is asked of them than
+what would have sufficed the time before.
 """
 
 STEPS_AROUND = (-4, 0, 4)
@@ -130,16 +131,17 @@ def encode_to_psnr(
     mse, count = mse_of_psnr(psnr_db), len(candidates)
     if candidates.samples is None:
         return latents_within(candidates, mse, [inf] * count)
-    samples = []
-    for i in range(count):
-        samples.append(candidates.samples.reaching(i, mse))
+    about = [candidates.samples.about(i, mse) for i in range(count)]
+    latents = latents_within(candidates, mse, [inf] * count if keep_latent else about)
+    chosen = []
+    for i, latent in enumerate(latents):
+        if latent.mse <= mse and latent.bits < SURE * about[i] and not keep_latent:
+            chosen.append(latent)
+        else:
+            samples = candidates.samples.reaching(i, mse)
+            chosen.append(cheapest_within(mse, latent, samples, keep_latent))
         candidates.fitter.on_progress(i + 1, count, "samples")
-    enough = [inf if keep_latent else each.bits for each in samples]
-    latents = latents_within(candidates, mse, enough)
-    return [
-        cheapest_within(mse, latent, other, keep_latent)
-        for latent, other in zip(latents, samples, strict=True)
-    ]
+    return chosen
 
 
 def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) -> list[CodedModel]:
@@ -152,18 +154,19 @@ def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) 
     closest: dict[int, Candidate] = {}
     active = list(range(len(candidates)))
     for tile, members in _tile_sizes(candidates, active):
-        most = {i: DEARER * min(enough[i], best[i].bits if i in best else inf) for i in members}
-        within, missed = _coarsest_within(candidates, most, tile, mse)
-        for i in members:
-            found = within.get(i, missed.get(i))
-            assert found is not None
-            gains = i not in within
-            if i in within and (i not in best or found.bits < best[i].bits):
+        for i, found in candidates.within(members, tile, mse).items():
+            tiles = candidates.tiling(i, tile).tiles
+            reached, least = found.mse <= mse, 0.0
+            gains = True
+            if not reached:
+                least = MISSED_BITS * tiles
+                if i not in closest or found.mse < closest[i].mse:
+                    closest[i] = found
+            elif i not in best or found.bits < best[i].bits:
                 best[i] = found
-                gains = found.bits > FEW_BITS * candidates.tiling(i, tile).tiles
-            elif i not in within and (i not in closest or found.mse < closest[i].mse):
-                closest[i] = found
-            least = 0.0 if i in within else MISSED_BITS * candidates.tiling(i, tile).tiles
+                gains = found.bits > FEW_BITS * tiles
+            else:
+                gains = False
             if not gains or max(found.bits, least) > DEARER * enough[i]:
                 active.remove(i)
         done = len(candidates) - len(active)
@@ -182,71 +185,24 @@ def _tile_sizes(candidates: Candidates, active: list[int]) -> Iterator[tuple[int
             yield tile, anew
 
 
-def _coarsest_within(
-    candidates: Candidates, most: Mapping[int, float], tile: int, mse: float
-) -> tuple[dict[int, Candidate], dict[int, Candidate]]:
-    """Of each member the latent of the fewest bits within a mean squared error, (m/s)^2, in tiles
-    of one size; and the one that misses it by least. Integer descent, which takes long, is put to
-    those that take no more than `most` bits without it. The error beyond that of the fit goes about
-    with the square of the step.
-    """
-    members = list(most)
-    floor = candidates.floor(members, tile)
-    within: dict[int, Candidate] = {}
-    missed: dict[int, Candidate] = {}
-
-    def quality(i: int, error: float, descent: bool) -> float:
-        least = 0.0 if descent else floor[i]  # descent goes below the error of the fit
-        return -10.0 * log10(max(error - least, 1e-3 * mse))
-
-    def close_in(searches: dict[int, Crossing], descent: bool) -> None:
-        for _ in range(TRIALS // 2 if descent else TRIALS):
-            steps = {i: s.next for i, s in searches.items() if s.next is not None}
-            if not steps:
-                break
-            for i, found in candidates.estimated(steps, tile, descent).items():
-                searches[i].add(found.step, quality(i, found.mse, descent))
-                if found.mse > mse:
-                    if i not in missed or found.mse < missed[i].mse:
-                        missed[i] = found
-                elif i not in within or found.bits < within[i].bits:
-                    within[i] = found
-
-    base, last = candidates.fitter.base_step, candidates.fitter.last_step
-    targets = {i: quality(i, mse, False) if floor[i] < mse else inf for i in members}
-    close_in({i: Crossing(targets[i], base, last, STEP_DB) for i in members}, descent=False)
-    if candidates.descends:
-        near = {
-            i: found.step for i, found in within.items() if found.bits <= DESCENT_GAIN * most[i]
-        }
-        coarser = {i: max(0, step - DESCENT_STEPS) for i, step in near.items()}
-        close_in(
-            {
-                i: Crossing(-10.0 * log10(mse), step, within[i].step, STEP_DB / 2.0)
-                for i, step in coarser.items()
-            },
-            descent=True,
-        )
-    return within, missed
-
-
 def _completed(
     candidates: Candidates, chosen: dict[int, Candidate], mse: float
 ) -> list[CodedModel]:
-    """The models of these candidates; those that were estimated are coded, a step finer while they
-    miss the error that the estimate promised.
+    """The models of these candidates, in order; those that were estimated are coded, of a lower
+    error in each tile while the whole misses what the estimate promised.
     """
-    models = {i: found.model for i, found in chosen.items() if found.model is not None}
-    for tile in TILE_SIZES:
-        steps = {i: c.step for i, c in chosen.items() if c.tile == tile and c.model is None}
-        while steps:
-            models |= candidates.latents(steps, tile, descent=True)
-            steps = {
-                i: step + 1
-                for i, step in steps.items()
-                if models[i].mse > mse >= chosen[i].mse and step < candidates.fitter.last_step
-            }
-    return [models[i] for i in range(len(candidates))]
+    models = []
+    for i in range(len(candidates)):
+        found, asked = chosen[i], mse
+        model = found.model
+        for _ in range(COMPLETIONS if model is None or found.mse > mse else 0):
+            if model is not None and (model.mse <= mse or found.mse > mse):
+                break
+            model = candidates.wholly_within(i, found.tile, asked)
+            asked *= STRICTER * min(1.0, mse / model.mse)
+        assert model is not None
+        models.append(model)
+    return models
 
 
 class SizeSearch:
@@ -261,7 +217,7 @@ class SizeSearch:
         self.tile, middle = _operating_point(candidates, self.rate)
         tiles = sum(candidates.tiling(i, self.tile).tiles for i in range(count))
         self.spacing = 1 if tiles <= FEW_TILES else 2
-        self.latents: list[dict[tuple[int, bool], CodedModel]] = [{} for _ in range(count)]
+        self.latents: list[dict[int, CodedModel]] = [{} for _ in range(count)]
         self.single: dict[int, CodedModel] = {}
         for offset in STEPS_AROUND:
             if 0 <= middle + offset <= candidates.fitter.last_step:
@@ -323,7 +279,6 @@ class SizeSearch:
         filled = len(chosen) > FEW_MODELS or left <= (1.0 - FILLED) * allocation.budget
         spare = 0.0 if filled else 8.0 * left
         near: dict[int, dict[int, int]] = {1: {}, -1: {}}
-        rough: dict[int, int] = {}
         errors: dict[int, float] = {}
         for i, model in enumerate(chosen):
             error = self._error_beside(i, model.bits + spare, RATIO if filled else FINE_RATIO)
@@ -335,26 +290,22 @@ class SizeSearch:
             for way, step in beside.items():
                 if step is not None:
                     near[way][i] = step
-            alone = all(step is None for step in beside.values())
-            if alone and self.candidates.descends and (model.base, True) not in self.latents[i]:
-                rough[i] = model.base
         self._add_latents(near[1])
         self._add_latents(near[-1])
-        self._add_latents(rough, descent=True)
         for i, error in errors.items():
             assert self.candidates.samples is not None
             self.samples[i][error] = self.candidates.samples.of_error(i, error)
-        return bool(near[1] or near[-1] or rough or errors)
+        return bool(near[1] or near[-1] or errors)
 
-    def _add_latents(self, steps: Mapping[int, int], descent: bool = False) -> None:
+    def _add_latents(self, steps: Mapping[int, int]) -> None:
         if not steps:
             return
-        for i, model in self.candidates.latents(steps, self.tile, descent).items():
-            self.latents[i][model.base, descent] = model
+        for i, model in self.candidates.latents(steps, self.tile).items():
+            self.latents[i][model.base] = model
 
     def _add_coarsest(self) -> bool:
         """Code all models coarser, and at last as one tile; False where they are already."""
-        coarsest = {i: min(step for step, _ in own) for i, own in enumerate(self.latents)}
+        coarsest = {i: min(own) for i, own in enumerate(self.latents)}
         steps = {i: max(0, step - BEYOND_STEPS) for i, step in coarsest.items() if step > 0}
         if steps:
             self._add_latents(steps)
@@ -363,14 +314,14 @@ class SizeSearch:
         if not tiled or self.single:
             return False
         largest = max(max(self.candidates.source.models[i].shape) for i in tiled)
-        self.single = self.candidates.latents(dict.fromkeys(tiled, 0), largest, descent=True)
+        self.single = self.candidates.latents(dict.fromkeys(tiled, 0), largest)
         return True
 
     def _step_beside(self, i: int, step: int, way: int) -> int | None:
         """A step of model i not known yet that is finer (`way` 1) or coarser (-1) than the chosen
         one: halfway to the next known one, or beyond all.
         """
-        farther = [way * (known - step) for known, _ in self.latents[i] if way * (known - step) > 0]
+        farther = [way * (known - step) for known in self.latents[i] if way * (known - step) > 0]
         if not farther:
             found = min(max(step + way * BEYOND_STEPS, 0), self.candidates.fitter.last_step)
             return None if found == step else found

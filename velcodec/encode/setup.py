@@ -1,4 +1,4 @@
-"""How models are to be coded, and the encoder that does it: target, decoder, fit, device."""
+"""How models are to be coded, and the encoder that does it: target, decoder, effort, device."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description, check_geometry
 from velcodec.encode.target import Target
 from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
@@ -20,20 +21,22 @@ if TYPE_CHECKING:
     from velcodec.decoder import Decoder
     from velcodec.encode.fitting import Fitter
     from velcodec.encode.groups import GroupEncoder
+    from velcodec.fit import Method
     from velcodec.progress import Progress
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How models are coded: the target, fit, decoder and device; `embed_decoder` puts the decoder
-    itself into the archive.
+    """How models are coded: the target, effort, decoder and device. `embed_decoder` puts the
+    decoder itself into the archive; `fit` is the method of fits: lm, or adam, the paper's.
     """
 
     target: Target = field(default_factory=Target)
-    fit: str = "lm"
+    effort: int = DEFAULT_EFFORT
     decoder: str | Path | Decoder | None = None
     device: str = "auto"
     embed_decoder: bool = False
+    fit: Method = "lm"
 
 
 def group_encoder(
@@ -82,7 +85,7 @@ def make_fitter(coding: Coding, on_progress: Progress | None = None) -> Fitter:
         decoder = place_decoder(coding.decoder, place)
     else:
         decoder = load_decoder(coding.decoder, place)
-    return fitting.make_fitter(decoder, coding.fit, on_progress or no_progress)
+    return fitting.make_fitter(decoder, coding.effort, on_progress or no_progress, coding.fit)
 
 
 def _plain(value: Any) -> Any:

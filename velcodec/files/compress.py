@@ -22,6 +22,7 @@ import msgpack
 import numpy as np
 
 from velcodec.archive.create import decoder_to_embed
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
@@ -305,7 +306,7 @@ def compress_files(
     lossless: bool = False,
     keep_latent: bool = False,
     latent_only: bool = False,
-    fit: str = "lm",
+    effort: int = DEFAULT_EFFORT,
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
     embed_decoder: bool = False,
@@ -338,7 +339,7 @@ def compress_files(
     job = Job(
         models,
         description,
-        Coding(promised, fit, decoder, device, embed_decoder),
+        Coding(promised, effort, decoder, device, embed_decoder),
         description.keys if keys is None else keys,
         {**description.fields, **(fields or {})},
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from velcodec.archive.edit import MODELS_PER_SHARD
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
@@ -96,7 +97,7 @@ def compress(
     lossless: bool = False,
     keep_latent: bool = False,
     latent_only: bool = False,
-    fit: str = "lm",
+    effort: int = DEFAULT_EFFORT,
     decoder: str | Path | Decoder | None = None,
     device: str = "auto",
     embed_decoder: bool = False,
@@ -112,7 +113,7 @@ def compress(
     what `velcodec.compress` raises, WorkerError, OutputExistsError, InterruptedJobError.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
-    coding = Coding(promised, fit, decoder, device, embed_decoder)
+    coding = Coding(promised, effort, decoder, device, embed_decoder)
     description = description or Description()
     job = Job(models_of(source, description), description, coding)
     return compress_shards(

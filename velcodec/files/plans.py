@@ -83,7 +83,7 @@ def make_plan(
         "velcodec": __version__,
         "coding": {
             **asdict(coding.target),
-            "fit": coding.fit,
+            "effort": coding.effort,
             "decoder": decoder_name(coding.decoder),
             "encoder": _encoder_digest(coding.decoder),
             "embed_decoder": coding.embed_decoder,

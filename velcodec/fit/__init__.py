@@ -14,7 +14,7 @@ from velcodec.fit.lm import LMOptions, block_sizes, descend
 from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionError
 from velcodec.parallel import by_parts
 
-Method = Literal["lm", "adam", "amortised"]
+Method = Literal["lm", "adam"]
 
 
 @torch.no_grad()
@@ -78,21 +78,19 @@ def fit_latents(
     grid: tuple[int, int] | None = None,
     precision: Tensor | None = None,
     options: LMOptions | None = None,
+    enough: Tensor | None = None,
 ) -> Tensor:
     """Latents (B, latent_size) whose rendering is closest to `target`.
 
     `target` (B, P): normalised velocity at `points` (P, 2), (x, z) in [-1, 1]^2. `grid` (nz, nx)
     says that the points are a grid, row by row, which `encoder` needs. `precision` (B,) weights the
-    Gaussian prior against the mean squared error (default: the decoder's). Tensors have the
-    decoder's dtype and device. Raises OptionError for an unknown `method`, or "amortised" without
-    `encoder` and `grid`; InputShapeError and InputDtypeError for other tensors. Source:
-    docs/decoder.md, "Fitting".
+    Gaussian prior against the mean squared error (default: the decoder's); tiles whose error is
+    below `enough` (B,) are not fitted further. Tensors have the decoder's dtype and device. Raises
+    OptionError for an unknown `method`; InputShapeError and InputDtypeError for other tensors.
+    Source: docs/decoder.md, "Fitting".
     """
     if method not in get_args(Method):
         raise OptionError(f"fit method: found {method!r}, expected one of {get_args(Method)}")
-    if method == "amortised" and (encoder is None or grid is None):
-        absent = "encoder" if encoder is None else "grid"
-        raise OptionError(f"fit method amortised: found no {absent}, expected encoder and grid")
     _check_tensors(decoder, target, points, grid, precision)
     if precision is None:
         default = torch.full((len(target),), decoder.default_step, device=target.device)
@@ -101,13 +99,12 @@ def fit_latents(
 
     def fitted(tiles: slice) -> Tensor:
         start = amortised_latents(decoder, encoder, target[tiles], grid)
-        if method == "amortised":
-            return start
         aim = target[tiles], points, weight[tiles]
         if method == "adam":
             return adam(decoder, start, *aim)
         lm = options or LMOptions()
-        return descend(decoder, adam(decoder, start, *aim, lm.adam_steps), *aim, lm)
+        near = None if enough is None else enough[tiles]
+        return descend(decoder, adam(decoder, start, *aim, lm.adam_steps), *aim, lm, enough=near)
 
     return by_parts(fitted, len(target), block_sizes(points)[0], target.device)
 

@@ -56,6 +56,22 @@ def block_sizes(points: Tensor) -> tuple[int, int]:
     return ON_CPU if points.device.type == "cpu" else ON_GPU
 
 
+def _blocks(decoder: Decoder, points: Tensor) -> tuple[int, int]:
+    """Tiles and points of a block of errors or gradients: compiled loops take all points."""
+    tiles, count = block_sizes(points)
+    return tiles, count if decoder.compiled() is None else len(points)
+
+
+def _leading(precision: Tensor, curvature: Tensor) -> int:
+    moving = (precision < HELD * curvature).any(0).nonzero()
+    return int(moving.max()) + 1 if len(moving) else precision.shape[1]
+
+
+def leading_coefficients(decoder: Decoder, weight: Tensor) -> int:
+    """The number of first coefficients that move in a fit where the prior has `weight` (B,)."""
+    return _leading(weight[:, None] * decoder.prior_precision, decoder.mean_curvature())
+
+
 @torch.no_grad()
 def hessian_of(
     decoder: Decoder, points: Tensor, latent: Tensor, leading: int | None = None
@@ -79,7 +95,7 @@ def error_and_gradient(
     decoder: Decoder, points: Tensor, latent: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Mean squared error (B,) and half its derivative by the latent (B, D)."""
-    tiles, count = block_sizes(points)
+    tiles, count = _blocks(decoder, points)
     error, gradient = torch.zeros_like(latent[:, 0]), torch.zeros_like(latent)
     for first in range(0, len(latent), tiles):
         model = slice(first, first + tiles)
@@ -93,12 +109,12 @@ def error_and_gradient(
 @torch.no_grad()
 def squared_error(decoder: Decoder, points: Tensor, latent: Tensor, target: Tensor) -> Tensor:
     """Mean squared error (B,) of renderings at `points` (P, 2)."""
-    tiles, count = block_sizes(points)
+    tiles, count = _blocks(decoder, points)
     error = torch.zeros_like(latent[:, 0])
     for first in range(0, len(latent), tiles):
         model = slice(first, first + tiles)
         for some, y in zip(points.split(count), target[model].split(count, 1), strict=True):
-            error[model] += (decoder.values(some, latent[model]) - y).square().sum(1)
+            error[model] += decoder.squared_error(some, latent[model], y) * len(some)
     return error / len(points)
 
 
@@ -108,18 +124,24 @@ class Descent:
     The Hessian (B, L, L) covers the first L coefficients; the prior holds the rest.
     """
 
-    def __init__(self, decoder: Decoder, latent: Tensor, precision: Tensor, options: LMOptions):
+    def __init__(
+        self,
+        decoder: Decoder,
+        latent: Tensor,
+        precision: Tensor,
+        options: LMOptions,
+        enough: Tensor | None = None,
+    ) -> None:
         self.decoder, self.options = decoder, options
         self.latent = latent.clone()
         self.precision = precision.expand_as(latent)
         self.curvature = decoder.mean_curvature()
-        moving = (self.precision < HELD * self.curvature).any(0).nonzero()
-        self.leading = int(moving.max()) + 1 if len(moving) else latent.shape[1]
+        self.leading = _leading(self.precision, self.curvature)
         self.damping = torch.full_like(latent[:, 0], options.first_damping)
         self.hessian = latent.new_zeros(len(latent), self.leading, self.leading)
         self.error = torch.full_like(self.damping, torch.inf)
         relative = precision / decoder.prior_precision
-        self.scale = relative.mean(1)
+        self.enough = options.enough * relative.mean(1) if enough is None else enough
 
     def on_views(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
         """The stages: two steps on each of several small random views of the tile."""
@@ -128,36 +150,31 @@ class Descent:
             for number in range(passes):
                 seed = 1000 * stage + number
                 some = some_points(len(points), keep, seed, points.device)
-                self.update_hessian(active, points[some[: o.hessian_points]])
+                self.update_hessian(active, points, seed)
                 for _ in range(STEPS_PER_PASS):
                     self.step(active, points[some], target[active][:, some], free)
-                active = active[self.error[active] > o.enough * self.scale[active]]
+                active = active[self.error[active] > self.enough[active]]
                 if not len(active):
                     return
 
     def on_all_points(self, points: Tensor, target: Tensor, free: Tensor | None) -> None:
         """The last steps, on all points, while they gain."""
         o, active = self.options, torch.arange(len(self.latent), device=self.latent.device)
-        some = points[some_points(len(points), o.hessian_points, 0, points.device)]
         for number in range(o.full_steps):
             fresh = number % STEPS_PER_PASS == 0
             if fresh:
-                self.update_hessian(active, some)
+                self.update_hessian(active, points, number)
             gained = self.step(active, points, target[active], free)
             if fresh:
                 active = active[gained > o.tolerance]
             if not len(active):
                 return
 
-    def update_hessian(self, tiles: Tensor, points: Tensor) -> None:
-        """Recompute the Hessian of tiles `who` at their current latents, on `points`."""
-        self.hessian[tiles] = hessian_of(self.decoder, points, self.latent[tiles], self.leading)
-
-    def full_hessian(self) -> Tensor:
-        """Hessians (B, D, D) of all coefficients; held ones have the mean curvature."""
-        whole = torch.diag(self.curvature).repeat(len(self.latent), 1, 1)
-        whole[:, : self.leading, : self.leading] = self.hessian
-        return whole
+    def update_hessian(self, tiles: Tensor, points: Tensor, seed: int) -> None:
+        """Recompute the Hessian of `tiles` at their current latents, on some of `points`."""
+        keep = self.options.hessian_points
+        some = points[some_points(len(points), keep, seed, points.device)]
+        self.hessian[tiles] = hessian_of(self.decoder, some, self.latent[tiles], self.leading)
 
     def step(self, tiles: Tensor, points: Tensor, target: Tensor, free: Tensor | None) -> Tensor:
         """At most one accepted step for tiles `who`; returns the relative gain of each."""
@@ -206,13 +223,15 @@ def descend(
     precision: Tensor,
     options: LMOptions | None = None,
     free: Tensor | None = None,
+    enough: Tensor | None = None,
 ) -> Tensor:
     """Latents (B, D) that fit `target` (B, P) at `points` (P, 2), starting from `latent`.
 
-    `precision` (B, D) is the prior's weight on every squared coefficient.
+    `precision` (B, D) is the prior's weight on every squared coefficient; `enough` (B,) the mean
+    squared error at which a tile leaves the stages, in place of what `options` say.
     """
     options = options or LMOptions()
-    descent = Descent(decoder, latent, precision, options)
+    descent = Descent(decoder, latent, precision, options, enough)
     descent.on_views(points, target, free)
     descent.on_all_points(points, target, free)
     return descent.latent

@@ -1,4 +1,4 @@
-"""Random views of a tile, determined by the seed."""
+"""Views of a tile: some of its points, determined by a seed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from torch import Tensor
 
 
 def some_points(count: int, keep: int, seed: int, device: torch.device) -> Tensor:
-    """Numbers of at most `keep` of `count` points in random order, determined by `seed`."""
+    """Numbers of `keep` of `count` points in rising order, or of all where they are fewer: one is
+    drawn from each of `keep` runs of equal length, so that every part of a grid is seen.
+    """
+    if keep >= count:
+        return torch.arange(count, device=device)
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(count, generator=generator)[:keep].to(device)
+    share = torch.arange(keep) + torch.rand(keep, generator=generator, dtype=torch.float64)
+    return (share * (count / keep)).long().clamp(max=count - 1).to(device)

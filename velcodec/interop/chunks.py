@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.api import decompress, encode
+from velcodec.effort import DEFAULT_EFFORT, effort_of
 from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target, plain_number
@@ -23,8 +24,6 @@ from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
 from velcodec.formats.files.npy import ORDERS, as_models
 from velcodec.resolution import LARGE_CELLS
-
-FITS = ("lm", "adam", "amortised")
 
 MEMORY, FORTRAN = "memory_order", "F"
 """Key and value that mark an archive of a chunk in Fortran memory order."""
@@ -43,7 +42,7 @@ class ChunkCoding:
     lossless: bool = False
     units: str | None = None
     order: str = "zx"
-    fit: str = "lm"
+    effort: int = DEFAULT_EFFORT
     decoder: str | None = None
 
     def __post_init__(self) -> None:
@@ -55,10 +54,11 @@ class ChunkCoding:
             raise OptionError(f"lossless: expected true or false, found {self.lossless!r}")
         if not (self.decoder is None or isinstance(self.decoder, str)):
             raise OptionError(f"decoder: expected a name, hash or path, found {self.decoder!r}")
-        for name, known in (("units", UNITS), ("order", ORDERS), ("fit", FITS)):
+        for name, known in (("units", UNITS), ("order", ORDERS)):
             value = getattr(self, name)
             if value not in known and not (name == "units" and value is None):
                 raise OptionError(f"{name}: expected one of {known}, found {value!r}")
+        effort_of(self.effort)
         Target(self.psnr, self.max_error, self.lossless)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class ChunkCoding:
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         description = Description(units=self.units, order=self.order, user=user)
         target = Target(self.psnr, self.max_error, self.lossless)
-        coding = Coding(target, self.fit, self.decoder)
+        coding = Coding(target, self.effort, self.decoder)
         # Chunks at the array's edge are padded with the fill value, which is no velocity.
         return encode(chunk, description, coding, advise=False, padded=True).data
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.extras import from_extra
 from velcodec.interop.chunks import ChunkCoding, check_chunk
 
@@ -37,10 +38,10 @@ class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         lossless: bool = False,
         units: str | None = None,
         order: str = "zx",
-        fit: str = "lm",
+        effort: int = DEFAULT_EFFORT,
         decoder: str | None = None,
     ) -> None:
-        self._coding = ChunkCoding(psnr, max_error, lossless, units, order, fit, decoder)
+        self._coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder)
 
     def encode(self, buf: Any) -> bytes:
         """The bytes of an archive. Raises what `velcodec.compress` raises."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.extras import from_extra
 from velcodec.interop.chunks import ChunkCoding, check_chunk
 
@@ -51,10 +52,10 @@ class VelcodecCodec(ArrayBytesCodec):
         lossless: bool = False,
         units: str | None = None,
         order: str = "zx",
-        fit: str = "lm",
+        effort: int = DEFAULT_EFFORT,
         decoder: str | None = None,
     ) -> None:
-        coding = ChunkCoding(psnr, max_error, lossless, units, order, fit, decoder)
+        coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder)
         object.__setattr__(self, "coding", coding)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 The decoder's latent is already in a decorrelated basis in which one step means one output error, so
 a coefficient is a latent component divided by the tile's step. This package chooses the integers by
-rate and distortion: `rounding` picks them one by one, `descent` then changes them while that gains.
+rate and distortion: each alone at first, then `descent` changes them while that gains.
 """
 
 from __future__ import annotations
@@ -11,20 +11,14 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import RELATIVE_FLOOR, Descent, LMOptions, block_sizes
-from velcodec.fit.views import some_points
+from velcodec.fit.lm import block_sizes, squared_error
 from velcodec.parallel import by_parts
 from velcodec.quantise.costs import BitCosts
-from velcodec.quantise.descent import integer_descent
-from velcodec.quantise.rounding import round_group
+from velcodec.quantise.descent import Passes, integer_descent
+from velcodec.quantise.within import descend_within
 
-GROUPS = (24, 40, 64, 128)
-"""Coefficients rounded together; between groups the free ones are re-fitted."""
-
-REFIT = LMOptions(attempts=2)
-REFIT_POINTS = 1225
-
-DESCENT_PASSES = 8
+HARD = 0.5
+"""Where the fit has so much of the error asked, descent on part of the points does harm."""
 
 
 def dequantise(decoder: Decoder, coefficients: Tensor, step_index: Tensor) -> Tensor:
@@ -40,77 +34,59 @@ def quantise(
     target: Tensor,
     points: Tensor,
     step_index: Tensor,
-    groups: tuple[int, ...] = GROUPS,
-    passes: int = DESCENT_PASSES,
+    passes: Passes | None = None,
 ) -> Tensor:
-    """Coefficients int32 (B, D) for fitted latents (B, D), at step indices (B,).
+    """Coefficients int32 (B, D) for latents (B, D) at step indices (B,).
 
     `target` (B, P) at `points` (P, 2) as for `velcodec.fit.fit_latents`. Coefficients are rounded
-    in order of importance, each by squared error plus price x bits, with error feedback through the
-    Hessian; between groups the free ones are re-fitted. If the decoder has tables, up to `passes`
-    passes of integer descent follow.
+    one by one and changed by `passes` of integer descent; without tables each goes to the nearest.
     """
 
     def integers(tiles: slice) -> Tensor:
-        aim = target[tiles], points, step_index[tiles]
-        return _quantise(decoder, latent[tiles], *aim, groups, passes)
+        index = step_index[tiles]
+        if decoder.tables is None:
+            return torch.round(latent[tiles] / decoder.steps[index][:, None]).int()
+        costs = BitCosts(decoder.tables)
+        return integer_descent(
+            decoder, latent[tiles], target[tiles], points, index, costs, passes or Passes()
+        )
 
     return by_parts(integers, len(latent), block_sizes(points)[0], latent.device)
 
 
 @torch.no_grad()
-def _quantise(
-    decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor, step_index: Tensor,
-    groups: tuple[int, ...], passes: int,
-) -> Tensor:  # fmt: skip
-    """As `quantise`, for one block of tiles."""
-    step = decoder.steps[step_index]
-    price = decoder.bit_price(step_index)
-    weight = decoder.prior_weight(step_index)[:, None] * decoder.prior_precision
-    costs = BitCosts(decoder.tables, latent.device) if decoder.tables is not None else None
-    everyone = torch.arange(len(latent), device=latent.device)
-    some = some_points(len(points), REFIT_POINTS, 0, points.device)
-    seen, goal = points[some], target[:, some]
-    descent = Descent(decoder, latent, weight, REFIT)
-    result = torch.zeros_like(latent, dtype=torch.int32)
-    z, start = descent.latent, 0
-    for count in groups:
-        free = torch.arange(start, z.shape[1], device=z.device)
-        descent.update_hessian(everyone, seen[: REFIT.hessian_points])
-        if start:
-            descent.step(everyone, seen, goal, free)
-        hessian = descent.full_hessian()
-        floor = RELATIVE_FLOOR * hessian.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)
-        hessian = hessian + torch.diag_embed(weight + 10 * floor)
-        guess = result.clone()
-        guess[:, start:] = torch.round(z[:, start:] / step[:, None]).int()
-        rows = costs.best_rows(guess, step_index)[:, start:] if costs else guess
-        part = hessian[:, start:, start:]
-        fixed, rest = round_group(z[:, start:], part, step, price, costs, rows, count)
-        result[:, start : start + count] = fixed.int()
-        z[:, start : start + count] = fixed * step[:, None]
-        start += count
-        z[:, start:] = rest
-    if costs is None:
-        return result
-    return integer_descent(decoder, result, target, points, step_index, costs, passes)
-
-
-@torch.no_grad()
-def round_alone(decoder: Decoder, latent: Tensor, step_index: Tensor) -> Tensor:
-    """As `quantise`, but each coefficient independently and without rendering: by its error in the
-    latent's basis plus price x bits. For latents that were not fitted.
+def quantise_within(
+    decoder: Decoder,
+    latent: Tensor,
+    target: Tensor,
+    points: Tensor,
+    step_index: Tensor,
+    most: Tensor,
+    passes: Passes,
+) -> tuple[Tensor, Tensor]:
+    """Coefficients int32 (B, D) of few bits within a mean squared error `most` (B,), or of the
+    least error found, and their step indices (B,); `step_index` are guesses. The other arguments
+    are those of `quantise`; the decoder has tables.
     """
-    step = decoder.steps[step_index][:, None]
-    nearest = torch.round(latent / step)
-    if decoder.tables is None:
-        return nearest.int()
-    costs = BitCosts(decoder.tables, latent.device)
-    rows = costs.best_rows(nearest.int(), step_index)
-    candidates = torch.stack([nearest, nearest - torch.sign(nearest), torch.zeros_like(nearest)])
-    bits = costs.of(candidates.int(), rows.expand(3, -1, -1))
-    loss = (candidates * step - latent).square() + decoder.bit_price(step_index)[:, None] * bits
-    return candidates.gather(0, loss.argmin(0, keepdim=True))[0].int()
+    assert decoder.tables is not None
+    costs, found = BitCosts(decoder.tables), torch.empty_like(step_index)
+
+    def integers(tiles: slice) -> Tensor:
+        error = squared_error(decoder, points, latent[tiles], target[tiles])
+        hard = error > HARD * most[tiles]
+        coefficients = torch.empty_like(latent[tiles], dtype=torch.int32)
+        thorough = passes.on_all_points()
+        for some, own in ((~hard, passes), (hard, thorough)):
+            rows = torch.arange(len(latent), device=latent.device)[tiles][some]
+            if len(rows):
+                aim = target[rows], points, step_index[rows], most[rows]
+                coefficients[some], found[rows] = descend_within(
+                    decoder, latent[rows], *aim, costs, own
+                )
+        return coefficients
+
+    size = block_sizes(points)[0]
+    return by_parts(integers, len(latent), size, latent.device), found
 
 
-__all__ = ["DESCENT_PASSES", "BitCosts", "dequantise", "integer_descent", "quantise", "round_alone"]
+__all__ = ["BitCosts", "Passes", "dequantise", "quantise", "quantise_within"]

@@ -1,32 +1,35 @@
-"""The encoder's estimate of a coefficient's rate."""
+"""The encoder's estimate of a coefficient's rate, and rounding by it."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Float32, Int64
 from velcodec.formats.latent_coding.stream import PRECISION, LatentTables
+from velcodec.quantise import kernels
 
 
 class BitCosts:
     """Code length in bits of every symbol of every table row; for the encoder's decisions only."""
 
-    def __init__(self, tables: LatentTables, device: torch.device) -> None:
-        frequency = torch.from_numpy(tables.frequencies.astype("float32"))
-        self.bits = (PRECISION - torch.log2(frequency)).to(device)
-        self.classes = torch.from_numpy(tables.classes.astype("int64")).to(device)
-        self.limit = (frequency.shape[1] - 2) // 2
+    def __init__(self, tables: LatentTables) -> None:
+        frequency = tables.frequencies.astype(np.float32)
+        self.bits: Float32 = np.float32(PRECISION) - np.log2(frequency)
+        self.classes: Int64 = tables.classes.astype(np.int64)  # (C, S, D)
 
-    def of(self, coefficients: Tensor, rows: Tensor) -> Tensor:
-        """Bits of integer coefficients under table rows of the same shape."""
-        size = coefficients.abs()
-        symbol = torch.where(size > self.limit, 2 * self.limit + 1, coefficients + self.limit)
-        beyond = (size - self.limit).clamp(min=1).to(self.bits.dtype)
-        escape = torch.where(size > self.limit, 2 + 2 * torch.log2(beyond).floor(), 0.0)
-        return self.bits[rows, symbol.long()] + escape
+    def lengths(self, coefficients: NDArray[np.int32], step_index: Int64) -> Float32:
+        """Bits (B,) of coefficients (B, D) by the record class that takes the fewest."""
+        found = np.empty(len(coefficients), np.float32)
+        kernels.lengths(coefficients, step_index, self.classes, self.bits, found)
+        return found
 
-    def best_rows(self, coefficients: Tensor, step_index: Tensor) -> Tensor:
-        """Table rows (B, D) of the record class that codes each tile (B, D) in the fewest bits."""
-        rows = self.classes[:, step_index]
-        total = torch.stack([self.of(coefficients, r).sum(1) for r in rows])
-        return rows[total.argmin(0), torch.arange(len(coefficients), device=rows.device)]
+    def rounded(
+        self, latent: Float32, step_index: Int64, step: Float32, price: Float32
+    ) -> NDArray[np.int32]:
+        """Integers (B, D) of latents (B, D), each the best of three: the nearest, the next towards
+        zero, and zero; by its squared error plus `price` (B,) x bits.
+        """
+        rounded: NDArray[np.int32] = np.rint(latent / step[:, None]).astype(np.int32)
+        kernels.round_by_cost(latent, step_index, step, price, self.classes, self.bits, rounded)
+        return rounded

@@ -145,6 +145,7 @@ def describe_decoder(fitter: Fitter, coding: Coding) -> dict[str, Any]:
         "architecture": decoder.architecture,
         "parameters": sum(parameter.numel() for parameter in decoder.parameters()),
         "fit": coding.fit,
+        "effort": coding.effort,
     }
 
 

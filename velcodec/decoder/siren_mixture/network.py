@@ -12,6 +12,7 @@ from torch import Tensor
 from velcodec.decoder.base import Decoder, as_batched
 from velcodec.decoder.siren_mixture import cuda, fit_cpu, fit_derivatives
 from velcodec.decoder.siren_mixture.cpu import FloatMixture, cpu_renderer
+from velcodec.decoder.siren_mixture.cpu_gradient import GradientMixture
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture
 from velcodec.decoder.siren_mixture.parameters import MixtureParameters
 from velcodec.decoder.sizes import MixtureConfig
@@ -22,10 +23,15 @@ class SirenMixture(MixtureParameters):
 
     def __init__(self, config: MixtureConfig | None = None) -> None:
         super().__init__(config)
-        self._compiled: tuple[object, FloatMixture] | None = None
+        self._compiled: tuple[object, FloatMixture, GradientMixture] | None = None
 
     def compiled(self) -> FloatMixture | None:
         """The frozen network in compiled loops, or None off the CPU, in float64 and in training."""
+        found = self._in_loops()
+        return None if found is None else found[0]
+
+    def _in_loops(self) -> tuple[FloatMixture, GradientMixture] | None:
+        """What renders and what differentiates in compiled loops, as `compiled` says."""
         parameters = list(self.parameters())
         like = self.modulation
         if like.device.type != "cpu" or like.dtype != torch.float32:
@@ -34,8 +40,10 @@ class SirenMixture(MixtureParameters):
             return None
         state = [(each.data_ptr(), each._version) for each in parameters]
         if self._compiled is None or self._compiled[0] != state:
-            self._compiled = state, cpu_renderer(freeze(self))
-        return self._compiled[1]
+            mixture = cpu_renderer(freeze(self))
+            modulation = like.detach().numpy().copy()
+            self._compiled = state, mixture, GradientMixture(mixture, modulation)
+        return self._compiled[1:]
 
     @torch.no_grad()
     def values(self, points: Tensor, latent: Tensor) -> Tensor:
@@ -47,9 +55,22 @@ class SirenMixture(MixtureParameters):
         return fit_cpu.forward(self, at, w, keep=False).value
 
     @torch.no_grad()
+    def squared_error(self, points: Tensor, latent: Tensor, target: Tensor) -> Tensor:
+        loops = self._in_loops() if fit_cpu.serves(latent) else None
+        if loops is None:
+            return super().squared_error(points, latent, target)
+        error = loops[1].errors(latent.numpy(), points.mT.numpy(), target.numpy())
+        return torch.from_numpy(error).to(latent)
+
+    @torch.no_grad()
     def error_and_gradient(
         self, points: Tensor, latent: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor]:
+        loops = self._in_loops() if fit_cpu.serves(latent) else None
+        if loops is not None:
+            arrays = latent.numpy(), points.mT.numpy(), target.numpy()
+            error, gradient = loops[1].errors_and_gradients(*arrays)
+            return torch.from_numpy(error).to(latent), torch.from_numpy(gradient)
         w, count = self.weights(latent), target.shape[1]
         if fit_cpu.serves(latent):
             f = fit_cpu.forward(self, fit_cpu.in_channels(points), w, keep=True)
