@@ -21,7 +21,6 @@ from velcodec.encode.encode import Encoded
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import TARGET_DB, Target
 from velcodec.formats.errors import BudgetError, OptionError, QualityError
-from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.metrics import mae, max_error, psnr
 
 
@@ -229,7 +228,6 @@ def test_models_that_come_out_exact_share_one_domain(tiny: Decoder) -> None:
         exact = archive._reader.header.exact
         assert exact is not None
         assert len(exact.domains) == 1
-        assert exact.network == EXACT_NETWORK
 
 
 def test_the_least_possible_budget_is_shown(tiny: Decoder) -> None:
