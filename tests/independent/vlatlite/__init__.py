@@ -17,7 +17,7 @@ from .coder import Stream, tile
 from .container import Archive, check, open_archives, record, safetensors
 from .dct import dct
 from .labels import LabelMap
-from .least_squares import least_squares
+from .mixed import Mixed
 from .rendering import Decoder
 from .sampler import Sampler
 
@@ -60,8 +60,11 @@ class Reader:
 
     def network(self, name):
         if name not in self.networks:
-            path = self.data / f"{name}.safetensors"
-            self.networks[name] = safetensors(path.read_bytes())[0]
+            (path,) = self.data.glob(f"{name}.safetensors*")
+            data = path.read_bytes()
+            if path.suffix == ".zst":
+                data = zstandard.ZstdDecompressor().decompress(data)
+            self.networks[name] = safetensors(data)[0]
         return self.networks[name]
 
     def decoder(self, archive, header):
@@ -129,7 +132,7 @@ class Reader:
         if kind == 3:
             planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
             palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
-        least = shape[0] * shape[1] // (1024, 4096, 1024, 256)[coder]
+        least = shape[0] * shape[1] // (1024, 4096, 1024, 512)[coder]
         stream = Stream(unpad(data, least))
         if coder == 0:
             network = self.network(f"contexts-{coding['n']}")
@@ -139,7 +142,8 @@ class Reader:
         elif coder == 2:
             codes = dct(stream, shape, span, self.network("waves-1"))
         else:
-            codes = least_squares(stream, shape, span, self.network("least-squares-1"))
+            network, start = self.network("contexts-3"), self.network("mixing-1")
+            codes = Mixed(stream, shape, span, bound, network, start).decode()
         if kind == 0:
             return (base + step * codes.astype(np.float64)).astype(dtype)
         if kind == 3:
