@@ -68,8 +68,8 @@ class Images:
 def images_of(models: Models, bound: float) -> Images:
     """Images of models (n, nz, nx), m/s: exact for a bound of 0, else of the widest even steps.
 
-    Pixels are velcodec's integers where these are fewer than 256; else indices into the rising list
-    of those that occur. Raises TooManyLevelsError.
+    Pixels are velcodec's integers if all are below 256; else each model's are indices into the
+    rising list of those that occur in it. Raises TooManyLevelsError.
     """
     each = list(models)
     domain = bounded_domains(each, bound)[0] if bound else exact_domain(each)
@@ -80,8 +80,11 @@ def images_of(models: Models, bound: float) -> Images:
             raise TooManyLevelsError("these samples have no integers")
         codes.append(allowed[..., 1])
         decibels.append(quality(model, domain.samples(codes[-1], model.dtype)).psnr)
-    solid = _image(np.concatenate(codes), domain.span) if len(codes) > 1 else None
     single = [_image(one, domain.span) for one in codes]
+    solid = None
+    if len(single) > 1:
+        pixels = np.concatenate([image.pixels for image in single])
+        solid = Image(pixels, sum(image.list_bytes for image in single))
     return Images(single, solid, float(np.mean(decibels)))
 
 
@@ -143,13 +146,9 @@ def _write(folder: Path, name: str, images: Images) -> list[Path]:
         named.append((f"{name}.pgm", images.solid))
     for file, image in named:
         (folder / file).write_bytes(to_pgm(image.pixels))
-    listed = sum(image.list_bytes for image in images.single) / len(images.single)
-    shared = images.solid.list_bytes if images.solid is not None else 0
-    print(
-        f"{name}: {len(images.single)} images, {images.psnr:.1f} dB; lists of levels: "
-        f"{listed:.1f} bytes each, {shared} for all",
-        flush=True,
-    )
+    listed = sum(image.list_bytes for image in images.single)
+    count = len(images.single)
+    print(f"{name}: {count} images, {images.psnr:.1f} dB, {listed} bytes of lists", flush=True)
     return [folder / file for file, _ in named]
 
 
