@@ -1,6 +1,6 @@
 """AV1 stills with the tools for screen content forced: palettes and intra block copy.
 
-libavif sets neither, so this runs libaom's own programs, aomenc and aomdec.
+imagecodecs passes libaom no options, so this runs libaom's own programs, aomenc and aomdec.
 """
 
 from __future__ import annotations
