@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -76,12 +77,13 @@ class Known:
 class Peer(ABC):
     """A codec. `lossy` are the settings of its curve, in order of increasing bytes.
 
-    `needs` are required modules; `fewest` is the least number of models; `whole` says that settings
-    are integers; `ideal` that sizes are code lengths, not bytes.
+    `needs` are required modules and `programs` required commands; `fewest` is the least number of
+    models; `whole` says that settings are integers; `ideal` that sizes are code lengths, not bytes.
     """
 
     name: str
     needs: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     lossy: tuple[float, ...] = ()
     bounded: bool = False
     lossless: bool = False
@@ -104,8 +106,9 @@ class Peer(ABC):
         return np.array([len(stream) for stream in stored], dtype=np.float64)
 
     def missing(self) -> list[str]:
-        """Names of `needs` that are not installed."""
-        return [name for name in self.needs if importlib.util.find_spec(name) is None]
+        """Names of `needs` and `programs` that are not installed."""
+        modules = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        return modules + [name for name in self.programs if shutil.which(name) is None]
 
     def between(self, few: float, many: float) -> float | None:
         """A setting between two, or None."""
@@ -123,6 +126,7 @@ class PlaneCodec(ABC):
 
     name: str
     needs: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
     lossy: tuple[float, ...] = ()
     bounded: bool = False
     lossless: bool = False
@@ -140,7 +144,8 @@ class PlaneCodec(ABC):
 class _OfPlanes(Peer):
     def __init__(self, codec: PlaneCodec) -> None:
         self.codec = codec
-        self.needs, self.lossy, self.whole = codec.needs, codec.lossy, codec.whole
+        self.needs, self.programs = codec.needs, codec.programs
+        self.lossy, self.whole = codec.lossy, codec.whole
         self.bounded, self.lossless = codec.bounded, codec.lossless
 
 

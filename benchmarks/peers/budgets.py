@@ -12,21 +12,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from velcodec.metrics import PSNR_CAP
+
+from .external import External
 from .measure import Point
 
 ONE_SETTING = "one setting"
 OWN_SETTINGS = "own settings"
+ELSEWHERE = "elsewhere"
+"""The choice was made where the figures come from."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """A codec's result within a budget: means over the models."""
+    """A codec's result within a budget: means over the models. `ssim` is None if unknown."""
 
     codec: str
     file: str
     budget: float
     psnr: float
-    ssim: float
+    ssim: float | None
     bytes_per_model: float
     choice: str
 
@@ -36,7 +41,28 @@ def best(points: Sequence[Point], budget: float) -> Best | None:
     budget.
     """
     choices = [*_one_setting(points, budget), *_own_settings(points, budget)]
-    return max(choices, key=lambda one: (one.psnr, one.ssim, -one.bytes_per_model), default=None)
+    return max(
+        choices, key=lambda one: (one.psnr, one.ssim or 0.0, -one.bytes_per_model), default=None
+    )
+
+
+def best_external(rows: Sequence[External], budgets: Sequence[float]) -> list[Best]:
+    """Likewise for external figures of one file; lossless ones have the greatest PSNR there is."""
+    known = [(psnr, row) for row in rows if (psnr := _decibels(row)) is not None]
+    found = []
+    for codec in dict.fromkeys(row.label for _, row in known):
+        own = [(psnr, row) for psnr, row in known if row.label == codec]
+        for budget in budgets:
+            within = [(psnr, row) for psnr, row in own if row.bytes_per_model <= budget]
+            if within:
+                psnr, row = max(within, key=lambda one: (one[0], -one[1].bytes_per_model))
+                size = row.bytes_per_model
+                found.append(Best(codec, row.file, budget, psnr, None, size, ELSEWHERE))
+    return found
+
+
+def _decibels(row: External) -> float | None:
+    return PSNR_CAP if row.setting.kind == "lossless" else row.psnr
 
 
 def _one_setting(points: Sequence[Point], budget: float) -> list[Best]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,11 @@ class Point:
 def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
     """Encode and decode `models` (n, nz, nx) once. Raises CannotKeepError."""
     known = Known.of(models)
-    started = time.process_time()
+    started = _processor_seconds()
     stored = peer.encode(models, known, setting)
-    encoded = time.process_time()
+    encoded = _processor_seconds()
     back = peer.decode(stored, known)
-    decoded = time.process_time()
+    decoded = _processor_seconds()
     if back.shape != models.shape or back.dtype != np.float32:
         raise ValueError(f"{peer.name}: found {back.dtype} {back.shape} after decoding")
     figures = [quality(model, found) for model, found in zip(models, back, strict=True)]
@@ -94,6 +95,12 @@ def measure(peer: Peer, file: str, models: Models, setting: Setting) -> Point:
         encode_speed=megabytes / max(encoded - started, 1e-9),
         decode_speed=megabytes / max(decoded - encoded, 1e-9),
     )
+
+
+def _processor_seconds() -> float:
+    """Of this process and of the programs that it ran."""
+    spent = os.times()
+    return time.process_time() + spent.children_user + spent.children_system
 
 
 def warm_up(peer: Peer, models: Models) -> None:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from velcodec.formats.storage.varint import decode_varint
 
 from .base import (
-    CannotKeepError,
     Known,
     Models,
     Peer,
@@ -67,30 +66,45 @@ class Av1(Peer):
     whole = True
 
     def encode(self, models: Models, known: Known, setting: Setting) -> list[bytes]:
-        return [_stream(_codes(model, known), int(setting.value)) for model in models]
+        return [_stream(whole_codes(model, known), int(setting.value)) for model in models]
 
     def decode(self, stored: Stored, known: Known) -> Models:
         return np.stack([_from_stream(stream, known) for stream in streams_of(stored)])
 
     def sizes(self, stored: Stored, known: Known) -> NDArray[np.float64]:
         """Bytes of the archive of the header and all frames, whose units contain their lengths."""
-        streams = streams_of(stored)
-        header = streams[0][: _unit_end(streams[0], 0)]
-        if any(not stream.startswith(header) for stream in streams):
-            raise CannotKeepError("sequence headers differ")
-        frames = [len(stream) - len(header) for stream in streams]
-        return np.array(frames) + len(header) / len(streams)
+        return shared_header_sizes(streams_of(stored), [0] * known.shape[0])
 
 
-_DELIMITER = b"\x12\x00"
+DELIMITER = b"\x12\x00"
+"""The temporal delimiter that begins AV1 streams."""
+
+
+def shared_header_sizes(streams: list[bytes], starts: list[int]) -> NDArray[np.float64]:
+    """Bytes of each stream, (n,), whose sequence header begins at its start: each header once, and
+    a byte for each stream to choose one if there are several.
+    """
+    headers = [
+        stream[start : _unit_end(stream, start)]
+        for stream, start in zip(streams, starts, strict=True)
+    ]
+    different = set(headers)
+    shared = sum(map(len, different)) / len(streams) + (len(different) > 1)
+    return np.array([len(s) - len(h) + shared for s, h in zip(streams, headers, strict=True)])
 
 
 def _top(known: Known) -> int:
     return min(4095, round(known.high - known.low))
 
 
-def _codes(model: Plane, known: Known) -> NDArray[np.uint16]:
+def whole_codes(model: Plane, known: Known) -> NDArray[np.uint16]:
+    """Codes of 12 bits: whole m/s if the range fits."""
     return known.to_codes(model, _top(known)).astype(np.uint16)
+
+
+def to_velocities(codes: NDArray[np.integer], known: Known) -> Plane:
+    """The inverse of `whole_codes`, m/s."""
+    return known.to_values(codes, _top(known))
 
 
 def _avif(codes: NDArray[np.uint16], quality: int) -> tuple[bytes, bytes]:
@@ -115,14 +129,14 @@ def _avif(codes: NDArray[np.uint16], quality: int) -> tuple[bytes, bytes]:
 
 def _stream(codes: NDArray[np.uint16], quality: int) -> bytes:
     _, data = _avif(codes, quality)
-    assert data.startswith(_DELIMITER)
-    return data[len(_DELIMITER) :]
+    assert data.startswith(DELIMITER)
+    return data[len(DELIMITER) :]
 
 
 def _from_stream(stream: bytes, known: Known) -> Plane:
     import imagecodecs
 
-    data = _DELIMITER + stream
+    data = DELIMITER + stream
     container, length_at = _container(*known.shape[1:])
     head = bytearray(container)
     struct.pack_into(">I", head, length_at, len(data))
@@ -130,7 +144,7 @@ def _from_stream(stream: bytes, known: Known) -> Plane:
     codes = np.asarray(imagecodecs.avif_decode(bytes(head) + data, numthreads=1))
     if codes.ndim == 3:
         codes = codes[..., 1]
-    return known.to_values(codes, _top(known))
+    return to_velocities(codes, known)
 
 
 @functools.cache

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.arrays import Int64
+from velcodec.formats.sample_coding.domain import EVEN, PALETTE, Domain, exact_domain
+from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 from .base import (
     CannotKeepError,
@@ -48,8 +51,23 @@ def restore(integers: Int64, half: np.float16, low: float) -> NDArray[np.float32
     return (low + 2.0 * float(half) * integers).astype(np.float32)
 
 
+RAW, DOMAIN = np.float16(0), np.float16(-1)
+
+MOST_CODES = 65536
+
+
+def integers_at(stream: bytes) -> int:
+    """Where the integers of a `QuantisedPlane` begin."""
+    if np.frombuffer(stream[:2], np.float16)[0] != DOMAIN:
+        return 2
+    length, start = decode_varint(stream, 2, "domain")
+    return start + length
+
+
 class QuantisedPlane(PlaneCodec):
-    """Half a step (float16), then the integers; a half step of 0 means raw float32."""
+    """Half a step (float16), then the integers. A half step of RAW means raw float32, one of DOMAIN
+    the domain in which velcodec codes velocities that are not whole m/s, then its integers.
+    """
 
     lossy = HALF_STEPS
     bounded = lossless = True
@@ -65,15 +83,30 @@ class QuantisedPlane(PlaneCodec):
         half = half_step(setting)
         integers = quantise(values, half, low)
         if setting.kind == "lossless" and not np.array_equal(restore(integers, half, low), values):
-            return np.float16(0).tobytes() + self.encode_floats(values)
+            return self._pack_exactly(values)
         return half.tobytes() + self.encode_integers(integers)
+
+    def _pack_exactly(self, values: NDArray[np.float32]) -> bytes:
+        domain = exact_domain([values])
+        if domain.span > MOST_CODES or domain.kind not in (EVEN, PALETTE):
+            return RAW.tobytes() + self.encode_floats(values)
+        codes = np.searchsorted(domain.samples(np.arange(domain.span), values.dtype), values)
+        listed = msgpack.packb(domain.to_list())
+        head = DOMAIN.tobytes() + encode_varint(len(listed)) + listed
+        return head + self.encode_integers(codes.astype(np.int64))
 
     def unpack(self, stream: bytes, low: float, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """The values, of `shape`."""
         half = np.frombuffer(stream[:2], np.float16)[0]
-        if half == 0:
+        if half == RAW:
             return self.decode_floats(stream[2:], shape)
-        return restore(self.decode_integers(stream[2:], shape), half, low)
+        at = integers_at(stream)
+        integers = self.decode_integers(stream[at:], shape)
+        if half != DOMAIN:
+            return restore(integers, half, low)
+        _, start = decode_varint(stream, 2, "domain")
+        domain = Domain.from_list(msgpack.unpackb(stream[start:at]))
+        return domain.samples(integers, np.dtype(np.float32)).astype(np.float32)
 
     @abstractmethod
     def encode_integers(self, integers: Int64) -> bytes:
@@ -93,10 +126,13 @@ class QuantisedPlane(PlaneCodec):
 
 
 class JpegXlLossless(QuantisedPlane):
-    """Lossless JPEG XL, effort 9, of the integers above the least (int16)."""
+    """Lossless JPEG XL of the integers above the least (int16)."""
 
-    name = "quantised + JPEG XL lossless"
     needs = ("imagecodecs",)
+
+    def __init__(self, effort: int) -> None:
+        self.effort = effort
+        self.name = f"quantised + JPEG XL, effort {effort}"
 
     def encode_integers(self, integers: Int64) -> bytes:
         least = int(integers.min())
@@ -104,24 +140,26 @@ class JpegXlLossless(QuantisedPlane):
         if above.max() > 65535 or abs(least) > 32767:
             raise CannotKeepError("the steps do not fit 16 bits")
         dtype = np.uint8 if above.max() < 256 else np.uint16
-        return np.int16(least).tobytes() + _jpegxl(above.astype(dtype))
+        return np.int16(least).tobytes() + _jpegxl(above.astype(dtype), self.effort)
 
     def decode_integers(self, stream: bytes, shape: tuple[int, ...]) -> Int64:
         least = int(np.frombuffer(stream[:2], np.int16)[0])
         return _from_jpegxl(stream[2:]).astype(np.int64).reshape(shape) + least
 
     def encode_floats(self, plane: NDArray[np.float32]) -> bytes:
-        return _jpegxl(plane)
+        return _jpegxl(plane, self.effort)
 
     def decode_floats(self, stream: bytes, shape: tuple[int, ...]) -> NDArray[np.float32]:
         return _from_jpegxl(stream).astype(np.float32).reshape(shape)
 
 
-def _jpegxl(plane: NDArray[np.generic]) -> bytes:
+def _jpegxl(plane: NDArray[np.generic], effort: int) -> bytes:
     import imagecodecs
 
     return bytes(
-        imagecodecs.jpegxl_encode(plane, lossless=True, effort=9, usecontainer=False, numthreads=1)
+        imagecodecs.jpegxl_encode(
+            plane, lossless=True, effort=effort, usecontainer=False, numthreads=1
+        )
     )
 
 

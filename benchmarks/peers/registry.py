@@ -11,6 +11,7 @@ from .palette import NearestContexts, NearestSolid, PaletteContexts, PaletteSoli
 from .pca import Pca
 from .pictures import Av1, JpegXl
 from .quantised import DeltaZstd, DeltaZstdStack, JpegXlLossless
+from .screen import Av1Lossless, Av1LosslessStreams, Av1Screen
 from .wavelets import Jpeg2000, Sperr, Sperr3d, SperrPsnr
 
 
@@ -23,14 +24,16 @@ def peers(budgets: Sequence[float]) -> list[Peer]:
         NearestContexts(),
         NearestSolid(),
         Av1(),
+        Av1Screen(),
         Streams(Sperr()),
         Streams(SperrPsnr()),
         Sperr3d(),
         Mosaic(Jpeg2000()),
         Streams(JpegXl()),
         Mosaic(JpegXl()),
-        Streams(JpegXlLossless()),
-        Mosaic(JpegXlLossless()),
+        *(kind(JpegXlLossless(effort)) for effort in (9, 10) for kind in (Streams, Mosaic)),
+        Av1LosslessStreams(),
+        Mosaic(Av1Lossless()),
         Streams(Sz3()),
         Mosaic(Sz3()),
         Streams(Zfp()),

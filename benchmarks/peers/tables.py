@@ -4,40 +4,59 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from .budgets import Best
+from .external import External
 from .measure import Point
 
 RATES = (
     "codec,file,models,setting,bytes_per_model,psnr_db,ssim,mae_m_s,max_error_m_s,"
-    "encode_mb_s,decode_mb_s,ideal"
+    "encode_mb_s,decode_mb_s,ideal,measured"
 )
 BUDGETS = "codec,file,budget,psnr_db,ssim,bytes_per_model,choice"
-BOUNDS = "codec,file,models,asked_m_s,bytes_per_model,max_error_m_s,kept,encode_mb_s,decode_mb_s"
+BOUNDS = (
+    "codec,file,models,asked_m_s,bytes_per_model,max_error_m_s,kept,encode_mb_s,decode_mb_s,"
+    "measured"
+)
 
 
-def write_rates(path: Path, points: Iterable[Point]) -> None:
-    """One row for each lossy point: means over the models, the greatest of the errors."""
+def write_rates(path: Path, points: Iterable[Point], external: Iterable[External] = ()) -> None:
+    """One row for each lossy point: means over the models, the greatest of the errors.
+
+    External rows hold what is known; their last field says that they were not measured.
+    """
+    others: list[Sequence[object]] = [
+        (row.codec, row.file, "", row.asked, f"{row.bytes_per_model:.2f}", f"{row.psnr:.3f}")
+        + ("",) * 6
+        + ("no",)
+        for row in external
+        if row.psnr is not None
+    ]
     _write(
         path,
         RATES,
-        (
+        chain(
             (
-                point.codec,
-                point.file,
-                len(point.sizes),
-                point.setting,
-                f"{point.bytes_per_model:.2f}",
-                f"{point.psnr.mean():.3f}",
-                f"{point.ssim.mean():.4f}",
-                f"{point.mae.mean():.3f}",
-                f"{point.max_error.max():.3f}",
-                f"{point.encode_speed:.3g}",
-                f"{point.decode_speed:.3g}",
-                "yes" if point.ideal else "no",
-            )
-            for point in points
+                (
+                    point.codec,
+                    point.file,
+                    len(point.sizes),
+                    point.setting,
+                    f"{point.bytes_per_model:.2f}",
+                    f"{point.psnr.mean():.3f}",
+                    f"{point.ssim.mean():.4f}",
+                    f"{point.mae.mean():.3f}",
+                    f"{point.max_error.max():.3f}",
+                    f"{point.encode_speed:.3g}",
+                    f"{point.decode_speed:.3g}",
+                    "yes" if point.ideal else "no",
+                    "yes",
+                )
+                for point in points
+            ),
+            others,
         ),
     )
 
@@ -53,7 +72,7 @@ def write_budgets(path: Path, found: Iterable[Best]) -> None:
                 one.file,
                 f"{one.budget:g}",
                 f"{one.psnr:.3f}",
-                f"{one.ssim:.4f}",
+                "" if one.ssim is None else f"{one.ssim:.4f}",
                 f"{one.bytes_per_model:.2f}",
                 one.choice,
             )
@@ -62,24 +81,36 @@ def write_budgets(path: Path, found: Iterable[Best]) -> None:
     )
 
 
-def write_bounds(path: Path, points: Iterable[Point]) -> None:
-    """One row for each bound and for lossless, with the error measured after decoding."""
+def write_bounds(path: Path, points: Iterable[Point], external: Iterable[External] = ()) -> None:
+    """One row for each bound and for lossless, with the error measured after decoding.
+
+    External rows hold what is known; their last field says that they were not measured.
+    """
+    others: list[Sequence[object]] = [
+        (row.codec, row.file, "", row.asked, f"{row.bytes_per_model:.2f}", "", "", "", "", "no")
+        for row in external
+        if row.setting.kind != "lossy"
+    ]
     _write(
         path,
         BOUNDS,
-        (
+        chain(
             (
-                point.codec,
-                point.file,
-                len(point.sizes),
-                point.setting,
-                f"{point.bytes_per_model:.2f}",
-                f"{point.max_error.max():.6g}",
-                "yes" if point.kept else "no",
-                f"{point.encode_speed:.3g}",
-                f"{point.decode_speed:.3g}",
-            )
-            for point in points
+                (
+                    point.codec,
+                    point.file,
+                    len(point.sizes),
+                    point.setting,
+                    f"{point.bytes_per_model:.2f}",
+                    f"{point.max_error.max():.6g}",
+                    "yes" if point.kept else "no",
+                    f"{point.encode_speed:.3g}",
+                    f"{point.decode_speed:.3g}",
+                    "yes",
+                )
+                for point in points
+            ),
+            others,
         ),
     )
 
@@ -94,18 +125,24 @@ def _write(path: Path, header: str, rows: Iterable[Sequence[object]]) -> None:
 def budget_table(found: Sequence[Best]) -> str:
     """Codecs by budgets, dB / SSIM, for one file."""
     columns = [f"{budget:g}" for budget in sorted({one.budget for one in found})]
-    cells = {(one.codec, f"{one.budget:g}"): f"{one.psnr:.1f} / {one.ssim:.3f}" for one in found}
+    cells = {
+        (one.codec, f"{one.budget:g}"): f"{one.psnr:.1f}"
+        + ("" if one.ssim is None else f" / {one.ssim:.3f}")
+        for one in found
+    }
     return _table("PSNR / SSIM within bytes per model", cells, columns)
 
 
-def bound_table(points: Sequence[Point]) -> str:
+def bound_table(points: Sequence[Point], external: Sequence[External] = ()) -> str:
     """Codecs by bounds, bytes per model, for one file; broken bounds are omitted."""
-    columns = sorted({str(point.setting) for point in points}, key=_bound_order)
+    others = [row for row in external if row.setting.kind != "lossy"]
+    settings = {str(point.setting) for point in points} | {str(row.setting) for row in others}
+    columns = sorted(settings, key=_bound_order)
     cells = {
         (point.codec, str(point.setting)): f"{point.bytes_per_model:.1f}"
         for point in points
         if point.kept
-    }
+    } | {(row.label, str(row.setting)): f"{row.bytes_per_model:.1f}" for row in others}
     return _table("bytes per model within m/s", cells, columns)
 
 

@@ -349,7 +349,7 @@ def mean_error_archive() -> bytes:
 
 
 def smooth_archive(**promise: Any) -> Callable[[], bytes]:
-    """Smooth models, which least squares are shortest for."""
+    """Smooth models, which mixed decisions or the DCT are shortest for."""
 
     def make() -> bytes:
         return velcodec.compress(synth.draw("style_a", 9, 0, 2).render(31, 28).numpy(), **promise)

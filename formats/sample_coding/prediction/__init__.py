@@ -1,1 +1,1 @@
-"""Smooth models: residuals of blended and of least-squares predictions."""
+"""Any image: residuals of blended predictions."""
