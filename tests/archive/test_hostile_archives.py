@@ -36,7 +36,7 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.formats.latent_coding.stream import decode_tiles
-from velcodec.formats.sample_coding.coders import DCT, LEAST_SQUARES
+from velcodec.formats.sample_coding.coders import DCT, MIXED
 from velcodec.formats.sample_coding.domain import RAW, Domain
 from velcodec.formats.storage.varint import encode_varint
 
@@ -82,7 +82,7 @@ def test_raw_samples_that_inflate_beyond_their_layout_are_refused() -> None:
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "expected 19600 bytes") < LITTLE
 
 
-@pytest.mark.parametrize("coder", [DCT, LEAST_SQUARES])
+@pytest.mark.parametrize("coder", [DCT, MIXED])
 def test_streams_of_excessive_work_are_refused(coder: int) -> None:
     data = exact(Layout(4000, 4000), encode_varint(1 + 2 * coder) + b"\1" * (1 << 16))
     assert peak_of(lambda: velcodec.open(data)[0], CorruptError, "too great") < LITTLE

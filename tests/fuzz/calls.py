@@ -46,7 +46,7 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
 from velcodec.formats.sample_coding.base import Request
-from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, LEAST_SQUARES
+from velcodec.formats.sample_coding.coders import BLENDED, DCT, LABEL_MAP, MIXED
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
@@ -136,7 +136,7 @@ def _latents(*, tiled: bool = False) -> bytes:
 
 
 def _samples(kind: int) -> bytes:
-    """Samples as label map, blended prediction, DCT, least squares or raw, or all, with headers."""
+    """Samples as label map, blended prediction, DCT, mixing or raw, or all, with headers."""
     z, x = np.mgrid[:20, :24]
     model = (1500.0 + 100 * ((z + x // 2) // 3)).astype("<f4")
     coding = ExactCoding(
@@ -147,7 +147,7 @@ def _samples(kind: int) -> bytes:
     wide = allowed_codes(model, coding.domains[0], 30.0)
     assert wide is not None
     exactly, loosely = Request(allowed), Request(wide)
-    requests = {LABEL_MAP: exactly, BLENDED: exactly, DCT: loosely, LEAST_SQUARES: exactly}
+    requests = {LABEL_MAP: exactly, BLENDED: exactly, DCT: loosely, MIXED: exactly}
     images = [encode_image(coder, request, 0, coding) for coder, request in requests.items()]
     streams = [image.stream for image in images if image is not None]
     streams.append(encode_raw(model, 1))

@@ -32,12 +32,13 @@ from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.files import Form, Ground, open_sink
 from velcodec.formats.latent_coding.stream import Tiles, encode_tiles
 from velcodec.formats.sample_coding.absent_mask import encode_absent
+from velcodec.formats.sample_coding.coders import MIXED
 from velcodec.formats.sample_coding.dct.coder import encode_dct
 from velcodec.formats.sample_coding.domain import RAW, allowed_codes
 from velcodec.formats.sample_coding.label_map.coder import encode_label_map
 from velcodec.formats.sample_coding.label_map.network import network_of
+from velcodec.formats.sample_coding.mixing.coder import encode_mixed
 from velcodec.formats.sample_coding.prediction.blended import encode_blended
-from velcodec.formats.sample_coding.prediction.least_squares import encode_least_squares
 from velcodec.formats.sample_coding.stream import encode_raw
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -124,9 +125,11 @@ def streams() -> list[bytes]:
                 labels[0] if labels else b"",
                 encode_blended(allowed[..., 1], domain.span),
                 encode_dct(allowed, domain.span),
-                encode_least_squares(allowed[..., 1], domain.span),
+                encode_mixed(allowed[..., 1], domain.span, domain.bound, smooth=False),
             ]
             found += [bytes([k, number, which, 0]) + s for k, s in enumerate(coded)]
+            smooth = encode_mixed(allowed[..., 1], domain.span, domain.bound, smooth=True)
+            found.append(bytes([MIXED, number, which, 0]) + smooth)
         raw = next(i for i, d in enumerate(coding.domains) if d.kind == RAW)
         found.append(bytes([0, number, raw, 0]) + encode_raw(model, raw).data)
         found += [bytes([k, number, 4, 1]) + random.bytes(20) for k in range(5)]

@@ -1,4 +1,4 @@
-"""The initial weights of least-squares streams are learned reproducibly and save bytes."""
+"""What streams of mixed decisions begin with is learned reproducibly, and saves bytes."""
 
 from __future__ import annotations
 
@@ -6,47 +6,50 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+import zstandard
+from safetensors.numpy import load
 
-from velcodec.formats.sample_coding.prediction.least_squares import write
-from velcodec.formats.sample_coding.prediction.start import first_models, untrained
-from velcodec.train import least_squares, smooth
+from velcodec import synth
+from velcodec.formats.sample_coding.mixing.coder import blank_start, encode_mixed, write
+from velcodec.formats.sample_coding.mixing.start import released_tensors
+from velcodec.train import mixing
+from velcodec.train.mixing import Image
+
+
+def image(family: str, number: int) -> Image:
+    model = synth.draw(family, 70_000_019, number, 1).render(30, 32).numpy()[0]
+    codes = np.rint((model - model.min()) / 10).astype(np.int64)
+    return Image(codes, int(codes.max()) + 1, 0)
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smooth, "SIZES", ((24, 22),))
-    monkeypatch.setattr(least_squares, "RATES", (24, 8))
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two models of each kind to learn from."""
+    for kind, family in (("layered_images", "curvevel_a"), ("smooth_images", "style_a")):
+        some = [image(family, number) for number in range(2)]
+        monkeypatch.setattr(mixing, kind, lambda count, seed, some=some: some)
 
 
-def size_from(start: object) -> int:
-    codes = smooth.smooth_models({"style_a": 1.0}, 1, 77)[0]
-    whole = np.rint((codes - codes.min()) / 5).astype(np.int64)
-    return len(write(whole, int(whole.max()) + 1, start, 4))  # type: ignore[arg-type]
+def made(out: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    monkeypatch.setattr("sys.argv", ["mixing", str(out), "--models", "2"])
+    mixing.main()
+    return out.read_bytes()
 
 
-def test_a_learned_start_saves_bytes_and_is_reproducible(small: None) -> None:
-    first, again = (least_squares.learn(8, 5) for _ in range(2))
-    for one, other in zip(first, again, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert size_from(first) < 0.9 * size_from(untrained())
-
-
-def test_the_shipped_start_saves_more(small: None) -> None:
-    assert size_from(first_models()) < size_from(least_squares.learn(8, 5))
-
-
-def test_the_command_writes_tensors_as_they_are_shipped(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_command_writes_tensors_as_they_are_shipped_and_the_same_again(
+    few: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "made.safetensors"
-    monkeypatch.setattr("sys.argv", ["least_squares", str(out), "--models", "4", "--seed", "5"])
-    least_squares.main()
-    made = load_file(out)
-    start = first_models()
-    assert {name: array.shape for name, array in made.items()} == {
-        "prior": start.prior.shape,
-        "weights": start.weights.shape,
-        "signs": start.signs.shape,
+    first, again = (made(tmp_path / name, monkeypatch) for name in "ab")
+    assert first == again
+    tensors = load(zstandard.ZstdDecompressor().decompress(first))
+    shipped = released_tensors()
+    assert {name: (t.shape, t.dtype) for name, t in tensors.items()} == {
+        name: (t.shape, t.dtype) for name, t in shipped.items()
     }
-    assert made["weights"].dtype == np.int8
+
+
+@pytest.mark.parametrize(("family", "smooth"), [("curvefault_a", False), ("style_a", True)])
+def test_the_shipped_start_saves_bytes(family: str, smooth: bool) -> None:
+    other = image(family, 5)
+    blank = write(*other, blank_start(), smooth)
+    assert len(encode_mixed(*other, smooth=smooth)) < 0.8 * len(blank)

@@ -19,7 +19,7 @@ from velcodec.formats.sample_coding.coders import (
     BLENDED,
     DCT,
     LABEL_MAP,
-    LEAST_SQUARES,
+    MIXED,
     coder_of,
 )
 from velcodec.formats.sample_coding.domain import Domain
@@ -35,7 +35,7 @@ from velcodec.formats.sample_coding.stream import (
 
 SPAN = 3001
 CODING = exact_coding(Domain(0, 1500.0, 1.0, SPAN))
-SHAPES = {LABEL_MAP: (128, 96), BLENDED: (128, 192), DCT: (128, 96), LEAST_SQUARES: (64, 96)}
+SHAPES = {LABEL_MAP: (128, 96), BLENDED: (128, 192), DCT: (128, 96), MIXED: (64, 96)}
 SECONDS_PER_BYTE = 0.05
 """Five times the figure of docs/trust.md, so that a busy machine passes."""
 

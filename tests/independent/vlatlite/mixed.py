@@ -10,7 +10,7 @@ from .container import check
 from .dct import half_octaves as size_of
 from .labels import NONE, LabelMap, half_octaves, position
 from .mixers import Mixer, chain, join
-from .predictions import Near, Plane, Steady, plane
+from .predictions import Near, Plane, Steady
 
 NEIGHBOURHOOD = [(i, j) for i in range(3) for j in range(-2, 3) if i or j < 0]
 
@@ -155,7 +155,7 @@ class Mixed(LabelMap):
         else:
             self.steady.predict(x, z)
         if label == NONE:
-            value = self._value(x, z, self.values[after] if after != NONE else self.l)
+            value = self._value(x, z, self.values[after] if after != NONE else self.b)
             check(0 <= value < self.span, "a number out of range")
             if value not in self.label_of:
                 self.label_of[value] = len(self.values)
@@ -177,14 +177,14 @@ class Mixed(LabelMap):
             return self.values[label] if label != NONE else instead
 
         self.a = a = self.values[above] if above != NONE else self.span // 2
-        self.a2, self.l = seen(x, z - 2, a), seen(x - 1, z, a)
-        self.c, self.d = seen(x - 1, z - 1, self.l), seen(x - 1, z + 1, self.l)
+        self.a2, self.b = seen(x, z - 2, a), seen(x - 1, z, a)
+        self.c, self.d = seen(x - 1, z - 1, self.b), seen(x - 1, z + 1, self.b)
         self.hi, self.lo = seen(x - 1, z - 2, self.c), seen(x - 1, z + 2, self.d)
-        self.l2, self.c2, self.d2 = self.l, self.c, self.d
+        self.b2, self.c2, self.d2 = self.b, self.c, self.d
         if x > 1:
-            self.l2 = seen(x - 2, z, None)
-            self.c2, self.d2 = seen(x - 2, z - 1, self.l2), seen(x - 2, z + 1, self.l2)
-        self.l3 = seen(x - 3, z, self.l2)
+            self.b2 = seen(x - 2, z, None)
+            self.c2, self.d2 = seen(x - 2, z - 1, self.b2), seen(x - 2, z + 1, self.b2)
+        self.b3 = seen(x - 3, z, self.b2)
         self.kind, self.run = self._kind(x), 21 if self.codes[11] < 0 else self.codes[11]
         if above != NONE and z - self.run_top >= 3:
             self.plain = a
@@ -265,18 +265,18 @@ class Mixed(LabelMap):
         return *found, 1 + (n > 1) + (n > 2) + (n > 4) + (n > 8) + (n == 16)
 
     def _like_values(self, x, z, above, after):
-        a, a2, l, c, d = self.a, self.a2, self.l, self.c, self.d
-        hi, lo, l2, c2, d2, l3 = self.hi, self.lo, self.l2, self.c2, self.d2, self.l3
+        a, a2, b, c, d = self.a, self.a2, self.b, self.c, self.d
+        hi, lo, b2, c2, d2, b3 = self.hi, self.lo, self.b2, self.c2, self.d2, self.b3
         k, run, way = self.codes, self.run, self._way
         t, (line, few, parabola, followed) = self._steps(x, z, above), self.ahead
         e = chain(join(k[0], (k[1], 32), (k[2], 32)), join(k[3], (k[4], 32)))
-        diff = chain(l - a, c - a, d - a)
-        pair = chain(a, l)
+        diff = chain(b - a, c - a, d - a)
+        pair = chain(a, b)
         three = chain(pair, d, c)
         went = join(k[0], (t[0], 64), (t[1] + 8, 16))
         pairs = (
-            (c, a), (l, a), (d, a), (a2, a), (l2, l), (c2, c), (d2, d), (hi, c), (lo, d), (d, l),
-            (c, l), (l2, c), (l2, d), (d2, l), (c2, l), (l3, l),
+            (c, a), (b, a), (d, a), (a2, a), (b2, b), (c2, c), (d2, d), (hi, c), (lo, d), (d, b),
+            (c, b), (b2, c), (b2, d), (d2, b), (c2, b), (b3, b),
         )  # fmt: skip
 
         def column(i, first, last):
@@ -294,12 +294,12 @@ class Mixed(LabelMap):
             join(k[0], (k[14], 16), (k[12], 32), (k[13], 8)),
             join(run, (k[12], 32), (k[0], 64)),
             diff,
-            chain(diff, a2 - a, l2 - a),
+            chain(diff, a2 - a, b2 - a),
             sum((v == w) << i for i, (v, w) in enumerate(pairs)),
             pair,
             chain(pair, self.values[after] if after != NONE else -1, z),
             three,
-            chain(three, hi, l2, l3),
+            chain(three, hi, b2, b3),
             chain(three, a2, lo),
             chain(a, x),
             join(chain(a, run), (k[13], 8)),
@@ -307,7 +307,7 @@ class Mixed(LabelMap):
             chain(a, z),
             join(k[23], (k[24], 48), (k[13], 8)),
             join(
-                size_of(abs(a - l), 20), (size_of(abs(d - l), 20), 24),
+                size_of(abs(a - b), 20), (size_of(abs(d - b), 20), 24),
                 (size_of(abs(a2 - a), 20), 24), (k[13], 8),
             ),
             went,
@@ -318,9 +318,9 @@ class Mixed(LabelMap):
                 run, (min(self.runs[0], 31), 32), (min(self.runs[1], 31), 32), (min(k[13], 3), 4),
                 (k[0], 32),
             ),
-            join(way(a), (way(l), 32), (way(c), 32), (way(d), 32)),
+            join(way(a), (way(b), 32), (way(c), 32), (way(d), 32)),
             chain(
-                join(way(a), (way(l), 32), (way(a2), 32)), size_of(abs(self.next - self.plain), 30)
+                join(way(a), (way(b), 32), (way(a2), 32)), size_of(abs(self.next - self.plain), 30)
             ),
             join(line, (followed, 8), (k[13], 8)),
             join(line, (few, 128), (followed, 8)),
@@ -335,9 +335,9 @@ class Mixed(LabelMap):
         ]  # fmt: skip
 
     def _candidate_values(self, v, w, difference):
-        a, l, c, d, k, line = self.a, self.l, self.c, self.d, self.codes, self.ahead[0]
+        a, b, c, d, k, line = self.a, self.b, self.c, self.d, self.codes, self.ahead[0]
         run = clamp(k[11], 0, 20)
-        third = chain(v - a, v - l, v - c)
+        third = chain(v - a, v - b, v - c)
         return [
             join(w, (k[0], 64)),
             join(w, (line, 64), (k[13], 8)),
@@ -345,9 +345,9 @@ class Mixed(LabelMap):
             join(w >> 1, (run, 32), (k[13], 8)),
             third,
             chain(third, v - d, v - self.lo),
-            chain(v - a - l + c, v - d, min(run, 3)),
-            chain(v - l, l - self.l2, self.l2 - self.l3),
-            chain(chain(v - a, a - self.a2), chain(run, v - l)),
+            chain(v - a - b + c, v - d, min(run, 3)),
+            chain(v - b, b - self.b2, self.b2 - self.b3),
+            chain(chain(v - a, a - self.a2), chain(run, v - b)),
         ]
 
     def _candidate(self, x, z, above, after, left):
@@ -394,7 +394,8 @@ class Mixed(LabelMap):
         new_left = left not in (NONE, above, after)
         others = len(self.values) - 1 - (after != NONE) - new_left
         possible = [
-            True, after != NONE, new_left, others > 0, high - low > 1, high < self.span - 1, low > 0,
+            True, after != NONE, new_left, others > 0,
+            high - low > 1, high < self.span - 1, low > 0,
         ]  # fmt: skip
         return self._frequencies(self.codes, possible)
 
@@ -443,19 +444,19 @@ class Mixed(LabelMap):
         return -v if negative else v
 
     def _miss_values(self, x, z, n, guesses, g, part, off, late):
-        a, a2, l, c, d, l2 = self.a, self.a2, self.l, self.c, self.d, self.l2
+        a, a2, b, c, d, b2 = self.a, self.a2, self.b, self.c, self.d, self.b2
         k, way, half = self.codes, self._way, half_octaves
         spread = size_of(abs(guesses[0] - guesses[1]) + abs(guesses[2] - guesses[1]), 47)
-        rough = size_of(4 * (max(a, l, c, d) - min(a, l, c, d)), 47)
+        rough = size_of(4 * (max(a, b, c, d) - min(a, b, c, d)), 47)
         up, beside = int(self.misses[x + 1, z]), int(self.misses[x, z + 1])
         y = [one - 16 * g for one in guesses]
         p = [clamp(one >> 2, -8, 7) + 8 for one in y]
-        far, above, left = min(off // 3, 15), half(a - g), half(l - g)
-        tilt = position(l, c, d)
+        far, above, left = min(off // 3, 15), half(a - g), half(b - g)
+        tilt = position(b, c, d)
         edge = join(
             min(x, 3), (min(self.nx - 1 - x, 3), 4), (min(z, 3), 4), (min(self.nz - 1 - z, 3), 4)
         )
-        two, pair, ends = chain(a - g, l - g), chain(g, a), chain(self.plain, self.next)
+        two, pair, ends = chain(a - g, b - g), chain(g, a), chain(self.plain, self.next)
         signs = 9 * clamp(up, -4, 4) + clamp(beside, -4, 4) + 60
         return [
             join(self.kind, (off, 64), (x == z == 0, 2)),
@@ -464,17 +465,17 @@ class Mixed(LabelMap):
             two,
             pair,
             g,
-            chain(pair, l),
+            chain(pair, b),
             chain(pair, n),
             chain(pair, z),
             join(k[23], (off, 64)),
             join(k[13], (k[24], 48), (clamp(k[11], 0, 8), 32)),
-            join(half(d - l), (half(l - c), 64), (above, 64)),
-            join(tilt, (position(l, a, n), 12), (size_of(abs(n - a), 30), 32)),
+            join(half(d - b), (half(b - c), 64), (above, 64)),
+            join(tilt, (position(b, a, n), 12), (size_of(abs(n - a), 30), 32)),
             join(bits(self.span - 1), (self.kind, 16), (k[25], 8), ((z == 0) + 2 * (x == 0), 4)),
             join(half(self.latest), (above, 64)),
-            join(half(l2 - l), (half(a2 - a), 64), (left, 64)),
-            join(position(l2, self.c2, self.d2), (tilt, 12), (position(g, a, n), 12)),
+            join(half(b2 - b), (half(a2 - a), 64), (left, 64)),
+            join(position(b2, self.c2, self.d2), (tilt, 12), (position(g, a, n), 12)),
             edge,
             join(off, (spread, 64), (late // 2, 64)),
             join(off, (rough, 64), (part, 32)),
@@ -486,11 +487,11 @@ class Mixed(LabelMap):
             chain(two, chain(d - g, c - g)),
             join(late, (rough, 64), (spread // 2, 32)),
             join(p[3], (p[4], 16), (p[1], 16), (far // 2, 8)),
-            join(edge, (clamp(a - g, -3, 3), 8), (clamp(l - g, -3, 3), 8)),
+            join(edge, (clamp(a - g, -3, 3), 8), (clamp(b - g, -3, 3), 8)),
             *(join(i, (clamp(y[i] >> 1, -31, 31) + 31, 64), (far, 16)) for i in range(5)),
-            join(size_of(4 * abs(a - a2), 47), (size_of(4 * abs(l - l2), 47), 64), (off // 2, 32)),
-            join(way(a), (way(l), 32), (way(c), 32), (way(g), 32)),
-            join(way(l), (way(c), 32), (way(d), 32), (way(g), 32)),
+            join(size_of(4 * abs(a - a2), 47), (size_of(4 * abs(b - b2), 47), 64), (off // 2, 32)),
+            join(way(a), (way(b), 32), (way(c), 32), (way(g), 32)),
+            join(way(b), (way(c), 32), (way(d), 32), (way(g), 32)),
             join(way(g), (part, 32), (size_of(abs(self.next - self.plain), 30), 32)),
             chain(ends, chain(a, g)),
             chain(ends, g),
