@@ -106,3 +106,10 @@ def test_a_padded_stream_of_an_archive_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.vlat").write_bytes(data)
     (opened,) = vlatlite.open_archives(tmp_path / "a.vlat")
     assert np.array_equal(READER.model(opened, 0), np.full((40, 39), 2200, np.float32))
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_steep_ramps_of_the_widest_span_are_the_same(smooth: bool) -> None:
+    """Their sums are so large that rounding errors would drown the least pivot."""
+    z, x = np.mgrid[:16, :14]
+    check_stream(z * ((1 << 26) // 60) + x * ((1 << 26) // 50), 1 << 26, smooth)

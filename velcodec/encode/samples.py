@@ -51,9 +51,9 @@ FEW_LABELS, WIDE_SPAN = 48, 1 << 16
 decisions take fewer bytes.
 """
 
-PHASES, MODELS_PER_PHASE = 8, 4
-"""Places between two levels at which even steps may begin, model by model; tried for so many models
-at least per place, as each takes bytes of the header.
+PHASES, MODELS_PER_PHASE, TRIED = 8, 4, 3
+"""Places between two levels at which even steps may begin, model by model, for so many models at
+least per place, as each takes bytes of the header; and how many of them are tried.
 """
 
 FEW_VALUES = 16
@@ -146,29 +146,25 @@ class SampleCoder:
         for image in images[:1]:
             images += self._coded((MIXED,), Request.exactly(image.codes), image.stream.domain)
         preferred = [(n, r) for n, r in requests if not maps or n == maps[0].stream.domain]
-        for n, request in preferred + self._best_phase(i, max_error):
+        for n, request in preferred + self._best_phases(i, max_error):
             images += self._coded((MIXED,), Request.exactly(request.preferred), n)
         return images
 
-    def _best_phase(self, i: int, max_error: float) -> list[tuple[int, Request]]:
-        """The domain in whose steps neighbours of model i differ least often, of those as wide as
+    def _best_phases(self, i: int, max_error: float) -> list[tuple[int, Request]]:
+        """The domains in whose steps neighbours of model i differ least often, of those as wide as
         the bound permits; empty for few models.
         """
         number, reach = self._choices_within(max_error)[i][0]
         first = self.domains[number]
         if reach == 0 or first.kind != EVEN or len(self.source) < PHASES * MODELS_PER_PHASE:
             return []
-        found = None
+        found = []
         for domain in phases_of(first, PHASES):
             allowed = allowed_codes(self.source.models[i], domain, reach)
-            if allowed is None:
-                continue
-            borders = _borders(allowed[..., 1])
-            if found is None or borders < found[0]:
-                found = borders, domain, allowed
-        if found is None:
-            return []
-        return [(self._number_of(found[1]), Request(found[2]))]
+            if allowed is not None and domain != first:
+                found.append((_borders(allowed[..., 1]), domain, allowed))
+        found.sort(key=lambda each: each[0])
+        return [(self._number_of(domain), Request(allowed)) for _, domain, allowed in found[:TRIED]]
 
     def _dct_within(
         self, i: int, number: int, max_error: float, enough: int | None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from velcodec.formats.arrays import Float64, Int64
+from velcodec.formats.arrays import Float64, Int32, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.sample_coding.label_map.context import RUN_TOP, advance
 from velcodec.formats.sample_coding.label_map.value_features import NONE
@@ -30,8 +30,8 @@ class Known(NamedTuple):
     values: Int64
     counts: Int64
     thickness: Int64
-    labels_of: Int64
-    remembered: Int64
+    labels_of: Int32
+    remembered: Int32
     scan: Int64
     runs: Int64
 
@@ -48,8 +48,8 @@ def new_known(height: int, width: int, span: int) -> Known:
         np.zeros(samples, dtype=np.int64),
         np.zeros(samples, dtype=np.int64),
         np.zeros((samples, 2), dtype=np.int64),
-        np.full(1 << bits, NONE, dtype=np.int64),
-        np.full((MEMORIES, 1 << bits), NONE, dtype=np.int64),
+        np.full(1 << bits, NONE, dtype=np.int32),
+        np.full((MEMORIES, 1 << bits), NONE, dtype=np.int32),
         np.zeros(4, dtype=np.int64),
         np.zeros(RUNS, dtype=np.int64),
     )

@@ -59,7 +59,9 @@ MOST_HISTORY = 18
 """A stream's history has at most 2^MOST_HISTORY slots for each context."""
 
 MOST_WEIGHT = 1 << 19
-"""Weights lie between this and its negative: 70 products of them and a logit fit into 32 bits."""
+"""Weights lie between this and its negative. Sums of their products with logits are of 32 bits, and
+wrap around if they ever exceed them.
+"""
 
 SETS = 4
 """Sums of all votes, each with weights that another context selects."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.mixing.regression import FRACTION, PADDING
+from velcodec.formats.sample_coding.mixing.regression import FRACTION, LEAST_PIVOT, PADDING
 
 NEIGHBOURS = np.array(
     sorted(
@@ -95,7 +95,7 @@ def learn_steady(wanted: float, steady: Steady) -> None:
             pivot -= factors[i, j] * scaled
             sum_right -= scaled * weights[j]
             factors[i, j] = scaled
-        factors[i, i] = max(pivot, DRAWN / 16)
+        factors[i, i] = max(pivot, max(DRAWN / 16, system[i, i] * LEAST_PIVOT))
         weights[i] = sum_right
     for i in range(ORDER - 1, -1, -1):
         weight = weights[i] / factors[i, i]

@@ -42,10 +42,8 @@ class Plane:
         return np.array([self[x + dx, z + dz] for dx, dz in offsets]) - self[x, z - 1]
 
 
-def factor(a, b, least, share=0.0):
-    """L (unit diagonal left out), D and s of a symmetric system of which the lower half is used;
-    pivots are at least `least`, and `share` of the diagonal.
-    """
+def factor(a, b, least):
+    """L (unit diagonal left out), D and s of a symmetric system of which the lower half is used."""
     n = len(b)
     lower, pivots, s = np.zeros((n, n)), np.zeros(n), b.copy()
     for i in range(n):
@@ -57,7 +55,7 @@ def factor(a, b, least, share=0.0):
             lower[i, j] = u[j] / pivots[j]
             pivot -= u[j] * lower[i, j]
             s[i] -= lower[i, j] * s[j]
-        pivots[i] = max(pivot, least, a[i, i] * share)
+        pivots[i] = max(pivot, least, a[i, i] * 2.0**-36)
     return lower, pivots, s
 
 
@@ -130,9 +128,7 @@ class Near:
         if self.smooth:
             self.rows[z] += self.above
         sums = self.rows[z] if self.smooth else self._window(x, z)
-        factors = factor(
-            sums[:, :15] + 2.0 * np.eye(15), sums[:, 15] + 2.0 * self.prior, 1.0, 2.0**-36
-        )
+        factors = factor(sums[:, :15] + 2.0 * np.eye(15), sums[:, 15] + 2.0 * self.prior, 1.0)
         d, found = self.image.differences(x, z, OFFSETS[1:]), []
         for order in (5, 9, 15):
             total = above
