@@ -51,6 +51,9 @@ FEW_LABELS, WIDE_SPAN = 48, 1 << 16
 decisions take fewer bytes.
 """
 
+MOST_FINER = 2
+"""Within a bound, exact integers are mixed too if they are no more than so many times as many."""
+
 PHASES, MODELS_PER_PHASE, TRIED = 8, 4, 3
 """Places between two levels at which even steps may begin, model by model, for so many models at
 least per place, as each takes bytes of the header; and how many of them are tried.
@@ -122,8 +125,9 @@ class SampleCoder:
         alike = _share_alike(request.preferred)
         images = self._layered(i, requests, max_error) if alike >= SMOOTH else []
         if alike < LAYERED:
-            smooth = Request.exactly(request.preferred, smooth=True)
-            images += self._coded((MIXED,), smooth, number)
+            for n, near in self._few(requests):
+                smooth = Request.exactly(near.preferred, smooth=True)
+                images += self._coded((MIXED,), smooth, n)
             if max_error > 0 or not images:
                 enough = min(map(_length, images), default=None)
                 images += self._dct_within(i, number, max_error, enough)
@@ -143,12 +147,20 @@ class SampleCoder:
             for n, request in requests:
                 maps += self._coded((LABEL_MAP,), request, n)
         images = [min(maps, key=_length)] if maps else []
+        best = images[0].stream.domain if images else requests[0][0]
         for image in images[:1]:
-            images += self._coded((MIXED,), Request.exactly(image.codes), image.stream.domain)
-        preferred = [(n, r) for n, r in requests if not maps or n == maps[0].stream.domain]
-        for n, request in preferred + self._best_phases(i, max_error):
+            images += self._coded((MIXED,), Request.exactly(image.codes), best)
+        few = self._few(requests)
+        few += [each for each in requests if each[0] == best and best not in dict(few)]
+        for n, request in few + self._best_phases(i, max_error):
             images += self._coded((MIXED,), Request.exactly(request.preferred), n)
         return images
+
+    def _few(self, requests: Sequence[tuple[int, Request]]) -> list[tuple[int, Request]]:
+        """The widest steps within a bound, and the exact integers if they are nearly as few."""
+        most = MOST_FINER * self.domains[requests[0][0]].span
+        last = [each for each in requests[1:][-1:] if self.domains[each[0]].span <= most]
+        return [requests[0], *last]
 
     def _best_phases(self, i: int, max_error: float) -> list[tuple[int, Request]]:
         """The domains in whose steps neighbours of model i differ least often, of those as wide as
