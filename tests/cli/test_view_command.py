@@ -40,11 +40,11 @@ def address_of(process: subprocess.Popen[str]) -> str:
 def test_it_serves_archives_until_it_is_interrupted(run: Run, archive: Path) -> None:
     process = start(archive, archive)
     try:
-        with urllib.request.urlopen(address_of(process) + "archives", timeout=10) as answer:
+        with urllib.request.urlopen(address_of(process) + "archives", timeout=60) as answer:
             assert answer.read().count(b'"in.vlat"') == 2
     finally:
         process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,7 @@ def test_the_gradient_of_the_error_is_autograds(
     decoder: Decoder, latent: Tensor, points: Tensor, training: bool
 ) -> None:
     """In one pass over blocks of points, and from stored layers while the weights may change."""
+    decoder = deepcopy(decoder)
     for parameter in decoder.parameters():
         parameter.requires_grad_(training)
     assert (decoder.compiled() is None) == training
