@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
@@ -151,6 +152,9 @@ def synth(
         list_families(as_json)
         return
     latent = decoder is not None or near is not None
+    told = click.get_current_context().get_parameter_source("ends")
+    if told is not ParameterSource.DEFAULT and (near is not None or decoder is None):
+        raise click.UsageError("--range: expected --from-decoder, without --near")
     if latent and target is not None:
         raise click.UsageError("FAMILY: expected OUT.NPY alone with --from-decoder and --near")
     if latent and name is not None:

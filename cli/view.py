@@ -20,6 +20,7 @@ from velcodec.cli.sources import (
 )
 
 LOCAL = "127.0.0.1"
+PAGES = (".html", ".htm")
 
 
 @click.command(short_help="Look into archives in a browser.")
@@ -87,6 +88,11 @@ def view(
     if export is not None:
         if len(sources) > 1 or against:
             raise click.UsageError("--export: expected a single archive, without --against")
+        if export.suffix.lower() not in PAGES:
+            raise click.UsageError(
+                f"--export: found the suffix {export.suffix or 'none'} ({export}), expected "
+                f"{' or '.join(PAGES)}"
+            )
         _export(sources[0], export, decoder, force, settings)
         return
     from velcodec.formats.extras import needed
@@ -117,8 +123,10 @@ def _export(
 ) -> None:
     """Write a page of the selected models."""
     import velcodec
+    from velcodec.formats.storage.atomic import check_target
     from velcodec.view.export import write_page
 
+    check_target(path, force=force, source=source if isinstance(source, Path) else None)
     with (
         note_file(named(source), path),
         velcodec.open(selected_source(source, settings), decoder=decoder) as archive,

@@ -13,7 +13,7 @@ from velcodec.formats.errors import OptionError
 
 @pytest.mark.parametrize("level", [0, 10, True, 5.0, "5", None])
 def test_what_is_no_level_is_refused(level: object) -> None:
-    with pytest.raises(OptionError, match="effort: expected 1 to 9, found"):
+    with pytest.raises(OptionError, match="effort: expected an integer from 1 to 9, found"):
         effort_of(level)
 
 

@@ -46,5 +46,7 @@ DEFAULT_EFFORT = 5
 def effort_of(level: object) -> Effort:
     """What a level does. Raises OptionError unless it is one of LEVELS."""
     if isinstance(level, bool) or not isinstance(level, int) or level not in LEVELS:
-        raise OptionError(f"effort: expected {min(LEVELS)} to {max(LEVELS)}, found {level!r}")
+        raise OptionError(
+            f"effort: expected an integer from {min(LEVELS)} to {max(LEVELS)}, found {level!r}"
+        )
     return LEVELS[level]

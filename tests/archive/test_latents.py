@@ -53,7 +53,7 @@ def test_a_latent_kept_beside_samples_is_the_stored_one() -> None:
 
 def test_an_unknown_fit_is_refused() -> None:
     archive = archive_of(layered(1, 24, 20), lossless=True)
-    with pytest.raises(OptionError, match="effort: expected 1 to 9, found 10"):
+    with pytest.raises(OptionError, match="effort: expected an integer from 1 to 9, found 10"):
         archive.latent(0, effort=10)
 
 

@@ -179,8 +179,10 @@ def test_models_are_drawn_near_those_of_a_file_each_in_turn(run: Run, models: np
         (("geology", "out.npy", "--from-decoder", "tiny"), "OUT.NPY alone"),
         (("--from-decoder", "tiny"), "Missing argument 'OUT.NPY'"),
         (("out.npy", "--from-decoder", "tiny", "--range", "3000,2000"), "rising order"),
+        (("out.npy", "--near", "in.npy", "--range", "2000,3000"), "--range: expected"),
+        (("geology", "out.npy", "--range", "2000,3000"), "--range: expected"),
     ],
-    ids=["family too", "no output", "falling range"],
+    ids=["family too", "no output", "falling range", "range near models", "range of a family"],
 )
 def test_a_draw_that_makes_no_sense_is_refused(
     run: Run, arguments: tuple[str, ...], said: str

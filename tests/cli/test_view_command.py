@@ -90,3 +90,21 @@ def test_another_address_is_served_with_a_warning(
     result = run("view", "--no-browser", archive, "--host", "0.0.0.0", "--port", "8080")
     assert result.exit_code == 0
     assert "warning: --host 0.0.0.0" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["in.vlat", "page", "page.npy"])
+def test_a_page_is_written_to_a_file_of_html_only(run: Run, archive: Path, name: str) -> None:
+    before = archive.read_bytes()
+    result = run("view", archive, "--export", name, "--force")
+    assert result.exit_code == 2
+    assert "expected .html or .htm" in result.stderr
+    assert archive.read_bytes() == before
+
+
+def test_a_page_never_replaces_the_archive_it_shows(run: Run, archive: Path) -> None:
+    named = archive.rename(archive.with_suffix(".html"))
+    before = named.read_bytes()
+    result = run("view", named, "--export", named, "--force")
+    assert result.exit_code != 0
+    assert "output is the input itself" in result.stderr
+    assert named.read_bytes() == before

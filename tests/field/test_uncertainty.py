@@ -10,7 +10,7 @@ from checkers import layered
 from velcodec import synth
 from velcodec.decoder import Decoder
 from velcodec.field import Field
-from velcodec.formats.errors import InputShapeError
+from velcodec.formats.errors import InputShapeError, OptionError
 from velcodec.metrics import psnr, rms_of_psnr
 
 
@@ -51,3 +51,10 @@ def test_errors_of_the_shipped_decoder_are_where_deviations_are_large() -> None:
     deviation = field.deviation(rms)
     assert np.corrcoef(error.flatten(), deviation.flatten())[0, 1] > 0.5
     assert (error < 2 * deviation).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("rms", [-1.0, float("nan"), float("inf")])
+def test_an_error_that_none_can_be_is_refused(tiny: Decoder, rms: float) -> None:
+    field = Field((20, 20), decoder=tiny)
+    with pytest.raises(OptionError, match="rms: expected finite errors"):
+        field.deviation(rms)

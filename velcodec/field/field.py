@@ -280,7 +280,8 @@ class Field(nn.Module):
 
         `rms` is the root mean square error of the rendering in m/s, one for all models or one for
         each: an archive's PSNR by `velcodec.metrics.rms_of_psnr`. Two deviations cover about 95 %
-        of the samples (docs/field.md). Raises InputShapeError.
+        of the samples (docs/field.md). A tensor. Raises InputShapeError, and OptionError for an
+        error that is negative or not finite.
         """
         from velcodec.field.uncertainty import deviations
 
@@ -288,6 +289,8 @@ class Field(nn.Module):
         errors = torch.as_tensor(rms, dtype=torch.float64).reshape(-1)
         if len(errors) not in (1, self.models):
             raise InputShapeError(f"rms: found {len(errors)} values, expected 1 or {self.models}")
+        if not bool((torch.isfinite(errors) & (errors >= 0)).all()):
+            raise OptionError(f"rms: expected finite errors of 0 m/s or more, found {rms}")
         errors = errors.to(self.ends.device).expand(self.models)
         found = deviations(self.decoder, self.latents.detach(), self.tiling, errors, grid)
         return found if self.batched else found[0]
