@@ -131,7 +131,7 @@ class SampleCoder:
             if max_error > 0 or not images:
                 enough = min(map(_length, images), default=None)
                 images += self._dct_within(i, number, max_error, enough)
-        if not images or images[0].stream.coder not in (MIXED, LABEL_MAP):
+        if all(image.stream.coder == DCT for image in images):  # or there is none
             images += self._coded((BLENDED,), request, number)
         return self.measured(i, min(images, key=_length))
 

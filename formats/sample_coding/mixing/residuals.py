@@ -71,8 +71,8 @@ IS_ZERO, SIGN, LENGTH, BITS_BELOW = range(4)
 
 class Foresight(NamedTuple):
     """What guesses are made from, and how far off they were: `guesses` and `energy` (ALL_GUESSES,);
-    room for the equations; `errors` (ALL_GUESSES + 1, COLUMNS, height and border), the last of the
-    blend; `misses` (2, height + 1); the prior weights, the steady prediction, and the last miss.
+    `errors` (ALL_GUESSES + 1, COLUMNS, height and border), the last of the blend; `misses` (2,
+    height + 1); the predictions fitted nearby and the steady one; the `last` miss (1,); and room.
     """
 
     guesses: Int64
