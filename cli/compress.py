@@ -28,6 +28,7 @@ input_options = options.together(
     options.source,
     options.files,
     options.geometry,
+    options.volume,
     options.mask,
     options.coding,
     options.decoder,
@@ -100,7 +101,7 @@ def compress(
 
     IN is a file, a folder of files or a pattern, or several of these: .npy, .npz, HDF5, NetCDF,
     Zarr, SEG-Y, RSF or raw; - is one file from the standard input. Arrays are (nz,nx), (n,nz,nx) or
-    (n,1,nz,nx) of float32, float64 or integers. Promise a PSNR (by default 35 dB), an error bound,
+    (n,1,nz,nx) of float32, float64 or integers, or volumes (--volume). Promise a PSNR (by default 35 dB), an error bound,
     every bit, or a size; each model takes the bytes that this needs. Every model is read back and
     measured. After an interruption, --resume continues.
 
@@ -113,6 +114,7 @@ def compress(
       velcodec compress FlatFault_A/ faults.vlat --family flatfault_a
       velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
       velcodec compress FlatVel_A/ flatvel/ --dask local
+      velcodec compress volume.npy volume.vlat --volume --dy 25 --max-error 5
     """
     if dask is None and (workers or models_per_shard):
         raise click.UsageError("--workers and --models-per-shard go with --dask")

@@ -79,6 +79,13 @@ rendering = options.together(
     "its cell, or the velocity of the mean slowness over its cell.",
 )
 @click.option(
+    "--box",
+    callback=options.box,
+    metavar="Z0:Z1,Y0:Y1,X0:X1",
+    help="Only this part of the archive's volume, in samples, or in metres as 0m:800m; : is a whole "
+    "axis. Only the bricks that hold it are read.",
+)
+@click.option(
     "--count",
     "announced",
     type=click.IntRange(min=1),
@@ -94,6 +101,7 @@ def decompress(
     force: bool,
     as_json: bool,
     announced: int | None,
+    box: list[tuple[float | None, float | None, bool]] | None,
     **settings: Any,
 ) -> None:
     """Render the models of IN.VLAT to files like the originals.
@@ -109,6 +117,7 @@ def decompress(
       velcodec decompress models.vlat
       velcodec decompress models.vlat fine.npy --res 280
       velcodec decompress models.vlat wide.nc --res 140x280
+      velcodec decompress volume.vlat part.npy --box 0:64,:,0m:2000m
       velcodec decompress models.vlat salt.h5 --models 0:100 --family salt
       velcodec decompress FlatVel_A.vlat FlatVel_A/
       velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
@@ -122,10 +131,12 @@ def decompress(
         raise click.UsageError("--count goes with - -, from standard input to standard output")
     wanted = decompression_of(settings)
     where = place_of(source, target, wanted)
+    if box is not None and (is_piped(where) or is_folder(target, wanted)):
+        raise click.UsageError("--box goes with an output file")
     started = time.perf_counter()
     with note_file(named(source), where):
         set_threads(threads)
-        if piped and not has_selection(settings):
+        if piped and box is None and not has_selection(settings):
             folder, place = is_folder(target, wanted), None if target == "-" else where
             opened = open_pipe(
                 sys.stdin.buffer, place, wanted, folder=folder, count=announced, decoder=decoder,
@@ -136,6 +147,10 @@ def decompress(
                 selected_source(source, settings), decoder=decoder, device=device
             )
         with opened as archive:
+            if box is not None:
+                figures = write_box(archive, source, where, wanted, box, force)
+                show_written(source, where, figures, time.perf_counter() - started, as_json)
+                return
             figures = write_all(archive, source, target, where, wanted, force, announced)
     show_written(source, where, figures, time.perf_counter() - started, as_json)
 
@@ -203,6 +218,41 @@ def write_all(
             check_target(where, force=force, source=source)
         shape = decompress_file(archive, where, wanted, force=force, on_progress=update)
         return {"shape": shape, "format": wanted.format_of(where)}
+
+
+def write_box(
+    archive: Archive,
+    source: Source,
+    where: Path,
+    wanted: Decompression,
+    box: list[tuple[float | None, float | None, bool]],
+    force: bool,
+) -> dict[str, Any]:
+    """Write a box of the only volume of an archive; return figures of what was written."""
+    from velcodec.decode.volumes import samples_between
+    from velcodec.files.boxes import decompress_box
+    from velcodec.formats.errors import OptionError, VolumeError
+    from velcodec.formats.storage.atomic import check_target
+
+    if len(archive) != 1:
+        raise OptionError(
+            f"{archive.reader.name}: box: found {len(archive)} models, expected one: choose it with "
+            "--models or --key"
+        )
+    layout = archive.layout(0)
+    if not layout.is_volume:
+        raise VolumeError(f"{archive.reader.name}: box: found a section, expected a volume")
+    if isinstance(source, Path):
+        check_target(where, force=force, source=source)
+    ranges = []
+    for axis, (first, last, metres) in zip("zyx", box, strict=True):
+        size = layout.shape["zyx".index(axis)]
+        if metres:
+            ranges.append(samples_between(layout, axis, first, last, archive.reader.name))
+        else:
+            ranges.append((int(first or 0), size if last is None else int(last)))
+    shape = decompress_box(archive, 0, ranges, where, wanted, force=force)
+    return {"shape": shape, "format": wanted.format_of(where)}
 
 
 def show_written(

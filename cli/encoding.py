@@ -56,12 +56,15 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         format=settings["file_format"],
         order=settings["order"],
         units=settings["units"],
-        ground=Ground(settings["dx"], settings["dz"], x, z),
+        ground=Ground(
+            settings["dx"], settings["dz"], x, z, settings["dy"], settings["origin_y"]
+        ),
         array=settings["array"],
         shape=settings["shape"],
         dtype=settings["dtype"],
         z_positive=settings["z_positive"],
         no_data=settings["mask"],
+        volume=settings["volume"],
     )
     if len({part.path for part in models.parts}) == 1:
         description = replace(description, source_sha256=models.sha256())
@@ -79,7 +82,10 @@ def description_of(settings: Mapping[str, Any]) -> Description:
     """The description of the models by the options; defaults for options not given."""
     from velcodec.encode.describe import Description
 
-    names = ("dx", "dz", "origin", "units", "order", "provenance", "licence", "mask")
+    names = (
+        "dx", "dz", "dy", "origin", "origin_y", "units", "order", "provenance", "licence", "mask",
+        "volume",
+    )  # fmt: skip
     given = {name: settings.get(name) for name in names}
     return Description(**{name: value for name, value in given.items() if value is not None})
 

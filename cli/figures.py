@@ -100,6 +100,7 @@ def compare(
     """
     from velcodec.decode.units import difference_m_s, to_m_s
     from velcodec.formats.errors import InputShapeError
+    from velcodec.formats.files.base import depth_first
     from velcodec.metrics import quality
 
     qualities: list[Quality] = []
@@ -107,7 +108,7 @@ def compare(
         decoded = archive.decode(block)
         layout = archive.layout(block[0])
         for after, (before, units) in zip(decoded, read(block), strict=True):
-            after = after.T if layout.axes.endswith("xz") else after
+            after = depth_first(after, layout.axes.lstrip("n1"))[0]
             if before.shape != after.shape:
                 raise InputShapeError(
                     f"model {len(qualities)}: found {before.shape}, expected {after.shape}"

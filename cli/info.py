@@ -47,12 +47,15 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
     pairs = summary(figures)
     for number, layout in enumerate(layouts):
         head = "models" if len(layouts) == 1 else f"models, kind {number + 1}"
-        pairs[f"{head}: grid"] = f"{layout.nz} x {layout.nx} (depth x distance)"
+        axes = "depth x y x x" if layout.is_volume else "depth x distance"
+        pairs[f"{head}: grid"] = f"{' x '.join(map(str, layout.shape))} ({axes})"
         pairs[f"{head}: array"] = array_text(layout)
-        pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m"
+        across = f", dy {layout.dy_m:g} m" if layout.is_volume else ""
+        pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m{across}"
         if layout.no_data is not None:
             pairs[f"{head}: absent"] = f"samples of {layout.no_data}"
-        pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m"
+        across = f", y {layout.origin_y_m:g} m" if layout.is_volume else ""
+        pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m{across}"
     for name, column in figures["columns"].items():
         pairs[f"field: {name}"] = column_text(column)
     show_pairs(pairs)

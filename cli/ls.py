@@ -113,7 +113,7 @@ def cells(row: Row, fields: Sequence[str], some_absent: bool) -> list[str]:
     return [
         str(row.number),
         row.key,
-        f"{row.nz} x {row.nx}",
+        " x ".join(map(str, row.sizes)),
         row.stored,
         f"{row.bytes:,}",
         "-" if row.quality is None else f"{row.quality.psnr_db:.1f}",

@@ -36,6 +36,7 @@ MODULES = {
     "ls": "ls",
     "preview": "preview",
     "repair": "repair",
+    "slice": "slice",
     "split": "split",
     "subset": "subset",
     "synth": "synth",

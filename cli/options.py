@@ -118,6 +118,41 @@ def numbers(
     return found
 
 
+RANGE = re.compile(r"(-?\d*\.?\d*)(m?):(-?\d*\.?\d*)(m?)")
+
+
+def box(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> list[tuple[float | None, float | None, bool]] | None:
+    """`z0:z1,y0:y1,x0:x1` as (first, last, whether in metres) for each axis; None if not given."""
+    if text is None:
+        return None
+    found = [RANGE.fullmatch(part.strip()) for part in text.split(",")]
+    if len(found) != 3 or not all(found):
+        raise click.BadParameter(
+            "expected three ranges of samples or metres, along z, y and x, such as "
+            f"0:64,10:20,: or 0m:800m,:,:, found {text!r}", context, option,
+        )  # fmt: skip
+    ranges = []
+    for each in found:
+        assert each is not None
+        first, in_metres, last, also = each.groups()
+        if first and last and in_metres != also:
+            raise click.BadParameter(
+                f"expected both ends in samples or both in metres, found {each[0]!r}",
+                context, option,
+            )  # fmt: skip
+        metres = bool(in_metres or also)
+        if not metres and not all(end.lstrip("-").isdecimal() for end in (first, last) if end):
+            raise click.BadParameter(
+                f"expected whole samples, or metres such as 0m:800m, found {each[0]!r}",
+                context, option,
+            )  # fmt: skip
+        ends = [float(end) if end else None for end in (first, last)]
+        ranges.append((ends[0], ends[1], metres))
+    return ranges
+
+
 def together(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """One decorator that adds all these options, in the order of the help text."""
 
@@ -185,9 +220,10 @@ source = together(
     ),
     click.option(
         "--order",
-        type=click.Choice(["zx", "xz"]),
-        help="Order of the last two axes; zx: rows are depths.  [default: as stated in the file, "
-        "or zx]",
+        type=click.Choice(["zx", "xz", "zyx", "zxy", "yzx", "yxz", "xzy", "xyz"]),
+        metavar="AXES",
+        help="Order of the last two axes, zx (rows are depths) or xz; of volumes zyx, yxz, ...  "
+        "[default: as stated in the file, or zx; zyx of volumes]",
     ),
 )
 """`--units` and `--order`, which a file may not state; None if not given."""
@@ -242,6 +278,32 @@ geometry = together(
     ),
 )
 """`--dx`, `--dz` and `--origin`: where the samples lie, in metres; None if not given."""
+
+
+volume = together(
+    click.option(
+        "--volume",
+        is_flag=True,
+        help="Models have three axes: arrays are (nz,ny,nx) or (n,nz,ny,nx), or in another "
+        "--order. Not needed for files that name their axes z, y and x.",
+    ),
+    click.option(
+        "--dy",
+        type=float,
+        metavar="METRES",
+        help="Volumes: spacing of the samples along y.  [default: as stated in the file, or 10]",
+    ),
+    click.option(
+        "--origin-y",
+        type=float,
+        metavar="METRES",
+        help="Volumes: position of the first sample along y.  [default: as stated in the file, or "
+        "0]",
+    ),
+)
+"""`--volume`, `--dy` and `--origin-y`: models with three axes, and where their samples lie along
+the second horizontal one.
+"""
 
 
 mask = click.option(

@@ -42,7 +42,7 @@ class OptionError(VelcodecError):
 
 
 class InputShapeError(VelcodecError):
-    """The input's shape is not that of 2-D models."""
+    """The input's shape is not that of models."""
 
     exit_code = 10
 
@@ -171,6 +171,12 @@ class MixedShapesError(VelcodecError):
     """Models of different shapes cannot be stacked into one array."""
 
     exit_code = 42
+
+
+class VolumeError(VelcodecError):
+    """A volume stands where a section is needed, or a section where a volume is."""
+
+    exit_code = 45
 
 
 class KeyNotFoundError(VelcodecError, KeyError):

@@ -48,6 +48,9 @@ def compress(
     units: str | None = None,
     order: str = "zx",
     mask: NoData | None = None,
+    volume: bool = False,
+    dy: float = 10.0,
+    origin_y: float = 0.0,
     psnr: float | None = None,
     bytes_per_model: float | None = None,
     max_error: float | None = None,
@@ -73,6 +76,10 @@ def compress(
     arrays that mask nothing. The dimensions, coordinates and units of an xarray DataArray apply
     where no argument overrides them. `dx`, `dz` and `origin` (x, z) are in metres, values in
     `units` (m/s or km/s; m/s if not stated).
+
+    With `volume` models have three axes, (nz, ny, nx) or (n, nz, ny, nx), or in another `order`
+    such as yxz; `dy` and `origin_y` (metres) are those along y. Volumes are stored as samples, in
+    bricks that are read on their own (`Archive.box`).
 
     Samples equal to `mask` ("nan", or a number of the models' dtype) are absent. They come back
     with that value at the native grid, and at other grids wherever the nearest sample is absent.
@@ -107,6 +114,9 @@ def compress(
         user=dict(user or {}),
         fields=dict(fields or {}),
         mask=mask,
+        volume=volume,
+        dy=dy,
+        origin_y=origin_y,
     )
     target = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(target, effort, decoder, device, embed_decoder)
@@ -187,8 +197,9 @@ def encode(
     description, coding = description or Description(), coding or Coding()
     if isinstance(models, (str, os.PathLike)):
         models = read_models(
-            Path(models), order=description.order, units=description.units, no_data=description.mask
-        )
+            Path(models), order=description.axis_order, units=description.units,
+            no_data=description.mask, volume=description.volume,
+        )  # fmt: skip
         description = replace(description, source_sha256=description.source_sha256 or models.sha256)
     batch = make_batch(
         models, description, description.keys, description.fields,

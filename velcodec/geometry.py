@@ -27,7 +27,7 @@ from velcodec.formats.errors import (
     PointsOutsideError,
 )
 
-GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m")
+GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m", "dy_m", "origin_y_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
 # Points this far (in cells) beyond the extent are rounding, not a mistake.

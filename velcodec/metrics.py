@@ -64,8 +64,11 @@ def ssim(a: NDArray[np.generic], b: NDArray[np.generic], data_range: float = DAT
     """Structural similarity of two [z, x] models (scikit-image, uniform window of 7).
 
     The window shrinks to the largest odd size that fits a smaller grid. A grid of fewer than 3
-    samples along an axis has no structure to compare: 1.0 if equal, else NaN.
+    samples along an axis has no structure to compare: 1.0 if equal, else NaN. It is NaN for
+    volumes, for which no window is customary.
     """
+    if a.ndim > 2:
+        return float("nan")
     window = min(SSIM_WINDOW, *a.shape)
     window -= 1 - window % 2
     if window < 3:

@@ -124,6 +124,13 @@ def _in_threads(
             pool.shutdown(cancel_futures=True)
 
 
+def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple[T, R]]:
+    """Each item with the result of `function`, in order, from up to `threads()` threads. Only work
+    that releases the interpreter's lock gains.
+    """
+    return _in_threads(function, items, min(threads(), len(items)))
+
+
 def in_parallel(work: Callable[[slice, slice], None], jobs: Sequence[tuple[slice, slice]]) -> None:
     """Run all jobs, which write to different places, in up to `threads()` threads. Only work that
     releases the interpreter's lock gains.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from velcodec.formats.errors import ResolutionError
@@ -39,14 +42,14 @@ def check_resolution(
     return nz, nx
 
 
-def check_native(nz: int, nx: int, place: str, allow_large: bool) -> None:
-    """Raise ResolutionError for a model too large to decode without confirmation: a few bytes may
-    stand for any number of equal samples.
+def check_native(sizes: Sequence[int], place: str, allow_large: bool) -> None:
+    """Raise ResolutionError for a model of these samples along its axes that is too large to decode
+    without confirmation: a few bytes may stand for any number of equal samples.
     """
-    if nz * nx > LARGE_CELLS and not allow_large:
+    if math.prod(sizes) > LARGE_CELLS and not allow_large:
         raise ResolutionError(
-            f"{place}: has {nz} x {nx} samples, above {LARGE_CELLS:,}: confirm with --allow-large "
-            "(allow_large=True)"
+            f"{place}: has {' x '.join(map(str, sizes))} samples, above {LARGE_CELLS:,}: confirm "
+            "with --allow-large (allow_large=True)"
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 import msgpack
@@ -27,6 +29,8 @@ MAX_HEADER_BYTES = 1 << 22
 MAX_LAYOUTS = 1 << 16
 MAX_SAMPLES = 1 << 32
 AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
+VOLUME_ORDERS = tuple("".join(order) for order in permutations("zyx"))
+VOLUME_AXES = tuple(f"{n}{order}" for n in ("", "n") for order in VOLUME_ORDERS)
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
 LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
@@ -42,9 +46,10 @@ DTYPES = tuple(f"{end}{kind}" for end in "<>" for kind in ("f4", "f8")) + tuple(
 class Layout:
     """The layout of models: samples, axes of the input array, dtype, units, spacing and origin.
 
-    `nz` and `nx` count samples down and across; spacing and origin are in metres. `z_up` says that
-    the rows of the input array went up; here they go down. `no_data` (nan or a number) marks absent
-    samples, or is None.
+    `nz` and `nx` count samples down and across, `ny` those of volumes along the other horizontal
+    axis, None for sections; spacing and origin are in metres. `z_up` says that the rows of the
+    input array went up; here they go down. `no_data` (nan or a number) marks absent samples, or is
+    None.
     """
 
     nz: int
@@ -58,41 +63,63 @@ class Layout:
     origin_z_m: float = 0.0
     z_up: bool = False
     no_data: NoData | None = None
+    ny: int | None = None
+    dy_m: float = 10.0
+    origin_y_m: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.nz < 1 or self.nx < 1 or self.nz * self.nx > MAX_SAMPLES:
+        if min(self.shape) < 1 or self.samples > MAX_SAMPLES:
+            found = " x ".join(map(str, self.shape))
             raise CorruptError(
-                f"layout: shape: found {self.nz} x {self.nx}, expected 1 to {MAX_SAMPLES} samples"
+                f"layout: shape: found {found}, expected 1 to {MAX_SAMPLES} samples"
             )
         for name, value, known in (
-            ("axes", self.axes, AXES),
+            ("axes", self.axes, VOLUME_AXES if self.is_volume else AXES),
             ("dtype", self.dtype, DTYPES),
             ("units", self.units, UNITS),
         ):
             if value not in known:
                 raise CorruptError(f"layout: {name}: found {value!r}, expected one of {known}")
-        numbers = (self.dx_m, self.dz_m, self.origin_x_m, self.origin_z_m)
-        if not (self.dx_m > 0 and self.dz_m > 0 and all(abs(v) < 1e12 for v in numbers)):
+        steps = (self.dx_m, self.dz_m, self.dy_m)
+        numbers = (*steps, self.origin_x_m, self.origin_z_m, self.origin_y_m)
+        if not (min(steps) > 0 and all(abs(v) < 1e12 for v in numbers)):
             raise CorruptError(f"layout: spacing and origin: found {numbers} m")
         if self.no_data is not None and not holds(np.dtype(self.dtype), self.no_data):
             raise CorruptError(
                 f"layout: no-data: found {self.no_data!r}, expected nan or a number of {self.dtype}"
             )
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether models have three axes."""
+        return self.ny is not None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(nz, nx) of sections, (nz, ny, nx) of volumes."""
+        return (self.nz, self.nx) if self.ny is None else (self.nz, self.ny, self.nx)
+
+    @property
+    def samples(self) -> int:
+        """Samples of a model."""
+        return math.prod(self.shape)
+
     def to_dict(self) -> dict[str, Any]:
         """A mapping with short keys, without defaults."""
-        data: dict[str, Any] = {"s": [self.nz, self.nx]}
+        data: dict[str, Any] = {"s": list(self.shape)}
         for key, value, default in (
-            ("a", self.axes, "nzx"),
+            ("a", self.axes, _usual_axes(self.is_volume)),
             ("t", self.dtype, "<f4"),
             ("u", self.units, "m/s"),
         ):
             if value != default:
                 data[key] = value
-        if (self.dx_m, self.dz_m) != (10.0, 10.0):
-            data["d"] = [short_number(self.dx_m), short_number(self.dz_m)]
-        if (self.origin_x_m, self.origin_z_m) != (0.0, 0.0):
-            data["o"] = [short_number(self.origin_x_m), short_number(self.origin_z_m)]
+        steps = [self.dx_m, self.dz_m, self.dy_m][: len(self.shape)]
+        origin = [self.origin_x_m, self.origin_z_m, self.origin_y_m][: len(self.shape)]
+        if any(step != 10.0 for step in steps):
+            data["d"] = [short_number(step) for step in steps]
+        if any(origin):
+            data["o"] = [short_number(metres) for metres in origin]
         if self.z_up:
             data["v"] = True
         if self.no_data is not None:
@@ -105,15 +132,26 @@ class Layout:
         """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
             check_keys(data, LAYOUT_KEYS, "layout")
-            nz, nx = (integer(v) for v in sequence(data["s"]))
-            dx, dz = (number(v) for v in sequence(data.get("d", [10.0, 10.0])))
-            x, z = (number(v) for v in sequence(data.get("o", [0.0, 0.0])))
-            names = (data.get("a", "nzx"), data.get("t", "<f4"), data.get("u", "m/s"))
+            sizes = [integer(v) for v in sequence(data["s"])]
+            steps = [number(v) for v in sequence(data.get("d", [10.0] * len(sizes)))]
+            origin = [number(v) for v in sequence(data.get("o", [0.0] * len(sizes)))]
+            if not (len(sizes) in (2, 3) and len(steps) == len(origin) == len(sizes)):
+                raise ValueError(f"found {len(sizes)} sizes, expected 2 or 3, and as many metres")
+            nz, ny, nx = (sizes[0], None, sizes[1]) if len(sizes) == 2 else sizes
+            dx, dz, dy = (*steps, 10.0)[:3]
+            x, z, y = (*origin, 0.0)[:3]
+            axes = data.get("a", _usual_axes(ny is not None))
+            names = (axes, data.get("t", "<f4"), data.get("u", "m/s"))
             if not isinstance(up := data.get("v", False), bool):
                 raise TypeError(f"v: found {up!r}, expected true or false")
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CorruptError(f"layout in the header: {error}") from error
-        return cls(nz, nx, *names, dx, dz, x, z, up, data.get("n"))
+        return cls(nz, nx, *names, dx, dz, x, z, up, data.get("n"), ny, dy, y)
+
+
+def _usual_axes(volume: bool) -> str:
+    """The axes of which a header says nothing."""
+    return "nzyx" if volume else "nzx"
 
 
 @dataclass(frozen=True)
@@ -171,7 +209,7 @@ class Header:
     @lazy_property
     def most_samples(self) -> int:
         """Samples of the largest layout."""
-        return max(layout.nz * layout.nx for layout in self.layouts)
+        return max(layout.samples for layout in self.layouts)
 
     def to_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
         """A mapping with short keys, without empty values, and without layouts if `without` has

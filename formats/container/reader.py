@@ -301,6 +301,18 @@ class VlatReader:
         check_record(record_id, payload, data[len(prefix) + length :], self.name)
         return payload
 
+    def payload_part(self, number: int, start: int, size: int) -> bytes:
+        """Bytes `start` to `start + size` of a payload, or up to its end. The record's checksum is
+        not verified: for records whose parts have checksums of their own.
+
+        Raises KeyNotFoundError, TruncatedError.
+        """
+        page, entry, row = self.locate(number)
+        length = int(page.lengths[row])
+        size = max(0, min(size, length - start))
+        at = entry.records_at + int(page.places[row]) + len(encode_varint(length + 1)) + start
+        return self._source.read_at(at, size, f"record {number}")
+
     def payloads(self) -> Iterator[bytes]:
         """Every record's payload in order."""
         return (self.payload(number) for number in range(len(self)))

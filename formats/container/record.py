@@ -37,6 +37,7 @@ class Record:
     streams: Sequence[bytes]
     exact: ExactStream | None = None
     absent: bytes | None = None
+    bricks: bytes | None = None
 
 
 def pack_record(record: Record, header: Header) -> bytes:
@@ -47,6 +48,8 @@ def pack_record(record: Record, header: Header) -> bytes:
     prefix = b""
     if len(header.layouts) > 1:
         prefix += encode_varint(record.layout)
+    if record.bricks is not None:
+        return prefix + record.bricks
     prefix += _pack_absent(record, header)
     if header.exact is not None:
         exact = _pack_exact(record)
@@ -99,6 +102,8 @@ def unpack_record(payload: bytes, header: Header, place: str = "record") -> Reco
                 f"{place}: layout: found {layout}, expected less than {len(header.layouts)}"
             )
     nz, nx = header.layouts[layout].nz, header.layouts[layout].nx
+    if header.layouts[layout].is_volume:
+        return Record(layout, 0, 0, nz, nx, [], bricks=payload[at:])
     absent = None
     if header.layouts[layout].no_data is not None:
         absent, at = _unpack_absent(payload, at, place)

@@ -204,6 +204,11 @@ class ShardedReader:
         which, row = self._locate(number)
         return self._shard(which).payload(row)
 
+    def payload_part(self, number: int, start: int, size: int) -> bytes:
+        """See `VlatReader.payload_part`."""
+        which, row = self._locate(number)
+        return self._shard(which).payload_part(row, start, size)
+
     def header_of(self, number: int) -> Header:
         """See `VlatReader.header_of`."""
         which, row = self._locate(number)

@@ -20,7 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.container.header import AXES, DTYPES, MAX_SAMPLES, UNITS
+from velcodec.formats.container.header import (
+    AXES,
+    DTYPES,
+    MAX_SAMPLES,
+    UNITS,
+    VOLUME_AXES,
+    VOLUME_ORDERS,
+)
 from velcodec.formats.errors import (
     InputFileError,
     InputShapeError,
@@ -36,6 +43,8 @@ from velcodec.formats.files.npy import (
     check_last_axis,
     check_option,
     check_shape,
+    check_volume,
+    refuse_absent,
 )
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
 from velcodec.formats.storage.locks import lazy_property
@@ -51,6 +60,8 @@ class Ground:
     dz_m: float | None = None
     origin_x_m: float | None = None
     origin_z_m: float | None = None
+    dy_m: float | None = None
+    origin_y_m: float | None = None
 
     def or_else(self, other: Ground) -> Ground:
         """These figures, with missing ones from `other`."""
@@ -63,7 +74,7 @@ class Ground:
             value = getattr(self, each.name)
             if value is None:
                 continue
-            spacing = each.name in ("dx_m", "dz_m")
+            spacing = each.name in ("dx_m", "dz_m", "dy_m")
             if not (isfinite(value) and abs(value) < 1e12 and (value > 0 or not spacing)):
                 what = "a spacing above zero" if spacing else "a position"
                 raise InputFileError(f"{name}: {each.name[:-2]}: found {value} m, expected {what}")
@@ -79,7 +90,8 @@ class Form:
     name with byte order. Unknown facts are None. `z_up` says that rows go up; the ground is still
     that of depth down, with its origin at the shallowest sample. Models on different grounds have
     `grounds`, one each, and an empty `ground`. Samples of the value `no_data` (nan or a number) are
-    absent. `array` is the array's name in a file that is written.
+    absent. `array` is the array's name in a file that is written. Volumes have `ny` samples along
+    their other horizontal axis, and axes such as "nzyx".
     """
 
     count: int
@@ -94,16 +106,17 @@ class Form:
     grounds: tuple[Ground, ...] | None = None
     no_data: NoData | None = None
     array: str | None = None
+    ny: int | None = None
 
     def __post_init__(self) -> None:
-        check_option("axes", self.axes, AXES)
+        check_option("axes", self.axes, AXES if self.ny is None else VOLUME_AXES)
         check_option("dtype", self.dtype, DTYPES)
         if self.units is not None:
             check_option("units", self.units, UNITS)
-        if min(self.count, self.nz, self.nx) < 1 or self.nz * self.nx > MAX_SAMPLES:
+        if min(self.count, *self.sizes) < 1 or self.samples > MAX_SAMPLES:
             raise OptionError(
-                f"models: found {self.count} of {self.nz} x {self.nx}, expected at least one and "
-                f"at most {MAX_SAMPLES} samples each"
+                f"models: found {self.count} of {' x '.join(map(str, self.sizes))}, expected at "
+                f"least one and at most {MAX_SAMPLES} samples each"
             )
         if self.count != 1 and "n" not in self.axes:
             raise OptionError(f"axes: found {self.axes!r} for {self.count} models")
@@ -125,14 +138,24 @@ class Form:
         return replace(self, ground=Ground(), grounds=grounds)
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """(nz, nx) of sections, (nz, ny, nx) of volumes."""
+        return (self.nz, self.nx) if self.ny is None else (self.nz, self.ny, self.nx)
+
+    @property
+    def samples(self) -> int:
+        """Samples of a model."""
+        return prod(self.sizes)
+
+    @property
     def order(self) -> str:
-        """The order of the two spatial axes: zx or xz."""
-        return self.axes[-2:]
+        """The order of the spatial axes: zx or xz, or that of z, y and x."""
+        return self.axes[-len(self.sizes) :]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the array with its own axes."""
-        sizes = {"n": self.count, "1": 1, "z": self.nz, "x": self.nx}
+        sizes = {"n": self.count, "1": 1, "z": self.nz, "y": self.ny or 1, "x": self.nx}
         return tuple(sizes[axis] for axis in self.axes)
 
 
@@ -156,13 +179,16 @@ class Hints:
     z_positive: str | None = None
     unstated_z_positive: str = "down"
     no_data: NoData | None = None
+    volume: bool = False
+    """Whether arrays are volumes, (nz, ny, nx) or (n, nz, ny, nx) unless `order` or names say
+    otherwise."""
 
     def __post_init__(self) -> None:
         check_option("order", self.unstated_order, ORDERS)
         for way in (self.z_positive or "down", self.unstated_z_positive):
             check_option("z_positive", way, DIRECTIONS)
         if self.order is not None:
-            check_option("order", self.order, ORDERS)
+            check_option("order", self.order, VOLUME_ORDERS if self.volume else ORDERS)
         if self.units is not None:
             check_option("units", self.units, UNITS)
 
@@ -192,15 +218,20 @@ def form_of(
     Raises InputShapeError, InputDtypeError, EmptyInputError, InputFileError.
     """
     check_dtype(dtype, name)
+    if placed is None and hints.volume:
+        placed = Placed(check_volume(shape, name) + (hints.order or "zyx"))
     if placed is None:
         if hints.order is None:
             check_last_axis(shape, name)
         placed = Placed(check_shape(shape, name)[:-2] + (hints.order or hints.unstated_order))
     axes, shape = placed.axes, placed.sizes(shape)
     count = shape[0] if "n" in axes else 1
-    nz, nx = shape[-2:] if axes.endswith("zx") else shape[:-3:-1]
-    if nz * nx > MAX_SAMPLES:
+    size_of = dict(zip(axes, shape, strict=True))
+    nz, ny, nx = size_of["z"], size_of.get("y"), size_of["x"]
+    if nz * (ny or 1) * nx > MAX_SAMPLES:
         raise InputShapeError(f"{name}: shape: found {shape}, expected at most 2**32 samples each")
+    if ny is not None:
+        refuse_absent(hints.no_data, name)
     if keys is not None and len(keys) != count:
         raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
     units = hints.units or units
@@ -209,7 +240,7 @@ def form_of(
     ground = hints.ground.or_else(ground).checked(name)
     form = Form(
         count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up,
-        no_data=no_data_of(hints.no_data, np.dtype(dtype), name),
+        no_data=no_data_of(hints.no_data, np.dtype(dtype), name), ny=ny,
     )  # fmt: skip
     if grounds is None:
         return form
@@ -245,18 +276,18 @@ def check_packed(
     chunk would take more memory than `stored` bytes allow.
     """
     check_chunk(chunk, dtype, stored, name)
-    samples = form.nz * form.nx
+    samples, sizes = form.samples, " x ".join(map(str, form.sizes))
     size, most = samples * dtype.itemsize, FREE_MODEL_BYTES + MODEL_BYTES_OF_BYTE * stored
     if samples > MAX_PACKED_SAMPLES or size > most:
         raise InputFileError(
-            f"{name}: found models of {form.nz} x {form.nx} samples, {size:,} bytes, expected at "
+            f"{name}: found models of {sizes} samples, {size:,} bytes, expected at "
             f"most {MAX_PACKED_SAMPLES:,} samples and {most:,} bytes of {stored:,} bytes that are "
             "compressed or sparse"
         )
     samples, most = form.count * samples, FREE_SAMPLES + SAMPLES_OF_BYTE * stored
     if samples > most:
         raise InputFileError(
-            f"{name}: found {form.count:,} models of {form.nz} x {form.nx} samples, expected at "
+            f"{name}: found {form.count:,} models of {sizes} samples, expected at "
             f"most {most:,} samples of {stored:,} bytes that are compressed or sparse"
         )
 
@@ -291,7 +322,8 @@ class Part(ABC):
         return self.form.count
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Models `start` to `stop`, (stop - start, nz, nx), depth first, in the file's dtype.
+        """Models `start` to `stop`, (stop - start, nz, nx) or (stop - start, nz, ny, nx), depth
+        first, in the file's dtype.
 
         Reads no other models if the format allows it. Raises OptionError for models out of range,
         InputFileError, NonFiniteError.
@@ -307,7 +339,7 @@ class Part(ABC):
         models = depth_first(array, self.form.axes)
         if self.form.z_up:
             models = models[:, ::-1]
-        if models.shape != (stop - start, self.form.nz, self.form.nx):
+        if models.shape != (stop - start, *self.form.sizes):
             raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
 
         def index(place: tuple[int, ...]) -> tuple[int, ...]:
@@ -324,9 +356,9 @@ class Part(ABC):
 
     def _index(self, start: int, place: tuple[int, ...]) -> tuple[int, ...]:
         """Where a sample (model after `start`, z, x) is in the file's array."""
-        number, z, x = place
+        number, z, *_, x = place
         z = self.form.nz - 1 - z if self.form.z_up else z
-        at = {"n": start + number, "1": 0, "z": z, "x": x}
+        at = {"n": start + number, "1": 0, "z": z, "y": place[-2], "x": x}
         found = [at[axis] for axis in self.form.axes]
         return (
             tuple(found[self.own.index(i)] for i in range(len(found))) if self.own else tuple(found)
@@ -441,7 +473,10 @@ class Models:
 
 
 def depth_first(array: NDArray[Any], axes: str) -> NDArray[Any]:
-    """A view (n, nz, nx) of an array with these axes."""
+    """A view (n, nz, nx), or (n, nz, ny, nx) of volumes, of an array with these axes."""
+    if "y" in axes:
+        volumes = array if array.ndim == 4 else array[None]
+        return volumes.transpose(0, *(1 + axes[-3:].index(axis) for axis in "zyx"))
     models = {2: array[None], 3: array}.get(array.ndim)
     if models is None:
         models = array[:, 0]
@@ -450,6 +485,9 @@ def depth_first(array: NDArray[Any], axes: str) -> NDArray[Any]:
 
 def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
     """The inverse of `depth_first`."""
+    if "y" in axes:
+        volumes = models.transpose(0, *(1 + "zyx".index(axis) for axis in axes[-3:]))
+        return volumes if "n" in axes else volumes[0]
     array = models.swapaxes(1, 2) if axes.endswith("xz") else models
     if "1" in axes:
         return array[:, None]

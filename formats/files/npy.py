@@ -16,7 +16,7 @@ from typing import IO, Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.container.header import UNITS
+from velcodec.formats.container.header import UNITS, VOLUME_ORDERS
 from velcodec.formats.errors import (
     EmptyInputError,
     InputDtypeError,
@@ -41,7 +41,8 @@ AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 @dataclass(frozen=True)
 class ModelArray:
-    """Checked models: a view (n, nz, nx), depth first whatever the array's order.
+    """Checked models: a view (n, nz, nx), or (n, nz, ny, nx) of volumes, depth first whatever the
+    array's order.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
     source file or None; `units_stated` says whether the caller gave units, `z_up` whether the
@@ -61,13 +62,17 @@ class ModelArray:
 def as_models(
     array: NDArray[Any], *, order: str = "zx", units: str | None = None, name: str = "array",
     sha256: bytes | None = None, padded: bool = False, no_data: NoData | None = None,
+    volume: bool = False,
 ) -> ModelArray:  # fmt: skip
     """Check an array (nz, nx), (n, nz, nx) or (n, 1, nz, nx) and view it as (n, nz, nx). Units
     default to m/s; samples of the value `no_data` (nan or a number) are absent.
 
-    A `padded` array is a piece of one: of any shape, with no-data values. Raises InputShapeError,
+    A `padded` array is a piece of one: of any shape, with no-data values. A `volume` is (nz, ny,
+    nx) or (n, nz, ny, nx), viewed as the latter. Raises InputShapeError,
     InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
+    if volume:
+        return _as_volumes(array, order, units, name, sha256, no_data)
     check_option("order", order, ORDERS)
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
@@ -95,11 +100,37 @@ def as_models(
     return ModelArray(models, axes, array.dtype, units, sha256, name, stated)
 
 
+def _as_volumes(
+    array: NDArray[Any], order: str, units: str | None, name: str, sha256: bytes | None,
+    no_data: NoData | None,
+) -> ModelArray:  # fmt: skip
+    """The volumes of an array; see `as_models`."""
+    stated, units = units is not None, "m/s" if units is None else units
+    check_option("units", units, UNITS)
+    check_option("order", order, VOLUME_ORDERS)
+    check_dtype(array.dtype, name)
+    axes = check_volume(array.shape, name) + order
+    refuse_absent(no_data, name)
+    _check_finite(array, name, None)
+    volumes = array if "n" in axes else array[None]
+    volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
+    return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)
+
+
+def refuse_absent(no_data: NoData | None, name: str) -> None:
+    """Raise OptionError for a no-data value of volumes, whose samples must all be there."""
+    if no_data is not None:
+        raise OptionError(
+            f"{name}: mask: found {no_data} for volumes, expected no absent samples in them"
+        )
+
+
 def read_models(
-    path: str | Path, *, order: str = "zx", units: str | None = None, no_data: NoData | None = None
-) -> ModelArray:
-    """The models of a `.npy` file, in a copy that later changes of the file cannot affect; `units`
-    and `no_data` as for `as_models`.
+    path: str | Path, *, order: str = "zx", units: str | None = None,
+    no_data: NoData | None = None, volume: bool = False,
+) -> ModelArray:  # fmt: skip
+    """The models of a `.npy` file, in a copy that later changes of the file cannot affect; `units`,
+    `no_data` and `volume` as for `as_models`.
 
     Raises InputFileError and what `as_models` does.
     """
@@ -119,8 +150,9 @@ def read_models(
     except OSError as error:
         raise InputFileError(f"{path}: {error.strerror or error}") from error
     return as_models(
-        array, order=order, units=units, name=str(path), sha256=digest, no_data=no_data
-    )
+        array, order=order, units=units, name=str(path), sha256=digest, no_data=no_data,
+        volume=volume,
+    )  # fmt: skip
 
 
 def _in_copy(data: bytes | mmap, array: np.memmap[Any, Any], path: Path) -> NDArray[Any]:
@@ -249,16 +281,30 @@ def check_shape(shape: tuple[int, ...], name: str) -> str:
     if len(shape) not in AXES_OF_NDIM:
         raise InputShapeError(
             f"{name}: shape: found {shape}, expected (nz, nx), (n, nz, nx) or "
-            "(n, 1, nz, nx); 3-D models are not supported"
+            "(n, 1, nz, nx); 3-D models are taken with --volume (volume=True)"
         )
     if len(shape) == 4 and shape[1] != 1:
         raise InputShapeError(
             f"{name}: shape: found {shape}, expected a second axis of 1 in (n, 1, nz, nx); "
-            "3-D models are not supported"
+            "3-D models are taken with --volume (volume=True)"
         )
     if 0 in shape:
         raise EmptyInputError(f"{name}: shape: found {shape}, expected at least one sample")
     return AXES_OF_NDIM[len(shape)]
+
+
+def check_volume(shape: tuple[int, ...], name: str) -> str:
+    """The axis before the spatial ones: n for volumes of this shape, none for one.
+
+    Raises InputShapeError, EmptyInputError.
+    """
+    if len(shape) not in (3, 4):
+        raise InputShapeError(
+            f"{name}: shape: found {shape}, expected (nz, ny, nx) or (n, nz, ny, nx) of volumes"
+        )
+    if 0 in shape:
+        raise EmptyInputError(f"{name}: shape: found {shape}, expected at least one sample")
+    return "n" if len(shape) == 4 else ""
 
 
 def check_last_axis(shape: tuple[int, ...], name: str) -> None:

@@ -27,7 +27,7 @@ def open_models(
     ground: Ground = Ground(),  # noqa: B008
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
     z_positive: str | None = None, unstated_z_positive: str = "down",
-    no_data: NoData | None = None,
+    no_data: NoData | None = None, volume: bool = False,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
@@ -36,8 +36,9 @@ def open_models(
     give no order. `z_positive` (up, down) is the direction of depth's coordinates, or of the rows
     if there are none; `unstated_z_positive` is for files that do not state it. Models always come
     depth down. `array` names one of a file's arrays; `shape` and `dtype` describe raw files;
-    `no_data` (nan or a number) is the value of absent samples. No sample is read here, except in
-    text headers.
+    `no_data` (nan or a number) is the value of absent samples. With `volume` arrays are volumes:
+    (nz, ny, nx) or (n, nz, ny, nx), or as their axes' names or `order` (such as yxz) say. No sample
+    is read here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -46,7 +47,7 @@ def open_models(
     sizes = None if shape is None else tuple(shape)
     if sizes is not None and (min(sizes, default=0) < 1 or not 2 <= len(sizes) <= 4):
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
-    hints = Hints(order, units, ground, array, sizes, dtype, unstated_order)
+    hints = Hints(order, units, ground, array, sizes, dtype, unstated_order, volume=volume)
     hints = replace(hints, z_positive=z_positive, unstated_z_positive=unstated_z_positive)
     hints = replace(hints, no_data=no_data)
     raw = sizes is not None or dtype is not None

@@ -30,7 +30,7 @@ class RawPart(Part):
         first, outermost = 0, self.own is None or self.own[0] == 0
         if "n" in form.axes and outermost:
             shape = (stop - start, *shape[1:])
-            first = start * form.nz * form.nx * np.dtype(form.dtype).itemsize
+            first = start * form.samples * np.dtype(form.dtype).itemsize
         with self.path.open("rb") as stream:
             stream.seek(self.offset + first)
             array = np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
@@ -52,7 +52,7 @@ def read_raw(path: Path, hints: Hints) -> list[Part]:
     if size == 0:
         raise EmptyInputError(f"{file}: found no byte, expected samples")
     shape, once = hints.shape, max(1, prod(hints.shape)) * dtype.itemsize
-    if len(shape) == 2 and size != once and size % once == 0:
+    if len(shape) == 2 + hints.volume and size != once and size % once == 0:
         shape = (size // once, *shape)
     elif size != once:
         raise InputFileError(

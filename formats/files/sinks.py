@@ -21,7 +21,7 @@ class Sink(Protocol):
     """A target for decoded models, block by block, in order."""
 
     def add(self, models: NDArray[Any]) -> None:
-        """Append models (k, nz, nx), depth first.
+        """Append models (k, nz, nx), or (k, nz, ny, nx) of volumes, depth first.
 
         Raises InputShapeError for models of another size or too many, InputDtypeError for values of
         the wrong kind.
@@ -39,10 +39,9 @@ class FileSink(ABC):
 
     def add(self, models: NDArray[Any]) -> None:
         form, end = self.form, self.written + len(models)
-        if models.ndim != 3 or models.shape[1:] != (form.nz, form.nx):
-            raise InputShapeError(
-                f"models: shape: found {models.shape}, expected (k, {form.nz}, {form.nx})"
-            )
+        if models.shape[1:] != form.sizes:
+            sizes = ", ".join(map(str, form.sizes))
+            raise InputShapeError(f"models: shape: found {models.shape}, expected (k, {sizes})")
         if end > form.count:
             raise InputShapeError(f"models: found {end}, expected {form.count}")
         if not np.can_cast(models.dtype, form.dtype, "same_kind"):

@@ -293,11 +293,7 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
     if domain.kind == RAW:
         return None
     if domain.kind in (ORDERED, PALETTE):
-        if domain.kind == ORDERED:
-            codes = _to_ordered(model) - int(domain.base)
-        else:
-            codes = np.searchsorted(np.array(domain.values), model.astype(np.float64))
-        return np.repeat(codes[..., None], 3, axis=2)
+        return np.repeat(nearest_codes(model, domain)[..., None], 3, axis=2)
     if not float64_holds([model]):
         return None
     values = model.astype(np.float64)
@@ -317,6 +313,17 @@ def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 |
     ends[2] = np.maximum(ends[2], ends[1])
     good = all(bool((_error(end, model, domain) <= bound).all()) for end in ends)
     return np.stack(ends, axis=2) if good else None
+
+
+def nearest_codes(samples: Samples, domain: Domain) -> Int64:
+    """The integers nearest to samples of any shape, in a domain that is not RAW."""
+    if domain.kind == ORDERED:
+        return _to_ordered(samples) - int(domain.base)
+    if domain.kind == PALETTE:
+        found: Int64 = np.searchsorted(np.array(domain.values), samples.astype(np.float64))
+        return found
+    steps = np.rint((samples.astype(np.float64) - domain.base) / domain.step)
+    return np.clip(steps, 0, domain.span - 1).astype(np.int64)
 
 
 def _error(codes: NDArray[Any], model: Samples, domain: Domain) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
 from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
@@ -29,6 +30,7 @@ from velcodec.decode.stored import (
     stored_layout,
 )
 from velcodec.decode.thumbnail import thumbnail
+from velcodec.decode.volumes import checked_box, open_volume, own_order, whole
 from velcodec.device import is_cpu, pick_device
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
@@ -45,6 +47,7 @@ from velcodec.formats.errors import (
     OptionError,
     SamplerError,
     VelcodecError,
+    VolumeError,
 )
 from velcodec.formats.no_data import find_absent
 from velcodec.geometry import GROUND_FIELDS, Geometry
@@ -342,7 +345,8 @@ class Archive:
         average: str = "none",
         allow_large: bool = False,
     ) -> NDArray[np.generic] | Tensor:
-        """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order.
+        """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order. Volumes are
+        (nz, ny, nx), at their own grid; `box` gives parts of them.
 
         `res` is N for N x N samples or (nz, nx), over the same extent; by default the native grid.
         With `device` the result is a tensor, computed and kept there. A model stored as samples
@@ -367,6 +371,9 @@ class Archive:
         if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
         self._check_total(numbers, grid, kind, allow_large)
+        if device is not None:
+            for number in filter(self._is_volume, numbers):
+                raise VolumeError(f"{self._place(number)}: a volume, which is decoded to arrays alone")
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
@@ -572,9 +579,74 @@ class Archive:
         average: Average = "none",
         allow_large: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
-        for model, samples, values in self._rendered(numbers, res, None, average, allow_large):
-            array = output.to_array(values, model.layout) if samples is None else samples
-            yield put_no_data(array, model.layout, model.absent)
+        """Models in order; volumes whole, one at a time."""
+        for volumes, some in groupby(numbers, self._is_volume):
+            if volumes:
+                for number in some:
+                    self._check_native(number, res, average)
+                    self._check_size(number, allow_large)
+                    volume = open_volume(self._reader, number)
+                    yield own_order(volume.read(whole(volume.layout)), volume.layout)
+                continue
+            for model, samples, values in self._rendered(some, res, None, average, allow_large):
+                array = output.to_array(values, model.layout) if samples is None else samples
+                yield put_no_data(array, model.layout, model.absent)
+
+    # Volumes
+
+    def _is_volume(self, number: int) -> bool:
+        header = self._reader.header_of(number)
+        if not any(layout.is_volume for layout in header.layouts):
+            return False
+        return stored_layout(self._reader, number).is_volume
+
+    def _check_native(self, number: int, res: tuple[int, int] | None, average: Average) -> None:
+        """Raise VolumeError for a rendering of a volume at another grid than its own."""
+        if res is not None or average != "none":
+            raise VolumeError(
+                f"{self._place(number)}: a volume, which is rendered at its own grid alone, found "
+                f"{'an average' if res is None else f'a resolution of {res[0]} x {res[1]}'}"
+            )
+
+    def box(
+        self, which: Number, box: Sequence[slice | tuple[int, int]], *, allow_large: bool = False
+    ) -> NDArray[np.generic]:
+        """The samples of a box of a volume, in its axis order: only the bricks that hold them are
+        read and decoded. `box` has three ranges of samples, along z, y and x: slices or (start,
+        stop).
+
+        Raises VolumeError for a section, OptionError for a box that is not within the volume,
+        ResolutionError for more than 100 million samples without `allow_large`, CorruptError.
+        """
+        number = self.index(which)
+        volume = open_volume(self._reader, number)
+        part = checked_box(box, volume.layout, self._place(number))
+        sizes = [each.stop - each.start for each in part]
+        check_native(sizes, f"{self._place(number)}: box", allow_large)
+        return own_order(volume.read(part), volume.layout)
+
+    def section(
+        self, which: Number, *, z: int | None = None, y: int | None = None, x: int | None = None
+    ) -> NDArray[np.generic]:
+        """The section of a volume through sample `z`, `y` or `x`, of which one is given: (ny, nx),
+        (nz, nx) or (nz, ny). Negative samples count from the end.
+
+        Raises VolumeError for a section, OptionError, CorruptError.
+        """
+        number = self.index(which)
+        given = {axis: at for axis, at in (("z", z), ("y", y), ("x", x)) if at is not None}
+        place = f"{self._place(number)}: section"
+        if len(given) != 1:
+            raise OptionError(f"{place}: found {len(given)} of z, y and x, expected one of them")
+        ((axis, at),) = given.items()
+        volume = open_volume(self._reader, number)
+        place_of_axis = "zyx".index(axis)
+        size = volume.layout.shape[place_of_axis]
+        if not -size <= at < size:
+            raise OptionError(f"{place}: {axis}: found {at}, expected a sample of {size}")
+        part = list(whole(volume.layout))
+        part[place_of_axis] = slice(at % size, at % size + 1)
+        return volume.read((part[0], part[1], part[2])).squeeze(place_of_axis)
 
     def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
         """Numbers in order, in blocks within MODELS_AT_ONCE and SAMPLES_AT_ONCE."""
@@ -610,16 +682,15 @@ class Archive:
         for number in numbers:
             layout = stored_layout(self._reader, number)
             nz, nx = grid or (layout.nz, layout.nx)
-            total += nz * nx
+            total += nz * nx if grid else layout.samples
             check_total(total, self._reader.name, False)
             if average != "none":
                 kz, kx = fine_shape((layout.nz, layout.nx), (nz, nx))
-                check_native(nz * kz, nx * kx, f"{self._place(number)}: its means", False)
+                check_native((nz * kz, nx * kx), f"{self._place(number)}: its means", False)
 
     def _check_size(self, number: int, allow_large: bool) -> None:
         if self._reader.header_of(number).most_samples > LARGE_CELLS:
-            layout = self.layout(number)
-            check_native(layout.nz, layout.nx, self._place(number), allow_large)
+            check_native(self.layout(number).shape, self._place(number), allow_large)
 
     def plot(
         self,
@@ -691,8 +762,8 @@ def _distinct(headers: Iterable[Header]) -> dict[Layout, None]:
 
 def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:
     """How many models of a layout to decode together in bounded memory."""
-    nz, nx = grid or (layout.nz, layout.nx)
-    return max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // (nz * nx)))
+    samples = layout.samples if grid is None else grid[0] * grid[1]
+    return max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // samples))
 
 
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:

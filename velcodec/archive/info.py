@@ -35,7 +35,7 @@ def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
             for name, digest in dict.fromkeys((h.decoder_name, h.decoder_hash) for h in headers)
         ],
         "embedded_decoders": [len(data) for data in reader.embedded_decoders()],
-        "layouts": [dict(vars(layout)) for layout in layouts],
+        "layouts": [_facts(layout) for layout in layouts],
         "tiled": any(each.tiled for each in headers),
         "tiles": counted.tiles,
         "representations": counted.representations,
@@ -53,6 +53,15 @@ def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
         "unfinished_bytes": reader.unfinished,
         "quality": _quality_summary(reader.quality_codes),
     }
+
+
+def _facts(layout: Layout) -> dict[str, Any]:
+    """What a layout says; of sections nothing on y."""
+    facts = dict(vars(layout))
+    if layout.ny is None:
+        for name in ("ny", "dy_m", "origin_y_m"):
+            del facts[name]
+    return facts
 
 
 def _quality_summary(codes: QualityCodes | None) -> dict[str, float | None] | None:
@@ -100,7 +109,7 @@ def _count_records(
         representations[stored_as(record)] += 1
         if masked:
             layout = header.layouts[record.layout]
-            samples += layout.nz * layout.nx
+            samples += layout.samples
             missing = absent_samples(reader, number)
             models, absent = models + (missing > 0), absent + missing
     share = {"models": models, "share": absent / samples} if masked and samples else None

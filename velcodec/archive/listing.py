@@ -40,6 +40,12 @@ class Row:
     quality: StoredQuality | None
     fields: dict[str, Any]
     absent: float = 0.0
+    ny: int | None = None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(nz, nx) of sections, (nz, ny, nx) of volumes."""
+        return (self.nz, self.nx) if self.ny is None else (self.nz, self.ny, self.nx)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able except for NaN, infinity and NumPy scalars."""
@@ -49,6 +55,7 @@ class Row:
             "key": self.key,
             "nz": self.nz,
             "nx": self.nx,
+            **({} if self.ny is None else {"ny": self.ny}),
             "stored": self.stored,
             "bytes": self.bytes,
             **measured,
@@ -79,7 +86,8 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
                 sizes[row],
                 measured[row],
                 {name: column[row] for name, column in columns.fields.items()},
-                absent_samples(reader, number) / (layout.nz * layout.nx),
+                absent_samples(reader, number) / layout.samples,
+                layout.ny,
             )
 
 

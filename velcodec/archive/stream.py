@@ -139,6 +139,9 @@ class _Window:
     def payload(self, number: int) -> bytes:
         return self._record(number)[0].payload
 
+    def payload_part(self, number: int, start: int, size: int) -> bytes:
+        return self.payload(number)[start : start + size]
+
     def header_of(self, number: int) -> Header:
         return self._record(number)[0].header
 

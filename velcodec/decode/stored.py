@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.tiling import Axis, Tiling
+from velcodec.decode.volumes import layout_of_record
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record import Record, unpack_record
 from velcodec.formats.container.record_reader import RecordReader
@@ -22,6 +23,7 @@ from velcodec.formats.errors import (
     DecoderFileError,
     MixedShapesError,
     UnknownFeatureError,
+    VolumeError,
 )
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, Tiles, decode_tiles
 from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
@@ -94,12 +96,17 @@ def read_record(reader: RecordReader, number: int) -> tuple[Header, Record]:
 
 def stored_as(record: Record) -> str:
     """The record's kind of storage: LATENT, EXACT or BOTH."""
+    if record.bricks is not None:
+        return EXACT
     return LATENT if record.exact is None else BOTH if record.streams else EXACT
 
 
 def stored_layout(reader: RecordReader, number: int) -> Layout:
     """The layout of record `number`, which is read only if its header has several layouts."""
-    layouts = reader.header_of(number).layouts
+    header = reader.header_of(number)
+    layouts = header.layouts
+    if len(layouts) > 1 and any(layout.is_volume for layout in layouts):
+        return layout_of_record(reader, number, header)[0]  # volumes are not read for it
     return layouts[0 if len(layouts) == 1 else read_record(reader, number)[1].layout]
 
 
@@ -121,6 +128,8 @@ def layout_and_storage(reader: RecordReader, number: int) -> tuple[Layout, str]:
     header = reader.header_of(number)
     if len(header.layouts) == 1 and not header.exact:
         return header.layouts[0], LATENT
+    if (layout := stored_layout(reader, number)).is_volume:
+        return layout, EXACT
     _, record = read_record(reader, number)
     return header.layouts[record.layout], stored_as(record)
 
@@ -185,6 +194,11 @@ def decode_records(
         for row in rows:
             record = read[row][1]
             layout = header.layouts[record.layout]
+            if layout.is_volume:
+                raise VolumeError(
+                    f"{places[row]}: found a volume of {' x '.join(map(str, layout.shape))}, "
+                    "expected a section: take one by velcodec slice (archive.section)"
+                )
             rows_of_tiles = slice(at, at + len(record.streams))
             tiles_of_model = take_tiles(tiles, rows_of_tiles) if record.streams else NO_TILES
             at += len(record.streams)
@@ -237,11 +251,13 @@ def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
     one resolution, where only dtype, units and axis order must agree.
     """
     kinds = {
-        (lay.dtype, lay.units, lay.axes[-2:], *((lay.nz, lay.nx) if native else ()))
+        (lay.dtype, lay.units, lay.axes.lstrip("n1"), *(lay.shape if native else ()))
         for lay in layouts
     }
     if len(kinds) > 1:
-        found = sorted({f"{lay.nz}x{lay.nx} {lay.dtype} {lay.units}" for lay in layouts})
+        found = sorted(
+            {f"{'x'.join(map(str, lay.shape))} {lay.dtype} {lay.units}" for lay in layouts}
+        )
         raise MixedShapesError(
             f"models of different kinds do not stack (found {', '.join(found[:4])}): take them one "
             f"by one from velcodec.open(...){', or give one resolution for all' if native else ''}"

@@ -34,7 +34,8 @@ class Description:
     """What an array does not say about itself; stored with the models.
 
     `dx`, `dz` and `origin` (x, z) are in metres. `units` is m/s or km/s, or None for m/s unless
-    the values speak against it. `order` of the last two axes is zx or xz. `keys` has one key for
+    the values speak against it. `order` of the last two axes is zx or xz. With `volume` models have
+    three axes, in the order zyx or any other of these, and `dy` and `origin_y` along y. `keys` has one key for
     each model, or is None to use their numbers. `provenance` and `licence` are free text, `user`
     is any JSON-like mapping, `source_sha256` the hash of the file that the models came from.
     `fields` are columns by name: one value for all models, or one for each. `mask` is the value of
@@ -53,17 +54,25 @@ class Description:
     source_sha256: bytes | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     mask: NoData | None = None
+    volume: bool = False
+    dy: float = 10.0
+    origin_y: float = 0.0
 
     def stated_ground(self) -> Ground:
         """Spacing and origin in metres, where they are not the defaults."""
         x, z = self.origin if tuple(self.origin) != (0.0, 0.0) else (None, None)
-        dx, dz = (None if metres == 10.0 else metres for metres in (self.dx, self.dz))
-        return Ground(dx, dz, x, z)
+        dx, dz, dy = (None if metres == 10.0 else metres for metres in (self.dx, self.dz, self.dy))
+        return Ground(dx, dz, x, z, dy, self.origin_y or None)
+
+    @property
+    def axis_order(self) -> str:
+        """The order of the spatial axes: `order`, or zyx of volumes where it says nothing."""
+        return "zyx" if self.volume and self.order == "zx" else self.order
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some models as [z, x] views in the units of their layouts. Model i has layout
+    """Some models as [z, x] or [z, y, x] views in the units of their layouts. Model i has layout
     `layouts[layout_of[i]]`, whose no-data value marks absent samples. `keys` are None if the models
     have none; `fields` are the user's columns.
     """
@@ -172,8 +181,8 @@ def _gather(
         no_data = no_data_of(description.mask, part.dtype, part.name)
         if first is not None:
             _check_units(part, first + len(views), no_data)
-        axes = "n" + part.axes if in_list and len(part.axes) == 2 else part.axes
-        nz, nx = part.models.shape[1:]
+        axes = "n" + part.axes if in_list and part.axes[0] != "n" else part.axes
+        nz, *ny, nx = part.models.shape[1:]
         layout = Layout(
             nz=nz,
             nx=nx,
@@ -186,6 +195,9 @@ def _gather(
             origin_z_m=float(said.origin[1]),
             z_up=part.z_up,
             no_data=no_data,
+            ny=ny[0] if ny else None,
+            dy_m=float(said.dy) if ny else 10.0,
+            origin_y_m=float(said.origin_y) if ny else 0.0,
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
@@ -234,14 +246,15 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
         return None if value == getattr(default, name) else value
 
     hints = Hints(
-        stated("order"), stated("units"), description.stated_ground(), no_data=description.mask
-    )
+        stated("order"), stated("units"), description.stated_ground(), no_data=description.mask,
+        volume=description.volume,
+    )  # fmt: skip
     with_labels = labelled(models, hints, name)
     if with_labels is None:
         taken = as_models(
             plain_array(models, name, description.mask),
-            order=description.order, units=description.units,
-            name=name, padded=padded, no_data=description.mask,
+            order=description.axis_order, units=description.units,
+            name=name, padded=padded, no_data=description.mask, volume=description.volume,
         )  # fmt: skip
         return _Taken(taken, description)
     form, ground = with_labels.form, with_labels.form.ground
@@ -251,6 +264,7 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
             units=form.units or description.units,
             name=name,
             no_data=description.mask,
+            volume=form.ny is not None,
         ),
         axes=form.axes,
         z_up=form.z_up,
@@ -259,6 +273,8 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
         description,
         dx=ground.dx_m or description.dx,
         dz=ground.dz_m or description.dz,
+        dy=ground.dy_m or description.dy,
+        origin_y=description.origin_y if ground.origin_y_m is None else ground.origin_y_m,
         origin=(
             description.origin[0] if ground.origin_x_m is None else ground.origin_x_m,
             description.origin[1] if ground.origin_z_m is None else ground.origin_z_m,
@@ -333,13 +349,15 @@ def _warn_of_values(
 
 def check_geometry(description: Description) -> None:
     """Raise OptionError unless spacing is positive and every length is finite and below 1e12 m."""
-    for name, metres in (("dx", description.dx), ("dz", description.dz)):
+    for name, metres in (("dx", description.dx), ("dz", description.dz), ("dy", description.dy)):
         if not 0 < metres < MOST_METRES:
             raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
     if len(description.origin) != 2 or not all(
         abs(metres) < MOST_METRES for metres in description.origin
     ):
         raise OptionError(f"origin: expected (x, z) in metres, found {description.origin}")
+    if not abs(description.origin_y) < MOST_METRES:
+        raise OptionError(f"origin_y: expected metres, found {description.origin_y}")
 
 
 def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:

@@ -27,6 +27,9 @@ from velcodec.formats.no_data import find_absent
 from velcodec.formats.sample_coding.absent_mask import encode_absent
 from velcodec.masks import filled
 
+VOLUME_GROUP_SAMPLES = 1 << 24
+"""A group of volumes ends with the one that exceeds so many samples."""
+
 LARGEST_NUMBER = 1 << 32
 """No header number takes more bytes than this one."""
 
@@ -72,6 +75,19 @@ def group_ends(sizes: Sequence[int], most_samples: int = GROUP_SAMPLES) -> list[
     return list(dict.fromkeys(ends))
 
 
+def _volume_ends(batch: Batch) -> list[int]:
+    """Ends of the groups of a batch with volumes: neighbours of one layout, of a bounded number of
+    samples.
+    """
+    ends, samples = [], 0
+    for i, model in enumerate(batch.models):
+        if i and (batch.layout_of[i] != batch.layout_of[i - 1] or samples > VOLUME_GROUP_SAMPLES):
+            ends.append(i)
+            samples = 0
+        samples += model.size
+    return [*ends, len(batch)]
+
+
 class GroupEncoder:
     """Encodes batches of models and appends their records to an archive.
 
@@ -94,7 +110,8 @@ class GroupEncoder:
     def add(self, batch: Batch) -> None:
         """Encode a batch group by group. Raises as `encode_group` does; earlier groups stay."""
         start = 0
-        for end in group_ends([model.size for model in batch.models]):
+        volumes = any(layout.is_volume for layout in batch.layouts)
+        for end in _volume_ends(batch) if volumes else group_ends([m.size for m in batch.models]):
             self._add_group(batch.part(slice(start, end)))
             start = end
 
@@ -109,12 +126,19 @@ class GroupEncoder:
             first=first,
             fields=batch.fields,
         )
-        source = _filled(batch)
-        if source.absent:
-            streams = [None if one is None else encode_absent(one) for one in source.absent]
-            contents = replace(contents, absent=streams)
         saved = 0 if self.writer is None else _saved(contents.header, self.writer.header)
-        group = encode_group(self.fitter, source, contents, self.target, saved)
+        if batch.layouts[0].is_volume:
+            from velcodec.encode.volumes import encode_volumes
+
+            group = encode_volumes(
+                batch.models, contents, self.target, saved, self.fitter.on_progress
+            )
+        else:
+            source = _filled(batch)
+            if source.absent:
+                streams = [None if one is None else encode_absent(one) for one in source.absent]
+                contents = replace(contents, absent=streams)
+            group = encode_group(self.fitter, source, contents, self.target, saved)
         if self.writer is None:
             self.writer = self.begin(group.packed.header)
         group.packed.write(self.writer)

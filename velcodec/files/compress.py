@@ -139,7 +139,7 @@ class Job:
 
     def _sizes(self) -> Iterator[int]:
         for part in self.models.parts:
-            yield from (part.form.nz * part.form.nx for _ in range(len(part)))
+            yield from (part.form.samples for _ in range(len(part)))
 
     def batch(self, start: int, stop: int) -> Batch:
         """Models `start` to `stop`, read and checked."""
@@ -173,9 +173,12 @@ class Job:
             description,
             dx=either(ground.dx_m, description.dx),
             dz=either(ground.dz_m, description.dz),
+            dy=either(ground.dy_m, description.dy),
             origin=(either(ground.origin_x_m, x), either(ground.origin_z_m, z)),
+            origin_y=either(ground.origin_y_m, description.origin_y),
             units=self._units(part.form),
             order=part.form.order,
+            volume=part.form.ny is not None,
         )
 
     def _columns(self, part: Part, rows: slice) -> tuple[Sequence[str] | None, dict[str, Any]]:
@@ -359,9 +362,11 @@ def models_of(
         return sources
     return open_models(
         sources,
-        unstated_order=description.order,
+        unstated_order="zx" if description.volume else description.order,
         no_data=description.mask,
         ground=description.stated_ground(),
+        volume=description.volume,
+        order=description.order if description.volume and description.order != "zx" else None,
     )
 
 

@@ -173,8 +173,8 @@ def decompress_stream(
     for block in archive.blocks(grid):
         check_resolution(options.res, len(archive), options.allow_large)
         layout = archive.layout(block[0])
-        nz, nx = grid or (layout.nz, layout.nx)
-        samples += nz * nx * (len(block) if streamed else len(archive))
+        size = layout.samples if grid is None else grid[0] * grid[1]
+        samples += size * (len(block) if streamed else len(archive))
         check_written(samples, archive.reader.size, archive.reader.name, options.allow_large)
         samples = samples if streamed else 0
         first = first or layout
@@ -195,9 +195,7 @@ def decompress_stream(
             block, grid, average=options.average, allow_large=options.allow_large
         )
         if layout.z_up:  # rows of the input go up
-            models = np.flip(
-                models, models.ndim - 1 if layout.axes.endswith("xz") else models.ndim - 2
-            )
+            models = np.flip(models, layout.axes.index("z") - len(layout.axes))
         writer.add(models)
         on_progress(done, count or len(archive), "render")
     if writer is None:
@@ -214,7 +212,7 @@ def _shape(
     """Shape of the array, with the axes of the input; None for an unknown count."""
     axes = layout.axes if "n" in layout.axes or not several else f"n{layout.axes}"
     nz, nx = grid or (layout.nz, layout.nx)
-    sizes = {"n": count, "1": 1, "z": nz, "x": nx}
+    sizes = {"n": count, "1": 1, "z": nz, "y": layout.ny, "x": nx}
     return tuple(sizes[axis] for axis in axes)
 
 
@@ -316,7 +314,7 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
         axes = f"n{axes}"
     form = Form(
         len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up,
-        no_data=_no_data(archive, numbers),
+        no_data=_no_data(archive, numbers), ny=layout.ny,
     )  # fmt: skip
     alike = len(archive.layouts) < 2 and not set(GROUND_FIELDS) & set(archive.fields)
     layouts = [layout] * len(numbers) if alike else [archive.layout(n) for n in numbers]
@@ -353,15 +351,18 @@ def _ground(layout: Layout, nz: int, nx: int) -> Ground:
         layout.nz, layout.nx, layout.dx_m, layout.dz_m, layout.origin_x_m, layout.origin_z_m
     )
     z, x = geometry.first_sample(nz, nx)
-    return Ground(layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz, x, z)
+    dx, dz = layout.dx_m * layout.nx / nx, layout.dz_m * layout.nz / nz
+    if layout.ny is None:
+        return Ground(dx, dz, x, z)
+    return Ground(dx, dz, x, z, layout.dy_m, layout.origin_y_m)
 
 
 def _check_samples(archive: Archive, forms: Sequence[Form], options: Decompression) -> None:
     """Raise ResolutionError for too many samples in one model or in all, without `allow_large`."""
     name = archive.reader.name
-    for nz, nx in {(form.nz, form.nx) for form in forms}:
-        check_native(nz, nx, name, options.allow_large)
-    samples = sum(form.count * form.nz * form.nx for form in forms)
+    for sizes in {form.sizes for form in forms}:
+        check_native(sizes, name, options.allow_large)
+    samples = sum(form.count * form.samples for form in forms)
     check_written(samples, archive.reader.size, name, options.allow_large)
 
 

@@ -52,8 +52,12 @@ def open_originals(
     archive's, and what `open_models` raises.
     """
     layouts = archive.layouts_in_use
-    orders = {layout.axes[-2:] for layout in layouts}
-    if len(orders) == 1:
+    orders = {layout.axes.lstrip("n1") for layout in layouts}
+    if all(layout.is_volume for layout in layouts):
+        hints = {"volume": True, **hints}
+        if len(orders) == 1 and hints.get("order") is None:
+            hints["order"] = next(iter(orders))
+    elif len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}
     directions = {layout.z_up for layout in layouts}
     if len(directions) == 1:
@@ -64,8 +68,8 @@ def open_originals(
     # The comparison needs no ground, so files that state two are no reason to stop.
     models = open_models(where, ground=Ground(1.0, 1.0, 0.0, 0.0), **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
-    expected = _text(len(archive), {(layout.nz, layout.nx) for layout in layouts})
-    found = _text(len(models), {(part.form.nz, part.form.nx) for part in models.parts})
+    expected = _text(len(archive), {layout.shape for layout in layouts})
+    found = _text(len(models), {part.form.sizes for part in models.parts})
     if found != expected:
         raise InputShapeError(
             f"{name}: expected {expected} models like those in the archive, found {found}"
@@ -73,7 +77,7 @@ def open_originals(
     return Originals(models, units)
 
 
-def _text(count: int, sizes: set[tuple[int, int]]) -> str:
+def _text(count: int, sizes: set[tuple[int, ...]]) -> str:
     """`400 x 70 x 70`; only the count if sizes differ."""
     if len(sizes) != 1:
         return str(count)

@@ -111,7 +111,7 @@ def one_kind(
     grid = check_resolution(res, 1, allow_large)
     check_stackable(layouts, grid is None)
     for layout in layouts:
-        check_native(layout.nz, layout.nx, archive.reader.name, allow_large)
+        check_native(layout.shape, archive.reader.name, allow_large)
     return layouts[0], grid or (layouts[0].nz, layouts[0].nx)
 
 

@@ -1,0 +1,166 @@
+"""Reading volumes: only the bricks that a box of samples needs are read and decoded.
+
+Never imports torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.container.header import Header, Layout
+from velcodec.formats.container.record_reader import RecordReader
+from velcodec.formats.errors import CorruptError, OptionError, VolumeError
+from velcodec.formats.storage.varint import decode_varint
+from velcodec.formats.volume_coding.stream import Box, BrickTable, decode_samples, read_table
+from velcodec.parallel import in_threads
+
+LONGEST_VARINT = 9
+
+ROUNDING = 1e-6
+"""Positions so near, in samples, are the same."""
+
+
+def layout_of_record(reader: RecordReader, number: int, header: Header) -> tuple[Layout, int]:
+    """The layout of a record, and where the record goes on behind its number, from its first bytes.
+
+    Raises CorruptError, TruncatedError.
+    """
+    layouts = header.layouts
+    if len(layouts) == 1:
+        return layouts[0], 0
+    place = f"{reader.name}: record {number}: layout"
+    start = reader.payload_part(number, 0, LONGEST_VARINT)
+    which, at = decode_varint(start, 0, place)
+    if which >= len(layouts):
+        raise CorruptError(f"{place}: found {which}, expected less than {len(layouts)}")
+    return layouts[which], at
+
+
+@dataclass(frozen=True)
+class StoredVolume:
+    """A volume whose table of bricks was read."""
+
+    reader: RecordReader
+    number: int
+    header: Header
+    layout: Layout
+    start: int
+    table: BrickTable
+
+    @property
+    def place(self) -> str:
+        """Its name in errors."""
+        return f"{self.reader.name}: record {self.number}"
+
+    def read(self, box: Box) -> NDArray[np.generic]:
+        """The samples of a box (z, y, x), of the archive's dtype and in its units. Bricks are
+        decoded in as many threads as `velcodec.parallel` allows.
+
+        Raises CorruptError, TruncatedError.
+        """
+        shape = [each.stop - each.start for each in box]
+        samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
+        bricks = self.table.bricks
+        for number, values in in_threads(self._brick, bricks.within(box)):
+            own = bricks.box(number)
+            common = [
+                slice(max(a.start, b.start), min(a.stop, b.stop))
+                for a, b in zip(box, own, strict=True)
+            ]
+            to = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, box, strict=True))
+            of = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True))
+            samples[to] = values[of]
+        return samples
+
+    def _brick(self, number: int) -> NDArray[np.generic]:
+        coding = self.header.exact
+        assert coding is not None
+        place = f"{self.place}: brick {number}"
+        stream = self.table.stream(number, self._part, self.place)
+        shape = self.table.bricks.shape_of(number)
+        dtype = np.dtype(self.layout.dtype)
+        return decode_samples(stream, shape, coding, self.table.domain, dtype, place)
+
+    def _part(self, start: int, size: int) -> bytes:
+        return self.reader.payload_part(self.number, self.start + start, size)
+
+
+def open_volume(reader: RecordReader, number: int) -> StoredVolume:
+    """Volume `number`, ready to be read. Raises VolumeError for a section, CorruptError,
+    TruncatedError.
+    """
+    header = reader.header_of(number)
+    layout, at = layout_of_record(reader, number, header)
+    place = f"{reader.name}: record {number}"
+    if layout.ny is None:
+        raise VolumeError(f"{place}: found a section of {layout.nz} x {layout.nx}, expected a volume")
+    if header.exact is None:
+        raise CorruptError(f"{place}: found a volume under a header without domains of samples")
+
+    def read(start: int, size: int) -> bytes:
+        return reader.payload_part(number, at + start, size)
+
+    table = read_table(read, (layout.nz, layout.ny, layout.nx), place)
+    return StoredVolume(reader, number, header, layout, at, table)
+
+
+def whole(layout: Layout) -> Box:
+    """The box of all samples of a volume."""
+    nz, ny, nx = layout.shape
+    return slice(0, nz), slice(0, ny), slice(0, nx)
+
+
+def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: str) -> Box:
+    """A box as slices (z, y, x) within the volume.
+
+    Raises OptionError unless it is three ranges of samples, each within the volume and not empty.
+    """
+    if len(box) != 3:
+        raise OptionError(f"{place}: box: found {len(box)} ranges, expected three: z, y, x")
+    found = []
+    for axis, each, size in zip("zyx", box, layout.shape, strict=True):
+        if isinstance(each, slice):
+            start, stop = each.start, each.stop
+            if each.step not in (None, 1):
+                raise OptionError(f"{place}: box: {axis}: found a step, expected every sample")
+        else:
+            start, stop = each
+        start, stop = 0 if start is None else int(start), size if stop is None else int(stop)
+        if not 0 <= start < stop <= size:
+            raise OptionError(
+                f"{place}: box: {axis}: found {start} to {stop}, expected a range of samples within "
+                f"0 to {size}"
+            )
+        found.append(slice(start, stop))
+    return found[0], found[1], found[2]
+
+
+def own_order(samples: NDArray[np.generic], layout: Layout) -> NDArray[np.generic]:
+    """Samples (nz, ny, nx) in the axis order of the user's array."""
+    return samples.transpose(["zyx".index(axis) for axis in layout.axes[-3:]])
+
+
+def samples_between(
+    layout: Layout, axis: str, first_m: float | None, last_m: float | None, place: str
+) -> tuple[int, int]:
+    """The range of samples along an axis whose positions lie between two, in metres; None is the
+    volume's end. Raises OptionError if there is none.
+    """
+    size = layout.shape["zyx".index(axis)]
+    step, origin = getattr(layout, f"d{axis}_m"), getattr(layout, f"origin_{axis}_m")
+    start, stop = 0, size
+    if first_m is not None:
+        start = max(0, math.ceil((first_m - origin) / step - ROUNDING))
+    if last_m is not None:
+        stop = min(size, math.floor((last_m - origin) / step + ROUNDING) + 1)
+    if start >= stop:
+        raise OptionError(
+            f"{place}: {axis}: found no sample in the range of metres, expected some of "
+            f"{origin:g} to {origin + (size - 1) * step:g} m"
+        )
+    return start, stop
