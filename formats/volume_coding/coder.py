@@ -1,0 +1,161 @@
+"""A brick of integers as binary decisions that contexts of three dimensions foresee together.
+
+A brick of layers is mostly quiet stretches, along which a column is like those around it; its other
+samples are like one of their neighbours, or miss a prediction. Samples of a smooth brick are such
+misses at once. Encoder and decoder run the same compiled loop. Nothing here knows about velocities.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from velcodec.formats.arrays import Int64
+from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.symbols import (
+    DECODING,
+    Coder,
+    code_bits,
+    finish_decoder,
+    finish_encoder,
+    new_decoder,
+    new_encoder,
+)
+from velcodec.formats.errors import CorruptError
+from velcodec.formats.sample_coding import work_limit
+from velcodec.formats.sample_coding.domain import RAW, Domain
+from velcodec.formats.volume_coding import layers as layer_coding
+from velcodec.formats.volume_coding import misses as miss_coding
+from velcodec.formats.volume_coding.columns import NONE, Columns, close_column, new_columns, open_column
+from velcodec.formats.volume_coding.layers import Layers, code_like, code_quiet
+from velcodec.formats.volume_coding.misses import Misses, code_value
+from velcodec.formats.volume_coding.mixer import new_mixer
+
+BRICK = (64, 64, 64)
+"""The edges (z, y, x) of bricks that an encoder makes."""
+
+MAX_SAMPLES = 1 << 21
+"""Bricks of more samples are not coded."""
+
+SAMPLES_PER_BYTE = 1 << 12
+"""A stream has a byte for every so many samples at least."""
+
+
+def _new_layers(samples: int) -> Layers:
+    return Layers(
+        np.zeros(4, dtype=np.int64),
+        np.full((layer_coding.MEMORIES, 1 << layer_coding.MEMORY_BITS), NONE, dtype=np.int64),
+        np.zeros(layer_coding.MEMORIES, dtype=np.int64),
+        np.zeros(layer_coding.CANDIDATES, dtype=np.int64),
+        new_mixer(
+            layer_coding.QUIET_CONTEXTS, samples >> 4, layer_coding.QUIET_SELECTORS,
+            layer_coding.QUIET_REFINERS,
+        ),
+        new_mixer(
+            layer_coding.LIKE_CONTEXTS, samples, layer_coding.LIKE_SELECTORS,
+            layer_coding.LIKE_REFINERS,
+        ),
+    )  # fmt: skip
+
+
+def _new_misses(columns: int, nz: int) -> Misses:
+    order = miss_coding.ORDER
+    return Misses(
+        np.zeros((order, order)), np.zeros(order), np.zeros((order, order)), np.zeros(order),
+        np.zeros(order), np.zeros(order), np.zeros(1, dtype=np.int64),
+        np.zeros((columns + 1, nz, miss_coding.PREDICTIONS), dtype=np.int64),
+        np.zeros((columns + 1, nz), dtype=np.int64),
+        np.zeros(miss_coding.PREDICTIONS, dtype=np.int64),
+        np.zeros(miss_coding.PREDICTIONS, dtype=np.int64),
+        new_mixer(
+            miss_coding.MISS_CONTEXTS, columns * nz, miss_coding.MISS_SELECTORS,
+            miss_coding.MISS_REFINERS,
+        ),
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def _code_samples(
+    wanted: Int64, ny: int, nx: int, span: int, smooth: bool, columns: Columns, layers: Layers,
+    misses: Misses, coder: Coder,
+) -> int:  # fmt: skip
+    """Code all samples; an encoder those `wanted` (columns, nz). Returns 0, or -1 - (place) of a
+    sample that leaves [0, span).
+    """
+    values = columns.values
+    nz = values.shape[1]
+    for y in range(ny):
+        for x in range(nx):
+            here = open_column(y, x, nx, columns)
+            mine = wanted[0] if coder[DECODING] else wanted[here]
+            z, broken = 0, False
+            while z < nz:
+                if not smooth and not broken:
+                    stretch, broken = code_quiet(
+                        mine, here, z, y, x, columns, layers, coder
+                    )
+                    z += stretch
+                    if z >= nz:
+                        break
+                value = 0 if coder[DECODING] else mine[z]
+                found = NONE
+                if not smooth:
+                    found = code_like(value, here, z, y, x, broken, columns, layers, coder)
+                    broken = False
+                if found == NONE:
+                    found = code_value(value, here, z, y, x, span, columns, misses, coder)
+                    if not 0 <= found < span:
+                        return -1 - (here * nz + z)
+                    if not smooth:
+                        for k in range(len(layers.keys)):
+                            layers.remembered[k, layers.keys[k]] = found
+                values[here, z] = found
+                z += 1
+            close_column(here, columns)
+    return 0
+
+
+def _run(
+    wanted: Int64, shape: tuple[int, int, int], span: int, smooth: bool, coder: Coder
+) -> tuple[int, Columns]:
+    nz, ny, nx = shape
+    columns = new_columns(ny * nx, nz)
+    done = _code_samples(
+        wanted, ny, nx, span, smooth, columns, _new_layers(nz * ny * nx),
+        _new_misses(ny * nx, nz), coder,
+    )  # fmt: skip
+    return done, columns
+
+
+def encode_brick(codes: Int64, domain: Domain, smooth: bool) -> bytes:
+    """The stream of a brick (nz, ny, nx) of integers in [0, domain.span), with layers of equal
+    samples or `smooth`. Raises ValueError for a raw domain, and for too great a brick.
+    """
+    nz, ny, nx = codes.shape
+    if not 1 <= codes.size <= MAX_SAMPLES or domain.kind == RAW:
+        raise ValueError(f"brick: found {nz} x {ny} x {nx} samples, too many, or a raw domain")
+    wanted = np.ascontiguousarray(codes.reshape(nz, ny * nx).T)
+    coder = new_encoder((layer_coding.CANDIDATES + 72) * codes.size + 16)
+    code_bits(int(smooth), 0, 1, coder)
+    _run(wanted, (nz, ny, nx), domain.span, smooth, coder)
+    return work_limit.pad(finish_encoder(coder), codes.size // SAMPLES_PER_BYTE)
+
+
+def decode_brick(stream: bytes, shape: tuple[int, int, int], domain: Domain) -> Int64:
+    """The integers (nz, ny, nx) of a stream. Raises CorruptError."""
+    nz, ny, nx = shape
+    samples = nz * ny * nx
+    if min(shape) < 1 or samples > MAX_SAMPLES or domain.kind == RAW:
+        raise CorruptError(
+            f"brick: found {nz} x {ny} x {nx} samples, expected 1 to {MAX_SAMPLES} of no raw domain"
+        )
+    data = work_limit.unpad(stream, samples, samples // SAMPLES_PER_BYTE, "brick")
+    coder = new_decoder(data)
+    smooth = bool(code_bits(0, 0, 1, coder))
+    nothing = np.zeros((1, 1), dtype=np.int64)
+    done, columns = _run(nothing, shape, domain.span, smooth, coder)
+    if done < 0:
+        raise CorruptError(
+            f"brick: sample {-1 - done}: found a value outside 0 to {domain.span - 1}"
+        )
+    finish_decoder(coder)
+    return np.ascontiguousarray(columns.values[: ny * nx].T).reshape(shape)
