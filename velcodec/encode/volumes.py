@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from velcodec.decode.units import difference_m_s, lie_within, unit_scale
 from velcodec.encode.encode import ROUNDING_DB, Group, Summary
 from velcodec.encode.pack import Contents, Packed
-from velcodec.encode.samples import ROUNDING
+from velcodec.encode.samples import LAYERED, ROUNDING, SMOOTH
 from velcodec.encode.target import Target
+from velcodec.formats.arrays import Int64
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.errors import BudgetError, OptionError, QualityError, VerificationError
@@ -32,7 +33,7 @@ from velcodec.formats.sample_coding.domain import (
     nearest_codes,
 )
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
-from velcodec.formats.volume_coding import BRICK, looks_smooth
+from velcodec.formats.volume_coding import BRICK
 from velcodec.formats.volume_coding.stream import (
     Bricks,
     decode_samples,
@@ -90,8 +91,10 @@ class VolumeCoder:
             box = self.bricks.box(number)
             samples = self.volume[box]
             codes = None if domain.kind == RAW else nearest_codes(samples, domain)
-            smooth = codes is not None and looks_smooth(codes)
-            stream = encode_samples(samples, codes, domain, smooth)
+            stream = min(
+                (encode_samples(samples, codes, domain, smooth) for smooth in _kinds(codes)),
+                key=len,
+            )
             place = f"{self.name}: brick {number}"
             shape = self.bricks.shape_of(number)
             read = decode_samples(stream, shape, coding, 0, samples.dtype, place)
@@ -231,6 +234,14 @@ class VolumeCoder:
     def _slab_fits(self, samples: Volume, domain: Domain, reach: float) -> bool:
         read = domain.samples(nearest_codes(samples, domain), samples.dtype)
         return lie_within(read, samples, reach * unit_scale(self.units), self.units)
+
+
+def _kinds(codes: Int64 | None) -> list[bool]:
+    """Whether to code a brick as a smooth one, as one of layers, or both ways."""
+    if codes is None:
+        return [False]
+    alike = float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 0.0
+    return [True] if alike < SMOOTH else [False] if alike >= LAYERED else [False, True]
 
 
 def _same(one: Volume, other: Volume) -> bool:
