@@ -56,9 +56,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         format=settings["file_format"],
         order=settings["order"],
         units=settings["units"],
-        ground=Ground(
-            settings["dx"], settings["dz"], x, z, settings["dy"], settings["origin_y"]
-        ),
+        ground=Ground(settings["dx"], settings["dz"], x, z, settings["dy"], settings["origin_y"]),
         array=settings["array"],
         shape=settings["shape"],
         dtype=settings["dtype"],

@@ -42,9 +42,7 @@ def place(context: click.Context, option: click.Parameter, text: str | None) -> 
 @click.option("--z", callback=place, metavar="AT", help="The section at this depth.")
 @click.option("--y", callback=place, metavar="AT", help="The section at this y.")
 @click.option("--x", callback=place, metavar="AT", help="The section at this x.")
-@click.option(
-    "--model", default="0", show_default=True, metavar="NUMBER|KEY", help="Which volume."
-)
+@click.option("--model", default="0", show_default=True, metavar="NUMBER|KEY", help="Which volume.")
 @options.force
 @options.as_json
 def slice(
@@ -123,12 +121,11 @@ def write(
     from velcodec.plot import velocity
 
     layout = archive.layout(number)
-    down, across = ACROSS[axis]
+    down, across = ACROSS[axis][0], ACROSS[axis][1]
     steps = {name: getattr(layout, f"d{name}_m") for name in "zyx"}
     origins = {name: getattr(layout, f"origin_{name}_m") for name in "zyx"}
-    ground = Geometry(
-        *section.shape, steps[across], steps[down], origins[across], origins[down]
-    )
+    rows, columns = section.shape
+    ground = Geometry(rows, columns, steps[across], steps[down], origins[across], origins[down])
     metres = origins[axis] + at * steps[axis]
     title = f"{archive.keys[number]}, {axis} = {metres:g} m"
     names = (f"{across}, m", "depth, m" if down == "z" else f"{down}, m")

@@ -173,6 +173,8 @@ def _decode_all(
     numbers = range(len(opened))
     models = opened.decode(numbers, res, average=average, allow_large=allow_large)
     axes = opened.layout(0).axes
+    if "y" in axes:
+        return models if "n" in axes or len(models) > 1 else models[0]
     shape = {2: models.shape[1:], 4: (len(models), 1, *models.shape[1:])}
     return models.reshape(shape.get(len(axes), models.shape))
 

@@ -70,9 +70,7 @@ class Layout:
     def __post_init__(self) -> None:
         if min(self.shape) < 1 or self.samples > MAX_SAMPLES:
             found = " x ".join(map(str, self.shape))
-            raise CorruptError(
-                f"layout: shape: found {found}, expected 1 to {MAX_SAMPLES} samples"
-            )
+            raise CorruptError(f"layout: shape: found {found}, expected 1 to {MAX_SAMPLES} samples")
         for name, value, known in (
             ("axes", self.axes, VOLUME_AXES if self.is_volume else AXES),
             ("dtype", self.dtype, DTYPES),

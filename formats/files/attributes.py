@@ -32,10 +32,13 @@ SPEEDS = {
 KEYS = "keys"
 MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
-AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "x": "x"}
-FACTS = ("units", "dx", "dz", "origin", "origin_x", "origin_z", "z_positive")
+AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "y": "y", "x": "x"}
+FACTS = ("units", "dx", "dz", "dy", "origin", "origin_x", "origin_z", "origin_y", "z_positive")
 FILL_VALUE = "_FillValue"
-GROUNDS = {"dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m"}
+GROUNDS = {
+    "dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m",
+    "dy": "dy_m", "origin_y": "origin_y_m",
+}  # fmt: skip
 UNIT = "unit"
 AMBIGUOUS_NAMES = (
     UNIT, "spacing", "spacings", "grid_spacing", "sampling", "extent", "dh", "xmin", "xmax", "zmin",
@@ -77,13 +80,16 @@ def metres(text: Any, name: str) -> float:
 
 def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
     """Spacing and origin from attributes `dx`, `dz`, and `origin` (x, z) or `origin_x`, `origin_z`,
-    all in metres. Raises InputFileError.
+    all in metres; of volumes also `dy` and `origin_y`. Raises InputFileError.
     """
     try:
         x, z = attributes.get("origin_x"), attributes.get("origin_z")
         if "origin" in attributes:
             x, z = np.asarray(attributes["origin"], dtype=float).ravel()
-        values = (attributes.get("dx"), attributes.get("dz"), x, z)
+        values = (
+            attributes.get("dx"), attributes.get("dz"), x, z, attributes.get("dy"),
+            attributes.get("origin_y"),
+        )  # fmt: skip
         return Ground(*(None if v is None else float(np.asarray(v).item()) for v in values))
     except (TypeError, ValueError) as error:
         raise InputFileError(f"{name}: dx, dz or origin: {first_line(error)}") from error
@@ -129,7 +135,7 @@ def merged(
 
 OPTIONS = {
     "units": "--units", "dx": "--dx", "dz": "--dz", "origin": "--origin", "origin_x": "--origin",
-    "origin_z": "--origin", "z_positive": "--z-positive",
+    "origin_z": "--origin", "z_positive": "--z-positive", "dy": "--dy", "origin_y": "--origin-y",
 }  # fmt: skip
 
 
@@ -203,6 +209,7 @@ def columns_of(form: Form) -> dict[str, NDArray[Any]]:
     columns = {
         key: np.array([getattr(ground, field) for ground in form.grounds], dtype=float)
         for key, field in GROUNDS.items()
+        if form.ny is not None or not key.endswith("y")
     }
     if form.z_up:
         columns["origin_z"] = 0.0 - columns["origin_z"] - columns["dz"] * (form.nz - 1)
@@ -217,6 +224,7 @@ def attributes_of(form: Form) -> dict[str, Any]:
     values = {
         "dx": ground.dx_m, "dz": ground.dz_m, "origin_x": ground.origin_x_m, "origin_z": top,
         "units": form.units, "z_positive": "up" if form.z_up else None,
+        "dy": ground.dy_m, "origin_y": ground.origin_y_m,
     }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
 
@@ -265,7 +273,7 @@ def check_metres(step: float | None, unit: Any, name: str, option: str) -> None:
 def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]:
     """Coordinates in metres of the axes whose spacing and origin are known, with attributes."""
     axes = {}
-    for axis, size in (("z", form.nz), ("x", form.nx)):
+    for axis, size in zip("zx" if form.ny is None else "zyx", form.sizes, strict=True):
         step = getattr(form.ground, f"d{axis}_m")
         origin = getattr(form.ground, f"origin_{axis}_m")
         if None not in (step, origin):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from velcodec.formats.files.attributes import (
     text_of,
 )
 from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
-from velcodec.formats.files.npy import check_last_axis, check_shape
+from velcodec.formats.files.npy import check_last_axis, check_shape, check_volume
 
 DEPTHS = ("depth", "depths", "tvd", "tvdss")
 HEIGHTS = ("elevation", "elev", "height", "altitude", "alt")
@@ -56,6 +56,9 @@ UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
 ROUNDING = 1e-6
 TOLERANCE = 1e-3
 """Tolerance, as a fraction of a step, for a spacing or an origin that is stated twice."""
+
+VOLUME_FACTS = {"dy", "origin_y"}
+"""Facts that only volumes have: they make an array without names of its axes one."""
 
 UP_OR_DOWN = "state which way it points with --z-positive up or down"
 
@@ -193,14 +196,16 @@ def place(
 ) -> Placed:
     """Where each axis of an array goes: models first, then depth and distance in their own order.
 
-    `unstated` is the order if names give none. Raises InputShapeError for volumes and for arrays
-    that are not models, InputFileError for axes that cannot be identified.
+    `unstated` is the order if names give none. Axes named z, y and x make a volume. Raises
+    InputShapeError for arrays that are not models, InputFileError for axes that cannot be
+    identified.
     """
     count = len(shape)
     axes = [*axes, *(Axis() for _ in range(count - len(axes)))]
     roles = [axis.role for axis in axes]
     names = ", ".join(axis.name or "(no name)" for axis in axes)
-    _refuse_volumes(roles, shape, names, name)
+    if hints.volume or _across(roles, shape) > 1:
+        return _place_volume(roles, shape, names, name, hints)
     if not any(roles) or count not in (2, 3, 4):
         if hints.order is None and count == 3:
             check_last_axis(shape, name)
@@ -233,16 +238,35 @@ def place(
     return Placed(found, None if own == tuple(range(count)) else own)
 
 
-def _refuse_volumes(roles: Sequence[str], shape: Sequence[int], names: str, name: str) -> None:
-    across = [
-        role for role, size in zip(roles, shape, strict=True) if role in "xy" and role and size > 1
-    ]
-    if len(across) > 1 and (len(shape) > 2 or "z" not in roles):
-        what = "a 3-D model" if "z" in roles or len(shape) > 2 else "no section: no axis is depth"
+def _across(roles: Sequence[str], shape: Sequence[int]) -> int:
+    """How many horizontal axes have more than one sample."""
+    return sum(role in ("x", "y") and size > 1 for role, size in zip(roles, shape, strict=True))
+
+
+def _place_volume(
+    roles: Sequence[str], shape: tuple[int, ...], names: str, name: str, hints: Hints
+) -> Placed:
+    """Where each axis of an array of volumes goes: models first, then the others in their order.
+
+    Raises InputShapeError for axes that are not z, y and x, with models before them.
+    """
+    if not any(roles):
+        return Placed(check_volume(shape, name) + (hints.order or "zyx"))
+    spatial = [i for i, role in enumerate(roles) if role in ("x", "y", "z")]
+    found = "".join(roles[i] for i in spatial)
+    rest = [i for i in range(len(shape)) if i not in spatial]
+    if sorted(found) != ["x", "y", "z"] or len(rest) > 1 or {roles[i] for i in rest} & {"1", "t"}:
         raise InputShapeError(
-            f"{name}: axes: found {names} of sizes {tuple(shape)}, which is {what}; expected "
-            "sections of depth and distance: 3-D models are not supported"
+            f"{name}: axes: found {names} of sizes {tuple(shape)}, expected depth and distance of "
+            "sections, or z, y and x of 3-D models, and models before them"
         )
+    if hints.order not in (None, found):
+        raise InputFileError(
+            f"{name}: order: {hints.order} was stated, found axes {names}, which are {found}"
+        )
+    own = (*rest, *spatial)
+    check_volume(tuple(shape[i] for i in own), name)
+    return Placed("n" * len(rest) + found, None if own == tuple(range(len(shape))) else own)
 
 
 def _pair(roles: Sequence[str], shape: Sequence[int]) -> tuple[int, int] | str | None:
@@ -285,6 +309,8 @@ def named_form(
     `attributes` and `columns` are the inputs of `ground_of` and `grounds_of`; `keys` returns the
     models' keys for the shape with its axes in place. Raises as `place` and `form_of`.
     """
+    if len(shape) > 2 and not any(axis.role for axis in axes) and attributes.keys() & VOLUME_FACTS:
+        hints = replace(hints, volume=True)
     placed = place(axes, shape, name, hints, unstated)
     axes = [*axes, *(Axis() for _ in range(len(shape) - len(axes)))]
     sizes = placed.sizes(shape)
@@ -295,13 +321,13 @@ def named_form(
                 f"{name}: coordinates of {axis.name}: found shape {axis.values.shape}, "
                 f"expected {(size,)}"
             )
-    spatial = dict(zip(placed.axes[-2:], in_place[-2:], strict=True))
-    nz = sizes[-2:][placed.axes[-2:].index("z")]
+    axis_of = dict(zip(placed.axes, in_place, strict=True))
+    nz = sizes[placed.axes.index("z")]
     ground, z_up = ground_of_axes(
-        spatial["z"], spatial["x"], nz, name, hints, ground_of(attributes, name),
-        positive_of(attributes), convention=convention,
+        axis_of["z"], axis_of["x"], nz, name, hints, ground_of(attributes, name),
+        positive_of(attributes), convention=convention, y=axis_of.get("y"),
     )  # fmt: skip
-    count = sizes[0] if len(sizes) > 2 else 1
+    count = sizes[0] if "n" in placed.axes else 1
     form = form_of(
         shape, dtype, name, hints,
         placed=placed, units=units, ground=ground, z_up=z_up,
@@ -322,21 +348,17 @@ class Depth:
 
 def ground_of_axes(
     z: Axis, x: Axis, nz: int, name: str, hints: Hints, said: Ground, positive: str = "",
-    *, convention: bool = True,
+    *, convention: bool = True, y: Axis | None = None,
 ) -> tuple[Ground, bool]:  # fmt: skip
-    """The ground, from the coordinates of both axes or else as `said` by attributes, and whether
-    the rows go up. `positive` (up or down) is what attributes say of z; `convention` is what they
+    """The ground, from the coordinates of the axes or else as `said` by attributes, and whether
+    the rows go up. `y` is the other horizontal axis of volumes. `positive` (up or down) is what attributes say of z; `convention` is what they
     say is depth.
 
     If the caller states both spacing and origin, coordinates give no ground; they always give the
     direction of depth. Raises InputFileError.
     """
-    step = origin = None
-    if x.values is not None and not _stated(hints, "x"):
-        step, origin = steps_of(x.values, x.unit, f"{name}: x")
-        if hints.ground.dx_m is None:
-            check_metres(step, x.unit, f"{name}: x", "--dx")
-        _check_agree("x", step, [origin], said, name, hints)
+    step, origin = _along("x", x, said, name, hints)
+    step_y, origin_y = (None, None) if y is None else _along("y", y, said, name, hints)
     if z.values is None:
         first, down = said.origin_z_m, said.dz_m or hints.ground.dz_m
         last = None if first is None or down is None else first + down * (nz - 1)
@@ -355,8 +377,24 @@ def ground_of_axes(
                 end * sign for end in (line.first, line.last) if end is not None for sign in (1, -1)
             ]
             _check_agree("z", depth.step, ends, said, name, hints)
-    found = Ground(step, depth.step, origin, depth.origin)
-    return found.or_else(Ground(dx_m=said.dx_m, origin_x_m=said.origin_x_m)), depth.up
+    found = Ground(step, depth.step, origin, depth.origin, step_y, origin_y)
+    rest = Ground(
+        dx_m=said.dx_m, origin_x_m=said.origin_x_m, dy_m=said.dy_m, origin_y_m=said.origin_y_m
+    )
+    return found.or_else(rest), depth.up
+
+
+def _along(
+    axis: str, said_of: Axis, said: Ground, name: str, hints: Hints
+) -> tuple[float | None, float | None]:
+    """Spacing and origin in metres of a horizontal axis by its coordinates, None without them."""
+    if said_of.values is None or _stated(hints, axis):
+        return None, None
+    step, origin = steps_of(said_of.values, said_of.unit, f"{name}: {axis}")
+    if getattr(hints.ground, f"d{axis}_m") is None:
+        check_metres(step, said_of.unit, f"{name}: {axis}", f"--d{axis}")
+    _check_agree(axis, step, [origin], said, name, hints)
+    return step, origin
 
 
 def _check_agree(

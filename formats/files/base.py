@@ -238,6 +238,8 @@ def form_of(
     if z_up is None:
         z_up = (hints.z_positive or hints.unstated_z_positive) == "up"
     ground = hints.ground.or_else(ground).checked(name)
+    if ny is None:
+        ground = replace(ground, dy_m=None, origin_y_m=None)
     form = Form(
         count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up,
         no_data=no_data_of(hints.no_data, np.dtype(dtype), name), ny=ny,

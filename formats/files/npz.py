@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -243,12 +243,13 @@ class NpzSink(FileSink):
     """
 
     def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
-        super().__init__(form)
+        # Its arrays have no names of axes, by which a reader could tell another order.
+        super().__init__(form if form.ny is None else replace(form, axes=form.axes[:-3] + "zyx"))
         self._alone = alone
         self._file = FailsafeFile(path, new=alone)
         self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
-        self._writer = NpyWriter(self._stream, form.shape, form.dtype)  # type: ignore[arg-type]
+        self._writer = NpyWriter(self._stream, self.form.shape, form.dtype)  # type: ignore[arg-type]
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
         self._writer.add([array])

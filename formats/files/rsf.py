@@ -44,7 +44,8 @@ TIMES = ("s", "sec", "ms", "us")
 
 
 def read_rsf(path: Path, hints: Hints) -> list[Part]:
-    """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models).
+    """The models of an RSF file: axes n1 (depth), n2 (distance), n3 (models); of volumes n3 is y,
+    and n4 the models.
 
     Labels and units that say otherwise are followed, and so is a negative step of depth. Raises
     InputFileError for a data file outside the header's folder, with the options that read it as raw
@@ -57,14 +58,15 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
         said = _header_values(head, file)
         shape, dtype = _shape(said, file), _dtype(said, file)
         numbers = range(len(shape), 0, -1)
-        axes = [Axis(_label(said, number)) for number in numbers]
+        axes = [Axis(_label(said, number, hints.volume)) for number in numbers]
         placed = place(axes, shape, file, hints, "xz")
         own = placed.own or range(len(shape))
-        at = dict(zip(placed.axes[-2:], [numbers[i] for i in own][-2:], strict=True))
+        at = dict(zip(placed.axes, [numbers[i] for i in own], strict=True))
         (dx, x), (dz, z) = (_line(said, at[axis], axis, file, hints) for axis in "xz")
+        dy, y = _line(said, at["y"], "y", file, hints) if "y" in at else (None, None)
         nz = shape[len(shape) - at["z"]]
         ground, z_up = ground_of_axes(
-            axes[len(shape) - at["z"]], Axis(), nz, file, hints, Ground(dx, dz, x, z),
+            axes[len(shape) - at["z"]], Axis(), nz, file, hints, Ground(dx, dz, x, z, dy, y),
             positive_of(said), convention=False,
         )  # fmt: skip
         units = velocity_units(said.get("unit", said.get("units")), file, hints)
@@ -91,15 +93,18 @@ def _header_values(head: bytes, file: str) -> dict[str, str]:
 
 
 def _shape(said: dict[str, str], file: str) -> tuple[int, ...]:
-    """The array's shape, slowest axis first: (n3, n2, n1), or (n2, n1) without an n3."""
+    """The array's shape, slowest axis first: (n4, n3, n2, n1) down to the first that there is, and
+    n2 at least.
+    """
     if "n1" not in said:
         raise InputFileError(f"{file}: n1: found none, expected the header of an RSF file")
     sizes = [int(_number(said, f"n{i}", 1, file)) for i in range(1, MAX_AXES + 1)]
-    if min(sizes) < 1 or max(sizes[3:]) > 1:
+    if min(sizes) < 1 or max(sizes[4:]) > 1:
         raise InputShapeError(
-            f"{file}: n1 to n9: found {sizes}, expected depth, distance and models alone"
+            f"{file}: n1 to n9: found {sizes}, expected depth, distances and models alone"
         )
-    return tuple(sizes[2::-1]) if "n3" in said else tuple(sizes[1::-1])
+    count = 4 if sizes[3] > 1 else 3 if "n3" in said else 2
+    return tuple(sizes[count - 1 :: -1])
 
 
 def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
@@ -113,16 +118,17 @@ def _dtype(said: dict[str, str], file: str) -> np.dtype[Any]:
     return np.dtype(FORMATS[form] + KINDS[kind, size])
 
 
-def _label(said: dict[str, str], number: int) -> str:
+def _label(said: dict[str, str], number: int, volume: bool) -> str:
     """The name of an axis. Without a label n1 is depth, n2 distance and n3 the models; but an axis
-    in units of time is time, and an n3 in units of length is another distance.
+    in units of time is time, and an n3 in units of length, or of a `volume`, is another distance.
     """
     label, unit = said.get(f"label{number}", ""), said.get(f"unit{number}", "").strip().lower()
-    if label.strip() or number > 3:
+    if label.strip() or number > 4:
         return label
     if unit in TIMES:
         return "time"
-    return ("depth", "distance", "y" if unit and unit in LENGTHS else "model")[number - 1]
+    third = "y" if volume or (unit and unit in LENGTHS) else "model"
+    return ("depth", "distance", third, "model")[number - 1]
 
 
 def _line(
@@ -165,7 +171,9 @@ def _beside(header: Path, named: str, form: Form, file: str) -> Path:
 
 
 class RsfSink(FileSink):
-    """Writes header and samples into one file, n1 down, n2 across, n3 the models."""
+    """Writes header and samples into one file, n1 down, n2 across, n3 the models; of volumes n3
+    along y, and n4 the models.
+    """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         names = {form_: name for name, form_ in FORMATS.items()}
@@ -181,7 +189,8 @@ class RsfSink(FileSink):
                 f"models 0 and {other}: found different spacings or origins, expected the same: an "
                 "RSF file says them once; write a folder of files, or NetCDF, HDF5, Zarr or npz"
             )
-        super().__init__(replace(form, axes="nxz" if "n" in form.axes else "xz"))
+        own = "xz" if form.ny is None else "yxz"
+        super().__init__(replace(form, axes=f"n{own}" if "n" in form.axes else own))
         data_format = f"{names[end]}_{kinds[code]}"
         self._stream = path.open("xb")
         self._stream.write(_header(self.form, data_format).encode() + END_OF_HEADER)
@@ -196,17 +205,20 @@ class RsfSink(FileSink):
 def _header(form: Form, data_format: str) -> str:
     ground, about = form.ground, attributes_of(form)
     depth = "Elevation" if form.z_up else "Depth"
-    axes = (
+    axes = [
         (depth, form.nz, ground.dz_m, about.get("origin_z")),
-        ("Distance", form.nx, ground.dx_m, ground.origin_x_m),
-    )
+        ("Distance" if form.ny is None else "X", form.nx, ground.dx_m, ground.origin_x_m),
+    ]
+    if form.ny is not None:
+        axes.append(("Y", form.ny, ground.dy_m, ground.origin_y_m))
     lines = []
     for number, (label, size, step, origin) in enumerate(axes, 1):
         lines.append(f'n{number}={size} label{number}="{label}" unit{number}="m"')
         lines += [f"d{number}={step!r}"] if step is not None else []
         lines += [f"o{number}={origin!r}"] if origin is not None else []
     if "n" in form.axes:
-        lines.append(f'n3={form.count} d3=1 o3=0 label3="Model"')
+        last = len(axes) + 1
+        lines.append(f'n{last}={form.count} d{last}=1 o{last}=0 label{last}="Model"')
     if form.units is not None:
         lines.append(f'label="Velocity" unit="{form.units}"')
     lines.append(f'z_positive="{"up" if form.z_up else "down"}"')

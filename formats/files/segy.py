@@ -1,4 +1,6 @@
-"""SEG-Y files of one 2-D model: traces are positions, samples go down. Needs segyio.
+"""SEG-Y files of one model: traces are positions, samples go down. Needs segyio.
+
+A 3-D survey, of inlines and crosslines, is a volume (`segy_volumes`).
 
 The standard has no depth interval. As in most software, the sample interval (microseconds for time)
 is read as millimetres; coordinates are metres with the standard's scalars.
@@ -22,12 +24,12 @@ from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
 from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
 from velcodec.formats.files.npy import check_dtype
+from velcodec.formats.files.segy_volumes import LENGTH, ground_across, survey_of
 from velcodec.formats.files.sinks import FileSink
 from velcodec.formats.no_data import find_absent
 
 FEET = 2
 METRES = 1
-LENGTH = (0, 1)  # coordinate units: not stated, or a length; others are angles
 DEAD = (2, 3)  # trace identification codes: dead, dummy
 HEAD_BYTES = 3600
 FORMAT, REVISION = slice(3224, 3226), slice(3500, 3502)
@@ -75,7 +77,8 @@ class SegyPart(Part):
                 f"{self.place}: trace {int(np.argmax(dead)) + 1}: is dead, as are "
                 f"{np.count_nonzero(dead)} of {len(dead)}; expected only velocities"
             )
-        return traces if self.order is None else traces[list(self.order)]
+        traces = traces if self.order is None else traces[list(self.order)]
+        return traces.reshape(self.form.shape)
 
 
 def read_segy(path: Path, hints: Hints) -> list[Part]:
@@ -85,23 +88,36 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
     that are present and evenly spaced, and traces are sorted by them; down, from the sample
     interval and the delay. Raises InputFileError for coordinates that are angles or uneven, unless
     the caller states the spacing, and for traces that differ in start or interval; InputShapeError
-    for a 3-D survey.
+    for a 3-D survey with missing traces.
     """
     file = str(path)
-    if hints.order == "zx":
-        raise OptionError(f"{file}: order: found 'zx'; a SEG-Y file's traces are positions (xz)")
+    own = "yxz" if hints.volume else "xz"
+    if hints.order not in (None, own):
+        raise OptionError(
+            f"{file}: order: found {hints.order!r}; a SEG-Y file's traces are positions ({own})"
+        )
     segyio = needed("segyio", "io")
     with reading(file), _opened(path) as source:
-        shape = (int(source.tracecount), len(source.samples))
+        shape: tuple[int, ...] = (int(source.tracecount), len(source.samples))
         check_dtype(np.dtype(source.dtype), file)
         field = segyio.BinField
         foot = _metres_per_unit(int(source.bin[field.MeasurementSystem]), file, hints)
-        _check_one_line(segyio, source, file)
-        across, order = _across(segyio, source, foot, file, hints)
+        _check_alike(segyio, source, file)
+        survey = survey_of(segyio, source, file)
+        order: tuple[int, ...] | None
+        if survey is None:
+            across, order = _across(segyio, source, foot, file, hints)
+            placed = Placed("xz")
+        else:
+            scale = _scale(source.attributes(segyio.TraceField.SourceGroupScalar)[:])
+            across = ground_across(segyio, source, survey, foot, scale, file, hints)
+            order, placed = tuple(survey.order.tolist()), Placed("yxz")
+            shape = (survey.ny, survey.nx, shape[1])
+        if hints.volume and survey is None:
+            raise InputShapeError(f"{file}: found one line, expected inlines and crosslines")
         down = _down(segyio, source, foot, path, hints)
         said = _with_text_spacing(across.or_else(down), bytes(source.text[0]), file, hints)
-        ground, z_up = ground_of_axes(Axis("depth"), Axis(), shape[1], file, hints, said, "down")
-        placed = Placed("xz")
+        ground, z_up = ground_of_axes(Axis("depth"), Axis(), shape[-1], file, hints, said, "down")
         form = form_of(
             shape, np.dtype(source.dtype), file, hints, placed=placed, ground=ground, z_up=z_up
         )
@@ -167,18 +183,9 @@ def _head(path: Path) -> bytes:
         return stream.read(HEAD_BYTES)
 
 
-def _check_one_line(segyio: Any, source: Any, file: str) -> None:
-    """Raise InputShapeError for traces that cover an area, InputFileError for traces that do not
-    have the same samples.
-    """
-    field, count = segyio.TraceField, int(source.tracecount)
-    inlines = len(np.unique(source.attributes(field.INLINE_3D)[:]))
-    crosslines = len(np.unique(source.attributes(field.CROSSLINE_3D)[:]))
-    if min(inlines, crosslines) > 1 and count > max(inlines, crosslines):
-        raise InputShapeError(
-            f"{file}: found {inlines} inlines and {crosslines} crosslines, expected one line: 3-D "
-            "models are not supported"
-        )
+def _check_alike(segyio: Any, source: Any, file: str) -> None:
+    """Raise InputFileError for traces that do not have the same samples."""
+    field = segyio.TraceField
     for name, what in (
         ("TRACE_SAMPLE_COUNT", "samples"),
         ("TRACE_SAMPLE_INTERVAL", "a sample interval"),
@@ -299,14 +306,16 @@ def _along(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.intp]:
 
 
 class SegySink(FileSink):
-    """Writes one model, with CDP coordinates if the spacing is known.
+    """Writes one model, with CDP coordinates if the spacing is known; a volume as inlines along y
+    and crosslines along x.
 
     Intervals are whole millimetres up to 65.535 m; others are not written.
     """
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         down = replace(form, z_up=False)  # in the standard, samples of a trace go down
-        super().__init__(replace(down, axes="xz") if form.count == 1 else down)
+        axes = "xz" if form.ny is None else "yxz"
+        super().__init__(replace(down, axes=axes) if form.count == 1 else down)
         if form.count != 1:
             raise OptionError(
                 f"models: found {form.count}, expected one for each SEG-Y file: write a folder"
@@ -317,17 +326,28 @@ class SegySink(FileSink):
         form, segyio = self.form, self._segyio
         spec = segyio.spec()
         spec.format = DTYPE_CODES[np.dtype(form.dtype).str[1:]]
-        spec.samples, spec.tracecount = range(form.nz), form.nx
+        ny, nx = form.ny or 1, form.nx
+        spec.samples, spec.tracecount = range(form.nz), ny * nx
         interval = round((form.ground.dz_m or 0) * 1000)
         interval = interval if interval <= MAX_UINT16 else 0
         delay_scalar, delay = _whole(np.array([form.ground.origin_z_m or 0.0]), MAX_INT16)
-        scalar, x = _whole(_positions(form), MAX_INT32)
+        place = np.concatenate([_positions(form, "x"), _positions(form, "y")])
+        scalar, places = _whole(place, MAX_INT32)
+        x, y = places[:nx], places[nx:]
         field = segyio.TraceField
         with segyio.create(str(self._path), spec) as target:
             target.text[0] = segyio.create_text_header(TEXT)
             target.bin[segyio.BinField.Interval] = interval
             target.bin[segyio.BinField.MeasurementSystem] = METRES
-            for number, trace in enumerate(np.ascontiguousarray(array, dtype=target.dtype)):
+            traces = np.ascontiguousarray(array, dtype=target.dtype).reshape(ny * nx, form.nz)
+            for number, trace in enumerate(traces):
+                line = {} if form.ny is None else {
+                    field.INLINE_3D: number // nx + 1,
+                    field.CROSSLINE_3D: number % nx + 1,
+                    field.CDP_Y: int(y[number // nx]),
+                    field.SourceY: int(y[number // nx]),
+                    field.GroupY: int(y[number // nx]),
+                }  # fmt: skip
                 target.header[number] = {
                     field.TRACE_SEQUENCE_LINE: number + 1,
                     field.TRACE_SEQUENCE_FILE: number + 1,
@@ -337,9 +357,10 @@ class SegySink(FileSink):
                     field.ScalarTraceHeader: delay_scalar,
                     field.CoordinateUnits: 1,
                     field.SourceGroupScalar: scalar,
-                    field.CDP_X: int(x[number]),
-                    field.SourceX: int(x[number]),
-                    field.GroupX: int(x[number]),
+                    field.CDP_X: int(x[number % nx]),
+                    field.SourceX: int(x[number % nx]),
+                    field.GroupX: int(x[number % nx]),
+                    **line,
                 }
                 target.trace[number] = trace
 
@@ -347,10 +368,11 @@ class SegySink(FileSink):
         pass
 
 
-def _positions(form: Form) -> NDArray[Any]:
-    if form.ground.dx_m is None:
-        return np.zeros(form.nx)
-    return (form.ground.origin_x_m or 0.0) + form.ground.dx_m * np.arange(form.nx)
+def _positions(form: Form, axis: str) -> NDArray[Any]:
+    """Positions in metres along x or y; zeros if the spacing is not known."""
+    size = form.nx if axis == "x" else form.ny or 1
+    step, origin = (getattr(form.ground, name) for name in (f"d{axis}_m", f"origin_{axis}_m"))
+    return np.zeros(size) if step is None else (origin or 0.0) + step * np.arange(size)
 
 
 def _scale(scalar: Any) -> NDArray[Any]:

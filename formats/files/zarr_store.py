@@ -299,7 +299,7 @@ class ZarrSink(FileSink):
         group = zarr.create_group(store=zarr.storage.LocalStore(path))
         chunks = list(form.shape)
         if "n" in form.axes:
-            size = form.nz * form.nx * np.dtype(form.dtype).itemsize
+            size = form.samples * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
         attributes: dict[str, Any] = attributes_of(form)
         absent: dict[str, Any] = {}

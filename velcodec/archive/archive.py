@@ -373,7 +373,9 @@ class Archive:
         self._check_total(numbers, grid, kind, allow_large)
         if device is not None:
             for number in filter(self._is_volume, numbers):
-                raise VolumeError(f"{self._place(number)}: a volume, which is decoded to arrays alone")
+                raise VolumeError(
+                    f"{self._place(number)}: a volume, which is decoded to arrays alone"
+                )
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)

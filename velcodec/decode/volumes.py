@@ -72,8 +72,12 @@ class StoredVolume:
                 slice(max(a.start, b.start), min(a.stop, b.stop))
                 for a, b in zip(box, own, strict=True)
             ]
-            to = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, box, strict=True))
-            of = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True))
+            to = tuple(
+                slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, box, strict=True)
+            )
+            of = tuple(
+                slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True)
+            )
             samples[to] = values[of]
         return samples
 
@@ -98,7 +102,9 @@ def open_volume(reader: RecordReader, number: int) -> StoredVolume:
     layout, at = layout_of_record(reader, number, header)
     place = f"{reader.name}: record {number}"
     if layout.ny is None:
-        raise VolumeError(f"{place}: found a section of {layout.nz} x {layout.nx}, expected a volume")
+        raise VolumeError(
+            f"{place}: found a section of {layout.nz} x {layout.nx}, expected a volume"
+        )
     if header.exact is None:
         raise CorruptError(f"{place}: found a volume under a header without domains of samples")
 

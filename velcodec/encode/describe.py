@@ -35,9 +35,10 @@ class Description:
 
     `dx`, `dz` and `origin` (x, z) are in metres. `units` is m/s or km/s, or None for m/s unless
     the values speak against it. `order` of the last two axes is zx or xz. With `volume` models have
-    three axes, in the order zyx or any other of these, and `dy` and `origin_y` along y. `keys` has one key for
-    each model, or is None to use their numbers. `provenance` and `licence` are free text, `user`
-    is any JSON-like mapping, `source_sha256` the hash of the file that the models came from.
+    three axes, in the order zyx or any other of these, and `dy` and `origin_y` along y. `keys` has
+    one key for each model, or is None to use their numbers. `provenance` and `licence` are free
+    text, `user` is any JSON-like mapping, `source_sha256` the hash of the file that the models came
+    from.
     `fields` are columns by name: one value for all models, or one for each. `mask` is the value of
     absent samples, nan or a number.
     """
@@ -261,6 +262,7 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
     array = replace(
         as_models(
             with_labels.models,
+            order="zx" if form.ny is None else "zyx",
             units=form.units or description.units,
             name=name,
             no_data=description.mask,

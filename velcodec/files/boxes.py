@@ -50,7 +50,7 @@ def decompress_box(
     )  # fmt: skip
     samples = archive.box(number, part, allow_large=options.allow_large)
     name = options.format_of(target)
-    with open_sink(target, form, format=name, array=options.array or ARRAY, force=force) as sink:
-        with naming(target):
-            sink.add(np.ascontiguousarray(depth_first(samples, form.axes)))
+    array = options.array or ARRAY
+    with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):
+        sink.add(np.ascontiguousarray(depth_first(samples, form.axes)))
     return form.shape

@@ -1,6 +1,7 @@
 """One chunk of an array as an archive's bytes: shared by the zarr and numcodecs codecs.
 
-A chunk is one model (nz, nx), or models (n, nz, nx) or (n, 1, nz, nx). The target holds for the
+A chunk is one model (nz, nx), or models (n, nz, nx) or (n, 1, nz, nx); with `volume` (nz, ny, nx)
+or (n, nz, ny, nx). The target holds for the
 samples as written. Depends on neither library.
 """
 
@@ -19,7 +20,7 @@ from velcodec.effort import DEFAULT_EFFORT, effort_of
 from velcodec.encode.describe import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target, plain_number
-from velcodec.formats.container.header import UNITS
+from velcodec.formats.container.header import UNITS, VOLUME_ORDERS
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
 from velcodec.formats.files.npy import ORDERS, as_models
@@ -44,6 +45,7 @@ class ChunkCoding:
     order: str = "zx"
     effort: int = DEFAULT_EFFORT
     decoder: str | None = None
+    volume: bool = False
 
     def __post_init__(self) -> None:
         for name in ("psnr", "max_error"):
@@ -54,7 +56,10 @@ class ChunkCoding:
             raise OptionError(f"lossless: expected true or false, found {self.lossless!r}")
         if not (self.decoder is None or isinstance(self.decoder, str)):
             raise OptionError(f"decoder: expected a name, hash or path, found {self.decoder!r}")
-        for name, known in (("units", UNITS), ("order", ORDERS)):
+        if not isinstance(self.volume, bool):
+            raise OptionError(f"volume: expected true or false, found {self.volume!r}")
+        orders = ("zx", *VOLUME_ORDERS) if self.volume else ORDERS
+        for name, known in (("units", UNITS), ("order", orders)):
             value = getattr(self, name)
             if value not in known and not (name == "units" and value is None):
                 raise OptionError(f"{name}: expected one of {known}, found {value!r}")
@@ -82,7 +87,9 @@ class ChunkCoding:
         dtype cannot hold models.
         """
         _check_size(shape)
-        as_models(np.broadcast_to(np.uint8(0), shape), name="chunk", padded=True)  # no memory
+        none = np.broadcast_to(np.uint8(0), shape)  # takes no memory
+        order = "zyx" if self.volume else "zx"
+        as_models(none, name="chunk", padded=True, volume=self.volume, order=order)
         as_models(np.zeros((1, 1), dtype), name="chunk")
 
     def encode(self, chunk: NDArray[Any]) -> bytes:
@@ -94,7 +101,7 @@ class ChunkCoding:
         """
         _check_size(chunk.shape)
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
-        description = Description(units=self.units, order=self.order, user=user)
+        description = Description(units=self.units, order=self.order, user=user, volume=self.volume)
         target = Target(self.psnr, self.max_error, self.lossless)
         coding = Coding(target, self.effort, self.decoder)
         # Chunks at the array's edge are padded with the fill value, which is no velocity.

@@ -22,7 +22,8 @@ with from_extra("zarr"):
 
 
 class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
-    """Encodes arrays (nz, nx), (n, nz, nx) or (n, 1, nz, nx); the bytes are a `.vlat` archive.
+    """Encodes arrays (nz, nx), (n, nz, nx) or (n, 1, nz, nx), or, with `volume`, (nz, ny, nx) or
+    (n, nz, ny, nx); the bytes are a `.vlat` archive.
 
     Options as for `velcodec.compress`; at most one of `psnr`, `max_error` (m/s) and `lossless`.
     Raises OptionError.
@@ -40,8 +41,9 @@ class Velcodec(Codec):  # type: ignore[misc]  # numcodecs has no types
         order: str = "zx",
         effort: int = DEFAULT_EFFORT,
         decoder: str | None = None,
+        volume: bool = False,
     ) -> None:
-        self._coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder)
+        self._coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder, volume)
 
     def encode(self, buf: Any) -> bytes:
         """The bytes of an archive. Raises what `velcodec.compress` raises."""

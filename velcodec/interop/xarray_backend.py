@@ -3,7 +3,8 @@
     xarray.open_dataset("models.vlat", engine="velcodec", chunks={}, res=140)
 
 One variable, `velocity`, with dimensions (model, z, x) whatever the axis order of the input, and
-positions in metres. Opening decodes nothing; part of a model costs as much as the whole.
+positions in metres. Opening decodes nothing; part of a model costs as much as the whole. Volumes
+are (model, z, y, x), and read brick by brick.
 """
 
 from __future__ import annotations
@@ -22,6 +23,13 @@ from velcodec.formats.container.header import Layout
 from velcodec.formats.extras import from_extra
 from velcodec.formats.no_data import NAN, no_data_value
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind
+from velcodec.interop.xarray_volumes import (
+    VOLUME_DIMS,
+    LazyVolumes,
+    brick_shape,
+    volume_layout,
+    volume_positions,
+)
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import Average, check_average
 
@@ -73,17 +81,26 @@ class VelcodecBackend(BackendEntrypoint):
         """
         shared = SharedArchive(filename_or_obj, decoder, device)
         with shared.reading() as archive:
-            layout, grid = one_kind(archive, res, allow_large)
-            # Any explicit resolution, even the models' own, is passed on to `decode`.
-            shape, at = (len(archive), *grid), None if res is None else grid
-            array = LazyModels(shared, layout, shape, at, check_average(average))
-            models = xr.Variable(DIMS, indexing.LazilyIndexedArray(array))
+            kind = check_average(average)
+            array: LazyModels | LazyVolumes
+            dims: tuple[str, ...]
+            chunks: tuple[int, ...]
+            volume = volume_layout(archive, res, average)
+            if volume is not None:
+                array, dims = LazyVolumes(shared, volume, len(archive)), VOLUME_DIMS
+                layout, chunks = volume, brick_shape(archive)
+                positions = volume_positions(archive)
+            else:
+                layout, grid = one_kind(archive, res, allow_large)
+                # Any explicit resolution, even the models' own, is passed on to `decode`.
+                shape, at = (len(archive), *grid), None if res is None else grid
+                array, dims = LazyModels(shared, layout, shape, at, kind), DIMS
+                chunks, positions = chunk_shape(array.shape), _positions(archive, grid)
+            models = xr.Variable(dims, indexing.LazilyIndexedArray(array))
             models.attrs = {"long_name": "velocity", "units": layout.units}
             models.attrs |= _fill_value(archive, array.dtype)
-            models.encoding = {
-                "preferred_chunks": dict(zip(DIMS, chunk_shape(array.shape), strict=True))
-            }
-            coordinates = _positions(archive, grid) | _columns(archive)
+            models.encoding = {"preferred_chunks": dict(zip(dims, chunks, strict=True))}
+            coordinates = positions | _columns(archive)
             attributes = _attributes(archive)
         dataset = xr.Dataset({"velocity": models}, coordinates, attributes)
         unwanted = [drop_variables] if isinstance(drop_variables, str) else drop_variables
@@ -179,7 +196,7 @@ def _columns(archive: Archive) -> dict[str, Any]:
     numbered = all(key == str(number) for number, key in enumerate(keys))
     models = np.arange(len(archive)) if numbered else np.array(keys)
     fields = {name: ("model", values) for name, values in model_fields(archive).items()}
-    taken = {*DIMS, "velocity"}
+    taken = {*VOLUME_DIMS, "velocity"}
     return {"model": ("model", models)} | {n: v for n, v in fields.items() if n not in taken}
 
 

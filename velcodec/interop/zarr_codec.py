@@ -34,7 +34,8 @@ NAME = "velcodec"
 
 @dataclass(frozen=True)
 class VelcodecCodec(ArrayBytesCodec):
-    """Serializer of chunks (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of velocities.
+    """Serializer of chunks (nz, nx), (n, nz, nx) or (n, 1, nz, nx) of velocities, or, with
+    `volume`, (nz, ny, nx) or (n, nz, ny, nx).
 
     Options as for `velcodec.compress`; at most one of `psnr`, `max_error` (m/s) and `lossless`.
     They are stored in the array's metadata. Raises OptionError.
@@ -54,8 +55,9 @@ class VelcodecCodec(ArrayBytesCodec):
         order: str = "zx",
         effort: int = DEFAULT_EFFORT,
         decoder: str | None = None,
+        volume: bool = False,
     ) -> None:
-        coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder)
+        coding = ChunkCoding(psnr, max_error, lossless, units, order, effort, decoder, volume)
         object.__setattr__(self, "coding", coding)
 
     @classmethod
