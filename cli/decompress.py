@@ -82,8 +82,8 @@ rendering = options.together(
     "--box",
     callback=options.box,
     metavar="Z0:Z1,Y0:Y1,X0:X1",
-    help="Only this part of the archive's volume, in samples, or in metres as 0m:800m; : is a whole "
-    "axis. Only the bricks that hold it are read.",
+    help="Only this part of the archive's volume, in samples, or in metres as 0m:800m; : is a "
+    "whole axis. Only the bricks that hold it are read.",
 )
 @click.option(
     "--count",
@@ -236,8 +236,8 @@ def write_box(
 
     if len(archive) != 1:
         raise OptionError(
-            f"{archive.reader.name}: box: found {len(archive)} models, expected one: choose it with "
-            "--models or --key"
+            f"{archive.reader.name}: box: found {len(archive)} models, expected one: choose it "
+            "with --models or --key"
         )
     layout = archive.layout(0)
     if not layout.is_volume:

@@ -351,8 +351,8 @@ def ground_of_axes(
     *, convention: bool = True, y: Axis | None = None,
 ) -> tuple[Ground, bool]:  # fmt: skip
     """The ground, from the coordinates of the axes or else as `said` by attributes, and whether
-    the rows go up. `y` is the other horizontal axis of volumes. `positive` (up or down) is what attributes say of z; `convention` is what they
-    say is depth.
+    the rows go up. `positive` (up or down) is what attributes say of z; `convention` is what they
+    say is depth; `y` is the other horizontal axis of volumes.
 
     If the caller states both spacing and origin, coordinates give no ground; they always give the
     direction of depth. Raises InputFileError.

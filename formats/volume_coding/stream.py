@@ -134,7 +134,9 @@ def read_table(read: Read, shape: Shape, place: str) -> BrickTable:
     size = at + count * ENTRY_BYTES
     table = read(0, size + CHECKSUM_BYTES)
     if zlib.crc32(table[:size]).to_bytes(CHECKSUM_BYTES, "little") != table[size:]:
-        raise CorruptError(f"{place}: table of bricks: checksum does not match: the file was altered")
+        raise CorruptError(
+            f"{place}: table of bricks: checksum does not match: the file was altered"
+        )
     columns = np.frombuffer(table[at:size], dtype="<u4").reshape(2, count).astype(np.int64)
     starts = size + CHECKSUM_BYTES + np.concatenate([[0], np.cumsum(columns[0])])
     return BrickTable(domain, bricks, starts, columns[1])

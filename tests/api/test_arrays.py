@@ -133,7 +133,7 @@ def test_a_labelled_array_is_placed_by_its_names() -> None:
 @pytest.mark.parametrize(
     ("dims", "attributes", "kind", "words"),
     [
-        (("z", "y", "x"), {}, errors.InputShapeError, "3-D models are not supported"),
+        (("t", "y", "x"), {}, errors.InputShapeError, "z, y and x of 3-D models"),
         (("u", "v", "w"), {}, errors.InputFileError, "axes: found u, v, w"),
         (("model", "z", "x"), {"units": "ft/s"}, errors.InputFileError, "units: found 'ft/s'"),
         (("model", "z", "x"), {"missing_value": MODELS[0, 0, 0]}, errors.NoDataError, "marked"),

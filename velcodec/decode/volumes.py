@@ -139,8 +139,8 @@ def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: s
         start, stop = 0 if start is None else int(start), size if stop is None else int(stop)
         if not 0 <= start < stop <= size:
             raise OptionError(
-                f"{place}: box: {axis}: found {start} to {stop}, expected a range of samples within "
-                f"0 to {size}"
+                f"{place}: box: {axis}: found {start} to {stop}, expected a range of samples "
+                f"within 0 to {size}"
             )
         found.append(slice(start, stop))
     return found[0], found[1], found[2]

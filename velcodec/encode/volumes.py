@@ -7,7 +7,7 @@ its bricks, which is what a mean error is best spent on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from velcodec.encode.pack import Contents, Packed
 from velcodec.encode.samples import LAYERED, ROUNDING, SMOOTH
 from velcodec.encode.target import Target
 from velcodec.formats.arrays import Int64
+from velcodec.formats.container.columns import take_fields
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.errors import BudgetError, OptionError, QualityError, VerificationError
@@ -150,30 +151,31 @@ class VolumeCoder:
             )
         return shortest
 
-    def to_size(self, allowed: float) -> CodedVolume:
-        """The record of the finest steps that fits `allowed` bytes. Raises BudgetError."""
-        exact = exact_domain([self.volume])
+    def to_size(self, allowed: float, size: Callable[[CodedVolume], int]) -> CodedVolume:
+        """The record of the finest steps whose `size` is at most `allowed` bytes. Raises
+        BudgetError.
+        """
         if len(np.unique(self.volume[self.bricks.box(0)])) <= FEW_VALUES:
-            whole = self.coded(exact, 0.0)
-            if len(whole.record) <= allowed:
+            whole = self.exactly()
+            if size(whole) <= allowed:
                 return whole
-        extent = self._extent()
-        low, high = math.log2(FINEST_M_S), math.log2(max(extent, 2 * FINEST_M_S))
+        coarsest = 2.0 * max(self._extent(), FINEST_M_S)
+        low, high = math.log2(FINEST_M_S), math.log2(coarsest)
         best: CodedVolume | None = None
         for _ in range(SIZE_TRIALS):
             middle = 0.5 * (low + high)
             trial = self.coded(self._domain(2.0**middle))
-            if len(trial.record) <= allowed:
+            if size(trial) <= allowed:
                 best, high = trial, middle
             else:
                 low = middle
-        coarsest = best or self.coded(self._domain(extent))
-        if len(coarsest.record) > allowed:
+        least = best or self.coded(self._domain(coarsest))
+        if size(least) > allowed:
             raise BudgetError(
-                f"{self.name}: the least possible is {len(coarsest.record)} bytes, found "
-                f"{allowed:.0f} allowed"
+                f"{self.name}: budget of {allowed:g} bytes per model: the least possible for this "
+                f"volume is {size(least)} bytes"
             )
-        return coarsest
+        return least
 
     def _shorter(self, found: list[CodedVolume], exact: Domain, bound: float) -> CodedVolume:
         """What was found or, where values are few or nothing was found, the exact record unless it
@@ -261,25 +263,33 @@ def encode_volumes(
     for name in ("keep_latent", "latent_only"):
         if getattr(target, name):
             raise OptionError(f"{name}: found it for volumes, which are stored as samples alone")
-    layout = contents.header.layouts[0]
     coded = []
     for number, volume in enumerate(volumes):
         name = f"model {contents.key(number)}"
-        coder = VolumeCoder(volume, layout.units, name, on_progress)
+        coder = VolumeCoder(volume, contents.header.layouts[0].units, name, on_progress)
         coded.append(_coded(coder, target, contents, saved))
+    quality = [each.quality for each in coded]
+    packed = _packed(contents, coded)
+    return Group(packed, _summary(volumes, contents, quality, len(packed.to_bytes())))
+
+
+def _packed(contents: Contents, coded: Sequence[CodedVolume]) -> Packed:
+    """The records of coded volumes under one header, the first ones of `contents`."""
+    layout = contents.header.layouts[0]
     domains = list(dict.fromkeys(each.domain for each in coded))
     exact = ExactCoding(EXACT_NETWORK, tuple(domains), newest_sampler())
     header = replace(contents.header, exact=exact)
     records = []
     for row, each in enumerate(coded):
-        nz, nx = layout.nz, layout.nx
         # The domain's number is the first byte: there are fewer than 128 domains in a group.
         bricks = bytes([domains.index(each.domain)]) + each.record[1:]
-        record = Record(int(contents.layout_of[row]), 0, 0, nz, nx, [], bricks=bricks)
-        records.append(pack_record(record, header))
-    quality = [each.quality for each in coded]
-    packed = Packed(header, records, contents.keys, quality, contents.fields)
-    return Group(packed, _summary(volumes, contents, quality, len(packed.to_bytes())))
+        at = int(contents.layout_of[row])
+        records.append(
+            pack_record(Record(at, 0, 0, layout.nz, layout.nx, [], bricks=bricks), header)
+        )
+    keys = None if contents.keys is None else contents.keys[: len(coded)]
+    fields = take_fields(contents.fields, slice(0, len(coded)))
+    return Packed(header, records, keys, [each.quality for each in coded], fields)
 
 
 def _coded(coder: VolumeCoder, target: Target, contents: Contents, saved: int) -> CodedVolume:
@@ -288,8 +298,11 @@ def _coded(coder: VolumeCoder, target: Target, contents: Contents, saved: int) -
     if target.within is not None:
         return coder.within(target.within)
     if target.bytes_per_model is not None:
-        empty = len(Packed(contents.header, [b""], None, None, {}).to_bytes()) - saved
-        return coder.to_size(target.bytes_per_model - max(0, empty) - 64)
+
+        def size(coded: CodedVolume) -> int:
+            return len(_packed(contents, [coded]).to_bytes()) - saved
+
+        return coder.to_size(target.bytes_per_model, size)
     assert target.psnr_db is not None
     return coder.to_psnr(target.psnr_db)
 

@@ -91,22 +91,35 @@ def test_axes_follow_their_names(tmp_path: Path, format: str, dims: tuple[str, .
     assert np.array_equal(part.read(1, 3), asymmetric()[1:3])
 
 
-@pytest.mark.parametrize(
-    "dims",
-    [
-        ("z", "y", "x"), ("depth", "lat", "lon"), ("y", "x", "z"), ("inline", "crossline", "z"),
-        ("Depth", "northing", "easting"), ("model", "y", "x"),
-    ],
-    ids=" ".join,
-)  # fmt: skip
+VOLUMES = {
+    ("z", "y", "x"): "zyx", ("depth", "lat", "lon"): "zyx", ("y", "x", "z"): "yxz",
+    ("inline", "crossline", "z"): "yxz", ("Depth", "northing", "easting"): "zyx",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dims", VOLUMES, ids=" ".join)
 @pytest.mark.parametrize("format", NAMED)
-@pytest.mark.parametrize("order", [None, "zx"])
-def test_volumes_are_not_read_as_stacks_of_sections(
-    tmp_path: Path, format: str, dims: tuple[str, ...], order: str | None
+def test_volumes_are_read_in_the_order_of_their_axes_and_not_as_stacks_of_sections(
+    tmp_path: Path, format: str, dims: tuple[str, ...]
 ) -> None:
+    found = opened(tmp_path, format, dims, asymmetric())
+    (part,) = found.parts
+    order = VOLUMES[dims]
+    assert part.form.order == order
+    expected = asymmetric().transpose([order.index(axis) for axis in "zyx"])
+    assert np.array_equal(part.read(0, 1)[0], expected)
+    with pytest.raises(errors.InputFileError, match="order: zx was stated"):
+        opened(tmp_path, format, dims, asymmetric(), order="zx")
+
+
+@pytest.mark.parametrize("format", NAMED)
+def test_an_array_without_depth_is_neither_sections_nor_a_volume(
+    tmp_path: Path, format: str
+) -> None:
+    dims = ("model", "y", "x")
     with pytest.raises(errors.InputShapeError, match=f"found {', '.join(dims)} of sizes") as caught:
-        opened(tmp_path, format, dims, asymmetric(), order=order)
-    assert "3-D model" in str(caught.value)
+        opened(tmp_path, format, dims, asymmetric())
+    assert "3-D models" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_other_shapes_are_refused_and_the_shape_is_named(shape: tuple[int, ...])
     with pytest.raises(errors.InputShapeError) as caught:
         as_models(np.zeros(shape), name="in.npy")
     assert str(shape) in str(caught.value)
-    assert "3-D models are not supported" in str(caught.value)
+    assert "3-D models are taken with --volume" in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", [(0, 7), (5, 0), (0, 5, 7), (3, 1, 0, 7)])

@@ -89,7 +89,7 @@ def test_pickles_objects_and_other_shapes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.InputDtypeError, match="found objects"):
         open_models(path)
     np.save(path, np.zeros((2, 3, 5, 7)))
-    with pytest.raises(errors.InputShapeError, match="3-D models are not supported"):
+    with pytest.raises(errors.InputShapeError, match="3-D models are taken with --volume"):
         open_models(path)
     np.save(path, np.zeros((5, 7), complex))
     with pytest.raises(errors.InputDtypeError, match="found complex128"):

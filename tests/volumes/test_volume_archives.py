@@ -1,0 +1,209 @@
+"""Volumes in archives: what is promised, what comes back, and how little is read for a part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from volumes import folded_volume, smooth_volume
+
+import velcodec
+from velcodec.encode import volumes as encoding
+from velcodec.encode.describe import Description
+from velcodec.formats.container.reader import VlatReader
+from velcodec.formats.errors import (
+    BudgetError,
+    MixedShapesError,
+    OptionError,
+    ResolutionError,
+    UnitsError,
+    VolumeError,
+)
+from velcodec.formats.volume_coding.stream import Bricks
+
+VOLUMES = {"folded": folded_volume(), "smooth": smooth_volume()}
+SMALL_BRICKS = (8, 8, 8)
+
+
+@pytest.fixture(params=list(VOLUMES))
+def volume(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """A volume of many small bricks, the last of each row smaller still."""
+    monkeypatch.setattr(encoding, "BRICK", SMALL_BRICKS)
+    return VOLUMES[request.param]
+
+
+def compressed(volume: np.ndarray, **options: Any) -> velcodec.Archive:
+    return velcodec.open(velcodec.compress(volume, volume=True, **options))
+
+
+def test_lossless_volumes_come_back_bit_for_bit(volume: np.ndarray) -> None:
+    for dtype in ("<f4", "<f8", ">f4", "<i2", "<u4"):
+        given = volume.astype(dtype)
+        back = compressed(given, lossless=True)[0]
+        assert back.dtype == given.dtype
+        assert np.array_equal(back, given)
+
+
+def test_every_sample_of_a_volume_is_within_the_bound(volume: np.ndarray) -> None:
+    for bound in (1.0, 17.0, 90.0):
+        with compressed(volume, max_error=bound) as archive:
+            error = np.abs(archive[0].astype(float) - volume)
+            assert error.max() <= bound
+            quality = archive.quality
+            assert quality is not None
+            assert error.max() <= quality[0].max_error_m_s
+
+
+def test_a_bound_holds_in_km_s_too(volume: np.ndarray) -> None:
+    with compressed((volume / 1000).astype(np.float32), units="km/s", max_error=5.0) as archive:
+        assert np.abs(archive[0] * 1000.0 - volume).max() <= 5.0 + 1e-3
+
+
+def test_a_volume_reaches_its_psnr(volume: np.ndarray) -> None:
+    for psnr in (35.0, 52.0):
+        with compressed(volume, psnr=psnr) as archive:
+            error = archive[0].astype(float) - volume
+            assert 10 * np.log10(3000.0**2 / max(np.square(error).mean(), 1e-9)) >= psnr
+
+
+@pytest.mark.parametrize("kind", VOLUMES)
+def test_a_volume_keeps_to_its_size(kind: str) -> None:
+    volume = VOLUMES[kind]
+    whole = len(velcodec.compress(volume, volume=True, lossless=True))
+    size = whole - 100
+    assert len(velcodec.compress(volume, volume=True, bytes_per_model=size)) <= size
+    with pytest.raises(BudgetError, match="the least possible"):
+        velcodec.compress(volume, volume=True, bytes_per_model=60)
+
+
+@pytest.mark.parametrize("order", ["zyx", "yxz", "xyz", "xzy"])
+def test_volumes_keep_the_order_of_their_axes(order: str) -> None:
+    axes = ["zyx".index(axis) for axis in order]
+    stack = np.stack([folded_volume(seed=seed).transpose(axes) for seed in (0, 1)])
+    with compressed(stack, order=order, lossless=True) as archive:
+        assert np.array_equal(archive.decode([0, 1]), stack)
+        assert np.array_equal(archive.box(1, [(2, 9), (3, 5), (0, 7)]).transpose(np.argsort(axes)),
+                              folded_volume(seed=1)[2:9, 3:5, :7])  # fmt: skip
+    assert np.array_equal(velcodec.decompress(velcodec.compress(stack, volume=True, order=order,
+                                                                lossless=True)), stack)  # fmt: skip
+
+
+def test_a_box_is_that_part_of_the_volume_and_reads_no_other_brick(volume: np.ndarray) -> None:
+    with compressed(volume, max_error=3.0) as archive:
+        whole = archive[0]
+        reader = archive.reader
+        assert isinstance(reader, VlatReader)
+        read: list[int] = []
+        of_reader = reader.payload_part
+
+        def counted(number: int, start: int, size: int) -> bytes:
+            read.append(size)
+            return of_reader(number, start, size)
+
+        reader.payload_part = counted  # type: ignore[method-assign]
+        part = archive.box(0, [(7, 9), slice(None, 4), (29, 30)])
+        assert np.array_equal(part, whole[7:9, :4, 29:30])
+        bricks = 2 * 1 * 1
+        assert len(read) == 2 + bricks  # the edges of bricks, the table, two bricks
+        assert sum(read) < archive.record_bytes[0]
+
+
+def test_sections_are_those_of_the_volume(volume: np.ndarray) -> None:
+    with compressed(volume, lossless=True) as archive:
+        assert np.array_equal(archive.section(0, z=3), volume[3])
+        assert np.array_equal(archive.section(0, y=-1), volume[:, -1])
+        assert np.array_equal(archive.section(0, x=29), volume[:, :, 29])
+        for wrong in ({}, {"z": 1, "x": 1}, {"z": 20}, {"x": -31}):
+            with pytest.raises(OptionError):
+                archive.section(0, **wrong)
+
+
+def test_an_archive_holds_sections_and_volumes(tmp_path: Path) -> None:
+    section, volume = folded_volume()[:, 0], folded_volume(10, 12, 14)
+    path = tmp_path / "both.vlat"
+    path.write_bytes(velcodec.compress(section, lossless=True))
+    with velcodec.append(path, lossless=True, description=Description(volume=True)) as writer:
+        writer.add(folded_volume())
+        writer.add(volume)
+    with velcodec.open(path) as archive:
+        assert [layout.shape for layout in archive.layouts] == [
+            (20, 30), (20, 25, 30), (10, 12, 14)
+        ]  # fmt: skip
+        assert np.array_equal(archive[0], section)
+        assert np.array_equal(archive[2], volume)
+        assert [each.shape for each in archive] == [layout.shape for layout in archive.layouts]
+        with pytest.raises(MixedShapesError):
+            archive.decode([0, 1])
+        velcodec.subset(archive, part := tmp_path / "part.vlat", [2, 0])
+    with velcodec.open(part) as archive:
+        assert np.array_equal(archive[0], volume)
+        assert np.array_equal(archive[1], section)
+
+
+def test_what_only_sections_can_do_is_refused_by_name() -> None:
+    with compressed(folded_volume(), lossless=True) as archive:
+        for wrong in (
+            lambda: archive.decode(0, res=10),
+            lambda: archive.decode(0, average="cell"),
+            lambda: archive.decode(0, device="cpu"),
+            lambda: archive.sample(0, [(0.0, 0.0)]),
+            lambda: archive.gradient(0, [(0.0, 0.0)]),
+            lambda: archive.latent(0),
+        ):
+            with pytest.raises(VolumeError, match="volume"):
+                wrong()
+    with velcodec.open(velcodec.compress(folded_volume()[:, 0], lossless=True)) as sections:
+        for wrong in (lambda: sections.box(0, [(0, 1)] * 3), lambda: sections.section(0, z=1)):
+            with pytest.raises(VolumeError, match="found a section"):
+                wrong()
+
+
+def test_wrong_boxes_and_options_are_refused_by_name() -> None:
+    volume = folded_volume()
+    with compressed(volume, lossless=True) as archive:
+        for box in ([(0, 1)] * 2, [(0, 21), (0, 1), (0, 1)], [(3, 3), (0, 1), (0, 1)],
+                    [(-1, 3), (0, 1), (0, 1)], [slice(0, 4, 2)] * 3):  # fmt: skip
+            with pytest.raises(OptionError, match="box"):
+                archive.box(0, box)
+    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "nan"}):
+        with pytest.raises(OptionError):
+            compressed(volume, **options)
+    with pytest.raises(UnitsError):
+        compressed(volume / 1000)
+
+
+def test_large_boxes_must_be_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 1000)
+    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 1000)
+    with compressed(folded_volume(), lossless=True) as archive:
+        with pytest.raises(ResolutionError, match="15,000 samples"):
+            archive.decode(0)
+        with pytest.raises(ResolutionError, match="box"):
+            archive.box(0, [slice(None)] * 3)
+        assert archive.decode(0, allow_large=True).shape == (20, 25, 30)
+        assert archive.box(0, [(0, 10), (0, 10), (0, 10)]).shape == (10, 10, 10)
+
+
+def test_the_same_volume_gives_the_same_bytes_on_any_number_of_threads(volume: np.ndarray) -> None:
+    from velcodec.parallel import set_threads, threads
+
+    before = threads()
+    try:
+        set_threads(1)
+        alone = velcodec.compress(volume, volume=True, max_error=10)
+        set_threads(3)
+        assert velcodec.compress(volume, volume=True, max_error=10) == alone
+    finally:
+        set_threads(before)
+
+
+def test_bricks_cover_a_volume_once() -> None:
+    bricks = Bricks((20, 7, 9), (8, 4, 9))
+    seen = np.zeros((20, 7, 9), dtype=int)
+    for number in range(len(bricks)):
+        seen[bricks.box(number)] += 1
+        assert bricks.within(bricks.box(number)) == [number]
+    assert (seen == 1).all()
+    assert bricks.within((slice(7, 9), slice(0, 5), slice(3, 4))) == [0, 1, 2, 3]
