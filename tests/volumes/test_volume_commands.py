@@ -1,0 +1,109 @@
+"""Volumes on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from volumes import folded_volume
+
+import velcodec
+from velcodec.cli.main import main
+from velcodec.formats.errors import OptionError, PointsOutsideError, VolumeError
+
+VOLUME = folded_volume()
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder with a volume and its archive."""
+    monkeypatch.chdir(tmp_path)
+    np.save("in.npy", VOLUME)
+    done("compress", "in.npy", "out.vlat", "--volume", "--dy", "25", "--lossless")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(each) for each in arguments])
+
+
+def done(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(kind: type[velcodec.VelcodecError], *arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == kind.exit_code, result.output
+    return result.output
+
+
+def test_a_volume_goes_in_and_comes_back() -> None:
+    done("decompress", "out.vlat", "back.npy")
+    assert Path("back.npy").read_bytes() == Path("in.npy").read_bytes()
+    assert "1 model, every checksum holds" in done("verify", "out.vlat")
+    figures = json.loads(done("verify", "out.vlat", "--against", "in.npy", "--json"))
+    assert figures["max_error_m_s"] == 0
+    assert figures["source_sha256_matches"] is True
+
+
+def test_info_and_ls_show_all_three_sizes() -> None:
+    text = done("info", "out.vlat")
+    assert "20 x 25 x 30 (depth x y x x)" in text
+    assert "dx 10 m, dz 10 m, dy 25 m" in text
+    assert "20 x 25 x 30" in done("ls", "out.vlat")
+    (row,) = json.loads(done("ls", "out.vlat", "--json"))["rows"]
+    assert (row["nz"], row["ny"], row["nx"]) == (20, 25, 30)
+
+
+def test_a_box_is_taken_by_samples_or_by_metres() -> None:
+    done("decompress", "out.vlat", "part.npy", "--box", "3:9,:,0m:95m")
+    assert np.array_equal(np.load("part.npy"), VOLUME[3:9, :, :10])
+    done("decompress", "out.vlat", "part.npy", "--box", ":,50m:,5:", "--force")
+    assert np.array_equal(np.load("part.npy"), VOLUME[:, 2:, 5:])
+    assert "box" in refused(OptionError, "decompress", "out.vlat", "x.npy", "--box", "3:3,:,:")
+    for wrong in ("1:2", "1:2,3:4,5m:6", "a:b,:,:", "1.5:2,:,:"):
+        assert run("decompress", "out.vlat", "x.npy", "--box", wrong).exit_code == 2
+
+
+def test_sections_are_arrays_or_pictures() -> None:
+    done("slice", "out.vlat", "y.npy", "--y", "7")
+    assert np.array_equal(np.load("y.npy"), VOLUME[:, 7])
+    done("slice", "out.vlat", "z.npy", "--z", "52m")
+    assert np.array_equal(np.load("z.npy"), VOLUME[5])
+    done("slice", "out.vlat", "x.png", "--x", "3")
+    assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+    refused(PointsOutsideError, "slice", "out.vlat", "far.npy", "--y", "9000m")
+    refused(OptionError, "slice", "out.vlat", "far.npy", "--y", "25")
+    refused(OptionError, "slice", "out.vlat", "far.tif", "--y", "2")
+    assert run("slice", "out.vlat", "two.npy", "--y", "1", "--x", "1").exit_code == 2
+    assert not list(Path().glob("far.*"))
+
+
+def test_another_grid_is_refused_by_name() -> None:
+    assert "volume" in refused(VolumeError, "decompress", "out.vlat", "x.npy", "--res", "40")
+    np.save("section.npy", VOLUME[0])
+    done("compress", "section.npy", "section.vlat", "--lossless")
+    refused(VolumeError, "slice", "section.vlat", "x.npy", "--z", "0")
+    refused(VolumeError, "decompress", "section.vlat", "x.npy", "--box", ":,:,:")
+
+
+def test_archives_of_volumes_are_joined_split_and_repaired() -> None:
+    done("append", "in.npy", "out.vlat", "--volume", "--max-error", "20")
+    done("cat", "out.vlat", "out.vlat", "four.vlat")
+    done("split", "four.vlat", "shards", "--models-per-shard", "3")
+    with velcodec.open("shards") as archive:
+        assert len(archive) == 4
+        assert np.array_equal(archive.section(2, y=3), VOLUME[:, 3])
+    data = bytearray(Path("four.vlat").read_bytes())
+    with velcodec.open("four.vlat") as archive:
+        at = data.index(archive.reader.payload(1))
+    data[at + 30] ^= 1
+    Path("bad.vlat").write_bytes(data)
+    assert run("repair", "bad.vlat", "good.vlat").exit_code == 4
+    with velcodec.open("good.vlat") as archive:
+        assert len(archive) == 3
+        assert all(np.abs(volume - VOLUME).max() <= 20 for volume in archive)
