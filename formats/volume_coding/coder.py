@@ -15,6 +15,7 @@ from velcodec.formats.entropy.symbols import (
     DECODING,
     Coder,
     code_bits,
+    code_even,
     finish_decoder,
     finish_encoder,
     new_decoder,
@@ -26,6 +27,16 @@ from velcodec.formats.sample_coding.domain import RAW, Domain
 from velcodec.formats.volume_coding import layers as layer_coding
 from velcodec.formats.volume_coding import misses as miss_coding
 from velcodec.formats.volume_coding.columns import NONE, Columns, close_column, new_columns, open_column
+from velcodec.formats.volume_coding.interpolation import (
+    GUESSES,
+    INTERPOLATED_CONTEXTS,
+    MOST_SPAN,
+    PARITIES,
+    Interpolation,
+    code_corners,
+    code_stage,
+    halvings,
+)
 from velcodec.formats.volume_coding.layers import Layers, code_like, code_quiet
 from velcodec.formats.volume_coding.misses import Misses, code_value
 from velcodec.formats.volume_coding.mixer import new_mixer
@@ -36,7 +47,11 @@ BRICK = (64, 64, 64)
 MAX_SAMPLES = 1 << 21
 """Bricks of more samples are not coded."""
 
-SAMPLES_PER_BYTE = 1 << 12
+LAYERED, SMOOTH, INTERPOLATED = range(3)
+KIND_BITS = 2
+"""A stream begins with the kind of its brick."""
+
+SAMPLES_PER_BYTE = 1 << 13
 """A stream has a byte for every so many samples at least."""
 
 
@@ -126,6 +141,62 @@ def _run(
     return done, columns
 
 
+def _interpolate(
+    wanted: Int64, shape: tuple[int, int, int], span: int, reach: int, coder: Coder
+) -> Int64:
+    """Code a brick by interpolation, each sample within `reach`; the integers as decoded."""
+    nz, ny, nx = shape
+    state = Interpolation(
+        np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64),
+        np.zeros((*shape, GUESSES), dtype=np.int64),
+        np.zeros((len(PARITIES), GUESSES), dtype=np.int64),
+        np.zeros(GUESSES, dtype=np.int64), np.zeros(GUESSES, dtype=np.int64),
+        new_mixer(
+            INTERPOLATED_CONTEXTS, nz * ny * nx, miss_coding.MISS_SELECTORS,
+            miss_coding.MISS_REFINERS,
+        ),
+    )  # fmt: skip
+    axes = [halvings(length) for length in shape]
+    levels = max(len(axis) for axis in axes)
+    for axis in axes:
+        axis += [axis[-1]] * (levels - len(axis))
+    first = tuple(axis[0].known for axis in axes)
+    code_corners(wanted, first, step_of(reach, levels - 1), span, state, coder)
+    for level in range(levels - 1):
+        finer = levels - 2 - level
+        known = tuple(axis[level].known for axis in axes)
+        new = tuple(axis[level].new for axis in axes)
+        for stage in range(len(PARITIES)):
+            step = step_of(reach, finer)
+            code_stage(wanted, stage, finer, known, new, step, span, state, coder)
+    return state.values
+
+
+import os
+TIGHT = [float(t) for t in os.environ.get("TIGHT", "1,1,1,1,1,1,1,1").split(",")]
+
+
+def step_of(reach: int, level: int) -> int:
+    """The quantiser's step of samples within `reach`, of the finest grid or one so many times
+    coarser.
+    """
+    return 2 * int(reach * TIGHT[min(level, len(TIGHT) - 1)]) + 1
+
+
+def encode_within(codes: Int64, domain: Domain, reach: int) -> bytes:
+    """The stream of a smooth brick (nz, ny, nx) whose decoded integers are within `reach` of
+    `codes`.
+    """
+    nz, ny, nx = codes.shape
+    if not 1 <= codes.size <= MAX_SAMPLES or domain.kind == RAW or domain.span > MOST_SPAN:
+        raise ValueError(f"brick: found {nz} x {ny} x {nx} samples, too many, or a raw domain")
+    coder = new_encoder(72 * codes.size + 16)
+    code_bits(INTERPOLATED, 0, KIND_BITS, coder)
+    code_even(min(reach, domain.span - 1), domain.span, coder)
+    _interpolate(np.ascontiguousarray(codes), (nz, ny, nx), domain.span, reach, coder)
+    return work_limit.pad(finish_encoder(coder), codes.size // SAMPLES_PER_BYTE)
+
+
 def encode_brick(codes: Int64, domain: Domain, smooth: bool) -> bytes:
     """The stream of a brick (nz, ny, nx) of integers in [0, domain.span), with layers of equal
     samples or `smooth`. Raises ValueError for a raw domain, and for too great a brick.
@@ -135,7 +206,7 @@ def encode_brick(codes: Int64, domain: Domain, smooth: bool) -> bytes:
         raise ValueError(f"brick: found {nz} x {ny} x {nx} samples, too many, or a raw domain")
     wanted = np.ascontiguousarray(codes.reshape(nz, ny * nx).T)
     coder = new_encoder((layer_coding.CANDIDATES + 72) * codes.size + 16)
-    code_bits(int(smooth), 0, 1, coder)
+    code_bits(int(smooth), 0, KIND_BITS, coder)
     _run(wanted, (nz, ny, nx), domain.span, smooth, coder)
     return work_limit.pad(finish_encoder(coder), codes.size // SAMPLES_PER_BYTE)
 
@@ -150,7 +221,15 @@ def decode_brick(stream: bytes, shape: tuple[int, int, int], domain: Domain) -> 
         )
     data = work_limit.unpad(stream, samples, samples // SAMPLES_PER_BYTE, "brick")
     coder = new_decoder(data)
-    smooth = bool(code_bits(0, 0, 1, coder))
+    kind = code_bits(0, 0, KIND_BITS, coder)
+    if kind == INTERPOLATED and domain.span <= MOST_SPAN:
+        reach = code_even(0, domain.span, coder)
+        found = _interpolate(np.zeros((1, 1, 1), dtype=np.int64), shape, domain.span, reach, coder)
+        finish_decoder(coder)
+        return found
+    if kind not in (LAYERED, SMOOTH):
+        raise CorruptError(f"brick: kind: found {kind}, expected 0 to 2")
+    smooth = kind == SMOOTH
     nothing = np.zeros((1, 1), dtype=np.int64)
     done, columns = _run(nothing, shape, domain.span, smooth, coder)
     if done < 0:

@@ -207,7 +207,7 @@ def code_value(
     contexts[9] = hashed(hashed(10, size_class(abs(m_a), 20)), size_class(abs(m_b), 20) * 32 + size_class(abs(m_c), 20))
     contexts[10] = hashed(hashed(11, z), min(x, 2) * 3 + min(y, 2))
     contexts[11] = hashed(hashed(12, ef >> 1), (spread >> 1) * 32 + (off >> 1))
-    miss = _code_miss((value >> shift) - guess, min(off >> 1, CLASSES - 1), part, bit_length(most), misses.mixer, coder)
+    miss = code_miss((value >> shift) - guess, min(off >> 1, CLASSES - 1), part, bit_length(most), misses.mixer, coder)
     head = guess + miss
     if not 0 <= head <= most:
         return -1
@@ -220,7 +220,7 @@ def code_value(
 
 
 @njit(cache=True, allocates=False)
-def _code_miss(
+def code_miss(
     miss: int, near: int, part: int, most: int, mixer: Mixer, coder: Coder
 ) -> int:  # fmt: skip
     """A signed integer whose magnitude has at most so many bits."""

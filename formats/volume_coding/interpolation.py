@@ -1,0 +1,260 @@
+"""Smooth bricks within a bound: samples interpolated between those of coarser grids.
+
+The corners come first; then every interval of each axis is halved, again and again. A new sample is
+foreseen between its neighbours of the coarser grid along every axis in which it is new, by lines
+and by cubics, blended by how well each did nearby. What is coded is the miss in quantiser steps.
+Sources: Zhao et al., "Optimizing error-bounded lossy compression for scientific data by dynamic
+spline interpolation" (2021).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from velcodec.formats.arrays import Int64
+from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.magnitudes import bit_length, size_class
+from velcodec.formats.entropy.symbols import DECODING, Coder
+from velcodec.formats.sample_coding.mixing.mixer import hashed
+from velcodec.formats.sample_coding.prediction.blended import blend
+from velcodec.formats.volume_coding.misses import CLASSES, FRACTION, code_miss
+from velcodec.formats.volume_coding.mixer import Mixer
+
+WEIGHT_BITS = 16
+MOST_SPAN = 1 << 40
+"""Wider spans are not interpolated: products would not fit into 64 bits."""
+
+MID, FAR_LOW, LOW, HIGH, FAR_HIGH, FIRST_WEIGHT = range(6)
+ENTRIES = FIRST_WEIGHT + 4
+"""Entries of `new` positions: the middle of an interval, its neighbours among known positions, NONE
+outside, and their weights in 2^-WEIGHT_BITS.
+"""
+
+GUESSES = 6
+INTERPOLATED_CONTEXTS = 12
+PARITIES = np.array(
+    [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]], dtype=np.int64
+)
+"""Of each stage of a halving: the axes in which its samples are new."""
+
+
+class Halving(NamedTuple):
+    """An axis before its intervals are halved: positions that are `known`, and those that are `new`
+    (count, ENTRIES).
+    """
+
+    known: Int64
+    new: Int64
+
+
+def halvings(length: int) -> list[Halving]:
+    """Of an axis of so many samples, from the coarsest; the last one has no new positions."""
+    known = sorted({0, length - 1})
+    found = []
+    while True:
+        new = []
+        for i in range(len(known) - 1):
+            low, high = known[i], known[i + 1]
+            if high - low > 1:
+                around = [
+                    known[i - 1] if i > 0 else -1, low, high,
+                    known[i + 2] if i + 2 < len(known) else -1,
+                ]  # fmt: skip
+                middle = (low + high) // 2
+                new.append([middle, *around, *_weights(middle, around)])
+        table = np.array(new, dtype=np.int64).reshape(len(new), ENTRIES)
+        found.append(Halving(np.array(known, dtype=np.int64), table))
+        if not new:
+            return found
+        known = sorted(known + [entry[MID] for entry in new])
+
+
+def _weights(middle: int, around: list[int]) -> list[int]:
+    """Lagrange's weights of the positions `around`, those of -1 being 0."""
+    weights = []
+    for i, position in enumerate(around):
+        upper, lower = 1 << WEIGHT_BITS, 1
+        for j, other in enumerate(around):
+            if other >= 0 and j != i:
+                upper *= middle - other
+                lower *= position - other
+        weights.append(0 if position < 0 else (2 * upper + lower) // (2 * lower))
+    weights[1] += (1 << WEIGHT_BITS) - sum(weights)
+    return weights
+
+
+class Interpolation(NamedTuple):
+    """Samples `values` (nz, ny, nx) so far, `missed` of each in quantiser steps, `errors` (nz, ny,
+    nx, GUESSES) of guesses, 0 where there is none; `mean` (7, GUESSES) errors of each stage; and
+    room.
+    """
+
+    values: Int64
+    missed: Int64
+    errors: Int64
+    mean: Int64
+    guesses: Int64
+    energy: Int64
+    mixer: Mixer
+
+
+@njit(cache=True, allocates=False, inline="always")
+def _at(position: int, axis: int, z: int, y: int, x: int, values: Int64) -> int:
+    if axis == 0:
+        return int(values[position, y, x])
+    return int(values[z, position, x]) if axis == 1 else int(values[z, y, position])
+
+
+@njit(cache=True, allocates=False)
+def _code_sample(
+    wanted: Int64, z: int, y: int, x: int, pz: int, py: int, px: int, level: int, stage: int,
+    entries: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation, coder: Coder,
+) -> None:  # fmt: skip
+    """Code sample (z, y, x); pz, py, px are the positions of those before it in this stage, -1 if
+    there is none.
+    """
+    values, missed, errors, mean, guesses, energy, mixer = state
+    most, count = span - 1, 0
+    steep = curved = support = 0
+    slope = 0
+    for axis in range(3):
+        if not PARITIES[stage, axis]:
+            continue
+        entry = entries[axis]
+        low = _at(entry[LOW], axis, z, y, x, values)
+        high = _at(entry[HIGH], axis, z, y, x, values)
+        cubic = entry[FIRST_WEIGHT + 1] * low + entry[FIRST_WEIGHT + 2] * high
+        if entry[FAR_LOW] >= 0:
+            cubic += entry[FIRST_WEIGHT] * _at(entry[FAR_LOW], axis, z, y, x, values)
+        if entry[FAR_HIGH] >= 0:
+            cubic += entry[FIRST_WEIGHT + 3] * _at(entry[FAR_HIGH], axis, z, y, x, values)
+        guesses[count] = ((low + high) << FRACTION) >> 1
+        guesses[count + 1] = cubic >> (WEIGHT_BITS - FRACTION)
+        steep += abs(high - low)
+        slope = high - low
+        curved += abs(guesses[count] - guesses[count + 1])
+        support += abs(_at(entry[LOW], axis, z, y, x, missed))
+        support += abs(_at(entry[HIGH], axis, z, y, x, missed))
+        count += 2
+    m_z = missed[pz, y, x] if pz >= 0 else 0
+    m_y = missed[z, py, x] if py >= 0 else 0
+    m_x = missed[z, y, px] if px >= 0 else 0
+    m_zy = missed[pz, py, x] if pz >= 0 and py >= 0 else 0
+    m_zx = missed[pz, y, px] if pz >= 0 and px >= 0 else 0
+    m_yx = missed[z, py, px] if py >= 0 and px >= 0 else 0
+    for k in range(count):
+        total = mean[stage, k] >> 2
+        if pz >= 0:
+            total += errors[pz, y, x, k]
+        if py >= 0:
+            total += errors[z, py, x, k]
+        if px >= 0:
+            total += errors[z, y, px, k]
+        energy[k] = total + (step >> 2) + 1
+    fine = blend(guesses[:count], energy[:count])
+    fine = min(max(fine, 0), most << FRACTION)
+    guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
+    spread = 0
+    for k in range(count):
+        spread += abs(guesses[k] - fine)
+    unit = step << FRACTION
+    own = energy[0]
+    for k in range(1, count):
+        own = min(own, energy[k])
+    near = size_class(2 * (abs(m_z) + abs(m_y) + abs(m_x)) + abs(m_zy) + abs(m_zx) + abs(m_yx), 24)
+    kept = size_class(support, 24)
+    rough = size_class(4 * spread // unit, 30)
+    bent = size_class(8 * curved // unit, 30)
+    tall = size_class(2 * steep // step, 30)
+    worst = size_class(8 * own // unit, 30)
+    place = level * 8 + stage
+    c_z, c_y, c_x = min(max(m_z, -3), 3), min(max(m_y, -3), 3), min(max(m_x, -3), 3)
+    contexts = mixer.contexts
+    contexts[0] = hashed(hashed(1, place), near)
+    contexts[1] = hashed(hashed(2, near), kept * 32 + stage)
+    contexts[2] = hashed(hashed(3, rough), bent * 32 + stage)
+    contexts[3] = hashed(hashed(4, tall), near * 32 + worst)
+    contexts[4] = hashed(hashed(5, c_z), c_y * 8 + c_x)
+    contexts[5] = hashed(hashed(6, rough), near * 32 + kept)
+    contexts[6] = hashed(hashed(7, worst), rough * 8 + level)
+    contexts[7] = hashed(hashed(8, min(max(2 * slope // step, -40), 40)), c_z * 64 + c_y * 8 + c_x)
+    contexts[8] = hashed(hashed(9, place), worst)
+    contexts[9] = hashed(hashed(10, bent), kept * 32 + level)
+    contexts[10] = hashed(hashed(11, z), stage)
+    contexts[11] = hashed(hashed(12, min(max(m_zy, -2), 2) * 8 + min(max(m_yx, -2), 2)), hashed(c_x, c_y * 8 + min(max(m_zx, -2), 2)))
+    miss = 0
+    if not coder[DECODING]:
+        away = wanted[z, y, x] - guess
+        miss = (abs(away) + step // 2) // step
+        if away < 0:
+            miss = -miss
+    miss = code_miss(miss, min(near, CLASSES - 1), min(level, 7) * 8 + stage, bit_length(most), mixer, coder)
+    missed[z, y, x] = miss
+    miss = min(max(miss, -(most // step) - 1), most // step + 1)
+    value = min(max(guess + miss * step, 0), most)
+    values[z, y, x] = value
+    for k in range(count):
+        error = abs(guesses[k] - (value << FRACTION))
+        errors[z, y, x, k] = error
+        mean[stage, k] += (4 * error - mean[stage, k]) >> 5
+
+
+@njit(cache=True, allocates=False)
+def code_corners(
+    wanted: Int64, corners: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation,
+    coder: Coder,
+) -> None:  # fmt: skip
+    """Code the samples at the known positions of the first halvings: each is foreseen to be like
+    the one before.
+    """
+    values, mixer, most = state.values, state.mixer, span - 1
+    guess = most >> 1
+    for z in corners[0]:
+        for y in corners[1]:
+            for x in corners[2]:
+                for k in range(len(mixer.contexts)):
+                    mixer.contexts[k] = hashed(99, k)
+                miss = 0
+                if not coder[DECODING]:
+                    away = wanted[z, y, x] - guess
+                    miss = (abs(away) + step // 2) // step
+                    if away < 0:
+                        miss = -miss
+                miss = code_miss(miss, CLASSES - 1, 63, bit_length(most), mixer, coder)
+                state.missed[z, y, x] = 0
+                miss = min(max(miss, -(most // step) - 1), most // step + 1)
+                guess = min(max(guess + miss * step, 0), most)
+                values[z, y, x] = guess
+
+
+@njit(cache=True, allocates=False)
+def code_stage(
+    wanted: Int64, stage: int, level: int, known: tuple[Int64, Int64, Int64],
+    new: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation, coder: Coder,
+) -> None:  # fmt: skip
+    """Code the samples that are new in the axes of a stage and known in the others."""
+    news = (PARITIES[stage, 0], PARITIES[stage, 1], PARITIES[stage, 2])
+    count_z = len(new[0]) if news[0] else len(known[0])
+    count_y = len(new[1]) if news[1] else len(known[1])
+    count_x = len(new[2]) if news[2] else len(known[2])
+    pz = -1
+    for i in range(count_z):
+        row_z = new[0][i] if news[0] else known[0][i : i + 1]
+        z = row_z[0]
+        py = -1
+        for j in range(count_y):
+            row_y = new[1][j] if news[1] else known[1][j : j + 1]
+            y = row_y[0]
+            px = -1
+            for k in range(count_x):
+                row_x = new[2][k] if news[2] else known[2][k : k + 1]
+                x = row_x[0]
+                _code_sample(
+                    wanted, z, y, x, pz, py, px, level, stage, (row_z, row_y, row_x), step, span,
+                    state, coder,
+                )  # fmt: skip
+                px = x
+            py = y
+        pz = z
