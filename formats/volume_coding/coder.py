@@ -40,6 +40,7 @@ from velcodec.formats.volume_coding.interpolation import (
 from velcodec.formats.volume_coding.layers import Layers, code_like, code_quiet
 from velcodec.formats.volume_coding.misses import Misses, code_value
 from velcodec.formats.volume_coding.mixer import new_mixer
+from velcodec.formats.volume_coding.parts import smooth_parts
 
 BRICK = (64, 64, 64)
 """The edges (z, y, x) of bricks that an encoder makes."""
@@ -49,6 +50,7 @@ MAX_SAMPLES = 1 << 21
 
 LAYERED, SMOOTH, INTERPOLATED = range(3)
 KIND_BITS = 2
+LABEL_BITS = 16
 """A stream begins with the kind of its brick."""
 
 SAMPLES_PER_BYTE = 1 << 13
@@ -142,15 +144,16 @@ def _run(
 
 
 def _interpolate(
-    wanted: Int64, shape: tuple[int, int, int], span: int, reach: int, coder: Coder
+    wanted: Int64, labels: Int64, shape: tuple[int, int, int], span: int, reach: int, coder: Coder
 ) -> Int64:
     """Code a brick by interpolation, each sample within `reach`; the integers as decoded."""
     nz, ny, nx = shape
+    zeros = [np.zeros(GUESSES, dtype=np.int64) for _ in range(4)]
     state = Interpolation(
-        np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64),
-        np.zeros((*shape, GUESSES), dtype=np.int64),
-        np.zeros((len(PARITIES), GUESSES), dtype=np.int64),
-        np.zeros(GUESSES, dtype=np.int64), np.zeros(GUESSES, dtype=np.int64),
+        np.zeros(shape, dtype=np.int64), labels,
+        np.full(int(labels.max()) + 1, span >> 1, dtype=np.int64),
+        np.zeros(shape, dtype=np.int64), np.zeros((*shape, GUESSES), dtype=np.int64),
+        np.zeros((len(PARITIES), GUESSES), dtype=np.int64), *zeros,
         new_mixer(
             INTERPOLATED_CONTEXTS, nz * ny * nx, miss_coding.MISS_SELECTORS,
             miss_coding.MISS_REFINERS,
@@ -173,7 +176,7 @@ def _interpolate(
 
 
 import os
-TIGHT = [float(t) for t in os.environ.get("TIGHT", "1,1,1,1,1,1,1,1").split(",")]
+TIGHT = [float(t) for t in os.environ.get("TIGHT", "1,.75,.5,.5").split(",")]
 
 
 def step_of(reach: int, level: int) -> int:
@@ -190,11 +193,25 @@ def encode_within(codes: Int64, domain: Domain, reach: int) -> bytes:
     nz, ny, nx = codes.shape
     if not 1 <= codes.size <= MAX_SAMPLES or domain.kind == RAW or domain.span > MOST_SPAN:
         raise ValueError(f"brick: found {nz} x {ny} x {nx} samples, too many, or a raw domain")
-    coder = new_encoder(72 * codes.size + 16)
+    labels = smooth_parts(codes, 2 * reach + 1)
+    streams = [_within(codes, np.zeros_like(codes), domain.span, reach)]
+    if labels.any():
+        streams.append(_within(codes, labels, domain.span, reach))
+    return work_limit.pad(min(streams, key=len), codes.size // SAMPLES_PER_BYTE)
+
+
+def _within(codes: Int64, labels: Int64, span: int, reach: int) -> bytes:
+    shape = codes.shape[0], codes.shape[1], codes.shape[2]
+    most = int(labels.max())
+    coder = new_encoder((layer_coding.CANDIDATES + 2 * 72) * codes.size + 16)
     code_bits(INTERPOLATED, 0, KIND_BITS, coder)
-    code_even(min(reach, domain.span - 1), domain.span, coder)
-    _interpolate(np.ascontiguousarray(codes), (nz, ny, nx), domain.span, reach, coder)
-    return work_limit.pad(finish_encoder(coder), codes.size // SAMPLES_PER_BYTE)
+    code_even(min(reach, span - 1), span, coder)
+    code_bits(most, 0, LABEL_BITS, coder)
+    if most > 0:
+        wanted = np.ascontiguousarray(labels.reshape(shape[0], -1).T)
+        _run(wanted, shape, most + 1, False, coder)
+    _interpolate(np.ascontiguousarray(codes), labels, shape, span, reach, coder)
+    return finish_encoder(coder)
 
 
 def encode_brick(codes: Int64, domain: Domain, smooth: bool) -> bytes:
@@ -224,7 +241,15 @@ def decode_brick(stream: bytes, shape: tuple[int, int, int], domain: Domain) -> 
     kind = code_bits(0, 0, KIND_BITS, coder)
     if kind == INTERPOLATED and domain.span <= MOST_SPAN:
         reach = code_even(0, domain.span, coder)
-        found = _interpolate(np.zeros((1, 1, 1), dtype=np.int64), shape, domain.span, reach, coder)
+        most = code_bits(0, 0, LABEL_BITS, coder)
+        nothing = np.zeros((1, 1, 1), dtype=np.int64)
+        labels = np.zeros(shape, dtype=np.int64)
+        if most > 0:
+            done, columns = _run(nothing[0], shape, most + 1, False, coder)
+            if done < 0:
+                raise CorruptError(f"brick: label {-1 - done}: expected 0 to {most}")
+            labels = np.ascontiguousarray(columns.values[: ny * nx].T).reshape(shape)
+        found = _interpolate(nothing, labels, shape, domain.span, reach, coder)
         finish_decoder(coder)
         return found
     if kind not in (LAYERED, SMOOTH):

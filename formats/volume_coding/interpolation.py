@@ -92,11 +92,15 @@ class Interpolation(NamedTuple):
     """
 
     values: Int64
+    labels: Int64
+    last: Int64
     missed: Int64
     errors: Int64
     mean: Int64
     guesses: Int64
     energy: Int64
+    chosen: Int64
+    costs: Int64
     mixer: Mixer
 
 
@@ -107,6 +111,48 @@ def _at(position: int, axis: int, z: int, y: int, x: int, values: Int64) -> int:
     return int(values[z, position, x]) if axis == 1 else int(values[z, y, position])
 
 
+@njit(cache=True, allocates=False, inline="always")
+def _along(
+    axis: int, entry: Int64, z: int, y: int, x: int, state: Interpolation
+) -> tuple[bool, bool]:
+    """Fill the next two guesses with those along an axis; whether the neighbour before, and the one
+    behind, has the same label.
+    """
+    values, labels, guesses = state.values, state.labels, state.guesses
+    at = 2 * axis
+    own = labels[z, y, x]
+    before = _at(entry[LOW], axis, z, y, x, labels) == own
+    behind = _at(entry[HIGH], axis, z, y, x, labels) == own
+    far_before = (
+        before and entry[FAR_LOW] >= 0 and _at(entry[FAR_LOW], axis, z, y, x, labels) == own
+    )
+    far_behind = (
+        behind and entry[FAR_HIGH] >= 0 and _at(entry[FAR_HIGH], axis, z, y, x, labels) == own
+    )
+    low = _at(entry[LOW], axis, z, y, x, values)
+    high = _at(entry[HIGH], axis, z, y, x, values)
+    if before and behind:
+        guesses[at] = guesses[at + 1] = ((low + high) << FRACTION) >> 1
+        if far_before == (entry[FAR_LOW] >= 0) and far_behind == (entry[FAR_HIGH] >= 0):
+            cubic = entry[FIRST_WEIGHT + 1] * low + entry[FIRST_WEIGHT + 2] * high
+            if far_before:
+                cubic += entry[FIRST_WEIGHT] * _at(entry[FAR_LOW], axis, z, y, x, values)
+            if far_behind:
+                cubic += entry[FIRST_WEIGHT + 3] * _at(entry[FAR_HIGH], axis, z, y, x, values)
+            guesses[at + 1] = cubic >> (WEIGHT_BITS - FRACTION)
+    elif before:
+        guesses[at] = guesses[at + 1] = low << FRACTION
+        if far_before:
+            fall = (low - _at(entry[FAR_LOW], axis, z, y, x, values)) << FRACTION
+            guesses[at + 1] += fall * (entry[MID] - entry[LOW]) // (entry[LOW] - entry[FAR_LOW])
+    elif behind:
+        guesses[at] = guesses[at + 1] = high << FRACTION
+        if far_behind:
+            fall = (high - _at(entry[FAR_HIGH], axis, z, y, x, values)) << FRACTION
+            guesses[at + 1] += fall * (entry[HIGH] - entry[MID]) // (entry[FAR_HIGH] - entry[HIGH])
+    return before, behind
+
+
 @njit(cache=True, allocates=False)
 def _code_sample(
     wanted: Int64, z: int, y: int, x: int, pz: int, py: int, px: int, level: int, stage: int,
@@ -115,36 +161,54 @@ def _code_sample(
     """Code sample (z, y, x); pz, py, px are the positions of those before it in this stage, -1 if
     there is none.
     """
-    values, missed, errors, mean, guesses, energy, mixer = state
+    values, labels, last = state.values, state.labels, state.last
+    missed, errors, mean, guesses, energy = (
+        state.missed, state.errors, state.mean, state.guesses, state.energy
+    )  # fmt: skip
+    chosen, costs, mixer = state.chosen, state.costs, state.mixer
     most, count = span - 1, 0
-    steep = curved = support = 0
-    slope = 0
+    steep = curved = support = slope = sided = 0
+    label = labels[z, y, x]
     for axis in range(3):
         if not PARITIES[stage, axis]:
             continue
         entry = entries[axis]
-        low = _at(entry[LOW], axis, z, y, x, values)
-        high = _at(entry[HIGH], axis, z, y, x, values)
-        cubic = entry[FIRST_WEIGHT + 1] * low + entry[FIRST_WEIGHT + 2] * high
-        if entry[FAR_LOW] >= 0:
-            cubic += entry[FIRST_WEIGHT] * _at(entry[FAR_LOW], axis, z, y, x, values)
-        if entry[FAR_HIGH] >= 0:
-            cubic += entry[FIRST_WEIGHT + 3] * _at(entry[FAR_HIGH], axis, z, y, x, values)
-        guesses[count] = ((low + high) << FRACTION) >> 1
-        guesses[count + 1] = cubic >> (WEIGHT_BITS - FRACTION)
-        steep += abs(high - low)
-        slope = high - low
-        curved += abs(guesses[count] - guesses[count + 1])
-        support += abs(_at(entry[LOW], axis, z, y, x, missed))
-        support += abs(_at(entry[HIGH], axis, z, y, x, missed))
-        count += 2
+        before, behind = _along(axis, entry, z, y, x, state)
+        if not (before and behind):
+            sided = 1
+        if not before and not behind:
+            continue
+        if before and behind:
+            slope = _at(entry[HIGH], axis, z, y, x, values) - _at(entry[LOW], axis, z, y, x, values)
+            steep += abs(slope)
+        curved += abs(guesses[2 * axis] - guesses[2 * axis + 1])
+        if before:
+            support += abs(_at(entry[LOW], axis, z, y, x, missed))
+        if behind:
+            support += abs(_at(entry[HIGH], axis, z, y, x, missed))
+        for k in range(2):
+            chosen[count] = guesses[2 * axis + k]
+            energy[count] = 2 * axis + k
+            count += 1
+    if count == 0:
+        sided, count = 2, 1
+        if px >= 0 and labels[z, y, px] == label:
+            chosen[0] = values[z, y, px] << FRACTION
+        elif py >= 0 and labels[z, py, x] == label:
+            chosen[0] = values[z, py, x] << FRACTION
+        elif pz >= 0 and labels[pz, y, x] == label:
+            chosen[0] = values[pz, y, x] << FRACTION
+        else:
+            chosen[0] = last[label] << FRACTION
+        energy[0] = 0
     m_z = missed[pz, y, x] if pz >= 0 else 0
     m_y = missed[z, py, x] if py >= 0 else 0
     m_x = missed[z, y, px] if px >= 0 else 0
     m_zy = missed[pz, py, x] if pz >= 0 and py >= 0 else 0
     m_zx = missed[pz, y, px] if pz >= 0 and px >= 0 else 0
     m_yx = missed[z, py, px] if py >= 0 and px >= 0 else 0
-    for k in range(count):
+    for i in range(count):
+        k = energy[i]
         total = mean[stage, k] >> 2
         if pz >= 0:
             total += errors[pz, y, x, k]
@@ -152,24 +216,24 @@ def _code_sample(
             total += errors[z, py, x, k]
         if px >= 0:
             total += errors[z, y, px, k]
-        energy[k] = total + (step >> 2) + 1
-    fine = blend(guesses[:count], energy[:count])
+        costs[i] = total + (step >> 2) + 1
+    fine = blend(chosen[:count], costs[:count])
     fine = min(max(fine, 0), most << FRACTION)
     guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
     spread = 0
     for k in range(count):
-        spread += abs(guesses[k] - fine)
+        spread += abs(chosen[k] - fine)
     unit = step << FRACTION
-    own = energy[0]
+    own = costs[0]
     for k in range(1, count):
-        own = min(own, energy[k])
+        own = min(own, costs[k])
     near = size_class(2 * (abs(m_z) + abs(m_y) + abs(m_x)) + abs(m_zy) + abs(m_zx) + abs(m_yx), 24)
     kept = size_class(support, 24)
     rough = size_class(4 * spread // unit, 30)
     bent = size_class(8 * curved // unit, 30)
     tall = size_class(2 * steep // step, 30)
     worst = size_class(8 * own // unit, 30)
-    place = level * 8 + stage
+    place = (level * 8 + stage) * 3 + sided
     c_z, c_y, c_x = min(max(m_z, -3), 3), min(max(m_y, -3), 3), min(max(m_x, -3), 3)
     contexts = mixer.contexts
     contexts[0] = hashed(hashed(1, place), near)
@@ -195,8 +259,13 @@ def _code_sample(
     miss = min(max(miss, -(most // step) - 1), most // step + 1)
     value = min(max(guess + miss * step, 0), most)
     values[z, y, x] = value
-    for k in range(count):
-        error = abs(guesses[k] - (value << FRACTION))
+    last[label] = value
+    error = abs(fine - (value << FRACTION))
+    for k in range(GUESSES):
+        errors[z, y, x, k] = error
+    for i in range(count):
+        k = energy[i]
+        error = abs(chosen[i] - (value << FRACTION))
         errors[z, y, x, k] = error
         mean[stage, k] += (4 * error - mean[stage, k]) >> 5
 
@@ -227,6 +296,7 @@ def code_corners(
                 miss = min(max(miss, -(most // step) - 1), most // step + 1)
                 guess = min(max(guess + miss * step, 0), most)
                 values[z, y, x] = guess
+                state.last[state.labels[z, y, x]] = guess
 
 
 @njit(cache=True, allocates=False)
