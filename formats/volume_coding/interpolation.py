@@ -18,7 +18,7 @@ from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.entropy.symbols import DECODING, Coder
 from velcodec.formats.sample_coding.mixing.mixer import hashed
-from velcodec.formats.sample_coding.prediction.blended import blend
+from velcodec.formats.volume_coding.blending import blended
 from velcodec.formats.volume_coding.misses import CLASSES, FRACTION, code_miss
 from velcodec.formats.volume_coding.mixer import Mixer
 
@@ -217,22 +217,23 @@ def _code_sample(
         if px >= 0:
             total += errors[z, y, px, k]
         costs[i] = total + (step >> 2) + 1
-    fine = blend(chosen[:count], costs[:count])
+    fine = blended(count, chosen, costs)
     fine = min(max(fine, 0), most << FRACTION)
     guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
     spread = 0
     for k in range(count):
         spread += abs(chosen[k] - fine)
-    unit = step << FRACTION
+    coarse = bit_length(step) - 1
+    fine_unit = coarse + FRACTION
     own = costs[0]
     for k in range(1, count):
         own = min(own, costs[k])
     near = size_class(2 * (abs(m_z) + abs(m_y) + abs(m_x)) + abs(m_zy) + abs(m_zx) + abs(m_yx), 24)
     kept = size_class(support, 24)
-    rough = size_class(4 * spread // unit, 30)
-    bent = size_class(8 * curved // unit, 30)
-    tall = size_class(2 * steep // step, 30)
-    worst = size_class(8 * own // unit, 30)
+    rough = size_class((4 * spread) >> fine_unit, 30)
+    bent = size_class((8 * curved) >> fine_unit, 30)
+    tall = size_class((2 * steep) >> coarse, 30)
+    worst = size_class((8 * own) >> fine_unit, 30)
     place = (level * 8 + stage) * 3 + sided
     c_z, c_y, c_x = min(max(m_z, -3), 3), min(max(m_y, -3), 3), min(max(m_x, -3), 3)
     contexts = mixer.contexts
@@ -243,7 +244,7 @@ def _code_sample(
     contexts[4] = hashed(hashed(5, c_z), c_y * 8 + c_x)
     contexts[5] = hashed(hashed(6, rough), near * 32 + kept)
     contexts[6] = hashed(hashed(7, worst), rough * 8 + level)
-    contexts[7] = hashed(hashed(8, min(max(2 * slope // step, -40), 40)), c_z * 64 + c_y * 8 + c_x)
+    contexts[7] = hashed(hashed(8, min(max((2 * slope) >> coarse, -40), 40)), c_z * 64 + c_y * 8 + c_x)
     contexts[8] = hashed(hashed(9, place), worst)
     contexts[9] = hashed(hashed(10, bent), kept * 32 + level)
     contexts[10] = hashed(hashed(11, z), stage)

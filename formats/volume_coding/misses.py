@@ -16,7 +16,7 @@ from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.entropy.symbols import Coder, code_bits
 from velcodec.formats.sample_coding.mixing.mixer import hashed
-from velcodec.formats.sample_coding.prediction.blended import blend
+from velcodec.formats.volume_coding.blending import blended
 from velcodec.formats.volume_coding.columns import (
     BEHIND,
     CORNER,
@@ -182,7 +182,7 @@ def code_value(
         if z > 0:
             energy[k] += 2 * errors[here, up, k]
         energy[k] += 1
-    fine = min(max(blend(guesses, energy), 0), most << FRACTION)
+    fine = min(max(blended(PREDICTIONS, guesses, energy), 0), most << FRACTION)
     guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
     part = fine - (guess << FRACTION) + (1 << (FRACTION - 1))
     m_a = missed[here, z - 1] if z > 0 else 0
