@@ -13,18 +13,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Int32, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.entropy.symbols import DECODING, Coder
 from velcodec.formats.sample_coding.mixing.mixer import hashed
 from velcodec.formats.volume_coding.blending import blended
-from velcodec.formats.volume_coding.misses import CLASSES, FRACTION, code_miss
-from velcodec.formats.volume_coding.mixer import Mixer
+from velcodec.formats.volume_coding.misses import (
+    CLASSES,
+    FRACTION,
+    MISS_REFINERS,
+    MISS_SELECTORS,
+    clamped,
+    code_miss,
+)
+from velcodec.formats.volume_coding.mixer import Mixer, new_mixer
 
 WEIGHT_BITS = 16
-MOST_SPAN = 1 << 40
-"""Wider spans are not interpolated: products would not fit into 64 bits."""
+MOST_MISS = (1 << 31) - 1
+MOST_SPAN = 1 << 31
+"""Wider spans are not interpolated; misses and errors are clamped to MOST_MISS."""
 
 MID, FAR_LOW, LOW, HIGH, FAR_HIGH, FIRST_WEIGHT = range(6)
 ENTRIES = FIRST_WEIGHT + 4
@@ -34,10 +42,14 @@ outside, and their weights in 2^-WEIGHT_BITS.
 
 GUESSES = 6
 INTERPOLATED_CONTEXTS = 12
-PARITIES = np.array(
+STAGES = np.array(
     [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]], dtype=np.int64
 )
 """Of each stage of a halving: the axes in which its samples are new."""
+
+
+Positions = tuple[Int64, Int64, Int64]
+"""Known or new positions of the three axes."""
 
 
 class Halving(NamedTuple):
@@ -86,26 +98,44 @@ def _weights(middle: int, around: list[int]) -> list[int]:
 
 
 class Interpolation(NamedTuple):
-    """Samples `values` (nz, ny, nx) so far, `missed` of each in quantiser steps, `errors` (nz, ny,
-    nx, GUESSES) of guesses, 0 where there is none; `mean` (7, GUESSES) errors of each stage; and
-    room.
+    """Samples `values` (nz, ny, nx) so far, `labels` of their smooth parts and the `last` value of
+    each part, how far each sample `missed` in steps, `errors` (nz, ny, nx, GUESSES) of the two
+    guesses along each axis, and their `mean` (stages, GUESSES); and room.
     """
 
     values: Int64
-    labels: Int64
+    labels: Int32
     last: Int64
-    missed: Int64
-    errors: Int64
+    missed: Int32
+    errors: Int32
     mean: Int64
     guesses: Int64
-    energy: Int64
+    kinds: Int64
     chosen: Int64
     costs: Int64
     mixer: Mixer
 
 
+def new_interpolation(labels: Int64, span: int) -> Interpolation:
+    """Before the first sample of a brick of these labels (nz, ny, nx)."""
+    shape = labels.shape
+    return Interpolation(
+        np.zeros(shape, dtype=np.int64),
+        labels.astype(np.int32),
+        np.full(int(labels.max()) + 1, span >> 1, dtype=np.int64),
+        np.zeros(shape, dtype=np.int32),
+        np.zeros((*shape, GUESSES), dtype=np.int32),
+        np.zeros((len(STAGES), GUESSES), dtype=np.int64),
+        np.zeros(GUESSES, dtype=np.int64),
+        np.zeros(GUESSES, dtype=np.int64),
+        np.zeros(GUESSES, dtype=np.int64),
+        np.zeros(GUESSES, dtype=np.int64),
+        new_mixer(INTERPOLATED_CONTEXTS, labels.size, MISS_SELECTORS, MISS_REFINERS),
+    )
+
+
 @njit(cache=True, allocates=False, inline="always")
-def _at(position: int, axis: int, z: int, y: int, x: int, values: Int64) -> int:
+def _at(position: int, axis: int, z: int, y: int, x: int, values: Int64 | Int32) -> int:
     if axis == 0:
         return int(values[position, y, x])
     return int(values[z, position, x]) if axis == 1 else int(values[z, y, position])
@@ -153,24 +183,39 @@ def _along(
     return before, behind
 
 
+@njit(cache=True, allocates=False, inline="always")
+def _code_steps(
+    wanted: Int64, z: int, y: int, x: int, guess: int, near: int, place: int, step: int, most: int,
+    mixer: Mixer, coder: Coder,
+) -> tuple[int, int]:  # fmt: skip
+    """The value of a sample of [0, most] that misses a guess by some steps, and by how many."""
+    miss = 0
+    if not coder[DECODING]:
+        away = wanted[z, y, x] - guess
+        miss = (abs(away) + step // 2) // step
+        if away < 0:
+            miss = -miss
+    miss = code_miss(miss, min(near, CLASSES - 1), place, bit_length(most), mixer, coder)
+    miss = min(max(miss, -MOST_MISS), MOST_MISS)
+    return min(max(guess + miss * step, 0), most), miss
+
+
 @njit(cache=True, allocates=False)
 def _code_sample(
     wanted: Int64, z: int, y: int, x: int, pz: int, py: int, px: int, level: int, stage: int,
-    entries: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation, coder: Coder,
+    entries: Positions, step: int, span: int, state: Interpolation, coder: Coder,
 ) -> None:  # fmt: skip
     """Code sample (z, y, x); pz, py, px are the positions of those before it in this stage, -1 if
     there is none.
     """
     values, labels, last = state.values, state.labels, state.last
-    missed, errors, mean, guesses, energy = (
-        state.missed, state.errors, state.mean, state.guesses, state.energy
-    )  # fmt: skip
-    chosen, costs, mixer = state.chosen, state.costs, state.mixer
+    missed, errors, mean, guesses = state.missed, state.errors, state.mean, state.guesses
+    chosen, kinds, costs, mixer = state.chosen, state.kinds, state.costs, state.mixer
     most, count = span - 1, 0
     steep = curved = support = slope = sided = 0
     label = labels[z, y, x]
     for axis in range(3):
-        if not PARITIES[stage, axis]:
+        if not STAGES[stage, axis]:
             continue
         entry = entries[axis]
         before, behind = _along(axis, entry, z, y, x, state)
@@ -188,7 +233,7 @@ def _code_sample(
             support += abs(_at(entry[HIGH], axis, z, y, x, missed))
         for k in range(2):
             chosen[count] = guesses[2 * axis + k]
-            energy[count] = 2 * axis + k
+            kinds[count] = 2 * axis + k
             count += 1
     if count == 0:
         sided, count = 2, 1
@@ -200,7 +245,7 @@ def _code_sample(
             chosen[0] = values[pz, y, x] << FRACTION
         else:
             chosen[0] = last[label] << FRACTION
-        energy[0] = 0
+        kinds[0] = 0
     m_z = missed[pz, y, x] if pz >= 0 else 0
     m_y = missed[z, py, x] if py >= 0 else 0
     m_x = missed[z, y, px] if px >= 0 else 0
@@ -208,7 +253,7 @@ def _code_sample(
     m_zx = missed[pz, y, px] if pz >= 0 and px >= 0 else 0
     m_yx = missed[z, py, px] if py >= 0 and px >= 0 else 0
     for i in range(count):
-        k = energy[i]
+        k = kinds[i]
         total = mean[stage, k] >> 2
         if pz >= 0:
             total += errors[pz, y, x, k]
@@ -235,45 +280,39 @@ def _code_sample(
     tall = size_class((2 * steep) >> coarse, 30)
     worst = size_class((8 * own) >> fine_unit, 30)
     place = (level * 8 + stage) * 3 + sided
-    c_z, c_y, c_x = min(max(m_z, -3), 3), min(max(m_y, -3), 3), min(max(m_x, -3), 3)
+    signs = (clamped(m_z, 3) * 7 + clamped(m_y, 3)) * 7 + clamped(m_x, 3)
+    corners = (clamped(m_zy, 2) * 5 + clamped(m_yx, 2)) * 5 + clamped(m_zx, 2)
     contexts = mixer.contexts
-    contexts[0] = hashed(hashed(1, place), near)
-    contexts[1] = hashed(hashed(2, near), kept * 32 + stage)
-    contexts[2] = hashed(hashed(3, rough), bent * 32 + stage)
-    contexts[3] = hashed(hashed(4, tall), near * 32 + worst)
-    contexts[4] = hashed(hashed(5, c_z), c_y * 8 + c_x)
-    contexts[5] = hashed(hashed(6, rough), near * 32 + kept)
-    contexts[6] = hashed(hashed(7, worst), rough * 8 + level)
-    contexts[7] = hashed(hashed(8, min(max((2 * slope) >> coarse, -40), 40)), c_z * 64 + c_y * 8 + c_x)
-    contexts[8] = hashed(hashed(9, place), worst)
-    contexts[9] = hashed(hashed(10, bent), kept * 32 + level)
-    contexts[10] = hashed(hashed(11, z), stage)
-    contexts[11] = hashed(hashed(12, min(max(m_zy, -2), 2) * 8 + min(max(m_yx, -2), 2)), hashed(c_x, c_y * 8 + min(max(m_zx, -2), 2)))
-    miss = 0
-    if not coder[DECODING]:
-        away = wanted[z, y, x] - guess
-        miss = (abs(away) + step // 2) // step
-        if away < 0:
-            miss = -miss
-    miss = code_miss(miss, min(near, CLASSES - 1), min(level, 7) * 8 + stage, bit_length(most), mixer, coder)
-    missed[z, y, x] = miss
-    miss = min(max(miss, -(most // step) - 1), most // step + 1)
-    value = min(max(guess + miss * step, 0), most)
-    values[z, y, x] = value
+    contexts[0] = hashed(1, place * 32 + near)
+    contexts[1] = hashed(2, (near * 32 + kept) * 8 + stage)
+    contexts[2] = hashed(3, (rough * 32 + bent) * 8 + stage)
+    contexts[3] = hashed(4, (tall * 32 + near) * 32 + worst)
+    contexts[4] = hashed(5, signs)
+    contexts[5] = hashed(6, (rough * 32 + near) * 32 + kept)
+    contexts[6] = hashed(7, (worst * 32 + rough) * 32 + level)
+    contexts[7] = hashed(8, clamped((2 * slope) >> coarse, 40) * 512 + signs)
+    contexts[8] = hashed(9, place * 32 + worst)
+    contexts[9] = hashed(10, (bent * 32 + kept) * 32 + level)
+    contexts[10] = hashed(11, z * 8 + stage)
+    contexts[11] = hashed(12, corners * 512 + signs)
+    value, miss = _code_steps(
+        wanted, z, y, x, guess, near, min(level, 7) * 8 + stage, step, most, mixer, coder
+    )
+    values[z, y, x], missed[z, y, x] = value, miss
     last[label] = value
-    error = abs(fine - (value << FRACTION))
+    error = min(abs(fine - (value << FRACTION)), MOST_MISS)
     for k in range(GUESSES):
         errors[z, y, x, k] = error
     for i in range(count):
-        k = energy[i]
-        error = abs(chosen[i] - (value << FRACTION))
+        k = kinds[i]
+        error = min(abs(chosen[i] - (value << FRACTION)), MOST_MISS)
         errors[z, y, x, k] = error
         mean[stage, k] += (4 * error - mean[stage, k]) >> 5
 
 
 @njit(cache=True, allocates=False)
 def code_corners(
-    wanted: Int64, corners: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation,
+    wanted: Int64, corners: Positions, step: int, span: int, state: Interpolation,
     coder: Coder,
 ) -> None:  # fmt: skip
     """Code the samples at the known positions of the first halvings: each is foreseen to be like
@@ -286,27 +325,20 @@ def code_corners(
             for x in corners[2]:
                 for k in range(len(mixer.contexts)):
                     mixer.contexts[k] = hashed(99, k)
-                miss = 0
-                if not coder[DECODING]:
-                    away = wanted[z, y, x] - guess
-                    miss = (abs(away) + step // 2) // step
-                    if away < 0:
-                        miss = -miss
-                miss = code_miss(miss, CLASSES - 1, 63, bit_length(most), mixer, coder)
-                state.missed[z, y, x] = 0
-                miss = min(max(miss, -(most // step) - 1), most // step + 1)
-                guess = min(max(guess + miss * step, 0), most)
+                guess, _ = _code_steps(
+                    wanted, z, y, x, guess, CLASSES - 1, 63, step, most, mixer, coder
+                )
                 values[z, y, x] = guess
                 state.last[state.labels[z, y, x]] = guess
 
 
 @njit(cache=True, allocates=False)
 def code_stage(
-    wanted: Int64, stage: int, level: int, known: tuple[Int64, Int64, Int64],
-    new: tuple[Int64, Int64, Int64], step: int, span: int, state: Interpolation, coder: Coder,
+    wanted: Int64, stage: int, level: int, known: Positions,
+    new: Positions, step: int, span: int, state: Interpolation, coder: Coder,
 ) -> None:  # fmt: skip
     """Code the samples that are new in the axes of a stage and known in the others."""
-    news = (PARITIES[stage, 0], PARITIES[stage, 1], PARITIES[stage, 2])
+    news = (STAGES[stage, 0], STAGES[stage, 1], STAGES[stage, 2])
     count_z = len(new[0]) if news[0] else len(known[0])
     count_y = len(new[1]) if news[1] else len(known[1])
     count_x = len(new[2]) if news[2] else len(known[2])

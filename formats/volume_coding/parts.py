@@ -18,7 +18,9 @@ JUMP_STEPS, JUMP_SLOPES = 3, 4
 def smooth_parts(codes: Int64, step: int) -> Int64:
     """Labels (nz, ny, nx) from 0 of the smooth parts of a brick; all 0 if it is one part."""
     usual = [
-        float(np.percentile(np.abs(np.diff(codes, axis=axis)), 75)) if codes.shape[axis] > 1 else 0.0
+        float(np.percentile(np.abs(np.diff(codes, axis=axis)), 75))
+        if codes.shape[axis] > 1
+        else 0.0
         for axis in range(3)
     ]
     jumps = np.array([int(JUMP_STEPS * step + JUMP_SLOPES * slope) for slope in usual])
