@@ -15,10 +15,23 @@ MOST_BITS = 48
 def bit_length(value: int) -> int:
     """Number of bits of a non-negative integer, 0 for 0."""
     bits = 0
-    while value > 0:
-        value >>= 1
-        bits += 1
-    return bits
+    if value >= 1 << 32:
+        value >>= 32
+        bits = 32
+    # In halves, as hundreds of millions of contexts need it.
+    if value >= 1 << 16:
+        value >>= 16
+        bits += 16
+    if value >= 1 << 8:
+        value >>= 8
+        bits += 8
+    if value >= 1 << 4:
+        value >>= 4
+        bits += 4
+    if value >= 1 << 2:
+        value >>= 2
+        bits += 2
+    return bits + min(max(value, 0), 2)
 
 
 @njit(cache=True)

@@ -10,12 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Int32, Int64
 from velcodec.formats.compiled import njit
-
-Int32 = NDArray[np.int32]
 
 NONE = -1
 PADDING = 2

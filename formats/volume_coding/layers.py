@@ -27,7 +27,7 @@ from velcodec.formats.volume_coding.columns import (
     end_of,
     foreseen_depth,
 )
-from velcodec.formats.volume_coding.mixer import Mixer, decide
+from velcodec.formats.volume_coding.mixer import Mixer, decide, new_mixer
 
 QUIET_CONTEXTS = 6
 QUIET_SELECTORS = 32 + 32
@@ -64,6 +64,18 @@ class Layers(NamedTuple):
     candidates: Int64
     quiet: Mixer
     like: Mixer
+
+
+def new_layers(samples: int) -> Layers:
+    """Before the first of so many samples."""
+    return Layers(
+        np.zeros(4, dtype=np.int64),
+        np.full((MEMORIES, 1 << MEMORY_BITS), NONE, dtype=np.int64),
+        np.zeros(MEMORIES, dtype=np.int64),
+        np.zeros(CANDIDATES, dtype=np.int64),
+        new_mixer(QUIET_CONTEXTS, samples >> 4, QUIET_SELECTORS, QUIET_REFINERS),
+        new_mixer(LIKE_CONTEXTS, samples, LIKE_SELECTORS, LIKE_REFINERS),
+    )
 
 
 @njit(cache=True, allocates=False, inline="always")
@@ -116,7 +128,7 @@ def quiet_stretch(here: int, z: int, columns: Columns) -> int:
 
 @njit(cache=True, allocates=False)
 def code_quiet(
-    wanted: Int64, here: int, z: int, y: int, x: int, columns: Columns, layers: Layers,
+    wanted: Int64, here: int, z: int, x: int, columns: Columns, layers: Layers,
     coder: Coder,
 ) -> tuple[int, bool]:  # fmt: skip
     """How many samples from row z on are in a quiet stretch, which are then filled in, and whether
@@ -215,7 +227,7 @@ def _after(column: int, end: int, z: int, value: int, columns: Columns) -> int:
 
 
 @njit(cache=True, allocates=False, inline="always")
-def _shift(column: int, end: int, end_offset: int, top: int, columns: Columns) -> int:
+def _shift(column: int, end: int, top: int, columns: Columns) -> int:
     """How far the top of the run that ends there is above `top`: one of 16."""
     if end <= 0:
         return 15
@@ -224,7 +236,7 @@ def _shift(column: int, end: int, end_offset: int, top: int, columns: Columns) -
 
 @njit(cache=True, allocates=False)
 def code_like(
-    value: int, here: int, z: int, y: int, x: int, broken: bool, columns: Columns, layers: Layers,
+    value: int, here: int, z: int, broken: bool, columns: Columns, layers: Layers,
     coder: Coder,
 ) -> int:  # fmt: skip
     """The value of a candidate that a sample is like, or NONE. If it has `broken` a stretch, it is
@@ -241,17 +253,29 @@ def code_like(
     end_c, end_r = end_of(corner, z, above, columns), end_of(right, z, above, columns)
     end_fl, end_fb = end_of(far_left, z, above, columns), end_of(far_behind, z, above, columns)
     by_left, by_behind, foreseen = foreseen_depth(end_l, end_b, columns)
-    off_l, off_b, off_c, off_r = _offset(end_l, z), _offset(end_b, z), _offset(end_c, z), _offset(end_r, z)
+    off_l, off_b, off_c, off_r = (
+        _offset(end_l, z),
+        _offset(end_b, z),
+        _offset(end_c, z),
+        _offset(end_r, z),
+    )
     off_fl, off_fb = _offset(end_fl, z), _offset(end_fb, z)
     at_l, at_b, at_c, at_r = values[left, z], values[behind, z], values[corner, z], values[right, z]
     low_l = values[left, z + 1] if z + 1 < nz else at_l
     low_b = values[behind, z + 1] if z + 1 < nz else at_b
-    after_l, after_b = _after(left, end_l, z, above, columns), _after(behind, end_b, z, above, columns)
+    after_l, after_b = (
+        _after(left, end_l, z, above, columns),
+        _after(behind, end_b, z, above, columns),
+    )
     run = min(z - state[TOP], 31)
     top = state[TOP]
-    shift_l, shift_b = _shift(left, end_l, off_l, top, columns), _shift(behind, end_b, off_b, top, columns)
-    shift_c, shift_r = _shift(corner, end_c, off_c, top, columns), _shift(right, end_r, off_r, top, columns)
-    eighths, eighths_l, eighths_b = _eighths(foreseen, z), _eighths(by_left, z), _eighths(by_behind, z)
+    shift_l, shift_b = _shift(left, end_l, top, columns), _shift(behind, end_b, top, columns)
+    shift_c, shift_r = _shift(corner, end_c, top, columns), _shift(right, end_r, top, columns)
+    eighths, eighths_l, eighths_b = (
+        _eighths(foreseen, z),
+        _eighths(by_left, z),
+        _eighths(by_behind, z),
+    )
     ends = ((off_l * 32 + off_b) * 32 + off_c) * 32 + off_r
     contexts, candidates = like.contexts, layers.candidates
     contexts[0] = hashed(1, ends)
@@ -261,7 +285,9 @@ def code_like(
     contexts[4] = hashed(hashed(5, eighths), off_l * 32 + off_b)
     contexts[5] = hashed(hashed(6, eighths_l), eighths_b)
     contexts[6] = hashed(hashed(7, shift_l * 16 + shift_b), off_l * 32 + off_b)
-    contexts[7] = hashed(hashed(8, ((shift_l * 16 + shift_b) * 16 + shift_c) * 16 + shift_r), off_c * 32 + off_r)
+    contexts[7] = hashed(
+        hashed(8, ((shift_l * 16 + shift_b) * 16 + shift_c) * 16 + shift_r), off_c * 32 + off_r
+    )
     contexts[8] = hashed(hashed(9, above), hashed(after_l, after_b))
     contexts[9] = hashed(hashed(10, eighths), state[DEVIATION])
     contexts[10] = hashed(hashed(11, run), off_l * 32 + off_b)
@@ -282,14 +308,21 @@ def code_like(
         if not new:
             continue
         alike = (
-            int(candidate == at_l) + 2 * int(candidate == at_b) + 4 * int(candidate == at_c)
-            + 8 * int(candidate == at_r) + 16 * int(candidate == low_l)
+            int(candidate == at_l)
+            + 2 * int(candidate == at_b)
+            + 4 * int(candidate == at_c)
+            + 8 * int(candidate == at_r)
+            + 16 * int(candidate == low_l)
             + 32 * int(candidate == low_b)
         )
         more = (
-            int(candidate == values[far_left, z]) + 2 * int(candidate == values[far_behind, z])
-            + 4 * int(candidate == after_b) + 8 * int(at_l == at_b) + 16 * int(at_l == at_c)
-            + 32 * int(at_b == at_c) + 64 * int(at_b == at_r)
+            int(candidate == values[far_left, z])
+            + 2 * int(candidate == values[far_behind, z])
+            + 4 * int(candidate == after_b)
+            + 8 * int(at_l == at_b)
+            + 16 * int(at_l == at_c)
+            + 32 * int(at_b == at_c)
+            + 64 * int(at_b == at_r)
         )
         contexts[12] = hashed(hashed(13, alike), more)
         contexts[13] = hashed(hashed(14, candidate), hashed(above, alike))

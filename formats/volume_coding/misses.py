@@ -16,7 +16,7 @@ from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import bit_length, size_class
 from velcodec.formats.entropy.symbols import Coder, code_bits
 from velcodec.formats.sample_coding.mixing.mixer import hashed
-from velcodec.formats.sample_coding.prediction.blended import blend
+from velcodec.formats.volume_coding.blending import blended
 from velcodec.formats.volume_coding.columns import (
     BEHIND,
     CORNER,
@@ -27,7 +27,7 @@ from velcodec.formats.volume_coding.columns import (
     RIGHT,
     Columns,
 )
-from velcodec.formats.volume_coding.mixer import Mixer, decide
+from velcodec.formats.volume_coding.mixer import Mixer, decide, new_mixer
 
 FRACTION = 4
 HEAD_BITS = 44
@@ -58,17 +58,24 @@ EVERY = 16
 PREDICTIONS = 6
 MISS_CONTEXTS = 12
 CLASSES = 24
-LENGTHS = 66
-MISS_SELECTORS = 8 * CLASSES + 8 * 64
-MISS_REFINERS = 8 * CLASSES
+GROUPS = 8
+"""Of decisions: whether there is a miss, its sign, its length, the bits below the leading 1."""
+
+MISS_SELECTORS = GROUPS * CLASSES + 4 * 64
+MISS_REFINERS = GROUPS * CLASSES
 LEARNED_BITS = 3
 """So many highest bits of a miss are learned, the others raw."""
 
 
+MOST_SYMBOLS = HEAD_BITS + 16
+"""Most symbols of a sample, misses and raw bits."""
+
+
 class Misses(NamedTuple):
     """Linear prediction: `system` (ORDER, ORDER) and `right` (ORDER,), sums of products; `factors`
-    and `solved`, room; `weights` and `near` (ORDER,); `counts`: samples learned. Of columns, `errors`
-    (columns + 1, nz, PREDICTIONS) of predictions and `misses` (columns + 1, nz).
+    and `solved`, room; `weights` and `near` (ORDER,); `counts` (1,) of samples learned. Of columns,
+    `errors` (columns + 1, nz, PREDICTIONS) of predictions and how far they `missed` (columns + 1,
+    nz); and room.
     """
 
     system: Float64
@@ -81,12 +88,31 @@ class Misses(NamedTuple):
     errors: Int64
     missed: Int64
     guesses: Int64
-    energy: Int64
+    costs: Int64
     mixer: Mixer
+
+
+def new_misses(columns: int, nz: int) -> Misses:
+    """Before the first sample of so many columns."""
+    return Misses(
+        np.zeros((ORDER, ORDER)),
+        np.zeros(ORDER),
+        np.zeros((ORDER, ORDER)),
+        np.zeros(ORDER),
+        np.zeros(ORDER),
+        np.zeros(ORDER),
+        np.zeros(1, dtype=np.int64),
+        np.zeros((columns + 1, nz, PREDICTIONS), dtype=np.int64),
+        np.zeros((columns + 1, nz), dtype=np.int64),
+        np.zeros(PREDICTIONS, dtype=np.int64),
+        np.zeros(PREDICTIONS, dtype=np.int64),
+        new_mixer(MISS_CONTEXTS, columns * nz, MISS_SELECTORS, MISS_REFINERS),
+    )
 
 
 @njit(cache=True, allocates=False)
 def _linear(here: int, z: int, shift: int, columns: Columns, misses: Misses) -> float:
+    """The prediction of a sample that is not in the first column."""
     padded, near, weights = columns.padded, misses.near, misses.weights
     base = padded[here, z + PADDING - 1] >> shift
     total = float(base)
@@ -99,6 +125,7 @@ def _linear(here: int, z: int, shift: int, columns: Columns, misses: Misses) -> 
 
 @njit(cache=True, allocates=False)
 def _learn_linear(wanted: float, misses: Misses) -> None:
+    """Learn that a sample is `wanted` more than the one above."""
     system, right, near = misses.system, misses.right, misses.near
     for i in range(ORDER):
         right[i] = KEPT * right[i] + near[i] * wanted
@@ -112,6 +139,7 @@ def _learn_linear(wanted: float, misses: Misses) -> None:
 
 @njit(cache=True, allocates=False)
 def _solve(misses: Misses) -> None:
+    """Find the weights, by Cholesky's factors without roots."""
     system, right, lower, solved, weights = (
         misses.system, misses.right, misses.factors, misses.solved, misses.weights
     )  # fmt: skip
@@ -137,6 +165,12 @@ def _solve(misses: Misses) -> None:
         weights[i] = value
 
 
+@njit(cache=True, allocates=False, inline="always")
+def clamped(value: int, most: int) -> int:
+    """A value as one of 2 `most` + 1."""
+    return min(max(value, -most), most) + most
+
+
 @njit(cache=True, allocates=False)
 def code_value(
     value: int, here: int, z: int, y: int, x: int, span: int, columns: Columns, misses: Misses,
@@ -144,7 +178,7 @@ def code_value(
 ) -> int:  # fmt: skip
     """The value of a sample of [0, span); not within it if a stream is damaged."""
     padded, around = columns.padded, columns.around
-    guesses, energy, errors, missed = misses.guesses, misses.energy, misses.errors, misses.missed
+    guesses, costs, errors, missed = misses.guesses, misses.costs, misses.errors, misses.missed
     shift = max(bit_length(span - 1) - HEAD_BITS, 0)
     most = (span - 1) >> shift
     left, behind, corner, right = around[LEFT], around[BEHIND], around[CORNER], around[RIGHT]
@@ -154,60 +188,60 @@ def code_value(
     c, c_up = padded[behind, row] >> shift, padded[behind, row - 1] >> shift
     d, d_up = padded[corner, row] >> shift, padded[corner, row - 1] >> shift
     e = padded[right, row] >> shift
-    if b < 0:
-        # The first column of all.
+    if here == 0:
+        if z == 0:
+            a = most >> 1
+        if z < 2:
+            a2 = a
         b = b_up = c = c_up = d = d_up = e = a
-    if here == 0 and z == 0:
-        a = a2 = b = b_up = c = c_up = d = d_up = e = most >> 1
-    linear = 0.0
+    linear = float(a)
     if here > 0:
-        linear = _linear(here, z, shift, columns, misses)
-    else:
-        linear = float(a)
-    linear = min(max(linear, 0.0), float(most))
+        linear = min(max(_linear(here, z, shift, columns, misses), 0.0), float(most))
     guesses[0] = int(np.floor(linear * (1 << FRACTION) + 0.5))
     guesses[1] = (a + b + c - b_up - c_up - d + d_up) << FRACTION
     guesses[2] = (a + b - b_up) << FRACTION
     guesses[3] = (a + c - c_up) << FRACTION
     guesses[4] = (b + c - d) << FRACTION
     guesses[5] = (2 * a - a2) << FRACTION
-    up = max(z - 1, 0)
-    low = min(z + 1, errors.shape[1] - 1)
+    up, low = max(z - 1, 0), min(z + 1, errors.shape[1] - 1)
     for k in range(PREDICTIONS):
-        energy[k] = (
-            2 * (errors[left, z, k] + errors[behind, z, k]) + errors[left, low, k]
+        costs[k] = (
+            1 + 2 * (errors[left, z, k] + errors[behind, z, k]) + errors[left, low, k]
             + errors[behind, low, k] + errors[left, up, k] + errors[behind, up, k]
             + errors[corner, z, k] + errors[right, z, k]
         )  # fmt: skip
         if z > 0:
-            energy[k] += 2 * errors[here, up, k]
-        energy[k] += 1
-    fine = min(max(blend(guesses, energy), 0), most << FRACTION)
+            costs[k] += 2 * errors[here, up, k]
+    fine = min(max(blended(PREDICTIONS, guesses, costs), 0), most << FRACTION)
     guess = (fine + (1 << (FRACTION - 1))) >> FRACTION
     part = fine - (guess << FRACTION) + (1 << (FRACTION - 1))
     m_a = missed[here, z - 1] if z > 0 else 0
-    m_b, m_c, m_d, m_e = missed[left, z], missed[behind, z], missed[corner, z], missed[right, z]
-    m_bl, m_cl = missed[left, low], missed[behind, low]
-    total = 2 * (abs(m_a) + abs(m_b) + abs(m_c)) + abs(m_d) + abs(m_e) + abs(m_bl) + abs(m_cl)
-    off = size_class(total, 47)
-    ef = size_class(misses.energy[0] >> 2, 47)
-    contexts = misses.mixer.contexts
+    m_b, m_c = missed[left, z], missed[behind, z]
+    total = 2 * (abs(m_a) + abs(m_b) + abs(m_c)) + abs(missed[corner, z]) + abs(missed[right, z])
+    total += abs(missed[left, low]) + abs(missed[behind, low])
+    off, error = size_class(total, 47), size_class(costs[0] >> 2, 47)
     spread = size_class(abs(guesses[1] - fine) + abs(guesses[0] - fine), 47)
-    p_0 = min(max((guesses[0] - (guess << FRACTION)) >> 1, -15), 16)
-    p_1 = min(max((guesses[1] - (guess << FRACTION)) >> 2, -15), 16)
+    by_linear = clamped((guesses[0] - (guess << FRACTION)) >> 1, 15)
+    by_corner = clamped((guesses[1] - (guess << FRACTION)) >> 2, 15)
+    below = (clamped(a - guess, 8) * 17 + clamped(b - guess, 8)) * 17 + clamped(c - guess, 8)
+    signs = (clamped(m_a, 3) * 7 + clamped(m_b, 3)) * 7 + clamped(m_c, 3)
+    sizes = (size_class(abs(m_a), 20) * 32 + size_class(abs(m_b), 20)) * 32
+    beside = clamped(e - guess, 8) * 17 + clamped(d - guess, 8)
+    contexts = misses.mixer.contexts
     contexts[0] = hashed(1, off)
-    contexts[1] = hashed(hashed(2, min(max(m_a, -3), 3)), min(max(m_b, -3), 3) * 8 + min(max(m_c, -3), 3))
-    contexts[2] = hashed(hashed(3, part), off >> 1)
-    contexts[3] = hashed(hashed(4, min(max(a - guess, -8), 8)), min(max(b - guess, -8), 8) * 32 + min(max(c - guess, -8), 8))
-    contexts[4] = hashed(hashed(5, spread), off >> 1)
-    contexts[5] = hashed(hashed(6, p_0), p_1 * 64 + (off >> 2))
-    contexts[6] = hashed(hashed(7, min(max(e - guess, -8), 8)), min(max(d - guess, -8), 8) * 64 + part)
-    contexts[7] = hashed(hashed(8, ef), part)
-    contexts[8] = hashed(hashed(9, guess), 0)
-    contexts[9] = hashed(hashed(10, size_class(abs(m_a), 20)), size_class(abs(m_b), 20) * 32 + size_class(abs(m_c), 20))
-    contexts[10] = hashed(hashed(11, z), min(x, 2) * 3 + min(y, 2))
-    contexts[11] = hashed(hashed(12, ef >> 1), (spread >> 1) * 32 + (off >> 1))
-    miss = _code_miss((value >> shift) - guess, min(off >> 1, CLASSES - 1), part, bit_length(most), misses.mixer, coder)
+    contexts[1] = hashed(2, signs)
+    contexts[2] = hashed(3, part * 32 + (off >> 1))
+    contexts[3] = hashed(4, below)
+    contexts[4] = hashed(5, spread * 32 + (off >> 1))
+    contexts[5] = hashed(6, (by_linear * 32 + by_corner) * 16 + (off >> 2))
+    contexts[6] = hashed(7, beside * 32 + part)
+    contexts[7] = hashed(8, error * 32 + part)
+    contexts[8] = hashed(9, guess)
+    contexts[9] = hashed(10, sizes + size_class(abs(m_c), 20))
+    contexts[10] = hashed(11, (z * 3 + min(x, 2)) * 3 + min(y, 2))
+    contexts[11] = hashed(12, ((error >> 1) * 32 + (spread >> 1)) * 32 + (off >> 1))
+    near = min(off >> 1, CLASSES - 1)
+    miss = code_miss((value >> shift) - guess, near, part, bit_length(most), misses.mixer, coder)
     head = guess + miss
     if not 0 <= head <= most:
         return -1
@@ -215,38 +249,40 @@ def code_value(
     for k in range(PREDICTIONS):
         errors[here, z, k] = abs(guesses[k] - (head << FRACTION))
     if here > 0:
-        _learn_linear(float(head - (padded[here, row - 1] >> shift)), misses)
+        _learn_linear(float(head - a), misses)
     return code_bits(value, head, shift, coder)
 
 
 @njit(cache=True, allocates=False)
-def _code_miss(
-    miss: int, near: int, part: int, most: int, mixer: Mixer, coder: Coder
-) -> int:  # fmt: skip
-    """A signed integer whose magnitude has at most so many bits."""
+def code_miss(miss: int, near: int, place: int, most: int, mixer: Mixer, coder: Coder) -> int:
+    """A signed integer whose magnitude has at most so many bits, in the contexts of `mixer`; `near`
+    (of CLASSES) and `place` (of 64) select weights.
+    """
     size = abs(miss)
     wanted = bit_length(size)
-    select, refine = mixer.select, mixer.refine
-    select[0], select[1], refine[0] = near, 8 * CLASSES + part, near
-    if not decide(int(wanted > 0), 0, mixer, coder):
+    if not _decide(int(wanted > 0), 0, 0, near, place, mixer, coder):
         return 0
-    select[0], select[1], refine[0] = CLASSES + near, 8 * CLASSES + 64 + part, CLASSES + near
-    negative = decide(int(miss < 0), 1, mixer, coder)
+    negative = _decide(int(miss < 0), 1, 1, near, 64 + place, mixer, coder)
     bits = 1
     while bits < most:
-        group = 2 + min(bits - 1, 3)
-        select[0], select[1] = group * CLASSES + near, 8 * CLASSES + 2 * 64 + min(bits, 63)
-        refine[0] = group * CLASSES + near
-        if not decide(int(wanted > bits), 1 + bits, mixer, coder):
+        group, node = 2 + min(bits - 1, 3), 1 + bits
+        if not _decide(int(wanted > bits), node, group, near, 128 + bits, mixer, coder):
             break
         bits += 1
-    found = 1
-    while bit_length(found) < min(bits, LEARNED_BITS):
-        known = bit_length(found)
-        group = 5 + known
-        select[0], select[1] = group * CLASSES + near, 8 * CLASSES + 3 * 64 + min(bits, 63)
-        refine[0] = group * CLASSES + near
-        bit = decide((size >> (bits - known - 1)) & 1, 100 + 8 * bits + found + 1024 * negative, mixer, coder)
+    found = known = 1
+    while known < min(bits, LEARNED_BITS):
+        bit, node = (size >> (bits - known - 1)) & 1, 100 + 8 * bits + found + 1024 * negative
+        bit = _decide(bit, node, 5 + known, near, 192 + bits, mixer, coder)
         found = 2 * found + bit
-    found = code_bits(size, found, bits - bit_length(found), coder)
+        known += 1
+    found = code_bits(size, found, bits - known, coder)
     return -found if negative else found
+
+
+@njit(cache=True, allocates=False, inline="always")
+def _decide(
+    bit: int, node: int, group: int, near: int, other: int, mixer: Mixer, coder: Coder
+) -> int:
+    mixer.select[0] = mixer.refine[0] = group * CLASSES + near
+    mixer.select[1] = GROUPS * CLASSES + other
+    return decide(bit, node, mixer, coder)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Int32, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import PRECISION, Coder, code_interval
@@ -38,8 +37,6 @@ from velcodec.formats.sample_coding.mixing.mixer import (
     WIDE,
     hashed,
 )
-
-Int32 = NDArray[np.int32]
 
 SETS = 2
 """Sums of all votes, each with weights that another context selects."""
@@ -137,7 +134,8 @@ def decide(bit: int, node: int, mixer: Mixer, coder: Coder) -> int:
 
 
 @njit(cache=True, allocates=False, inline="always")
-def _learn(row: Int32, votes: Int32, step: int) -> None:
+def _learn(row: Int32, votes: Int32, step: np.int32) -> None:
+    """Move weights down the slope of the bit's cost."""
     for i in range(len(votes)):
         moved = np.int32(np.int32(votes[i] * step) + np.int32(1 << 13)) >> np.int32(14)
         row[i] = min(max(row[i] + moved, np.int32(-MOST_WEIGHT)), np.int32(MOST_WEIGHT))
