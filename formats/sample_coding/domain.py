@@ -278,12 +278,21 @@ def fine_domain(models: Sequence[Samples], step: float, bound: int = 0) -> Domai
         return Domain(RAW, 0, 1.0, 1)
     least = min(float(model.min()) for model in models)
     greatest = max(float(model.max()) for model in models)
+    return even_steps(least, greatest, models[0].dtype, step, bound)
+
+
+def even_steps(
+    least: float, greatest: float, dtype: np.dtype[Any], step: float, bound: int = 0
+) -> Domain:
+    """A domain of even steps of about `step` from `least` to `greatest`; a RAW one if float64 does
+    not hold their distance. `bound` is its class.
+    """
     if not math.isfinite(greatest - least):
         return Domain(RAW, 0, 1.0, 1)
     step = max(step, (greatest - least) / MOST_FINE, LEAST_STEP)
     # Decoded samples must stay within the range of the models.
     domain = Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
-    return _ending_by(domain, greatest, models[0].dtype)
+    return _ending_by(domain, greatest, dtype)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:

@@ -7,7 +7,7 @@ its bricks, which is what a mean error is best spent on.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,16 +25,25 @@ from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.errors import BudgetError, OptionError, QualityError, VerificationError
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import (
+    EVEN,
     ORDERED,
     RAW,
     Domain,
     bounded_domains,
+    even_steps,
     exact_domain,
-    fine_domain,
+    float64_holds,
     nearest_codes,
 )
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
-from velcodec.formats.volume_coding import BRICK
+from velcodec.formats.storage.locks import lazy_property
+from velcodec.formats.volume_coding import (
+    BRICK,
+    REACH,
+    encode_within,
+    interpolated_domain,
+    looks_smooth,
+)
 from velcodec.formats.volume_coding.stream import (
     Bricks,
     decode_samples,
@@ -48,8 +57,19 @@ from velcodec.sampler.form import newest_sampler
 
 Volume = NDArray[np.generic]
 
-PSNR_TRIALS, SIZE_TRIALS = 12, 10
-"""Steps that are measured for a PSNR, and coded for a size, at most."""
+PSNR_TRIALS, SIZE_TRIALS, BOUND_TRIALS = 12, 10, 4
+"""Steps that are measured for a PSNR and coded for a size, and bounds that are coded for a PSNR, at
+most.
+"""
+
+SPARE_DB = 0.05
+"""So much more than the PSNR asked for is near enough."""
+
+TRIED_BRICKS = 4
+"""Bricks that tell which of two ways is shorter."""
+
+MIDDLING = 500.0
+"""The share of twice the range of values that a bound has on trial for a size."""
 
 FINEST_M_S = 2.0**-10
 """The finest step that a size or a PSNR is looked for with."""
@@ -70,8 +90,36 @@ class CodedVolume:
     quality: StoredQuality
 
 
+@dataclass(frozen=True)
+class Way:
+    """How the bricks of a volume are coded: its integers in a domain exactly or, for smooth parts,
+    interpolated within `reach` of them.
+    """
+
+    domain: Domain
+    reach: int | None = None
+
+    def stream(self, samples: Volume) -> tuple[bytes, Int64 | None]:
+        """The shortest stream of a brick, and the integers that it decodes to where they are
+        known.
+        """
+        if self.domain.kind == RAW:
+            return encode_samples(samples, None, self.domain, False), None
+        codes = np.ascontiguousarray(nearest_codes(samples, self.domain))
+        if self.reach is None:
+            kinds = _kinds(codes)
+            streams = [encode_samples(samples, codes, self.domain, smooth) for smooth in kinds]
+            return min(streams, key=len), codes
+        within = encode_within(codes, self.domain, self.reach)
+        if not looks_smooth(codes):
+            exactly = encode_samples(samples, codes, self.domain, False)
+            if len(exactly) <= len(within):
+                return exactly, codes
+        return within, None
+
+
 class VolumeCoder:
-    """Codes one volume (nz, ny, nx) within domains, and measures what its streams decode to."""
+    """Codes one volume (nz, ny, nx) in some way, and measures what its streams decode to."""
 
     def __init__(self, volume: Volume, units: str, name: str, on_progress: Progress) -> None:
         self.volume, self.units, self.name = volume, units, name
@@ -79,23 +127,23 @@ class VolumeCoder:
         nz, ny, nx = volume.shape
         bz, by, bx = (min(edge, size) for edge, size in zip(BRICK, volume.shape, strict=True))
         self.bricks = Bricks((nz, ny, nx), (bz, by, bx))
+        # Parts of about a brick's depth, so that no copy of the whole volume is made.
+        self.slabs = [volume[start : start + bz] for start in range(0, nz, bz)]
+        self.least = min(float(slab.min()) for slab in self.slabs)
+        self.greatest = max(float(slab.max()) for slab in self.slabs)
 
-    def coded(self, domain: Domain, within: float | None = None) -> CodedVolume:
-        """The record in a domain. Every stream is decoded, and refused with VerificationError if a
-        sample is not what was coded, or not `within` the bound (m/s; 0: bit for bit).
+    def coded(self, way: Way, within: float | None = None) -> CodedVolume:
+        """The record. Every stream is decoded, and refused with VerificationError if a sample is
+        not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
+        domain = way.domain
         coding = ExactCoding(EXACT_NETWORK, (domain,), newest_sampler())
         streams: list[bytes] = []
         squares = total = worst = 0.0
 
         def code(number: int) -> tuple[bytes, float, float, float]:
-            box = self.bricks.box(number)
-            samples = self.volume[box]
-            codes = None if domain.kind == RAW else nearest_codes(samples, domain)
-            stream = min(
-                (encode_samples(samples, codes, domain, smooth) for smooth in _kinds(codes)),
-                key=len,
-            )
+            samples = self.volume[self.bricks.box(number)]
+            stream, codes = way.stream(samples)
             place = f"{self.name}: brick {number}"
             shape = self.bricks.shape_of(number)
             read = decode_samples(stream, shape, coding, 0, samples.dtype, place)
@@ -120,56 +168,92 @@ class VolumeCoder:
         quality = StoredQuality(psnr_of_mse(squares / count), total / count, worst, math.nan)
         return CodedVolume(pack_volume(0, self.bricks, streams), domain, quality)
 
-    def within(self, bound: float) -> CodedVolume:
-        """The shortest record within a bound (m/s)."""
-        exact = exact_domain([self.volume])
-        reach = bound / unit_scale(self.units) * (1.0 if self.units == "m/s" else ROUNDING)
-        wide = [
-            domain for domain in bounded_domains([self.volume], reach)[:1]
-            if self._fits(domain, reach)
-        ]  # fmt: skip
-        if not wide or (exact.kind not in (ORDERED, RAW) and exact.step >= wide[0].step):
-            return self.coded(exact, bound)
-        return self._shorter([self.coded(wide[0], bound)], exact, bound)
-
     def exactly(self) -> CodedVolume:
         """The record that keeps every bit."""
-        return self.coded(exact_domain([self.volume]), 0.0)
+        return self.coded(self._exact, 0.0)
+
+    def within(self, bound: float) -> CodedVolume:
+        """The shortest record within a bound (m/s)."""
+        exact = self._exact.domain
+        reach = self._in_units(bound)
+        wide = [
+            Way(domain)
+            for domain in bounded_domains(self.slabs, reach)[:1]
+            if self._fits(domain, reach)
+        ]
+        steps = wide[0] if wide else self._exact
+        if wide and exact.kind not in (ORDERED, RAW) and exact.step >= steps.domain.step:
+            steps = self._exact
+        interpolated = self._interpolated(bound)
+        if interpolated is not None and self._wins(interpolated, steps):
+            return self.coded(interpolated, bound)
+        if steps is self._exact:
+            return self.coded(steps, bound)
+        return self._shorter([self.coded(steps, bound)])
 
     def to_psnr(self, wanted: float) -> CodedVolume:
         """The record of the coarsest steps that reach a PSNR (dB). Raises QualityError."""
         step = self._widest_step(wanted + ROUNDING_DB)
+        steps = self._exact if step is None else Way(self._domain(step))
+        uniform = rms_of_psnr(wanted) * math.sqrt(3.0)
+        interpolated = self._interpolated(uniform)
         found = []
-        if step is not None:
-            found = [self.coded(self._domain(step))]
-            if found[0].quality.psnr_db < wanted:
-                found = []
-        shortest = self._shorter(found, exact_domain([self.volume]), 0.0)
+        if interpolated is not None and self._wins(interpolated, steps):
+            found = self._interpolated_to_psnr(wanted, uniform)
+        if not found and step is not None:
+            found = [self.coded(steps)]
+        found = [coded for coded in found if coded.quality.psnr_db >= wanted]
+        shortest = self._shorter(found)
         if shortest.quality.psnr_db < wanted:
             raise QualityError(
                 f"{self.name}: found {shortest.quality.psnr_db:.2f} dB, expected {wanted:g} dB"
             )
         return shortest
 
+    def _interpolated_to_psnr(self, wanted: float, bound: float) -> list[CodedVolume]:
+        """The record of the widest bound (m/s) found that reaches a PSNR; empty if none does."""
+        best: list[CodedVolume] = []
+        for _ in range(BOUND_TRIALS):
+            way = self._interpolated(bound)
+            if way is None:
+                break
+            coded = self.coded(way, bound)
+            spare = coded.quality.psnr_db - wanted
+            if spare >= 0 and (not best or len(coded.record) < len(best[0].record)):
+                best = [coded]
+            if 0 <= spare <= SPARE_DB:
+                break
+            bound *= 10.0 ** ((spare - SPARE_DB / 2) / 20.0)
+        return best
+
     def to_size(self, allowed: float, size: Callable[[CodedVolume], int]) -> CodedVolume:
         """The record of the finest steps whose `size` is at most `allowed` bytes. Raises
         BudgetError.
         """
-        if len(np.unique(self.volume[self.bricks.box(0)])) <= FEW_VALUES:
+        if self._exact.domain.span <= FEW_VALUES:
             whole = self.exactly()
             if size(whole) <= allowed:
                 return whole
         coarsest = 2.0 * max(self._extent(), FINEST_M_S)
+        middling = self._interpolated(coarsest / MIDDLING)
+        smooth = middling is not None and self._wins(
+            middling, Way(self._domain(2.0 * coarsest / MIDDLING))
+        )
+
+        def way(step: float) -> Way:
+            interpolated = self._interpolated(step / 2) if smooth else None
+            return interpolated or Way(self._domain(step))
+
         low, high = math.log2(FINEST_M_S), math.log2(coarsest)
         best: CodedVolume | None = None
         for _ in range(SIZE_TRIALS):
             middle = 0.5 * (low + high)
-            trial = self.coded(self._domain(2.0**middle))
+            trial = self.coded(way(2.0**middle))
             if size(trial) <= allowed:
                 best, high = trial, middle
             else:
                 low = middle
-        least = best or self.coded(self._domain(coarsest))
+        least = best or self.coded(Way(self._domain(coarsest)))
         if size(least) > allowed:
             raise BudgetError(
                 f"{self.name}: budget of {allowed:g} bytes per model: the least possible for this "
@@ -177,25 +261,50 @@ class VolumeCoder:
             )
         return least
 
-    def _shorter(self, found: list[CodedVolume], exact: Domain, bound: float) -> CodedVolume:
+    @lazy_property
+    def _exact(self) -> Way:
+        return Way(exact_domain(self.slabs))
+
+    def _in_units(self, bound: float) -> float:
+        """A bound in m/s in the volume's units, less what the conversion may round."""
+        return bound / unit_scale(self.units) * (1.0 if self.units == "m/s" else ROUNDING)
+
+    def _interpolated(self, bound: float) -> Way | None:
+        """The way that interpolates within a bound (m/s), if there is one."""
+        domain = interpolated_domain(self.slabs, self._in_units(bound))
+        return None if domain is None else Way(domain, REACH)
+
+    def _wins(self, one: Way, other: Way) -> bool:
+        """Whether some bricks, spread over the volume, take fewer bytes in one way."""
+        tried = range(0, len(self.bricks), -(-len(self.bricks) // TRIED_BRICKS))
+
+        def length(way: Way) -> int:
+            return sum(len(way.stream(self.volume[self.bricks.box(n)])[0]) for n in tried)
+
+        return length(one) < length(other)
+
+    def _shorter(self, found: list[CodedVolume]) -> CodedVolume:
         """What was found or, where values are few or nothing was found, the exact record unless it
         takes clearly more bytes.
         """
-        few = exact.kind not in (ORDERED, RAW) and exact.span <= FEW_VALUES
-        if few or not found:
-            found = [*found, self.coded(exact, bound)]
-        *lossy, last = found
-        if lossy and len(last.record) > WORTH * len(lossy[0].record):
-            return lossy[0]
-        return last
+        exact = self._exact.domain
+        if found and (exact.kind in (ORDERED, RAW) or exact.span > FEW_VALUES):
+            return found[0]
+        whole = self.exactly()
+        return found[0] if found and len(whole.record) > WORTH * len(found[0].record) else whole
 
     def _domain(self, step_m_s: float) -> Domain:
-        return fine_domain([self.volume], step_m_s / unit_scale(self.units))
+        """Even steps of about `step_m_s`, or the exact ones if these are no finer."""
+        exact, step = self._exact.domain, step_m_s / unit_scale(self.units)
+        if exact.kind == EVEN and exact.step >= step:
+            return exact
+        if not float64_holds(self.slabs):
+            return exact
+        return even_steps(self.least, self.greatest, self.volume.dtype, step)
 
     def _extent(self) -> float:
         """Greatest less least value, m/s."""
-        extent = float(self.volume.max()) - float(self.volume.min())
-        return extent * unit_scale(self.units)
+        return (self.greatest - self.least) * unit_scale(self.units)
 
     def _widest_step(self, wanted_db: float) -> float | None:
         """The widest step (m/s) found whose even levels reach a PSNR; None if none does."""
@@ -217,25 +326,20 @@ class VolumeCoder:
         if domain.kind == RAW:
             return psnr_of_mse(0.0)
         squares = 0.0
-        for _, box in self._slabs():
-            samples = self.volume[box]
-            read = domain.samples(nearest_codes(samples, domain), samples.dtype)
-            squares += float(np.square(difference_m_s(read, samples, self.units)).sum())
-        return psnr_of_mse(squares / math.prod(self.volume.shape))
-
-    def _slabs(self) -> Iterator[tuple[int, slice]]:
-        """Parts of the volume of about a brick's depth, which bound memory."""
-        edge = self.bricks.edges[0]
-        for number, start in enumerate(range(0, self.volume.shape[0], edge)):
-            yield number, slice(start, start + edge)
+        for slab in self.slabs:
+            read = domain.samples(nearest_codes(slab, domain), slab.dtype)
+            squares += float(np.square(difference_m_s(read, slab, self.units)).sum())
+        return psnr_of_mse(squares / self.volume.size)
 
     def _fits(self, domain: Domain, reach: float) -> bool:
         """Whether every sample has a level within `reach` (in the volume's units)."""
-        return all(self._slab_fits(self.volume[box], domain, reach) for _, box in self._slabs())
-
-    def _slab_fits(self, samples: Volume, domain: Domain, reach: float) -> bool:
-        read = domain.samples(nearest_codes(samples, domain), samples.dtype)
-        return lie_within(read, samples, reach * unit_scale(self.units), self.units)
+        bound = reach * unit_scale(self.units)
+        return all(
+            lie_within(
+                domain.samples(nearest_codes(slab, domain), slab.dtype), slab, bound, self.units
+            )
+            for slab in self.slabs
+        )
 
 
 def _kinds(codes: Int64 | None) -> list[bool]:
