@@ -116,7 +116,7 @@ def test_blended_volumes_have_edges_a_cell_wide():
 
 
 def test_an_unknown_family_is_refused():
-    with pytest.raises(ValueError, match="family: expected one of flat, .*, found 'round'"):
+    with pytest.raises(ValueError, match=r"family: expected one of flat, .*, found 'round'"):
         synth.draw_volumes("round", 1, 0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Layers between surfaces: the flat and folded families, and what is broken or pierced elsewhere."""
+"""Layers between surfaces: the flat and folded families, and what others break or pierce."""
 
 from __future__ import annotations
 

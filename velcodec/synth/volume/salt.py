@@ -47,9 +47,8 @@ class Ripple:
         flat = x * self.turns[0] + y * self.turns[1] + self.phase
         deep = z * self.turns[2]
         # The sine of a sum: sines are taken of columns and of depths, not of every sample.
-        return (
-            sine(flat) * (sine(deep + 0.25) * self.amplitude)
-            + sine(flat + 0.25) * (sine(deep) * self.amplitude)
+        return sine(flat) * (sine(deep + 0.25) * self.amplitude) + sine(flat + 0.25) * (
+            sine(deep) * self.amplitude
         )
 
 
