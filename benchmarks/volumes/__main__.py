@@ -16,7 +16,7 @@ from velcodec.parallel import set_threads
 
 from .cases import SIDE, Case, from_folder, generated
 from .codecs import CannotKeepError, Codec, codecs
-from .measure import Figure, measure
+from .measure import Figure, keeps, measure
 from .picture import draw
 from .tables import tables
 
@@ -56,6 +56,8 @@ def main(
         for codec in chosen:
             started = time.perf_counter()
             for promise in wanted:
+                if not keeps(codec, promise):
+                    continue
                 try:
                     figures.append(measure(codec, case, promise))
                 except CannotKeepError as error:
@@ -93,10 +95,8 @@ def _warm_up(codec: Codec) -> None:
     """Import and compile, so that the first figure's speed is like the others'."""
     (small,) = next(iter(generated(1, 1, 16))).volumes
     for promise in ("10 m/s", "lossless"):
-        try:
+        if keeps(codec, promise):
             measure(codec, Case("warm-up", "", (small,)), promise)
-        except CannotKeepError:
-            continue
 
 
 def _note(line: str) -> None:

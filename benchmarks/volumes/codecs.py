@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import sys
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cases import Volume
-
-Kind = Literal["bound", "lossless", "psnr"]
 
 
 class CannotKeepError(Exception):
@@ -22,13 +24,15 @@ class Codec(ABC):
     """A codec of one volume. `needs` are modules that it imports.
 
     `within(volume, v)` codes with the codec's own parameter v: the largest error in m/s, or what is
-    closest to it; coarser with greater v. `bounded` says that v bounds every error.
+    closest to it; coarser with greater v. `bounded` says that v bounds every error, `lossy` that
+    there is a v.
     """
 
     name: str
     needs: tuple[str, ...] = ()
     bounded = True
     lossless = False
+    lossy = True
 
     @abstractmethod
     def within(self, volume: Volume, value: float) -> bytes:
@@ -190,7 +194,7 @@ class Blosc2(Codec):
     name = "Blosc2"
     needs = ("imagecodecs",)
     lossless = True
-    bounded = False
+    bounded = lossy = False
 
     def within(self, volume: Volume, value: float) -> bytes:
         raise CannotKeepError("Blosc2 is lossless")
@@ -220,12 +224,30 @@ class Tthresh(Codec):
 
     def within(self, volume: Volume, value: float) -> bytes:
         codec = _tthresh()(eb_mode="rmse", eb_rmse=value)
-        return bytes(np.asarray(codec.encode(volume)).tobytes())
+        with _quiet():
+            return bytes(np.asarray(codec.encode(volume)).tobytes())
 
     def decode(self, stream: bytes, shape: tuple[int, int, int]) -> Volume:
         codec, out = _tthresh()(eb_mode="rmse", eb_rmse=1.0), np.empty(shape, np.float32)
-        codec.decode(np.frombuffer(stream, np.uint8), out=out)
+        with _quiet():
+            codec.decode(np.frombuffer(stream, np.uint8), out=out)
         return out
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what a compiled library prints; its failure is a CannotKeepError."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    except Exception as error:
+        raise CannotKeepError(str(error)) from error
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _tthresh() -> Any:

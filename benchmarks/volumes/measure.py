@@ -19,8 +19,13 @@ ROUNDING = 5e-4
 SHRINK = 0.98
 """If rounding breaks a bound, the next try has this share of it."""
 
-HALVINGS = 7
+HALVINGS = 6
 """Trials of a bisection for a PSNR."""
+
+NEAR, FAR = (0.4, 1.6), (0.7, 24.0)
+"""Where the parameter lies that gives a PSNR, over the RMS error: of codecs that promise a mean
+error, and of those that promise a bound.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,15 @@ class Coded:
     decode: float
 
 
+def keeps(codec: Codec, promise: str) -> bool:
+    """Whether a codec has such a promise; any but a lossless one can be brought to a PSNR."""
+    if promise == "lossless":
+        return codec.lossless
+    return codec.lossy if promise.endswith(" dB") else codec.bounded
+
+
 def bounded(codec: Codec, volume: Volume, bound: float) -> Coded:
     """The volume within a bound. Raises CannotKeepError if a decoded sample leaves it."""
-    if not codec.bounded:
-        raise CannotKeepError(f"{codec.name} promises no bound")
     for asked in (bound, bound * SHRINK, bound * SHRINK**2):
         found = _coded(codec, volume, lambda asked=asked: codec.within(volume, asked))
         if _worst(volume, found.decoded) <= bound + ROUNDING:
@@ -75,8 +85,6 @@ def bounded(codec: Codec, volume: Volume, bound: float) -> Coded:
 
 def exact(codec: Codec, volume: Volume) -> Coded:
     """The volume bit for bit. Raises CannotKeepError if it is not."""
-    if not codec.lossless:
-        raise CannotKeepError(f"{codec.name} has no lossless mode")
     found = _coded(codec, volume, lambda: codec.exactly(volume))
     if found.decoded.tobytes() != volume.tobytes():
         raise CannotKeepError(f"{codec.name} is not lossless")
@@ -91,7 +99,8 @@ def at_psnr(codec: Codec, volume: Volume, decibels: float) -> Coded:
             raise CannotKeepError(f"{codec.name} leaves {decibels} dB")
         return found
     rms = 3000.0 * 10.0 ** (-decibels / 20.0)
-    fine, coarse, best = 0.5 * rms, 24.0 * rms, None
+    fine, coarse = (share * rms for share in (FAR if codec.bounded else NEAR))
+    best: Coded | None = None
     for _ in range(HALVINGS):
         asked = float(np.sqrt(fine * coarse))
         found = _coded(codec, volume, lambda asked=asked: codec.within(volume, asked))

@@ -39,11 +39,11 @@ GRIDS = (24, 32, 48, 64, 64, 96, 128)
 CROP, BEYOND = 20, 4
 """Crops are placed up to `BEYOND` samples outside and moved back, so that edges are frequent."""
 
-POINTS = 1536
+POINTS = 4096
 FLAT_SHARE, FLAT = 0.03, 0.01
 """Sampling share of flat cells: those whose 5 x 5 x 5 samples span less than FLAT of the range."""
 
-STEPS, LEARNING_RATE, BATCH = 8000, 4e-3, 8
+STEPS, LEARNING_RATE, BATCH = 2300, 4e-3, 6
 MEANS, DISTORTED = 0.15, 0.35
 
 
