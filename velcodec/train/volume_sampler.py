@@ -8,10 +8,8 @@ distorted as by lossy coding. The loss is that of `velcodec.train.sampler`.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +19,10 @@ from velcodec import synth
 from velcodec.sampler.volume.form import VolumeWeights
 from velcodec.sampler.volume.network import VolumeNetwork
 from velcodec.synth.models import CELLS
+from velcodec.train.sampler_run import SamplerRun
 
 SHARES = {
-    "flat": 2,
+    "flat": 3,
     "folded": 5,
     "faulted": 5,
     "blended": 4,
@@ -123,7 +122,12 @@ def _draw_points(samples: Tensor, generator: torch.Generator) -> tuple[Tensor, T
     cell = torch.multinomial(density, POINTS, replacement=True, generator=generator)
     weights = 1.0 / (samples.numel() * density[cell])
     first = torch.stack([cell % CROP, cell // CROP % CROP, cell // CROP**2], dim=-1)
-    return first + torch.rand(POINTS, 3, generator=generator), weights
+    return first + _within(generator), weights
+
+
+def _within(generator: torch.Generator) -> Tensor:
+    """Places (POINTS, 3) within cells."""
+    return torch.rand(POINTS, 3, generator=generator)
 
 
 def _distorted(
@@ -155,14 +159,8 @@ def loss_of(network: VolumeNetwork, batch: Batch) -> Tensor:
     return torch.log(square + 1.0).mean()
 
 
-def rate(step: int, steps: int, highest: float) -> float:
-    """Learning rate of a step: 100 steps of warm-up, then a cosine to a hundredth."""
-    fall = 0.5 * (1.0 + math.cos(math.pi * step / steps))
-    return highest * min(1.0, (step + 1) / 100) * (0.01 + 0.99 * fall)
-
-
-class VolumeSamplerTrainer:
-    """A run of `steps` steps; batch and learning rate depend on the number of the step alone."""
+class VolumeSamplerTrainer(SamplerRun[VolumeNetwork, Batch]):
+    """A run of `steps` steps that can stop and resume with the same resulting weights."""
 
     def __init__(
         self,
@@ -172,38 +170,13 @@ class VolumeSamplerTrainer:
         seed: int = 1,
         init: VolumeWeights | None = None,
     ) -> None:
-        self.steps, self.learning_rate, self.batch, self.seed = steps, learning_rate, batch, seed
-        self.network = VolumeNetwork(torch.Generator().manual_seed(seed))
+        network = VolumeNetwork(torch.Generator().manual_seed(seed))
         if init is not None:
-            self.network = VolumeNetwork.from_weights(init)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
-        self.step_number = 0
+            network = VolumeNetwork.from_weights(init)
+        super().__init__(network, steps, learning_rate, batch, seed)
 
-    def run(self, seconds: float | None, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Train to the last step, or for about `seconds`; calls `report(done, figures)`."""
-        started = time.monotonic()
-        left = range(self.step_number, self.steps)
-        for _, example in zip(left, batches(self.seed, self.batch, self.step_number), strict=False):
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate(self.step_number, self.steps, self.learning_rate)
-            loss = loss_of(self.network, example)
-            self.optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
-            self.step_number += 1
-            report(self.step_number, {"loss": float(loss.detach())})
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
+    def batches(self, first: int) -> Iterator[Batch]:
+        return batches(self.seed, self.batch, first)
 
-    def save(self, path: Path) -> None:
-        """Write the state of the run."""
-        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
-        torch.save({**state, "step": self.step_number}, path)
-
-    def load(self, path: Path) -> None:
-        """Resume a run of the same settings."""
-        state = torch.load(path, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step_number = state["step"]
+    def loss(self, batch: Batch) -> Tensor:
+        return loss_of(self.network, batch)

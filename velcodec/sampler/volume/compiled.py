@@ -91,7 +91,7 @@ class Layers:
 def _mirrored(kernel: Float32, orientation: int) -> Float32:
     """Kernels [..., z, y, x] in one of the orientations."""
     axes = [kernel.ndim - 1 - axis for axis in range(3) if orientation >> axis & 1]
-    return np.flip(kernel, axes)
+    return np.flip(kernel, tuple(axes))
 
 
 def _oriented(base: Float32) -> Float32:
