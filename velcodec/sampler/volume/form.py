@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from velcodec.formats.arrays import Float32
-from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
+from velcodec.formats.errors import CorruptError, InputFileError
+from velcodec.formats.sample_coding.coding import SamplerName
+from velcodec.sampler.form import check_digest, digest, released
 
 ORIENTATIONS = 8
 """Mirrors of the axes: bit 0 of an orientation's number mirrors x, bit 1 y, bit 2 z."""
@@ -33,8 +34,8 @@ DILATIONS = 1, 2, 4, 1
 REACH = RANGES[-1] // 2 + sum(DILATIONS)
 """Distance in samples at which a sample can still change another's features."""
 
-NEWEST = 1
-"""Number of the sampler that new archives use."""
+KIND, NEWEST = "volume-sampler", 1
+"""Name of the files, and number of the sampler that new archives use."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,14 @@ def save_weights(weights: VolumeWeights, path: Path) -> None:
 
 
 @cache
-def newest_weights() -> VolumeWeights:
-    """The sampler that new archives use. Raises SamplerError if it is not installed."""
-    name = f"volume-sampler-{NEWEST}.safetensors"
-    try:
-        data = resources.files("velcodec").joinpath("data", name).read_bytes()
-    except FileNotFoundError:
-        raise SamplerError(f"sampler: {name} is not part of this installation") from None
-    return weights_from(data, f"volume sampler {NEWEST}")
+def newest_volume_sampler() -> SamplerName:
+    """The sampler that new archives of volumes use."""
+    return SamplerName(NEWEST, digest(released(KIND, NEWEST, NEWEST)))
+
+
+@cache
+def volume_sampler_of(name: SamplerName) -> VolumeWeights:
+    """A released sampler of volumes. Raises SamplerError if it is unknown."""
+    data = released(KIND, name.number, NEWEST)
+    check_digest(KIND, name, data)
+    return weights_from(data, f"{KIND} {name.number}")
