@@ -31,6 +31,13 @@ DECIBELS = (35.0, 45.0)
 @click.option("--case", "cases", multiple=True, help="Only cases whose names contain this.")
 @click.option("--codec", "names", multiple=True, help="Only codecs whose names contain this.")
 @click.option("--promise", "promises", multiple=True, help='Such as "5 m/s", "lossless", "35 dB".')
+@click.option(
+    "--with",
+    "earlier",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="JSON of an earlier run, whose figures join the tables and the picture.",
+)
 @click.option("--json", "output", type=click.Path(path_type=Path), help="JSON of all figures.")
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG of bits per sample.")
 def main(
@@ -40,6 +47,7 @@ def main(
     cases: Sequence[str],
     names: Sequence[str],
     promises: Sequence[str],
+    earlier: Sequence[Path],
     output: Path | None,
     picture: Path | None,
 ) -> None:
@@ -67,6 +75,7 @@ def main(
             about = {"velcodec": velcodec.__version__, "side": side, "seed": seed, "count": count}
             rows = [figure.to_row() for figure in figures]
             output.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    figures += [Figure(**row) for path in earlier for row in json.loads(path.read_text())["rows"]]
     click.echo(tables(figures))
     if picture is not None:
         draw(picture, figures)

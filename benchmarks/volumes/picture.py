@@ -48,6 +48,7 @@ def draw(path: Path, figures: Sequence[Figure]) -> None:
         axis.set_yscale("log")
         axis.set_xticks(range(len(places)), [place.replace(" m/s", "") for place in places])
         axis.set_title(case, fontsize="medium")
+        axis.set_xlabel("bound, m/s")
         axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
         axis.set_ylabel("bits per sample")
@@ -56,5 +57,4 @@ def draw(path: Path, figures: Sequence[Figure]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
-    picture.supxlabel("bound, m/s", fontsize="medium")
     picture.savefig(path, dpi=80)

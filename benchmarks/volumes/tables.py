@@ -21,12 +21,22 @@ def tables(figures: Sequence[Figure]) -> str:
     return "\n\n".join(parts)
 
 
+def _promises(figures: Sequence[Figure]) -> list[str]:
+    """Bounds in rising order, then lossless, then PSNRs."""
+
+    def order(promise: str) -> tuple[int, float]:
+        number, _, unit = promise.partition(" ")
+        return ("m/s", "", "dB").index(unit), 0.0 if promise == "lossless" else float(number)
+
+    return sorted({figure.promise for figure in figures}, key=order)
+
+
 def _bits(figure: Figure) -> str:
     return f"{figure.bits_per_sample:.3g}"
 
 
 def _table(figures: Sequence[Figure], show: Callable[[Figure], str]) -> str:
-    columns = list(dict.fromkeys(figure.promise for figure in figures))
+    columns = _promises(figures)
     cells = {(figure.codec, figure.promise): show(figure) for figure in figures}
     names = list(dict.fromkeys(figure.codec for figure in figures))
     return _lines("codec", names, columns, cells)
@@ -46,7 +56,7 @@ def _lines(
 def _shares(figures: Sequence[Figure]) -> str:
     cells: dict[tuple[str, str], str] = {}
     cases = list(dict.fromkeys(figure.case for figure in figures))
-    columns = list(dict.fromkeys(figure.promise for figure in figures))
+    columns = _promises(figures)
     for case in cases:
         for promise in columns:
             here = [f for f in figures if f.case == case and f.promise == promise]
@@ -60,7 +70,7 @@ def _shares(figures: Sequence[Figure]) -> str:
 
 def _speeds(figures: Sequence[Figure]) -> str:
     cells: dict[tuple[str, str], str] = {}
-    columns = list(dict.fromkeys(figure.promise for figure in figures))
+    columns = _promises(figures)
     names = list(dict.fromkeys(figure.codec for figure in figures))
     for name in names:
         for promise in columns:
