@@ -226,9 +226,14 @@ def finish(
 @click.argument("checkpoint", type=options.PATH)
 @click.argument("target", metavar="SAMPLER", type=options.PATH)
 @click.option(
-    "--steps", type=click.IntRange(min=1), metavar="N", help="Length of the run.  [default: 25000]"
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Length of the run.  [default: 25000; volumes: 2000]",
 )
-@click.option("--learning-rate", type=float, metavar="R", help="Peak rate.  [default: 0.003]")
+@click.option(
+    "--learning-rate", type=float, metavar="R", help="Peak rate.  [default: 0.003; volumes: 0.004]"
+)
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="[default: 16; volumes: 6]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="[default: 1]")
 @click.option("--volume", is_flag=True, help="Train the sampler of volumes.")

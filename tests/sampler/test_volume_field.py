@@ -79,6 +79,25 @@ def test_torch_computes_the_same_field(volume, weights):
     assert np.abs(SampledVolume(volume, weights).grid(*FINE) - expected).max() < 0.02
 
 
+def test_gradients_are_those_of_the_field(volume, weights, monkeypatch):
+    from velcodec.sampler.volume import render
+
+    monkeypatch.setattr(render, "volume_sampler_of", lambda name: weights)
+    monkeypatch.setattr(render, "BLOCK", 6)
+    render._network.cache_clear()
+    field = render.TorchVolume(volume, None)
+    cells = np.random.default_rng(1).random((40, 3)) * SHAPE[::-1]
+    values = field.points(torch.tensor(cells)).numpy()
+    assert np.abs(values - SampledVolume(volume, weights).points(cells)).max() < 0.02
+    slopes = field.gradient(cells)
+    for axis in range(3):
+        step = np.eye(3)[axis] * 1e-5
+        ahead, behind = (field.points(torch.tensor(cells + s)).numpy() for s in (step, -step))
+        found = (ahead - behind) / 2e-5
+        assert np.median(np.abs(found - slopes[:, axis])) < 0.1
+    render._network.cache_clear()
+
+
 def test_a_part_with_enough_around_it_has_the_field_of_the_whole(weights):
     volume = synth.volumes("gradient", 1, 5, (8, 6, 2 * AROUND + 12))[0]
     whole = SampledVolume(volume, weights)

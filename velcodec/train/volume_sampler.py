@@ -42,7 +42,7 @@ POINTS = 4096
 FLAT_SHARE, FLAT = 0.03, 0.01
 """Sampling share of flat cells: those whose 5 x 5 x 5 samples span less than FLAT of the range."""
 
-STEPS, LEARNING_RATE, BATCH = 2300, 4e-3, 6
+STEPS, LEARNING_RATE, BATCH = 2000, 4e-3, 6
 MEANS, DISTORTED = 0.15, 0.35
 
 
