@@ -22,7 +22,7 @@ SHRINK = 0.98
 HALVINGS = 6
 """Trials of a bisection for a PSNR."""
 
-NEAR, FAR = (0.4, 1.6), (0.7, 24.0)
+NEAR, FAR = (0.4, 8.0), (0.7, 24.0)
 """Where the parameter lies that gives a PSNR, over the RMS error: of codecs that promise a mean
 error, and of those that promise a bound.
 """
