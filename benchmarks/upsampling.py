@@ -3,12 +3,17 @@
     python -m benchmarks.upsampling                            # lossless records
     python -m benchmarks.upsampling --default --models 6       # records of compress without options
     python -m benchmarks.upsampling --models 0 --json FILE     # files only
+    python -m benchmarks.upsampling --volumes 8                # volumes only
 
 Generated models are stored at 70 x 70 and measured against the generator's exact values at --res.
 Files (FILES, or those of the folder VELCODEC_REAL_DATA) are decimated, stored, and measured at
 every original sample. "half" stores every second sample along each axis; the file's sample p lies
 at p/2 + 1/2 of the stored cells. "mean" stores means of 4 x 4 samples, cropped to whole cells, for
 files whose models are larger than 70 x 70. PSNR is in dB over 3000 m/s, averaged over models.
+
+With --volumes, generated volumes of --side samples along each axis are rendered at twice their
+grid by the volumes' sampler, and interpolated; "bilinear" and "bicubic" are then trilinear and
+tricubic.
 """
 
 from __future__ import annotations
@@ -29,8 +34,9 @@ import velcodec
 from velcodec import synth
 from velcodec.decoder import NATIVE_SAMPLES
 from velcodec.metrics import psnr
+from velcodec.parallel import set_threads
 from velcodec.report.data import generated_truth
-from velcodec.report.upsampling import KERNELS, SPLINE, interpolate, positions
+from velcodec.report.upsampling import KERNELS, SPLINE, interpolate, positions, upsample_volume
 
 Model = NDArray[Any]
 
@@ -39,6 +45,7 @@ RECORDS: dict[str, dict[str, Any]] = {"lossless": {"lossless": True}, "default":
 """Arguments of `velcodec.compress` for each kind of record."""
 
 MEANS = 4
+VOLUME_SEED = 2001
 SPACING_M = 10.0
 
 
@@ -121,6 +128,38 @@ def measure(case: Case, records: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def volume_row(family: str, count: int, side: int, sampler: Path | None) -> dict[str, Any]:
+    """Mean PSNR by method of volumes of a family at twice their grid, and ns of CPU per point."""
+    from velcodec.sampler.volume.compiled import SampledVolume
+    from velcodec.sampler.volume.form import (
+        newest_volume_sampler,
+        read_weights,
+        volume_sampler_of,
+    )
+
+    weights = read_weights(sampler) if sampler else volume_sampler_of(newest_volume_sampler())
+    fine = (2 * side,) * 3
+    found: dict[str, list[float]] = {method: [] for method in ("sampler", *UPSAMPLINGS)}
+    nanoseconds = []
+    drawn = synth.draw_volumes(family, VOLUME_SEED, 0, count)
+    for number in range(count):
+        one = synth.Volumes(drawn.each[number : number + 1], drawn.device)
+        stored, truth = (one.render(*(n,) * 3)[0].numpy() for n in (side, 2 * side))
+        started = time.process_time()
+        rendered = SampledVolume(stored, weights).grid(*fine)
+        nanoseconds.append((time.process_time() - started) / truth.size * 1e9)
+        found["sampler"].append(psnr(truth, rendered))
+        for method in UPSAMPLINGS:
+            values = upsample_volume(stored.astype(np.float64), fine, method)
+            found[method].append(psnr(truth, values))
+    return {
+        "case": f"{family}, {side}^3",
+        "models": count,
+        "bytes_per_model": {"ns per point": float(np.median(nanoseconds))},
+        "psnr_db": {method: float(np.mean(values)) for method, values in found.items()},
+    }
+
+
 def heads(records: Sequence[str]) -> str:
     """The first line of the table."""
     columns = [*records, *UPSAMPLINGS, *(f"{kind} B" for kind in records)]
@@ -149,12 +188,20 @@ def mean_of(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @click.option("--models", default=24, show_default=True, help="Models per family; 0 for none.")
-@click.option("--family", "families", multiple=True, type=click.Choice(synth.FAMILIES))
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    type=click.Choice([*synth.FAMILIES, *synth.VOLUME_FAMILIES]),
+)
 @click.option(
     "--res", default=4 * NATIVE_SAMPLES, show_default=True, help="Generated models' grid."
 )
 @click.option("--file-models", default=40, show_default=True, help="Models per file; 0 for none.")
 @click.option("--default", "by_default", is_flag=True, help="Also measure default records.")
+@click.option("--volumes", default=0, help="Generated volumes per family, and nothing else.")
+@click.option("--side", "sides", default=(64,), multiple=True, help="Samples along their axes.")
+@click.option("--sampler", type=click.Path(path_type=Path), help="Another volumes' sampler.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="JSON of all figures.")
 def main(
     files: tuple[Path, ...],
@@ -163,9 +210,23 @@ def main(
     res: int,
     file_models: int,
     by_default: bool,
+    volumes: int,
+    sides: tuple[int, ...],
+    sampler: Path | None,
     output: Path | None,
 ) -> None:
     """Print a line for each family and each decimated file."""
+    if volumes:
+        set_threads(1)
+        columns = ["sampler", *UPSAMPLINGS, "ns/point"]
+        click.echo(f"{'PSNR, dB':30}{'models':>7}" + "".join(f"{name:>11}" for name in columns))
+        rows = []
+        for side in sides:
+            for family in families or synth.VOLUME_FAMILIES:
+                rows.append(volume_row(family, volumes, side, sampler))
+                click.echo(line(rows[-1]))
+        write(output, None, rows)
+        return
     records = list(RECORDS) if by_default else ["lossless"]
     folder = os.environ.get("VELCODEC_REAL_DATA")
     found = list(files) or (sorted(Path(folder).glob("*.npy")) if folder else [])
@@ -185,6 +246,11 @@ def main(
     for file in found if file_models else ():
         rows += [measured(case) for case in cases_of(file, file_models)]
     click.echo(f"{time.perf_counter() - started:.0f} s", err=True)
+    write(output, res, rows)
+
+
+def write(output: Path | None, res: int | None, rows: Sequence[dict[str, Any]]) -> None:
+    """The JSON of all figures, if one is asked for."""
     if output is not None:
         about = {"velcodec": velcodec.__version__, "res": res, "rows": rows}
         output.write_text(json.dumps(about, indent=1) + "\n")

@@ -69,11 +69,12 @@ def demo(
       velcodec fwi demo
       velcodec fwi demo --family style_a --seed 3 --out style
     """
-    from velcodec.cli.synth import check_family
+    from velcodec.cli.generated import check_family
     from velcodec.formats.extras import needed
     from velcodec.formats.storage.atomic import atomic_write, check_target, make_folder
+    from velcodec.synth import FAMILIES
 
-    check_family(family)
+    check_family(family, FAMILIES)
     needed("deepwave", "fwi", "modelling of waves")
     picture, checkpoint = out / f"{NAME}.png", out / f"{NAME}.checkpoint"
     if not no_picture:

@@ -1,12 +1,14 @@
 """`velcodec synth`: write generated models to an `.npy` file, in blocks, with a picture.
 
-Models come from a family of the generator, from a decoder's prior, or from near given models.
+Models come from a family of the generator, of two or three dimensions, from a decoder's prior, or
+from near given models.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +17,20 @@ from click.core import ParameterSource
 
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
+from velcodec.cli.generated import (
+    check_size,
+    of_models,
+    renderer_near,
+    renderer_of_family,
+    renderer_of_prior,
+)
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
 from velcodec.cli.report import say, show_json, show_pairs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from velcodec.cli.generated import Render
 
-    Rendered = NDArray[np.float32]
-    Render = Callable[[range], Rendered]
-
-NATIVE = (70, 70)
 SAMPLES_AT_ONCE = 2_000_000
 PICTURED = 20
 LAST_START = 1 << 60
@@ -40,6 +44,18 @@ def value_range(context: click.Context, option: click.Parameter, text: str) -> t
     if not low < high:
         raise click.BadParameter(f"expected LOW,HIGH in rising order, found {text!r}")
     return low, high
+
+
+def grid(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    """`128`, `70x140` or `128x128x96` as sizes."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}([xX]\d{1,9}){0,2}", text) is None:
+        expected = "expected N, NZxNX or, for volumes, NZxNYxNX"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option)
+    return tuple(int(size) for size in re.split("[xX]", text))
 
 
 @click.command(short_help="Write generated models to an .npy file.")
@@ -72,9 +88,10 @@ def value_range(context: click.Context, option: click.Parameter, text: str) -> t
 )
 @click.option(
     "--res",
-    callback=options.resolution,
-    metavar="N|NZxNX",
-    help="Samples along z and x, over the same extent.  [default: 70, or those of --near]",
+    callback=grid,
+    metavar="N|NZxNX|NZxNYxNX",
+    help="Samples along z and x, for volumes along z, y and x, over the same extent.  "
+    "[default: 70, or those of --near]",
 )
 @click.option(
     "--from-decoder",
@@ -110,7 +127,8 @@ def value_range(context: click.Context, option: click.Parameter, text: str) -> t
     "--picture",
     type=options.PATH,
     metavar="P.PNG",
-    help=f"Also draw the first {PICTURED} models (needs matplotlib).",
+    help=f"Also draw the first {PICTURED} models, of volumes the x-z section through the middle "
+    "(needs matplotlib).",
 )
 @options.device
 @options.force
@@ -122,7 +140,7 @@ def synth(
     count: int,
     seed: int,
     start: int,
-    res: tuple[int, int] | None,
+    res: tuple[int, ...] | None,
     decoder: str | None,
     ends: tuple[float, float],
     near: Path | None,
@@ -134,7 +152,8 @@ def synth(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write N generated models of FAMILY to OUT.NPY: (N, 1, nz, nx) float32, m/s, depth down.
+    """Write N generated models of FAMILY to OUT.NPY: (N, 1, nz, nx) float32, m/s, depth down; of
+    a family of volumes, (N, nz, ny, nx).
 
     A model is a continuous function: --res 70, 140 and 280 show exactly the same geology. OUT.NPY
     is written in blocks and may be larger than memory. With --from-decoder or --near, give OUT.NPY
@@ -145,6 +164,7 @@ def synth(
       velcodec synth --list
       velcodec synth curvefault_a models.npy --count 1000 --seed 1 --picture models.png
       velcodec synth curvefault_a truth.npy --count 1000 --seed 1 --res 280
+      velcodec synth faulted volumes.npy --count 4 --seed 1 --res 128x128x128
       velcodec synth drawn.npy --from-decoder velcodec-2 --count 20 --picture drawn.png
       velcodec synth variants.npy --near model.npy --spread 0.1 --count 20
     """
@@ -167,16 +187,16 @@ def synth(
 
     from velcodec.formats.storage.atomic import check_target
     from velcodec.parallel import set_threads
-    from velcodec.resolution import check_resolution
 
     set_threads(threads)
+    shape: tuple[int, ...]
     if near is not None:
-        render, grid = renderer_near(near, seed, spread, decoder, device, res)
+        render, shape = renderer_near(near, seed, spread, decoder, device, of_models(res))
     elif decoder is not None:
-        render, grid = renderer_of_prior(decoder, seed, ends, device, res)
+        render, shape = renderer_of_prior(decoder, seed, ends, device, of_models(res))
     else:
-        render, grid = renderer_of_family(name, seed, device, res)
-    check_resolution(grid, count, allow_large)
+        render, shape = renderer_of_family(name, seed, device, res)
+    check_size(shape, count, allow_large)
     if picture is not None:
         need_matplotlib("leave out --picture")
         if picture.resolve() == target.resolve():
@@ -186,7 +206,7 @@ def synth(
     started = time.perf_counter()
     numbers = range(start, start + count)
     with note_file(target):
-        shape = write_all(render, target, numbers, grid, force)
+        written = write_all(render, target, numbers, shape, force)
     if picture is not None:
         draw(render, picture, numbers[:PICTURED], force)
     seconds = time.perf_counter() - started
@@ -198,22 +218,23 @@ def synth(
         }
         source |= {"decoder": decoder, "near": near}
         files = {"target": target, "picture": picture}
-        show_json({**source, **files, "shape": shape, "seconds": seconds})
+        show_json({**source, **files, "shape": written, "seconds": seconds})
         return
     say(
-        f"{target}: {' x '.join(map(str, shape))}; {name}, seed {seed}, "
+        f"{target}: {' x '.join(map(str, written))}; {name}, seed {seed}, "
         f"numbers {numbers[0]} to {numbers[-1]}; {seconds:.1f} s"
     )
 
 
 def list_families(as_json: bool) -> None:
     """Print every family with its summary."""
-    from velcodec.synth import SUMMARIES
+    from velcodec.synth import SUMMARIES, VOLUME_SUMMARIES
 
     if as_json:
-        show_json({"families": SUMMARIES})
+        show_json({"families": SUMMARIES, "volumes": VOLUME_SUMMARIES})
     else:
-        show_pairs(SUMMARIES)
+        volumes = {name: f"volumes: {summary}" for name, summary in VOLUME_SUMMARIES.items()}
+        show_pairs(SUMMARIES | volumes)
 
 
 def missing(name: str | None, latent: bool) -> str:
@@ -221,74 +242,23 @@ def missing(name: str | None, latent: bool) -> str:
     return "FAMILY" if name is None and not latent else "OUT.NPY"
 
 
-def renderer_of_family(
-    name: str, seed: int, device: str, res: tuple[int, int] | None
-) -> tuple[Render, tuple[int, int]]:
-    """What renders numbered models of a family, and their grid."""
-    from velcodec import synth as generator
-    from velcodec.device import pick_device
-
-    check_family(name)
-    place, grid = pick_device(device), res or NATIVE
-
-    def render(numbers: range) -> Rendered:
-        models = generator.draw(name, seed, numbers.start, len(numbers), place)
-        return models.render(*grid).cpu().numpy()
-
-    return render, grid
-
-
-def renderer_of_prior(
-    decoder: str, seed: int, ends: tuple[float, float], device: str, res: tuple[int, int] | None
-) -> tuple[Render, tuple[int, int]]:
-    """What renders numbered draws from a decoder's prior, and their grid."""
-    from velcodec.device import pick_device
-    from velcodec.field.drawing import drawn_models, prior_field
-
-    grid = res or NATIVE
-    fields = [prior_field(grid, ends, decoder, pick_device(device))]
-    return lambda numbers: drawn_models(fields, seed, numbers, None).cpu().numpy(), grid
-
-
-def renderer_near(
-    source: Path, seed: int, spread: float, decoder: str | None, device: str,
-    res: tuple[int, int] | None,
-) -> tuple[Render, tuple[int, int]]:  # fmt: skip
-    """What renders numbered models near those of a file, and their grid."""
-    from velcodec.device import pick_device
-    from velcodec.field.drawing import drawn_models, fields_near
-    from velcodec.formats.files.npy import read_models
-
-    with note_file(source):
-        given = read_models(source)
-        fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
-    grid = res or fields[0].shape
-    return lambda numbers: drawn_models(fields, seed, numbers, spread, grid).cpu().numpy(), grid
-
-
-def check_family(name: str) -> None:
-    """Raise OptionError for an unknown family."""
-    from velcodec.formats.errors import OptionError
-    from velcodec.synth import FAMILIES
-
-    if name not in FAMILIES:
-        raise OptionError(f"FAMILY: found {name!r}, expected one of {', '.join(FAMILIES)}")
-
-
 def write_all(
     render: Render,
     target: Path,
     numbers: range,
-    res: tuple[int, int],
+    res: tuple[int, ...],
     force: bool,
 ) -> tuple[int, ...]:
-    """Render the models `numbers` to `target` in blocks; return the shape of the array."""
+    """Render the models `numbers` to `target` in blocks; return the shape of the array: models of
+    two dimensions have a channel axis, as OpenFWI's files.
+    """
     from velcodec.formats.files.npy import NpyWriter
     from velcodec.formats.storage.atomic import atomic_write
 
-    at_once = max(1, SAMPLES_AT_ONCE // (res[0] * res[1]))
+    at_once = max(1, SAMPLES_AT_ONCE // math.prod(res))
+    channel = (1,) * (len(res) == 2)
     with progress(target.name) as update, atomic_write(target, force=force) as stream:
-        writer = NpyWriter(stream, (len(numbers), 1, *res), "<f4")
+        writer = NpyWriter(stream, (len(numbers), *channel, *res), "<f4")
         for first in range(0, len(numbers), at_once):
             block = numbers[first : first + at_once]
             writer.add(render(block))
@@ -298,9 +268,11 @@ def write_all(
 
 
 def draw(render: Render, path: Path, numbers: range, force: bool) -> None:
-    """Write the picture; each model has its own velocity scale."""
+    """Write the picture; each model has its own velocity scale. Volumes show a section."""
     from velcodec.formats.storage.atomic import atomic_write
     from velcodec.synth.picture import draw_models
 
     with note_file(path), atomic_write(path, force=force) as stream:
-        draw_models(render(numbers), [str(number) for number in numbers], stream)
+        models = render(numbers)
+        shown = models[:, :, models.shape[2] // 2] if models.ndim == 4 else models
+        draw_models(shown, [str(number) for number in numbers], stream)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from velcodec.train.trainer import Trainer
 
 SAVE_EVERY_STEPS = 500
+Store = Callable[[Path], None]
 
 user_data = click.option(
     "--data",
@@ -224,11 +226,17 @@ def finish(
 @click.argument("checkpoint", type=options.PATH)
 @click.argument("target", metavar="SAMPLER", type=options.PATH)
 @click.option(
-    "--steps", type=click.IntRange(min=1), metavar="N", help="Length of the run.  [default: 25000]"
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Length of the run.  [default: 25000; volumes: 2000]",
 )
-@click.option("--learning-rate", type=float, metavar="R", help="Peak rate.  [default: 0.003]")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="[default: 16]")
+@click.option(
+    "--learning-rate", type=float, metavar="R", help="Peak rate.  [default: 0.003; volumes: 0.004]"
+)
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="[default: 16; volumes: 6]")
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="[default: 1]")
+@click.option("--volume", is_flag=True, help="Train the sampler of volumes.")
 @click.option(
     "--init", type=options.PATH, metavar="SAMPLER", help="Start from the weights of this sampler."
 )
@@ -240,6 +248,7 @@ def finish(
 def sampler(
     checkpoint: Path,
     target: Path,
+    volume: bool,
     init: Path | None,
     seconds: float | None,
     threads: int | None,
@@ -255,20 +264,18 @@ def sampler(
       velcodec train sampler sampler.checkpoint sampler.safetensors --seconds 3600
     """
     from velcodec.parallel import set_threads
-    from velcodec.sampler.form import read_weights, save_weights
     from velcodec.train.log import TrainingLog
-    from velcodec.train.sampler import SamplerTrainer
 
     set_threads(threads)
     changes = {name: value for name, value in settings.items() if value is not None}
-    trainer = SamplerTrainer(**changes, init=None if init is None else read_weights(init))
+    trainer, store = (_volume_sampler if volume else _model_sampler)(init, changes)
     if checkpoint.exists():
         trainer.load(checkpoint)
     log = TrainingLog(checkpoint.with_suffix(".jsonl"))
 
     def save() -> None:
         trainer.save(checkpoint)
-        save_weights(trainer.network.to_weights(), target)
+        store(target)
 
     with progress(checkpoint.name) as update:
 
@@ -281,6 +288,24 @@ def sampler(
         trainer.run(seconds, report)
     save()
     _show(checkpoint, trainer.step_number, trainer.steps, log.recent, as_json)
+
+
+def _model_sampler(init: Path | None, changes: dict[str, Any]) -> tuple[Any, Store]:
+    """A run of the sampler of models, and what stores its weights."""
+    from velcodec.sampler.form import read_weights, save_weights
+    from velcodec.train.sampler import SamplerTrainer
+
+    trainer = SamplerTrainer(**changes, init=None if init is None else read_weights(init))
+    return trainer, lambda target: save_weights(trainer.network.to_weights(), target)
+
+
+def _volume_sampler(init: Path | None, changes: dict[str, Any]) -> tuple[Any, Store]:
+    """A run of the sampler of volumes, and what stores its weights."""
+    from velcodec.sampler.volume.form import read_weights, save_weights
+    from velcodec.train.volume_sampler import VolumeSamplerTrainer
+
+    trainer = VolumeSamplerTrainer(**changes, init=None if init is None else read_weights(init))
+    return trainer, lambda target: save_weights(trainer.network.to_weights(), target)
 
 
 @train.command()

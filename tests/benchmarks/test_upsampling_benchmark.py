@@ -87,3 +87,20 @@ def test_default_records_are_measured_too() -> None:
     found = measure(generated("flatvel_a", 1, 84), ["lossless", "default"])
     assert set(found["bytes_per_model"]) == {"lossless", "default"}
     assert found["psnr_db"]["default"] > 25
+
+
+def test_volumes_are_measured_at_twice_their_grid(tmp_path: Path) -> None:
+    import torch
+
+    from velcodec.sampler.volume.form import save_weights
+    from velcodec.sampler.volume.network import VolumeNetwork
+
+    sampler, out = tmp_path / "sampler.safetensors", tmp_path / "out.json"
+    save_weights(VolumeNetwork(torch.Generator().manual_seed(1)).to_weights(), sampler)
+    command = ["--volumes", "1", "--side", "10", "--family", "gradient", "--sampler", str(sampler)]
+    result = CliRunner().invoke(main, [*command, "--json", str(out)])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["case"] == "gradient, 10^3"
+    assert set(row["psnr_db"]) == {"sampler", "nearest", "bilinear", "bicubic", "lanczos", "spline"}
+    assert row["psnr_db"]["bilinear"] > row["psnr_db"]["nearest"] > 20.0

@@ -73,6 +73,25 @@ def test_another_resolution_shows_the_same_geology(generate: Callable[..., np.nd
     np.testing.assert_allclose(fine[..., 1::3, 1::3], coarse, atol=0.5)
 
 
+def test_volumes_have_three_axes(run: Run) -> None:
+    result = run("synth", "faulted", "v.npy", "--count", 2, "--seed", 3, "--res", "12x8x10")
+    assert result.exit_code == 0, result.stderr
+    assert np.array_equal(np.load("v.npy"), synth.volumes("faulted", 2, 3, (12, 8, 10)))
+    result = run("synth", "salt", "cube.npy", "--count", 1, "--res", "9", "--picture", "p.png")
+    assert result.exit_code == 0, result.stderr
+    assert np.load("cube.npy").shape == (1, 9, 9, 9)
+    assert Path("p.png").stat().st_size > 0
+
+
+def test_a_grid_of_other_dimensions_than_the_family_is_refused(run: Run) -> None:
+    result = run("synth", "faulted", "v.npy", "--res", "12x10")
+    assert result.exit_code == 2
+    assert "found 12x10, expected N or NZxNYxNX" in result.stderr
+    result = run("synth", FAMILY, "v.npy", "--res", "12x8x10")
+    assert result.exit_code == 2
+    assert "found 12x8x10, expected N or NZxNX" in result.stderr
+
+
 def test_the_figures_match_the_file(run: Run) -> None:
     result = run("synth", "style_a", "out.npy", "--count", 2, "--start", 7, "--json")
     found = json.loads(result.stdout)
@@ -100,10 +119,14 @@ def test_a_picture_without_matplotlib_names_the_missing_extra(
 
 def test_every_family_is_listed_with_its_summary(run: Run) -> None:
     shown = run("synth", "--list").stdout
-    assert [line.split()[0] for line in shown.splitlines()] == list(synth.FAMILIES)
-    families = json.loads(run("synth", "--list", "--json").stdout)["families"]
-    assert tuple(families) == synth.FAMILIES
-    assert all(families.values())
+    assert [line.split()[0] for line in shown.splitlines()] == [
+        *synth.FAMILIES,
+        *synth.VOLUME_FAMILIES,
+    ]
+    found = json.loads(run("synth", "--list", "--json").stdout)
+    assert found == {"families": synth.SUMMARIES, "volumes": synth.VOLUME_SUMMARIES}
+    assert tuple(synth.SUMMARIES) == synth.FAMILIES
+    assert tuple(synth.VOLUME_SUMMARIES) == synth.VOLUME_FAMILIES
 
 
 def test_an_unknown_family_is_refused_listing_all(run: Run) -> None:

@@ -105,6 +105,15 @@ def interpolate(model: Float64, z: Float64, x: Float64, method: str) -> Float64:
     return (along_z @ model @ along_x.T).clip(model.min(), model.max())
 
 
+def upsample_volume(volume: Float64, shape: tuple[int, int, int], method: str) -> Float64:
+    """A volume (nz, ny, nx) at another `shape` over the same extent, clamped as `interpolate`."""
+    values = volume
+    for axis, cells in enumerate(shape):
+        along = weights(volume.shape[axis], positions(volume.shape[axis], cells), method)
+        values = np.moveaxis(np.tensordot(along, values, (1, axis)), 0, axis)
+    return values.clip(volume.min(), volume.max())
+
+
 def upsample(model: Float64, res: int, method: str) -> Float64:
     """One [z, x] model at res x res over the same extent, cell centres aligned."""
     nz, nx = model.shape

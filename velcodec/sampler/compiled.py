@@ -339,10 +339,10 @@ def spline_coefficients(samples: Float64) -> Float64:
     spline_along(coefficients)
     coefficients = np.ascontiguousarray(coefficients.T)
     spline_along(coefficients)
-    return np.ascontiguousarray(_odd_extension(_odd_extension(coefficients, 2).T, 2))
+    return np.ascontiguousarray(odd_extension(odd_extension(coefficients, 2).T, 2))
 
 
-def _odd_extension(values: Float64, reach: int) -> Float64:
+def odd_extension(values: Float64, reach: int) -> Float64:
     """`values` with `reach` more rows on both sides, point-mirrored about the outermost one."""
     while reach:
         size = len(values)

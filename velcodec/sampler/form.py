@@ -119,34 +119,41 @@ def save_weights(weights: SamplerWeights, path: Path) -> None:
         stream.write(data)
 
 
-def _file(number: int) -> bytes:
-    file = resources.files("velcodec").joinpath("data", f"sampler-{number}.safetensors")
-    try:
-        return file.read_bytes()
-    except FileNotFoundError:
-        raise SamplerError(
-            f"sampler: found number {number}, expected 1 to {NEWEST}: the archive was made by "
-            "another version; its native grid can be decoded"
-        ) from None
-
-
 @cache
 def newest_sampler() -> SamplerName:
     """The sampler that new archives use."""
-    return SamplerName(NEWEST, _digest(_file(NEWEST)))
+    return SamplerName(NEWEST, digest(released("sampler", NEWEST, NEWEST)))
 
 
 @cache
 def sampler_of(name: SamplerName) -> SamplerWeights:
     """A released sampler. Raises SamplerError if it is unknown."""
-    data = _file(name.number)
-    if _digest(data) != name.digest:
-        raise SamplerError(
-            f"sampler {name.number}: found hash {_digest(data).hex()} here, the archive needs "
-            f"{name.digest.hex()}; its native grid can be decoded"
-        )
+    data = released("sampler", name.number, NEWEST)
+    check_digest("sampler", name, data)
     return weights_from(data, f"sampler {name.number}")
 
 
-def _digest(data: bytes) -> bytes:
+def released(kind: str, number: int, newest: int) -> bytes:
+    """The file of a released sampler, `kind`-`number`. Raises SamplerError if it is unknown."""
+    file = resources.files("velcodec").joinpath("data", f"{kind}-{number}.safetensors")
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise SamplerError(
+            f"{kind}: found number {number}, expected 1 to {newest}: the archive was made by "
+            "another version; its native grid can be decoded"
+        ) from None
+
+
+def check_digest(kind: str, name: SamplerName, data: bytes) -> None:
+    """Raise SamplerError if the file is not the one that was named."""
+    if digest(data) != name.digest:
+        raise SamplerError(
+            f"{kind} {name.number}: found hash {digest(data).hex()} here, the archive needs "
+            f"{name.digest.hex()}; its native grid can be decoded"
+        )
+
+
+def digest(data: bytes) -> bytes:
+    """What archives name a sampler's file by."""
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]

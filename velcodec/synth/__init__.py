@@ -17,6 +17,8 @@ from velcodec.synth.geology_draws import draw_geology
 from velcodec.synth.layered import draw_layered
 from velcodec.synth.models import Models, render_points
 from velcodec.synth.style import draw_style
+from velcodec.synth.volume import VOLUME_FAMILIES, VOLUME_SUMMARIES, draw_volumes, volumes
+from velcodec.synth.volume.base import Volumes
 
 _FAMILIES: dict[str, Callable[[Draws], Models]] = {
     "flatvel_a": partial(draw_layered, curved=False, ordered=True),
@@ -50,7 +52,18 @@ SUMMARIES: dict[str, str] = {
 }
 """A short description of each family."""
 
-__all__ = ["FAMILIES", "SUMMARIES", "Models", "draw", "render_points"]
+__all__ = [
+    "FAMILIES",
+    "SUMMARIES",
+    "VOLUME_FAMILIES",
+    "VOLUME_SUMMARIES",
+    "Models",
+    "Volumes",
+    "draw",
+    "draw_volumes",
+    "render_points",
+    "volumes",
+]
 
 
 def draw(

@@ -17,7 +17,7 @@ from velcodec.synth.models import CELLS
 # the fault's angle from the vertical (degrees) and of its crossing with the middle depth (cells
 # from the edge of the grid on the side that stayed). Negative angles lean away from the block with
 # depth, so that the block is the rock below the fault.
-_KINDS = (
+KINDS = (
     # share, moves up, angle from .. to, crossing from .. to
     (0.37, True, -64.0, -20.0, 6.0, 72.0),
     (0.07, True, -20.0, 5.0, 20.0, 68.0),
@@ -59,8 +59,8 @@ def draw_blocks(draws: Draws, count: int, veiled: float) -> tuple[Tensor, Tensor
     A share `veiled` of the blocks that moved down has a veil. Blocks are drawn on the right, then
     half of them are mirrored.
     """
-    table = torch.tensor(_KINDS, dtype=torch.float32, device=draws.device)
-    kind = table[draws.choice(tuple(row[0] for row in _KINDS), count)]
+    table = torch.tensor(KINDS, dtype=torch.float32, device=draws.device)
+    kind = table[draws.choice(tuple(row[0] for row in KINDS), count)]
     angle = torch.deg2rad(kind[..., 2] + (kind[..., 3] - kind[..., 2]) * draws.uniform(count))
     crossing = kind[..., 4] + (kind[..., 5] - kind[..., 4]) * draws.uniform(count)
     up = kind[..., 1] > 0.5

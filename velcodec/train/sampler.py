@@ -8,24 +8,18 @@ the mean over models of log(MSE + 1 m^2/s^2), so that a decibel counts the same 
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from velcodec import synth
-from velcodec.formats.errors import OptionError
-from velcodec.formats.storage.atomic import atomic_write
 from velcodec.sampler.form import SamplerWeights
 from velcodec.sampler.network import SamplerNetwork
+from velcodec.train.sampler_run import SamplerRun
 
 FAMILIES = {
     "flatvel_a": 2,
@@ -227,7 +221,7 @@ def loss_of(network: SamplerNetwork, batch: Batch) -> Tensor:
     return torch.log(square + 1.0).mean()
 
 
-class SamplerTrainer:
+class SamplerTrainer(SamplerRun[SamplerNetwork, Batch]):
     """A run of `steps` steps that can stop and resume with the same resulting weights."""
 
     def __init__(
@@ -238,69 +232,13 @@ class SamplerTrainer:
         seed: int = 1,
         init: SamplerWeights | None = None,
     ) -> None:
-        self.settings = {
-            "steps": float(steps), "learning_rate": learning_rate, "batch": float(batch),
-            "seed": float(seed),
-        }  # fmt: skip
-        self.steps, self.learning_rate, self.batch, self.seed = steps, learning_rate, batch, seed
-        self.network = SamplerNetwork(torch.Generator().manual_seed(seed))
+        network = SamplerNetwork(torch.Generator().manual_seed(seed))
         if init is not None:
-            self.network = SamplerNetwork.from_weights(init)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.99))
-        self.step_number = 0
+            network = SamplerNetwork.from_weights(init)
+        super().__init__(network, steps, learning_rate, batch, seed)
 
-    def run(self, seconds: float | None, report: Callable[[int, dict[str, float]], None]) -> None:
-        """Train to the last step, or for about `seconds`; calls `report(done, figures)`."""
-        started = time.monotonic()
-        left = range(self.step_number, self.steps)
-        for _, example in zip(left, batches(self.seed, self.batch, self.step_number), strict=False):
-            for group in self.optimiser.param_groups:
-                group["lr"] = self._rate()
-            loss = loss_of(self.network, example)
-            self.optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-            self.optimiser.step()
-            self.step_number += 1
-            report(self.step_number, {"loss": float(loss.detach())})
-            if seconds is not None and time.monotonic() - started > seconds:
-                break
+    def batches(self, first: int) -> Iterator[Batch]:
+        return batches(self.seed, self.batch, first)
 
-    def _rate(self) -> float:
-        """Learning rate of the next step: 100 steps of warm-up, then a cosine to a hundredth."""
-        fall = 0.5 * (1.0 + math.cos(math.pi * self.step_number / self.steps))
-        return self.learning_rate * min(1.0, (self.step_number + 1) / 100) * (0.01 + 0.99 * fall)
-
-    def save(self, path: Path) -> None:
-        """Write the state of the run."""
-        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
-        for number, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": t for name, t in state.items()}
-        whole = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-        data = save(whole, {"step": str(self.step_number), "settings": json.dumps(self.settings)})
-        with atomic_write(path, force=True) as stream:
-            stream.write(data)
-
-    def load(self, path: Path) -> None:
-        """Resume a run with the same settings. Raises OptionError for others."""
-        try:
-            with safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            settings, step = json.loads(metadata["settings"]), int(metadata["step"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise OptionError(f"{path}: not a checkpoint of a sampler: {error}") from error
-        if settings != self.settings:
-            raise OptionError(f"{path}: found a run of {settings}, expected {self.settings}")
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {n[len(prefix) :]: t for n, t in tensors.items() if n.startswith(prefix)}
-
-        self.network.load_state_dict(part("network."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in part("optimiser.").items():
-            number, key = name.split(".")
-            state.setdefault(int(number), {})[key] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": state, "param_groups": groups})
-        self.step_number = step
+    def loss(self, batch: Batch) -> Tensor:
+        return loss_of(self.network, batch)

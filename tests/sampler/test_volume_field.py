@@ -1,0 +1,146 @@
+"""The volumes' sampler: exact at samples, within their range, equivariant, the same in blocks."""
+
+import numpy as np
+import pytest
+import torch
+
+from velcodec import synth
+from velcodec.formats.errors import CorruptError, SamplerError
+from velcodec.sampler.volume import compiled
+from velcodec.sampler.volume.compiled import AROUND, SampledVolume, spline_coefficients
+from velcodec.sampler.volume.form import read_weights, save_weights, weights_from
+from velcodec.sampler.volume.network import VolumeNetwork
+
+SHAPE, FINE = (13, 10, 12), (26, 20, 24)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """A network that was not trained: the properties hold for any weights."""
+    return VolumeNetwork(torch.Generator().manual_seed(3)).to_weights()
+
+
+@pytest.fixture(scope="module")
+def volume():
+    return synth.volumes("salt", 1, 5, SHAPE)[0]
+
+
+def cells_of(shape, samples):
+    axes = [(np.arange(n) + 0.5) * s / n for n, s in zip(shape, samples, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij")
+    return np.stack([x, y, z], axis=-1).reshape(-1, 3)
+
+
+def test_the_native_grid_is_the_samples(volume, weights):
+    assert np.array_equal(SampledVolume(volume, weights).grid(*SHAPE), volume)
+
+
+def test_three_times_the_grid_holds_the_samples(volume, weights):
+    fine = SampledVolume(volume, weights).grid(*(3 * n for n in SHAPE))
+    assert np.array_equal(fine[1::3, 1::3, 1::3], volume)
+
+
+def test_values_stay_within_the_samples(volume, weights):
+    fine = SampledVolume(volume, weights).grid(*FINE)
+    assert volume.min() <= fine.min() < fine.max() <= volume.max()
+
+
+@pytest.mark.parametrize("axis", range(3), ids="zyx")
+def test_a_mirrored_volume_has_the_mirrored_field(volume, weights, axis):
+    fine = SampledVolume(volume, weights).grid(*FINE)
+    mirrored = SampledVolume(np.flip(volume, axis), weights).grid(*FINE)
+    assert np.abs(np.flip(mirrored, axis) - fine).max() < 0.01
+
+
+def test_scaled_and_shifted_samples_have_the_scaled_and_shifted_field(volume, weights):
+    fine = SampledVolume(volume, weights).grid(*FINE)
+    other = SampledVolume(volume * 0.25 - 300.0, weights).grid(*FINE)
+    assert np.abs((other + 300.0) * 4.0 - fine).max() < 0.01
+
+
+def test_points_have_the_values_of_the_grid(volume, weights):
+    field = SampledVolume(volume, weights)
+    values = field.points(cells_of(FINE, SHAPE)).reshape(FINE)
+    assert np.array_equal(values, field.grid(*FINE))
+
+
+def test_blocks_do_not_show(volume, weights, monkeypatch):
+    whole = SampledVolume(volume, weights).grid(*FINE)
+    monkeypatch.setattr(compiled, "BLOCK", 5)
+    assert np.array_equal(SampledVolume(volume, weights).grid(*FINE), whole)
+
+
+def test_torch_computes_the_same_field(volume, weights):
+    network = VolumeNetwork.from_weights(weights).double()
+    cells = torch.tensor(cells_of(FINE, SHAPE))[None]
+    with torch.no_grad():
+        values = network(network.prepare(torch.tensor(volume)[None].double()), cells)
+    expected = values.numpy().reshape(FINE).clip(volume.min(), volume.max())
+    assert np.abs(SampledVolume(volume, weights).grid(*FINE) - expected).max() < 0.02
+
+
+def test_gradients_are_those_of_the_field(volume, weights, monkeypatch):
+    from velcodec.sampler.volume import render
+
+    monkeypatch.setattr(render, "volume_sampler_of", lambda name: weights)
+    monkeypatch.setattr(render, "BLOCK", 6)
+    render._network.cache_clear()
+    field = render.TorchVolume(volume, None)
+    cells = np.random.default_rng(1).random((40, 3)) * SHAPE[::-1]
+    values = field.points(torch.tensor(cells)).numpy()
+    assert np.abs(values - SampledVolume(volume, weights).points(cells)).max() < 0.02
+    slopes = field.gradient(cells)
+    for axis in range(3):
+        step = np.eye(3)[axis] * 1e-5
+        ahead, behind = (field.points(torch.tensor(cells + s)).numpy() for s in (step, -step))
+        found = (ahead - behind) / 2e-5
+        assert np.median(np.abs(found - slopes[:, axis])) < 0.1
+    render._network.cache_clear()
+
+
+def test_a_part_with_enough_around_it_has_the_field_of_the_whole(weights):
+    volume = synth.volumes("gradient", 1, 5, (8, 6, 2 * AROUND + 12))[0]
+    whole = SampledVolume(volume, weights)
+    part = SampledVolume(volume[:, :, : AROUND + 6], weights, (whole.least, whole.most))
+    cells = cells_of((8, 6, 12), (8, 6, 6))
+    assert np.abs(part.points(cells) - whole.points(cells)).max() < 1e-3
+
+
+def test_a_constant_volume_stays_constant(weights):
+    assert np.array_equal(
+        SampledVolume(np.full(SHAPE, 7), weights).grid(4, 5, 6), np.full((4, 5, 6), 7)
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 2), (2, 1, 1), (1, 3, 1), (2, 2, 2)], ids=str)
+def test_volumes_of_a_few_samples_have_a_field(weights, shape):
+    samples = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    fine = SampledVolume(samples, weights).grid(*(3 * n for n in shape))
+    assert np.isfinite(fine).all()
+    assert np.array_equal(fine[1::3, 1::3, 1::3], samples)
+
+
+def test_the_spline_passes_through_the_samples(volume):
+    c = spline_coefficients(volume.astype(float))
+    for axis in range(3):
+        n = volume.shape[axis]
+        c = sum(
+            w * c.take(range(1 + k, 1 + k + n), axis) for k, w in enumerate((1 / 6, 4 / 6, 1 / 6))
+        )
+    assert np.abs(c - volume).max() < 1e-8
+
+
+def test_samples_that_would_overflow_are_refused(weights):
+    with pytest.raises(SamplerError, match="expected at most"):
+        SampledVolume(np.array([[[0.0, 2e300]]]), weights)
+
+
+def test_weights_come_back_from_a_file(weights, tmp_path):
+    save_weights(weights, tmp_path / "w.safetensors")
+    again = read_weights(tmp_path / "w.safetensors")
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(vars(weights).values(), vars(again).values(), strict=True)
+    )
+    with pytest.raises(CorruptError, match="here: sampler"):
+        weights_from(b"nothing", "here")
