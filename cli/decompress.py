@@ -34,9 +34,9 @@ rendering = options.together(
     click.argument("target", metavar="[OUT]", required=False),
     click.option(
         "--res",
-        callback=options.resolution,
-        metavar="N|NZxNX",
-        help="Samples along z and x.  [default: the native grid]",
+        callback=options.sizes,
+        metavar="N|NZxNX|NZxNYxNX",
+        help="Samples along z and x, or along z, y and x of a volume.  [default: the native grid]",
     ),
     click.option(
         "--format",
@@ -118,6 +118,7 @@ def decompress(
       velcodec decompress models.vlat fine.npy --res 280
       velcodec decompress models.vlat wide.nc --res 140x280
       velcodec decompress volume.vlat part.npy --box 0:64,:,0m:2000m
+      velcodec decompress volume.vlat fine.npy --res 256x256x256
       velcodec decompress models.vlat salt.h5 --models 0:100 --family salt
       velcodec decompress FlatVel_A.vlat FlatVel_A/
       velcodec subset models.vlat - --models ::10 | velcodec decompress - tenth.npy
@@ -131,8 +132,9 @@ def decompress(
         raise click.UsageError("--count goes with - -, from standard input to standard output")
     wanted = decompression_of(settings)
     where = place_of(source, target, wanted)
-    if box is not None and (is_piped(where) or is_folder(target, wanted)):
-        raise click.UsageError("--box goes with an output file")
+    res = settings["res"]
+    if (box is not None or len(res or ()) == 3) and (is_piped(where) or is_folder(target, wanted)):
+        raise click.UsageError("--box, and --res of three sizes, go with an output file")
     started = time.perf_counter()
     with note_file(named(source), where):
         set_threads(threads)
@@ -147,8 +149,8 @@ def decompress(
                 selected_source(source, settings), decoder=decoder, device=device
             )
         with opened as archive:
-            if box is not None:
-                figures = write_box(archive, source, where, wanted, box, force)
+            if box is not None or len(res or ()) == 3 or is_volume_at(archive, res):
+                figures = write_box(archive, source, where, wanted, box, res, force)
                 show_written(source, where, figures, time.perf_counter() - started, as_json)
                 return
             figures = write_all(archive, source, target, where, wanted, force, announced)
@@ -160,8 +162,9 @@ def decompression_of(settings: dict[str, Any]) -> Decompression:
     from velcodec.files.decompress import Decompression
     from velcodec.resolution import check_resolution
 
+    res = settings["res"]
     wanted = Decompression(
-        res=settings["res"],
+        res=None if res is None or len(res) == 3 else (res[0], res[-1]),
         format=settings["file_format"],
         array=settings["array"],
         per_file=settings["per_file"],
@@ -220,15 +223,27 @@ def write_all(
         return {"shape": shape, "format": wanted.format_of(where)}
 
 
+def is_volume_at(archive: Archive, res: tuple[int, ...] | None) -> bool:
+    """Whether a resolution is asked for of an archive that begins with a volume."""
+    from velcodec.archive.stream import StreamedArchive
+
+    if res is None or isinstance(archive, StreamedArchive) or not len(archive):
+        return False
+    return archive.layout(0).is_volume
+
+
 def write_box(
     archive: Archive,
     source: Source,
     where: Path,
     wanted: Decompression,
-    box: list[tuple[float | None, float | None, bool]],
+    box: list[tuple[float | None, float | None, bool]] | None,
+    res: tuple[int, ...] | None,
     force: bool,
 ) -> dict[str, Any]:
-    """Write a box of the only volume of an archive; return figures of what was written."""
+    """Write a box of the only volume of an archive, or all of it, at its samples or at `res`;
+    return figures of what was written.
+    """
     from velcodec.decode.volumes import samples_between
     from velcodec.files.boxes import decompress_box
     from velcodec.formats.errors import OptionError, VolumeError
@@ -236,22 +251,27 @@ def write_box(
 
     if len(archive) != 1:
         raise OptionError(
-            f"{archive.reader.name}: box: found {len(archive)} models, expected one: choose it "
-            "with --models or --key"
+            f"{archive.reader.name}: box or resolution of a volume: found {len(archive)} models, "
+            "expected one: choose it with --models or --key"
         )
     layout = archive.layout(0)
     if not layout.is_volume:
-        raise VolumeError(f"{archive.reader.name}: box: found a section, expected a volume")
+        raise VolumeError(
+            f"{archive.reader.name}: box, or three sizes: found a section, expected a volume"
+        )
+    if len(res or ()) == 2:
+        raise OptionError(f"res: found {res} for a volume, expected N or NZxNYxNX")
     if isinstance(source, Path):
         check_target(where, force=force, source=source)
     ranges = []
-    for axis, (first, last, metres) in zip("zyx", box, strict=True):
+    for axis, (first, last, metres) in zip("zyx", box or [(None, None, False)] * 3, strict=True):
         size = layout.shape["zyx".index(axis)]
         if metres:
             ranges.append(samples_between(layout, axis, first, last, archive.reader.name))
         else:
             ranges.append((int(first or 0), size if last is None else int(last)))
-    shape = decompress_box(archive, 0, ranges, where, wanted, force=force)
+    grid = None if res is None else res if len(res) == 3 else res * 3
+    shape = decompress_box(archive, 0, ranges, where, grid, wanted, force=force)
     return {"shape": shape, "format": wanted.format_of(where)}
 
 

@@ -28,6 +28,18 @@ def resolution(
     return int(found[1]), int(found[2] or found[1])
 
 
+def sizes(
+    context: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
+    """`280`, `140x280` or, of volumes, `70x140x280` as one to three sizes."""
+    if text is None:
+        return None
+    if re.fullmatch(r"\d{1,9}([xX]\d{1,9}){0,2}", text) is None:
+        expected = "expected N or NZxNX, such as 280 or 140x280, or NZxNYxNX of a volume"
+        raise click.BadParameter(f"{expected}, found {text!r}", context, option)
+    return tuple(int(size) for size in re.split("[xX]", text))
+
+
 def shape(
     context: click.Context, option: click.Parameter, text: str | None
 ) -> tuple[int, ...] | None:

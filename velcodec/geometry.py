@@ -114,21 +114,20 @@ def _cells_along(n: int, wanted: int) -> Float64:
     return (np.arange(wanted, dtype=np.float64) + 0.5) * (n / wanted) - 0.5
 
 
-def check_points(points: Any) -> Float64:
-    """`points` as float64 of shape (P, 2), or InputShapeError, InputDtypeError, NonFiniteError."""
+def check_points(points: Any, axes: str = "xz") -> Float64:
+    """`points` as float64 of shape (P, 2), or (P, 3) for axes "xyz"; or InputShapeError,
+    InputDtypeError, NonFiniteError.
+    """
+    expected = f"shape (P, {len(axes)}) with columns {', '.join(axes)}"
     try:
         given = np.asarray(points)
     except ValueError as error:  # rows of different lengths
-        raise InputShapeError(
-            f"points: expected shape (P, 2) with columns x, z: {error}"
-        ) from error
+        raise InputShapeError(f"points: expected {expected}: {error}") from error
     if given.dtype.kind not in "iuf":
         raise InputDtypeError(f"points: found {given.dtype}, expected numbers of metres")
     metres = given.astype(np.float64)
-    if metres.ndim != 2 or metres.shape[1] != 2:
-        raise InputShapeError(
-            f"points: expected shape (P, 2) with columns x, z, found {metres.shape}"
-        )
+    if metres.ndim != 2 or metres.shape[1] != len(axes):
+        raise InputShapeError(f"points: expected {expected}, found {metres.shape}")
     if not np.isfinite(metres).all():
         row = int(np.flatnonzero(~np.isfinite(metres).all(axis=1))[0])
         raise NonFiniteError(f"points: row {row} is {metres[row].tolist()}, expected finite metres")

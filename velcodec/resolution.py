@@ -42,6 +42,20 @@ def check_resolution(
     return nz, nx
 
 
+def check_volume_resolution(
+    res: int | Sequence[int], place: str, allow_large: bool
+) -> tuple[int, int, int]:
+    """`res` of a volume, N or (nz, ny, nx), as the latter, or ResolutionError."""
+    sizes = (res,) * 3 if isinstance(res, (int, np.integer)) else tuple(res)
+    if len(sizes) != 3 or not all(isinstance(n, (int, np.integer)) for n in sizes):
+        raise ResolutionError(f"{place}: resolution: expected N or (nz, ny, nx), found {res!r}")
+    nz, ny, nx = (int(n) for n in sizes)
+    if min(nz, ny, nx) < 1:
+        raise ResolutionError(f"{place}: resolution: found {sizes}, expected at least 1 along each")
+    check_native((nz, ny, nx), f"{place}: the rendering", allow_large)
+    return nz, ny, nx
+
+
 def check_native(sizes: Sequence[int], place: str, allow_large: bool) -> None:
     """Raise ResolutionError for a model of these samples along its axes that is too large to decode
     without confirmation: a few bytes may stand for any number of equal samples.

@@ -84,6 +84,11 @@ class Domain:
         with np.errstate(over="ignore", invalid="ignore"):
             return (self.base + self.step * codes.astype(np.float64)).astype(dtype)
 
+    def ends(self, dtype: np.dtype[np.generic]) -> tuple[float, float]:
+        """The least and the greatest sample that it can hold, in a domain that is not RAW."""
+        low, high = self.samples(np.array([0, self.span - 1]), dtype).tolist()
+        return float(low), float(high)
+
     def to_list(self) -> list[Any]:
         """As the header keeps it."""
         base: Any = int(self.base) if self.kind == ORDERED else short_number(self.base)

@@ -15,8 +15,10 @@ from velcodec.encode.describe import Description
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     BudgetError,
+    InputShapeError,
     MixedShapesError,
     OptionError,
+    PointsOutsideError,
     ResolutionError,
     UnitsError,
     VolumeError,
@@ -145,11 +147,8 @@ def test_an_archive_holds_sections_and_volumes(tmp_path: Path) -> None:
 def test_what_only_sections_can_do_is_refused_by_name() -> None:
     with compressed(folded_volume(), lossless=True) as archive:
         for wrong in (
-            lambda: archive.decode(0, res=10),
             lambda: archive.decode(0, average="cell"),
             lambda: archive.decode(0, device="cpu"),
-            lambda: archive.sample(0, [(0.0, 0.0)]),
-            lambda: archive.gradient(0, [(0.0, 0.0)]),
             lambda: archive.latent(0),
         ):
             with pytest.raises(VolumeError, match="volume"):
@@ -178,7 +177,7 @@ def test_large_boxes_must_be_asked_for_twice(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 1000)
     monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 1000)
     with compressed(folded_volume(), lossless=True) as archive:
-        with pytest.raises(ResolutionError, match="15,000 samples"):
+        with pytest.raises(ResolutionError, match="20 x 25 x 30"):
             archive.decode(0)
         with pytest.raises(ResolutionError, match="box"):
             archive.box(0, [slice(None)] * 3)
@@ -197,6 +196,45 @@ def test_the_same_volume_gives_the_same_bytes_on_any_number_of_threads(volume: n
         assert velcodec.compress(volume, volume=True, max_error=10) == alone
     finally:
         set_threads(before)
+
+
+def test_a_volume_is_a_field_that_passes_through_its_samples(volume: np.ndarray) -> None:
+    with compressed(volume, lossless=True, dx=20, dz=5, dy=10, origin=(100, 0)) as archive:
+        fine = archive.decode(0, res=(60, 75, 90))
+        assert fine.dtype == volume.dtype
+        assert np.array_equal(fine[1::3, 1::3, 1::3], volume)
+        assert volume.min() <= fine.min()
+        assert fine.max() <= volume.max()
+        places = [(100 + 20 * 7, 10 * 3, 5 * 11), (100, 0, 0), (680, 240, 95)]
+        assert np.array_equal(
+            archive.sample(0, places), [volume[11, 3, 7], volume[0, 0, 0], volume[19, 24, 29]]
+        )
+        with pytest.raises(PointsOutsideError, match="outside the volume"):
+            archive.sample(0, [(0.0, 0.0, 0.0)])
+        with pytest.raises(InputShapeError, match="x, y, z"):
+            archive.sample(0, [(0.0, 0.0)])
+        with pytest.raises(ResolutionError):
+            archive.decode(0, res=(10, 10))
+
+
+def test_a_part_of_the_field_is_that_part_of_the_whole() -> None:
+    volume = folded_volume(70, 12, 75)
+    with compressed(volume, lossless=True) as archive:
+        whole = archive.decode(0, res=(140, 24, 150)).astype(float)
+        part = archive.box(0, [(40, 44), slice(None), (3, 9)], (8, 24, 12))
+        assert np.allclose(part, whole[80:88, :, 6:18], atol=1e-2)
+
+
+def test_gradients_are_those_of_the_field() -> None:
+    volume = smooth_volume()
+    with compressed(volume, lossless=True, dx=20, dz=5, dy=10) as archive:
+        point = np.array([[203.0, 111.0, 42.0]])
+        slopes = archive.gradient(0, point)[0]
+        for axis, step in enumerate((1e-3, 1e-3, 1e-3)):
+            moved = point.copy()
+            moved[0, axis] += step
+            finite = (archive.sample(0, moved) - archive.sample(0, point))[0] / step
+            assert abs(finite - slopes[axis]) < 1e-2 * max(1.0, abs(slopes[axis]))
 
 
 def test_bricks_cover_a_volume_once() -> None:

@@ -83,12 +83,22 @@ def test_sections_are_arrays_or_pictures() -> None:
     assert not list(Path().glob("far.*"))
 
 
-def test_another_grid_is_refused_by_name() -> None:
-    assert "volume" in refused(VolumeError, "decompress", "out.vlat", "x.npy", "--res", "40")
+def test_a_volume_is_rendered_at_other_grids() -> None:
+    done("decompress", "out.vlat", "fine.npy", "--res", "60x75x90")
+    assert np.array_equal(np.load("fine.npy")[1::3, 1::3, 1::3], VOLUME)
+    done("decompress", "out.vlat", "cube.npy", "--res", "30")
+    assert np.load("cube.npy").shape == (30, 30, 30)
+    done("decompress", "out.vlat", "part.nc", "--res", "8x8x8", "--box", "0:4,0:4,0:4")
+    assert run("decompress", "out.vlat", "-", "--res", "8x8x8").exit_code == 2
+    refused(OptionError, "decompress", "out.vlat", "x.npy", "--res", "40x40")
+
+
+def test_sections_are_no_volumes() -> None:
     np.save("section.npy", VOLUME[0])
     done("compress", "section.npy", "section.vlat", "--lossless")
     refused(VolumeError, "slice", "section.vlat", "x.npy", "--z", "0")
     refused(VolumeError, "decompress", "section.vlat", "x.npy", "--box", ":,:,:")
+    refused(VolumeError, "decompress", "section.vlat", "x.npy", "--res", "8x8x8")
 
 
 def test_archives_of_volumes_are_joined_split_and_repaired() -> None:

@@ -113,7 +113,7 @@ def survey(path: Path, place: np.ndarray, lines: np.ndarray) -> Path:
         target.bin[segyio.BinField.Interval] = 5000
         for number, ((x, y), (inline, crossline)) in enumerate(zip(place, lines, strict=True)):
             target.header[number] = {
-                field.CDP_X: int(round(x)), field.CDP_Y: int(round(y)),
+                field.CDP_X: round(x), field.CDP_Y: round(y),
                 field.INLINE_3D: int(inline), field.CROSSLINE_3D: int(crossline),
                 field.SourceGroupScalar: 1,
             }  # fmt: skip

@@ -30,7 +30,13 @@ from velcodec.decode.stored import (
     stored_layout,
 )
 from velcodec.decode.thumbnail import thumbnail
-from velcodec.decode.volumes import checked_box, open_volume, own_order, whole
+from velcodec.decode.volumes import (
+    checked_box,
+    open_volume,
+    own_order,
+    volume_cells,
+    whole,
+)
 from velcodec.device import is_cpu, pick_device
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
@@ -58,6 +64,7 @@ from velcodec.resolution import (
     check_native,
     check_resolution,
     check_total,
+    check_volume_resolution,
 )
 from velcodec.sampler.cell_average import Average, check_average, fine_shape
 
@@ -346,9 +353,10 @@ class Archive:
         allow_large: bool = False,
     ) -> NDArray[np.generic] | Tensor:
         """Render one model (nz, nx), or several (n, nz, nx), in the user's axis order. Volumes are
-        (nz, ny, nx), at their own grid; `box` gives parts of them.
+        (nz, ny, nx); `box` gives parts of them.
 
-        `res` is N for N x N samples or (nz, nx), over the same extent; by default the native grid.
+        `res` is N for N x N samples or (nz, nx), or (nz, ny, nx) of volumes, over the same extent;
+        by default the native grid.
         With `device` the result is a tensor, computed and kept there. A model stored as samples
         returns these at the native grid, and the field between them at other grids. `average` is
         none for the field at the centres of the grid's cells, cell for its mean over each cell, or
@@ -364,6 +372,16 @@ class Archive:
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
         numbers = [self.index(i) for i in wanted]
+        volumes = [number for number in numbers if self._is_volume(number)]
+        if volumes:
+            if device is not None:
+                raise VolumeError(
+                    f"{self._place(volumes[0])}: a volume, which is decoded to arrays alone"
+                )
+            if len(volumes) < len(numbers):
+                check_stackable([self.layout(number) for number in numbers], True)
+            arrays = self._volumes(volumes, res, average, allow_large)
+            return arrays[0] if one else _stacked(arrays)
         grid = check_resolution(res, len(numbers), allow_large)
         kind = check_average(average)
         if not numbers:
@@ -371,11 +389,6 @@ class Archive:
         if len(numbers) > 1 and self._has_layouts(numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
         self._check_total(numbers, grid, kind, allow_large)
-        if device is not None:
-            for number in filter(self._is_volume, numbers):
-                raise VolumeError(
-                    f"{self._place(number)}: a volume, which is decoded to arrays alone"
-                )
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
@@ -394,12 +407,17 @@ class Archive:
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
-        """Velocity (P,), float64, at points (x, z) in metres, shape (P, 2), anywhere in the extent.
+        """Velocity (P,), float64, at points (x, z) in metres, shape (P, 2), anywhere in the extent;
+        of a volume at points (x, y, z), (P, 3).
 
         It is in the units of the archive, m/s or km/s, as `decode` gives them, and not a number at
         points whose nearest sample is absent. Raises
         PointsOutsideError, InputShapeError, InputDtypeError, NonFiniteError.
         """
+        if self._is_volume(self.index(which)):
+            with self._named(self.index(which)):
+                volume = open_volume(self._reader, self.index(which))
+                return volume.points(volume_cells(self.layout(which), points))
         model, header = self._model(which), self.header_of(which)
         cells = self.geometry(which).to_cells(points)
         with self._named(self.index(which)):
@@ -408,11 +426,17 @@ class Archive:
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
-        km/s per metre where the archive is in km/s.
+        km/s per metre where the archive is in km/s; of a volume (P, 3), d/dx, d/dy and d/dz.
 
         It is the analytic derivative of the field: zero where the field is clamped to the model's
         minimum or maximum, and NaN at points whose nearest sample is absent.
         """
+        if self._is_volume(self.index(which)):
+            layout = self.layout(which)
+            with self._named(self.index(which)):
+                volume = open_volume(self._reader, self.index(which))
+                slopes = volume.gradient(volume_cells(layout, points))
+            return slopes / np.array([layout.dx_m, layout.dy_m, layout.dz_m])
         model, header = self._model(which), self.header_of(which)
         ground = self.geometry(which)
         cells = ground.to_cells(points)
@@ -585,10 +609,7 @@ class Archive:
         for volumes, some in groupby(numbers, self._is_volume):
             if volumes:
                 for number in some:
-                    self._check_native(number, res, average)
-                    self._check_size(number, allow_large)
-                    volume = open_volume(self._reader, number)
-                    yield own_order(volume.read(whole(volume.layout)), volume.layout)
+                    yield self._volumes([number], res, average, allow_large)[0]
                 continue
             for model, samples, values in self._rendered(some, res, None, average, allow_large):
                 array = output.to_array(values, model.layout) if samples is None else samples
@@ -602,30 +623,47 @@ class Archive:
             return False
         return stored_layout(self._reader, number).is_volume
 
-    def _check_native(self, number: int, res: tuple[int, int] | None, average: Average) -> None:
-        """Raise VolumeError for a rendering of a volume at another grid than its own."""
-        if res is not None or average != "none":
+    def _volumes(
+        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
+    ) -> list[NDArray[np.generic]]:
+        """Whole volumes, at their own grids or at `res`. Raises as `decode`."""
+        if average != "none":
             raise VolumeError(
-                f"{self._place(number)}: a volume, which is rendered at its own grid alone, found "
-                f"{'an average' if res is None else f'a resolution of {res[0]} x {res[1]}'}"
+                f"{self._place(numbers[0])}: average: found {average!r} for a volume, expected none"
             )
+        for number in numbers:
+            self._check_size(number, allow_large)
+        if len(numbers) > 1:
+            check_stackable([self.layout(number) for number in numbers], res is None)
+        every = [slice(None)] * 3
+        return [self.box(number, every, res, allow_large=allow_large) for number in numbers]
 
     def box(
-        self, which: Number, box: Sequence[slice | tuple[int, int]], *, allow_large: bool = False
+        self,
+        which: Number,
+        box: Sequence[slice | tuple[int, int]],
+        res: int | Sequence[int] | None = None,
+        *,
+        allow_large: bool = False,
     ) -> NDArray[np.generic]:
         """The samples of a box of a volume, in its axis order: only the bricks that hold them are
         read and decoded. `box` has three ranges of samples, along z, y and x: slices or (start,
-        stop).
+        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent.
 
         Raises VolumeError for a section, OptionError for a box that is not within the volume,
-        ResolutionError for more than 100 million samples without `allow_large`, CorruptError.
+        ResolutionError for more than 100 million samples without `allow_large`, SamplerError,
+        CorruptError.
         """
         number = self.index(which)
         volume = open_volume(self._reader, number)
         part = checked_box(box, volume.layout, self._place(number))
         sizes = [each.stop - each.start for each in part]
         check_native(sizes, f"{self._place(number)}: box", allow_large)
-        return own_order(volume.read(part), volume.layout)
+        if res is None:
+            return own_order(volume.read(part), volume.layout)
+        grid = check_volume_resolution(res, self._place(number), allow_large)
+        with self._named(number):
+            return own_order(volume.render(part, grid), volume.layout)
 
     def section(
         self, which: Number, *, z: int | None = None, y: int | None = None, x: int | None = None

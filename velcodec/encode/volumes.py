@@ -53,7 +53,7 @@ from velcodec.formats.volume_coding.stream import (
 from velcodec.metrics import psnr_of_mse, rms_of_psnr
 from velcodec.parallel import in_threads
 from velcodec.progress import Progress
-from velcodec.sampler.form import newest_sampler
+from velcodec.sampler.volume.form import newest_volume_sampler
 
 Volume = NDArray[np.generic]
 
@@ -137,7 +137,7 @@ class VolumeCoder:
         not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
         domain = way.domain
-        coding = ExactCoding(EXACT_NETWORK, (domain,), newest_sampler())
+        coding = ExactCoding(EXACT_NETWORK, (domain,), newest_volume_sampler())
         streams: list[bytes] = []
         squares = total = worst = 0.0
 
@@ -381,7 +381,7 @@ def _packed(contents: Contents, coded: Sequence[CodedVolume]) -> Packed:
     """The records of coded volumes under one header, the first ones of `contents`."""
     layout = contents.header.layouts[0]
     domains = list(dict.fromkeys(each.domain for each in coded))
-    exact = ExactCoding(EXACT_NETWORK, tuple(domains), newest_sampler())
+    exact = ExactCoding(EXACT_NETWORK, tuple(domains), newest_volume_sampler())
     header = replace(contents.header, exact=exact)
     records = []
     for row, each in enumerate(coded):

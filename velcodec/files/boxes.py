@@ -14,6 +14,7 @@ from velcodec.files.decompress import Decompression, form_of
 from velcodec.formats.files import ARRAY, open_sink
 from velcodec.formats.files.base import depth_first
 from velcodec.formats.storage.atomic import naming
+from velcodec.resolution import check_volume_resolution
 
 
 def decompress_box(
@@ -21,12 +22,13 @@ def decompress_box(
     which: Number,
     box: Sequence[slice | tuple[int, int]],
     target: str | Path,
+    res: int | Sequence[int] | None = None,
     options: Decompression | None = None,
     *,
     force: bool = False,
 ) -> tuple[int, ...]:
-    """Write the samples of a box (z, y, x) of a volume to one file, whose origin is that of the
-    box; return the shape of its array.
+    """Write the samples of a box (z, y, x) of a volume, or its field at `res` as for `Archive.box`,
+    to one file, whose origin is that of the box; return the shape of its array.
 
     Raises what `Archive.box` raises, OutputExistsError unless `force`, OutputPathError,
     MissingExtraError.
@@ -37,18 +39,20 @@ def decompress_box(
     part = checked_box(box, layout, f"{archive.reader.name}: model {number}")
     sizes = [each.stop - each.start for each in part]
     form = form_of(archive, [number], None)
-    ground = form.ground
-    starts = {axis: each.start for axis, each in zip("zyx", part, strict=True)}
-    moved = {
-        f"origin_{axis}_m": getattr(ground, f"origin_{axis}_m")
-        + starts[axis] * getattr(ground, f"d{axis}_m")
-        for axis in "zyx"
-    }
+    grid = sizes
+    if res is not None:
+        grid = list(check_volume_resolution(res, archive.reader.name, options.allow_large))
+    moved = {}
+    for axis, each, size, count in zip("zyx", part, sizes, grid, strict=True):
+        step, origin = (getattr(form.ground, name) for name in (f"d{axis}_m", f"origin_{axis}_m"))
+        finer = step * size / count
+        moved[f"d{axis}_m"] = finer
+        moved[f"origin_{axis}_m"] = origin + each.start * step + (finer - step) / 2
     form = replace(
-        form, nz=sizes[0], ny=sizes[1], nx=sizes[2], axes=form.order,
-        ground=replace(ground, **moved),
+        form, nz=grid[0], ny=grid[1], nx=grid[2], axes=form.order,
+        ground=replace(form.ground, **moved),
     )  # fmt: skip
-    samples = archive.box(number, part, allow_large=options.allow_large)
+    samples = archive.box(number, part, res, allow_large=options.allow_large)
     name = options.format_of(target)
     array = options.array or ARRAY
     with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):

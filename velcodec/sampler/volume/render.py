@@ -36,10 +36,15 @@ class TorchVolume:
     """
 
     def __init__(
-        self, samples: NDArray[np.generic], sampler: SamplerName, device: torch.device | str = "cpu"
+        self,
+        samples: NDArray[np.generic],
+        sampler: SamplerName,
+        device: torch.device | str = "cpu",
+        ends: tuple[float, float] | None = None,
     ) -> None:
         self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
-        self.least, self.most = self.samples.min(), self.samples.max()
+        least, most = ends or (float(self.samples.min()), float(self.samples.max()))
+        self.least, self.most = (self.samples.new_tensor(end) for end in (least, most))
         self.network = _network(sampler, str(device))
 
     @torch.no_grad()
