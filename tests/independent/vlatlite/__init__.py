@@ -1,11 +1,12 @@
-"""A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md and
-docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
+"""A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md,
+docs/format-volumes.md and docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
 zstandard and msgpack; slow, and not a dependency of anything. If something is not in those pages,
 it is missing there.
 """
 
 import hashlib
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,14 @@ import zstandard
 from .absent import absent_samples, nearest
 from .blended import blended
 from .coder import Stream, tile
-from .container import Archive, check, open_archives, record, safetensors
+from .container import Archive, check, open_archives, record, safetensors, volume
 from .dct import dct
 from .labels import LabelMap
 from .mixed import Mixed
 from .rendering import Decoder
 from .sampler import Sampler
+from .volume_sampler import VolumeSampler
+from .volumes import brick
 
 __all__ = ["Archive", "Reader", "identity", "open_archives"]
 
@@ -48,6 +51,11 @@ def unpad(data, least):
     return unpadded
 
 
+def raw(data, shape, dtype):
+    plain = zstandard.ZstdDecompressor().decompress(data)
+    return np.frombuffer(plain, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
+
+
 class Reader:
     """Models of archives; `decoders` are decoder files' bytes, `data` is the folder of released
     networks, weights and samplers.
@@ -74,14 +82,14 @@ class Reader:
         check(header["h"] in self.decoders, "a decoder that is not here")
         return self.decoders[header["h"]]
 
-    def sampler(self, coding):
-        """The sampler that an exact coding names."""
+    def sampler(self, coding, kind="sampler"):
+        """The tensors of the sampler that an exact coding names."""
         number, start = coding["s"]
-        path = self.data / f"sampler-{number}.safetensors"
+        path = self.data / f"{kind}-{number}.safetensors"
         data = path.read_bytes() if path.exists() else b""
         known = hashlib.sha256(data).digest()[:4] == start
-        check(known, f"sampler {number} of this hash is not here")
-        return Sampler(safetensors(data)[0])
+        check(known, f"{kind} {number} of this hash is not here")
+        return safetensors(data)[0]
 
     def layout(self, archive, number):
         """The layout of a model, after the fields that override it."""
@@ -97,6 +105,8 @@ class Reader:
     def model(self, archive, number, grid=None):
         """A model as the user's array, on its native grid or another."""
         header = archive.headers[archive.header_of[number]]
+        if bricks := volume(archive.payloads[number], header):
+            return self.volume(bricks, header, grid)
         layout, exact, tiling, streams, absent = record(archive.payloads[number], header)
         layout = header["l"][layout]
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
@@ -115,23 +125,54 @@ class Reader:
             out = self.samples(exact, header["e"], shape, dtype)
             if grid in (None, shape):
                 return finished(out)
-            values = self.sampler(header["e"]).render(out, grid)
+            values = Sampler(self.sampler(header["e"])).render(out, grid)
         else:
             decoder = self.decoder(archive, header)
             tiles = [tile(stream, header, decoder.tensors) for stream in streams]
             values = decoder.render(tiles, tiling, shape, grid or shape) / unit
         return finished((np.rint(values) if dtype.kind in "iu" else values).astype(dtype))
 
-    def samples(self, exact, coding, shape, dtype):
-        number, coder, data = exact
-        kind, base, step, span, bound = coding["d"][number]
+    def volume(self, bricks, header, grid):
+        """A volume as the user's array, on its native grid or another."""
+        layout, domain, edges, streams = bricks
+        layout = header["l"][layout]
+        shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
+        out = np.zeros(shape, dtype)
+        starts = [range(0, size, edge) for size, edge in zip(shape, edges, strict=True)]
+        for stream, start in zip(streams, product(*starts), strict=True):
+            box = tuple(
+                slice(first, min(first + edge, size))
+                for first, edge, size in zip(start, edges, shape, strict=True)
+            )
+            sizes = tuple(each.stop - each.start for each in box)
+            out[box] = self.brick(stream, header["e"], domain, sizes, dtype)
+        if grid not in (None, shape):
+            sampler = VolumeSampler(self.sampler(header["e"], "volume-sampler"))
+            values = sampler.render(out, grid, self.ends(header, domain, out))
+            out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+        order = layout.get("a", "nzyx")[-3:]
+        return out.transpose(["zyx".index(axis) for axis in order])
+
+    def ends(self, header, domain, samples):
+        """The least and the greatest sample of the domain; of a raw one, of the volume."""
+        kind, base, step, span, _ = header["e"]["d"][domain]
+        if kind == 2:
+            return samples.min(), samples.max()
+        return self.values(np.array([0, span - 1]), header["e"], domain, samples.dtype)
+
+    def brick(self, data, coding, number, shape, dtype):
+        kind, _, _, span, _ = coding["d"][number]
         check(kind < 4, "an unknown domain")
         if kind == 2:
-            plain = zstandard.ZstdDecompressor().decompress(data)
-            return np.frombuffer(plain, dtype.newbyteorder("<")).reshape(shape).astype(dtype)
-        if kind == 3:
-            planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
-            palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
+            return raw(data, shape, dtype)
+        return self.values(brick(data, shape, span), coding, number, dtype)
+
+    def samples(self, exact, coding, shape, dtype):
+        number, coder, data = exact
+        kind, _, _, span, bound = coding["d"][number]
+        check(kind < 4, "an unknown domain")
+        if kind == 2:
+            return raw(data, shape, dtype)
         least = shape[0] * shape[1] // (1024, 4096, 1024, 512)[coder]
         stream = Stream(unpad(data, least))
         if coder == 0:
@@ -144,9 +185,16 @@ class Reader:
         else:
             network, start = self.network("contexts-3"), self.network("mixing-1")
             codes = Mixed(stream, shape, span, bound, network, start).decode()
+        return self.values(codes, coding, number, dtype)
+
+    def values(self, codes, coding, number, dtype):
+        """The samples that the integers of a domain stand for."""
+        kind, base, step, span, _ = coding["d"][number]
         if kind == 0:
             return (base + step * codes.astype(np.float64)).astype(dtype)
         if kind == 3:
+            planes = np.frombuffer(zstandard.ZstdDecompressor().decompress(base), np.uint8)
+            palette = np.frombuffer(planes.reshape(8, span).T.tobytes(), "<f8")
             return palette[codes].astype(dtype)
         codes = codes + base
         if dtype.kind == "f":

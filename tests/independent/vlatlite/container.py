@@ -165,6 +165,35 @@ class Archive:
         self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
 
 
+def volume(payload, header):
+    """Layout, and the domain, edges and streams of the bricks of a volume; None for a section."""
+    at = layout = 0
+    if len(header["l"]) > 1:
+        layout, at = varint(payload, at)
+    if len(header["l"][layout]["s"]) == 2:
+        return None
+    table = payload[at:]
+    domain, at = varint(table, 0)
+    edges, counts = [], []
+    for size in header["l"][layout]["s"]:
+        edge, at = varint(table, at)
+        check(min(4, size) <= edge <= size, "bricks of impossible edges")
+        edges.append(edge)
+        counts.append(-(-size // edge))
+    count = counts[0] * counts[1] * counts[2]
+    end = at + 8 * count
+    check(count <= 1 << 22 and len(table) >= end + 4, "more bricks than there may be")
+    check(zlib.crc32(table[:end]) == int.from_bytes(table[end : end + 4], "little"), "sum")
+    lengths, sums = np.frombuffer(table[at:end], "<u4").reshape(2, count).tolist()
+    at, streams = end + 4, []
+    for length, expected in zip(lengths, sums, strict=True):
+        streams.append(table[at : at + length])
+        check(zlib.crc32(streams[-1]) == expected, "sum of a brick")
+        at += length
+    check(at == len(table), "bytes behind the last brick")
+    return layout, domain, edges, streams
+
+
 def record(payload, header):
     """Layout, the exact stream as (domain, coder, bytes), tiling, tile streams, and the stream of
     absent samples.
