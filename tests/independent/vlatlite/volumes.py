@@ -1,7 +1,7 @@
 """Bricks of volumes (docs/format-volumes.md, "Bricks")."""
 
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import floor
 
 import numpy as np
@@ -233,8 +233,10 @@ class Columns:
         c, few, since = size(s, 15), min(self.breaks, 15), bits(min(self.since, 32767))
         k = 2 * (last == nz - 1) + (z == 0)
         contexts = [
-            chain(chain(1, c), 4 * wide + k), chain(chain(2, few), since), chain(chain(3, L[z]), wide),
-            chain(chain(4, self.x), wide), chain(chain(5, z), c), chain(chain(6, since), 16 * wide + c),
+            chain(chain(1, c), 4 * wide + k), chain(chain(2, few), since),
+            chain(chain(3, L[z]), wide),
+            chain(chain(4, self.x), wide), chain(chain(5, z), c),
+            chain(chain(6, since), 16 * wide + c),
         ]  # fmt: skip
         self.since += s
         whole = self.quiet.bit(contexts, 0, (c, 32 + 4 * wide + k), c)
@@ -257,7 +259,8 @@ class Columns:
         for k in range(min(s, 8) - 1):
             h = s - 1 - k
             contexts = [
-                chain(11, 2 * k + at_end), chain(chain(12, z + h), at_end), chain(chain(13, k), wide),
+                chain(11, 2 * k + at_end), chain(chain(12, z + h), at_end),
+                chain(chain(13, k), wide),
                 chain(chain(14, k), c), chain(chain(15, h), z), chain(16, at_end),
             ]  # fmt: skip
             if self.quiet.bit(contexts, 1, (16 + k, 48 + wide), 16 + k):
@@ -374,7 +377,8 @@ class Columns:
         by_linear = clip(guesses[0] - 16 * g >> 1, 15)
         sizes = [size(abs(m), 20) for m in (m_a, m_b, m_c)]
         values = [
-            off, join(clip(m_a, 3), (clip(m_b, 3), 7), (clip(m_c, 3), 7)), join(part, (off >> 1, 32)),
+            off, join(clip(m_a, 3), (clip(m_b, 3), 7), (clip(m_c, 3), 7)),
+            join(part, (off >> 1, 32)),
             join(clip(a - g, 8), (clip(b - g, 8), 17), (clip(c - g, 8), 17)),
             join(spread, (off >> 1, 32)),
             join(by_linear, (clip(guesses[1] - 16 * g >> 2, 15), 32), (off >> 2, 16)),
@@ -429,7 +433,7 @@ def positions(n):
     known = sorted({0, n - 1})
     while True:
         new = {}
-        for i, (low, high) in enumerate(zip(known, known[1:], strict=False)):
+        for i, (low, high) in enumerate(pairwise(known)):
             m = (low + high) // 2
             if high - low > 1:
                 around = [
