@@ -229,7 +229,7 @@ def bounded_domains(models: Sequence[Samples], bound: float) -> list[Domain]:
         if step >= LEAST_STEP and (greatest - least) / step < MAX_EVEN:
             base = least + _offset(greatest - least, step, reach, one)
             domain = Domain(EVEN, base, step, math.floor((greatest - base) / step) + 1, kind)
-            found.append(_ending_by(domain, greatest, dtype))
+            found.append(ending_by(domain, greatest, dtype))
     return found
 
 
@@ -257,7 +257,7 @@ def _offset(extent: float, step: float, reach: float, grid: float) -> float:
     return whole if whole <= most else (least + most) / 2
 
 
-def _ending_by(domain: Domain, greatest: float, dtype: np.dtype[Any]) -> Domain:
+def ending_by(domain: Domain, greatest: float, dtype: np.dtype[Any]) -> Domain:
     """The domain with its step reduced just enough that no sample exceeds `greatest`."""
     last = np.array([domain.span - 1])
     while float(domain.samples(last, dtype)[0]) > greatest:
@@ -297,7 +297,7 @@ def even_steps(
     step = max(step, (greatest - least) / MOST_FINE, LEAST_STEP)
     # Decoded samples must stay within the range of the models.
     domain = Domain(EVEN, least, step, math.floor((greatest - least) / step) + 1, bound)
-    return _ending_by(domain, greatest, dtype)
+    return ending_by(domain, greatest, dtype)
 
 
 def allowed_codes(model: Samples, domain: Domain, bound: float = 0.0) -> Int64 | None:

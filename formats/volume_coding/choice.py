@@ -14,6 +14,7 @@ from velcodec.formats.sample_coding.domain import (
     Domain,
     Samples,
     bound_class,
+    ending_by,
     float64_holds,
 )
 from velcodec.formats.volume_coding.interpolation import MOST_SPAN
@@ -51,7 +52,10 @@ def interpolated_domain(models: Sequence[Samples], bound: float) -> Domain | Non
         spacing = float(np.spacing(np.array(max(abs(least), abs(greatest)), dtype=dtype)))
     # A sample is rounded to its dtype after decoding.
     step = 2.0 * (bound - spacing) / (2 * REACH + 1)
-    if step < max(LEAST_STEP, spacing) or (greatest - least) / step > MOST_SPAN - 2:
+    extent = greatest - least
+    if step < max(LEAST_STEP, spacing) or extent / step > MOST_SPAN - 2:
         return None
-    span = math.floor((greatest - least) / step) + 1
-    return Domain(EVEN, least, step, span, bound_class(bound, max(greatest - least, 1e-300)))
+    steps = math.ceil(extent / step)
+    kind = bound_class(bound, max(extent, 1e-300))
+    domain = Domain(EVEN, least, extent / steps if steps else step, steps + 1, kind)
+    return ending_by(domain, greatest, dtype)

@@ -45,6 +45,8 @@ from velcodec.formats.volume_coding.interpolation import (
 )
 from velcodec.formats.volume_coding.layers import (
     CANDIDATES,
+    DEVIATION,
+    TOP,
     Layers,
     code_like,
     code_quiet,
@@ -93,6 +95,7 @@ def _code_samples(
         for x in range(nx):
             here = open_column(y, x, nx, columns)
             mine = wanted[0] if coder[DECODING] else wanted[here]
+            layers.state[TOP] = layers.state[DEVIATION] = 0
             z, broken = 0, False
             while z < nz:
                 if not smooth and not broken:

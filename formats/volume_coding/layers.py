@@ -335,7 +335,4 @@ def code_like(
     if z > 0 and (found == NONE or found != above):
         state[TOP] = z
         state[DEVIATION] = 0 if foreseen == NOWHERE else 1 + eighths
-    elif z == 0:
-        state[TOP] = 0
-        state[DEVIATION] = 0
     return found

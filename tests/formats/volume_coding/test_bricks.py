@@ -111,7 +111,8 @@ def test_any_brick_stays_within_its_reach(data: st.DataObject, span: int, reach:
     codes = data.draw(npst.arrays(np.int64, shape, elements=st.integers(0, span - 1)))
     found = decode_brick(encode_within(codes, even(span), reach), shape, even(span))
     assert int(np.abs(found - codes).max()) <= reach
-    assert 0 <= found.min() and found.max() < span
+    assert found.min() >= 0
+    assert found.max() < span
 
 
 @pytest.mark.parametrize("bound", [0.5, 5.0, 50.0])
@@ -125,7 +126,8 @@ def test_interpolated_samples_stay_within_the_bound(bound: float) -> None:
     found = decode_brick(encode_within(codes, domain, REACH), codes.shape, domain)
     decoded = domain.samples(found, samples.dtype).astype(np.float64)
     assert np.abs(decoded - samples).max() <= bound
-    assert samples.min() <= decoded.min() and decoded.max() <= samples.max()
+    assert samples.min() <= decoded.min()
+    assert decoded.max() <= samples.max()
 
 
 def test_a_bound_below_the_spacing_of_floats_has_no_domain() -> None:
@@ -199,7 +201,8 @@ def test_damage_is_refused_or_decodes_to_integers_of_the_domain(kind: str) -> No
         except CorruptError:
             refused += 1
         else:
-            assert 0 <= found.min() and found.max() < 300
+            assert found.min() >= 0
+            assert found.max() < 300
     assert refused >= 55
 
 

@@ -158,7 +158,7 @@ class Reader:
         kind, base, step, span, _ = header["e"]["d"][domain]
         if kind == 2:
             return samples.min(), samples.max()
-        return self.values(np.array([0, span - 1]), header["e"], domain, samples.dtype)
+        return tuple(self.values(np.array([0, span - 1]), header["e"], domain, samples.dtype))
 
     def brick(self, data, coding, number, shape, dtype):
         kind, _, _, span, _ = coding["d"][number]

@@ -89,10 +89,10 @@ class VolumeSampler:
         biases = np.tensordot(self.out, y, 1) + self.bias["out_bias"][:, None, None, None]
         return biases, np.tensordot(self.gate, y, 1) + self.gate_bias
 
-    def render(self, samples, grid):
-        """Values (N_z, N_y, N_x) in the samples' units."""
+    def render(self, samples, grid, ends=None):
+        """Values (N_z, N_y, N_x) in the samples' units; `ends` are those of the range."""
         s = samples.astype(np.float64)
-        least, greatest = s.min(), s.max()
+        least, greatest = ends or (s.min(), s.max())
         if least == greatest:
             return np.full(grid, least)
         half = (greatest - least) / 2
