@@ -365,6 +365,23 @@ def turned_archive() -> bytes:
     )
 
 
+def volume_archive(family: str, order: str = "zyx", **about: Any) -> Callable[[], bytes]:
+    """A generated volume of several bricks, the last of each row smaller."""
+
+    def make() -> bytes:
+        from velcodec.encode import volumes
+
+        edges, volumes.BRICK = volumes.BRICK, (8, 8, 8)
+        try:
+            drawn = synth.draw(family, 5, 0, 1).render(12, 11, 10).numpy()
+            models = drawn.transpose(0, *(1 + "zyx".index(axis) for axis in order))
+            return velcodec.compress(models, volume=True, order=order, dy=25.0, **about)
+        finally:
+            volumes.BRICK = edges
+
+    return make
+
+
 def tiled_archive() -> bytes:
     """Numbers beside latents of several tiles, in every domain that has integers; the latent of
     several tiles alone.
@@ -432,6 +449,9 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
         "smooth-lossless": smooth_archive(lossless=True),
         "turned": turned_archive,
         "tiled": tiled_archive,
+        "volume-layers": volume_archive("faulted", lossless=True),
+        "volume-bound": volume_archive("gradient", "yxz", max_error=4.0),
+        "volume-smooth": volume_archive("gradient", lossless=True),
     },
 }  # fmt: skip
 
@@ -505,7 +525,8 @@ def each_sha256(path: Path) -> list[str | None]:
         assert kinds is not None
         found: list[str | None] = []
         for number in range(len(opened)):
-            exact = opened._models([number])[0].samples is not None
+            volume = opened.layout(number).is_volume
+            exact = volume or opened._models([number])[0].samples is not None
             found.append(sha_of(opened[number]) if exact else None)
         return found
 

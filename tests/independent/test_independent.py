@@ -80,6 +80,18 @@ def test_latents_render_within_the_tolerance(reader: vlatlite.Reader, key: str) 
     check_rendering(reader.model(archive, int(number), (17, 13) if other else None), kept)
 
 
+@pytest.mark.parametrize("order", ["zyx", "xyz"])
+def test_volumes_are_the_same_on_other_grids(
+    reader: vlatlite.Reader, tmp_path: Path, order: str
+) -> None:
+    axes = ["zyx".index(axis) for axis in order]
+    volume = synth.volumes("faulted", 1, 3, (9, 10, 11))[0].transpose(axes)
+    archive = saved(tmp_path / "volume.vlat", volume, volume=True, order=order)
+    assert np.array_equal(reader.model(archive, 0), volume)
+    with velcodec.open(tmp_path / "volume.vlat") as opened:
+        check_rendering(reader.model(archive, 0, (7, 13, 20)), opened.decode(0, res=(7, 13, 20)))
+
+
 def drawn(family: str, nz: int, nx: int, number: int = 0) -> np.ndarray:
     found: np.ndarray = synth.draw(family, 70_000_011, number, 1).render(nz, nx).numpy()[0]
     return found
