@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from volumes import folded_volume, smooth_volume
 
 import velcodec
@@ -78,6 +80,39 @@ def test_a_volume_keeps_to_its_size(kind: str) -> None:
     assert len(velcodec.compress(volume, volume=True, bytes_per_model=size)) <= size
     with pytest.raises(BudgetError, match="the least possible"):
         velcodec.compress(volume, volume=True, bytes_per_model=60)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    dtype=st.sampled_from(["<f4", ">f8", "<i2", "|u1", "<i8"]),
+    kind=st.sampled_from(["constant", "layers", "noise", "wide"]),
+    promise=st.sampled_from([{"lossless": True}, {"max_error": 30.0}, {"psnr": 40.0}]),
+    seed=st.integers(0, 1000),
+)
+def test_any_volume_keeps_any_promise(
+    shape: tuple[int, int, int], dtype: str, kind: str, promise: dict[str, Any], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    values = {
+        "constant": np.full(shape, 37.0),
+        "layers": np.broadcast_to(random.integers(20, 120, shape[0])[:, None, None], shape),
+        "noise": random.uniform(21, 120, shape),
+        "wide": random.uniform(-1, 1, shape) * (1e30 if "f" in dtype else 100),
+    }[kind]
+    if dtype == "|u1":
+        values = np.abs(values)
+    volume = values.astype(dtype)
+    with compressed(volume, units="m/s", **promise) as archive:
+        back = archive[0]
+        assert (back.dtype, back.shape) == (volume.dtype, volume.shape)
+        error = np.abs(back.astype(float) - volume.astype(float))
+        if "lossless" in promise:
+            assert back.tobytes() == volume.tobytes()
+        elif "max_error" in promise:
+            assert error.max() <= 30.0
+        else:
+            assert 10 * np.log10(3000.0**2 / max(np.square(error).mean(), 1e-9)) >= 40.0
 
 
 @pytest.mark.parametrize("order", ["zyx", "yxz", "xyz", "xzy"])

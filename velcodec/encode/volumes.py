@@ -272,7 +272,7 @@ class VolumeCoder:
     def _interpolated(self, bound: float) -> Way | None:
         """The way that interpolates within a bound (m/s), if there is one."""
         domain = interpolated_domain(self.slabs, self._in_units(bound))
-        return None if domain is None else Way(domain, REACH)
+        return None if domain is None or domain.span <= REACH else Way(domain, REACH)
 
     def _wins(self, one: Way, other: Way) -> bool:
         """Whether some bricks, spread over the volume, take fewer bytes in one way."""
