@@ -65,8 +65,10 @@ most.
 SPARE_DB = 0.05
 """So much more than the PSNR asked for is near enough."""
 
-TRIED_BRICKS = 4
-"""Bricks that tell which of two ways is shorter."""
+TRIED_BRICKS, SAMPLE_TRIALS = 2, 2
+"""Bricks that tell which of two ways is shorter, or how a PSNR depends on the bound; and bounds
+that are tried on them.
+"""
 
 MIDDLING = 500.0
 """The share of twice the range of values that a bound has on trial for a size."""
@@ -136,10 +138,17 @@ class VolumeCoder:
         """The record. Every stream is decoded, and refused with VerificationError if a sample is
         not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
+        streams, quality = self._bricks(way, within, range(len(self.bricks)))
+        return CodedVolume(pack_volume(0, self.bricks, streams), way.domain, quality)
+
+    def _bricks(
+        self, way: Way, within: float | None, numbers: Sequence[int]
+    ) -> tuple[list[bytes], StoredQuality]:
+        """The streams of some bricks, and the quality of these."""
         domain = way.domain
         coding = ExactCoding(EXACT_NETWORK, (domain,), newest_volume_sampler())
         streams: list[bytes] = []
-        squares = total = worst = 0.0
+        squares = total = worst = count = 0.0
 
         def code(number: int) -> tuple[bytes, float, float, float]:
             samples = self.volume[self.bricks.box(number)]
@@ -158,15 +167,15 @@ class VolumeCoder:
                 )
             return stream, float(np.square(error).sum()), float(error.sum()), float(error.max())
 
-        for done, (_, (stream, square, sum_, most)) in enumerate(
-            in_threads(code, range(len(self.bricks))), start=1
+        for done, (number, (stream, square, sum_, most)) in enumerate(
+            in_threads(code, numbers), start=1
         ):
             streams.append(stream)
             squares, total, worst = squares + square, total + sum_, max(worst, most)
-            self.on_progress(done, len(self.bricks), "code bricks")
-        count = math.prod(self.volume.shape)
-        quality = StoredQuality(psnr_of_mse(squares / count), total / count, worst, math.nan)
-        return CodedVolume(pack_volume(0, self.bricks, streams), domain, quality)
+            count += math.prod(self.bricks.shape_of(number))
+            if len(numbers) == len(self.bricks):
+                self.on_progress(done, len(self.bricks), "code bricks")
+        return streams, StoredQuality(psnr_of_mse(squares / count), total / count, worst, math.nan)
 
     def exactly(self) -> CodedVolume:
         """The record that keeps every bit."""
@@ -213,10 +222,16 @@ class VolumeCoder:
     def _interpolated_to_psnr(self, wanted: float, bound: float) -> list[CodedVolume]:
         """The record of the widest bound (m/s) found that reaches a PSNR; empty if none does."""
         best: list[CodedVolume] = []
-        for _ in range(BOUND_TRIALS):
+        for trial in range(SAMPLE_TRIALS + BOUND_TRIALS):
             way = self._interpolated(bound)
             if way is None:
                 break
+            if trial < SAMPLE_TRIALS:  # some bricks foretell the bound
+                if len(self.bricks) <= 2 * TRIED_BRICKS:
+                    continue
+                _, quality = self._bricks(way, bound, self._tried)
+                bound *= 10.0 ** ((quality.psnr_db - wanted) / 20.0)
+                continue
             coded = self.coded(way, bound)
             spare = coded.quality.psnr_db - wanted
             if spare >= 0 and (not best or len(coded.record) < len(best[0].record)):
@@ -271,17 +286,23 @@ class VolumeCoder:
 
     def _interpolated(self, bound: float) -> Way | None:
         """The way that interpolates within a bound (m/s), if there is one."""
+        if self._exact.domain.span <= FEW_VALUES:
+            return None
         domain = interpolated_domain(self.slabs, self._in_units(bound))
         return None if domain is None or domain.span <= REACH else Way(domain, REACH)
 
     def _wins(self, one: Way, other: Way) -> bool:
         """Whether some bricks, spread over the volume, take fewer bytes in one way."""
-        tried = range(0, len(self.bricks), -(-len(self.bricks) // TRIED_BRICKS))
 
         def length(way: Way) -> int:
-            return sum(len(way.stream(self.volume[self.bricks.box(n)])[0]) for n in tried)
+            return sum(len(way.stream(self.volume[self.bricks.box(n)])[0]) for n in self._tried)
 
         return length(one) < length(other)
+
+    @property
+    def _tried(self) -> Sequence[int]:
+        """Numbers of some bricks, spread over the volume."""
+        return range(0, len(self.bricks), -(-len(self.bricks) // TRIED_BRICKS))
 
     def _shorter(self, found: list[CodedVolume]) -> CodedVolume:
         """What was found or, where values are few or nothing was found, the exact record unless it
