@@ -23,17 +23,19 @@ from numba.core.caching import FunctionCache
 
 log = logging.getLogger(__name__)
 
+
 def _spare_scipy() -> None:
     """Keep numba from importing SciPy, which takes a quarter of the time to the first call of a
     function, only to see whether it is there: what needs SciPy's BLAS looks again.
     """
     if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
         return
-    linalg = import_module("numba.np.linalg")
+    linalg: Any = import_module("numba.np.linalg")
     look = linalg.ensure_blas
     linalg.ensure_blas = lambda: None
     try:
-        import_module("numba.np.arraymath").ensure_blas = look
+        arrays: Any = import_module("numba.np.arraymath")
+        arrays.ensure_blas = look
     finally:
         linalg.ensure_blas = look
 

@@ -52,7 +52,9 @@ def test_info_loads_nothing_heavy(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_decompress_on_a_cpu_loads_neither_torch_nor_scipy(archive: Path, tmp_path: Path, device: str) -> None:
+def test_decompress_on_a_cpu_loads_neither_torch_nor_scipy(
+    archive: Path, tmp_path: Path, device: str
+) -> None:
     if device == "auto" and _has_gpu():
         pytest.skip("there is a GPU, which torch finds")
     target = tmp_path / "out.npy"

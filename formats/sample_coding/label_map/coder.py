@@ -409,8 +409,8 @@ def encode_label_map(
     compared = nothing if original is None else np.ascontiguousarray(original.T)
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_class_room(), new_spans(height), new_mixture(), new_recency(len(values)), coder, compared,
-        price, nothing if trace is None else trace,
+        powers_of_two(), new_class_room(), new_spans(height), new_mixture(),
+        new_recency(len(values)), coder, compared, price, nothing if trace is None else trace,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
@@ -424,8 +424,8 @@ def decode_label_map(
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_class_room(), new_spans(shape[0]), new_mixture(), new_recency(len(values)), coder,
-        nothing[..., 0], 0.0, nothing[..., 0],
+        powers_of_two(), new_class_room(), new_spans(shape[0]), new_mixture(),
+        new_recency(len(values)), coder, nothing[..., 0], 0.0, nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

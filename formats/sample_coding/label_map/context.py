@@ -148,10 +148,10 @@ def features(
     """Fill `out` (FEATURES,) for sample z of column x. Returns the labels above, after it in the
     column before, and to the left, each or NONE.
 
-    `columns` (nx, nz) are the labels so far, `spans` the runs of those before, `thickness` (labels, 2) the least and greatest
-    thickness of each, `codes` and `counts` (labels,) the value and number of samples of each,
-    `bound` the class of the error bound. Where not `every` feature is asked for, those of ends,
-    tops and thicknesses in earlier columns are left out.
+    `columns` (nx, nz) are the labels so far, `spans` the runs of those before, `thickness`
+    (labels, 2) the least and greatest thickness of each, `codes` and `counts` (labels,) the value
+    and number of samples of each, `bound` the class of the error bound. Where not `every` feature
+    is asked for, those of ends, tops and thicknesses in earlier columns are left out.
     """
     samples = columns.shape[1]
     above = NONE
@@ -185,7 +185,9 @@ def features(
     out[at + 1] = min(scan[RUN_BEFORE], LONG_RUN)
     out[at + 2] = (0 if left == above else 1 if left == after else 2) + (3 if after == NONE else 0)
     if every and scan[UPPER_TOP] > 0 and x > 0:
-        upper = layer_top(columns[x - 1], spans[(x - 1) % SPANS], scan[UPPER_TOP], scan[UPPER_LABEL])
+        upper = layer_top(
+            columns[x - 1], spans[(x - 1) % SPANS], scan[UPPER_TOP], scan[UPPER_LABEL]
+        )
         out[at + 3] = _shift_code(scan[UPPER_TOP], upper)
     else:
         out[at + 3] = 2 * SHIFT + 3
@@ -215,9 +217,7 @@ def features(
 
 
 @njit(cache=True, allocates=False)
-def _thickness_code(
-    columns: Int64, spans: Int64, x: int, begun: int, run: int, label: int
-) -> int:
+def _thickness_code(columns: Int64, spans: Int64, x: int, begun: int, run: int, label: int) -> int:
     """Code of how much thicker than `run` the layer was in column x."""
     if x < 0 or begun == 0:
         return 2 * FAR + 2

@@ -179,9 +179,7 @@ def new_class_room() -> ClassRoom:
 
 
 @njit(cache=True, allocates=False)
-def find_logits(
-    codes: Int64, first_rows: Int64, maps: Weights, room: Int32, logits: Int64
-) -> None:
+def find_logits(codes: Int64, first_rows: Int64, maps: Weights, room: Int32, logits: Int64) -> None:
     """Fill `logits`, in 1/256 bit, from features' `codes`; `first_rows` are the rows of code 0,
     `room` (ROOM,) is scratch space.
     """

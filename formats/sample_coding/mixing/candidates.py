@@ -74,7 +74,8 @@ def new_place() -> Place:
     sizes = (
         FEATURES, NEAR, STEPS, AHEAD, 4, CANDIDATES, MEMORIES, CLASSES, LIKE, SETS, 2, 1, CLASSES,
     )  # fmt: skip
-    return Place(*(np.zeros(size, dtype=np.int64) for size in sizes), new_class_room())
+    arrays = (np.zeros(size, dtype=np.int64) for size in sizes)
+    return Place._make([*arrays, new_class_room()])
 
 
 @njit(cache=True, allocates=False)

@@ -143,11 +143,12 @@ class Mixing(NamedTuple):
     """All that learns, for decisions of so many contexts.
 
     Counters as COUNTER_SHIFT says: `cells` (contexts x lines x line), each line COUNTERS of them;
-    `meanings` (contexts x groups x MEANINGS); `history`, what follows the counters of each line:
-    counts of 0 and of 1, and which came last; in 2^-16, `weights` (selectors, INPUTS) and `second` (groups, SETS); `refined` (2,
-    refiners, BUCKETS + 1) probabilities of REFINED_BITS; `rates` of all these. The others are room:
-    `columns` are those of a row's weights that count, `sizes` as `SIZES` says, `places` (3, HALF) where the votes
-    come from, `found` (INPUTS,) the counters there.
+    `history`, a view of what follows in each line: counts of 0 and of 1, and which came last;
+    `meanings` (contexts x groups x MEANINGS); in 2^-16, `weights` (selectors, INPUTS) and `second`
+    (groups, SETS); `refined` (2, refiners, BUCKETS + 1) probabilities of REFINED_BITS; `rates` of
+    all these; `columns` of a row's weights that count, in the order of data files; `sizes` (SIZES,)
+    of the first ones. The others are room: `places` (3, HALF) where the votes come from, `found`
+    (INPUTS,) the counters there.
     """
 
     cells: Int32
@@ -326,14 +327,19 @@ def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) 
     for i in range(count):
         seen = np.uint16(history[here[i]])
         meaning[i] = (
-            np.uint32(i) * meant + first + np.uint32(seen >> 14)
-            + GRADES_OF_ONES[(seen >> 7) & 127] + GRADES_OF_ZEROS[seen & 127]
+            np.uint32(i) * meant
+            + first
+            + np.uint32(seen >> 14)
+            + GRADES_OF_ONES[(seen >> 7) & 127]
+            + GRADES_OF_ZEROS[seen & 127]
         )
     for i in range(count):
         found[HALF + i] = meanings[meaning[i]]
     for i in range(count):
         counter = np.uint32(found[i])
-        votes[i] = (STRETCH[counter >> np.uint32(WIDE)] * CONFIDENCE[counter & np.uint32(MOST_USES)]) >> 8
+        votes[i] = (
+            STRETCH[counter >> np.uint32(WIDE)] * CONFIDENCE[counter & np.uint32(MOST_USES)]
+        ) >> 8
         votes[HALF + i] = STRETCH[np.uint32(found[HALF + i]) >> np.uint32(WIDE)]
     if len(given) > 0:
         votes[GIVEN] = given[0]

@@ -64,7 +64,9 @@ def _counters(moved: NDArray[Any], first: Int32, unit: int) -> Int32:
 def kept(mixing: Mixing, part: str, blank: Mixing) -> Tensors:
     """The tensors of a part, in what a data file holds; `blank` is what it was before."""
     found: Tensors = {
-        f"{part}.weights": np.rint(mixing.weights[:, mixing.columns] / WEIGHT_UNIT).astype(np.int16),
+        f"{part}.weights": np.rint(mixing.weights[:, mixing.columns] / WEIGHT_UNIT).astype(
+            np.int16
+        ),
         f"{part}.second": np.rint(mixing.second / SECOND_UNIT).astype(np.int16),
         f"{part}.refined": np.rint(mixing.refined / REFINED_UNIT).astype(np.uint16),
     }

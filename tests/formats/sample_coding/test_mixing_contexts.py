@@ -46,7 +46,6 @@ from velcodec.formats.sample_coding.mixing.regression import (
 )
 
 
-
 def spans_before(columns: np.ndarray, x: int) -> np.ndarray:
     """The runs of the columns before x."""
     spans = new_spans(columns.shape[1])
@@ -73,12 +72,18 @@ def test_an_interface_out_of_reach_is_not_followed() -> None:
 
 def test_a_stretch_is_quiet_only_where_all_around_are_alike() -> None:
     columns = np.zeros((3, 30), dtype=np.int64)
-    assert [quiet_stretch(columns, spans_before(columns, x), x, 5)[0] for x in range(3)] == [0, 0, 25]
+    assert [quiet_stretch(columns, spans_before(columns, x), x, 5)[0] for x in range(3)] == [
+        0,
+        0,
+        25,
+    ]
     assert quiet_stretch(columns, spans_before(columns, 2), 2, 5)[1] == 15
     for row in (4, 5, 12):
         other = columns.copy()
         other[:2, row:] = 1
-        assert quiet_stretch(other, spans_before(other, 2), 2, 5)[0] == max(row - LOOKED_DOWN - 5, 0)
+        assert quiet_stretch(other, spans_before(other, 2), 2, 5)[0] == max(
+            row - LOOKED_DOWN - 5, 0
+        )
 
 
 def test_a_stretch_ends_where_a_rising_interface_is_expected() -> None:
