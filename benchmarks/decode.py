@@ -14,6 +14,7 @@ import io
 import json
 import os
 import pstats
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,9 @@ REFERENCE_SIZE = 1024
 
 CODERS = "archive_bytes", "tile_bits"
 """Functions of the encoder that code coefficients or count their bits."""
+
+OPENED = 1, 5000, 100_000
+"""Models of the archives that are opened."""
 
 BYTES_PER_POINT = 16
 """Two float32 coordinates read, one float64 velocity written."""
@@ -188,6 +192,77 @@ def sampled() -> dict[str, float]:
     }
 
 
+STORED = {
+    "FlatVel-A": ("flatvel_a", {"lossless": True}),
+    "CurveVel-A": ("curvevel_a", {"lossless": True}),
+    "FlatFault-A, within 10 m/s": ("flatfault_a", {"max_error": 10.0}),
+    "CurveFault-A": ("curvefault_a", {"lossless": True}),
+    "Style-A": ("style_a", {"lossless": True}),
+}
+"""What is stored as samples, by families, and how."""
+
+LAST = 40
+"""So many models of each: the last ones of a real set."""
+
+REAL_FILES = "{0}.npy", "{0}_figure.npy"
+
+
+def models_of(family: str) -> tuple[NDArray[np.float32], str]:
+    """Models of a family, real ones if the folder VELCODEC_REAL_DATA has them, and which these
+    are.
+    """
+    folder = os.environ.get("VELCODEC_REAL_DATA")
+    for name in REAL_FILES if folder else ():
+        path = Path(folder or "") / name.format(family)
+        if path.exists():
+            real = np.load(path)
+            return real.reshape(-1, *real.shape[-2:])[-LAST:], "real"
+    return synth.draw(family, 5, 0, LAST).render(N, N).numpy(), "generated"
+
+
+def stored() -> dict[str, dict[str, Any]]:
+    """Seconds to decode a model stored as samples: alone, and of a batch."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name, (family, how) in STORED.items():
+        models, source = models_of(family)
+        settings: dict[str, Any] = how
+        data = velcodec.compress(models, **settings)
+        with velcodec.open(data) as archive:
+            everyone = range(len(archive))
+            alone = seconds(lambda of=archive: [of.decode(i) for i in range(len(of))], 4)
+            together = seconds(lambda of=archive, some=everyone: of.decode(some), 4)
+        rows[name] = {
+            "models": len(models),
+            "source": source,
+            "bytes_per_model": len(data) / len(models),
+            "alone_s": alone / len(models),
+            "batch_s": together / len(models),
+        }
+    return rows
+
+
+def opened(frozen: FrozenMixture) -> dict[int, dict[str, float]]:
+    """Seconds to open an archive of so many models in a file, and to open it and decode the last
+    one.
+    """
+    rows = {}
+    for count in OPENED:
+        data = archive_of(frozen, drawn_tiles(frozen, count))[0]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "models.vlat"
+            path.write_bytes(data)
+
+            def last(path: Path = path) -> None:
+                with velcodec.open(path) as archive:
+                    archive.decode(-1)
+
+            rows[count] = {
+                "open_s": seconds(lambda path=path: velcodec.open(path).close()),
+                "open_and_decode_s": seconds(last),
+            }
+    return rows
+
+
 def shares(frozen: FrozenMixture) -> dict[str, float]:
     """The entropy coder's share of the time to read an archive, and to write one by the encoder
     alone, including the whole search for a budget.
@@ -242,6 +317,8 @@ def measure() -> dict[str, Any]:
         "ceilings": top,
         "floors": floors,
         "paths": rows,
+        "stored": stored(),
+        "opened": opened(frozen),
         "samples_at_280_s": sampled(),
         "jpeg2000": jpeg2000(),
         "archives": shares(frozen),
@@ -295,6 +372,17 @@ def show(found: dict[str, Any]) -> None:
             f"| {row['of_arithmetic_floor']:.0%} | {row['of_both_floors']:.0%} "
             f"| {row['products']:.3f} |"
         )
+    print("\n| stored as samples | bytes | models/s, one by one | of a batch | matrix products |")
+    print("|---|---|---|---|---|")
+    for name, row in found["stored"].items():
+        print(
+            f"| {name}, {row['models']} {row['source']} | {row['bytes_per_model']:.0f} "
+            f"| {1 / row['alone_s']:.0f} | {1 / row['batch_s']:.0f} "
+            f"| {row['alone_s'] / top['product_s']:.3f} |"
+        )
+    print("\n| models in the archive | open, ms | open and decode the last, ms |\n|---|---|---|")
+    for count, row in found["opened"].items():
+        print(f"| {count:,} | {row['open_s'] * 1e3:.2f} | {row['open_and_decode_s'] * 1e3:.2f} |")
     print("\n| samples at 280 x 280, one model | ms | matrix products |\n|---|---|---|")
     for name, value in found["samples_at_280_s"].items():
         print(f"| {name} | {value * 1e3:.1f} | {value / top['product_s']:.3f} |")

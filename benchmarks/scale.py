@@ -1,10 +1,11 @@
 """How time, memory and bytes grow with the number of models.
 
-    python benchmarks/scale.py --models 1000,10000 --threads 1
-    python benchmarks/scale.py --models 100000 --workers 2          # by dask, to a folder of shards
+    python benchmarks/scale.py --models 10000                    # default effort and quality
+    python benchmarks/scale.py --models 100000 --workers 2       # by dask, to a folder of shards
 
-Generated models of several families are written to an .npy file, compressed by `velcodec compress`
-in a separate process, and checked against the file by `velcodec verify`.
+Generated models of five families, as many of each, are written to an .npy file, compressed by
+`velcodec compress` in a separate process on two cores, and checked against the file by `velcodec
+verify`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import click
 import numpy as np
 
 from velcodec import synth
+from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.files.npy import NpyWriter
 
 FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
@@ -31,12 +33,13 @@ COMMAND = [sys.executable, "-c", "from velcodec.cli import main; main()"]
 
 
 def write_models(path: Path, count: int) -> None:
-    """Write `count` models of all families in turn, some hundred at a time."""
+    """Write `count` models, as many of each family, at most some hundred at a time."""
+    at_once = max(1, min(AT_ONCE, -(-count // len(FAMILIES))))
     with path.open("wb") as stream:
         writer = NpyWriter(stream, (count, 1, 70, 70), np.dtype(np.float32))
-        for first in range(0, count, AT_ONCE):
-            family = FAMILIES[first // AT_ONCE % len(FAMILIES)]
-            models = synth.draw(family, 11, first, min(AT_ONCE, count - first)).render(70, 70)
+        for first in range(0, count, at_once):
+            family = FAMILIES[first // at_once % len(FAMILIES)]
+            models = synth.draw(family, 11, first, min(at_once, count - first)).render(70, 70)
             writer.add([models.numpy()])
         writer.close()
 
@@ -86,10 +89,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 @click.command()
 @click.option("--models", default="1000,10000", help="Numbers of models, comma-separated.")
-@click.option("--promise", default="--bytes-per-model 48 --latent-only", help="Target options.")
-@click.option("--effort", default=1, help="Effort, 1 to 9.")
+@click.option("--promise", default="--psnr 35", show_default=True, help="Target options.")
+@click.option("--effort", default=DEFAULT_EFFORT, show_default=True, help="Effort, 1 to 9.")
 @click.option("--workers", type=int, help="Compress with this many dask processes.")
-@click.option("--threads", default=1, help="CPU threads per process.")
+@click.option("--threads", default=2, show_default=True, help="CPU threads per process.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Folder for files.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per number.")
 @click.option("--picture", type=click.Path(path_type=Path), help="PNG of time and memory.")
@@ -118,7 +121,7 @@ def main(
             spread = ["--dask", "local", "--workers", workers] if workers else []
             options = [*promise.split(), "--effort", effort, "--threads", threads, *spread]
             made, seconds, of_cores, peak = run("compress", source, target, *options)
-            check, checked, _, peak_check = run("verify", target, "--against", source)
+            check, checked, check_cores, peak_check = run("verify", target, "--against", source)
             row = {
                 "models": count,
                 "generate_s": generated,
@@ -126,8 +129,11 @@ def main(
                 "compress_core_s": of_cores,
                 "compress_peak_mb": peak,
                 "bytes_per_model": made["bytes_per_model"],
+                "archive_bytes": made["bytes"],
                 "psnr_db": check["psnr_db"],
                 "verify_s": checked,
+                "verify_core_s": check_cores,
+                "core_hours_for_100_000": (of_cores + check_cores) / count * 1e5 / 3600,
                 "verify_peak_mb": peak_check,
             }
             rows.append(row)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from velcodec.progress import no_progress
 
 SHOW_AFTER_SECONDS = 1.0
 
@@ -14,16 +17,17 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
 
     `what` is the name of the file; a new stage restarts the bar.
     """
+    if not sys.stderr.isatty():  # tqdm would draw nothing, and takes time to import
+        yield no_progress
+        return
     from tqdm import tqdm
 
     from velcodec.formats.errors import shown
 
     what = shown(what)
-    # disable=None: tqdm draws nothing when stderr is not a terminal.
     bar = tqdm(
         desc=what,
         delay=SHOW_AFTER_SECONDS,
-        disable=None,
         leave=False,
         dynamic_ncols=True,
     )

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,6 +22,27 @@ import numba
 from numba.core.caching import FunctionCache
 
 log = logging.getLogger(__name__)
+
+
+def _spare_scipy() -> None:
+    """Keep numba from importing SciPy, which takes a quarter of the time to the first call of a
+    function, only to see whether it is there: what needs SciPy's BLAS looks again.
+    """
+    if "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    linalg: Any = import_module("numba.np.linalg")
+    look = linalg.ensure_blas
+    linalg.ensure_blas = lambda: None
+    try:
+        arrays: Any = import_module("numba.np.arraymath")
+        arrays.ensure_blas = look
+    finally:
+        linalg.ensure_blas = look
+
+
+# Other versions of numba may have other modules: then all is as it would be.
+with suppress(ImportError, AttributeError):
+    _spare_scipy()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -52,12 +52,24 @@ def test_info_loads_nothing_heavy(archive: Path) -> None:
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_decompress_on_a_cpu_loads_no_torch(archive: Path, tmp_path: Path, device: str) -> None:
+def test_decompress_on_a_cpu_loads_neither_torch_nor_scipy(
+    archive: Path, tmp_path: Path, device: str
+) -> None:
     if device == "auto" and _has_gpu():
         pytest.skip("there is a GPU, which torch finds")
     target = tmp_path / "out.npy"
-    assert loaded(command("decompress", archive, target, "--device", device), "torch") == []
+    code = command("decompress", archive, target, "--device", device)
+    assert loaded(code, "torch", "scipy.linalg", "tqdm") == []
     assert np.load(target).shape == (3, 70, 70)
+
+
+def test_functions_of_others_that_need_scipy_still_find_it() -> None:
+    code = """
+import velcodec.formats.compiled, numba, numpy as np
+product = numba.njit(lambda a: a @ a)(np.eye(3))
+assert (product == np.eye(3)).all()
+"""
+    assert loaded(code, "scipy.linalg") == ["scipy.linalg"]
 
 
 def test_decoding_without_torch_gives_the_same_values(archive: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
+from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.files.plans import (
     Hashes,
     Plan,
@@ -74,11 +75,6 @@ MODELS_OF_BUDGET = 1000
 """The same for models that share a size budget."""
 
 SAMPLES_AT_ONCE = 1 << 25
-
-FILE_FIELD, ARRAY_FIELD, ROW_FIELD = "file", "array", "row"
-"""Fields that say where a model came from: file, array (if arrays have names) and row. Rows show
-where one file ends and another of the same name begins.
-"""
 
 
 @dataclass(frozen=True)

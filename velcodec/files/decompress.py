@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from velcodec.archive.archive import Archive
 from velcodec.archive.stream import StreamedArchive, spooled, stream
 from velcodec.decode.stored import check_stackable
-from velcodec.files.compress import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
+from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import MixedShapesError, OptionError
 from velcodec.formats.files import (

@@ -26,7 +26,14 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
 from velcodec.formats.sample_coding.coders import LABEL_MAP
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.label_map.context import FEATURES, RUN_TOP, advance, features
+from velcodec.formats.sample_coding.label_map.context import (
+    FEATURES,
+    RUN_TOP,
+    advance,
+    close_spans,
+    features,
+    new_spans,
+)
 from velcodec.formats.sample_coding.label_map.network import (
     ABOVE,
     AFTER,
@@ -36,10 +43,12 @@ from velcodec.formats.sample_coding.label_map.network import (
     KNOWN,
     LEFT,
     LESS,
-    ROOM,
+    ClassRoom,
     Network,
+    Weights,
     class_frequencies,
     network_of,
+    new_class_room,
     powers_of_two,
 )
 from velcodec.formats.sample_coding.label_map.new_values import (
@@ -115,8 +124,9 @@ def _rank_frequencies(counts: Int64, ranks: int, out: Int64) -> int:
 @njit(cache=True)
 def _code_samples(
     columns: Int64, values: Int64, allowed: Int64, span: int, bound: int,
-    class_maps: tuple[Int64, ...], value_maps: tuple[Int64, ...], powers: Int64,
-    mixture: Mixture, recency: Recency, coder: Coder, original: Int64, price: float, trace: Int64,
+    class_maps: Weights, value_maps: Weights, powers: Int64, room: ClassRoom, spans: Int64,
+    mixture: Mixture, recency: Recency, coder: Coder, original: Int64, price: float,
+    trace: Int64,
 ) -> int:  # fmt: skip
     """Fill `columns` (nx, nz) with labels, numbered by first use, and `values` with their values.
 
@@ -138,14 +148,13 @@ def _code_samples(
     rank_frequencies = np.zeros(RANKS, dtype=np.int64)
     newest = np.zeros(2, dtype=np.int64)
     candidates = np.zeros(CANDIDATES, dtype=np.int64)
-    room = np.zeros(ROOM, dtype=np.int64)
     shift = raw_bits(span)
     decoding = coder[DECODING]
     labels = 0
     for x in range(width):
         for z in range(height):
             above, after, left = features(
-                columns, x, z, scan, thickness, values, counts, bound, codes
+                columns, spans, x, z, scan, thickness, values, counts, bound, True, codes
             )
             label, rank = NONE, 0
             _fill_candidates(columns, x, z, above, after, left, candidates)
@@ -256,6 +265,7 @@ def _code_samples(
             columns[x, z] = label
             counts[label] += 1
             advance(label, above, z, scan, thickness)
+        close_spans(columns, x, spans)
     return 0
 
 
@@ -399,8 +409,8 @@ def encode_label_map(
     compared = nothing if original is None else np.ascontiguousarray(original.T)
     done = _code_samples(
         columns, values, inputs, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_mixture(), new_recency(len(values)), coder, compared, price,
-        nothing if trace is None else trace,
+        powers_of_two(), new_class_room(), new_spans(height), new_mixture(),
+        new_recency(len(values)), coder, compared, price, nothing if trace is None else trace,
     )  # fmt: skip
     return (finish_encoder(coder), _image(columns, values)) if done == 0 else None
 
@@ -414,8 +424,8 @@ def decode_label_map(
     nothing = np.zeros((0, 0, 3), dtype=np.int64)
     done = _code_samples(
         columns, values, nothing, span, bound, network.classes.arrays(), network.values.arrays(),
-        powers_of_two(), new_mixture(), new_recency(len(values)), coder, nothing[..., 0], 0.0,
-        nothing[..., 0],
+        powers_of_two(), new_class_room(), new_spans(shape[0]), new_mixture(),
+        new_recency(len(values)), coder, nothing[..., 0], 0.0, nothing[..., 0],
     )  # fmt: skip
     if done < 0:
         raise CorruptError(

@@ -22,6 +22,9 @@ REACH = 40
 ENDS, THICKNESSES, TOPS = 7, 6, 4
 """Number of earlier columns in which a layer's end, thickness and top are compared."""
 
+SPANS = 8
+"""Runs of so many columns are known; a power of two, and more than are looked at."""
+
 SHIFT = 4
 LONG_RUN = 20
 RARE = 8
@@ -58,42 +61,61 @@ def _clamped(value: int, most: int) -> int:
     return min(max(value, -most), most)
 
 
+def new_spans(height: int) -> Int64:
+    """Room for `close_spans`, of an image of such a height."""
+    return np.zeros((SPANS, 2, height), dtype=np.int64)
+
+
 @njit(cache=True, allocates=False)
-def layer_end(column: Int64, z: int, label: int) -> tuple[int, int]:
+def close_spans(columns: Int64, x: int, spans: Int64) -> None:
+    """Note where the run of every sample of column x begins and ends: in `spans` (SPANS, 2,
+    height), column x % SPANS.
+    """
+    column, starts, ends = columns[x], spans[x % SPANS, 0], spans[x % SPANS, 1]
+    samples, begun = len(column), 0
+    for row in range(1, samples + 1):
+        if row == samples or column[row] != column[begun]:
+            for k in range(begun, row):
+                starts[k], ends[k] = begun, row
+            begun = row
+
+
+@njit(cache=True, allocates=False)
+def layer_end(column: Int64, span: Int64, z: int, label: int) -> tuple[int, int]:
     """Distance from z to the end of `label` in `column`, negative if above z, and the label after
-    it. (REACH + 1, NONE) if it is not within REACH.
+    it. (REACH + 1, NONE) if it is not within REACH. `span` (2, height) are the column's `spans`.
     """
     samples = len(column)
     if column[z] == label:
-        row = z
-        while row < min(samples, z + REACH) and column[row] == label:
-            row += 1
-        if row == samples:
-            return row - z, NONE
+        row = min(span[1, z], z + REACH)
+        if row >= samples:
+            return samples - z, NONE
         if column[row] == label:
             return REACH, NONE
         return row - z, column[row]
-    row = z
-    while row > max(0, z - REACH) and column[row - 1] != label:
-        row -= 1
+    row, first = z, max(0, z - REACH)
+    while row > first and column[row - 1] != label:
+        row = max(span[0, row - 1], first)
     if row == 0 or column[row - 1] != label:
         return REACH + 1, NONE
     return row - z, column[row]
 
 
 @njit(cache=True, allocates=False)
-def layer_top(column: Int64, near: int, label: int) -> int:
+def layer_top(column: Int64, span: Int64, near: int, label: int) -> int:
     """The row nearest to `near` where a run of `label` begins; NONE if none is within REACH."""
     samples = len(column)
-    for distance in range(REACH):
-        for row in (near + distance, near - distance):
-            if (
-                0 <= row < samples
-                and column[row] == label
-                and (row == 0 or column[row - 1] != label)
-            ):
-                return row
-    return NONE
+    below = near if span[0, near] == near else span[1, near]
+    last = min(samples, near + REACH)
+    while below < last and column[below] != label:
+        below = span[1, below]
+    found = below - near if below < last else REACH
+    above, last = span[0, near], near - found
+    while above > last and column[above] != label:
+        above = span[0, above - 1] if above > 0 else last
+    if above > last and column[above] == label:
+        return above
+    return below if found < REACH else NONE
 
 
 @njit(cache=True)
@@ -120,15 +142,16 @@ def _order_code(above: int, after: int, left: int, codes: Int64, counts: Int64) 
 
 @njit(cache=True, allocates=False)
 def features(
-    columns: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64, counts: Int64,
-    bound: int, out: Int64,
+    columns: Int64, spans: Int64, x: int, z: int, scan: Int64, thickness: Int64, codes: Int64,
+    counts: Int64, bound: int, every: bool, out: Int64,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Fill `out` (FEATURES,) for sample z of column x. Returns the labels above, after it in the
     column before, and to the left, each or NONE.
 
-    `columns` (nx, nz) are the labels so far, `thickness` (labels, 2) the least and greatest
-    thickness of each, `codes` and `counts` (labels,) the value and number of samples of each,
-    `bound` the class of the error bound.
+    `columns` (nx, nz) are the labels so far, `spans` the runs of those before, `thickness`
+    (labels, 2) the least and greatest thickness of each, `codes` and `counts` (labels,) the value
+    and number of samples of each, `bound` the class of the error bound. Where not `every` feature
+    is asked for, those of ends, tops and thicknesses in earlier columns are left out.
     """
     samples = columns.shape[1]
     above = NONE
@@ -138,11 +161,11 @@ def features(
         above = columns[x - 1, 0]
     left = columns[x - 1, z] if x > 0 else NONE
     after = NONE
-    for k in range(ENDS):
+    for k in range(ENDS if every else 1):
         if x - 1 - k < 0:
             out[k] = 2 * FAR + 2
             continue
-        distance, label = layer_end(columns[x - 1 - k], z, above)
+        distance, label = layer_end(columns[x - 1 - k], spans[(x - 1 - k) % SPANS], z, above)
         if k == 0:
             after = label
         out[k] = 2 * FAR + 1 if distance > REACH else _clamped(distance, FAR) + FAR
@@ -150,25 +173,27 @@ def features(
     begun = scan[RUN_TOP]
     run = z - begun
     row = begun
-    for k in range(TOPS):
+    for k in range(TOPS if every else 0):
         if x - 1 - k < 0 or begun == 0 or row == NONE:
             out[at + k] = 2 * SHIFT + 3
             continue
-        top = layer_top(columns[x - 1 - k], row, above)
+        top = layer_top(columns[x - 1 - k], spans[(x - 1 - k) % SPANS], row, above)
         out[at + k] = _shift_code(row, top)
         row = top
     at += TOPS
     out[at] = min(max(run, LEAST_RUN), LONG_RUN)
     out[at + 1] = min(scan[RUN_BEFORE], LONG_RUN)
     out[at + 2] = (0 if left == above else 1 if left == after else 2) + (3 if after == NONE else 0)
-    if scan[UPPER_TOP] > 0 and x > 0:
-        upper = layer_top(columns[x - 1], scan[UPPER_TOP], scan[UPPER_LABEL])
+    if every and scan[UPPER_TOP] > 0 and x > 0:
+        upper = layer_top(
+            columns[x - 1], spans[(x - 1) % SPANS], scan[UPPER_TOP], scan[UPPER_LABEL]
+        )
         out[at + 3] = _shift_code(scan[UPPER_TOP], upper)
     else:
         out[at + 3] = 2 * SHIFT + 3
     at += 4
-    for k in range(THICKNESSES):
-        out[at + k] = _thickness_code(columns, x - 1 - k, begun, run, above)
+    for k in range(THICKNESSES if every else 0):
+        out[at + k] = _thickness_code(columns, spans, x - 1 - k, begun, run, above)
     at += THICKNESSES
     if begun > 0 and above != NONE and thickness[above, 1] > 0:
         out[at] = _clamped(thickness[above, 0] - run, FAR) + FAR
@@ -192,19 +217,16 @@ def features(
 
 
 @njit(cache=True, allocates=False)
-def _thickness_code(columns: Int64, x: int, begun: int, run: int, label: int) -> int:
+def _thickness_code(columns: Int64, spans: Int64, x: int, begun: int, run: int, label: int) -> int:
     """Code of how much thicker than `run` the layer was in column x."""
     if x < 0 or begun == 0:
         return 2 * FAR + 2
-    column = columns[x]
-    top = layer_top(column, begun, label)
+    span = spans[x % SPANS]
+    top = layer_top(columns[x], span, begun, label)
     if top == NONE:
         return 2 * FAR + 1
-    samples = len(column)
-    last = min(samples, top + run + FAR + 1)
-    end = top
-    while end < last and column[end] == label:
-        end += 1
+    samples = columns.shape[1]
+    end = max(min(span[1, top], top + run + FAR + 1), top)
     if end == samples:
         return 2 * FAR + 3 if end - top > run else 2 * FAR + 4
     return _clamped(end - top - run, FAR) + FAR

@@ -11,16 +11,21 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Int32, Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.symbols import PRECISION
 from velcodec.formats.errors import ContextNetworkError, CorruptError
-from velcodec.formats.sample_coding.label_map.context import FIRST, ROWS
-from velcodec.formats.sample_coding.label_map.value_features import NEW_VALUE_ROWS, PARTS
+from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, ROWS
+from velcodec.formats.sample_coding.label_map.value_features import (
+    NEW_VALUE_FEATURES,
+    NEW_VALUE_ROWS,
+    PARTS,
+)
 
 CLASSES = 7
 ABOVE, AFTER, LEFT, KNOWN, BETWEEN, GREATER, LESS = range(CLASSES)
@@ -39,6 +44,12 @@ MEAN_ERROR_NETWORK = 5
 
 _TOTAL = 1 << PRECISION
 _POWER_BITS = 20
+ODD = np.array([pow(0x2545F491, k + 1, 1 << 32) | 1 for k in range(FEATURES)], dtype=np.int64)
+"""Codes are hashed by these."""
+
+
+Weights = tuple[Int32, Int32, Int32, Int32, Int64, Int64]
+"""Those of the first two layers are of 32 bits, as their sums are."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +65,16 @@ class Maps:
     third: Int64
     third_bias: Int64
 
-    def arrays(self) -> tuple[Int64, ...]:
+    def arrays(self) -> Weights:
         """The weights in the order of `find_logits`."""
-        return (
-            self.first, self.first_bias, self.second, self.second_bias, self.third, self.third_bias
-        )  # fmt: skip
+        short = (self.first, self.first_bias, self.second, self.second_bias)
+        a, b, c, d = (each.astype(np.int32) for each in short)
+        return a, b, c, d, self.third, self.third_bias
+
+    def greatest(self, features: int) -> int:
+        """A bound on the sums of the second layer, from whatever codes of so many features."""
+        hidden = features * int(np.abs(self.first).max()) + np.abs(self.first_bias)
+        return int((hidden @ np.abs(self.second) + np.abs(self.second_bias)).max())
 
 
 @dataclass(frozen=True)
@@ -82,21 +98,29 @@ def shapes(rows: int, logits: int) -> dict[str, tuple[int, ...]]:
 
 
 def network_from(tensors: dict[str, NDArray[np.generic]]) -> Network:
-    """The network of these tensors. Raises CorruptError for a missing or misshapen one."""
+    """The network of these tensors. Raises CorruptError for a missing or misshapen one, or for
+    weights that are too great.
+    """
     return Network(
-        _maps_from(tensors, "classes", shapes(ROWS, CLASSES)),
-        _maps_from(tensors, "values", shapes(NEW_VALUE_ROWS, PARTS)),
+        _maps_from(tensors, "classes", FEATURES, shapes(ROWS, CLASSES)),
+        _maps_from(tensors, "values", NEW_VALUE_FEATURES, shapes(NEW_VALUE_ROWS, PARTS)),
     )
 
 
 def _maps_from(
-    tensors: dict[str, NDArray[np.generic]], part: str, wanted: dict[str, tuple[int, ...]]
+    tensors: dict[str, NDArray[np.generic]],
+    part: str,
+    features: int,
+    wanted: dict[str, tuple[int, ...]],
 ) -> Maps:
     for name, shape in wanted.items():
         found = tensors[f"{part}.{name}"].shape if f"{part}.{name}" in tensors else None
         if found != shape:
             raise CorruptError(f"context network: {part}.{name}: found {found}, expected {shape}")
-    return Maps(**{name: tensors[f"{part}.{name}"].astype(np.int64) for name in wanted})
+    maps = Maps(**{name: tensors[f"{part}.{name}"].astype(np.int64) for name in wanted})
+    if maps.greatest(features) >= 1 << 31:
+        raise CorruptError(f"context network: {part}: found weights whose sums exceed 32 bits")
+    return maps
 
 
 @cache
@@ -126,31 +150,55 @@ def powers_of_two() -> Int64:
     return np.array(table, dtype=np.int64)
 
 
-ROOM = WIDTH + NARROW + CLASSES
-"""Scratch space of `class_frequencies`."""
+ROOM = WIDTH + NARROW
+"""Scratch space of `find_logits`."""
+
+REMEMBERED = 1 << 9
+"""How many features' codes are remembered with their logits: layers bring the same ones again and
+again.
+"""
+
+
+class ClassRoom(NamedTuple):
+    """Scratch space of `class_frequencies`: `hidden` (ROOM,), and what was found for codes that
+    came before: each 1 more, 0 where nothing is known.
+    """
+
+    hidden: Int32
+    codes: Int32
+    logits: Int64
+
+
+def new_class_room() -> ClassRoom:
+    """Nothing is remembered."""
+    return ClassRoom(
+        np.zeros(ROOM, dtype=np.int32),
+        np.zeros((REMEMBERED, FEATURES), dtype=np.int32),
+        np.zeros((REMEMBERED, CLASSES), dtype=np.int64),
+    )
 
 
 @njit(cache=True, allocates=False)
-def find_logits(
-    codes: Int64, first_rows: Int64, maps: tuple[Int64, ...], room: Int64, logits: Int64
-) -> None:
+def find_logits(codes: Int64, first_rows: Int64, maps: Weights, room: Int32, logits: Int64) -> None:
     """Fill `logits`, in 1/256 bit, from features' `codes`; `first_rows` are the rows of code 0,
     `room` (ROOM,) is scratch space.
     """
     first, first_bias, second, second_bias, third, third_bias = maps
     hidden, narrow = room[:WIDTH], room[WIDTH : WIDTH + NARROW]
-    for i in range(WIDTH):
+    # Loops of constant length would be unrolled, and not be vectorised.
+    for i in range(len(hidden)):
         hidden[i] = first_bias[i]
-    for i in range(NARROW):
+    for i in range(len(narrow)):
         narrow[i] = second_bias[i]
     for k in range(len(codes)):
         row = first[first_rows[k] + codes[k]]
         for i in range(len(hidden)):
             hidden[i] += row[i]
     for i in range(len(hidden)):
-        if hidden[i] > 0:
+        share, row = hidden[i], second[i]
+        if share > 0:
             for j in range(len(narrow)):
-                narrow[j] += hidden[i] * second[i, j]
+                narrow[j] += share * row[j]
     for j in range(len(logits)):
         logits[j] = third_bias[j]
     for i in range(len(narrow)):
@@ -163,15 +211,32 @@ def find_logits(
 
 
 @njit(cache=True, allocates=False)
+def _place_of_logits(codes: Int64, maps: Weights, room: ClassRoom) -> int:
+    """Which row of `logits` has those of these codes: from before, if no others came since."""
+    hash_of = 0
+    for k in range(FEATURES):
+        hash_of += codes[k] * ODD[k]
+    place = (hash_of >> 20) & (REMEMBERED - 1)
+    before = room.codes[place]
+    same = True
+    for k in range(FEATURES):
+        same &= before[k] == codes[k] + 1
+    if not same:
+        find_logits(codes, FIRST, maps, room.hidden, room.logits[place])
+        for k in range(FEATURES):
+            before[k] = codes[k] + 1
+    return place
+
+
+@njit(cache=True, allocates=False)
 def class_frequencies(
-    codes: Int64, possible: Int64, maps: tuple[Int64, ...], powers: Int64, room: Int64, out: Int64
+    codes: Int64, possible: Int64, maps: Weights, powers: Int64, room: ClassRoom, out: Int64
 ) -> None:
     """Fill `out` (CLASSES,) with frequencies that sum to 2^16, from features' `codes`.
 
     Classes that are not `possible` (0 or 1 each) get 0, the others at least 1.
     """
-    logits = room[WIDTH + NARROW : ROOM]
-    find_logits(codes, FIRST, maps, room, logits)
+    logits = room.logits[_place_of_logits(codes, maps, room)]
     greatest, best, count = np.int64(-(1 << 60)), 0, 0
     for j in range(CLASSES):
         if possible[j]:

@@ -13,7 +13,7 @@ from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import DECODING, PRECISION, Coder, code_bits, code_interval
-from velcodec.formats.sample_coding.label_map.network import ROOM, find_logits
+from velcodec.formats.sample_coding.label_map.network import ROOM, Weights, find_logits
 from velcodec.formats.sample_coding.label_map.value_features import (
     NEW_VALUE_FEATURES,
     NEW_VALUE_FIRST,
@@ -47,10 +47,10 @@ def new_mixture() -> Mixture:
 
 
 @njit(cache=True)
-def find_shares(codes: Int64, maps: tuple[Int64, ...], powers: Int64, shares: Int64) -> None:
+def find_shares(codes: Int64, maps: Weights, powers: Int64, shares: Int64) -> None:
     """Fill the mixture's `shares` (PARTS,)."""
     logits = np.zeros(PARTS, dtype=np.int64)
-    room = np.empty(ROOM, dtype=np.int64)
+    room = np.empty(ROOM, dtype=np.int32)
     find_logits(codes, NEW_VALUE_FIRST, maps, room, logits)
     greatest = logits.max()
     for j in range(PARTS):
@@ -89,7 +89,7 @@ def _slots_until(head: int, mixture: Mixture, powers: Int64) -> int:
 
 @njit(cache=True)
 def prepare(
-    kind: int, bound: int, base: int, size: int, shift: int, maps: tuple[Int64, ...],
+    kind: int, bound: int, base: int, size: int, shift: int, maps: Weights,
     powers: Int64, mixture: Mixture,
 ) -> None:  # fmt: skip
     """Set `mixture` for `size` values from `base` on, after `fill_value_features`."""

@@ -17,8 +17,10 @@ from velcodec.formats.sample_coding.label_map.network import (
     GREATER,
     KNOWN,
     LESS,
-    ROOM,
+    ClassRoom,
+    Weights,
     class_frequencies,
+    new_class_room,
 )
 from velcodec.formats.sample_coding.label_map.network import LEFT as LEFT_CLASS
 from velcodec.formats.sample_coding.label_map.value_features import NONE
@@ -64,22 +66,22 @@ class Place(NamedTuple):
     refine: Int64
     given: Int64
     possible: Int64
-    room: Int64
+    room: ClassRoom
 
 
 def new_place() -> Place:
     """Before the first sample."""
     sizes = (
         FEATURES, NEAR, STEPS, AHEAD, 4, CANDIDATES, MEMORIES, CLASSES, LIKE, SETS, 2, 1, CLASSES,
-        ROOM,
     )  # fmt: skip
-    return Place(*(np.zeros(size, dtype=np.int64) for size in sizes))
+    arrays = (np.zeros(size, dtype=np.int64) for size in sizes)
+    return Place._make([*arrays, new_class_room()])
 
 
 @njit(cache=True, allocates=False)
 def fill_classes(
     above: int, after: int, left: int, labels: int, values: Int64, span: int,
-    class_maps: tuple[Int64, ...], powers: Int64, place: Place,
+    class_maps: Weights, powers: Int64, place: Place,
 ) -> None:  # fmt: skip
     """Fill in the frequencies of what the context network expects below a sample of label `above`,
     which `after` follows in the column before.

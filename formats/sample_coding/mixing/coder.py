@@ -29,8 +29,8 @@ from velcodec.formats.errors import CorruptError
 from velcodec.formats.sample_coding.base import Image, Request, SampleCoder
 from velcodec.formats.sample_coding.coders import MIXED
 from velcodec.formats.sample_coding.domain import Domain
-from velcodec.formats.sample_coding.label_map.context import RUN_TOP, features
-from velcodec.formats.sample_coding.label_map.network import network_of, powers_of_two
+from velcodec.formats.sample_coding.label_map.context import RUN_TOP, close_spans, features
+from velcodec.formats.sample_coding.label_map.network import Weights, network_of, powers_of_two
 from velcodec.formats.sample_coding.label_map.value_features import NONE
 from velcodec.formats.sample_coding.mixing import candidates, quiet
 from velcodec.formats.sample_coding.mixing.around import LEFT as BESIDE
@@ -144,7 +144,7 @@ def released_start(smooth: bool) -> Start:
 def _code_sample(
     value: int, x: int, z: int, span: int, bound: int, smooth: bool, labels: int, state: Int64,
     known: Known, place: Place, quiet: Quiet, start: Start, foresight: Foresight, contexts: Int64,
-    class_maps: tuple[Int64, ...], powers: Int64, coder: Coder,
+    class_maps: Weights, powers: Int64, coder: Coder,
 ) -> int:  # fmt: skip
     """Code sample z of column x, of which a decoder is told no value; the number of labels after
     it, or -1 if its value leaves [0, span). `state` (2,) are the value of the last plain layer, and
@@ -156,8 +156,9 @@ def _code_sample(
     broken = quiet.state[BROKEN] > 0
     quiet.state[BROKEN] = 0
     above, after, left = features(
-        columns, x, z, scan, known.thickness, values, known.counts, bound, codes
-    )
+        columns, known.spans, x, z, scan, known.thickness, values, known.counts, bound, not smooth,
+        codes,
+    )  # fmt: skip
     next_label = plain_below(columns, x, z)
     if above != NONE and z - scan[RUN_TOP] >= 3:
         state[0] = values[above]
@@ -211,7 +212,7 @@ def _code_sample(
 @njit(cache=True)
 def _code_samples(
     wanted: Int64, span: int, bound: int, smooth: bool, known: Known, place: Place, quiet: Quiet,
-    start: Start, foresight: Foresight, class_maps: tuple[Int64, ...], powers: Int64, coder: Coder,
+    start: Start, foresight: Foresight, class_maps: Weights, powers: Int64, coder: Coder,
 ) -> int:  # fmt: skip
     """Code all samples; an encoder those `wanted` (nx, nz). Returns 0, or -1 - (place) of a sample
     that leaves [0, span).
@@ -237,6 +238,7 @@ def _code_samples(
             if labels < 0:
                 return -1 - (x * nz + z)
         close_column(known.padded, x, foresight.regression)
+        close_spans(known.columns, x, known.spans)
     return 0
 
 
@@ -259,6 +261,9 @@ def _run(
         new_foresight(shape[0], regression, new_steady()),
         network_of(NETWORK).classes.arrays(), powers_of_two(), coder,
     )  # fmt: skip
+    for mixing, wide in zip(start[:3], with_room[:3], strict=True):
+        if wide.cells is not mixing.cells:
+            mixing.counters[:] = wide.counters
     return done, np.ascontiguousarray(known.image.T)
 
 
@@ -276,6 +281,8 @@ def write(codes: Int64, span: int, bound: int, start: Start, smooth: bool) -> by
         raise ValueError(f"mixed: {_found(shape, span)}")
     coder = new_encoder(SYMBOLS_PER_SAMPLE * codes.size + 1)
     code_among(int(smooth), KINDS_OF_IMAGES, coder)
+    for mixing in start[:3]:
+        mixing.forget()
     _run(np.ascontiguousarray(codes.T), shape, span, bound, smooth, start, coder)
     return finish_encoder(coder)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from velcodec.formats.arrays import Float64, Int32, Int64
 from velcodec.formats.compiled import njit
-from velcodec.formats.sample_coding.label_map.context import RUN_TOP, advance
+from velcodec.formats.sample_coding.label_map.context import RUN_TOP, advance, new_spans
 from velcodec.formats.sample_coding.label_map.value_features import NONE
 from velcodec.formats.sample_coding.mixing.contexts import RUNS
 from velcodec.formats.sample_coding.mixing.mixer import hashed
@@ -21,7 +21,8 @@ MEMORIES = 3
 class Known(NamedTuple):
     """What is known of an image so far: `columns` (nx, nz) of labels, `image` (nx, nz) of their
     values, the same padded, each label's value, samples and thicknesses, `labels_of` values, labels
-    that came in such a place last, and what a column is like where it is now.
+    that came in such a place last, what a column is like where it is now, and the runs of those
+    before.
     """
 
     columns: Int64
@@ -34,6 +35,7 @@ class Known(NamedTuple):
     remembered: Int32
     scan: Int64
     runs: Int64
+    spans: Int64
 
 
 def new_known(height: int, width: int, span: int) -> Known:
@@ -52,6 +54,7 @@ def new_known(height: int, width: int, span: int) -> Known:
         np.full((MEMORIES, 1 << bits), NONE, dtype=np.int32),
         np.zeros(4, dtype=np.int64),
         np.zeros(RUNS, dtype=np.int64),
+        new_spans(height),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
 from velcodec.formats.entropy.magnitudes import size_class
+from velcodec.formats.sample_coding.label_map.context import SPANS
 
 STEPS = 5
 """What `fill_steps` finds."""
@@ -26,17 +27,18 @@ UNKNOWN = 9
 
 
 @njit(cache=True, allocates=False)
-def quiet_stretch(columns: Int64, x: int, z: int) -> tuple[int, int]:
+def quiet_stretch(columns: Int64, spans: Int64, x: int, z: int) -> tuple[int, int]:
     """How many samples from (x, z) on have nothing around them but the label above, as far as is
-    known; and a class of that, at most 15: the greatest where nothing else comes below.
+    known; and a class of that, at most 15: the greatest where nothing else comes below. `spans` are
+    the runs of the columns before.
     """
     nz = columns.shape[1]
     if x < 2 or z < 1:
         return 0, 0
     above, row = columns[x, z - 1], z - 1
     first, second = columns[x - 1], columns[x - 2]
-    while row < nz and first[row] == above and second[row] == above:
-        row += 1
+    if first[row] == above and second[row] == above:
+        row = min(spans[(x - 1) % SPANS, 1, row], spans[(x - 2) % SPANS, 1, row])
     if row == nz:
         return nz - z, 15
     end, other = row, row
@@ -49,7 +51,7 @@ def quiet_stretch(columns: Int64, x: int, z: int) -> tuple[int, int]:
 
 
 @njit(cache=True, allocates=False)
-def fill_ends(columns: Int64, x: int, z: int, top: int, out: Int64) -> None:
+def fill_ends(columns: Int64, spans: Int64, x: int, z: int, top: int, out: Int64) -> None:
     """Where the layer above ends in the column before, by how many rows that moved from column to
     column (two numbers of -3 to 4), and by how many its top has moved now (UNKNOWN if it was not
     found), in `out` (ENDS,).
@@ -64,8 +66,8 @@ def fill_ends(columns: Int64, x: int, z: int, top: int, out: Int64) -> None:
     for k in range(1, 3):
         out[k] = min(max(out[k], -3), 4)
     row = z - 1
-    while row >= max(0, top - 12) and columns[x - 1, row] == label:
-        row -= 1
+    if columns[x - 1, row] == label:
+        row = max(spans[(x - 1) % SPANS, 0, row], min(max(0, top - 12), z)) - 1
     moved = top - row - 1
     out[3] = moved if -8 <= moved <= 8 and row >= 0 and top > 0 else UNKNOWN
 

@@ -11,18 +11,20 @@ predictive coding with PAQ" (2012).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.arrays import Int64
 from velcodec.formats.compiled import njit
+from velcodec.formats.entropy.magnitudes import bit_length
 from velcodec.formats.entropy.scalar_rans import peek
 from velcodec.formats.entropy.symbols import PRECISION, Coder, code_interval
 
 Int16 = NDArray[np.int16]
 Int32 = NDArray[np.int32]
+UInt32 = NDArray[np.uint32]
 
 NAT_BITS = 8
 NAT = 1 << NAT_BITS
@@ -57,6 +59,11 @@ REFINED_BITS = 22
 
 MOST_HISTORY = 18
 """A stream's history has at most 2^MOST_HISTORY slots for each context."""
+
+LINE, COUNTERS = 16, 8
+"""Numbers of 32 bits that a processor fetches at once, and how many of them are counters. The rest
+are what came in the same places in this stream: one fetch brings both.
+"""
 
 MOST_WEIGHT = 1 << 19
 """Weights lie between this and its negative. Sums of their products with logits are of 32 bits, and
@@ -101,6 +108,10 @@ GRADES = np.searchsorted(np.array(ENDS_OF_GRADES), np.arange(128)).astype(np.int
 """Grades 0 to 15 of counts 0 to 127: of up to so many."""
 
 
+GRADES_OF_ONES = (GRADES << 5).astype(np.uint32)
+GRADES_OF_ZEROS = (GRADES << 1).astype(np.uint32)
+
+
 def _first_meanings() -> Int32:
     """What histories mean before any was seen: about as many of each bit as were counted."""
     ends = np.array(ENDS_OF_GRADES, dtype=np.int64)
@@ -119,29 +130,71 @@ CONFIDENCE = np.array([256 * n // (n + 2) for n in range(MOST_USES + 1)], dtype=
 """What the vote of a counter that was used so often counts for, in 1/256."""
 
 
+HALF = 48
+"""Most contexts of a decision. Votes of counters come first, those of histories from here on."""
+
+INPUTS = 2 * HALF
+"""Votes of a decision. The last two of the counters' half are those given, and an even one."""
+
+GIVEN, EVEN = HALF - 2, HALF - 1
+
+
 class Mixing(NamedTuple):
     """All that learns, for decisions of so many contexts.
 
-    Counters as COUNTER_SHIFT says: `counters` (contexts x slots), `meanings` (contexts x groups x
-    MEANINGS); `history` (contexts x slots of this stream): counts of 0 and of 1, and which came
-    last; in 2^-16, `weights` (selectors, inputs) and `second` (groups, SETS); `refined` (2,
-    refiners, BUCKETS + 1) probabilities of REFINED_BITS; `rates` of all these. The others are room.
+    Counters as COUNTER_SHIFT says: `cells` (contexts x lines x line), each line COUNTERS of them;
+    `history`, a view of what follows in each line: counts of 0 and of 1, and which came last;
+    `meanings` (contexts x groups x MEANINGS); in 2^-16, `weights` (selectors, INPUTS) and `second`
+    (groups, SETS); `refined` (2, refiners, BUCKETS + 1) probabilities of REFINED_BITS; `rates` of
+    all these; `columns` of a row's weights that count, in the order of data files; `sizes` (SIZES,)
+    of the first ones. The others are room: `places` (3, HALF) where the votes come from, `found`
+    (INPUTS,) the counters there.
     """
 
-    counters: Int32
-    meanings: Int32
+    cells: Int32
     history: Int16
+    meanings: Int32
     weights: Int32
     second: Int32
     refined: Int32
     rates: Int64
-    places: Int64
+    columns: Int64
+    sizes: Int64
+    places: UInt32
+    found: Int32
     votes: Int32
     sums: Int64
 
     def copy(self) -> Mixing:
         """One that learns apart from this one."""
-        return self._replace(**{name: getattr(self, name).copy() for name in self._fields})
+        copied = {name: getattr(self, name).copy() for name in self._fields if name != "history"}
+        return self._replace(**copied | _aligned(self.cells))
+
+    @property
+    def counters(self) -> Int32:
+        """The counters (contexts, slots), a view."""
+        lines = self.cells.reshape(self.sizes[CONTEXTS], -1, self.sizes[STRIDE])
+        return lines[:, :, :COUNTERS]
+
+    def forget(self) -> None:
+        """Forget what came in the stream before."""
+        self.cells.reshape(-1, self.sizes[STRIDE])[:, COUNTERS:] = 0
+
+
+CONTEXTS, LINES, STRIDE, MEANT, IN_LINES, IN_LINE = range(6)
+SIZES = 6
+"""Contexts; lines of each, and numbers of 32 bits of a line; meanings of each; in how many of the
+lines histories are, and how many in each.
+"""
+
+
+def _aligned(cells: Int32) -> dict[str, NDArray[Any]]:
+    """A copy of the cells that begins where a line does, and histories as a view of it."""
+    room = np.empty(len(cells) + LINE, dtype=np.int32)
+    first = -(room.ctypes.data // 4) % LINE
+    copied = room[first : first + len(cells)]
+    copied[:] = cells
+    return {"cells": copied, "history": copied.view(np.int16)}
 
 
 COUNTER_RATE, MEANING_RATE, WEIGHT_RATE, SECOND_RATE, REFINE_RATE = range(5)
@@ -157,29 +210,47 @@ def new_mixing(
     """One that knows nothing. Decisions of so many groups, which select among so many weights and
     maps, and are given so many votes more.
     """
-    even = np.int32(1 << (COUNTER_SHIFT + CHANCE_BITS - 1))
-    inputs = 2 * contexts + given + 1
     logits = np.arange(BUCKETS + 1) * NAT - BUCKETS // 2 * NAT
     line = SQUASH[np.clip(logits, -MOST_LOGIT, MOST_LOGIT) + MOST_LOGIT]
+    weights = np.zeros((selectors, INPUTS), dtype=np.int32)
+    both = np.array([[i, HALF + i] for i in range(contexts)]).ravel()
+    columns = np.concatenate([both, [GIVEN] * given, [EVEN]]).astype(np.int64)
+    weights[:, columns] = ONE // 6
+    lines = np.zeros((contexts * slots // COUNTERS, LINE), dtype=np.int32)
+    lines[:, :COUNTERS] = 1 << (COUNTER_SHIFT + CHANCE_BITS - 1)
+    cells = _aligned(lines.ravel())
     return Mixing(
-        np.full(contexts * slots, even, dtype=np.int32),
+        cells["cells"],
+        cells["history"],
         np.tile(FIRST_MEANINGS, contexts * groups),
-        np.zeros(contexts, dtype=np.int16),
-        np.full((selectors, inputs), ONE // 6, dtype=np.int32),
+        weights,
         np.full((groups, SETS), ONE // SETS, dtype=np.int32),
         np.tile(line << (REFINED_BITS - PRECISION), (2, refiners, 1)).astype(np.int32),
         np.array(FIRST_RATES, dtype=np.int64),
-        np.zeros((contexts, 3), dtype=np.int64),
-        np.zeros(inputs, dtype=np.int32),
+        columns,
+        np.array([contexts, slots // COUNTERS, LINE, groups * MEANINGS, 1, 1], dtype=np.int64),
+        np.zeros((3, HALF), dtype=np.uint32),
+        np.zeros(INPUTS, dtype=np.int32),
+        np.zeros(INPUTS, dtype=np.int32),
         np.zeros(SETS, dtype=np.int64),
     )
 
 
 def with_history(mixing: Mixing, samples: int) -> Mixing:
-    """The same before a stream of so many samples, with a history of its own."""
-    bits = min(max(samples.bit_length(), 7), MOST_HISTORY)
-    contexts = len(mixing.places)
-    return mixing._replace(history=np.zeros(contexts << bits, dtype=np.int16))
+    """The same before a stream of so many samples: with room for its history, in the same cells if
+    these have it.
+    """
+    slots = 1 << min(max(samples.bit_length(), 7), MOST_HISTORY)
+    sizes = mixing.sizes.copy()
+    sizes[IN_LINES] = min(slots, sizes[LINES])
+    sizes[IN_LINE] = slots // sizes[IN_LINES]
+    if sizes[IN_LINE] <= 2 * (LINE - COUNTERS):
+        return mixing._replace(sizes=sizes)
+    sizes[STRIDE] = COUNTERS + sizes[IN_LINE] // 2
+    cells = np.zeros((sizes[CONTEXTS] * sizes[LINES], sizes[STRIDE]), dtype=np.int32)
+    wide = mixing._replace(sizes=sizes, **_aligned(cells.ravel()))
+    wide.counters[:] = mixing.counters
+    return wide
 
 
 @njit(cache=True)
@@ -230,25 +301,49 @@ def code_mixed(
 
 @njit(cache=True, allocates=False, inline="always")
 def _vote(contexts: Int64, node: int, group: int, given: Int64, mixing: Mixing) -> None:
-    """Fill `votes` with logits, and `places` with where they come from."""
-    counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
-    places, votes = mixing.places, mixing.votes
+    """Fill `votes` with logits, `found` with counters, and `places` with where they come from."""
+    cells, meanings, history = mixing.cells, mixing.meanings, mixing.history
+    own, here, meaning = mixing.places[0], mixing.places[1], mixing.places[2]
+    found, votes, sizes = mixing.found, mixing.votes, mixing.sizes
+    lines, stride, meant = sizes[LINES], np.uint32(sizes[STRIDE]), np.uint32(sizes[MEANT])
+    in_lines, in_line = np.uint32(sizes[IN_LINES] - 1), np.uint32(sizes[IN_LINE] - 1)
+    beyond, last = np.uint32(3 + bit_length(lines - 1)), np.uint32(lines - 1)
+    of_context = np.uint32(lines) * stride
+    of_node = np.uint32((node * 0x3D4D51CB) & 0x7FFFFFFF)
+    first = np.uint32(group * MEANINGS)
     count = len(contexts)
-    slots, local, meant = len(counters) // count, len(history) // count, len(meanings) // count
+    # All places first: what is there takes long to come, and comes at once.
     for i in range(count):
-        place = hashed(contexts[i], node * 0x3D4D51CB)
-        own = i * slots + (place & (slots - 1))
-        here = i * local + ((place >> 3) & (local - 1))
-        seen = int(history[here])
-        meaning = i * meant + (group << 9) + (seen >> 14)
-        meaning += (GRADES[(seen >> 7) & 127] << 5) + (GRADES[seen & 127] << 1)
-        places[i, 0], places[i, 1], places[i, 2] = own, here, meaning
-        counter = counters[own]
-        votes[2 * i] = (STRETCH[counter >> WIDE] * CONFIDENCE[counter & MOST_USES]) >> 8
-        votes[2 * i + 1] = STRETCH[meanings[meaning] >> WIDE]
-    for i in range(len(given)):
-        votes[2 * count + i] = given[i]
-    votes[len(votes) - 1] = NAT
+        # `hashed`, in 32 bits.
+        place = np.uint32((np.uint32(contexts[i]) ^ of_node) * np.uint32(0x2C1B3C6D))
+        place = np.uint32(place + np.uint32(0x297A2D39)) & np.uint32(0x7FFFFFFF)
+        place = np.uint32(place ^ (place >> np.uint32(15)))
+        line, first_of = place >> np.uint32(3), np.uint32(i) * of_context
+        own[i] = first_of + (line & last) * stride + (place & np.uint32(COUNTERS - 1))
+        line = first_of + (line & in_lines) * stride + np.uint32(COUNTERS)
+        here[i] = np.uint32(2) * line + ((place >> beyond) & in_line)
+    for i in range(count):
+        found[i] = cells[own[i]]
+    for i in range(count):
+        seen = np.uint16(history[here[i]])
+        meaning[i] = (
+            np.uint32(i) * meant
+            + first
+            + np.uint32(seen >> 14)
+            + GRADES_OF_ONES[(seen >> 7) & 127]
+            + GRADES_OF_ZEROS[seen & 127]
+        )
+    for i in range(count):
+        found[HALF + i] = meanings[meaning[i]]
+    for i in range(count):
+        counter = np.uint32(found[i])
+        votes[i] = (
+            STRETCH[counter >> np.uint32(WIDE)] * CONFIDENCE[counter & np.uint32(MOST_USES)]
+        ) >> 8
+        votes[HALF + i] = STRETCH[np.uint32(found[HALF + i]) >> np.uint32(WIDE)]
+    if len(given) > 0:
+        votes[GIVEN] = given[0]
+    votes[EVEN] = NAT
 
 
 @njit(cache=True, allocates=False, inline="always")
@@ -260,7 +355,7 @@ def _sum_up(group: int, select: Int64, mixing: Mixing) -> int:
         row = weights[select[j]]
         # In 32 bits: as many products at once as the machine can.
         total = np.int32(0)
-        for i in range(len(votes)):
+        for i in range(INPUTS):
             total = np.int32(total + np.int32((row[i] >> 4) * votes[i]))
         known = min(max(int(total) >> 12, -MOST_LOGIT), MOST_LOGIT)
         sums[j] = known
@@ -277,7 +372,7 @@ def _learn_weights(target: int, mixed: int, group: int, select: Int64, mixing: M
         miss = target - int(SQUASH[sums[j] + MOST_LOGIT])
         step = np.int32((miss * rates[WEIGHT_RATE] + 32) >> 6)
         row = weights[select[j]]
-        for i in range(len(votes)):
+        for i in range(INPUTS):
             moved = np.int32(np.int32(votes[i] * step) + np.int32(1 << 13)) >> np.int32(14)
             row[i] = min(max(row[i] + moved, np.int32(-MOST_WEIGHT)), np.int32(MOST_WEIGHT))
 
@@ -285,19 +380,24 @@ def _learn_weights(target: int, mixed: int, group: int, select: Int64, mixing: M
 @njit(cache=True, allocates=False, inline="always")
 def _learn_counters(bit: int, count: int, mixing: Mixing) -> None:
     """Counters, meanings and histories that had a vote learn what came."""
-    counters, meanings, history = mixing.counters, mixing.meanings, mixing.history
-    places, rates = mixing.places, mixing.rates
+    cells, meanings, history = mixing.cells, mixing.meanings, mixing.history
+    own, here, meaning = mixing.places[0], mixing.places[1], mixing.places[2]
+    found, rates = mixing.found, mixing.rates
+    most, most_meant = rates[COUNTER_RATE], rates[MEANING_RATE]
     for i in range(count):
-        own, here, meaning = places[i, 0], places[i, 1], places[i, 2]
-        counters[own] = _moved(int(counters[own]), bit, rates[COUNTER_RATE])
-        meanings[meaning] = _moved(int(meanings[meaning]), bit, rates[MEANING_RATE])
-        seen = int(history[here])
+        found[i] = _moved(int(found[i]), bit, most)
+        found[HALF + i] = _moved(int(found[HALF + i]), bit, most_meant)
+    for i in range(count):
+        cells[own[i]] = found[i]
+        meanings[meaning[i]] = found[HALF + i]
+    for i in range(count):
+        seen = int(history[here[i]])
         zeros, ones = seen & 127, (seen >> 7) & 127
         if bit:
             ones, zeros = min(ones + 1, 127), zeros if zeros <= 2 else 2 + (zeros - 2) // 3
         else:
             zeros, ones = min(zeros + 1, 127), ones if ones <= 2 else 2 + (ones - 2) // 3
-        history[here] = zeros + (ones << 7) + (bit << 14)
+        history[here[i]] = zeros + (ones << 7) + (bit << 14)
 
 
 @njit(cache=True, allocates=False, inline="always")

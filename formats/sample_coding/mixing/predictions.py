@@ -38,7 +38,7 @@ EVERY = 8
 
 class Steady(NamedTuple):
     """What is known of the image: equations, their factors, weights (ORDER,), the differences of
-    the present sample, and samples that were learned from.
+    the present sample, room, and samples that were learned from.
     """
 
     system: Float64
@@ -46,6 +46,7 @@ class Steady(NamedTuple):
     factors: Float64
     weights: Float64
     near: Float64
+    scaled: Float64
     learned: Int64
 
 
@@ -53,7 +54,7 @@ def new_steady() -> Steady:
     """Before the first sample: like the one above."""
     return Steady(
         np.eye(ORDER) * DRAWN, np.zeros(ORDER), np.zeros((ORDER, ORDER)), np.zeros(ORDER),
-        np.zeros(ORDER), np.zeros(1, dtype=np.int64),
+        np.zeros(ORDER), np.zeros(ORDER), np.zeros(1, dtype=np.int64),
     )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def steady_guess(image: Float64, x: int, z: int, span: int, steady: Steady) -> i
     """What the sample in column x and row z should be, in 2^-FRACTION; `image` as in
     `regression`.
     """
-    _, _, _, weights, near, _ = steady
+    weights, near = steady.weights, steady.near
     base = image[x + PADDING, z + PADDING - 1]
     total = base
     for k in range(ORDER):
@@ -74,31 +75,41 @@ def steady_guess(image: Float64, x: int, z: int, span: int, steady: Steady) -> i
 @njit(cache=True, allocates=False)
 def learn_steady(wanted: float, steady: Steady) -> None:
     """Learn that the last guess should have been `wanted` more than the sample above."""
-    system, right, factors, weights, near, learned = steady
+    system, right, factors, weights, near, scaled, learned = steady
+    # Loops of constant length would be unrolled, and not be vectorised.
     for i in range(ORDER):
-        right[i] = KEPT * right[i] + near[i] * wanted
-        for j in range(i + 1):
-            system[i, j] = KEPT * system[i, j] + near[i] * near[j]
-        system[i, i] += DRAWN * (1.0 - KEPT)
+        own, row = near[i], system[i]
+        right[i] = KEPT * right[i] + own * wanted
+        for j in range(len(row)):
+            row[j] = KEPT * row[j] + own * near[j]
+        row[i] += DRAWN * (1.0 - KEPT)
     learned[0] += 1
     if learned[0] % EVERY:
         return
     for i in range(ORDER):
-        for j in range(i):
-            total = system[i, j]
-            for k in range(j):
-                total -= factors[i, k] * factors[j, k]
-            factors[i, j] = total
-        pivot, sum_right = system[i, i], right[i]
-        for j in range(i):
-            scaled = factors[i, j] / factors[j, j]
-            pivot -= factors[i, j] * scaled
-            sum_right -= scaled * weights[j]
-            factors[i, j] = scaled
-        factors[i, i] = max(pivot, max(DRAWN / 16, system[i, i] * LEAST_PIVOT))
-        weights[i] = sum_right
+        weights[i] = right[i]
+        for j in range(ORDER):
+            factors[i, j] = system[i, j]
+    # Row k of the factors becomes column k of L, with D on the diagonal.
+    for k in range(ORDER):
+        column = factors[k]
+        pivot = max(column[k], max(DRAWN / 16, system[k, k] * LEAST_PIVOT))
+        for i in range(len(column)):
+            scaled[i] = column[i] / pivot
+        for j in range(k + 1, ORDER):
+            # What is left of the diagonal means nothing.
+            share, row = scaled[j], factors[j]
+            for i in range(len(row)):
+                row[i] -= column[i] * share
+        known = weights[k]
+        for i in range(k + 1, ORDER):
+            weights[i] -= scaled[i] * known
+        for i in range(len(column)):
+            column[i] = scaled[i]
+        column[k] = pivot
     for i in range(ORDER - 1, -1, -1):
-        weight = weights[i] / factors[i, i]
+        column = factors[i]
+        weight = weights[i] / column[i]
         for k in range(i + 1, ORDER):
-            weight -= factors[k, i] * weights[k]
+            weight -= column[k] * weights[k]
         weights[i] = weight

@@ -65,7 +65,7 @@ def code_quiet(
     breaks; `wanted` are the values that an encoder codes. Sets LEFT and BROKEN.
     """
     state, ends, select, refine = quiet.state, quiet.ends, quiet.select, quiet.refine
-    stretch, length = quiet_stretch(known.columns, x, z)
+    stretch, length = quiet_stretch(known.columns, known.spans, x, z)
     if stretch == 0:
         return
     value, top = known.image[x, z - 1], known.scan[RUN_TOP]
@@ -74,7 +74,7 @@ def code_quiet(
         while held < stretch and wanted[x, z + held] == value:
             held += 1
     breaks, since = min(state[BREAKS], 15), bit_length(min(state[SINCE], 32767))
-    fill_ends(known.columns, x, z, top, ends)
+    fill_ends(known.columns, known.spans, x, z, top, ends)
     fill_quiet_contexts(
         known.columns.shape, x, z, value, length, z - top, breaks, since, ends, quiet.contexts
     )

@@ -38,6 +38,9 @@ PREDICTIONS = len(ORDERS) + 1
 SUMS = MOST_ORDER * (MOST_ORDER + 1) // 2 + MOST_ORDER
 """Sums of the normal equations: the lower triangle by rows, then the right side."""
 
+LANES = 16
+"""MOST_ORDER, rounded up to what a processor computes with at once."""
+
 PADDING = 3
 
 NEARNESS = 0.5
@@ -74,6 +77,7 @@ class Regression(NamedTuple):
     system: Float64
     right: Float64
     weights: Float64
+    scaled: Float64
     column: Float64
     prior: Float64
 
@@ -83,9 +87,10 @@ def new_regression(height: int, prior: Float64) -> Regression:
     return Regression(
         np.zeros((height, SUMS)),
         np.zeros(max(SUMS, MOST_ORDER + 1)),
-        np.zeros((MOST_ORDER, MOST_ORDER)),
+        np.zeros((MOST_ORDER, LANES)),
         np.zeros(MOST_ORDER),
         np.zeros(MOST_ORDER),
+        np.zeros(2 * LANES),
         np.zeros((height, MOST_ORDER + 1)),
         prior,
     )
@@ -166,31 +171,38 @@ def _gather(image: Float64, x: int, z: int, near: Float64, sums: Float64) -> Non
             near[MOST_ORDER] = image[i + PADDING, j + PADDING] - base
             weight, at = NEARNESSES[x - i + abs(z - j)], 0
             for k in range(MOST_ORDER):
-                weighted = weight * near[k]
-                for m in range(k + 1):
-                    sums[at + m] += weighted * near[m]
+                # Within layers most are 0, and add nothing.
+                if near[k] != 0.0:
+                    weighted = weight * near[k]
+                    for m in range(k + 1):
+                        sums[at + m] += weighted * near[m]
+                    sums[SUMS - MOST_ORDER + k] += weighted * near[MOST_ORDER]
                 at += k + 1
-            for k in range(MOST_ORDER):
-                sums[at + k] += weight * near[k] * near[MOST_ORDER]
 
 
 @njit(cache=True, allocates=False)
-def _factor(system: Float64, right: Float64) -> None:
-    """Replace `system` by L below its diagonal and D on it, and `right` by L^-1 `right`."""
-    for i in range(MOST_ORDER):
-        for j in range(i):
-            total = system[i, j]
-            for k in range(j):
-                total -= system[i, k] * system[j, k]
-            system[i, j] = total
-        least = max(REGULARISATION / 2, system[i, i] * LEAST_PIVOT)
-        pivot = system[i, i]
-        for j in range(i):
-            scaled = system[i, j] / system[j, j]
-            pivot -= system[i, j] * scaled
-            right[i] -= scaled * right[j]
-            system[i, j] = scaled
-        system[i, i] = max(pivot, least)
+def _factor(system: Float64, right: Float64, scaled: Float64) -> None:
+    """Replace row k of `system`, column k of the equations, by column k of L, with D on the
+    diagonal, and `right` by L^-1 `right`; `scaled` is room.
+    """
+    for k in range(MOST_ORDER):
+        column = system[k]
+        least = max(REGULARISATION / 2, scaled[LANES + k] * LEAST_PIVOT)
+        pivot = max(column[k], least)
+        # Loops of constant length would be unrolled, and not be vectorised.
+        for i in range(len(column)):
+            scaled[i] = column[i] / pivot
+        for j in range(k + 1, MOST_ORDER):
+            # What is left of the diagonal means nothing.
+            share, row = scaled[j], system[j]
+            for i in range(len(row)):
+                row[i] -= column[i] * share
+        known = right[k]
+        for i in range(k + 1, MOST_ORDER):
+            right[i] -= scaled[i] * known
+        for i in range(len(column)):
+            column[i] = scaled[i]
+        column[k] = pivot
 
 
 @njit(cache=True, allocates=False)
@@ -201,7 +213,7 @@ def fill_predictions(
     """Fill `predictions` (PREDICTIONS,) of the sample in column x and row z, in 2^-FRACTION.
     Where not `every` sample is predicted, the sums are those of a window.
     """
-    before, above, system, right, weights, column, prior = regression
+    before, above, system, right, weights, scaled, column, prior = regression
     base, left = image[x + PADDING, z + PADDING - 1], image[x + PADDING - 1, z + PADDING]
     if x == 0:
         predictions[:] = int(base) << FRACTION
@@ -220,19 +232,22 @@ def fill_predictions(
         _gather(image, x, z, above, row)
     for k in range(MOST_ORDER):
         for m in range(k + 1):
-            system[k, m] = row[at + m]
+            system[m, k] = row[at + m]
         at += k + 1
         system[k, k] += REGULARISATION
+        scaled[LANES + k] = system[k, k]
     for k in range(MOST_ORDER):
         right[k] = row[at + k] + REGULARISATION * prior[k]
-    _factor(system, right)
+    _factor(system, right, scaled)
+    for k in range(MOST_ORDER):
+        right[k] /= system[k, k]
     for n in range(len(ORDERS)):
         order = ORDERS[n]
         total = base
         for k in range(order - 1, -1, -1):
-            weight = right[k] / system[k, k]
+            weight, factors = right[k], system[k]
             for m in range(k + 1, order):
-                weight -= system[m, k] * weights[m]
+                weight -= factors[m] * weights[m]
             weights[k] = weight
             total += weight * near[k]
         total = min(max(total, 0.0), span - 1.0)

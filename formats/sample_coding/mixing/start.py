@@ -64,12 +64,14 @@ def _counters(moved: NDArray[Any], first: Int32, unit: int) -> Int32:
 def kept(mixing: Mixing, part: str, blank: Mixing) -> Tensors:
     """The tensors of a part, in what a data file holds; `blank` is what it was before."""
     found: Tensors = {
-        f"{part}.weights": np.rint(mixing.weights / WEIGHT_UNIT).astype(np.int16),
+        f"{part}.weights": np.rint(mixing.weights[:, mixing.columns] / WEIGHT_UNIT).astype(
+            np.int16
+        ),
         f"{part}.second": np.rint(mixing.second / SECOND_UNIT).astype(np.int16),
         f"{part}.refined": np.rint(mixing.refined / REFINED_UNIT).astype(np.uint16),
     }
     for name, unit in UNITS.items():
-        counters, first = getattr(mixing, name), getattr(blank, name)
+        counters, first = getattr(mixing, name).ravel(), getattr(blank, name).ravel()
         found[f"{part}.{name}"] = _kept_counters(counters, first, unit)
     return found
 
@@ -81,12 +83,15 @@ def restored(tensors: Mapping[str, NDArray[np.generic]], part: str, blank: Mixin
         return tensors[f"{part}.{name}"]
 
     def counters(name: str) -> Int32:
-        return _counters(array(name), getattr(blank, name), UNITS[name])
+        first: Int32 = getattr(blank, name)
+        return _counters(array(name).reshape(first.shape), first, UNITS[name])
 
-    return blank._replace(
-        counters=counters("counters"),
+    found = blank.copy()
+    found.counters[:] = counters("counters")
+    found.weights[:] = 0
+    found.weights[:, blank.columns] = array("weights").astype(np.int32) * np.int32(WEIGHT_UNIT)
+    return found._replace(
         meanings=counters("meanings"),
-        weights=array("weights").astype(np.int32) * np.int32(WEIGHT_UNIT),
         second=array("second").astype(np.int32) * np.int32(SECOND_UNIT),
         refined=np.minimum(array("refined").astype(np.int32) * REFINED_UNIT, MOST_REFINED),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from velcodec.formats.sample_coding.label_map.context import close_spans, new_spans
 from velcodec.formats.sample_coding.label_map.value_features import NONE
 from velcodec.formats.sample_coding.mixing.around import (
     ABOVE,
@@ -45,6 +46,14 @@ from velcodec.formats.sample_coding.mixing.regression import (
 )
 
 
+def spans_before(columns: np.ndarray, x: int) -> np.ndarray:
+    """The runs of the columns before x."""
+    spans = new_spans(columns.shape[1])
+    for k in range(x):
+        close_spans(columns, k, spans)
+    return spans
+
+
 def test_an_interface_is_followed_back_through_the_columns() -> None:
     ends = [7, 7, 7, 6, 6, 8, 8]
     columns = np.zeros((len(ends) + 1, 12), dtype=np.int64)
@@ -63,18 +72,24 @@ def test_an_interface_out_of_reach_is_not_followed() -> None:
 
 def test_a_stretch_is_quiet_only_where_all_around_are_alike() -> None:
     columns = np.zeros((3, 30), dtype=np.int64)
-    assert [quiet_stretch(columns, x, 5)[0] for x in range(3)] == [0, 0, 25]
-    assert quiet_stretch(columns, 2, 5)[1] == 15
+    assert [quiet_stretch(columns, spans_before(columns, x), x, 5)[0] for x in range(3)] == [
+        0,
+        0,
+        25,
+    ]
+    assert quiet_stretch(columns, spans_before(columns, 2), 2, 5)[1] == 15
     for row in (4, 5, 12):
         other = columns.copy()
         other[:2, row:] = 1
-        assert quiet_stretch(other, 2, 5)[0] == max(row - LOOKED_DOWN - 5, 0)
+        assert quiet_stretch(other, spans_before(other, 2), 2, 5)[0] == max(
+            row - LOOKED_DOWN - 5, 0
+        )
 
 
 def test_a_stretch_ends_where_a_rising_interface_is_expected() -> None:
     columns = np.zeros((3, 30), dtype=np.int64)
     columns[0, 24:], columns[1, 20:] = 1, 1
-    assert quiet_stretch(columns, 2, 5)[0] == 16 - LOOKED_DOWN - 5
+    assert quiet_stretch(columns, spans_before(columns, 2), 2, 5)[0] == 16 - LOOKED_DOWN - 5
 
 
 def test_ends_tell_how_an_interface_and_the_one_above_it_move() -> None:
@@ -83,9 +98,9 @@ def test_ends_tell_how_an_interface_and_the_one_above_it_move() -> None:
         columns[x, top:end] = 1
     columns[3, 14:16] = 1
     found = np.zeros(ENDS, dtype=np.int64)
-    fill_ends(columns, 3, 16, 14, found)
+    fill_ends(columns, spans_before(columns, 3), 3, 16, 14, found)
     assert found.tolist() == [25, 2, 1, 3]
-    fill_ends(columns, 3, 16, 0, found)
+    fill_ends(columns, spans_before(columns, 3), 3, 16, 0, found)
     assert found[3] == UNKNOWN
 
 

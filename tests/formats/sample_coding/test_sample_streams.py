@@ -30,10 +30,10 @@ from velcodec.formats.sample_coding.label_map.context import FEATURES, FIRST, RO
 from velcodec.formats.sample_coding.label_map.network import (
     CLASSES,
     EXACT_NETWORK,
-    ROOM,
     Network,
     class_frequencies,
     network_of,
+    new_class_room,
     powers_of_two,
 )
 from velcodec.formats.sample_coding.prediction.blended import decode_blended, encode_blended
@@ -251,7 +251,7 @@ def test_frequencies_of_possible_classes_sum_to_all_slots(
     codes = (np.random.default_rng(seed).random(len(SIZES)) * SIZES).astype(np.int64)
     possible = (mask >> np.arange(CLASSES)) & 1
     found = np.zeros(CLASSES, dtype=np.int64)
-    room = np.zeros(ROOM, dtype=np.int64)
+    room = new_class_room()
     class_frequencies(codes, possible, network.classes.arrays(), powers_of_two(), room, found)
     assert found.sum() == 1 << 16
     assert ((found > 0) == (possible == 1)).all()
