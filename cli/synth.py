@@ -94,8 +94,8 @@ def value_range(context: click.Context, option: click.Parameter, text: str) -> t
 @click.option(
     "--near",
     type=options.PATH,
-    metavar="IN.NPY",
-    help="Draw near the models of this file, each in turn, instead of a FAMILY.",
+    metavar="IN",
+    help="Draw near the models of this .npy file or archive, each in turn, instead of a FAMILY.",
 )
 @click.option(
     "--spread",
@@ -138,7 +138,8 @@ def synth(
 
     A model is a continuous function: --res 70, 140 and 280 show exactly the same geology. OUT.NPY
     is written in blocks and may be larger than memory. With --from-decoder or --near, give OUT.NPY
-    alone: models are drawn from a decoder's prior, or near the models of a file in m/s.
+    alone: models are drawn from a decoder's prior, or near the models of a file in m/s or of an
+    archive.
 
     \b
     Example:
@@ -255,13 +256,19 @@ def renderer_near(
     res: tuple[int, int] | None,
 ) -> tuple[Render, tuple[int, int]]:  # fmt: skip
     """What renders numbered models near those of a file, and their grid."""
+    from velcodec.cli.sources import is_archive
     from velcodec.device import pick_device
-    from velcodec.field.drawing import drawn_models, fields_near
+    from velcodec.field.drawing import drawn_models, fields_near, fields_of
     from velcodec.formats.files.npy import read_models
 
+    if is_archive(source) and decoder is not None:
+        raise click.UsageError("--from-decoder: expected none with an archive, which has its own")
     with note_file(source):
-        given = read_models(source)
-        fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
+        if is_archive(source):
+            fields = fields_of(source, pick_device(device))
+        else:
+            given = read_models(source)
+            fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
     grid = res or fields[0].shape
     return lambda numbers: drawn_models(fields, seed, numbers, spread, grid).cpu().numpy(), grid
 
