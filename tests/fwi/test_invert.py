@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,39 @@ def test_the_budget_is_spent_by_each_method_in_every_band(tiny: Decoder, truth: 
         assert [step.used for step in steps] == list(range(2, 2 * len(steps) + 1, 2))
         assert list(dict.fromkeys(step.band for step in steps)) == [30.0, None]
         assert len(steps) == 30
+
+
+class Some(Linear):
+    """The same with six shots, of which some can be modelled alone."""
+
+    shots = 6
+
+    def __init__(self, numbers: tuple[int, ...] = tuple(range(6))) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(1)
+        whole = torch.randn(6, SAMPLES, SHAPE[0] * SHAPE[1], generator=random) / 16
+        self.map, self.shots = whole[list(numbers)].flatten(0, 1), len(numbers)
+
+    def __call__(self, velocity: Tensor) -> Tensor:
+        return (self.map.to(velocity) @ (velocity.flatten() - 2500) / 1000).view(-1, SAMPLES)
+
+    def some(self, shots: Sequence[int]) -> Some:
+        return Some(tuple(shots))
+
+
+def test_latents_take_few_shots_in_early_bands_where_the_forward_model_has_them(
+    tiny: Decoder, truth: Tensor
+) -> None:
+    found = inverted(tiny, truth, Some(), budget=120)
+    used = {
+        method: np.diff([0, *(step.used for step in found.history if step.method == method)])
+        for method in ("latent", "grid")
+    }
+    assert dict.fromkeys(used["latent"]) == {2: None, 3: None}
+    assert set(used["grid"]) == {6}
+    assert used["latent"].sum() <= 120
+    assert used["latent"].sum() > 110
+    assert error(found.field(), truth) < 0.6 * error(Field(SHAPE, decoder=tiny)(), truth)
 
 
 def test_without_a_grid_there_is_no_verdict(tiny: Decoder, truth: Tensor) -> None:
@@ -184,7 +218,7 @@ def test_a_forward_model_needs_neither_shots_nor_times(tiny: Decoder, truth: Ten
     [
         ({"bands": (None, 6.0)}, "rising order"),
         ({"bands": ()}, "rising order"),
-        ({"budget": 3}, "at least one for each of 2 bands"),
+        ({"budget": 3}, "at least one evaluation in each of 2 bands"),
     ],
     ids=["falling bands", "no bands", "no budget"],
 )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from velcodec.archive.archive import Archive
 from velcodec.field.parametrisation import Parametrisation
+from velcodec.formats.container.quality import ERROR_STEPS
 from velcodec.formats.errors import (
     InputShapeError,
     MixedShapesError,
@@ -121,28 +122,42 @@ class Field(Parametrisation):
             high = torch.lerp(high, high2.to(high), share[:, None])
             return self._like(len(share)).set_(latents, low, high)
 
-    def deviation(self, rms: float | Sequence[float], res: Resolution | None = None) -> Tensor:
+    def deviation(
+        self,
+        rms: float | Sequence[float],
+        mae: float | Sequence[float],
+        res: Resolution | None = None,
+    ) -> Tensor:
         """Standard deviation in m/s of each sample of the rendering about the model that the field
         was fitted to, (nz, nx) or (models, nz, nx), on the native grid or at `res`; no gradients.
 
-        `rms` is the root mean square error of the rendering in m/s, one for all models or one for
-        each: an archive's PSNR by `velcodec.metrics.rms_of_psnr`. Two deviations cover about 95 %
-        of the samples (docs/field.md). A tensor. Raises InputShapeError, and OptionError for an
-        error that is negative or not finite.
+        `rms` and `mae` are the root mean square and the mean absolute error of the rendering in
+        m/s, one for all models or one for each, as archives state them (`rms_of_psnr` of
+        `velcodec.metrics` gives the first of a PSNR). Two deviations cover about 95 % of the
+        samples (docs/field.md). A tensor. Raises InputShapeError, and OptionError for an error
+        that is negative or not finite, or a mean error above the rms.
         """
         from velcodec.field.uncertainty import deviations
 
         grid = check_resolution(res, self.models, False) or self.shape
-        errors = torch.as_tensor(rms, dtype=torch.float64).reshape(-1)
-        if len(errors) not in (1, self.models):
-            raise InputShapeError(f"rms: found {len(errors)} values, expected 1 or {self.models}")
-        if not bool((torch.isfinite(errors) & (errors >= 0)).all()):
-            raise OptionError(f"rms: expected finite errors of 0 m/s or more, found {rms}")
-        errors = errors.to(self.ends.device).expand(self.models)
-        found = deviations(self.decoder, self.latents.detach(), self.tiling, errors, grid)
+        square, mean = self._errors("rms", rms), self._errors("mae", mae)
+        if bool((mean > square * 2 ** (1 / ERROR_STEPS)).any()):  # archives round errors up
+            raise OptionError(f"mae: expected at most the rms, found {mae} of rms {rms}")
+        found = deviations(
+            self.decoder, self.latents.detach(), self.tiling, square, mean, (self.shape, grid)
+        )
         return found if self.batched else found[0]
 
-    # Archives
+    def _errors(self, name: str, given: float | Sequence[float]) -> Tensor:
+        """An error for each model, float64; checked."""
+        errors = torch.as_tensor(given, dtype=torch.float64).reshape(-1)
+        if len(errors) not in (1, self.models):
+            raise InputShapeError(
+                f"{name}: found {len(errors)} values, expected 1 or {self.models}"
+            )
+        if not bool((torch.isfinite(errors) & (errors >= 0)).all()):
+            raise OptionError(f"{name}: expected finite errors of 0 m/s or more, found {given}")
+        return errors.expand(self.models)
 
     @classmethod
     def from_archive(
