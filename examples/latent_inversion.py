@@ -1,6 +1,7 @@
 """Waveform inversion of noisy data: in the latent space and on the grid, and which to trust.
 
-Needs deepwave (`pip install 'velcodec[fwi]'`). Data are modelled here; yours would be read.
+Needs deepwave and matplotlib (`pip install 'velcodec[fwi,plot]'`). Data are modelled here; yours
+would be read.
 """
 
 from __future__ import annotations
