@@ -5,7 +5,7 @@
     python -m benchmarks.fwi_variants --hybrid 80 --trust 0.01       # the last 80 on the grid
 
 Every variant has 200 shot-gradients in all. Prints MAE in m/s, model by model. Models have another
-seed than those of `benchmarks/fwi.py`.
+seed than those of `benchmarks/fwi.py`, 79.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def shots_of(text: str) -> tuple[int, ...]:
 @click.option("--metric", type=float, help="Descend in the rendering's metric, with this alpha.")
 @click.option("--hybrid", default=0, show_default=True, help="Shot-gradients on the grid.")
 @click.option("--trust", default=0.0, show_default=True, help="Weight of a hybrid's distance.")
-def main(names: Sequence[str], corners: str, shots: str, **options: str) -> None:
+@click.option("--seed", default=SEED, show_default=True, help="Of the models.")
+def main(names: Sequence[str], corners: str, shots: str, seed: int, **options: str) -> None:
     """Invert models of generated families, NAME:COUNT."""
     torch.set_num_threads(1)
     frequencies = tuple(None if each == "all" else float(each) for each in corners.split("/"))
@@ -202,7 +203,7 @@ def main(names: Sequence[str], corners: str, shots: str, **options: str) -> None
     for name in names or NAMES:
         family, _, count = name.partition(":")
         errors = []
-        for number, model in enumerate(known_models(family, int(count), SEED)):
+        for number, model in enumerate(known_models(family, int(count), seed)):
             found = inverted(problem_of(model, number, Setting()), variant, number)
             errors.append(mae(model, found.numpy()))
         print(f"{family}: {np.mean(errors):.0f}, {[round(each) for each in errors]}", flush=True)
