@@ -2,6 +2,7 @@
 
     python -m benchmarks.fwi_variants                                # as velcodec inverts
     python -m benchmarks.fwi_variants --shots all/all/all --start prior
+    python -m benchmarks.fwi_variants --grid --shots all/all/all
     python -m benchmarks.fwi_variants --hybrid 80 --trust 0.01       # the last 80 on the grid
 
 Every variant has 200 shot-gradients in all. Prints MAE in m/s, model by model. Models have another
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import numpy as np
@@ -48,6 +50,7 @@ class Variant:
     metric: float | None
     hybrid: int
     trust: float
+    grid: bool
 
 
 def bands_of(given: Problem, variant: Variant) -> list[Band]:
@@ -151,19 +154,36 @@ def on_grid(given: Problem, variant: Variant, around: Tensor) -> Tensor:
     """The rest of a hybrid's budget on the grid, below 12 Hz and in all frequencies, held close to
     the latent's model by a weight.
     """
-    model = around
+    model, forward = around, given.forward
     for number, corner in ((1, 12.0), (2, None)):
-        misfit = band_misfit(given.observed, corner, given.forward.dt, GAIN)
-        grid = GridModel.at(model, number, given.bounds)
-
-        def loss(grid: GridModel = grid, misfit: Callable[[Tensor], Tensor] = misfit) -> Tensor:
-            values = grid()
-            held = variant.trust * ((values - around) / 100).square().mean()
-            return misfit(given.forward(values)) + TOTAL_VARIATION * roughness(values) + held
-
-        descend([grid.changes], loss, variant.hybrid // 2 // given.forward.shots, memory=10)
-        model = grid().detach()
+        misfit = band_misfit(given.observed, corner, forward.dt, GAIN)
+        count = variant.hybrid // 2 // forward.shots
+        band = Band(corner, forward, forward.shots, misfit, count)
+        model = grid_step(given, model, number, band, (variant.trust, around))
     return model
+
+
+def grid_alone(given: Problem, variant: Variant) -> Tensor:
+    """All bands on the grid, with the shots of a variant."""
+    model = given.start
+    for number, band in enumerate(bands_of(given, variant)):
+        model = grid_step(given, model, number, band, (0.0, given.start))
+    return model
+
+
+def grid_step(
+    given: Problem, model: Tensor, number: int, band: Band, held: tuple[float, Tensor]
+) -> Tensor:
+    """One band on the grid; `held` are the weight of the distance from a model, and this model."""
+    grid, (weight, around) = GridModel.at(model, number, given.bounds), held
+
+    def loss() -> Tensor:
+        values = grid()
+        distance = weight * ((values - around) / 100).square().mean()
+        return band.misfit(band.forward(values)) + TOTAL_VARIATION * roughness(values) + distance
+
+    descend([grid.changes], loss, band.evaluations, memory=10)
+    return grid().detach()
 
 
 def numbers(text: str, bands: int) -> tuple[float, ...]:
@@ -188,8 +208,9 @@ def shots_of(text: str) -> tuple[int, ...]:
 @click.option("--metric", type=float, help="Descend in the rendering's metric, with this alpha.")
 @click.option("--hybrid", default=0, show_default=True, help="Shot-gradients on the grid.")
 @click.option("--trust", default=0.0, show_default=True, help="Weight of a hybrid's distance.")
+@click.option("--grid", is_flag=True, help="Invert on the grid, with these bands and shots.")
 @click.option("--seed", default=SEED, show_default=True, help="Of the models.")
-def main(names: Sequence[str], corners: str, shots: str, seed: int, **options: str) -> None:
+def main(names: Sequence[str], corners: str, shots: str, seed: int, **options: Any) -> None:
     """Invert models of generated families, NAME:COUNT."""
     torch.set_num_threads(1)
     frequencies = tuple(None if each == "all" else float(each) for each in corners.split("/"))
@@ -204,7 +225,11 @@ def main(names: Sequence[str], corners: str, shots: str, seed: int, **options: s
         family, _, count = name.partition(":")
         errors = []
         for number, model in enumerate(known_models(family, int(count), seed)):
-            found = inverted(problem_of(model, number, Setting()), variant, number)
+            given = problem_of(model, number, Setting())
+            if variant.grid:
+                found = grid_alone(given, variant)
+            else:
+                found = inverted(given, variant, number)
             errors.append(mae(model, found.numpy()))
         print(f"{family}: {np.mean(errors):.0f}, {[round(each) for each in errors]}", flush=True)
 
