@@ -12,7 +12,7 @@ seed than those of `benchmarks/fwi.py`, 79.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -47,6 +47,7 @@ class Variant:
     variation: tuple[float, ...]
     least: tuple[float, ...]
     start: str
+    starts: int
     metric: float | None
     hybrid: int
     trust: float
@@ -89,9 +90,10 @@ def started(field: Field, given: Problem, kind: str, number: int) -> None:
 
 def descend_in_metric(
     field: Field, wave: Callable[[Tensor], Tensor], weight: float, alpha: float, count: int
-) -> None:
+) -> float:
     """Descend in the metric of the rendering: half-whitened latents and ends are L q with
-    L L^T = (J^T J + alpha P)^-1 at the start, J the rendering's derivatives, P the prior's.
+    L L^T = (J^T J + alpha P)^-1 at the start, J the rendering's derivatives, P the prior's. Returns
+    the loss.
     """
     with torch.no_grad():
         values, slopes = field.decoder.jacobian(grid_points(SIZE, SIZE), field.latents[0])
@@ -121,33 +123,44 @@ def descend_in_metric(
         model: Tensor = torch.func.functional_call(field, given, ())  # type: ignore[no-untyped-call]
         return wave(model) + weight * energy
 
-    descend([moved], loss, count)
+    least = descend([moved], loss, count)
     field.load_state_dict({name: value.detach() for name, value in parameters().items()})
+    return least
+
+
+def descend_band(field: Field, variant: Variant, number: int, band: Band) -> float:
+    """One band by latents; returns the loss."""
+    weight, variation = variant.energy[number], variant.variation[number]
+
+    def wave(model: Tensor) -> Tensor:
+        return band.misfit(band.forward(model)) + variation * roughness(model)
+
+    if variant.metric is not None:
+        return descend_in_metric(field, wave, weight, variant.metric, band.evaluations)
+    moves = (field.deviations >= variant.least[number]).to(field.ends)
+    hook = field.half_whitened.register_hook(lambda slope: slope * moves)
+    least = descend(
+        [field.half_whitened, field.ends],
+        lambda: wave(field()) + weight * field.energy(),
+        band.evaluations,
+    )
+    hook.remove()
+    return least
 
 
 def inverted(given: Problem, variant: Variant, number: int) -> Tensor:
     """The model that a variant finds."""
     if variant.grid:
         return grid_alone(given, variant)
-    field = Field((SIZE, SIZE), bounds=given.bounds)
-    started(field, given, variant.start, number)
-    for k, band in enumerate(bands_of(given, variant)):
-        weight, variation = variant.energy[k], variant.variation[k]
-
-        def wave(model: Tensor, band: Band = band, variation: float = variation) -> Tensor:
-            return band.misfit(band.forward(model)) + variation * roughness(model)
-
-        if variant.metric is not None:
-            descend_in_metric(field, wave, weight, variant.metric, band.evaluations)
-            continue
-        moves = (field.deviations >= variant.least[k]).to(field.ends)
-        hook = field.half_whitened.register_hook(lambda slope, moves=moves: slope * moves)
-
-        def loss(weight: float = weight, wave: Callable[[Tensor], Tensor] = wave) -> Tensor:
-            return wave(field()) + weight * field.energy()
-
-        descend([field.half_whitened, field.ends], loss, band.evaluations)
-        hook.remove()
+    bands, tried = bands_of(given, variant), []
+    for k in range(variant.starts):
+        field = Field((SIZE, SIZE), bounds=given.bounds)
+        started(field, given, variant.start if k == 0 else "prior", 100 * k + number)
+        count = bands[0].evaluations // variant.starts
+        tried.append((descend_band(field, variant, 0, replace(bands[0], evaluations=count)), field))
+    field = min(tried, key=lambda each: each[0])[1]
+    for place, band in enumerate(bands[1:], 1):
+        descend_band(field, variant, place, band)
     model = field().detach()
     return model if not variant.hybrid else on_grid(given, variant, model)
 
@@ -207,6 +220,7 @@ def shots_of(text: str) -> tuple[int, ...]:
 @click.option("--variation", default="0", show_default=True, help="Weight of total variation.")
 @click.option("--least", default="0", show_default=True, help="Least deviation that is freed.")
 @click.option("--start", type=click.Choice(["fit", "prior"]), default="fit", show_default=True)
+@click.option("--starts", default=1, show_default=True, help="Of the first band; the best goes on.")
 @click.option("--metric", type=float, help="Descend in the rendering's metric, with this alpha.")
 @click.option("--hybrid", default=0, show_default=True, help="Shot-gradients on the grid.")
 @click.option("--trust", default=0.0, show_default=True, help="Weight of a hybrid's distance.")
