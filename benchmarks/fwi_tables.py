@@ -16,7 +16,7 @@ from velcodec.fwi.guard import MISFIT_RATIO, is_trusted, misfit_ratio
 METHODS = ("start", "grid", "latent", "fit")
 SHOWN = ("start", "grid", "latent", "chosen", "fit")
 HEADS = ("models", *SHOWN, "grid / latent", "worst: grid, latent", "failures", "doubted rightly")
-RATIOS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0)
+RATIOS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 
 Row = dict[str, Any]
 
