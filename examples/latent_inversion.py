@@ -20,11 +20,11 @@ from velcodec.fwi.picture import draw_inversion
 
 def main(folder: Path, small: bool) -> None:
     """Write line.vlat and latent_inversion.png."""
-    truth = synth.draw("flatfault_a", seed=7, start=2, count=1).render(70, 70)[0]
+    truth = synth.draw("curvefault_a", seed=7, start=0, count=1).render(70, 70)[0]
     forward = Acquisition.openfwi()
     with torch.no_grad():
         clean = forward(truth)
-    noise = 0.1 * float(clean.square().mean().sqrt())
+    noise = 0.05 * float(clean.square().mean().sqrt())
     random = torch.Generator().manual_seed(1)
     observed = clean + noise * torch.randn(clean.shape, generator=random)
 
