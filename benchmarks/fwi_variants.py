@@ -63,7 +63,8 @@ def bands_of(given: Problem, variant: Variant) -> list[Band]:
         count = int((left if last else weights[k] * budget) / len(shots))
         left -= count * len(shots)
         misfit = band_misfit(given.observed[list(shots)], corner, given.forward.dt, GAIN)
-        found.append(Band(corner, given.forward.some(shots), len(shots), misfit, count))
+        data = float(misfit.observed.numel())
+        found.append(Band(corner, given.forward.some(shots), len(shots), misfit, count, data))
     return found
 
 
@@ -173,7 +174,8 @@ def on_grid(given: Problem, variant: Variant, around: Tensor) -> Tensor:
     for number, corner in ((1, 12.0), (2, None)):
         misfit = band_misfit(given.observed, corner, forward.dt, GAIN)
         count = variant.hybrid // 2 // forward.shots
-        band = Band(corner, forward, forward.shots, misfit, count)
+        data = float(misfit.observed.numel())
+        band = Band(corner, forward, forward.shots, misfit, count, data)
         model = grid_step(given, model, number, band, (variant.trust, around))
     return model
 

@@ -40,6 +40,14 @@ def test_the_misfit_of_few_shots_is_that_of_their_data() -> None:
     assert float(first.misfit(first.forward(torch.zeros(2, 2)))) == pytest.approx(0.0)
 
 
+def test_the_prior_weighs_more_where_noise_leaves_few_data() -> None:
+    low, *_, whole = planned(Forward(5), torch.rand(5, 3, 50), (6.0, 12.0, None), 200, few=True)
+    assert low.prior_weight(0.0, 256) == 0
+    assert whole.prior_weight(0.2, 256) == pytest.approx(4 * whole.prior_weight(0.1, 256))
+    assert whole.prior_weight(0.1, 512) == pytest.approx(2 * whole.prior_weight(0.1, 256))
+    assert (low.data, whole.data) == (pytest.approx(0.012 * 150), 450)
+
+
 def test_all_shots_are_taken_where_few_are_not_wanted() -> None:
     bands = planned(Forward(5), torch.rand(5, 3, 50), (6.0, None), 100, few=False)
     assert [band.shots for band in bands] == [5, 5]

@@ -26,7 +26,7 @@ from velcodec.fwi.plan import GAIN, Band, Forward, planned
 from velcodec.progress import Progress, no_progress
 
 ENERGY_WEIGHT = 1e-4
-"""Weight of the prior's energy beside the relative misfit."""
+"""Weight of the prior's energy beside the relative misfit; more where noise asks for it."""
 
 LATENT, GRID = "latent", "grid"
 
@@ -105,9 +105,9 @@ def invert(
     some of the shots, which are the first axis of the data, early bands use few shots.
 
     The inversion starts from the field as it is, or from `start` (nz, nx) in m/s, to which the
-    field is fitted. `noise` is the standard deviation of white noise in the data, which the guard
-    must know. With `checkpoint`, what was found is written to this file after every band, and an
-    interrupted inversion of the same problem goes on from it.
+    field is fitted. `noise` is the standard deviation of white noise in the data: the prior weighs
+    more with it, and the guard must know it. With `checkpoint`, what was found is written to this
+    file after every band, and an interrupted inversion of the same problem goes on from it.
 
     Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
     that are not in rising order; InputShapeError if data or start have another shape;
@@ -132,9 +132,9 @@ def invert(
     if not bool(torch.isfinite(observed).all()):
         raise NonFiniteError("observed: found NaN or infinity, expected finite data")
     plans = {few: planned(forward, observed, bands, budget, few) for few in (True, False)}
-    problem = _problem(field, first, observed, bands, budget, compare_grid)
+    problem = _problem(field, first, observed, bands, budget, compare_grid, noise)
     run = _Run(Checkpoint(checkpoint, problem), budget * (2 if compare_grid else 1), on_progress)
-    run.latent(field, plans[True])
+    run.latent(field, plans[True], noise)
     grid = run.grid(first, field.bounds, plans[False]) if compare_grid else None
     last = band_misfit(observed, bands[-1], getattr(forward, "dt", None), GAIN)
     with torch.no_grad():
@@ -160,12 +160,14 @@ class _Run:
         self.used = dict.fromkeys((LATENT, GRID), 0)
         self.used |= {step.method: step.used for step in self.history}
 
-    def latent(self, field: Field, bands: Sequence[Band]) -> None:
+    def latent(self, field: Field, bands: Sequence[Band], noise: float) -> None:
         """All bands by the latent and value ranges of `field`."""
+        size = field.half_whitened.numel()
         parameters = [each for each in field.parameters() if each.requires_grad]
 
         def loss(band: Band) -> Tensor:
-            return self._misfit(LATENT, band, field()) + ENERGY_WEIGHT * field.energy()
+            weight = max(ENERGY_WEIGHT, band.prior_weight(noise, size))
+            return self._misfit(LATENT, band, field()) + weight * field.energy()
 
         for number, band in enumerate(bands):
             if (kept := self.checkpoint.get(LATENT, number)) is not None:
@@ -208,7 +210,7 @@ class _Run:
 
 def _problem(
     field: Field, first: Tensor, observed: Tensor, bands: Sequence[float | None], budget: int,
-    compare_grid: bool,
+    compare_grid: bool, noise: float,
 ) -> dict[str, Any]:  # fmt: skip
     """What must be the same for an inversion to go on from a checkpoint."""
     return {
@@ -218,6 +220,7 @@ def _problem(
         "bands": list(bands),
         "budget": budget,
         "grid": compare_grid,
+        "noise": noise,
         "start": float(first.double().square().mean()),
         "observed": float(observed.double().square().mean()),
     }

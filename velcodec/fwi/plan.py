@@ -29,7 +29,7 @@ GAIN = 2.0
 @dataclass(frozen=True)
 class Band:
     """One band: its corner in Hz or None, the forward model of its shots, how many these are, their
-    misfit, and how often it may be evaluated.
+    misfit, how often it may be evaluated, and the number of independent data below the corner.
     """
 
     corner: float | None
@@ -37,6 +37,13 @@ class Band:
     shots: int
     misfit: BandMisfit
     evaluations: int
+    data: float
+
+    def prior_weight(self, noise: float, coefficients: int) -> float:
+        """Weight of the prior's energy, a mean over `coefficients`, beside the misfit of data with
+        white noise of this standard deviation: that of Bayes' rule.
+        """
+        return self.misfit.of_noise(noise) * coefficients / self.data
 
 
 def planned(
@@ -70,7 +77,9 @@ def planned(
     for corner, chosen, n, count in zip(corners, numbers, counts, evaluations, strict=True):
         data = observed if chosen is None else observed[list(chosen)]
         model = forward if chosen is None or some is None else some(chosen)
-        bands.append(Band(corner, model, n, band_misfit(data, corner, dt, GAIN), count))
+        share = 1.0 if corner is None or dt is None else min(1.0, 2 * corner * dt)
+        misfit = band_misfit(data, corner, dt, GAIN)
+        bands.append(Band(corner, model, n, misfit, count, share * data.numel()))
     return bands
 
 
