@@ -149,6 +149,11 @@ def test_the_misfit_of_noise_is_told(tiny: Decoder, truth: Tensor) -> None:
     assert inverted(tiny, truth, budget=20).noise_misfit == 0
 
 
+def test_noise_makes_likelier_models(tiny: Decoder, truth: Tensor) -> None:
+    quiet, noisy = (inverted(tiny, truth, budget=80, noise=noise) for noise in (0.0, 3.0))
+    assert noisy.energy < 0.9 * quiet.energy
+
+
 def test_the_same_problem_gives_the_same_model(tiny: Decoder, truth: Tensor) -> None:
     one, other = (inverted(tiny, truth, budget=40) for _ in range(2))
     assert torch.equal(one.field(), other.field())
