@@ -35,6 +35,7 @@ FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 SEED, SIZE = 79, 70
 
 Model = NDArray[np.float32]
+Place = int | list[int]
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ class Problem:
     bounds: tuple[float, float]
 
 
-def known_models(name: str, count: int, seed: int = SEED) -> Iterator[Model]:
-    """Models of a generated family, or of a file in VELCODEC_REAL_DATA: whole ones of 70 x 70, or
-    crops of larger ones, evenly spaced.
+def known_models(name: str, count: int, seed: int = SEED) -> Iterator[tuple[Place, Model]]:
+    """Models of a generated family, or of a file in VELCODEC_REAL_DATA, and where they are: numbers
+    of whole ones of 70 x 70, or number, row and column of crops of larger ones, evenly spaced.
     """
     if not name.endswith(".npy"):
-        yield from synth.draw(name, seed, 0, count).render(SIZE, SIZE).numpy()
+        yield from enumerate(synth.draw(name, seed, 0, count).render(SIZE, SIZE).numpy())
         return
     array = np.load(Path(os.environ["VELCODEC_REAL_DATA"]) / name, mmap_mode="r")
     array = array.reshape(-1, *array.shape[-2:])
@@ -75,7 +76,8 @@ def known_models(name: str, count: int, seed: int = SEED) -> Iterator[Model]:
     for k in range(count):
         number = k * len(array) // count
         z, x = (nz - SIZE) // 2, (nx - SIZE) * k // max(1, count - 1)
-        yield np.array(array[number, z : z + SIZE, x : x + SIZE], dtype=np.float32)
+        crop = np.array(array[number, z : z + SIZE, x : x + SIZE], dtype=np.float32)
+        yield (number if (nz, nx) == (SIZE, SIZE) else [number, z, x]), crop
 
 
 def start_of(model: Model, kind: str) -> Model:
@@ -142,12 +144,13 @@ def measured(
     names: tuple[str, ...], models: int, setting: Setting, path: Path | None
 ) -> Iterator[dict[str, Any]]:
     """A row for each model, kept ones first; new ones are added to the file at `path`."""
-    kept = {(row["name"], row["number"]): row for row in kept_rows(path) if is_of(row, setting)}
+    kept = [row for row in kept_rows(path) if is_of(row, setting)]
     for name in names:
-        for number, model in enumerate(known_models(name, models)):
-            if (row := kept.get((name, number))) is None:
-                told = {"name": name, "number": number, "setting": asdict(setting)}
-                row = rounded(told | one(model, number, setting))
+        for place, model in known_models(name, models):
+            told = {"name": name, "number": place, "setting": rounded(asdict(setting))}
+            row = next((row for row in kept if told.items() <= row.items()), None)
+            if row is None:
+                row = rounded(told | one(model, place if isinstance(place, int) else 0, setting))
                 print(json.dumps(row), flush=True)
                 if path is not None:
                     with path.open("a") as stream:

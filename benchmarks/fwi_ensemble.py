@@ -46,7 +46,7 @@ def main(names: Sequence[str], models: int, size: int) -> None:
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|", flush=True)
     for name in names or FAMILIES:
         ratios, first, mean, spread = [], [], [], []
-        for number, model in enumerate(known_models(name, models)):
+        for number, (_, model) in enumerate(known_models(name, models)):
             found = members(problem_of(model, number, Setting()), size)
             middle, deviation = found.mean(0), found.std(0, ddof=1)
             ratios.append(np.abs(middle - model) / (2 * deviation))

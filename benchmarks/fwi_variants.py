@@ -242,7 +242,7 @@ def main(names: Sequence[str], corners: str, shots: str, seed: int, **options: A
     for name in names or NAMES:
         family, _, count = name.partition(":")
         errors = []
-        for number, model in enumerate(known_models(family, int(count), seed)):
+        for number, (_, model) in enumerate(known_models(family, int(count), seed)):
             given = problem_of(model, number, Setting())
             errors.append(mae(model, inverted(given, variant, number).numpy()))
         print(f"{family}: {np.mean(errors):.0f}, {[round(each) for each in errors]}", flush=True)
