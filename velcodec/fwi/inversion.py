@@ -131,11 +131,12 @@ def invert(
         )
     if not bool(torch.isfinite(observed).all()):
         raise NonFiniteError("observed: found NaN or infinity, expected finite data")
-    plans = {few: planned(forward, observed, bands, budget, few) for few in (True, False)}
+    few = planned(forward, observed, bands, budget, few=True)
+    whole = planned(forward, observed, bands, budget, few=False) if compare_grid else []
     problem = _problem(field, first, observed, bands, budget, compare_grid, noise)
     run = _Run(Checkpoint(checkpoint, problem), budget * (2 if compare_grid else 1), on_progress)
-    run.latent(field, plans[True], noise)
-    grid = run.grid(first, field.bounds, plans[False]) if compare_grid else None
+    run.latent(field, few, noise)
+    grid = run.grid(first, field.bounds, whole) if compare_grid else None
     last = band_misfit(observed, bands[-1], getattr(forward, "dt", None), GAIN)
     with torch.no_grad():
         misfit = float(last(forward(field())))
