@@ -81,6 +81,8 @@ endif
 
 # The pictures of the documentation that a script draws in a few minutes.
 figures: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+		--constraint constraints.txt --editable '.[fwi]'
 	set -e; for each in $(filter-out examples/common.py,$(wildcard examples/*.py)); do \
 		$(BIN)/python $$each build/examples; done
 	mkdir -p docs/img/examples

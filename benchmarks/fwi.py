@@ -2,27 +2,30 @@
 
     python -m benchmarks.fwi                                # generated families, 4 models each
     python -m benchmarks.fwi curvevel_a --models 8 --budget 600
-    VELCODEC_REAL_DATA=FOLDER python -m benchmarks.fwi marmousi2_10m.npy --fastest 5000
+    VELCODEC_REAL_DATA=FOLDER python -m benchmarks.fwi marmousi2_10m.npy --fastest 5500
     python -m benchmarks.fwi --noise 0.1 --start linear --lowest 5 --other-propagator
+    python -m benchmarks.fwi --json docs/inversion.jsonl --tables    # from kept figures alone
 
-Both methods get the same budget of shot-gradients, with OpenFWI's acquisition. Needs deepwave.
-Prints a line for each model, then means, worst models and the guard's verdicts as a table.
+Both methods get the same budget of shot-gradients, with OpenFWI's acquisition. Needs deepwave, but
+for tables of kept figures. Models whose figures are in the file of --json are not inverted again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from benchmarks.fwi_tables import METHODS, rows_by_setting, table, thresholds, verdicts
 from velcodec import synth
 from velcodec.field import Field
 from velcodec.fwi import Acquisition, invert
@@ -30,29 +33,42 @@ from velcodec.metrics import mae, ssim
 
 FAMILIES = ("flatvel_a", "curvevel_a", "flatfault_a", "curvefault_a", "style_a")
 SEED, SIZE = 79, 70
-METHODS = ("start", "grid", "latent", "chosen", "fit")
 
 Model = NDArray[np.float32]
+Place = int | list[int]
 
 
 @dataclass(frozen=True)
 class Setting:
     """What is modelled, and from where the inversion starts."""
 
-    budget: int
-    start: str
+    budget: int = 200
+    start: str = "smooth"
+    noise: float = 0.0
+    lowest: float | None = None
+    other_propagator: bool = False
+    fastest: float = 4500.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An inversion to do: the forward model, its data with noise of this deviation, the start and
+    the bounds.
+    """
+
+    forward: Acquisition
+    observed: Tensor
     noise: float
-    lowest: float | None
-    other_propagator: bool
-    fastest: float
+    start: Tensor
+    bounds: tuple[float, float]
 
 
-def known_models(name: str, count: int) -> Iterator[Model]:
-    """Models of a generated family, or of a file in VELCODEC_REAL_DATA: whole ones of 70 x 70, or
-    crops of larger ones, evenly spaced.
+def known_models(name: str, count: int, seed: int = SEED) -> Iterator[tuple[Place, Model]]:
+    """Models of a generated family, or of a file in VELCODEC_REAL_DATA, and where they are: numbers
+    of whole ones of 70 x 70, or number, row and column of crops of larger ones, evenly spaced.
     """
     if not name.endswith(".npy"):
-        yield from synth.draw(name, SEED, 0, count).render(SIZE, SIZE).numpy()
+        yield from enumerate(synth.draw(name, seed, 0, count).render(SIZE, SIZE).numpy())
         return
     array = np.load(Path(os.environ["VELCODEC_REAL_DATA"]) / name, mmap_mode="r")
     array = array.reshape(-1, *array.shape[-2:])
@@ -60,7 +76,8 @@ def known_models(name: str, count: int) -> Iterator[Model]:
     for k in range(count):
         number = k * len(array) // count
         z, x = (nz - SIZE) // 2, (nx - SIZE) * k // max(1, count - 1)
-        yield np.array(array[number, z : z + SIZE, x : x + SIZE], dtype=np.float32)
+        crop = np.array(array[number, z : z + SIZE, x : x + SIZE], dtype=np.float32)
+        yield (number if (nz, nx) == (SIZE, SIZE) else [number, z, x]), crop
 
 
 def start_of(model: Model, kind: str) -> Model:
@@ -74,8 +91,8 @@ def start_of(model: Model, kind: str) -> Model:
     return np.repeat(line[:, None], model.shape[1], 1).astype(np.float32)
 
 
-def one(model: Model, number: int, setting: Setting) -> dict[str, object]:
-    """All figures of one model."""
+def problem_of(model: Model, number: int, setting: Setting) -> Problem:
+    """The data of a model; `number` is the seed of the noise."""
     inverse = replace(Acquisition.openfwi(SIZE), fastest=setting.fastest, lowest=setting.lowest)
     truth = inverse
     if setting.other_propagator:
@@ -87,42 +104,64 @@ def one(model: Model, number: int, setting: Setting) -> dict[str, object]:
     observed = observed + size * torch.randn(observed.shape, generator=random)
     start = np.clip(start_of(model, setting.start), 1500, setting.fastest)
     bounds = (min(1500.0, float(model.min())), setting.fastest)
-    begun = time.process_time()
+    return Problem(inverse, observed, float(size), torch.from_numpy(start), bounds)
+
+
+def one(model: Model, number: int, setting: Setting) -> dict[str, Any]:
+    """All figures of one model."""
+    given = problem_of(model, number, setting)
     found = invert(
-        Field((SIZE, SIZE), bounds=bounds), inverse, observed, budget=setting.budget,
-        start=torch.from_numpy(start), noise=float(size),
+        Field((SIZE, SIZE), bounds=given.bounds), given.forward, given.observed,
+        budget=setting.budget, start=given.start, noise=given.noise,
     )  # fmt: skip
-    taken = time.process_time() - begun
     assert found.grid is not None
-    fit = Field((SIZE, SIZE), bounds=bounds).fit_(model)().detach().numpy()
+    fit = Field((SIZE, SIZE), bounds=given.bounds).fit_(model)().detach().numpy()
     latent = found.field().detach().numpy()
-    models = (start, found.grid.numpy(), latent, found.model.numpy(), fit)
-    row: dict[str, object] = {
+    models = (given.start.numpy(), found.grid.numpy(), latent, fit)
+    row: dict[str, Any] = {
         name: {"mae": mae(model, other), "ssim": ssim(model, other)}
         for name, other in zip(METHODS, models, strict=True)
     }
     row |= {"misfit": found.misfit, "grid_misfit": found.grid_misfit, "energy": found.energy}
-    row["noise_misfit"] = found.noise_misfit
-    return row | {"trusted": found.trusted, "seconds": taken}
+    return row | {"noise_misfit": found.noise_misfit}
 
 
-def table_row(name: str, rows: list[dict[str, dict[str, float]]]) -> str:
-    """Means of a family, the worst MAE of both methods, and the guard's verdicts: a failure is a
-    latent farther from the truth than the grid; "chosen" is the latent where it is trusted, else
-    the grid.
-    """
-    cells = []
-    for method in METHODS:
-        error, likeness = (
-            np.mean([row[method][figure] for row in rows]) for figure in ("mae", "ssim")
-        )
-        cells.append(f"{error:.0f} / {likeness:.2f}")
-    worst = [max(row[method]["mae"] for row in rows) for method in ("grid", "latent")]
-    failures = [row for row in rows if row["latent"]["mae"] > row["grid"]["mae"]]
-    doubted = [row for row in rows if not row["trusted"]]
-    right = sum(row in failures for row in doubted)
-    cells += [f"{worst[0]:.0f}, {worst[1]:.0f}", f"{len(failures)}", f"{right} of {len(doubted)}"]
-    return f"| {name} ({len(rows)}) | {' | '.join(cells)} |"
+def rounded(value: Any) -> Any:
+    """Numbers with four digits, for files."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def kept_rows(path: Path | None) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines."""
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def measured(
+    names: tuple[str, ...], models: int, setting: Setting, path: Path | None
+) -> Iterator[dict[str, Any]]:
+    """A row for each model, kept ones first; new ones are added to the file at `path`."""
+    kept = [row for row in kept_rows(path) if is_of(row, setting)]
+    for name in names:
+        for place, model in known_models(name, models):
+            told = {"name": name, "number": place, "setting": rounded(asdict(setting))}
+            row = next((row for row in kept if told.items() <= row.items()), None)
+            if row is None:
+                row = rounded(told | one(model, place if isinstance(place, int) else 0, setting))
+                print(json.dumps(row), flush=True)
+                if path is not None:
+                    with path.open("a") as stream:
+                        stream.write(json.dumps(row) + "\n")
+            yield row
+
+
+def is_of(row: dict[str, Any], setting: Setting) -> bool:
+    """Whether a row is of this setting."""
+    found: dict[str, Any] = row["setting"]
+    return found == rounded(asdict(setting))
 
 
 @click.command()
@@ -135,28 +174,21 @@ def table_row(name: str, rows: list[dict[str, dict[str, float]]]) -> str:
 @click.option("--other-propagator", is_flag=True, help="Data of 8th order and half the step.")
 @click.option("--fastest", default=4500.0, show_default=True, help="m/s; the upper bound.")
 @click.option(
-    "--log", type=click.Path(path_type=Path), help="Add the models' figures as JSON lines."
+    "--json", "path", type=click.Path(path_type=Path), help="Keep figures of models in this file."
 )
-def main(names: tuple[str, ...], models: int, log: Path | None, **options: object) -> None:
+@click.option("--tables", is_flag=True, help="Only print tables of what is kept.")
+def main(
+    names: tuple[str, ...], models: int, path: Path | None, tables: bool, **options: Any
+) -> None:
     """Print the figures."""
     torch.set_num_threads(1)
-    setting = Setting(**options)  # type: ignore[arg-type]
-    table = []
-    for name in names or FAMILIES:
-        rows = []
-        for number, model in enumerate(known_models(name, models)):
-            row = one(model, number, setting)
-            rows.append(row)
-            line = json.dumps({"name": name, "number": number, **row})
-            print(line, flush=True)
-            if log is not None:
-                with log.open("a") as stream:
-                    stream.write(line + "\n")
-        table.append(table_row(name, rows))  # type: ignore[arg-type]
-    heads = ("models", *METHODS, "worst MAE: grid, latent", "failures", "doubted rightly")
-    print(f"\n| {' | '.join(heads)} |")
-    print("|---" * len(heads) + "|")
-    print("\n".join(table))
+    if tables:
+        rows = kept_rows(path)
+    else:
+        rows = list(measured(names or FAMILIES, models, Setting(**options), path))
+    for said, some in rows_by_setting(rows).items():
+        print(f"\n{said}:\n\n{table(some)}")
+    print(f"\n{verdicts(rows)}\n\n{thresholds(rows)}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def measured(family: str, seed: int, count: int) -> Found:
         field = Field((70, 70), models=number, bounds=None).fit_(truth)
         error = (field().detach() - truth).abs()
         rms = error.square().mean((1, 2)).sqrt()
-        deviation = field.deviation(rms.tolist())
+        deviation = field.deviation(rms.tolist(), error.mean((1, 2)).tolist())
         ratios.append((error / deviation).double().numpy().reshape(number, -1))
         flat = deviation.numpy().reshape(number, -1)
         large.append(flat >= np.quantile(flat, 1 - LARGEST, axis=1, keepdims=True))

@@ -101,13 +101,19 @@ def renderer_near(
     res: tuple[int, int] | None,
 ) -> tuple[Render, tuple[int, int]]:  # fmt: skip
     """What renders numbered models near those of a file, and their grid."""
+    from velcodec.cli.sources import is_archive
     from velcodec.device import pick_device
-    from velcodec.field.drawing import drawn_models, fields_near
+    from velcodec.field.drawing import drawn_models, fields_near, fields_of
     from velcodec.formats.files.npy import read_models
 
+    if is_archive(source) and decoder is not None:
+        raise click.UsageError("--from-decoder: expected none with an archive, which has its own")
     with note_file(source):
-        given = read_models(source)
-        fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
+        if is_archive(source):
+            fields = fields_of(source, pick_device(device))
+        else:
+            given = read_models(source)
+            fields = fields_near(list(given.models), given.units, decoder, pick_device(device))
     shape = res or fields[0].shape
     return lambda numbers: drawn_models(fields, seed, numbers, spread, shape).cpu().numpy(), shape
 

@@ -111,8 +111,8 @@ def grid(
 @click.option(
     "--near",
     type=options.PATH,
-    metavar="IN.NPY",
-    help="Draw near the models of this file, each in turn, instead of a FAMILY.",
+    metavar="IN",
+    help="Draw near the models of this .npy file or archive, each in turn, instead of a FAMILY.",
 )
 @click.option(
     "--spread",
@@ -157,7 +157,8 @@ def synth(
 
     A model is a continuous function: --res 70, 140 and 280 show exactly the same geology. OUT.NPY
     is written in blocks and may be larger than memory. With --from-decoder or --near, give OUT.NPY
-    alone: models are drawn from a decoder's prior, or near the models of a file in m/s.
+    alone: models are drawn from a decoder's prior, or near the models of a file in m/s or of an
+    archive.
 
     \b
     Example:

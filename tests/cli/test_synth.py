@@ -10,8 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from latent_archives import latent_archive
 
+import velcodec
 from velcodec import synth
+from velcodec.decoder import Decoder
+from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import MissingExtraError
 
 Run = Callable[..., Result]
@@ -194,6 +198,19 @@ def test_models_are_drawn_near_those_of_a_file_each_in_turn(run: Run, models: np
     assert np.abs(same[0] - models[0]).mean() < 0.5 * models[0].std()
     assert np.abs(near - same).mean() < np.abs(far - same).mean() / 3
     assert not np.allclose(near[0], near[2])
+
+
+def test_models_are_drawn_near_those_of_an_archive(run: Run, tiny: Decoder) -> None:
+    Path("in.vlat").write_bytes(latent_archive(tiny, Layout(20, 24), models=2))
+    result = run("synth", "out.npy", "--near", "in.vlat", "--spread", 0, "--count", 3)
+    assert result.exit_code == 0, result.stderr
+    drawn = np.load("out.npy")[:, 0]
+    with velcodec.open("in.vlat") as archive:
+        assert np.abs(drawn[0] - archive[0]).max() < 10
+    np.testing.assert_allclose(drawn[2], drawn[0], atol=0.01)
+    result = run("synth", "out.npy", "--near", "in.vlat", "--from-decoder", "tiny", "--force")
+    assert result.exit_code == 2
+    assert "has its own" in result.stderr
 
 
 @pytest.mark.parametrize(

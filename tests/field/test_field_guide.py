@@ -16,6 +16,7 @@ from paths import DOCS
 import velcodec
 from velcodec.cli import main
 from velcodec.formats.container.header import Layout
+from velcodec.formats.container.quality import StoredQuality
 
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", (DOCS / "field.md").read_text(), flags=re.DOTALL)
 
@@ -27,12 +28,12 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     np.save("models.npy", layers[None].astype(np.float32))
     decoder = velcodec.load_decoder()
     Path("models.vlat").write_bytes(latent_archive(decoder, Layout(70, 70), models=7))
-    names: dict[str, Any] = {"start": torch.from_numpy(layers)}
+    names: dict[str, Any] = {"start": torch.from_numpy(layers), "StoredQuality": StoredQuality}
     for language, code in BLOCKS:
         if language == "python":
             text = code.replace(
-                "archive.quality[0].psnr_db",
-                "40.0",  # these latents were not measured
+                "archive.quality[0]",
+                "StoredQuality(40.0, 15.0, 400.0, 1.0)",  # these latents were not measured
             )
             exec(text, names)
             continue

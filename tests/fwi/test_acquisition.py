@@ -36,6 +36,17 @@ def test_openfwis_acquisition_is_as_published() -> None:
     assert found.shots == 5
 
 
+def test_some_shots_are_an_acquisition_of_their_own() -> None:
+    found = Acquisition.openfwi().some((1, 3))
+    assert found.source_columns == (17, 52)
+    assert found == replace(Acquisition.openfwi(), source_columns=(17, 52))
+
+
+@with_deepwave
+def test_data_of_some_shots_are_those_of_all() -> None:
+    assert torch.allclose(SMALL.some((1,))(layers())[0], SMALL(layers())[1], atol=1e-6)
+
+
 def test_the_time_step_is_not_halved() -> None:
     for found in (Acquisition.openfwi(), replace(Acquisition.openfwi(), steps_per_sample=2)):
         longest = found.courant * found.dx / math.sqrt(2) / found.fastest

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from velcodec.archive.archive import Archive
 from velcodec.decode.units import to_m_s
 from velcodec.field.field import Field
 
@@ -61,3 +63,9 @@ def fields_near(
         Field(model.shape, bounds=None, decoder=decoder, device=device).fit_(to_m_s(model, units))
         for model in models
     ]
+
+
+def fields_of(path: Path, device: torch.device | str = "cpu") -> list[Field]:
+    """Fields of all models of an archive, from the latents as stored; see `Field.from_archive`."""
+    with Archive(path) as archive:
+        return [Field.from_archive(archive, k, device=device) for k in range(len(archive))]

@@ -6,7 +6,8 @@ Needs the `fwi` extra (deepwave); nothing else in this package does.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,6 +64,10 @@ class Acquisition:
     def shots(self) -> int:
         """Number of sources."""
         return len(self.source_columns)
+
+    def some(self, shots: Sequence[int]) -> Acquisition:
+        """The acquisition of some of the shots, by number."""
+        return replace(self, source_columns=tuple(self.source_columns[k] for k in shots))
 
     @property
     def courant(self) -> float:

@@ -7,8 +7,7 @@ comparison says whether the result is to be trusted.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,35 +17,16 @@ from torch import Tensor
 
 from velcodec.field.field import Field
 from velcodec.formats.errors import InputShapeError, NonFiniteError, OptionError
-from velcodec.fwi.bands import BandMisfit, band_misfit
+from velcodec.fwi.bands import band_misfit
 from velcodec.fwi.checkpoint import Checkpoint
 from velcodec.fwi.descent import descend
 from velcodec.fwi.grid import TOTAL_VARIATION, GridModel, roughness
+from velcodec.fwi.guard import is_trusted
+from velcodec.fwi.plan import GAIN, Band, Forward, planned
 from velcodec.progress import Progress, no_progress
 
-Forward = Callable[[Tensor], Tensor]
-"""Data of any shape from a velocity (nz, nx) in m/s; differentiable."""
-
-LATER_BANDS = 0.4
-"""Each band gets this much more of the budget, relative to the first."""
-
 ENERGY_WEIGHT = 1e-4
-"""Weight of the prior's energy beside the relative misfit."""
-
-GAIN = 2.0
-"""Power of time by which data are weighted."""
-
-MISFIT_RATIO = 6.0
-"""A latent whose misfit is more than this times the grid's is not trusted, both without the part
-of the noise.
-"""
-
-LEAST_EXCESS = 5e-3
-"""A grid's misfit is not told from that of the noise within this share of it."""
-
-MOST_ENERGY = 6.5
-"""Nor is one of more energy: 99 % of the models of every family of the generator have less
-(`benchmarks/uncertainty.py`)."""
+"""Weight of the prior's energy beside the relative misfit; more where noise asks for it."""
 
 LATENT, GRID = "latent", "grid"
 
@@ -99,9 +79,7 @@ class Inversion:
         """
         if self.grid_misfit is None:
             return None
-        grid = max(self.grid_misfit - self.noise_misfit, LEAST_EXCESS * self.noise_misfit)
-        close = self.misfit - self.noise_misfit <= MISFIT_RATIO * grid
-        return close and self.energy <= MOST_ENERGY
+        return is_trusted(self.misfit, self.grid_misfit, self.noise_misfit, self.energy)
 
 
 def invert(
@@ -123,19 +101,20 @@ def invert(
     frequency in Hz, or None for all frequencies, in rising order. Bands, and the weighting by time,
     need data with time along the last axis and the attribute `forward.dt`, seconds. `budget` is the
     number of gradients of shots: an evaluation takes `forward.shots` of them, 1 without this
-    attribute. Both methods get the whole budget.
+    attribute. Both methods get the whole budget. With `forward.some(numbers)`, a forward model of
+    some of the shots, which are the first axis of the data, early bands use few shots.
 
     The inversion starts from the field as it is, or from `start` (nz, nx) in m/s, to which the
-    field is fitted. `noise` is the standard deviation of white noise in the data, which the guard
-    must know. With `checkpoint`, what was found is written to this file after every band, and an
-    interrupted inversion of the same problem goes on from it.
+    field is fitted. `noise` is the standard deviation of white noise in the data: the prior weighs
+    more with it, and the guard must know it. With `checkpoint`, what was found is written to this
+    file after every band, and an interrupted inversion of the same problem goes on from it.
 
     Raises OptionError for a batch of models, a budget below one evaluation for each band, or bands
     that are not in rising order; InputShapeError if data or start have another shape;
     NonFiniteError.
     """
-    shots = int(getattr(forward, "shots", 1))
-    counts = _evaluations(field, bands, budget // shots)
+    if field.batched:
+        raise OptionError("field: expected one model, found a batch")
     if start is not None:
         if tuple(start.shape) != field.shape:
             raise InputShapeError(
@@ -152,16 +131,14 @@ def invert(
         )
     if not bool(torch.isfinite(observed).all()):
         raise NonFiniteError("observed: found NaN or infinity, expected finite data")
-    dt = getattr(forward, "dt", None)
-    misfits = [band_misfit(observed, corner, dt, GAIN) for corner in bands]
-    problem = _problem(field, first, observed, bands, budget, compare_grid)
-    run = _Run(forward, shots, tuple(bands), misfits, counts, Checkpoint(checkpoint, problem))
-    methods = 2 if compare_grid else 1
-    run.total, run.on_progress = methods * sum(counts) * shots, on_progress
-    run.latent(field)
-    grid = run.grid(first, field.bounds) if compare_grid else None
+    few = planned(forward, observed, bands, budget, few=True)
+    whole = planned(forward, observed, bands, budget, few=False) if compare_grid else []
+    problem = _problem(field, first, observed, bands, budget, compare_grid, noise)
+    run = _Run(Checkpoint(checkpoint, problem), budget * (2 if compare_grid else 1), on_progress)
+    run.latent(field, few, noise)
+    grid = run.grid(first, field.bounds, whole) if compare_grid else None
+    last = band_misfit(observed, bands[-1], getattr(forward, "dt", None), GAIN)
     with torch.no_grad():
-        last = misfits[-1]
         misfit = float(last(forward(field())))
         grid_misfit = None if grid is None else float(last(forward(grid)))
     return Inversion(
@@ -178,57 +155,53 @@ def invert(
 class _Run:
     """The bands of one inversion, done one after the other and kept in a checkpoint."""
 
-    def __init__(
-        self, forward: Forward, shots: int, bands: tuple[float | None, ...],
-        misfits: Sequence[BandMisfit], counts: Sequence[int], checkpoint: Checkpoint,
-    ) -> None:  # fmt: skip
-        self.forward, self.shots = forward, shots
-        self.bands, self.misfits, self.counts = bands, misfits, counts
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, total: int, on_progress: Progress) -> None:
+        self.checkpoint, self.total, self.on_progress = checkpoint, total, on_progress
         self.history = [Step(*row) for row in checkpoint.history]
-        self.total = 0
-        self.on_progress: Progress = no_progress
+        self.used = dict.fromkeys((LATENT, GRID), 0)
+        self.used |= {step.method: step.used for step in self.history}
 
-    def latent(self, field: Field) -> None:
+    def latent(self, field: Field, bands: Sequence[Band], noise: float) -> None:
         """All bands by the latent and value ranges of `field`."""
+        size = field.half_whitened.numel()
         parameters = [each for each in field.parameters() if each.requires_grad]
 
-        def loss(band: int) -> Tensor:
-            misfit = self._misfit(LATENT, band, field())
-            return misfit + ENERGY_WEIGHT * field.energy()
+        def loss(band: Band) -> Tensor:
+            weight = max(ENERGY_WEIGHT, band.prior_weight(noise, size))
+            return self._misfit(LATENT, band, field()) + weight * field.energy()
 
-        for band, count in enumerate(self.counts):
-            if (kept := self.checkpoint.get(LATENT, band)) is not None:
+        for number, band in enumerate(bands):
+            if (kept := self.checkpoint.get(LATENT, number)) is not None:
                 field.load_state_dict(kept)
                 continue
-            descend(parameters, lambda band=band: loss(band), count)  # type: ignore[misc]
-            self._keep(LATENT, band, field.state_dict())
+            descend(parameters, lambda band=band: loss(band), band.evaluations)  # type: ignore[misc]
+            self._keep(LATENT, number, field.state_dict())
 
-    def grid(self, start: Tensor, bounds: tuple[float, float] | None) -> Tensor:
+    def grid(
+        self, start: Tensor, bounds: tuple[float, float] | None, bands: Sequence[Band]
+    ) -> Tensor:
         """All bands by the samples of the grid; returns the model."""
         model = start
-        for band, count in enumerate(self.counts):
-            if (kept := self.checkpoint.get(GRID, band)) is not None:
+        for number, band in enumerate(bands):
+            if (kept := self.checkpoint.get(GRID, number)) is not None:
                 model = kept["model"].to(start)
                 continue
-            around = GridModel.at(model, band, bounds)
+            around = GridModel.at(model, number, bounds)
 
-            def loss(band: int = band, around: GridModel = around) -> Tensor:
+            def loss(band: Band = band, around: GridModel = around) -> Tensor:
                 values = around()
-                misfit = self._misfit(GRID, band, values)
-                return misfit + TOTAL_VARIATION * roughness(values)
+                return self._misfit(GRID, band, values) + TOTAL_VARIATION * roughness(values)
 
-            descend([around.changes], loss, count, memory=10)
+            descend([around.changes], loss, band.evaluations, memory=10)
             model = around().detach()
-            self._keep(GRID, band, {"model": model})
+            self._keep(GRID, number, {"model": model})
         return model
 
-    def _misfit(self, method: str, band: int, model: Tensor) -> Tensor:
-        misfit: Tensor = self.misfits[band](self.forward(model))
-        used = self.shots * (1 + sum(step.method == method for step in self.history))
-        self.history.append(Step(method, self.bands[band], used, float(misfit.detach())))
-        done = self.shots * len(self.history)
-        self.on_progress(min(done, self.total), self.total, method)
+    def _misfit(self, method: str, band: Band, model: Tensor) -> Tensor:
+        misfit: Tensor = band.misfit(band.forward(model))
+        self.used[method] += band.shots
+        self.history.append(Step(method, band.corner, self.used[method], float(misfit.detach())))
+        self.on_progress(min(sum(self.used.values()), self.total), self.total, method)
         return misfit
 
     def _keep(self, method: str, band: int, state: dict[str, Tensor]) -> None:
@@ -236,32 +209,9 @@ class _Run:
         self.checkpoint.put(method, band, state, rows)
 
 
-def shares(bands: int) -> list[float]:
-    """Shares of the budget for each band, rising."""
-    weights = [1 + LATER_BANDS * number for number in range(bands)]
-    return [weight / sum(weights) for weight in weights]
-
-
-def _evaluations(field: Field, bands: Sequence[float | None], evaluations: int) -> list[int]:
-    """Evaluations for each band. Raises OptionError."""
-    if field.batched:
-        raise OptionError("field: expected one model, found a batch")
-    corners = [math.inf if corner is None else corner for corner in bands]
-    if not corners or corners != sorted(set(corners)):
-        raise OptionError(f"bands: expected corners in rising order, None last, found {bands}")
-    counts = [int(share * evaluations) for share in shares(len(corners))]
-    counts[-1] += evaluations - sum(counts)
-    if min(counts) < 1:
-        raise OptionError(
-            f"budget: found {evaluations} evaluations, expected at least one for each of "
-            f"{len(corners)} bands"
-        )
-    return counts
-
-
 def _problem(
     field: Field, first: Tensor, observed: Tensor, bands: Sequence[float | None], budget: int,
-    compare_grid: bool,
+    compare_grid: bool, noise: float,
 ) -> dict[str, Any]:  # fmt: skip
     """What must be the same for an inversion to go on from a checkpoint."""
     return {
@@ -271,6 +221,7 @@ def _problem(
         "bands": list(bands),
         "budget": budget,
         "grid": compare_grid,
+        "noise": noise,
         "start": float(first.double().square().mean()),
         "observed": float(observed.double().square().mean()),
     }

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.extras import needed
 from velcodec.fwi.inversion import GRID, LATENT, Inversion
 
 
@@ -16,9 +17,10 @@ def draw_inversion(
 ) -> None:
     """Write a PNG: the truth, the start and both results, [z, x] in m/s, by the names `truth`,
     `start`, `grid` and `latent`; below, the misfit of both methods and the errors.
-    """
-    from matplotlib.figure import Figure
 
+    Raises MissingExtraError without matplotlib.
+    """
+    figures = needed("matplotlib.figure", "plot", "pictures of inversions")
     truth = models["truth"]
     errors = {name: model - truth for name, model in models.items() if name != "truth"}
     worst = float(np.percentile(np.abs(np.stack(list(errors.values()))), 98))
@@ -26,7 +28,7 @@ def draw_inversion(
     across, down = g.nx * g.dx_m / 1e3, g.nz * g.dz_m / 1e3
     look = {"extent": (0.0, across, down, 0.0), "interpolation": "nearest", "aspect": "auto"}
     speeds = {"cmap": "viridis", "vmin": float(truth.min()), "vmax": float(truth.max())}
-    figure = Figure(figsize=(11, 4.6), layout="constrained", dpi=100)
+    figure = figures.Figure(figsize=(11, 4.6), layout="constrained", dpi=100)
     panels: Any = figure.subplots(2, 4)
     for axis, (name, model) in zip(panels[0], models.items(), strict=True):
         image = axis.imshow(model, **speeds, **look)
