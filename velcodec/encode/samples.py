@@ -76,6 +76,7 @@ class SampleCoder:
         self.domains: list[Domain] = []
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
         self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
+        self._labels: dict[int, CodedModel | None] = {}
 
     @property
     def coding(self) -> ExactCoding | None:
@@ -122,7 +123,7 @@ class SampleCoder:
             if allowed is not None:
                 requests.append((number, Request(allowed)))
         number, request = requests[0]
-        alike = _share_alike(request.preferred)
+        alike = share_alike(request.preferred)
         images = self._layered(i, requests, max_error) if alike >= SMOOTH else []
         if alike < LAYERED:
             for n, near in self._few(requests):
@@ -202,6 +203,11 @@ class SampleCoder:
 
     def exact_labels(self, i: int) -> CodedModel | None:
         """Model i bit for bit as a label map; None if it has many values."""
+        if i not in self._labels:
+            self._labels[i] = self._exact_labels(i)
+        return self._labels[i]
+
+    def _exact_labels(self, i: int) -> CodedModel | None:
         model = self.source.models[i]
         if len(np.unique(model)) > FEW_VALUES:
             return None
@@ -269,8 +275,8 @@ def _length(image: CodedImage) -> int:
     return len(image.stream.data)
 
 
-def _share_alike(codes: Int64) -> float:
-    """The share of samples that equal the one above."""
+def share_alike(codes: NDArray[np.generic]) -> float:
+    """The share of samples of an image that equal the one above."""
     return float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 1.0
 
 
