@@ -19,7 +19,8 @@ class Effort:
     of Levenberg-Marquardt and `fit_steps` steps on all points, is rounded, and descends in integers
     for `view_passes` on part of the points and `full_passes` on all. Samples are tried in
     `sample_modes` ways, each with `sample_trials` errors. Latents are tried where they are foretold
-    to take up to `reach` times the bits of samples.
+    to take up to `reach` times the bits of samples. A `thorough` encoder tries every step around a
+    choice for a size rather than every second one, and every model of few values bit for bit.
     """
 
     adam_steps: int
@@ -30,18 +31,19 @@ class Effort:
     sample_modes: int
     sample_trials: int
     reach: float
+    thorough: bool
 
 
 LEVELS = {
-    1: Effort(0, 0, 0, 0, 1, 1, 1, 0.9),
-    2: Effort(0, 1, 0, 0, 1, 1, 2, 0.9),
-    3: Effort(0, 3, 0, 0, 2, 1, 3, 1.0),
-    4: Effort(0, 4, 0, 0, 2, 2, 3, 1.0),
-    5: Effort(0, 6, 0, 0, 3, 2, 3, 1.0),
-    6: Effort(0, 6, 0, 3, 3, 3, 4, 1.2),
-    7: Effort(0, 8, 2, 6, 4, 4, 4, 1.5),
-    8: Effort(0, 12, 4, 12, 8, 4, 5, inf),
-    9: Effort(150, 12, 8, 24, 16, 4, 6, inf),
+    1: Effort(0, 1, 0, 0, 1, 1, 2, 0.8, False),
+    2: Effort(0, 2, 0, 0, 2, 1, 2, 0.8, False),
+    3: Effort(0, 3, 0, 2, 2, 1, 3, 0.9, False),
+    4: Effort(0, 4, 0, 2, 3, 2, 3, 1.0, False),
+    5: Effort(0, 6, 0, 4, 3, 2, 3, 1.0, False),
+    6: Effort(0, 6, 2, 6, 4, 3, 4, 1.2, False),
+    7: Effort(0, 8, 2, 8, 6, 4, 4, 1.5, True),
+    8: Effort(0, 12, 4, 12, 8, 4, 5, inf, True),
+    9: Effort(150, 12, 8, 24, 16, 4, 6, inf, True),
 }
 DEFAULT_EFFORT = 5
 

@@ -42,7 +42,7 @@ BRIEF = 2
 STEP_AT_35_DB, DB_PER_STEP = 15.0, 1.0
 """Base step at which most models of one tile have 35 dB, and what a finer step adds."""
 
-GUESSED_SIZES = (280, 70, 35)
+GUESSED_SIZES = (280, 70)
 """Sizes of tiles by which the bits of latents are foretold."""
 
 GUESS_BITS, GUESS_POWER, GUESS_REACHES = 215.0, 0.46, 8.0
@@ -108,17 +108,22 @@ class Candidates:
         """
         if self.fitter.encoder is None:
             return dict.fromkeys(members, 0.0)
-        found = dict.fromkeys(members, inf)
+        found, shapes = dict.fromkeys(members, inf), dict[int, tuple[int, int]]()
         for tile in GUESSED_SIZES:
-            cut = cut_models(self.source, np.array(members), tile, self.range_step)
-            positions = np.arange(len(members))
+            own = {i: self.tiling(i, tile).tile_shape for i in members}
+            anew = [i for i in members if shapes.get(i) != own[i]]
+            shapes = own
+            if not anew:
+                continue
+            cut = cut_models(self.source, np.array(anew), tile, self.range_step)
+            positions = np.arange(len(anew))
             tiles = sample_tiles(cut, positions)
             off = guess_errors(self.fitter, cut, tiles) / mse
             bits = GUESS_BITS * off**GUESS_POWER + TILE_OVERHEAD_BITS
             bits[off > GUESS_REACHES] = inf
             for k, rate in enumerate(_member_mean(cut, tiles, bits, positions)):
                 count = cut.tilings[k].tiles
-                found[members[k]] = min(found[members[k]], count * float(rate))
+                found[anew[k]] = min(found[anew[k]], count * float(rate))
         return found
 
     def within(

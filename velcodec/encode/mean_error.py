@@ -130,7 +130,7 @@ class MeanErrorCoder:
         trial = self._first_trial(i, mse).model
         exact = self.coder.exact_labels(i)
         bits = trial.bits * max(trial.mse / mse, 0.1) ** (LENGTH_PER_ERROR / 2.0)
-        return bits if exact is None else min(bits, exact.bits)
+        return bits if exact is None else min(bits, 8.0 * len(exact.stream.data))
 
     def _first_trial(self, i: int, mse: float) -> Trial:
         if (i, mse) not in self._first:
@@ -147,17 +147,20 @@ class MeanErrorCoder:
                 if trial is None:
                     trial = self._with_error(i, requested, mode, rms)
                 found = trial.model
-                if found.mse <= mse and (best is None or found.bits < best.model.bits):
+                if found.mse <= mse:
+                    if best is not None and found.bits >= best.model.bits:
+                        break  # more error saves nothing
                     best = trial
                 if CLOSE * rms <= found.mse**0.5 <= rms or found.mse == 0:
                     break
                 requested *= 0.99 * rms / found.mse**0.5
                 trial = None
-        shortest = None if best is None else self._shortest(i, best)
         exact = self.coder.exact_labels(i)
-        if exact is not None and (shortest is None or exact.bits <= shortest.bits):
-            return exact
-        return self.coder.within(i, 0.0) if shortest is None else shortest
+        if exact is not None:
+            bit_for_bit = Trial(self.coder.measured(i, exact), exact)
+            if best is None or bit_for_bit.model.bits <= best.model.bits:
+                best = bit_for_bit
+        return self.coder.within(i, 0.0) if best is None else self._shortest(i, best)
 
     def _shortest(self, i: int, trial: Trial) -> CodedModel:
         """The same samples in fewer bits, if mixed decisions take fewer than a label map."""

@@ -76,7 +76,7 @@ class SampleCoder:
         self.domains: list[Domain] = []
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
         self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
-        self._labels: dict[int, CodedModel | None] = {}
+        self._labels: dict[int, CodedImage | None] = {}
 
     @property
     def coding(self) -> ExactCoding | None:
@@ -201,13 +201,13 @@ class SampleCoder:
         images = [encode_image(coder, request, number, coding) for coder in coders]
         return [image for image in images if image is not None]
 
-    def exact_labels(self, i: int) -> CodedModel | None:
+    def exact_labels(self, i: int) -> CodedImage | None:
         """Model i bit for bit as a label map; None if it has many values."""
         if i not in self._labels:
             self._labels[i] = self._exact_labels(i)
         return self._labels[i]
 
-    def _exact_labels(self, i: int) -> CodedModel | None:
+    def _exact_labels(self, i: int) -> CodedImage | None:
         model = self.source.models[i]
         if len(np.unique(model)) > FEW_VALUES:
             return None
@@ -215,8 +215,7 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], reach)
         if allowed is None:
             return None
-        images = self._coded((LABEL_MAP, MIXED), Request(allowed), number)
-        return self.measured(i, min(images, key=_length)) if images else None
+        return next(iter(self._coded((LABEL_MAP,), Request(allowed), number)), None)
 
     def measured(self, i: int, image: CodedImage) -> CodedModel:
         """Model i coded as this image, with its error measured."""

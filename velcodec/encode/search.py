@@ -57,8 +57,8 @@ COMPLETIONS, STRICTER = 3, 0.97
 what would have sufficed the time before.
 """
 
-STEPS_AROUND = (-4, 0, 4)
-"""Steps about the middle that every model is coded at first."""
+STEPS_AROUND, FEW_STEPS = (-4, 0, 4), (-2, 0, 2)
+"""Steps about the middle that every model is coded at first; where only few steps are tried."""
 
 BEYOND_STEPS = 4
 """How far beyond the coarsest step, where nothing fits, or the finest, where there is room."""
@@ -247,10 +247,11 @@ class SizeSearch:
         self.rate = max(8.0, 8.0 * bytes_per_model - RECORD_BITS - FILE_BITS / count)
         self.tile, middle = _operating_point(candidates, self.rate)
         tiles = sum(candidates.tiling(i, self.tile).tiles for i in range(count))
-        self.spacing = 1 if tiles <= FEW_TILES else 2
+        every = candidates.fitter.effort.thorough
+        self.spacing = 1 if every and tiles <= FEW_TILES else 2
         self.latents: list[dict[int, CodedModel]] = [{} for _ in range(count)]
         self.single: dict[int, CodedModel] = {}
-        for offset in STEPS_AROUND:
+        for offset in STEPS_AROUND if every else FEW_STEPS:
             if 0 <= middle + offset <= candidates.fitter.last_step:
                 self._add_latents(dict.fromkeys(range(count), middle + offset))
         self.use(candidates.coder)
