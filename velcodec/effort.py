@@ -19,8 +19,8 @@ class Effort:
     of Levenberg-Marquardt and `fit_steps` steps on all points, is rounded, and descends in integers
     for `view_passes` on part of the points and `full_passes` on all. Samples are tried in
     `sample_modes` ways, each with `sample_trials` errors. Latents are tried where they are foretold
-    to take up to `reach` times the bits of samples. A `thorough` encoder tries every step around a
-    choice for a size rather than every second one, and every model of few values bit for bit.
+    to take up to `reach` times the bits of samples. A `thorough` search for a size tries every step
+    around a choice rather than every second one.
     """
 
     adam_steps: int

@@ -186,9 +186,7 @@ def encode_group(
     # The search computes in float64, which does not tell great integers of 64 bits apart.
     missed = coder is not None and encoded.summary.worst_psnr < wanted
     if not target.keep_latent and (
-        missed
-        or _mostly_exact(coded)
-        or (fitter.effort.thorough and _mostly_few_values(source, coded))
+        missed or _mostly_exact(coded) or _mostly_few_values(source, coded)
     ):
         exactly = SampleCoder(source, EXACT_NETWORK)
         bit_for_bit = code_samples(exactly, 0.0, None, fitter.on_progress)

@@ -61,6 +61,7 @@ def expand(decoder: Decoder, latent: Tensor, target: Tensor, points: Tensor) -> 
 
 def joined(parts: list[Expansion]) -> Expansion:
     """One expansion of all tiles of `parts`, in order."""
-    names = "error", "slope", "hessian"
-    arrays = (torch.cat([getattr(part, name) for part in parts]) for name in names)
-    return Expansion(*arrays, parts[0].curvature)
+    error = torch.cat([part.error for part in parts])
+    slope = torch.cat([part.slope for part in parts])
+    hessian = torch.cat([part.hessian for part in parts])
+    return Expansion(error, slope, hessian, parts[0].curvature)
