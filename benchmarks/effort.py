@@ -3,8 +3,8 @@
     python -m benchmarks.effort --json docs/effort.json --picture docs/img/effort.png
 
 Needs VELCODEC_REAL_DATA. Takes the last models of each set; an archive of so few pays much for its
-header, so that figures are for comparing levels. Speed is processor time of one core; a matrix
-product timed in the same run says how busy the machine was.
+header, so that figures are for comparing levels. Speed is processor time of one core. A matrix
+product, and JPEG XL at effort 7 where imagecodecs is installed, are timed in the same run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import velcodec
-from benchmarks.fit import product_speed
+from benchmarks.shared import seconds
 from velcodec.effort import LEVELS
 from velcodec.metrics import psnr_of_mse
 from velcodec.parallel import set_threads
@@ -51,6 +51,34 @@ def measured(models: NDArray[np.generic], level: int, target: dict[str, Any]) ->
         "bytes": len(data) / len(models),
         "psnr_db": float(np.mean([psnr_of_mse(float(error)) for error in errors])),
         "models_per_s": len(models) / seconds,
+    }
+
+
+def product_ms() -> float:
+    """Processor ms of a float32 product of 1024 x 1024 matrices."""
+    one, other = np.random.default_rng(0).random((2, 1024, 1024), dtype=np.float32)
+    return 1e3 * seconds(lambda: one @ other)
+
+
+def jpeg_xl(sets: dict[str, NDArray[np.generic]]) -> dict[str, float] | None:
+    """Bytes and models per second of JPEG XL at effort 7, lossless, 16 bits of whole m/s; None
+    where imagecodecs is not installed.
+    """
+    try:
+        from imagecodecs import jpegxl_encode
+    except ImportError:
+        return None
+    images = [
+        np.rint(m).astype(np.uint16) for own in sets.values() for m in own.reshape(-1, 70, 70)
+    ]
+
+    def encoded() -> list[bytes]:
+        return [jpegxl_encode(image, lossless=True, effort=7, numthreads=1) for image in images]
+
+    spent = seconds(encoded, runs=3)
+    return {
+        "bytes": float(np.mean([len(data) for data in encoded()])),
+        "models_per_s": len(images) / spent,
     }
 
 
@@ -102,10 +130,12 @@ def main(
         sys.exit("VELCODEC_REAL_DATA is not set: it names the folder of published models")
     set_threads(1)
     sets = {name: np.load(Path(folder) / file)[-models:] for name, file in FILES.items()}
-    for target in TARGETS.values():  # loads and compiles
-        usual = target if "bytes_per_model" not in target else {"psnr": 20.0, "latent_only": True}
-        velcodec.compress(sets["FlatVel-A"][:2], **usual)
+    for own in sets.values():  # loads and compiles
+        for usual in ({}, {"psnr": 20.0, "latent_only": True}, {"lossless": True}):
+            velcodec.compress(own[:2], **usual)
+    before = product_ms()
     rows: list[dict[str, Any]] = []
+    found: dict[str, Any] = {"models": models, "product_ms": [before], "rows": rows}
     for target in targets.split(","):
         for level in map(int, levels.split(",")):
             for family, own in sets.items():
@@ -113,8 +143,11 @@ def main(
                 rows.append({"target": target, "level": level, "family": family, **row})
             own_rows, mean = rows[-len(sets) :], means(rows, level, target)
             shown = " ".join(f"{row['bytes']:8.1f} B {row['psnr_db']:6.2f} dB" for row in own_rows)
+            if json_file is not None:
+                json_file.write_text(json.dumps(found, indent=1) + "\n")
             click.echo(f"{target:>9} {level}  {shown}  {mean['models_per_s']:.1f} models/s")
-    found = {"models": models, "product_gflops": product_speed("cpu") / 1e9, "rows": rows}
+    found |= {"product_ms": [before, product_ms()], "jpeg_xl": jpeg_xl(sets)}
+    click.echo(f"product: {found['product_ms']} ms, JPEG XL: {found['jpeg_xl']}")
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=1) + "\n")
     if picture is not None:

@@ -7,14 +7,23 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from velcodec.decoder import Decoder, MixtureConfig, SirenMixture
 from velcodec.fit import LMOptions, fit_latents
-from velcodec.fit.lm import Descent, hessian_of, squared_error
+from velcodec.fit.lm import Descent, error_and_gradient, hessian_of, squared_error
 from velcodec.formats.latent_coding.stream import LatentTables
 from velcodec.geometry import grid_points
-from velcodec.quantise import BitCosts, Passes, dequantise, quantise, quantise_within
+from velcodec.quantise import (
+    BitCosts,
+    Expansion,
+    Passes,
+    dequantise,
+    expand,
+    quantise,
+    quantise_within,
+)
 from velcodec.train.finish import class_rows, laplace_rows, step_ladder
 
 PROBE = 0.7 * torch.randn(6, 256, generator=torch.Generator().manual_seed(23))
@@ -47,6 +56,13 @@ def fitted(decoder: Decoder, points: Tensor) -> tuple[Tensor, Tensor]:
     latent = SPREAD * torch.randn(6, 256, generator=torch.Generator().manual_seed(22))
     target = decoder(points, latent)
     return fit_latents(decoder, target, points, precision=torch.full((6,), 1e-7)), target
+
+
+def _expanded(
+    decoder: Decoder, points: Tensor, latent: Tensor, target: Tensor
+) -> tuple[Expansion, NDArray[np.float64]]:
+    """The expansion, and no limit of bits."""
+    return expand(decoder, latent, target, points), np.full(len(latent), np.inf)
 
 
 def test_a_fine_step_keeps_the_fit(
@@ -148,7 +164,16 @@ def test_an_error_that_is_asked_for_is_kept_at_the_coarsest_step_found(
     latent, target = fitted
     most = share * target.square().mean(1)
     guess, last = torch.full((6,), 20), len(decoder.steps) - 1
-    found, index = quantise_within(decoder, latent, target, points, guess, most, Passes(4, 4))
+    found, index = quantise_within(
+        decoder,
+        latent,
+        target,
+        points,
+        guess,
+        most,
+        Passes(4, 4),
+        *_expanded(decoder, points, latent, target),
+    )
     error = squared_error(decoder, points, dequantise(decoder, found, index), target)
     assert (error <= most).all()
     finest, at = torch.full((6,), last), torch.full((6,), last)
@@ -165,6 +190,63 @@ def test_an_error_out_of_reach_gives_the_closest_that_was_found(
     latent, target = fitted
     noisy = target + 0.1 * torch.randn(target.shape, generator=torch.Generator().manual_seed(4))
     guess, never = torch.full((6,), 12), torch.full((6,), 1e-9)
-    found, index = quantise_within(decoder, latent, noisy, points, guess, never, Passes(1, 1))
+    found, index = quantise_within(
+        decoder,
+        latent,
+        noisy,
+        points,
+        guess,
+        never,
+        Passes(1, 1),
+        *_expanded(decoder, points, latent, noisy),
+    )
     error = squared_error(decoder, points, dequantise(decoder, found, index), noisy)
     assert (error < 2.0 * squared_error(decoder, points, latent, noisy)).all()
+
+
+def test_an_expansion_foretells_the_slope_nearby(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    around = expand(decoder, latent, target, points)
+    moved = torch.randn(latent.shape, generator=torch.Generator().manual_seed(5))
+    moved *= 1e-3
+    _, slope = error_and_gradient(decoder, points, latent + moved, target)
+    change = (slope - around.slope).norm(dim=1)
+    missed = (slope - around.slope_at(moved)).norm(dim=1)
+    assert (missed < 0.2 * change).all()
+
+
+def test_the_pass_of_the_expansion_alone_beats_rounding(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    assert decoder.tables is not None
+    index = torch.full((6,), 16)
+    costs, at = BitCosts(decoder.tables), index.numpy()
+    price = decoder.bit_price(index)
+
+    def cost(coefficients: Tensor) -> Tensor:
+        error = squared_error(decoder, points, dequantise(decoder, coefficients, index), target)
+        return error + price * torch.from_numpy(costs.lengths(coefficients.numpy(), at))
+
+    steps = decoder.steps[index].numpy()
+    rounded = torch.from_numpy(costs.rounded(latent.numpy(), at, steps, price.numpy()))
+    around = expand(decoder, latent, target, points)
+    found = quantise(decoder, latent, target, points, index, Passes(0, 0), around)
+    assert cost(found).mean() < cost(rounded).mean()
+
+
+def test_a_tile_of_too_many_bits_is_given_up_and_others_are_not(
+    decoder: Decoder, points: Tensor, fitted: tuple[Tensor, Tensor]
+) -> None:
+    latent, target = fitted
+    guess, most = torch.full((6,), 8), torch.full((6,), 1e-6)
+    around, few = expand(decoder, latent, target, points), np.full(6, np.inf)
+    few[:3] = 1.0
+    aim = latent, target, points, guess, most, Passes(2, 2), around
+    found, at = quantise_within(decoder, *aim, few)
+    whole, steps = quantise_within(decoder, *aim, np.full(6, np.inf))
+    assert torch.equal(found[3:], whole[3:])
+    assert torch.equal(at[3:], steps[3:])
+    assert (at[:3] <= steps[:3]).all()

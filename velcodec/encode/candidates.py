@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from velcodec.encode.fitting import (
     Fitted,
     Fitter,
     Quantised,
+    guess_errors,
     quantise_tiles,
     quantise_tiles_within,
 )
@@ -39,6 +41,17 @@ BRIEF = 2
 
 STEP_AT_35_DB, DB_PER_STEP = 15.0, 1.0
 """Base step at which most models of one tile have 35 dB, and what a finer step adds."""
+
+GUESSED_SIZES = (280, 70)
+"""Sizes of tiles by which the bits of latents are foretold."""
+
+GUESS_BITS, GUESS_POWER, GUESS_REACHES = 215.0, 0.46, 8.0
+"""Bits that a tile takes if the encoder's guess has the error asked; the power with which they grow
+with that error; and how far off guesses may be that reach it. Of published models.
+"""
+
+UNEVEN = 3.0
+"""A tile may take so many times an even share of a model's bits."""
 
 FIT_FINER = 5
 """A fit whose prior has the weight of a step finer by so much leaves room for rounding."""
@@ -88,13 +101,46 @@ class Candidates:
         """Model i cut into tiles of about `tile` samples."""
         return plan_model(self.source.models[i], tile)
 
-    def within(self, members: list[int], tile: int, mse: float) -> dict[int, Candidate]:
+    def foretold(self, members: list[int], mse: float) -> dict[int, float]:
+        """About how many bits the latents of each member take within a mean squared error,
+        (m/s)^2, by the error of the encoder's guess; infinite where none reaches it, 0 without an
+        encoder.
+        """
+        if self.fitter.encoder is None:
+            return dict.fromkeys(members, 0.0)
+        found, shapes = dict.fromkeys(members, inf), dict[int, tuple[int, int]]()
+        for tile in GUESSED_SIZES:
+            own = {i: self.tiling(i, tile).tile_shape for i in members}
+            anew = [i for i in members if shapes.get(i) != own[i]]
+            shapes = own
+            if not anew:
+                continue
+            cut = cut_models(self.source, np.array(anew), tile, self.range_step)
+            positions = np.arange(len(anew))
+            tiles = sample_tiles(cut, positions)
+            off = guess_errors(self.fitter, cut, tiles) / mse
+            bits = GUESS_BITS * off**GUESS_POWER + TILE_OVERHEAD_BITS
+            bits[off > GUESS_REACHES] = inf
+            for k, rate in enumerate(_member_mean(cut, tiles, bits, positions)):
+                count = cut.tilings[k].tiles
+                found[anew[k]] = min(found[anew[k]], count * float(rate))
+        return found
+
+    def within(
+        self, members: list[int], tile: int, mse: float, most: Mapping[int, float]
+    ) -> dict[int, Candidate]:
         """Of each member the latent of the fewest bits that is found within a mean squared error,
-        (m/s)^2, or the closest to it; of a large model by some of its tiles.
+        (m/s)^2, or the closest to it; of a large model by some of its tiles. One that takes more
+        than `most` bits, and has not come so close, is improved no further.
         """
         fitted, positions, tiles = self._ready(members, tile, False, mse)
         base = expected_step(self.fitter, mse)
-        coded = quantise_tiles_within(self.fitter, fitted, base, mse, tiles)
+        enough = np.full(len(fitted.cut), inf)
+        for i, position in zip(members, positions.tolist(), strict=True):
+            count = fitted.cut.tilings[position].tiles
+            share = most[i] if count == 1 else UNEVEN * most[i] / count
+            enough[fitted.cut.tiles_of(position)] = share - TILE_OVERHEAD_BITS
+        coded = quantise_tiles_within(self.fitter, fitted, base, mse, tiles, enough)
         return self._found(members, tile, fitted, positions, coded, dict.fromkeys(members, base))
 
     def wholly_within(self, i: int, tile: int, mse: float) -> CodedModel:

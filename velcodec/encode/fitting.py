@@ -7,7 +7,7 @@ only rate known here is the ideal code length of the coefficients.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,14 +19,16 @@ from velcodec.decode.torch_tiles import render_tiles, tile_values
 from velcodec.decoder import Decoder, load_encoder
 from velcodec.effort import DEFAULT_EFFORT, LEVELS, Effort, effort_of
 from velcodec.encode.tiles import Cut
-from velcodec.fit import Encoder, LMOptions, Method, fit_latents
+from velcodec.fit import Encoder, LMOptions, Method, amortised_latents, fit_latents
+from velcodec.fit.lm import squared_error
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.formats.latent_coding.stream import tile_bits
 from velcodec.geometry import grid_points
 from velcodec.metrics import DATA_RANGE
 from velcodec.parallel import spread
 from velcodec.progress import Progress, no_progress
-from velcodec.quantise import Passes, dequantise, quantise, quantise_within
+from velcodec.quantise import Expansion, Passes, dequantise, expand, quantise, quantise_within
+from velcodec.quantise.expansion import joined
 
 FIT_POINTS = 640
 """Points of a tile that a pass of the fit sees."""
@@ -126,13 +128,15 @@ class Fitted:
     """Latents of a cut's tiles, float32 on the CPU; rows of tiles not fitted are zero.
 
     `strangeness` (tiles,) is the cost of a tile's latent and of its residual, per coefficient:
-    about 1 for tiles like those that the decoder was trained on.
+    about 1 for tiles like those that the decoder was trained on. `expansions` are those of the
+    error at the latents, by tile.
     """
 
     cut: Cut
     latents: Tensor
     known: NDArray[np.bool_]
     strangeness: Float64
+    expansions: dict[int, Expansion] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, fitter: Fitter, cut: Cut) -> Fitted:
@@ -148,6 +152,9 @@ class Fitted:
             self.latents[ours] = other.latents[theirs]
             self.known[ours] = other.known[theirs]
             self.strangeness[ours] = other.strangeness[theirs]
+            for k in range(theirs.stop - theirs.start):
+                if theirs.start + k in other.expansions:
+                    self.expansions[ours.start + k] = other.expansions[theirs.start + k]
 
     def fit(
         self,
@@ -166,7 +173,7 @@ class Fitted:
         steps = fitter.decoder.steps
         index = step_indices(steps, start, self.cut.low, self.cut.high)
 
-        def fit_group(group: Int64) -> tuple[Tensor, Float64]:
+        def fit_group(group: Int64) -> tuple[Tensor, Float64, Expansion]:
             target, points, grid = _targets(fitter, self.cut, group)
             wanted = torch.as_tensor(index[group], device=target.device)
             latents = fit_latents(
@@ -180,14 +187,21 @@ class Fitted:
                 options=fitter.fit_options,
                 enough=None if mse is None else self.normalised(SETTLED * mse, group, target),
             )
-            return latents, _strangeness(fitter, latents, target, points)
+            around = expand(fitter.decoder, latents, target, points)
+            return latents, _strangeness(fitter, latents, target, points), around
 
-        for group, (latents, strangeness) in spread(fit_group, groups, fitter.device):
+        for group, (latents, strangeness, around) in spread(fit_group, groups, fitter.device):
+            for k, tile in enumerate(group.tolist()):
+                self.expansions[tile] = around.part(slice(k, k + 1))
             self.latents[torch.as_tensor(group)] = latents.to(self.latents)
             self.strangeness[group] = strangeness
             self.known[group] = True
             done += len(group)
             fitter.on_progress(done, total, "fit")
+
+    def expansion(self, group: Int64) -> Expansion:
+        """The expansion of the error of fitted tiles at their latents."""
+        return joined([self.expansions[int(tile)] for tile in group])
 
     def normalised(self, mse: float, tiles: Int64, like: Tensor) -> Tensor:
         """A mean squared error, (m/s)^2, in units of each tile's range, (B,)."""
@@ -249,17 +263,26 @@ def quantise_tiles(
 
     def integers(group: Int64, latents: Tensor, target: Tensor, points: Tensor) -> _Integers:
         index = torch.as_tensor(step[group], device=target.device)
-        found = quantise(fitter.decoder, latents, target, points, index, passes or fitter.passes)
+        found = quantise(
+            fitter.decoder, latents, target, points, index, passes or fitter.passes,
+            fitted.expansion(group),
+        )  # fmt: skip
         return found, index
 
     return _quantised(fitter, fitted, step, tiles, integers)
 
 
 def quantise_tiles_within(
-    fitter: Fitter, fitted: Fitted, base: int, most: float, tiles: Int64
+    fitter: Fitter,
+    fitted: Fitted,
+    base: int,
+    most: float,
+    tiles: Int64,
+    enough: Float64 | None = None,
 ) -> Quantised:
     """Quantise `tiles` to the fewest bits that are found within a mean squared error `most`,
-    (m/s)^2, of each, or to the least error; their steps are first guessed as that of `base`.
+    (m/s)^2, of each, or to the least error; their steps are first guessed as that of `base`. A tile
+    of the cut that takes more than its bits of `enough` for a greater error is given up.
     """
     cut, decoder = fitted.cut, fitter.decoder
     step = step_indices(decoder.steps, np.full(len(cut), base), cut.low, cut.high)
@@ -267,7 +290,11 @@ def quantise_tiles_within(
     def integers(group: Int64, latents: Tensor, target: Tensor, points: Tensor) -> _Integers:
         index = torch.as_tensor(step[group], device=target.device)
         aim = fitted.normalised(most, group, target)
-        return quantise_within(decoder, latents, target, points, index, aim, fitter.passes)
+        known = fitted.expansion(group)
+        limit = np.full(len(group), np.inf) if enough is None else enough[group]
+        return quantise_within(
+            decoder, latents, target, points, index, aim, fitter.passes, known, limit
+        )
 
     return _quantised(fitter, fitted, step, tiles, integers)
 
@@ -307,6 +334,22 @@ def _quantised(
         done += len(group)
         fitter.on_progress(done, total, "quantise")
     return Quantised(chosen, step[chosen], coefficients[chosen], error[chosen], bits[chosen])
+
+
+def guess_errors(fitter: Fitter, cut: Cut, tiles: Int64) -> Float64:
+    """Mean squared error (m/s)^2 of `tiles` from the encoder's guess."""
+    error = np.zeros(len(cut))
+
+    def error_of(group: Int64) -> Float64:
+        target, points, grid = _targets(fitter, cut, group)
+        guess = amortised_latents(fitter.decoder, fitter.encoder, target, grid)
+        off = squared_error(fitter.decoder, points, guess, target).double().cpu().numpy()
+        return off * np.square((cut.high[group] - cut.low[group]) / 2.0)
+
+    groups = cut.groups(tiles, fitter.device.type)
+    for group, mse in spread(error_of, groups, fitter.device):
+        error[group] = mse
+    return error[tiles]
 
 
 def fit_error(fitter: Fitter, fitted: Fitted, tiles: Int64) -> Float64:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from velcodec.decode.units import unit_scale
 from velcodec.effort import Effort
 from velcodec.encode.coded import CodedModel
-from velcodec.encode.samples import SampleCoder
+from velcodec.encode.samples import SampleCoder, share_alike
 from velcodec.encode.simplify import class_means, merge_values, shorten_borders
 from velcodec.formats.arrays import Int64
 from velcodec.formats.sample_coding.base import Request
@@ -75,6 +75,11 @@ WITHIN_PER_RMS = 2.0
 JUDGED_RMS_M_S = 15.0
 """Error at which label map and DCT are compared to tell smooth models."""
 
+LAYERS, NO_LAYERS = 0.6, 0.2
+"""Share of samples equal to the one above from which on a model is not smooth; and below which it
+is.
+"""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -125,7 +130,7 @@ class MeanErrorCoder:
         trial = self._first_trial(i, mse).model
         exact = self.coder.exact_labels(i)
         bits = trial.bits * max(trial.mse / mse, 0.1) ** (LENGTH_PER_ERROR / 2.0)
-        return bits if exact is None else min(bits, exact.bits)
+        return bits if exact is None else min(bits, 8.0 * len(exact.stream.data))
 
     def _first_trial(self, i: int, mse: float) -> Trial:
         if (i, mse) not in self._first:
@@ -142,17 +147,20 @@ class MeanErrorCoder:
                 if trial is None:
                     trial = self._with_error(i, requested, mode, rms)
                 found = trial.model
-                if found.mse <= mse and (best is None or found.bits < best.model.bits):
+                if found.mse <= mse:
+                    if best is not None and found.bits >= best.model.bits:
+                        break  # more error saves nothing
                     best = trial
                 if CLOSE * rms <= found.mse**0.5 <= rms or found.mse == 0:
                     break
                 requested *= 0.99 * rms / found.mse**0.5
                 trial = None
-        shortest = None if best is None else self._shortest(i, best)
         exact = self.coder.exact_labels(i)
-        if exact is not None and (shortest is None or exact.bits <= shortest.bits):
-            return exact
-        return self.coder.within(i, 0.0) if shortest is None else shortest
+        if exact is not None:
+            bit_for_bit = Trial(self.coder.measured(i, exact), exact)
+            if best is None or bit_for_bit.model.bits <= best.model.bits:
+                best = bit_for_bit
+        return self.coder.within(i, 0.0) if best is None else self._shortest(i, best)
 
     def _shortest(self, i: int, trial: Trial) -> CodedModel:
         """The same samples in fewer bits, if mixed decisions take fewer than a label map."""
@@ -166,20 +174,27 @@ class MeanErrorCoder:
         return self.coder.measured(i, mixed)
 
     def _modes(self, i: int) -> Sequence[Mode]:
-        return MODES[: 1 if self._is_smooth(i) else self.effort.sample_modes]
+        return MODES[: 1 if self.is_smooth(i) else self.effort.sample_modes]
 
     def _with_error(self, i: int, rms: float, mode: Mode, target_rms: float) -> Trial:
         """Samples coded with the error `rms` requested, in steps that suit `target_rms`."""
-        image = None if self._is_smooth(i) else self._as_label_map(i, rms, mode, target_rms)
+        image = None if self.is_smooth(i) else self._as_label_map(i, rms, mode, target_rms)
         if image is None:
             image = self._as_dct(i, rms)
         if image is None:
             return Trial(self.coder.within(i, WITHIN_PER_RMS * rms), None)
         return Trial(self.coder.measured(i, image), image)
 
-    def _is_smooth(self, i: int) -> bool:
-        """Whether the DCT takes fewer bytes of model i than a label map, at a medium error."""
+    def is_smooth(self, i: int) -> bool:
+        """Whether the DCT takes fewer bytes of model i than a label map, at a medium error; of a
+        model of layers, or of none, without a look at either.
+        """
         if i not in self._smooth:
+            model = self.source.models[i]
+            alike = share_alike(model)
+            if alike >= LAYERS or (alike <= NO_LAYERS and self._as_dct(i, JUDGED_RMS_M_S)):
+                self._smooth[i] = alike < LAYERS
+                return self._smooth[i]
             label_map = self._as_label_map(i, JUDGED_RMS_M_S, MODES[0], JUDGED_RMS_M_S)
             self._smooth[i] = True
             if label_map is not None:

@@ -76,6 +76,7 @@ class SampleCoder:
         self.domains: list[Domain] = []
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
         self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
+        self._labels: dict[int, CodedImage | None] = {}
 
     @property
     def coding(self) -> ExactCoding | None:
@@ -122,7 +123,7 @@ class SampleCoder:
             if allowed is not None:
                 requests.append((number, Request(allowed)))
         number, request = requests[0]
-        alike = _share_alike(request.preferred)
+        alike = share_alike(request.preferred)
         images = self._layered(i, requests, max_error) if alike >= SMOOTH else []
         if alike < LAYERED:
             for n, near in self._few(requests):
@@ -200,8 +201,13 @@ class SampleCoder:
         images = [encode_image(coder, request, number, coding) for coder in coders]
         return [image for image in images if image is not None]
 
-    def exact_labels(self, i: int) -> CodedModel | None:
+    def exact_labels(self, i: int) -> CodedImage | None:
         """Model i bit for bit as a label map; None if it has many values."""
+        if i not in self._labels:
+            self._labels[i] = self._exact_labels(i)
+        return self._labels[i]
+
+    def _exact_labels(self, i: int) -> CodedImage | None:
         model = self.source.models[i]
         if len(np.unique(model)) > FEW_VALUES:
             return None
@@ -209,8 +215,7 @@ class SampleCoder:
         allowed = allowed_codes(model, self.domains[number], reach)
         if allowed is None:
             return None
-        images = self._coded((LABEL_MAP, MIXED), Request(allowed), number)
-        return self.measured(i, min(images, key=_length)) if images else None
+        return next(iter(self._coded((LABEL_MAP,), Request(allowed), number)), None)
 
     def measured(self, i: int, image: CodedImage) -> CodedModel:
         """Model i coded as this image, with its error measured."""
@@ -269,8 +274,8 @@ def _length(image: CodedImage) -> int:
     return len(image.stream.data)
 
 
-def _share_alike(codes: Int64) -> float:
-    """The share of samples that equal the one above."""
+def share_alike(codes: NDArray[np.generic]) -> float:
+    """The share of samples of an image that equal the one above."""
     return float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 1.0
 
 

@@ -9,7 +9,7 @@ around that are allocated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from math import ceil, inf, isinf
+from math import ceil, inf, isfinite, isinf
 
 import numpy as np
 
@@ -37,8 +37,11 @@ SURE = 0.7
 FEW_BITS, MANY_BITS = 800.0, 2400.0
 """A tile of fewer bits gains nothing by smaller ones; one of more bits does."""
 
-MISSED_BITS = 400.0
-"""A tile that misses a PSNR takes so many at least to reach it."""
+SMOOTH_COSTS = 1.3
+"""Latents of smooth models take so many times what is foretold of layered ones."""
+
+MISSED_BITS = 1200.0
+"""What missed a PSNR takes so many at least for each tile to reach it, in smaller ones."""
 
 SAMPLE_MODELS = 24
 """So many models, spread evenly, stand for all in the choice of a tile size and a step."""
@@ -54,8 +57,8 @@ COMPLETIONS, STRICTER = 3, 0.97
 what would have sufficed the time before.
 """
 
-STEPS_AROUND = (-4, 0, 4)
-"""Steps about the middle that every model is coded at first."""
+STEPS_AROUND, FEW_STEPS = (-4, 0, 4), (-2, 0, 2)
+"""Steps about the middle that every model is coded at first; where only few steps are tried."""
 
 BEYOND_STEPS = 4
 """How far beyond the coarsest step, where nothing fits, or the finest, where there is room."""
@@ -128,33 +131,61 @@ def encode_to_psnr(
     """Every model, in order, at a PSNR or better in the fewest bits; its best latent where only
     latents may serve and none reaches that. With `keep_latent` samples stand beside the latent.
     """
-    mse, count = mse_of_psnr(psnr_db), len(candidates)
+    mse, everyone = mse_of_psnr(psnr_db), list(range(len(candidates)))
     if candidates.samples is None:
-        return latents_within(candidates, mse, [inf] * count)
-    about = [candidates.samples.about(i, mse) for i in range(count)]
-    latents = latents_within(candidates, mse, [inf] * count if keep_latent else about)
+        found = latents_within(candidates, everyone, mse, [inf] * len(everyone))
+        return [found[i] for i in everyone]
+    enough = [candidates.samples.about(i, mse) for i in everyone]
+    if keep_latent:
+        latents = latents_within(candidates, everyone, mse, [inf] * len(everyone))
+    else:
+        likely = _likely_latents(candidates, mse, enough)
+        latents = latents_within(candidates, likely, mse, enough)
     chosen = []
-    for i, latent in enumerate(latents):
-        if latent.mse <= mse and latent.bits < SURE * about[i] and not keep_latent:
+    for i in everyone:
+        latent = latents.get(i)
+        sure = latent is not None and latent.mse <= mse and latent.bits < SURE * enough[i]
+        if latent is not None and sure and not keep_latent:
             chosen.append(latent)
-        else:
-            samples = candidates.samples.reaching(i, mse)
-            chosen.append(cheapest_within(mse, latent, samples, keep_latent))
-        candidates.fitter.on_progress(i + 1, count, "samples")
+            continue
+        samples = candidates.samples.reaching(i, mse)
+        chosen.append(
+            samples if latent is None else cheapest_within(mse, latent, samples, keep_latent)
+        )
+        candidates.fitter.on_progress(i + 1, len(everyone), "samples")
     return chosen
 
 
-def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) -> list[CodedModel]:
-    """The cheapest latent of each model within a mean squared error, (m/s)^2, or the closest.
+def _likely_latents(candidates: Candidates, mse: float, enough: list[float]) -> list[int]:
+    """The models whose latents may take the fewest bits. Where the encoder's guess does not tell
+    by far, samples are made first, and their bits replace those that were expected in `enough`.
+    """
+    assert candidates.samples is not None
+    reach, likely = candidates.fitter.effort.reach, []
+    for i, foretold in candidates.foretold(list(range(len(candidates))), mse).items():
+        if candidates.samples.is_smooth(i):
+            foretold *= SMOOTH_COSTS
+        if foretold >= SURE * enough[i] and isfinite(reach):
+            enough[i] = candidates.samples.reaching(i, mse).bits
+        if foretold <= reach * enough[i]:
+            likely.append(i)
+    return likely
 
-    `enough` are the bits of each model's samples: smaller tiles are tried no further where latents
-    take clearly more.
+
+def latents_within(
+    candidates: Candidates, members: Sequence[int], mse: float, enough: Sequence[float]
+) -> dict[int, CodedModel]:
+    """The cheapest latent of each member within a mean squared error, (m/s)^2, or the closest.
+
+    `enough` are the bits of each model's samples: latents that take clearly more are improved no
+    further.
     """
     best: dict[int, Candidate] = {}
     closest: dict[int, Candidate] = {}
-    active = list(range(len(candidates)))
+    active = list(members)
     for tile, members in _tile_sizes(candidates, active):
-        for i, found in candidates.within(members, tile, mse).items():
+        most = {i: DEARER * enough[i] for i in members}
+        for i, found in candidates.within(members, tile, mse, most).items():
             tiles = candidates.tiling(i, tile).tiles
             reached, least = found.mse <= mse, 0.0
             gains = True
@@ -167,9 +198,9 @@ def latents_within(candidates: Candidates, mse: float, enough: Sequence[float]) 
                 gains = found.bits > FEW_BITS * tiles
             else:
                 gains = False
-            if not gains or max(found.bits, least) > DEARER * enough[i]:
+            if not gains or max(found.bits, least) > most[i]:
                 active.remove(i)
-        done = len(candidates) - len(active)
+        done = sum(i not in active for i in range(len(candidates)))
         candidates.fitter.on_progress(done, len(candidates), "search")
     return _completed(candidates, closest | best, mse)
 
@@ -187,13 +218,13 @@ def _tile_sizes(candidates: Candidates, active: list[int]) -> Iterator[tuple[int
 
 def _completed(
     candidates: Candidates, chosen: dict[int, Candidate], mse: float
-) -> list[CodedModel]:
-    """The models of these candidates, in order; those that were estimated are coded, of a lower
+) -> dict[int, CodedModel]:
+    """The models of these candidates; those that were estimated are coded, of a lower
     error in each tile while the whole misses what the estimate promised.
     """
-    models = []
-    for i in range(len(candidates)):
-        found, asked = chosen[i], mse
+    models = {}
+    for i, found in chosen.items():
+        asked = mse
         model = found.model
         for _ in range(COMPLETIONS if model is None or found.mse > mse else 0):
             if model is not None and (model.mse <= mse or found.mse > mse):
@@ -201,7 +232,7 @@ def _completed(
             model = candidates.wholly_within(i, found.tile, asked)
             asked *= STRICTER * min(1.0, mse / model.mse)
         assert model is not None
-        models.append(model)
+        models[i] = model
     return models
 
 
@@ -216,10 +247,11 @@ class SizeSearch:
         self.rate = max(8.0, 8.0 * bytes_per_model - RECORD_BITS - FILE_BITS / count)
         self.tile, middle = _operating_point(candidates, self.rate)
         tiles = sum(candidates.tiling(i, self.tile).tiles for i in range(count))
-        self.spacing = 1 if tiles <= FEW_TILES else 2
+        every = candidates.fitter.effort.thorough
+        self.spacing = 1 if every and tiles <= FEW_TILES else 2
         self.latents: list[dict[int, CodedModel]] = [{} for _ in range(count)]
         self.single: dict[int, CodedModel] = {}
-        for offset in STEPS_AROUND:
+        for offset in STEPS_AROUND if every else FEW_STEPS:
             if 0 <= middle + offset <= candidates.fitter.last_step:
                 self._add_latents(dict.fromkeys(range(count), middle + offset))
         self.use(candidates.coder)

@@ -183,10 +183,14 @@ class Descent:
         self.error[tiles] = error
         before = error + (prior * latent.square()).sum(1)
         gradient = gradient + prior * latent
+        led: Tensor | slice
+        held: Tensor | slice
         if free is None:
-            free = torch.arange(latent.shape[1], device=latent.device)
-        led, held = free[free < self.leading], free[free >= self.leading]
-        hessian = self.hessian[tiles][:, led][:, :, led]
+            led, held = slice(self.leading), slice(self.leading, None)
+            hessian = self.hessian[tiles]
+        else:
+            led, held = free[free < self.leading], free[free >= self.leading]
+            hessian = self.hessian[tiles][:, led][:, :, led]
         diagonal = hessian.diagonal(dim1=1, dim2=2)
         floor = RELATIVE_FLOOR * diagonal.mean(1, keepdim=True)
         best, cost = latent.clone(), before.clone()

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from velcodec.decoder.base import Decoder
-from velcodec.fit.lm import block_sizes, squared_error
+from velcodec.fit.lm import block_sizes
+from velcodec.formats.arrays import Float64
 from velcodec.parallel import by_parts
 from velcodec.quantise.costs import BitCosts
 from velcodec.quantise.descent import Passes, integer_descent
+from velcodec.quantise.expansion import Expansion, expand
 from velcodec.quantise.within import descend_within
 
 HARD = 0.5
@@ -35,20 +37,23 @@ def quantise(
     points: Tensor,
     step_index: Tensor,
     passes: Passes | None = None,
+    expansion: Expansion | None = None,
 ) -> Tensor:
     """Coefficients int32 (B, D) for latents (B, D) at step indices (B,).
 
     `target` (B, P) at `points` (P, 2) as for `velcodec.fit.fit_latents`. Coefficients are rounded
-    one by one and changed by `passes` of integer descent; without tables each goes to the nearest.
+    one by one and changed by `passes` of integer descent, the first as the `expansion` at the
+    latents foresees, which is made if not given; without tables each goes to the nearest.
     """
 
     def integers(tiles: slice) -> Tensor:
         index = step_index[tiles]
         if decoder.tables is None:
             return torch.round(latent[tiles] / decoder.steps[index][:, None]).int()
-        costs = BitCosts(decoder.tables)
+        costs, aim = BitCosts(decoder.tables), (target[tiles], points)
+        known = expand(decoder, latent[tiles], *aim) if expansion is None else expansion.part(tiles)
         return integer_descent(
-            decoder, latent[tiles], target[tiles], points, index, costs, passes or Passes()
+            decoder, latent[tiles], *aim, index, costs, passes or Passes(), known
         )
 
     return by_parts(integers, len(latent), block_sizes(points)[0], latent.device)
@@ -63,17 +68,20 @@ def quantise_within(
     step_index: Tensor,
     most: Tensor,
     passes: Passes,
+    expansion: Expansion,
+    enough: Float64,
 ) -> tuple[Tensor, Tensor]:
     """Coefficients int32 (B, D) of few bits within a mean squared error `most` (B,), or of the
-    least error found, and their step indices (B,); `step_index` are guesses. The other arguments
-    are those of `quantise`; the decoder has tables.
+    least error found, and their step indices (B,); `step_index` are guesses. A tile that takes more
+    than its `enough` bits (B,) for a greater error is given up. The other arguments are those of
+    `quantise`; the decoder has tables.
     """
     assert decoder.tables is not None
     costs, found = BitCosts(decoder.tables), torch.empty_like(step_index)
 
     def integers(tiles: slice) -> Tensor:
-        error = squared_error(decoder, points, latent[tiles], target[tiles])
-        hard = error > HARD * most[tiles]
+        known = expansion.part(tiles)
+        hard = known.error > HARD * most[tiles]
         coefficients = torch.empty_like(latent[tiles], dtype=torch.int32)
         thorough = passes.on_all_points()
         for some, own in ((~hard, passes), (hard, thorough)):
@@ -81,7 +89,13 @@ def quantise_within(
             if len(rows):
                 aim = target[rows], points, step_index[rows], most[rows]
                 coefficients[some], found[rows] = descend_within(
-                    decoder, latent[rows], *aim, costs, own
+                    decoder,
+                    latent[rows],
+                    *aim,
+                    costs,
+                    own,
+                    known.part(some),
+                    enough[rows.cpu().numpy()],
                 )
         return coefficients
 
@@ -89,4 +103,4 @@ def quantise_within(
     return by_parts(integers, len(latent), size, latent.device), found
 
 
-__all__ = ["BitCosts", "Passes", "dequantise", "quantise", "quantise_within"]
+__all__ = ["BitCosts", "Expansion", "Passes", "dequantise", "expand", "quantise", "quantise_within"]

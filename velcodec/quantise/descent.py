@@ -2,8 +2,9 @@
 
 A quadratic model of the error at the current integers, its gradient and Gauss-Newton Hessian,
 proposes a list of changes; the error that the decoder really makes decides how much of the list is
-kept. Early passes see a part of the points, drawn anew for each, which is cheap and leaves local
-minima; the last ones see all.
+kept. The first list comes from the expansion at the fitted latent, which serves every step. Early
+passes see a part of the points, drawn anew for each, which is cheap and leaves local minima; the
+last ones see all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from velcodec.fit.views import some_points
 from velcodec.formats.arrays import Float32, Float64, Int64
 from velcodec.quantise import kernels
 from velcodec.quantise.costs import BitCosts
+from velcodec.quantise.expansion import Expansion
+
+FIRST_MARKS = np.array([8, 32, 128, 512])
+"""Lengths of the list of changes at which the expansion's first integers are measured."""
 
 MARKS = np.array([1, 3, 8, 20, 50])
 """Lengths of the list of changes at which the error of a view is measured."""
@@ -47,8 +52,9 @@ SEEDS = 1000
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes of integer descent: on `views` of a part of the points, then at most `full` on all.
-    Where an error is asked for, `usual` ones of all points come between, at the step's own price.
+    """Passes of integer descent after the expansion's: on `views` of a part of the points, then at
+    most `full` on all. Where an error is asked for, `usual` ones of all points come between, at the
+    step's own price.
     """
 
     views: int = 8
@@ -69,9 +75,13 @@ def integer_descent(
     step_index: Tensor,
     costs: BitCosts,
     passes: Passes,
+    expansion: Expansion,
 ) -> Tensor:
-    """Coefficients int32 (B, D) of little mean squared error + price x bits, near `latent`."""
+    """Coefficients int32 (B, D) of little mean squared error + price x bits, near `latent`, where
+    the `expansion` is.
+    """
     tiles = Tiles(decoder, latent, target, points, step_index, costs)
+    tiles.improve_as_foreseen(latent, expansion)
     for _ in range(passes.views):
         tiles.improve_on_view()
     for _ in range(passes.full):
@@ -119,6 +129,18 @@ class Tiles:
     def result(self) -> Tensor:
         """The coefficients (B, D) on the tiles' device."""
         return torch.from_numpy(self.coefficients).to(self.target.device)
+
+    def improve_as_foreseen(self, latent: Tensor, expansion: Expansion) -> None:
+        """The first pass, from the expansion at `latent` (B, D); judged on one view."""
+        everyone = np.arange(len(self.coefficients))
+        rounded = self.latents(self.coefficients, everyone)
+        self.hessian = expansion.leading(self.leading).cpu().numpy()
+        self.number += 1
+        some = self._view(-(-len(self.points) // POINTS_PER_VIEW))
+        seen, goal = self.points[some], self.target[:, some]
+        before = squared_error(self.decoder, seen, rounded, goal).double().cpu().numpy()
+        slope = expansion.slope_at(rounded - latent)
+        self._keep_the_best(everyone, slope, before, FIRST_MARKS, seen, goal, None)
 
     def improve_on_view(self) -> None:
         """A pass on one view."""

@@ -17,6 +17,7 @@ from velcodec.fit.lm import squared_error
 from velcodec.formats.arrays import Float64, Int64
 from velcodec.quantise.costs import BitCosts
 from velcodec.quantise.descent import Passes, Reached, Tiles
+from velcodec.quantise.expansion import Expansion
 
 TRIES = 6
 """Steps tried: the guess, the one that it foretells, finer ones where that misses."""
@@ -40,6 +41,9 @@ the one asked.
 
 MOST_OFF = 1e6
 """No error counts as farther off than by this factor."""
+
+HOPELESS = 1.2
+"""A tile that takes too many bits for so many times the error asked is given up."""
 
 FARTHEST = 5
 """Most steps moved at a time."""
@@ -101,11 +105,14 @@ def descend_within(
     most: Tensor,
     costs: BitCosts,
     passes: Passes,
+    expansion: Expansion,
+    enough: Float64,
 ) -> tuple[Tensor, Tensor]:
     """Coefficients int32 (B, D) and their step indices (B,) within the mean squared error `most`
-    (B,), or of the least error found; `step_index` are guesses.
+    (B,), or of the least error found; `step_index` are guesses, `expansion` is at `latent`. A tile
+    that takes more than its `enough` bits (B,) for a greater error is given up.
     """
-    search = _Search(decoder, latent, target, points, step_index, most, costs)
+    search = _Search(decoder, latent, target, points, step_index, most, costs, expansion, enough)
     for number in range(TRIES):
         search.try_steps(passes, number)
         if not len(search.active):
@@ -128,14 +135,17 @@ class _Search:
         step_index: Tensor,
         most: Tensor,
         costs: BitCosts,
+        expansion: Expansion,
+        enough: Float64,
     ) -> None:
         self.decoder, self.latent, self.costs = decoder, latent, costs
-        self.target, self.points = target, points
+        self.target, self.points, self.expansion = target, points, expansion
+        self.enough = enough
         self.most = most.double().cpu().numpy()
         last = len(decoder.steps) - 1
         per_index = log2(float(decoder.steps[0] / decoder.steps[-1])) / max(1, last)
         self.ladders = [Ladder(last, per_index) for _ in range(len(latent))]
-        fit = self._error(latent, np.arange(len(latent)))
+        fit = expansion.error.double().cpu().numpy()
         finer = np.interp(_octaves(fit / self.most), FIT_OCTAVES, GUESS)
         self.index = (step_index.cpu().numpy() + np.rint(finer).astype(np.int64)).clip(0, last)
         self.found, self.at = np.zeros(latent.shape, np.int32), self.index.copy()
@@ -156,7 +166,9 @@ class _Search:
         rows, most = torch.from_numpy(active).to(device), self.most[active]
         where = torch.from_numpy(self.index[active]).to(device)
         aim = self.target[rows], self.points, where
-        tiles = Tiles(self.decoder, self.latent[rows], *aim, self.costs, seed=number)
+        latent = self.latent[rows]
+        tiles = Tiles(self.decoder, latent, *aim, self.costs, seed=number)
+        tiles.improve_as_foreseen(latent, self.expansion.part(rows))
         for _ in range(passes.views):
             tiles.improve_on_view()
         for _ in range(passes.usual):
@@ -175,6 +187,8 @@ class _Search:
         for _ in range(passes.full if len(tiles.active) else 0):
             tiles.improve_on_all(reached)
         settled = near & (reached.error <= most)
+        given_up = ~settled & (np.minimum(off, reached.error / most) > HOPELESS)
+        given_up &= bits > self.enough[active]
         better = settled | ((reached.error < self.error[active]) & (self.error[active] > most))
         self.found[active[better]] = reached.coefficients[better]
         self.error[active[better]] = reached.error[better]
@@ -184,7 +198,7 @@ class _Search:
             tile = active[row]
             self.ladders[tile].add(int(self.index[tile]), float(octaves[row]))
             self.index[tile] = self.ladders[tile].next()
-        self.active = active[~settled]
+        self.active = active[~settled & ~given_up]
 
 
 def _octaves(off: Float64) -> Float64:

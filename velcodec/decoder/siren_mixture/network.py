@@ -24,6 +24,7 @@ class SirenMixture(MixtureParameters):
     def __init__(self, config: MixtureConfig | None = None) -> None:
         super().__init__(config)
         self._compiled: tuple[object, FloatMixture, GradientMixture] | None = None
+        self._all_parameters: list[Tensor] = []
 
     def compiled(self) -> FloatMixture | None:
         """The frozen network in compiled loops, or None off the CPU, in float64 and in training."""
@@ -32,8 +33,11 @@ class SirenMixture(MixtureParameters):
 
     def _in_loops(self) -> tuple[FloatMixture, GradientMixture] | None:
         """What renders and what differentiates in compiled loops, as `compiled` says."""
-        parameters = list(self.parameters())
         like = self.modulation
+        if not self._all_parameters or self._all_parameters[0] is not like:
+            # Modules are walked once: that takes as long as a small error.
+            self._all_parameters = [like, *self.parameters()]
+        parameters = self._all_parameters
         if like.device.type != "cpu" or like.dtype != torch.float32:
             return None
         if any(each.requires_grad for each in parameters):
