@@ -373,7 +373,7 @@ def volume_archive(family: str, order: str = "zyx", **about: Any) -> Callable[[]
 
         edges, volumes.BRICK = volumes.BRICK, (8, 8, 8)
         try:
-            drawn = synth.draw(family, 5, 0, 1).render(12, 11, 10).numpy()
+            drawn = synth.volumes(family, 1, 5, (12, 11, 10))
             models = drawn.transpose(0, *(1 + "zyx".index(axis) for axis in order))
             return velcodec.compress(models, volume=True, order=order, dy=25.0, **about)
         finally:

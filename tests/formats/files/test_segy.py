@@ -119,7 +119,7 @@ def test_traces_of_a_line_at_an_angle_are_sorted_too(tmp_path: Path, reach: int)
 def test_a_survey_of_several_inlines_with_missing_traces_is_refused(tmp_path: Path) -> None:
     traces = {"INLINE_3D": [1, 1, 1, 2, 2, 2, 3], "CROSSLINE_3D": [1, 2, 3, 1, 2, 3, 1]}
     path = saved(tmp_path / "in.sgy", **traces)
-    with pytest.raises(errors.InputShapeError, match="found 7 traces at 3 inlines and 3 crosslines"):
+    with pytest.raises(errors.InputShapeError, match="7 traces at 3 inlines and 3 crosslines"):
         open_models(path)
     line = {"INLINE_3D": 5, "CROSSLINE_3D": 1 + np.arange(7)}
     assert np.array_equal(all_of(open_models(saved(tmp_path / "b.sgy", **line))), asymmetric(1))

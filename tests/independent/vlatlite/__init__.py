@@ -1,7 +1,7 @@
 """A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md,
-docs/format-volumes.md and docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
-zstandard and msgpack; slow, and not a dependency of anything. If something is not in those pages,
-it is missing there.
+docs/format-volumes.md and docs/format-sampler.md step by step and shares no code with velcodec.
+Plain Python and NumPy, with zstandard and msgpack; slow, and not a dependency of anything. If
+something is not in those pages, it is missing there.
 """
 
 import hashlib
@@ -155,7 +155,7 @@ class Reader:
 
     def ends(self, header, domain, samples):
         """The least and the greatest sample of the domain; of a raw one, of the volume."""
-        kind, base, step, span, _ = header["e"]["d"][domain]
+        kind, _, _, span, _ = header["e"]["d"][domain]
         if kind == 2:
             return samples.min(), samples.max()
         return tuple(self.values(np.array([0, span - 1]), header["e"], domain, samples.dtype))
