@@ -1,7 +1,7 @@
-"""A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md and
-docs/format-sampler.md step by step and shares no code with velcodec. Plain Python and NumPy, with
-zstandard and msgpack; slow, and not a dependency of anything. If something is not in those pages,
-it is missing there.
+"""A reader of `.vlat` archives that follows docs/format.md, docs/format-exact.md,
+docs/format-volumes.md and docs/format-sampler.md step by step and shares no code with velcodec.
+Plain Python and NumPy, with zstandard and msgpack; slow, and not a dependency of anything. If
+something is not in those pages, it is missing there.
 """
 
 import hashlib
