@@ -200,7 +200,7 @@ def _code_steps(
     return min(max(guess + miss * step, 0), most), miss
 
 
-@njit(cache=True, allocates=False)
+@njit(cache=True, allocates=False, inline="always")
 def _code_sample(
     wanted: Int64, z: int, y: int, x: int, pz: int, py: int, px: int, level: int, stage: int,
     entries: Positions, step: int, span: int, state: Interpolation, coder: Coder,

@@ -41,7 +41,7 @@ from velcodec.formats.sample_coding.mixing.mixer import (
 SETS = 2
 """Sums of all votes, each with weights that another context selects."""
 
-WEIGHT_RATE, REFINE_RATE = 14, 6
+WEIGHT_RATE, REFINE_RATE = 48, 5
 """How fast weights learn, in 2^-20, and the maps, as a power of a half."""
 
 FIRST_WEIGHT = ONE * 3 // 10

@@ -45,9 +45,9 @@ class Mixer:
         bit = int(self.stream.slot() < c)
         self.stream.take(*((0, c) if bit else (c, (1 << 16) - c)))
         target = ((1 << 16) - 1) * bit
-        line[b + (f >= 128)] += 64 * target - line[b + (f >= 128)] >> 6
+        line[b + (f >= 128)] += 64 * target - line[b + (f >= 128)] >> 5
         for s, one in zip(rows, u, strict=True):
-            step = 14 * (target - int(SQUASH[one + 2840])) + 32 >> 6
+            step = 48 * (target - int(SQUASH[one + 2840])) + 32 >> 6
             moved = self.weights[s] + (votes * step + (1 << 13) >> 14)
             self.weights[s] = np.clip(moved, -(1 << 19), 1 << 19)
         for counter in counters:
