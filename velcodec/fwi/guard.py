@@ -15,10 +15,9 @@ of the noise.
 LEAST_EXCESS = 5e-3
 """A grid's misfit is not told from that of the noise within this share of it."""
 
-MOST_ENERGY = 13.0
-"""Nor is a latent of more energy trusted. 99 % of the models of every family of the generator are
-fitted by less than half of it (`benchmarks/uncertainty.py`); right answers of inversions have more
-energy than fits.
+MOST_ENERGY = 6.5
+"""Nor is a latent of more energy trusted: 99 % of the models of every family of the generator are
+fitted by less (`benchmarks/uncertainty.py`).
 """
 
 
