@@ -41,7 +41,7 @@ LEVELS = {
     4: Effort(0, 4, 0, 2, 3, 2, 3, 1.0, False),
     5: Effort(0, 6, 0, 4, 3, 2, 3, 1.0, False),
     6: Effort(0, 6, 2, 6, 4, 3, 4, 1.2, False),
-    7: Effort(0, 8, 2, 8, 6, 4, 4, 1.5, True),
+    7: Effort(0, 8, 2, 8, 6, 3, 4, 1.5, True),
     8: Effort(0, 12, 4, 12, 8, 4, 5, inf, True),
     9: Effort(150, 12, 8, 24, 16, 4, 6, inf, True),
 }

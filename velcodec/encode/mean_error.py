@@ -75,9 +75,9 @@ WITHIN_PER_RMS = 2.0
 JUDGED_RMS_M_S = 15.0
 """Error at which label map and DCT are compared to tell smooth models."""
 
-LAYERS, NO_LAYERS = 0.6, 0.2
+LAYERS, NO_LAYERS = 0.6, 0.35
 """Share of samples equal to the one above from which on a model is not smooth; and below which it
-is.
+is, even once it is simplified.
 """
 
 
@@ -186,15 +186,18 @@ class MeanErrorCoder:
         return Trial(self.coder.measured(i, image), image)
 
     def is_smooth(self, i: int) -> bool:
-        """Whether the DCT takes fewer bytes of model i than a label map, at a medium error; of a
-        model of layers, or of none, without a look at either.
+        """Whether the DCT takes fewer bytes of model i than a label map, at a medium error; not
+        tried where the share of samples like those above tells.
         """
         if i not in self._smooth:
-            model = self.source.models[i]
-            alike = share_alike(model)
-            if alike >= LAYERS or (alike <= NO_LAYERS and self._as_dct(i, JUDGED_RMS_M_S)):
-                self._smooth[i] = alike < LAYERS
-                return self._smooth[i]
+            if share_alike(self.source.models[i]) >= LAYERS:
+                self._smooth[i] = False
+                return False
+            simplified = self._simplified(i, JUDGED_RMS_M_S, MODES[0], JUDGED_RMS_M_S)
+            plain = simplified is not None and share_alike(simplified[1][..., 1]) <= NO_LAYERS
+            if plain and self._fits_dct(i):
+                self._smooth[i] = True
+                return True
             label_map = self._as_label_map(i, JUDGED_RMS_M_S, MODES[0], JUDGED_RMS_M_S)
             self._smooth[i] = True
             if label_map is not None:
@@ -203,8 +206,31 @@ class MeanErrorCoder:
                 self._smooth[i] = dct is not None and (8.0 * len(dct.stream.data) < judged.bits)
         return self._smooth[i]
 
+    def _fits_dct(self, i: int) -> bool:
+        """Whether the DCT can code model i."""
+        from velcodec.formats.sample_coding.dct.coder import fits
+
+        model = self.source.models[i]
+        number = self.coder.fine_domain(model.dtype, FINEST_M_S)
+        domain = self.coder.domains[number]
+        return domain.kind != RAW and fits((len(model), model.shape[1]), domain.span)
+
     def _as_label_map(self, i: int, rms: float, mode: Mode, target_rms: float) -> CodedImage | None:
         """A label map of about a root mean square error; None if samples have no integers."""
+        simplified = self._simplified(i, rms, mode, target_rms)
+        if simplified is None:
+            return None
+        number, around, codes, price = simplified
+        coding = self.coder.coding_of_streams()
+        request = Request(around, original=codes, price=price)
+        return encode_image(LABEL_MAP, request, number, coding)
+
+    def _simplified(
+        self, i: int, rms: float, mode: Mode, target_rms: float
+    ) -> tuple[int, Int64, Int64, float] | None:
+        """The number of a domain, what `around_simplified` makes of model i there, the integers of
+        the model itself, and the price of an error; None if samples have no integers.
+        """
         model = self.source.models[i]
         number = self._domain(model.dtype, mode, target_rms)
         domain = self.coder.domains[number]
@@ -215,9 +241,7 @@ class MeanErrorCoder:
         codes = allowed[..., 1]
         rms /= domain.step * unit_scale(self.source.units)
         around = around_simplified(codes, rms, mode.reach, domain.span)
-        coding = self.coder.coding_of_streams()
-        request = Request(around, original=codes, price=ERROR_BITS / rms**2)
-        return encode_image(LABEL_MAP, request, number, coding)
+        return number, around, codes, ERROR_BITS / rms**2
 
     def _as_dct(self, i: int, rms: float) -> CodedImage | None:
         """A DCT of about a root mean square error; None if it cannot code the samples."""
