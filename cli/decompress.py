@@ -249,6 +249,11 @@ def write_box(
     from velcodec.formats.errors import OptionError, VolumeError
     from velcodec.formats.storage.atomic import check_target
 
+    if not any(layout.is_volume for layout in archive.layouts):
+        if box is not None:
+            raise VolumeError(f"{archive.reader.name}: box: found sections, expected a volume")
+        sizes = "x".join(map(str, res or ()))
+        raise OptionError(f"resolution: found {sizes} for sections, expected N or NZxNX")
     if len(archive) != 1:
         raise OptionError(
             f"{archive.reader.name}: box or resolution of a volume: found {len(archive)} models, "

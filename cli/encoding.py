@@ -56,13 +56,15 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         format=settings["file_format"],
         order=settings["order"],
         units=settings["units"],
-        ground=Ground(settings["dx"], settings["dz"], x, z, settings["dy"], settings["origin_y"]),
+        ground=Ground(
+            settings["dx"], settings["dz"], x, z, settings.get("dy"), settings.get("origin_y")
+        ),
         array=settings["array"],
         shape=settings["shape"],
         dtype=settings["dtype"],
         z_positive=settings["z_positive"],
         no_data=settings["mask"],
-        volume=settings["volume"],
+        volume=settings.get("volume", False),
     )
     if len({part.path for part in models.parts}) == 1:
         description = replace(description, source_sha256=models.sha256())

@@ -209,6 +209,11 @@ class Header:
         """Samples of the largest layout."""
         return max(layout.samples for layout in self.layouts)
 
+    @lazy_property
+    def has_volumes(self) -> bool:
+        """Whether some layout is that of a volume."""
+        return any(layout.is_volume for layout in self.layouts)
+
     def to_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
         """A mapping with short keys, without empty values, and without layouts if `without` has
         "l".
@@ -284,6 +289,7 @@ class Header:
         if first is not None and found.layouts is first.layouts:
             # Checked once for all headers, of which there may be as many as layouts.
             vars(found)["most_samples"] = first.most_samples
+            vars(found)["has_volumes"] = first.has_volumes
         return found
 
     def to_bytes(self, first: Header | None = None, number: int = 0) -> bytes:

@@ -172,7 +172,8 @@ def axes_beside(
         return []
     z, x, y = ([*roles[role], None][0] for role in ("z", "x", "y"))
     if len(shape) == 3 and z and x and y and {z.size, x.size, y.size} == set(shape):
-        return [Axis(next(c.name for c in (z, y, x) if c.size == size)) for size in shape]
+        along = [next(c for c in (z, y, x) if c.size == size) for size in shape]
+        return [Axis(each.name, each.read(), each.attributes) for each in along]
     x = x or y
     usual = hints.order or unstated or hints.unstated_order
     for order in (usual, usual[::-1]) if hints.order is None else (usual,):

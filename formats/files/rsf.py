@@ -56,7 +56,7 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
         with path.open("rb") as stream:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
         said = _header_values(head, file)
-        shape, dtype = _shape(said, file), _dtype(said, file)
+        shape, dtype = _shape(said, file, hints.volume), _dtype(said, file)
         numbers = range(len(shape), 0, -1)
         axes = [Axis(_label(said, number, hints.volume)) for number in numbers]
         placed = place(axes, shape, file, hints, "xz")
@@ -92,7 +92,7 @@ def _header_values(head: bytes, file: str) -> dict[str, str]:
     return {key: value.strip("\"'") for key, value in words}
 
 
-def _shape(said: dict[str, str], file: str) -> tuple[int, ...]:
+def _shape(said: dict[str, str], file: str, volume: bool) -> tuple[int, ...]:
     """The array's shape, slowest axis first: (n4, n3, n2, n1) down to the first that there is, and
     n2 at least.
     """
@@ -104,6 +104,11 @@ def _shape(said: dict[str, str], file: str) -> tuple[int, ...]:
             f"{file}: n1 to n9: found {sizes}, expected depth, distances and models alone"
         )
     count = 4 if sizes[3] > 1 else 3 if "n3" in said else 2
+    if count == 4 and not volume:
+        raise InputShapeError(
+            f"{file}: n1 to n9: found {sizes}, expected depth, distance and models alone; 3-D "
+            "models are taken with --volume (volume=True)"
+        )
     return tuple(sizes[count - 1 :: -1])
 
 

@@ -1,19 +1,5 @@
-"""Samples of volumes as streams: bricks of integers, each read alone (docs/format-volumes.md)."""
+"""A volume's samples as bytes: a table of bricks, and a stream for each (docs/format-volumes.md).
 
-from velcodec.formats.volume_coding.choice import REACH, interpolated_domain, looks_smooth
-from velcodec.formats.volume_coding.coder import (
-    BRICK,
-    decode_brick,
-    encode_brick,
-    encode_within,
-)
-
-__all__ = [
-    "BRICK",
-    "REACH",
-    "decode_brick",
-    "encode_brick",
-    "encode_within",
-    "interpolated_domain",
-    "looks_smooth",
-]
+`stream` packs and reads records; `coder` turns the integers of a brick to a stream and back, and is
+compiled by numba, which is slow to import; `choice` is what an encoder may choose.
+"""

@@ -149,7 +149,7 @@ def encode_samples(samples: Samples, codes: Int64 | None, domain: Domain, smooth
     if codes is None or domain.kind == RAW:
         native = np.ascontiguousarray(samples.astype(samples.dtype.newbyteorder("<")))
         return zstandard.ZstdCompressor(level=9).compress(native.tobytes())
-    from velcodec.formats.volume_coding import encode_brick
+    from velcodec.formats.volume_coding.coder import encode_brick
 
     return encode_brick(codes, domain, smooth)
 
@@ -167,7 +167,7 @@ def decode_samples(
     try:
         if domain.kind == RAW:
             return _decode_raw(stream, shape, dtype)
-        from velcodec.formats.volume_coding import decode_brick
+        from velcodec.formats.volume_coding.coder import decode_brick
 
         return domain.samples(decode_brick(stream, shape, domain), dtype)
     except VelcodecError as error:

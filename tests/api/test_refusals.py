@@ -69,6 +69,13 @@ def read(path: Path) -> np.ndarray:
     return velcodec.decompress(path)
 
 
+def test_volume_error() -> None:
+    volume = np.full((4, 5, 6), 2000.0)
+    archive = velcodec.open(velcodec.compress(volume, volume=True, lossless=True))
+    with archive, refuses(errors.VolumeError, "model 0: average", "found 'cell' for a volume"):
+        archive.decode(0, average="cell")
+
+
 def test_option_error(tiny: Decoder) -> None:
     with refuses(errors.OptionError, "psnr: ", "expected 0 to 100 dB", "found -1"):
         velcodec.compress(MODELS, decoder=tiny, psnr=-1.0)

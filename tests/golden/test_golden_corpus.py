@@ -88,12 +88,15 @@ def test_shards_are_read_as_one() -> None:
 
 
 def test_the_corpus_has_every_representation() -> None:
-    found, kinds, tiles, networks = set(), set(), set(), set()
+    found, kinds, tiles, networks, volumes = set(), set(), set(), set(), set()
     for folder in [*WITH_SAMPLES, LATENTS]:
         for path in folder.glob("*.vlat"):
             with VlatReader(path) as reader:
                 for number in range(len(reader)):
                     header, record = read_record(reader, number)
+                    if record.bricks is not None:
+                        volumes.add(header.exact is not None)
+                        continue
                     tiles.add((record.exact is not None, min(len(record.streams), 2)))
                     if record.exact is not None and header.exact is not None:
                         kinds.add(header.exact.domains[record.exact.domain].kind)
@@ -103,6 +106,7 @@ def test_the_corpus_has_every_representation() -> None:
     assert found == set(range(CODERS))
     assert kinds == {EVEN, ORDERED, PALETTE, RAW}
     assert networks == {EXACT_NETWORK, MEAN_ERROR_NETWORK}
+    assert volumes == {True}
     assert tiles == {(True, 0), (True, 1), (True, 2), (False, 1), (False, 2)}
 
 

@@ -8,7 +8,7 @@ from vlatlite.volumes import brick
 
 from velcodec.formats.arrays import Int64
 from velcodec.formats.sample_coding.domain import EVEN, Domain
-from velcodec.formats.volume_coding import encode_brick, encode_within
+from velcodec.formats.volume_coding.coder import encode_brick, encode_within
 from velcodec.formats.volume_coding.parts import smooth_parts
 
 Shape = tuple[int, int, int]

@@ -34,7 +34,7 @@ from velcodec import synth  # noqa: E402
 
 HASHES, RENDERINGS = hashes(), renderings()
 ALLOWED = {"json", "zlib", "hashlib", "math", "functools", "pathlib", "numpy", "msgpack"}
-ALLOWED |= {"zstandard", "itertools"}
+ALLOWED |= {"zstandard", "itertools", "fractions"}
 
 
 @pytest.fixture(scope="module")

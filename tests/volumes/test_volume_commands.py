@@ -98,7 +98,7 @@ def test_sections_are_no_volumes() -> None:
     done("compress", "section.npy", "section.vlat", "--lossless")
     refused(VolumeError, "slice", "section.vlat", "x.npy", "--z", "0")
     refused(VolumeError, "decompress", "section.vlat", "x.npy", "--box", ":,:,:")
-    refused(VolumeError, "decompress", "section.vlat", "x.npy", "--res", "8x8x8")
+    refused(OptionError, "decompress", "section.vlat", "x.npy", "--res", "8x8x8")
 
 
 def test_archives_of_volumes_are_joined_split_and_repaired() -> None:

@@ -618,8 +618,7 @@ class Archive:
     # Volumes
 
     def _is_volume(self, number: int) -> bool:
-        header = self._reader.header_of(number)
-        if not any(layout.is_volume for layout in header.layouts):
+        if not self._reader.header_of(number).has_volumes:
             return False
         return stored_layout(self._reader, number).is_volume
 

@@ -105,7 +105,7 @@ def stored_layout(reader: RecordReader, number: int) -> Layout:
     """The layout of record `number`, which is read only if its header has several layouts."""
     header = reader.header_of(number)
     layouts = header.layouts
-    if len(layouts) > 1 and any(layout.is_volume for layout in layouts):
+    if len(layouts) > 1 and header.has_volumes:
         return layout_of_record(reader, number, header)[0]  # volumes are not read for it
     return layouts[0 if len(layouts) == 1 else read_record(reader, number)[1].layout]
 
@@ -128,7 +128,7 @@ def layout_and_storage(reader: RecordReader, number: int) -> tuple[Layout, str]:
     header = reader.header_of(number)
     if len(header.layouts) == 1 and not header.exact:
         return header.layouts[0], LATENT
-    if (layout := stored_layout(reader, number)).is_volume:
+    if header.has_volumes and (layout := stored_layout(reader, number)).is_volume:
         return layout, EXACT
     _, record = read_record(reader, number)
     return header.layouts[record.layout], stored_as(record)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,8 +30,9 @@ from velcodec.formats.volume_coding.stream import (
 )
 from velcodec.geometry import check_points
 from velcodec.parallel import in_threads
-from velcodec.sampler.volume.compiled import AROUND, SampledVolume
-from velcodec.sampler.volume.form import volume_sampler_of
+
+if TYPE_CHECKING:
+    from velcodec.sampler.volume.compiled import SampledVolume
 
 LONGEST_VARINT = 9
 
@@ -137,6 +139,8 @@ class StoredVolume:
 
     def _widened(self, box: Box) -> Box:
         """The box with the samples that its field depends on."""
+        from velcodec.sampler.volume.compiled import AROUND
+
         z, y, x = (
             slice(max(each.start - AROUND, 0), min(each.stop + AROUND, size))
             for each, size in zip(box, self.layout.shape, strict=True)
@@ -145,6 +149,9 @@ class StoredVolume:
 
     def _field(self, box: Box) -> tuple[SampledVolume, Shape]:
         """The field around a box, and the first sample (z, y, x) that it begins with."""
+        from velcodec.sampler.volume.compiled import SampledVolume
+        from velcodec.sampler.volume.form import volume_sampler_of
+
         wide = self._widened(box)
         samples = self.read(wide)
         weights = volume_sampler_of(self._coding.sampler)

@@ -37,13 +37,8 @@ from velcodec.formats.sample_coding.domain import (
 )
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.storage.locks import lazy_property
-from velcodec.formats.volume_coding import (
-    BRICK,
-    REACH,
-    encode_within,
-    interpolated_domain,
-    looks_smooth,
-)
+from velcodec.formats.volume_coding.choice import REACH, interpolated_domain, looks_smooth
+from velcodec.formats.volume_coding.coder import BRICK, encode_within
 from velcodec.formats.volume_coding.stream import (
     Bricks,
     decode_samples,

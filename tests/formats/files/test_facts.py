@@ -102,14 +102,15 @@ VOLUMES = {
 def test_volumes_are_read_in_the_order_of_their_axes_and_not_as_stacks_of_sections(
     tmp_path: Path, format: str, dims: tuple[str, ...]
 ) -> None:
-    found = opened(tmp_path, format, dims, asymmetric())
-    (part,) = found.parts
+    stated = Ground(10.0, 10.0, 0.0, 0.0, 10.0, 0.0)  # some of these axes would be in degrees
+    path = saved(tmp_path, format, dims, asymmetric())
+    (part,) = open_models(path, ground=stated).parts
     order = VOLUMES[dims]
     assert part.form.order == order
     expected = asymmetric().transpose([order.index(axis) for axis in "zyx"])
     assert np.array_equal(part.read(0, 1)[0], expected)
     with pytest.raises(errors.InputFileError, match="order: zx was stated"):
-        opened(tmp_path, format, dims, asymmetric(), order="zx")
+        open_models(path, ground=stated, order="zx")
 
 
 @pytest.mark.parametrize("format", NAMED)
@@ -729,8 +730,9 @@ def test_coordinates_beside_an_array_identify_its_axes(
 def test_coordinates_beside_a_volume_identify_it_as_one(tmp_path: Path) -> None:
     axes = {"z": np.arange(4.0), "y": np.arange(5.0), "x": np.arange(7.0)}
     np.savez(tmp_path / "in.npz", vp=asymmetric(4), **axes)
-    with pytest.raises(errors.InputShapeError, match="found z, y, x of sizes"):
-        open_models(tmp_path / "in.npz")
+    (part,) = open_models(tmp_path / "in.npz").parts
+    assert (part.form.order, part.form.sizes) == ("zyx", (4, 5, 7))
+    assert part.form.ground == Ground(1.0, 1.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def test_arrays_beside_models_that_fit_no_axis_are_ignored(tmp_path: Path) -> None:

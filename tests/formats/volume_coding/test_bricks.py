@@ -22,16 +22,15 @@ from velcodec.formats.sample_coding.domain import (
     Domain,
     exact_domain,
 )
-from velcodec.formats.volume_coding import (
+from velcodec.formats.volume_coding.choice import REACH, interpolated_domain, looks_smooth
+from velcodec.formats.volume_coding.coder import (
     BRICK,
-    REACH,
+    MAX_SAMPLES,
+    SAMPLES_PER_BYTE,
     decode_brick,
     encode_brick,
     encode_within,
-    interpolated_domain,
-    looks_smooth,
 )
-from velcodec.formats.volume_coding.coder import MAX_SAMPLES, SAMPLES_PER_BYTE
 from velcodec.formats.volume_coding.parts import smooth_parts
 
 SHAPES = npst.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=9)
@@ -173,7 +172,7 @@ def test_the_same_bytes_without_compiled_code(kind: str) -> None:
     program = (
         "import sys, numpy as np\n"
         "from velcodec.formats.sample_coding.domain import Domain\n"
-        "from velcodec.formats.volume_coding import encode_brick, encode_within\n"
+        "from velcodec.formats.volume_coding.coder import encode_brick, encode_within\n"
         "codes = np.frombuffer(bytes.fromhex(sys.stdin.read()), '<i8').reshape(9, 6, 7)\n"
         "domain, kind = Domain(0, 0.0, 1.0, 300), sys.argv[1]\n"
         "stream = (encode_within(codes, domain, 3) if kind == 'within'\n"
