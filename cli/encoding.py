@@ -48,7 +48,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
 
     description = description_of(settings)
     check_geometry(description)
-    coding = coding_of(settings)
+    coding_of(settings)  # a wrong option is told before files are opened
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
     models = open_models(
@@ -69,7 +69,28 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     if len({part.path for part in models.parts}) == 1:
         description = replace(description, source_sha256=models.sha256())
     keys = chosen_keys(settings["keys"], settings["key_prefix"], len(models))
+    coding = coding_of(with_bytes(settings, {part.form.samples for part in models.parts}))
     return Job(models, description, coding, keys, fields_of(settings))
+
+
+def with_bytes(settings: Mapping[str, Any], samples: set[int]) -> Mapping[str, Any]:
+    """The options with `bits_per_sample` as bytes of a model of so many samples.
+
+    Raises OptionError for models of several sizes.
+    """
+    bits = settings.get("bits_per_sample")
+    if bits is None:
+        return settings
+    if settings["bytes_per_model"] is not None:
+        raise click.UsageError("--bits-per-sample and --bytes-per-model exclude each other")
+    if len(samples) > 1:
+        from velcodec.formats.errors import OptionError
+
+        raise OptionError(
+            f"bits per sample: found models of {min(samples):,} to {max(samples):,} samples, "
+            "expected one size: say --bytes-per-model"
+        )
+    return {**settings, "bytes_per_model": bits * next(iter(samples)) / 8}
 
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -312,9 +312,15 @@ volume = together(
         help="Volumes: position of the first sample along y.  [default: as stated in the file, or "
         "0]",
     ),
+    click.option(
+        "--bits-per-sample",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="B",
+        help="Another way to say --bytes-per-model, for models of one size.",
+    ),
 )
 """`--volume`, `--dy` and `--origin-y`: models with three axes, and where their samples lie along
-the second horizontal one.
+the second horizontal one; `--bits-per-sample`, by which sizes of volumes are usually said.
 """
 
 

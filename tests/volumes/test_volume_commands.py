@@ -69,6 +69,17 @@ def test_a_box_is_taken_by_samples_or_by_metres() -> None:
         assert run("decompress", "out.vlat", "x.npy", "--box", wrong).exit_code == 2
 
 
+def test_a_size_may_be_said_in_bits_per_sample() -> None:
+    whole = Path("out.vlat").stat().st_size
+    bits = 8 * (whole - 60) / VOLUME.size
+    done("compress", "in.npy", "small.vlat", "--volume", "--bits-per-sample", bits)
+    assert Path("small.vlat").stat().st_size <= whole - 60
+    np.save("section.npy", VOLUME[0])
+    both = run("compress", "in.npy", "x.vlat", "--volume", "--bits-per-sample", 1,
+               "--bytes-per-model", 5)  # fmt: skip
+    assert both.exit_code == 2
+
+
 def test_sections_are_arrays_or_pictures() -> None:
     done("slice", "out.vlat", "y.npy", "--y", "7")
     assert np.array_equal(np.load("y.npy"), VOLUME[:, 7])
