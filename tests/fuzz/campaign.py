@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 EXECUTIONS, ROUND = 1_000_000, 100_000
-SHARES = {"entropy": 0.4, "parts": 0.3, "files": 0.2, "container": 0.1}
+SHARES = {"entropy": 0.3, "volumes": 0.1, "parts": 0.3, "files": 0.2, "container": 0.1}
 CALLS = 0.3
 """Executions of the calls, as a fraction of those of the targets."""
 

@@ -40,6 +40,8 @@ from velcodec.formats.sample_coding.label_map.network import network_of
 from velcodec.formats.sample_coding.mixing.coder import encode_mixed
 from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.stream import encode_raw
+from velcodec.formats.volume_coding.coder import encode_brick, encode_within
+from velcodec.formats.volume_coding.stream import Bricks, pack_volume
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -144,6 +146,24 @@ def streams() -> list[bytes]:
     return found
 
 
+def bricks() -> list[bytes]:
+    """Bricks of every kind, domain and shape, and tables of bricks."""
+    found, coding = [], targets._exact()
+    for number, size in enumerate(targets.VOLUMES[:4]):
+        z, y, x = np.mgrid[: size[0], : size[1], : size[2]]
+        layers = (5 + (z + y // 2 + x // 3) // 2).astype(np.int64)
+        for which in (0, 4, 6):
+            domain = coding.domains[which]
+            for smooth in (False, True):
+                stream = encode_brick(layers, domain, smooth)
+                found.append(bytes([0, number, which, 0]) + stream)
+        found.append(bytes([0, number, 0, 0]) + encode_within(20 * layers, coding.domains[0], 16))
+        edges = tuple(max(min(4, n), n // 2) for n in size)
+        cut = Bricks(size, (edges[0], edges[1], edges[2]))
+        found.append(bytes([1, number, 0, 0]) + pack_volume(0, cut, [b"ab"] * len(cut)))
+    return found
+
+
 def files_of(suffixes: tuple[str, ...]) -> list[bytes]:
     """Files of two small models (or one, if the format holds one), after the byte that selects the
     format.
@@ -181,6 +201,7 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "parts": part_seeds(),
         "entropy": streams(),
+        "volumes": bricks(),
         "files": files_of(targets.SUFFIXES),
         "hdf5": files_of(targets.HDF5_SUFFIXES),
     }

@@ -46,6 +46,7 @@ from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
+from velcodec.formats.volume_coding.stream import decode_samples, read_table
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
@@ -231,6 +232,28 @@ def entropy(data: bytes) -> None:
     tried(read)
 
 
+VOLUMES = ((1, 1, 1), (3, 1, 9), (5, 6, 4), (9, 8, 7), (40, 40, 40))
+
+
+def volumes(data: bytes) -> None:
+    """Streams of bricks in every domain, and tables of bricks; the first bytes select."""
+    if len(data) < 4:
+        return
+    way, shape, domain, dtype = data[:4]
+    stream, size = data[4:MOST_BYTES], VOLUMES[shape % len(VOLUMES)]
+    if way % 2:
+        tried(lambda: read_table(lambda start, n: stream[start : start + n], size, "record"))
+        return
+    kind = np.dtype(("<f4", ">f8", "<i2")[dtype % 3])
+    coding = _exact()
+
+    def read() -> None:
+        number = domain % len(coding.domains)
+        assert decode_samples(stream, size, coding, number, kind, "brick").shape == size
+
+    tried(read)
+
+
 @cache
 def _exact() -> ExactCoding:
     palette = tuple(float(v) for v in np.cumsum(np.arange(1, 40)) + 1500)
@@ -329,7 +352,7 @@ def timed(target: Target) -> Target:
 
 
 TARGETS: dict[str, Target] = {
-    target.__name__: timed(target) for target in (container, parts, entropy, files, hdf5)
+    target.__name__: timed(target) for target in (container, parts, entropy, volumes, files, hdf5)
 }
 
 __all__ = ["TARGETS", "folder_in_memory", "tried", "with_checksums"]

@@ -17,7 +17,7 @@ from targets import TARGETS
 
 HERE = Path(__file__).parent
 REGRESSIONS = sorted(path for path in (HERE / "regressions").rglob("*") if path.is_file())
-SUITE = ("container", "parts", "entropy", "files")
+SUITE = ("container", "parts", "entropy", "volumes", "files")
 MUTATIONS = 1500
 
 
