@@ -110,7 +110,7 @@ def decompress(
     is decoded as it arrives. OUT is a file, whose suffix tells the format, a folder (an existing
     one, or a name that ends with /), or - for the standard output; by default the archive's name
     with .npy. --models, --key, --keys, --family, --where and --mask select models, as for subset.
-    Shape, dtype, units and axis order are the original's; --res changes the two spatial sizes.
+    Shape, dtype, units and axis order are the original's; --res changes the spatial sizes.
 
     \b
     Example:

@@ -174,6 +174,8 @@ def axes_beside(
     if len(shape) == 3 and z and x and y and {z.size, x.size, y.size} == set(shape):
         along = [next(c for c in (z, y, x) if c.size == size) for size in shape]
         return [Axis(each.name, each.read(), each.attributes) for each in along]
+    if hints.volume:
+        return []
     x = x or y
     usual = hints.order or unstated or hints.unstated_order
     for order in (usual, usual[::-1]) if hints.order is None else (usual,):
@@ -239,6 +241,11 @@ def place(
     return Placed(found, None if own == tuple(range(count)) else own)
 
 
+def are_volumes(axes: Sequence[Axis], shape: tuple[int, ...], hints: Hints) -> bool:
+    """Whether an array of four axes holds volumes: their names, or the caller, say so."""
+    return len(shape) == 4 and (hints.volume or {"x", "y", "z"} <= {axis.role for axis in axes})
+
+
 def _across(roles: Sequence[str], shape: Sequence[int]) -> int:
     """How many horizontal axes have more than one sample."""
     return sum(role in ("x", "y") and size > 1 for role, size in zip(roles, shape, strict=True))
@@ -252,7 +259,7 @@ def _place_volume(
     Raises InputShapeError for axes that are not z, y and x, with models before them.
     """
     if not any(roles):
-        return Placed(check_volume(shape, name) + (hints.order or "zyx"))
+        return Placed(check_volume(shape, name) + hints.volume_order)
     spatial = [i for i, role in enumerate(roles) if role in ("x", "y", "z")]
     found = "".join(roles[i] for i in spatial)
     rest = [i for i in range(len(shape)) if i not in spatial]

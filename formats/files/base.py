@@ -184,13 +184,20 @@ class Hints:
     otherwise."""
 
     def __post_init__(self) -> None:
-        check_option("order", self.unstated_order, ORDERS)
+        check_option(
+            "order", self.unstated_order, (*ORDERS, *VOLUME_ORDERS) if self.volume else ORDERS
+        )
         for way in (self.z_positive or "down", self.unstated_z_positive):
             check_option("z_positive", way, DIRECTIONS)
         if self.order is not None:
             check_option("order", self.order, VOLUME_ORDERS if self.volume else ORDERS)
         if self.units is not None:
             check_option("units", self.units, UNITS)
+
+    @property
+    def volume_order(self) -> str:
+        """The order of z, y and x in arrays of volumes that do not name their axes."""
+        return self.order or (self.unstated_order if len(self.unstated_order) == 3 else "zyx")
 
 
 @dataclass(frozen=True)
@@ -219,7 +226,7 @@ def form_of(
     """
     check_dtype(dtype, name)
     if placed is None and hints.volume:
-        placed = Placed(check_volume(shape, name) + (hints.order or "zyx"))
+        placed = Placed(check_volume(shape, name) + hints.volume_order)
     if placed is None:
         if hints.order is None:
             check_last_axis(shape, name)

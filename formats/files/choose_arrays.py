@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,27 @@ LISTED = 12
 
 
 def choose_arrays(
-    found: Found, wanted: str | None, file: str, *, several: bool = False
-) -> list[str]:
+    found: Found, wanted: str | None, file: str, *, several: bool = False,
+    volumes: Collection[str] = (),
+) -> list[str]:  # fmt: skip
     """The names of the arrays to read, by their shapes and dtypes.
 
-    Without `wanted`: the only array of models, or all of them if `several` may be read. Raises
-    InputFileError that lists the arrays.
+    Without `wanted`: the only array of models, or all of them if `several` may be read; `volumes`
+    are the names of arrays of four axes that hold volumes. Raises InputFileError that lists the
+    arrays.
     """
     if wanted is not None:
         name = wanted.strip("/")
         if name not in found:
             raise InputFileError(f"{file}: no array {wanted!r}; found {_list(found)}")
         return [name]
-    names = [name for name, (shape, dtype) in found.items() if _has_model_shape(shape, dtype)]
+    names = [
+        name
+        for name, (shape, dtype) in found.items()
+        if name in volumes or _has_model_shape(shape, dtype)
+    ]
     if not names:
-        raise InputFileError(f"{file}: no array of 2-D models; found {_list(found)}")
+        raise InputFileError(f"{file}: no array of models; found {_list(found)}")
     odd = any(not _may_be_read(found[name][1]) for name in names)
     if len(names) > 1 and (odd or not several):
         raise InputFileError(f"{file}: name one array with --array; found {_list(found)}")

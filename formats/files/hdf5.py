@@ -34,7 +34,13 @@ from velcodec.formats.files.attributes import (
     text_of,
     velocity_units,
 )
-from velcodec.formats.files.axes import Axis, Coordinate, axes_beside, named_form
+from velcodec.formats.files.axes import (
+    Axis,
+    Coordinate,
+    are_volumes,
+    axes_beside,
+    named_form,
+)
 from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.failsafe import FailsafeFile
@@ -79,7 +85,13 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
             for name, d in datasets.items()
             if _may_be_models(name, d) or name == (hints.array or "").strip("/")
         }
-        (name,) = choose_arrays(found, hints.array, file)
+        volumes = [
+            name
+            for name, (shape, _) in found.items()
+            if len(shape) == 4
+            and are_volumes(_axes(h5py, source, datasets[name], f"{file}:{name}"), shape, hints)
+        ]
+        (name,) = choose_arrays(found, hints.array, file, volumes=volumes)
         dataset, place = datasets[name], f"{file}:{name}"
         shape = found[name][0]
         check_unpacked(dataset.attrs, place)

@@ -32,7 +32,7 @@ from velcodec.formats.files.attributes import (
     merged,
     velocity_units,
 )
-from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.axes import Axis, Coordinate, are_volumes, axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.failsafe import FailsafeFile
@@ -80,7 +80,12 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
                 for name, v in source.data_vars.items()
                 if name not in (KEYS, *FACTS)
             }
-            (name,) = choose_arrays(found, hints.array, file)
+            volumes = [
+                name
+                for name, (shape, _) in found.items()
+                if are_volumes([Axis(str(dim)) for dim in source[name].dims], shape, hints)
+            ]
+            (name,) = choose_arrays(found, hints.array, file, volumes=volumes)
             variable, place = source[name], f"{file}:{name}"
             assert isinstance(variable, xarray.DataArray)
             dims = [str(dim) for dim in variable.dims]

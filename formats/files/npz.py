@@ -29,7 +29,7 @@ from velcodec.formats.files.attributes import (
     merged,
     velocity_units,
 )
-from velcodec.formats.files.axes import Coordinate, axes_beside, named_form
+from velcodec.formats.files.axes import Coordinate, are_volumes, axes_beside, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.failsafe import FailsafeFile
@@ -126,7 +126,10 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
     with reading(file), zipfile.ZipFile(path) as archive:
         members = {_bare(info.filename): _member(archive, info) for info in archive.infolist()}
         found = {name: (m.shape, m.dtype) for name, m in members.items() if m is not None}
-        names = choose_arrays(found, hints.array, file, several=True)
+        volumes = [name for name, (shape, _) in found.items() if are_volumes([], shape, hints)]
+        if {"dy", "origin_y"} & {*found}:  # facts that only volumes have
+            volumes = [name for name, (shape, _) in found.items() if len(shape) == 4]
+        names = choose_arrays(found, hints.array, file, several=True, volumes=volumes)
         alone = len(names) == 1
         small = merged((("file", _small(archive, members)),), file, hints)
         keys = _small(archive, members).get(KEYS)

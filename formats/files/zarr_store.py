@@ -39,7 +39,7 @@ from velcodec.formats.files.attributes import (
     merged,
     velocity_units,
 )
-from velcodec.formats.files.axes import Coordinate, axes_of, named_form
+from velcodec.formats.files.axes import Axis, Coordinate, are_volumes, axes_of, named_form
 from velcodec.formats.files.base import (
     FREE_CHUNK_BYTES,
     FREE_MODEL_BYTES,
@@ -114,7 +114,12 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             for name, a in arrays.items()
             if name.rpartition("/")[2] not in GROUNDS
         }
-        (name,) = choose_arrays(found, hints.array, file)
+        volumes = [
+            name
+            for name, (shape, _) in found.items()
+            if are_volumes([Axis(dim) for dim in _dimensions(arrays[name])], shape, hints)
+        ]
+        (name,) = choose_arrays(found, hints.array, file, volumes=volumes)
         array, place = arrays[name], f"{file}:{name}" if name else file
         check_codecs(array, place)
         check_unpacked(array.attrs, place)

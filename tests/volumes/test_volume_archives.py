@@ -74,7 +74,7 @@ def test_a_volume_reaches_its_psnr(volume: np.ndarray) -> None:
 
 @pytest.mark.parametrize("kind", VOLUMES)
 def test_a_volume_keeps_to_its_size(kind: str) -> None:
-    volume = VOLUMES[kind]
+    volume = {"folded": folded_volume, "smooth": smooth_volume}[kind](36, 40, 44)
     whole = len(velcodec.compress(volume, volume=True, lossless=True))
     size = whole - 100
     assert len(velcodec.compress(volume, volume=True, bytes_per_model=size)) <= size
@@ -127,6 +127,18 @@ def test_volumes_keep_the_order_of_their_axes(order: str) -> None:
                                                                 lossless=True)), stack)  # fmt: skip
 
 
+@pytest.mark.parametrize("promise", [{"lossless": True}, {"max_error": 20.0}, {"psnr": 40.0}])
+def test_different_volumes_written_together_are_each_themselves(promise: dict[str, Any]) -> None:
+    stack = np.stack([folded_volume(), smooth_volume(), folded_volume(seed=3), smooth_volume()])
+    with compressed(stack, **promise) as archive:
+        back = archive.decode(range(4))
+        if "lossless" in promise:
+            assert np.array_equal(back, stack)
+        assert np.abs(back - stack).max() <= promise.get("max_error", 500.0)
+        for number in range(4):
+            assert np.array_equal(archive.section(number, y=2), back[number][:, 2])
+
+
 def test_a_box_is_that_part_of_the_volume_and_reads_no_other_brick(volume: np.ndarray) -> None:
     with compressed(volume, max_error=3.0) as archive:
         whole = archive[0]
@@ -152,7 +164,8 @@ def test_sections_are_those_of_the_volume(volume: np.ndarray) -> None:
         assert np.array_equal(archive.section(0, z=3), volume[3])
         assert np.array_equal(archive.section(0, y=-1), volume[:, -1])
         assert np.array_equal(archive.section(0, x=29), volume[:, :, 29])
-        for wrong in ({}, {"z": 1, "x": 1}, {"z": 20}, {"x": -31}):
+        wrongs: list[dict[str, Any]] = [{}, {"z": 1, "x": 1}, {"z": 20}, {"x": -31}, {"y": 3.0}]
+        for wrong in wrongs:
             with pytest.raises(OptionError):
                 archive.section(0, **wrong)
 

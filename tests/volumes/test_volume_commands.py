@@ -104,6 +104,13 @@ def test_a_volume_is_rendered_at_other_grids() -> None:
     refused(OptionError, "decompress", "out.vlat", "x.npy", "--res", "40x40")
 
 
+def test_what_volumes_lack_is_refused_by_name() -> None:
+    assert "volume" in refused(OptionError, "preview", "out.vlat", "x.npy", "--bytes", "20")
+    np.save("section.npy", VOLUME[0])
+    assert "dy" in refused(OptionError, "compress", "section.npy", "x.vlat", "--dy", "20")
+    assert not Path("x.npy").exists()
+
+
 def test_sections_are_no_volumes() -> None:
     np.save("section.npy", VOLUME[0])
     done("compress", "section.npy", "section.vlat", "--lossless")

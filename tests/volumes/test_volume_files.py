@@ -12,6 +12,7 @@ import velcodec
 from velcodec.files.boxes import decompress_box
 from velcodec.files.compress import compress_files
 from velcodec.files.decompress import decompress_file
+from velcodec.files.originals import open_originals
 from velcodec.formats.container.header import VOLUME_ORDERS
 from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
 from velcodec.formats.files import open_models
@@ -52,6 +53,36 @@ def test_a_written_volume_is_read_as_the_same_volume(
         assert np.array_equal(
             whole.transpose([layout.axes[-3:].index(axis) for axis in "zyx"]), VOLUME
         )
+
+
+@pytest.mark.parametrize("suffix", ["npz", "h5", "nc", "zarr", "rsf"])
+def test_several_volumes_in_a_file_are_read_as_the_same(tmp_path: Path, suffix: str) -> None:
+    stack = np.stack([VOLUME, folded_volume(9, 7, 11, seed=4)])
+    path, back = tmp_path / f"out.{suffix}", tmp_path / "back.vlat"
+    with velcodec.open(velcodec.compress(stack, volume=True, lossless=True, dy=25)) as archive:
+        decompress_file(archive, path)
+        if suffix == "rsf":
+            compress_files(open_models(path, volume=True), back, lossless=True)
+        else:
+            compress_files(path, back, lossless=True)
+        originals = open_originals(archive, path)
+        assert all(
+            np.array_equal(model, own)
+            for (model, _), own in zip(originals.read(range(2)), stack, strict=True)
+        )
+    with velcodec.open(back) as archive:
+        axes = [archive.layout(0).axes[-3:].index(axis) for axis in "zyx"]
+        assert all(np.array_equal(archive[i].transpose(axes), stack[i]) for i in range(2))
+
+
+@pytest.mark.parametrize("suffix", ["npy", *NAMED])
+def test_the_originals_of_a_volume_are_found_whatever_their_format(
+    archive: velcodec.Archive, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"out.{suffix}"
+    decompress_file(archive, path)
+    ((model, _),) = open_originals(archive, path).read(range(1))
+    assert np.array_equal(model, VOLUME)
 
 
 @pytest.mark.parametrize("suffix", ["npy", "bin"])

@@ -681,8 +681,10 @@ class Archive:
         volume = open_volume(self._reader, number)
         place_of_axis = "zyx".index(axis)
         size = volume.layout.shape[place_of_axis]
-        if not -size <= at < size:
-            raise OptionError(f"{place}: {axis}: found {at}, expected a sample of {size}")
+        if not isinstance(at, int | np.integer) or not -size <= at < size:
+            raise OptionError(
+                f"{place}: {axis}: found {at!r}, expected a sample from {-size} to {size - 1}"
+            )
         part = list(whole(volume.layout))
         part[place_of_axis] = slice(at % size, at % size + 1)
         return volume.read((part[0], part[1], part[2])).squeeze(place_of_axis)
@@ -749,7 +751,13 @@ class Archive:
         from velcodec.plot import velocity
 
         number = self.index(which)
-        layout, values = self.layout(number), self.decode(number, res)
+        layout = self.layout(number)
+        if layout.is_volume:
+            raise VolumeError(
+                f"{self._place(number)}: a volume: draw one of its sections (archive.section, "
+                "velcodec slice)"
+            )
+        values = self.decode(number, res)
         values = values.T if layout.axes.endswith("xz") else values
         if layout.no_data is not None:
             values = np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))

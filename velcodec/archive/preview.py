@@ -6,7 +6,10 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
 from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
@@ -39,6 +42,14 @@ class PreviewArchive(Archive):
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
         self._warned = False
+
+    def _volumes(
+        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
+    ) -> list[NDArray[np.generic]]:
+        """Raises OptionError: volumes have no latents, of which a first part could be taken."""
+        raise OptionError(
+            f"{self._reader.name}: model {numbers[0]}: a volume, which has no latent to preview"
+        )
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(

@@ -184,6 +184,11 @@ def _gather(
             _check_units(part, first + len(views), no_data)
         axes = "n" + part.axes if in_list and part.axes[0] != "n" else part.axes
         nz, *ny, nx = part.models.shape[1:]
+        if not ny and (said.dy != 10.0 or said.origin_y != 0.0):
+            raise OptionError(
+                f"{part.name}: dy, origin_y: found them for sections, which have no y, expected "
+                "volumes (--volume, volume=True)"
+            )
         layout = Layout(
             nz=nz,
             nx=nx,

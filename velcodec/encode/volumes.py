@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.units import difference_m_s, lie_within, unit_scale
+from velcodec.decode.volumes import open_volume
 from velcodec.encode.encode import ROUNDING_DB, Group, Summary
 from velcodec.encode.pack import Contents, Packed
 from velcodec.encode.samples import LAYERED, ROUNDING, SMOOTH
@@ -21,6 +22,7 @@ from velcodec.encode.target import Target
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import take_fields
 from velcodec.formats.container.quality import StoredQuality
+from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.errors import BudgetError, OptionError, QualityError, VerificationError
 from velcodec.formats.sample_coding.coding import ExactCoding
@@ -80,11 +82,21 @@ WORTH = 1.05
 
 @dataclass(frozen=True)
 class CodedVolume:
-    """A volume's record without the number of its layout, its domain, and what it delivers."""
+    """The streams of a volume's bricks, their domain, and what they deliver."""
 
-    record: bytes
+    bricks: Bricks
+    streams: Sequence[bytes]
     domain: Domain
     quality: StoredQuality
+
+    @property
+    def size(self) -> int:
+        """Bytes of all streams."""
+        return sum(map(len, self.streams))
+
+    def record(self, domain: int) -> bytes:
+        """The record without the number of its layout, where its domain has this number."""
+        return pack_volume(domain, self.bricks, self.streams)
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,7 @@ class VolumeCoder:
         not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
         streams, quality = self._bricks(way, within, range(len(self.bricks)))
-        return CodedVolume(pack_volume(0, self.bricks, streams), way.domain, quality)
+        return CodedVolume(self.bricks, streams, way.domain, quality)
 
     def _bricks(
         self, way: Way, within: float | None, numbers: Sequence[int]
@@ -229,7 +241,7 @@ class VolumeCoder:
                 continue
             coded = self.coded(way, bound)
             spare = coded.quality.psnr_db - wanted
-            if spare >= 0 and (not best or len(coded.record) < len(best[0].record)):
+            if spare >= 0 and (not best or coded.size < best[0].size):
                 best = [coded]
             if 0 <= spare <= SPARE_DB:
                 break
@@ -307,7 +319,7 @@ class VolumeCoder:
         if found and (exact.kind in (ORDERED, RAW) or exact.span > FEW_VALUES):
             return found[0]
         whole = self.exactly()
-        return found[0] if found and len(whole.record) > WORTH * len(found[0].record) else whole
+        return found[0] if found and whole.size > WORTH * found[0].size else whole
 
     def _domain(self, step_m_s: float) -> Domain:
         """Even steps of about `step_m_s`, or the exact ones if these are no finer."""
@@ -390,7 +402,22 @@ def encode_volumes(
         coded.append(_coded(coder, target, contents, saved))
     quality = [each.quality for each in coded]
     packed = _packed(contents, coded)
-    return Group(packed, _summary(volumes, contents, quality, len(packed.to_bytes())))
+    data = packed.to_bytes()
+    _check_read_back(data, contents, coded)
+    return Group(packed, _summary(volumes, contents, quality, len(data)))
+
+
+def _check_read_back(data: bytes, contents: Contents, coded: Sequence[CodedVolume]) -> None:
+    """Raise VerificationError unless an archive's records hold the streams that were measured, in
+    their domains, as the reader's own code finds them.
+    """
+    reader = VlatReader(data)
+    for row, each in enumerate(coded):
+        stored = open_volume(reader, row)
+        domain = stored.header.exact and stored.header.exact.domains[stored.table.domain]
+        same = stored.table.bricks == each.bricks and domain == each.domain
+        if not (same and all(a == b for a, b in zip(stored.streams(), each.streams, strict=True))):
+            raise VerificationError(f"model {contents.key(row)}: does not read back as coded")
 
 
 def _packed(contents: Contents, coded: Sequence[CodedVolume]) -> Packed:
@@ -401,8 +428,7 @@ def _packed(contents: Contents, coded: Sequence[CodedVolume]) -> Packed:
     header = replace(contents.header, exact=exact)
     records = []
     for row, each in enumerate(coded):
-        # The domain's number is the first byte: there are fewer than 128 domains in a group.
-        bricks = bytes([domains.index(each.domain)]) + each.record[1:]
+        bricks = each.record(domains.index(each.domain))
         at = int(contents.layout_of[row])
         records.append(
             pack_record(Record(at, 0, 0, layout.nz, layout.nx, [], bricks=bricks), header)

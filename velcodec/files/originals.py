@@ -55,9 +55,7 @@ def open_originals(
     orders = {layout.axes.lstrip("n1") for layout in layouts}
     if all(layout.is_volume for layout in layouts):
         hints = {"volume": True, **hints}
-        if len(orders) == 1 and hints.get("order") is None:
-            hints["order"] = next(iter(orders))
-    elif len(orders) == 1:
+    if len(orders) == 1:
         hints = {"unstated_order": next(iter(orders)), **hints}
     directions = {layout.z_up for layout in layouts}
     if len(directions) == 1:

@@ -70,8 +70,9 @@ def volume_layout(archive: Archive, res: Resolution | None, average: str) -> Lay
     check_stackable(layouts, True)
     if res is not None or average != "none":
         raise VolumeError(
-            f"{archive.reader.name}: volumes are rendered at their own grid alone, found "
-            f"{'an average' if res is None else f'a resolution of {res}'}"
+            f"{archive.reader.name}: xarray reads volumes at their own samples, found "
+            f"{'an average' if res is None else f'res={res}'}: archive.decode and archive.box give "
+            "other grids"
         )
     return layouts[0]
 

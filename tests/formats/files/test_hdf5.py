@@ -49,7 +49,7 @@ def test_several_are_listed_and_one_is_chosen_by_name(path: Path) -> None:
 def test_no_dataset_of_models_is_an_error_that_lists_the_datasets(path: Path) -> None:
     with h5py.File(path, "w") as out:
         out["depth"] = np.arange(5.0)
-    with pytest.raises(errors.InputFileError, match=r"no array of 2-D models; found depth \(5 f"):
+    with pytest.raises(errors.InputFileError, match=r"no array of models; found depth \(5 f"):
         open_models(path)
 
 
