@@ -108,9 +108,16 @@ NATIVE = (30, 26)
 GRIDS = [(90, 78), (61, 47), (30, 77), (11, 9), (7, 60), (1, 1), (1, 40), (33, 1)]
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(
-    "family", ["flatvel_b", "curvevel_a", "curvefault_b", "style_a", "style_b", "geology"]
-)
+    "family",
+    [
+        "flatvel_b", "curvevel_a", "curvefault_b", "geology",
+        pytest.param("style_a", marks=SLOW), pytest.param("style_b", marks=SLOW),
+    ],
+)  # fmt: skip
 def test_samples_are_the_same_on_other_grids(
     reader: vlatlite.Reader, tmp_path: Path, family: str
 ) -> None:
@@ -138,6 +145,7 @@ def test_models_of_few_rows_or_columns_are_the_same(
         )
 
 
+@SLOW
 def test_a_model_of_more_than_one_block_is_the_same(
     reader: vlatlite.Reader, tmp_path: Path
 ) -> None:
@@ -307,7 +315,7 @@ def test_unknown_features_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "no_data"), [("<f4", "nan"), (">f8", "nan"), ("<i2", -9999)])
-@pytest.mark.parametrize("order", ["zx", "xz"])
+@pytest.mark.parametrize("order", ["zx", pytest.param("xz", marks=SLOW)])
 def test_absent_samples_are_the_same_on_every_grid(
     reader: vlatlite.Reader, tmp_path: Path, dtype: str, no_data: str | float, order: str
 ) -> None:
