@@ -518,7 +518,8 @@ def check_finite(
     if finite.all():
         return
     place = tuple(int(i) for i in np.argwhere(~finite)[0])
-    hint = AS_ABSENT if np.isnan(models[place]) else ""
+    sections = models.ndim == 3  # volumes have no absent samples
+    hint = AS_ABSENT if np.isnan(models[place]) and sections else ""
     raise NonFiniteError(
         f"{name}: found {models[place]} at index {index(place)}, expected finite velocities "
         f"({np.count_nonzero(~finite)} of {finite.size} samples are not){hint}"

@@ -111,7 +111,7 @@ def _as_volumes(
     check_dtype(array.dtype, name)
     axes = check_volume(array.shape, name) + order
     refuse_absent(no_data, name)
-    _check_finite(array, name, None)
+    _check_finite(array, name, None, hint="")
     volumes = array if "n" in axes else array[None]
     volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
     return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)
@@ -326,7 +326,9 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")
 
 
-def _check_finite(array: NDArray[Any], name: str, no_data: NoData | None) -> None:
+def _check_finite(
+    array: NDArray[Any], name: str, no_data: NoData | None, hint: str = AS_ABSENT
+) -> None:
     if array.dtype.kind != "f":
         return
     rows = array if array.ndim > 2 else array[None]
@@ -340,7 +342,7 @@ def _check_finite(array: NDArray[Any], name: str, no_data: NoData | None) -> Non
             value = part[tuple(place)]
             place[0] += first
             position = tuple(int(i) for i in (place if array.ndim > 2 else place[1:]))
-            hint = AS_ABSENT if np.isnan(value) else ""
+            more = hint if np.isnan(value) else ""
             raise NonFiniteError(
-                f"{name}: found {value} at index {position}, expected finite velocities{hint}"
+                f"{name}: found {value} at index {position}, expected finite velocities{more}"
             )

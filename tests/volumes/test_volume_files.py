@@ -14,7 +14,12 @@ from velcodec.files.compress import compress_files
 from velcodec.files.decompress import decompress_file
 from velcodec.files.originals import open_originals
 from velcodec.formats.container.header import VOLUME_ORDERS
-from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
+from velcodec.formats.errors import (
+    InputFileError,
+    InputShapeError,
+    NonFiniteError,
+    OptionError,
+)
 from velcodec.formats.files import open_models
 from velcodec.formats.files.base import Ground
 
@@ -133,6 +138,9 @@ def test_what_is_no_volume_is_refused_by_name(tmp_path: Path) -> None:
     np.save(tmp_path / "nan.npy", np.full((3, 4, 5), np.nan))
     with pytest.raises(OptionError, match="mask"):
         open_models(tmp_path / "nan.npy", volume=True, no_data="nan")
+    with pytest.raises(NonFiniteError, match="expected finite velocities") as caught:
+        open_models(tmp_path / "nan.npy", volume=True).parts[0].read(0, 1)
+    assert "mask" not in str(caught.value)
 
 
 def survey(path: Path, place: np.ndarray, lines: np.ndarray) -> Path:
