@@ -257,6 +257,8 @@ def test_a_volume_is_a_field_that_passes_through_its_samples(volume: np.ndarray)
         assert np.array_equal(
             archive.sample(0, places), [volume[11, 3, 7], volume[0, 0, 0], volume[19, 24, 29]]
         )
+        none = np.zeros((0, 3))
+        assert (archive.sample(0, none).shape, archive.gradient(0, none).shape) == ((0,), (0, 3))
         with pytest.raises(PointsOutsideError, match="outside the volume"):
             archive.sample(0, [(0.0, 0.0, 0.0)])
         with pytest.raises(InputShapeError, match="x, y, z"):

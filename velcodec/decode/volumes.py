@@ -116,6 +116,8 @@ class StoredVolume:
 
         Raises as `render`.
         """
+        if not len(cells):
+            return np.zeros(0)
         field, start = self._field(self._around(cells))
         return field.points(cells - np.array(start[::-1], dtype=np.float64))
 
@@ -123,6 +125,8 @@ class StoredVolume:
         """Derivatives (P, 3) of the field by x, y and z, per cell, at the points of `points`."""
         from velcodec.sampler.volume.render import TorchVolume
 
+        if not len(cells):
+            return np.zeros((0, 3))
         wide = self._widened(self._around(cells))
         samples = self.read(wide)
         field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends(samples))

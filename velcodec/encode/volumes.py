@@ -67,8 +67,8 @@ TRIED_BRICKS, SAMPLE_TRIALS = 2, 2
 that are tried on them.
 """
 
-MIDDLING = 500.0
-"""The share of twice the range of values that a bound has on trial for a size."""
+TRIAL_BOUNDS = 500.0
+"""So many times goes the bound, by which two ways are compared for a size, into twice the range."""
 
 FINEST_M_S = 2.0**-10
 """The finest step that a size or a PSNR is looked for with."""
@@ -142,7 +142,7 @@ class VolumeCoder:
         self.greatest = max(float(slab.max()) for slab in self.slabs)
 
     def coded(self, way: Way, within: float | None = None) -> CodedVolume:
-        """The record. Every stream is decoded, and refused with VerificationError if a sample is
+        """All bricks. Every stream is decoded, and refused with VerificationError if a sample is
         not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
         streams, quality = self._bricks(way, within, range(len(self.bricks)))
@@ -257,9 +257,9 @@ class VolumeCoder:
             if size(whole) <= allowed:
                 return whole
         coarsest = 2.0 * max(self._extent(), FINEST_M_S)
-        middling = self._interpolated(coarsest / MIDDLING)
+        middling = self._interpolated(coarsest / TRIAL_BOUNDS)
         smooth = middling is not None and self._wins(
-            middling, Way(self._domain(2.0 * coarsest / MIDDLING))
+            middling, Way(self._domain(2.0 * coarsest / TRIAL_BOUNDS))
         )
 
         def way(step: float) -> Way:
@@ -370,10 +370,8 @@ class VolumeCoder:
         )
 
 
-def _kinds(codes: Int64 | None) -> list[bool]:
+def _kinds(codes: Int64) -> list[bool]:
     """Whether to code a brick as a smooth one, as one of layers, or both ways."""
-    if codes is None:
-        return [False]
     alike = float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 0.0
     return [True] if alike < SMOOTH else [False] if alike >= LAYERED else [False, True]
 
