@@ -20,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def njit(
 ) -> Callable[[Function], Function]:
     """`numba.njit` with `options`; `cache` uses numba's folder, unless it is not writable.
 
+    Compiled functions release the interpreter's lock, so that threads run side by side: what they
+    write to is of one call alone.
     A function that makes no arrays says that it `allocates` none: references to those it is given
     are then not counted, which takes half the time of short functions.
     """
@@ -65,7 +68,7 @@ def njit(
         options["_nrt"] = False
 
     def compiled(function: Function) -> Function:
-        dispatcher = numba.njit(**options)(function)
+        dispatcher = numba.njit(nogil=True, **options)(function)
         if cache and hasattr(dispatcher, "enable_caching"):  # absent if NUMBA_DISABLE_JIT is set
             try:
                 dispatcher._cache = _Cache(function)  # type: ignore[no-untyped-call]
@@ -87,9 +90,12 @@ class _Cache(FunctionCache):
         key = super()._index_key(*args)  # type: ignore[no-untyped-call]
         return (*key, sources_digest(self._py_func.__module__))
 
-    def load_overload(self, *args: Any) -> Any:
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(*args)  # type: ignore[no-untyped-call]
+            # numba reads all its registries first, in a fifth of a second: compiling needs them,
+            # loading needs its runtime alone.
+            rtsys.initialize(target_context)
+            return self._load_overload(signature, target_context)  # type: ignore[no-untyped-call]
         except Exception as error:  # unpickling foreign bytes can raise anything
             log.debug("%s: %s", self._name, error)
             with suppress(OSError):

@@ -128,7 +128,8 @@ def in_threads(function: Callable[[T], R], items: Sequence[T]) -> Iterator[tuple
     """Each item with the result of `function`, in order, from up to `threads()` threads. Only work
     that releases the interpreter's lock gains.
     """
-    return _in_threads(function, items, min(threads(), len(items)))
+    count = _allowed.get() or threads()
+    return _in_threads(function, items, min(count, len(items)), _alone)
 
 
 def in_parallel(work: Callable[[slice, slice], None], jobs: Sequence[tuple[slice, slice]]) -> None:
@@ -190,9 +191,10 @@ def spread(
 
 def _alone() -> None:
     """Keep this thread from spreading work further."""
-    import torch
+    if "torch" in sys.modules:
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
     _allowed.set(1)
 
 

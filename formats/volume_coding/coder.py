@@ -81,7 +81,7 @@ SYMBOLS_PER_SAMPLE = CANDIDATES + MOST_SYMBOLS
 OTHER_SYMBOLS = 16
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _code_samples(
     wanted: Int64, ny: int, nx: int, span: int, smooth: bool, columns: Columns, layers: Layers,
     misses: Misses, coder: Coder,

@@ -332,7 +332,7 @@ def code_corners(
                 state.last[state.labels[z, y, x]] = guess
 
 
-@njit(cache=True, allocates=False, nogil=True)
+@njit(cache=True, allocates=False)
 def code_stage(
     wanted: Int64, stage: int, level: int, known: Positions,
     new: Positions, step: int, span: int, state: Interpolation, coder: Coder,

@@ -29,7 +29,7 @@ def smooth_parts(codes: Int64, step: int) -> Int64:
     return labels if 1 < count <= MOST_LABELS else np.zeros_like(labels)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)
 def _label(codes: Int64, jumps: Int64, labels: Int64) -> int:
     """Fill in labels in the order of columns; their number."""
     nz, ny, nx = codes.shape

@@ -28,6 +28,7 @@ from velcodec.formats.errors import (
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, Tiles, decode_tiles
 from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
+from velcodec.parallel import in_threads
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
@@ -143,15 +144,17 @@ def read_models(
 
     Raises CorruptError, ContextNetworkError.
     """
-    models = []
     read = read_latents(reader, tables, numbers)
-    for number, (header, record, model) in zip(numbers, read, strict=True):
-        if header.exact is not None and record.exact is not None:
-            place = f"{reader.name}: record {number}"
-            samples = _samples(place, record.exact, model.layout, header.exact)
-            model = replace(model, samples=samples, sampler=header.exact.sampler)
-        models.append(model)
-    return models
+
+    def with_samples(row: int) -> StoredModel:
+        header, record, model = read[row]
+        if header.exact is None or record.exact is None:
+            return model
+        place = f"{reader.name}: record {numbers[row]}"
+        samples = _samples(place, record.exact, model.layout, header.exact)
+        return replace(model, samples=samples, sampler=header.exact.sampler)
+
+    return [model for _, model in in_threads(with_samples, range(len(read)))]
 
 
 def read_latents(

@@ -68,8 +68,10 @@ def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
 
 
 def _used_domains(models: Sequence[CodedModel]) -> list[int]:
-    """Numbers of the domains that streams use, in rising order."""
-    return sorted({model.exact.domain for model in models if model.exact is not None})
+    """Numbers of the domains that streams use, in the order of the models: which threads added
+    them first must not show.
+    """
+    return list(dict.fromkeys(model.exact.domain for model in models if model.exact is not None))
 
 
 def payloads(contents: Contents, header: Header, models: Sequence[CodedModel]) -> list[bytes]:

@@ -7,6 +7,7 @@ their samples to integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ from velcodec.formats.sample_coding.domain import (
 )
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.sample_coding.stream import CodedImage, encode_image, encode_raw
+from velcodec.parallel import in_threads
 from velcodec.progress import Progress
 from velcodec.sampler.form import newest_sampler
 
@@ -77,6 +79,7 @@ class SampleCoder:
         self._choices: dict[float, list[list[tuple[int, float]]]] = {}
         self._fine: dict[tuple[np.dtype[np.generic], float, int], int] = {}
         self._labels: dict[int, CodedImage | None] = {}
+        self._lock = RLock()  # models are coded in threads, and share domains
 
     @property
     def coding(self) -> ExactCoding | None:
@@ -96,17 +99,19 @@ class SampleCoder:
         is the bound class that context networks see.
         """
         key = dtype, step_m_s, bound
-        if key not in self._fine:
-            models = [model for model in self.source.models if model.dtype == dtype]
-            domain = fine_domain(models, step_m_s / unit_scale(self.source.units), bound)
-            self._fine[key] = self._number_of(domain)
-        return self._fine[key]
+        with self._lock:
+            if key not in self._fine:
+                models = [model for model in self.source.models if model.dtype == dtype]
+                domain = fine_domain(models, step_m_s / unit_scale(self.source.units), bound)
+                self._fine[key] = self._number_of(domain)
+            return self._fine[key]
 
     def _number_of(self, domain: Domain) -> int:
         """Number of a domain, which is added if it is new."""
-        if domain not in self.domains:
-            self.domains.append(domain)
-        return self.domains.index(domain)
+        with self._lock:
+            if domain not in self.domains:
+                self.domains.append(domain)
+            return self.domains.index(domain)
 
     def within(self, i: int, max_error: float) -> CodedModel:
         """The shortest stream of model i within a bound."""
@@ -229,14 +234,15 @@ class SampleCoder:
         """For each model the domains to try within a bound: (number, largest error in the user's
         units) of each, the exact one last.
         """
-        if max_error not in self._choices:
-            bound = max_error / unit_scale(self.source.units)
-            if self.source.units != "m/s":
-                bound *= ROUNDING
-            self._choices[max_error] = (
-                self._exact_choices() if bound == 0 else self._bounded_choices(bound)
-            )
-        return self._choices[max_error]
+        with self._lock:
+            if max_error not in self._choices:
+                bound = max_error / unit_scale(self.source.units)
+                if self.source.units != "m/s":
+                    bound *= ROUNDING
+                self._choices[max_error] = (
+                    self._exact_choices() if bound == 0 else self._bounded_choices(bound)
+                )
+            return self._choices[max_error]
 
     def _exact_choices(self) -> list[list[tuple[int, float]]]:
         models = self.source.models
@@ -301,8 +307,8 @@ def code_samples(
     `latents`.
     """
     coded = []
-    for i in range(len(coder.source)):
-        samples = coder.within(i, max_error)
+    every = range(len(coder.source))
+    for i, samples in in_threads(lambda i: coder.within(i, max_error), every):
         coded.append(samples if latents is None else latents[i].with_samples(samples))
         progress(i + 1, len(coder.source), "exact")
     return coded

@@ -18,6 +18,7 @@ from velcodec.encode.candidates import Candidate, Candidates
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.samples import SampleCoder
 from velcodec.metrics import mse_of_psnr, psnr_of_mse
+from velcodec.parallel import in_threads
 
 TILE_SIZES = (280, 140, 70, 48, 35, 24, 16, 12, 8)
 
@@ -135,23 +136,25 @@ def encode_to_psnr(
     if candidates.samples is None:
         found = latents_within(candidates, everyone, mse, [inf] * len(everyone))
         return [found[i] for i in everyone]
-    enough = [candidates.samples.about(i, mse) for i in everyone]
+    samples = candidates.samples
+    enough = [bits for _, bits in in_threads(lambda i: samples.about(i, mse), everyone)]
     if keep_latent:
         latents = latents_within(candidates, everyone, mse, [inf] * len(everyone))
     else:
         likely = _likely_latents(candidates, mse, enough)
         latents = latents_within(candidates, likely, mse, enough)
-    chosen = []
-    for i in everyone:
+
+    def cheapest(i: int) -> CodedModel:
         latent = latents.get(i)
         sure = latent is not None and latent.mse <= mse and latent.bits < SURE * enough[i]
         if latent is not None and sure and not keep_latent:
-            chosen.append(latent)
-            continue
-        samples = candidates.samples.reaching(i, mse)
-        chosen.append(
-            samples if latent is None else cheapest_within(mse, latent, samples, keep_latent)
-        )
+            return latent
+        own = samples.reaching(i, mse)
+        return own if latent is None else cheapest_within(mse, latent, own, keep_latent)
+
+    chosen = []
+    for i, model in in_threads(cheapest, everyone):
+        chosen.append(model)
         candidates.fitter.on_progress(i + 1, len(everyone), "samples")
     return chosen
 
@@ -160,16 +163,18 @@ def _likely_latents(candidates: Candidates, mse: float, enough: list[float]) -> 
     """The models whose latents may take the fewest bits. Where the encoder's guess does not tell
     by far, samples are made first, and their bits replace those that were expected in `enough`.
     """
-    assert candidates.samples is not None
-    reach, likely = candidates.fitter.effort.reach, []
-    for i, foretold in candidates.foretold(list(range(len(candidates))), mse).items():
-        if candidates.samples.is_smooth(i):
-            foretold *= SMOOTH_COSTS
-        if foretold >= SURE * enough[i] and isfinite(reach):
-            enough[i] = candidates.samples.reaching(i, mse).bits
-        if foretold <= reach * enough[i]:
-            likely.append(i)
-    return likely
+    samples, reach = candidates.samples, candidates.fitter.effort.reach
+    assert samples is not None
+    everyone = list(range(len(candidates)))
+    foretold = candidates.foretold(everyone, mse)
+
+    def is_likely(i: int) -> bool:
+        bits = foretold[i] * (SMOOTH_COSTS if samples.is_smooth(i) else 1.0)
+        if bits >= SURE * enough[i] and isfinite(reach):
+            enough[i] = samples.reaching(i, mse).bits
+        return bits <= reach * enough[i]
+
+    return [i for i, likely in in_threads(is_likely, everyone) if likely]
 
 
 def latents_within(

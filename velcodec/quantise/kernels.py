@@ -29,7 +29,7 @@ def _bits(bits: Any, row: Any, value: Any) -> Any:
     return bits[row, 2 * limit + 1] + _F(2 + 2 * octaves)
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def _cheapest_class(coefficients: Any, rows: Any, bits: Any) -> Any:
     """The class of `rows` (C, D) that codes coefficients (D,) in the fewest bits, and these."""
     chosen, least = 0, _F(np.inf)
@@ -42,14 +42,14 @@ def _cheapest_class(coefficients: Any, rows: Any, bits: Any) -> Any:
     return chosen, least
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def lengths(coefficients: Any, step_index: Any, classes: Any, bits: Any, found: Any) -> None:
     """Fill `found` (B,) with the bits of coefficients (B, D)."""
     for b in range(len(coefficients)):
         found[b] = _cheapest_class(coefficients[b], classes[:, step_index[b]], bits)[1]
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def round_by_cost(
     latent: Any, step_index: Any, step: Any, price: Any, classes: Any, bits: Any, rounded: Any
 ) -> None:
@@ -70,7 +70,7 @@ def round_by_cost(
                     least, rounded[b, i] = loss, value
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def propose(
     coefficients: Any, slope: Any, hessian: Any, curvature: Any, step_index: Any, step: Any,
     price: Any, classes: Any, bits: Any, marks: Any, trials: Any, counts: Any, change: Any,

@@ -26,7 +26,7 @@ _STEEP = _F(-2.0 * _PER_E)
 """Exponentials are powers of two."""
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def add_convolved(
     weight: Any, bias: Any, inputs: Any, margin: int, dilation: int, outputs: Any,
     first: int, last: int,
@@ -68,7 +68,7 @@ def add_convolved(
                     after[p] = before[p] + max(total[n, p], _F(0))
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def map_channels(
     weight: Any, bias: Any, inputs: Any, rectified: bool, outputs: Any, first: int, last: int
 ) -> None:
@@ -87,7 +87,7 @@ def map_channels(
                     row[p] = max(row[p], _F(0))
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def spline_along(values: Any) -> None:
     """Samples (n, m) to coefficients of the natural cubic B-spline along the first axis, in place:
     (c[i-1] + 4 c[i] + c[i+1]) / 6 is the sample; the outermost coefficients equal the samples.
@@ -117,7 +117,7 @@ def _cubic(t: float) -> Any:
     )
 
 
-@njit(nogil=True, cache=True, fastmath=_SUMS)
+@njit(cache=True, fastmath=_SUMS)
 def _logit(features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz: Any) -> Any:
     # Indices, not slices: each slice would increment its array's reference count.
     total = _F(0)
@@ -127,7 +127,7 @@ def _logit(features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz
     return total * _SCALE
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def _value(
     x: float, z: float, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any,
@@ -178,7 +178,7 @@ def _row(spline: Any, j: int, k: int, a0: float, a1: float, a2: float, a3: float
     return a0 * first + a1 * second + a2 * spline[j, k + 2] + a3 * spline[j, k + 3]
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def values_on_grid(
     x: Any, z: Any, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any, least: float, most: float, out: Any,
@@ -192,7 +192,7 @@ def values_on_grid(
             out[j, i] = min(max(value, least), most)
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def values_at_points(
     cells: Any, samples: Any, features: Any, top: int, left: int, spline: Any,
     direction: Any, last: Any, least: float, most: float, out: Any,

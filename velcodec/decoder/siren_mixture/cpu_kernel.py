@@ -60,7 +60,7 @@ def _row() -> Any:
     return np.empty(BLOCK, _F)
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def evaluate(
     points: Any, warp_first: Any, warp_bias: Any,
     plane: Any, throw: Any, warp: Any, first: Any, first_bias: Any, hidden: Any, hidden_bias: Any,

@@ -18,7 +18,7 @@ FLOATS = {"contract", "nsz"}
 """Floating-point licence of the compiler: fuse products and sums, ignore the sign of zero."""
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def product(weight: Any, bias: Any, inputs: Any, outputs: Any) -> None:
     """`outputs` (N, BLOCK) = `weight` (N, M) @ `inputs` (M, BLOCK) + `bias` (N,)."""
     rows, columns = weight.shape
@@ -44,7 +44,7 @@ def product(weight: Any, bias: Any, inputs: Any, outputs: Any) -> None:
                 outputs[o + 3, p] = d3 * x3 + (d2 * x2 + (d1 * x1 + (d0 * x0 + outputs[o + 3, p])))
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def products(weights: Any, inputs: Any, outputs: Any) -> None:
     """`outputs` (B, N, T * BLOCK) = `weights` (B, N, M) @ `inputs` (T, M, BLOCK), whose columns are
     cut into T blocks. A row's sums do not depend on other rows.

@@ -43,7 +43,7 @@ def _compiled(*, sums: bool = False) -> Callable[[_Loop], _Loop]:
     loops that merely compute `sums` allow it.
     """
     freedom = {"contract", "reassoc", "nsz"} if sums else {"contract"}
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath=freedom)
+    return njit(cache=True, error_model="numpy", fastmath=freedom)
 
 
 @_compiled()

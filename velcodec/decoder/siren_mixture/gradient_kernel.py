@@ -24,7 +24,7 @@ SUMS = {"contract", "reassoc", "nsz"}
 """As FLOATS, where sums over points may be taken in any order."""
 
 
-@njit(nogil=True, cache=True, fastmath=SUMS)
+@njit(cache=True, fastmath=SUMS)
 def add_outer(left: Any, right: Any, total: Any) -> None:
     """`total` (N, M) += `left` (N, BLOCK) @ `right` (M, BLOCK)^T; N and M are multiples of UNIT."""
     for i in range(0, total.shape[0], UNIT):
@@ -92,7 +92,7 @@ def _rows(count: int) -> Any:
     return np.zeros((count, BLOCK), _F)
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def error_and_slopes(
     points: Any, target: Any, wanted: bool,
     warp_first: Any, warp_bias: Any,

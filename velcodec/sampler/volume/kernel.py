@@ -27,7 +27,7 @@ _STEEP = _F(-2.0 * _PER_E)
 """Exponentials are powers of two."""
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def lift_rows(
     wide: Any, near: Any, ratios: Any, weight: Any, bias: Any, margin: int, outputs: Any,
     first: int, last: int, y0: int, y1: int,
@@ -67,7 +67,7 @@ def lift_rows(
                     total[p] = max(total[p], _F(0))
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def add_crossed(
     weight: Any, bias: Any, inputs: Any, margin: int, dilation: int, outputs: Any,
     first: int, last: int, y0: int, y1: int,
@@ -124,7 +124,7 @@ def add_crossed(
                         after[p] = before[p] + max(total[n, p], _F(0))
 
 
-@njit(nogil=True, cache=True, fastmath=FLOATS)
+@njit(cache=True, fastmath=FLOATS)
 def last_rows(
     weight: Any, bias: Any, inputs: Any, margin: int, outputs: Any, first: int, last: int,
     z0: int, y0: int, x0: int,
@@ -165,7 +165,7 @@ def _row(spline: Any, k: int, j: int, i: int, a0: float, a1: float, a2: float, a
     return a0 * first + a1 * second + a2 * spline[k, j, i + 2] + a3 * spline[k, j, i + 3]
 
 
-@njit(nogil=True, cache=True, fastmath=_SUMS)
+@njit(cache=True, fastmath=_SUMS)
 def _logit(features: Any, z: int, y: int, x: int, moved: Any, shift: Any, c: int, last: Any) -> Any:
     # Indices, not slices: each slice would increment its array's reference count.
     total = _F(0)
@@ -174,7 +174,7 @@ def _logit(features: Any, z: int, y: int, x: int, moved: Any, shift: Any, c: int
     return total * _SCALE
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def _value(
     x: float, y: float, z: float, samples: Any, features: Any, start: Any, spline: Any,
     direction: Any, shift: Any, last: Any, moved: Any, logit: Any, weight: Any, corner: Any,
@@ -233,7 +233,7 @@ def _value(
     return mixed
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def values_on_grid(
     x: Any, y: Any, z: Any, samples: Any, features: Any, start: Any, spline: Any, direction: Any,
     shift: Any, last: Any, least: float, most: float, out: Any,
@@ -251,7 +251,7 @@ def values_on_grid(
                 out[k, j, i] = min(max(value, least), most)
 
 
-@njit(nogil=True, cache=True)
+@njit(cache=True)
 def values_at_points(
     cells: Any, samples: Any, features: Any, start: Any, spline: Any, direction: Any, shift: Any,
     last: Any, least: float, most: float, out: Any,
