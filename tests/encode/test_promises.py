@@ -54,6 +54,19 @@ def test_every_model_reaches_its_psnr(tiny: Decoder, kind: object, target: float
         assert archive.decode(0, 31).shape == (31, 31)
 
 
+def test_the_default_keeps_layers_that_hardly_differ(tiny: Decoder) -> None:
+    models = np.concatenate([layered(1, 24, 20, seed=1), 1800 + layered(1, 24, 20, seed=2) / 50])
+    told, asked = made(models, tiny), made(models, tiny, psnr=35.0)
+    unlike = models.astype(np.float64).std(axis=(1, 2))
+    assert unlike[0] > 300 > 40 > unlike[1]
+    for encoded, most in ((told, 0.15), (asked, np.inf)):
+        back = velcodec.decompress(encoded.data).astype(np.float64)
+        rms = np.sqrt(np.square(back - models).mean(axis=(1, 2)))
+        assert (rms <= most * unlike).all()
+        assert min(decibels(encoded, models)) >= TARGET_DB
+    assert decibels(asked, models)[1] < decibels(told, models)[1]
+
+
 def test_the_summary_is_true(tiny: Decoder) -> None:
     models = layered(4, 16, 14, seed=1)
     encoded = made(models, tiny)

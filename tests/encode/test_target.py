@@ -52,9 +52,12 @@ def chosen(
 ) -> list[CodedModel]:
     """What `encode_to_psnr` takes of these; it must not be told less than is enough."""
 
-    def within(_: Any, models: list[int], mse: float, enough: list[float]) -> dict[int, CodedModel]:
+    def within(
+        _: Any, models: list[int], mse: float, enough: dict[int, float]
+    ) -> dict[int, CodedModel]:
         assert mse == mse_of_psnr(TARGET_DB)
-        assert enough == [np.inf if keep_latent else each.bits for each in samples]
+        bits = [np.inf if keep_latent else each.bits for each in samples]
+        assert enough == dict(enumerate(bits))
         return {i: latents[i] for i in models}
 
     everyone = list(range(len(samples)))
@@ -66,7 +69,7 @@ def chosen(
     candidates.samples = SimpleNamespace(
         about=lambda i, mse: samples[i].bits, reaching=lambda i, mse: samples[i]
     )
-    return encode_to_psnr(candidates, TARGET_DB, keep_latent)
+    return encode_to_psnr(candidates, everyone, TARGET_DB, keep_latent)
 
 
 def test_a_latent_that_takes_little_more_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,16 +175,14 @@ def encode_group(
         latents = None
         if target.keep_latent:
             alone = Candidates(fitter, source, contents.range_step, None)
-            latents = encode_to_psnr(alone, TARGET_DB)
+            latents = encode_to_psnr(alone, list(range(len(source))), TARGET_DB)
         coded = code_samples(coder, target.within, latents, fitter.on_progress)
         return _finish(fitter, source, contents, coded, coder, target.within)
-    wanted = target.psnr_db
-    assert wanted is not None
     candidates = Candidates(fitter, source, contents.range_step, coder)
-    coded = encode_to_psnr(candidates, wanted + ROUNDING_DB, target.keep_latent)
+    wanted, coded = _encode_to_psnr(candidates, target)
     encoded = _finish(fitter, source, contents, coded, coder)
     # The search computes in float64, which does not tell great integers of 64 bits apart.
-    missed = coder is not None and encoded.summary.worst_psnr < wanted
+    missed = coder is not None and _short_of(encoded, wanted) is not None
     if not target.keep_latent and (
         missed or _mostly_exact(coded) or _mostly_few_values(source, coded)
     ):
@@ -193,13 +191,42 @@ def encode_group(
         other = _finish(fitter, source, contents, bit_for_bit, exactly, 0.0)
         if missed or other.summary.bytes <= encoded.summary.bytes:
             return other
-    if encoded.summary.worst_psnr < wanted:
+    short = _short_of(encoded, wanted)
+    if short is not None:
+        model, least, found = short
         raise QualityError(
-            f"model {encoded.summary.worst_model}: the best of its latents is "
-            f"{encoded.summary.worst_psnr:.2f} dB, expected {wanted:g} dB: leave out --latent-only "
-            "(latent_only) to store samples too, or ask for less"
+            f"model {contents.key(model)}: the best of its latents is {found:.2f} dB, expected "
+            f"{least:g} dB: leave out --latent-only (latent_only) to store samples too, or ask for "
+            "less"
         )
     return encoded
+
+
+def _encode_to_psnr(candidates: Candidates, target: Target) -> tuple[list[float], list[CodedModel]]:
+    """The PSNR that each model is to reach, and every model coded to it."""
+    source = candidates.source
+    wanted: list[float] = []
+    for i in range(len(source)):
+        psnr = target.psnr_for(float(source.present(i, source.m_s(i)).std()))
+        assert psnr is not None
+        wanted.append(psnr)
+    coded: dict[int, CodedModel] = {}
+    for psnr in sorted(set(wanted)):
+        members = [i for i, own in enumerate(wanted) if own == psnr]
+        found = encode_to_psnr(candidates, members, psnr + ROUNDING_DB, target.keep_latent)
+        coded.update(zip(members, found, strict=True))
+    return wanted, [coded[i] for i in range(len(source))]
+
+
+def _short_of(group: Group, wanted: Sequence[float]) -> tuple[int, float, float] | None:
+    """The model that is the farthest below the PSNR that it is to reach: its number, that PSNR, and
+    its own; None if all reach it.
+    """
+    quality = group.packed.quality
+    assert quality is not None
+    rows = enumerate(zip(wanted, (own.psnr_db for own in quality), strict=True))
+    number, (least, found) = max(rows, key=lambda row: row[1][0] - row[1][1])
+    return (number, least, found) if found < least else None
 
 
 def _check_values(source: ModelSet, contents: Contents) -> None:

@@ -127,21 +127,21 @@ class Crossing:
 
 
 def encode_to_psnr(
-    candidates: Candidates, psnr_db: float, keep_latent: bool = False
+    candidates: Candidates, members: list[int], psnr_db: float, keep_latent: bool = False
 ) -> list[CodedModel]:
-    """Every model, in order, at a PSNR or better in the fewest bits; its best latent where only
+    """Every member, in order, at a PSNR or better in the fewest bits; its best latent where only
     latents may serve and none reaches that. With `keep_latent` samples stand beside the latent.
     """
-    mse, everyone = mse_of_psnr(psnr_db), list(range(len(candidates)))
+    mse = mse_of_psnr(psnr_db)
     if candidates.samples is None:
-        found = latents_within(candidates, everyone, mse, [inf] * len(everyone))
-        return [found[i] for i in everyone]
+        found = latents_within(candidates, members, mse, dict.fromkeys(members, inf))
+        return [found[i] for i in members]
     samples = candidates.samples
-    enough = [bits for _, bits in in_threads(lambda i: samples.about(i, mse), everyone)]
+    enough = dict(in_threads(lambda i: samples.about(i, mse), members))
     if keep_latent:
-        latents = latents_within(candidates, everyone, mse, [inf] * len(everyone))
+        latents = latents_within(candidates, members, mse, dict.fromkeys(members, inf))
     else:
-        likely = _likely_latents(candidates, mse, enough)
+        likely = _likely_latents(candidates, members, mse, enough)
         latents = latents_within(candidates, likely, mse, enough)
 
     def cheapest(i: int) -> CodedModel:
@@ -153,20 +153,21 @@ def encode_to_psnr(
         return own if latent is None else cheapest_within(mse, latent, own, keep_latent)
 
     chosen = []
-    for i, model in in_threads(cheapest, everyone):
+    for _, model in in_threads(cheapest, members):
         chosen.append(model)
-        candidates.fitter.on_progress(i + 1, len(everyone), "samples")
+        candidates.fitter.on_progress(len(chosen), len(members), "samples")
     return chosen
 
 
-def _likely_latents(candidates: Candidates, mse: float, enough: list[float]) -> list[int]:
-    """The models whose latents may take the fewest bits. Where the encoder's guess does not tell
+def _likely_latents(
+    candidates: Candidates, members: list[int], mse: float, enough: dict[int, float]
+) -> list[int]:
+    """The members whose latents may take the fewest bits. Where the encoder's guess does not tell
     by far, samples are made first, and their bits replace those that were expected in `enough`.
     """
     samples, reach = candidates.samples, candidates.fitter.effort.reach
     assert samples is not None
-    everyone = list(range(len(candidates)))
-    foretold = candidates.foretold(everyone, mse)
+    foretold = candidates.foretold(members, mse)
 
     def is_likely(i: int) -> bool:
         bits = foretold[i] * (SMOOTH_COSTS if samples.is_smooth(i) else 1.0)
@@ -174,11 +175,11 @@ def _likely_latents(candidates: Candidates, mse: float, enough: list[float]) -> 
             enough[i] = samples.reaching(i, mse).bits
         return bits <= reach * enough[i]
 
-    return [i for i, likely in in_threads(is_likely, everyone) if likely]
+    return [i for i, likely in in_threads(is_likely, members) if likely]
 
 
 def latents_within(
-    candidates: Candidates, members: Sequence[int], mse: float, enough: Sequence[float]
+    candidates: Candidates, members: Sequence[int], mse: float, enough: Mapping[int, float]
 ) -> dict[int, CodedModel]:
     """The cheapest latent of each member within a mean squared error, (m/s)^2, or the closest.
 
@@ -187,7 +188,7 @@ def latents_within(
     """
     best: dict[int, Candidate] = {}
     closest: dict[int, Candidate] = {}
-    active = list(members)
+    active, total = list(members), len(members)
     for tile, members in _tile_sizes(candidates, active):
         most = {i: DEARER * enough[i] for i in members}
         for i, found in candidates.within(members, tile, mse, most).items():
@@ -205,8 +206,7 @@ def latents_within(
                 gains = False
             if not gains or max(found.bits, least) > most[i]:
                 active.remove(i)
-        done = sum(i not in active for i in range(len(candidates)))
-        candidates.fitter.on_progress(done, len(candidates), "search")
+        candidates.fitter.on_progress(total - len(active), total, "search")
     return _completed(candidates, closest | best, mse)
 
 

@@ -10,17 +10,28 @@ from typing import Any
 import numpy as np
 
 from velcodec.formats.errors import OptionError
-from velcodec.metrics import PSNR_CAP
+from velcodec.metrics import PSNR_CAP, psnr_of_mse
 
 TARGET_DB = 35.0
 """PSNR that every model gets where the user says nothing."""
 
+CONTRAST_SHARE = 0.15
+"""So much of the standard deviation of a model's velocities its root mean square error is at most,
+where the user says nothing: 35 dB alone, an error of 53 m/s, would flatten layers that hardly
+differ.
+"""
+
+FINEST_DB, DB_OF_CLASS = 65.0, 3.0
+"""No contrast asks for a higher PSNR, in dB; and models are coded to multiples of so many dB above
+35, as each has domains of its own.
+"""
+
 
 @dataclass(frozen=True)
 class Target:
-    """What is promised, one of: `psnr` of every model at least, in dB over 3000 m/s (35 where
-    nothing is given), `max_error` (m/s) of every sample at most, `lossless`, or `bytes_per_model`
-    of the whole file at most.
+    """What is promised, one of: `psnr` of every model at least, in dB over 3000 m/s, `max_error`
+    (m/s) of every sample at most, `lossless`, or `bytes_per_model` of the whole file at most. Where
+    nothing is given every model gets 35 dB, or more if it has little contrast; see `psnr_for`.
 
     `keep_latent` stores a latent beside samples too, of the PSNR that is promised, or of 35 dB
     where none is; `latent_only` stores nothing else. Raises OptionError for what is no target, or
@@ -73,6 +84,18 @@ class Target:
         if self.within is not None or self.bytes_per_model is not None:
             return None
         return TARGET_DB if self.psnr is None else self.psnr
+
+    def psnr_for(self, deviation_m_s: float) -> float | None:
+        """PSNR of a model whose velocities have this standard deviation, where that is promised:
+        with nothing else asked for, enough to keep the error small beside it.
+        """
+        if self.psnr is not None or self.keep_latent or self.latent_only or deviation_m_s <= 0:
+            return self.psnr_db
+        if self.psnr_db is None:
+            return None
+        enough = psnr_of_mse((CONTRAST_SHARE * deviation_m_s) ** 2)
+        classes = math.ceil(max(0.0, enough - TARGET_DB) / DB_OF_CLASS)
+        return min(TARGET_DB + DB_OF_CLASS * classes, FINEST_DB)
 
 
 def plain_number(value: Any, name: str) -> float:
