@@ -102,8 +102,9 @@ def compress(
     IN is a file, a folder of files or a pattern, or several of these: .npy, .npz, HDF5, NetCDF,
     Zarr, SEG-Y, RSF or raw; - is one file from the standard input. Arrays are (nz,nx), (n,nz,nx) or
     (n,1,nz,nx) of float32, float64 or integers, or volumes (--volume). Promise a PSNR (by default
-    35 dB, or more where layers hardly differ), an error bound, every bit, or a size; each model takes the bytes that this needs. Every
-    model is read back and measured. After an interruption, --resume continues.
+    35 dB, or more where layers hardly differ), an error bound, every bit, or a size; each model
+    takes the bytes that this needs. Every model is read back and measured. After an interruption,
+    --resume continues.
 
     \b
     Example:

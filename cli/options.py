@@ -339,7 +339,8 @@ coding = together(
         "--psnr",
         type=float,
         metavar="DB",
-        help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35, more for little contrast]",
+        help="Every model at this PSNR (over 3000 m/s) or better.  [default: 35, more for little "
+        "contrast]",
     ),
     click.option(
         "--bytes-per-model",

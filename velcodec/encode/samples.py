@@ -154,12 +154,15 @@ class SampleCoder:
                 maps += self._coded((LABEL_MAP,), request, n)
         images = [min(maps, key=_length)] if maps else []
         best = images[0].stream.domain if images else requests[0][0]
-        for image in images[:1]:
-            images += self._coded((MIXED,), Request.exactly(image.codes), best)
         few = self._few(requests)
         few += [each for each in requests if each[0] == best and best not in dict(few)]
-        for n, request in few + self._best_phases(i, max_error):
-            images += self._coded((MIXED,), Request.exactly(request.preferred), n)
+        few += self._best_phases(i, max_error)
+        mixed = [(best, image.codes) for image in images]
+        mixed += [(n, request.preferred) for n, request in few]
+        # Bit for bit the labels are the preferred integers.
+        once = {(n, codes.tobytes()): (n, codes) for n, codes in mixed}
+        for n, codes in once.values():
+            images += self._coded((MIXED,), Request.exactly(codes), n)
         return images
 
     def _few(self, requests: Sequence[tuple[int, Request]]) -> list[tuple[int, Request]]:

@@ -153,20 +153,23 @@ def powers_of_two() -> Int64:
 ROOM = WIDTH + NARROW
 """Scratch space of `find_logits`."""
 
-REMEMBERED = 1 << 9
-"""How many features' codes are remembered with their logits: layers bring the same ones again and
-again.
+REMEMBERED = 1 << 11
+"""How many features' codes are remembered with what follows from them: layers bring the same ones
+again and again.
 """
 
 
 class ClassRoom(NamedTuple):
     """Scratch space of `class_frequencies`: `hidden` (ROOM,), and what was found for codes that
-    came before: each 1 more, 0 where nothing is known.
+    came before: each 1 more, 0 where nothing is known; their logits; and the frequencies of the
+    classes that were `possible` then, as bits, 0 where none are known.
     """
 
     hidden: Int32
     codes: Int32
     logits: Int64
+    possible: Int64
+    frequencies: Int64
 
 
 def new_class_room() -> ClassRoom:
@@ -174,6 +177,8 @@ def new_class_room() -> ClassRoom:
     return ClassRoom(
         np.zeros(ROOM, dtype=np.int32),
         np.zeros((REMEMBERED, FEATURES), dtype=np.int32),
+        np.zeros((REMEMBERED, CLASSES), dtype=np.int64),
+        np.zeros(REMEMBERED, dtype=np.int64),
         np.zeros((REMEMBERED, CLASSES), dtype=np.int64),
     )
 
@@ -225,6 +230,7 @@ def _place_of_logits(codes: Int64, maps: Weights, room: ClassRoom) -> int:
         find_logits(codes, FIRST, maps, room.hidden, room.logits[place])
         for k in range(FEATURES):
             before[k] = codes[k] + 1
+        room.possible[place] = 0
     return place
 
 
@@ -236,7 +242,19 @@ def class_frequencies(
 
     Classes that are not `possible` (0 or 1 each) get 0, the others at least 1.
     """
-    logits = room.logits[_place_of_logits(codes, maps, room)]
+    place, bits = _place_of_logits(codes, maps, room), 0
+    for j in range(CLASSES):
+        bits |= possible[j] << j
+    if room.possible[place] != bits:
+        room.possible[place] = bits
+        _fill_frequencies(room.logits[place], possible, powers, room.frequencies[place])
+    for j in range(CLASSES):
+        out[j] = room.frequencies[place, j]
+
+
+@njit(cache=True, allocates=False)
+def _fill_frequencies(logits: Int64, possible: Int64, powers: Int64, out: Int64) -> None:
+    """Fill `out` (CLASSES,) as `class_frequencies` does."""
     greatest, best, count = np.int64(-(1 << 60)), 0, 0
     for j in range(CLASSES):
         if possible[j]:
