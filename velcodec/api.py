@@ -63,6 +63,7 @@ def compress(
     keys: Sequence[str] | None = None,
     provenance: str = "",
     licence: str = "",
+    facts: Mapping[str, Any] | None = None,
     user: Mapping[str, Any] | None = None,
     fields: Mapping[str, Any] | None = None,
     embed_decoder: bool = False,
@@ -93,9 +94,10 @@ def compress(
     model is read back and measured. `effort` is 1, the fastest, to
     9, the fewest bytes.
 
-    `fields` are columns of metadata: text, numbers or booleans, one value for all models or one
-    for each. docs/archives.md lists the names with a meaning. `embed_decoder` puts the decoder
-    (about 1 MB) into the archive.
+    `facts` holds for all models: texts called title, creator, citation, doi, crs, vertical or datum
+    (docs/metadata.md); `licence` and `provenance` are two more. `fields` are columns of metadata:
+    text, numbers or booleans, one value for all models or one for each. docs/archives.md lists the
+    names with a meaning. `embed_decoder` puts the decoder (about 1 MB) into the archive.
 
     Without stated units, values that look like km/s raise UnitsError, or log a warning (logger
     `velcodec`) if the archive is lossless; negative values always log one. Raises InputShapeError,
@@ -111,6 +113,7 @@ def compress(
         keys=keys,
         provenance=provenance,
         licence=licence,
+        facts=dict(facts or {}),
         user=dict(user or {}),
         fields=dict(fields or {}),
         mask=mask,

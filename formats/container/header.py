@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
@@ -12,6 +12,7 @@ import msgpack
 import numpy as np
 
 from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats.facts import Facts, check_stored
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.no_data import NoData, holds
 from velcodec.formats.sample_coding.coding import ExactCoding
@@ -32,8 +33,9 @@ AXES = ("zx", "nzx", "n1zx", "xz", "nxz", "n1xz")
 VOLUME_ORDERS = tuple("".join(order) for order in permutations("zyx"))
 VOLUME_AXES = tuple(f"{n}{order}" for n in ("", "n") for order in VOLUME_ORDERS)
 UNITS = ("m/s", "km/s")
-KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "m", "e")
+KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "a", "v", "m", "e")
 LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
+MAX_VERSION = 1 << 16
 MAX_UNKNOWN = 64
 """Maximum number of unknown keys in a header; every later header has a copy of each."""
 
@@ -164,9 +166,10 @@ class Header:
     """Everything that an archive states once.
 
     `decoder_hash` (32 bytes) and `decoder_name` identify the decoder; `tiled` says whether records
-    carry a tiling; provenance and licence are free text; `user` is any JSON-like mapping; `exact`
-    is set if records may have exact streams; `extra` keeps unknown keys of later versions that a
-    reader may skip.
+    carry a tiling; provenance, licence and the mapping `about` make up the `facts`; `software` is
+    the version of velcodec that made the records, empty if unknown; `user` is any JSON-like
+    mapping; `exact` is set if records may have exact streams; `extra` keeps unknown keys of later
+    versions that a reader may skip.
     """
 
     decoder_hash: bytes
@@ -180,6 +183,8 @@ class Header:
     user: Mapping[str, Any] = field(default_factory=dict)
     exact: ExactCoding | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    software: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         hashes = [("decoder hash", self.decoder_hash)]
@@ -203,6 +208,23 @@ class Header:
                 raise CorruptError(f"header: {name}: found {text!r}, expected text")
         if not isinstance(self.user, Mapping):
             raise CorruptError(f"header: user: found {self.user!r}, expected a mapping")
+        check_stored(self.about)
+        if not (
+            len(self.software) in (0, 3)
+            and all(type(n) is int and 0 <= n < MAX_VERSION for n in self.software)
+        ):
+            raise CorruptError(f"header: version: found {self.software!r}, expected three numbers")
+
+    @property
+    def facts(self) -> Facts:
+        """What holds for all models of the header."""
+        return Facts.of_header(self.provenance, self.licence, self.about)
+
+    def with_facts(self, facts: Facts) -> Header:
+        """The header with these facts in place of its own."""
+        return replace(
+            self, provenance=facts.provenance, licence=facts.licence, about=facts.shared()
+        )
 
     @lazy_property
     def most_samples(self) -> int:
@@ -227,6 +249,8 @@ class Header:
             ("f", self.source.sha256),
             ("p", self.provenance),
             ("r", self.licence),
+            ("a", dict(self.about)),
+            ("v", list(self.software)),
             ("m", dict(self.user)),
             ("e", None if self.exact is None else self.exact.to_dict()),
         ):
@@ -283,6 +307,10 @@ class Header:
                 option("m", {}, lambda header: header.user),
                 ExactCoding.from_dict(exact) if "e" in own else exact,
                 extra,
+                option("a", {}, lambda header: header.about),
+                tuple(sequence(own["v"]))
+                if "v" in own
+                else option("v", (), lambda header: header.software),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.errors import InputFileError
+from velcodec.formats.errors import InputFileError, OptionError
+from velcodec.formats.facts import DEPTH, checked_fact
 from velcodec.formats.files.base import Form, Ground, Hints, first_line
 from velcodec.formats.no_data import no_data_value
 
@@ -19,6 +20,10 @@ LENGTHS = {
     "": 1.0, "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
     "km": 1000.0, "kilometre": 1000.0, "kilometres": 1000.0, "kilometer": 1000.0,
     "kilometers": 1000.0, "ft": 0.3048, "foot": 0.3048, "feet": 0.3048,
+}  # fmt: skip
+TIMES = {
+    "ms": 1.0, "msec": 1.0, "millisecond": 1.0, "milliseconds": 1.0, "s": 1000.0, "sec": 1000.0,
+    "second": 1000.0, "seconds": 1000.0, "us": 0.001, "microsecond": 0.001, "microseconds": 0.001,
 }  # fmt: skip
 SPEEDS = {
     f"{metre}{second}": units
@@ -33,7 +38,10 @@ KEYS = "keys"
 MAX_KEYS = 1 << 22
 MAX_KEYS_BYTES = 1 << 26
 AXIS_NAMES = {"n": "model", "1": "channel", "z": "z", "y": "y", "x": "x"}
-FACTS = ("units", "dx", "dz", "dy", "origin", "origin_x", "origin_z", "origin_y", "z_positive")
+GRID_FACTS = (
+    "units", "dx", "dz", "dy", "origin", "origin_x", "origin_z", "origin_y", "z_positive",
+    "vertical_domain",
+)  # fmt: skip
 FILL_VALUE = "_FillValue"
 GROUNDS = {
     "dx": "dx_m", "dz": "dz_m", "origin_x": "origin_x_m", "origin_z": "origin_z_m",
@@ -78,6 +86,22 @@ def metres(text: Any, name: str) -> float:
     return LENGTHS[words]
 
 
+def milliseconds(text: Any, name: str) -> float:
+    """Milliseconds per unit of time of a file. Raises InputFileError, also for no unit."""
+    words = text_of(text).strip().lower()
+    if words not in TIMES:
+        raise InputFileError(f"{name}: unit of time: found {words!r}, expected ms, s or us")
+    return TIMES[words]
+
+
+def vertical_of(attributes: Mapping[str, Any], name: str) -> str:
+    """The vertical domain that a file states, or "". Raises InputFileError for an unknown one."""
+    try:
+        return checked_fact("vertical", text_of(attributes.get("vertical_domain")))
+    except OptionError as error:
+        raise InputFileError(f"{name}: {error}; state it with --vertical") from error
+
+
 def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
     """Spacing and origin from attributes `dx`, `dz`, and `origin` (x, z) or `origin_x`, `origin_z`,
     all in metres; of volumes also `dy` and `origin_y`. Raises InputFileError.
@@ -98,7 +122,7 @@ def ground_of(attributes: Mapping[str, Any], name: str) -> Ground:
 def merged(
     places: Sequence[tuple[str, Mapping[str, Any]]], name: str, hints: Hints
 ) -> dict[str, Any]:
-    """Merge what several places, such as the file and the array, say of `FACTS`, each with a name.
+    """Merge what several places, such as the file and the array, say of `GRID_FACTS`, by name.
 
     Raises InputFileError if two of them differ, unless the caller states the fact.
     """
@@ -115,7 +139,7 @@ def merged(
                 "whose meaning is not known; expected dx, dz, origin_x and origin_z; state what it "
                 "says with --dx and --dz, and --origin"
             )
-        for key in FACTS:
+        for key in GRID_FACTS:
             value = attributes.get(key)
             if value is None or (np.asarray(value).dtype.kind in "USO" and not text_of(value)):
                 continue
@@ -136,6 +160,7 @@ def merged(
 OPTIONS = {
     "units": "--units", "dx": "--dx", "dz": "--dz", "origin": "--origin", "origin_x": "--origin",
     "origin_z": "--origin", "z_positive": "--z-positive", "dy": "--dy", "origin_y": "--origin-y",
+    "vertical_domain": "--vertical",
 }  # fmt: skip
 
 
@@ -143,13 +168,15 @@ def _is_stated_by_caller(key: str, hints: Hints) -> bool:
     """Whether the caller states the fact that `key` is about."""
     if key in ("units", "z_positive"):
         return getattr(hints, key) is not None
+    if key == "vertical_domain":
+        return bool(hints.facts.vertical)
     fields = {"origin": ("origin_x_m", "origin_z_m")}.get(key) or (GROUNDS[key],)
     return all(getattr(hints.ground, each) is not None for each in fields)
 
 
 def _equal(key: str, one: Any, other: Any) -> bool:
     """Whether two values mean the same."""
-    if key in ("units", "z_positive"):
+    if key in ("units", "z_positive", "vertical_domain"):
         words = [" ".join(text_of(value).lower().split()) for value in (one, other)]
         speeds = [SPEEDS.get(word) for word in words]
         return words[0] == words[1] or (
@@ -225,16 +252,20 @@ def attributes_of(form: Form) -> dict[str, Any]:
         "dx": ground.dx_m, "dz": ground.dz_m, "origin_x": ground.origin_x_m, "origin_z": top,
         "units": form.units, "z_positive": "up" if form.z_up else None,
         "dy": ground.dy_m, "origin_y": ground.origin_y_m,
+        "vertical_domain": form.facts.vertical if form.facts.vertical not in ("", DEPTH) else None,
     }  # fmt: skip
     return {key: value for key, value in values.items() if value is not None}
 
 
-def steps_of(values: NDArray[Any], unit: Any, name: str) -> tuple[float | None, float]:
-    """Spacing (None for one sample) and origin in metres, from an axis' coordinates.
+def steps_of(
+    values: NDArray[Any], unit: Any, name: str, *, time: bool = False
+) -> tuple[float | None, float]:
+    """Spacing (None for one sample) and origin in metres, or with `time` in milliseconds, from an
+    axis' coordinates.
 
     Raises InputFileError unless they are evenly spaced and increase: the model would be distorted.
     """
-    scale = metres(unit, name)
+    scale = milliseconds(unit, name) if time else metres(unit, name)
     values = np.asarray(values, dtype=float)
     if len(values) == 1:
         return None, float(values[0]) * scale
@@ -268,22 +299,6 @@ def check_metres(step: float | None, unit: Any, name: str, option: str) -> None:
             f"{name}: found steps of {step:g} and no unit, expected metres, or a unit; state the "
             f"spacing with {option}"
         )
-
-
-def coordinates_of(form: Form) -> dict[str, tuple[NDArray[Any], dict[str, str]]]:
-    """Coordinates in metres of the axes whose spacing and origin are known, with attributes."""
-    axes = {}
-    for axis, size in zip("zx" if form.ny is None else "zyx", form.sizes, strict=True):
-        step = getattr(form.ground, f"d{axis}_m")
-        origin = getattr(form.ground, f"origin_{axis}_m")
-        if None not in (step, origin):
-            attributes = {"units": "m", "axis": axis.upper()}
-            values = origin + step * np.arange(size)
-            if axis == "z":
-                attributes["positive"] = "up" if form.z_up else "down"
-                values = 0.0 - values[::-1] if form.z_up else values
-            axes[axis] = values, attributes
-    return axes
 
 
 def check_keys(found: tuple[int, ...], width: int, name: str, shape: tuple[int, ...]) -> None:

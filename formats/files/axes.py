@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError
+from velcodec.formats.facts import ELEVATION, Facts
 from velcodec.formats.files.attributes import (
     DEGREES,
     LENGTHS,
@@ -22,15 +23,19 @@ from velcodec.formats.files.attributes import (
     ground_of,
     grounds_of,
     metres,
+    milliseconds,
     positive_of,
     steps_of,
     text_of,
+    vertical_of,
 )
 from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
 from velcodec.formats.files.npy import check_last_axis, check_shape, check_volume
 
 DEPTHS = ("depth", "depths", "tvd", "tvdss")
 HEIGHTS = ("elevation", "elev", "height", "altitude", "alt")
+ELEVATIONS = ("elevation", "elev", "altitude", "alt")
+HEIGHTS_ABOVE = ("altitude", "height_above_mean_sea_level", "height_above_geopotential_datum")
 Z_NAMES = ("z", "nz", "iz", "zs", "vertical", *DEPTHS, *HEIGHTS)
 X_NAMES = (
     "x", "nx", "ix", "xs", "distance", "dist", "position", "offset", "trace", "traces", "cdp",
@@ -51,6 +56,7 @@ ROLES = {
 STANDARD = {
     "projection_x_coordinate": "x", "projection_y_coordinate": "y", "longitude": "x",
     "latitude": "y", "depth": "z", "height": "z", "altitude": "z", "time": "t",
+    "height_above_mean_sea_level": "z", "height_above_geopotential_datum": "z",
 }  # fmt: skip
 UNNAMED = re.compile(r"(?:phony_)?(?:dim|axis)_?\d*|")
 ROUNDING = 1e-6
@@ -96,6 +102,13 @@ class Axis:
             return "y" if unit.endswith(("north", "n")) else "x"
         first = self.words[0] if self.words else ""
         return ROLES.get(first, "" if UNNAMED.fullmatch(self.name.lower()) else "?")
+
+    @property
+    def is_elevation(self) -> bool:
+        """Whether the axis is called an elevation: heights above a datum."""
+        return bool(
+            set(self.words[:1]) & set(ELEVATIONS) or self.said("standard_name") in HEIGHTS_ABOVE
+        )
 
     @property
     def unit(self) -> Any:
@@ -205,7 +218,7 @@ def place(
     """
     count = len(shape)
     axes = [*axes, *(Axis() for _ in range(count - len(axes)))]
-    roles = [axis.role for axis in axes]
+    roles = _roles(axes, hints)
     names = ", ".join(axis.name or "(no name)" for axis in axes)
     if hints.volume or _across(roles, shape) > 1:
         return _place_volume(roles, shape, names, name, hints)
@@ -243,7 +256,12 @@ def place(
 
 def are_volumes(axes: Sequence[Axis], shape: tuple[int, ...], hints: Hints) -> bool:
     """Whether an array of four axes holds volumes: their names, or the caller, say so."""
-    return len(shape) == 4 and (hints.volume or {"x", "y", "z"} <= {axis.role for axis in axes})
+    return len(shape) == 4 and (hints.volume or {"x", "y", "z"} <= set(_roles(axes, hints)))
+
+
+def _roles(axes: Sequence[Axis], hints: Hints) -> list[str]:
+    """What each axis is; time is z where that is what z is."""
+    return ["z" if hints.facts.is_time and axis.role == "t" else axis.role for axis in axes]
 
 
 def _across(roles: Sequence[str], shape: Sequence[int]) -> int:
@@ -311,14 +329,20 @@ def named_form(
     attributes: Mapping[str, Any], *, unstated: str | None = None, convention: bool = True,
     units: str | None = None, columns: Mapping[str, NDArray[Any]] | None = None,
     keys: Callable[[tuple[int, ...]], tuple[str, ...] | None] | None = None,
+    facts: Facts | None = None,
 ) -> tuple[Form, tuple[int, ...] | None]:  # fmt: skip
     """The form of an array with named axes or coordinates, and where its axes are.
 
-    `attributes` and `columns` are the inputs of `ground_of` and `grounds_of`; `keys` returns the
-    models' keys for the shape with its axes in place. Raises as `place` and `form_of`.
+    `facts` lack only what z is, which attributes, or the name of its axis, say. `attributes` and
+    `columns` are the inputs of `ground_of` and `grounds_of`; `keys` returns the models' keys for
+    the shape with its axes in place. Raises as `place` and `form_of`.
     """
     if len(shape) > 2 and not any(axis.role for axis in axes) and attributes.keys() & VOLUME_FACTS:
         hints = replace(hints, volume=True)
+    facts = hints.facts if facts is None else facts
+    if not facts.vertical:
+        facts = replace(facts, vertical=vertical_of(attributes, name))
+    hints = replace(hints, facts=facts)
     placed = place(axes, shape, name, hints, unstated)
     axes = [*axes, *(Axis() for _ in range(len(shape) - len(axes)))]
     sizes = placed.sizes(shape)
@@ -330,6 +354,8 @@ def named_form(
                 f"expected {(size,)}"
             )
     axis_of = dict(zip(placed.axes, in_place, strict=True))
+    if not facts.vertical and axis_of["z"].is_elevation:
+        facts = replace(facts, vertical=ELEVATION)
     nz = sizes[placed.axes.index("z")]
     ground, z_up = ground_of_axes(
         axis_of["z"], axis_of["x"], nz, name, hints, ground_of(attributes, name),
@@ -340,7 +366,7 @@ def named_form(
         shape, dtype, name, hints,
         placed=placed, units=units, ground=ground, z_up=z_up,
         keys=None if keys is None else keys(sizes),
-        grounds=grounds_of(columns or {}, count, name, nz, z_up),
+        grounds=grounds_of(columns or {}, count, name, nz, z_up), facts=facts,
     )  # fmt: skip
     return form, placed.own
 
@@ -376,9 +402,9 @@ def ground_of_axes(
         depth = depth_of(z, line, name, hints, positive, convention=convention)
     else:
         stated = _stated(hints, "z")
-        line = _line(z, f"{name}: z", stated)
+        line = _line(z, f"{name}: z", stated, hints.facts.is_time)
         depth = depth_of(z, line, name, hints, positive)
-        if hints.ground.dz_m is None:
+        if hints.ground.dz_m is None and not hints.facts.is_time:
             check_metres(line.step, z.unit, f"{name}: z", "--dz")
         if not stated:  # heights and depths have different signs
             ends = [
@@ -436,7 +462,7 @@ def _stated(hints: Hints, axis: str) -> bool:
 
 @dataclass(frozen=True)
 class Line:
-    """Coordinates of an axis in metres: first, last, step, and their number."""
+    """Coordinates of an axis in metres, or milliseconds: first, last, step, and their number."""
 
     first: float | None
     last: float | None
@@ -444,17 +470,17 @@ class Line:
     size: int
 
 
-def _line(z: Axis, name: str, stated: bool) -> Line:
-    """The coordinates of depth, which may decrease. They may be uneven if the caller states the
-    ground.
+def _line(z: Axis, name: str, stated: bool, time: bool) -> Line:
+    """The coordinates of depth, or `time`, which may decrease. They may be uneven if the caller
+    states the ground.
     """
     values = np.asarray(z.values, dtype=float)
     first, last = float(values[0]), float(values[-1])
     if stated:
         return Line(first, last, last - first or None, len(values))
     falls = last < first
-    step, _ = steps_of(values[::-1] if falls else values, z.unit, name)
-    scale = metres(z.unit, name)
+    step, _ = steps_of(values[::-1] if falls else values, z.unit, name, time=time)
+    scale = milliseconds(z.unit, name) if time else metres(z.unit, name)
     signed = None if step is None else -step if falls else step
     return Line(first * scale, last * scale, signed, len(values))
 

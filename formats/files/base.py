@@ -35,6 +35,7 @@ from velcodec.formats.errors import (
     OptionError,
     VelcodecError,
 )
+from velcodec.formats.facts import NO_FACTS, Facts
 from velcodec.formats.files.absent import Marks, check_all_present
 from velcodec.formats.files.npy import (
     AS_ABSENT,
@@ -91,7 +92,8 @@ class Form:
     that of depth down, with its origin at the shallowest sample. Models on different grounds have
     `grounds`, one each, and an empty `ground`. Samples of the value `no_data` (nan or a number) are
     absent. `array` is the array's name in a file that is written. Volumes have `ny` samples along
-    their other horizontal axis, and axes such as "nzyx".
+    their other horizontal axis, and axes such as "nzyx". Where `facts` say that z is time, figures
+    of z are in milliseconds.
     """
 
     count: int
@@ -107,6 +109,7 @@ class Form:
     no_data: NoData | None = None
     array: str | None = None
     ny: int | None = None
+    facts: Facts = NO_FACTS
 
     def __post_init__(self) -> None:
         check_option("axes", self.axes, AXES if self.ny is None else VOLUME_AXES)
@@ -179,6 +182,7 @@ class Hints:
     z_positive: str | None = None
     unstated_z_positive: str = "down"
     no_data: NoData | None = None
+    facts: Facts = NO_FACTS
     volume: bool = False
     """Whether arrays are volumes, (nz, ny, nx) or (n, nz, ny, nx) unless `order` or names say
     otherwise."""
@@ -218,7 +222,7 @@ def form_of(
     shape: tuple[int, ...], dtype: np.dtype[Any], name: str, hints: Hints, *,
     placed: Placed | None = None, units: str | None = None, ground: Ground = Ground(),
     keys: tuple[str, ...] | None = None, z_up: bool | None = None,
-    grounds: tuple[Ground, ...] | None = None,
+    grounds: tuple[Ground, ...] | None = None, facts: Facts | None = None,
 ) -> Form:  # fmt: skip
     """The form of a file's array, from what the file says and the caller's hints, which win.
 
@@ -250,6 +254,7 @@ def form_of(
     form = Form(
         count, nz, nx, axes, np.dtype(dtype).str, units, ground, keys, z_up,
         no_data=no_data_of(hints.no_data, np.dtype(dtype), name), ny=ny,
+        facts=hints.facts if facts is None else facts,
     )  # fmt: skip
     if grounds is None:
         return form

@@ -20,8 +20,8 @@ from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
     AMBIGUOUS_NAMES,
     AXIS_NAMES,
-    FACTS,
     FILL_VALUE,
+    GRID_FACTS,
     KEYS,
     MAX_KEYS,
     MAX_KEYS_BYTES,
@@ -43,6 +43,7 @@ from velcodec.formats.files.axes import (
 )
 from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.facts import facts_in, global_attributes, grid_mapping_in
 from velcodec.formats.files.failsafe import FailsafeFile
 from velcodec.formats.files.sinks import FileSink
 
@@ -124,6 +125,10 @@ def read_hdf5(path: Path, hints: Hints) -> list[Part]:
             units=velocity_units(attributes.get("units"), place, hints),
             columns=_values_of(h5py, beside, single=False),
             keys=lambda sizes: _keys(beside.get(KEYS), place, sizes),
+            facts=facts_in(
+                places, place, hints, grid_mapping_in(dataset.attrs, lambda other: datasets.get(
+                    f"{name.rpartition('/')[0]}/{other}".lstrip("/"))),
+            ),
         )  # fmt: skip
         check_packed(form, dataset.chunks, dataset.dtype, dataset.id.get_storage_size(), place)
         marks = marks_of(dataset.attrs, place, dataset.fillvalue)
@@ -136,13 +141,13 @@ def _may_be_models(name: str, dataset: Any) -> bool:
     """
     kind = text_of(dataset.attrs.get(MATLAB)) if MATLAB in dataset.attrs else "single"
     numeric = kind in ("single", "double") or kind.startswith(("int", "uint"))
-    said = name.rpartition("/")[2] in (KEYS, *FACTS)
+    said = name.rpartition("/")[2] in (KEYS, *GRID_FACTS)
     return numeric and not (said and (dataset.size or 0) <= max(dataset.shape or (1,)))
 
 
 def _beside(datasets: Mapping[str, Any], folder: str) -> dict[str, Any]:
     """The datasets in the same group that describe the models."""
-    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *FACTS, *AMBIGUOUS_NAMES)}
+    named = {key: f"{folder}/{key}".lstrip("/") for key in (KEYS, *GRID_FACTS, *AMBIGUOUS_NAMES)}
     return {key: datasets[name] for key, name in named.items() if name in datasets}
 
 
@@ -279,6 +284,8 @@ class Hdf5Sink(FileSink):
         self._data.attrs["dimensions"] = np.bytes_([AXIS_NAMES[axis] for axis in form.axes])
         for key, value in attributes_of(form).items():
             self._data.attrs[key] = np.bytes_(value) if isinstance(value, str) else value
+        for key, value in global_attributes(form.facts, "crs").items():
+            self._file.attrs[key] = np.bytes_(value.encode())
         for key, column in columns_of(form).items():
             self._file.create_dataset(key, data=column)
         if form.keys is not None:

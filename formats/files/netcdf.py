@@ -19,7 +19,7 @@ from velcodec.formats.files.absent import Marks, marks_of
 from velcodec.formats.files.attributes import (
     AMBIGUOUS_NAMES,
     AXIS_NAMES,
-    FACTS,
+    GRID_FACTS,
     GROUNDS,
     KEYS,
     MAX_KEYS,
@@ -27,7 +27,6 @@ from velcodec.formats.files.attributes import (
     attributes_of,
     check_keys,
     columns_of,
-    coordinates_of,
     fill_value_of,
     merged,
     velocity_units,
@@ -35,6 +34,15 @@ from velcodec.formats.files.attributes import (
 from velcodec.formats.files.axes import Axis, Coordinate, are_volumes, axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.facts import (
+    CONVENTIONS,
+    GRID_MAPPING,
+    coordinates_of,
+    facts_in,
+    global_attributes,
+    grid_mapping,
+    grid_mapping_in,
+)
 from velcodec.formats.files.failsafe import FailsafeFile
 from velcodec.formats.files.hdf5 import inner_datasets
 from velcodec.formats.files.sinks import FileSink
@@ -78,7 +86,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             found = {
                 str(name): (v.shape, v.dtype)
                 for name, v in source.data_vars.items()
-                if name not in (KEYS, *FACTS)
+                if name not in (KEYS, *GRID_FACTS)
             }
             volumes = [
                 name
@@ -91,7 +99,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
             dims = [str(dim) for dim in variable.dims]
             beside = {
                 key: source[key].values
-                for key in (*FACTS, *AMBIGUOUS_NAMES)
+                for key in (*GRID_FACTS, *AMBIGUOUS_NAMES)
                 if key in source.variables and source[key].ndim == 0
             }
             places = (
@@ -110,6 +118,7 @@ def read_netcdf(path: Path, hints: Hints) -> list[Part]:
                 units=velocity_units(attributes.get("units"), place, hints),
                 columns=_columns(source),
                 keys=lambda sizes: _keys(source, dims, place, sizes),
+                facts=facts_in(places, place, hints, grid_mapping_in(variable.attrs, source.get)),
             )  # fmt: skip
             if "chunksizes" in variable.encoding:  # not a file of the classic format
                 chunks = variable.encoding["chunksizes"]
@@ -199,7 +208,7 @@ def _keys(
 
 
 class NetcdfSink(FileSink):
-    """Writes one variable with dimensions model, z, x, and coordinates in metres."""
+    """Writes one variable with dimensions model, z, x, and coordinates in metres, by CF."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
         super().__init__(form)
@@ -216,6 +225,10 @@ class NetcdfSink(FileSink):
         fill = fill_value_of(form)
         self._data = self._file.create_variable(array, dims, form.dtype, fillvalue=fill)
         self._data.attrs["long_name"] = "velocity"
+        self._file.attrs.update({"Conventions": CONVENTIONS} | global_attributes(form.facts))
+        if (mapping := grid_mapping(form.facts)) is not None:
+            self._file.create_variable(GRID_MAPPING, (), "<i4").attrs.update(mapping)
+            self._data.attrs["grid_mapping"] = GRID_MAPPING
         # A spacing may be known without an origin, for which there are no coordinates.
         self._data.attrs.update(attributes_of(form))
         for key, column in columns_of(form).items():

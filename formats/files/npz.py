@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.attributes import (
     AMBIGUOUS_NAMES,
-    FACTS,
+    GRID_FACTS,
     GROUNDS,
     KEYS,
     attributes_of,
@@ -208,7 +208,7 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that describe the models."""
     values = {}
-    for name in (KEYS, *FACTS, *AMBIGUOUS_NAMES):
+    for name in (KEYS, *GRID_FACTS, *AMBIGUOUS_NAMES):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from velcodec.formats.errors import OptionError
+from velcodec.formats.facts import NO_FACTS, Facts
 from velcodec.formats.files.base import Ground, Hints, Models, Part
 from velcodec.formats.files.find import find
 from velcodec.formats.files.table import (
@@ -28,6 +29,7 @@ def open_models(
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
     z_positive: str | None = None, unstated_z_positive: str = "down",
     no_data: NoData | None = None, volume: bool = False,
+    facts: Facts = NO_FACTS,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
@@ -37,8 +39,9 @@ def open_models(
     if there are none; `unstated_z_positive` is for files that do not state it. Models always come
     depth down. `array` names one of a file's arrays; `shape` and `dtype` describe raw files;
     `no_data` (nan or a number) is the value of absent samples. With `volume` arrays are volumes:
-    (nz, ny, nx) or (n, nz, ny, nx), or as their axes' names or `order` (such as yxz) say. No sample
-    is read here, except in text headers.
+    (nz, ny, nx) or (n, nz, ny, nx), or as their axes' names or `order` (such as yxz) say. `facts`
+    override what the files say of models as a whole. No sample is read here, except in text
+    headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -49,7 +52,7 @@ def open_models(
         raise OptionError(f"shape: found {sizes}, expected sizes such as (70, 100)")
     hints = Hints(order, units, ground, array, sizes, dtype, unstated_order, volume=volume)
     hints = replace(hints, z_positive=z_positive, unstated_z_positive=unstated_z_positive)
-    hints = replace(hints, no_data=no_data)
+    hints = replace(hints, no_data=no_data, facts=facts)
     raw = sizes is not None or dtype is not None
 
     def fits(path: Path) -> bool:

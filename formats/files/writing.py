@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
-from velcodec.formats.files.attributes import AXIS_NAMES, FACTS, KEYS
+from velcodec.formats.files.attributes import AXIS_NAMES, GRID_FACTS, KEYS
 from velcodec.formats.files.base import Form
 from velcodec.formats.files.npz import NpzSink
 from velcodec.formats.files.sinks import FileSink, Sink
@@ -19,7 +19,7 @@ from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
 
 OPENFWI_PER_FILE = 500
 ARRAY = "velocity"
-TAKEN = {*AXIS_NAMES.values(), *FACTS, KEYS}
+TAKEN = {*AXIS_NAMES.values(), *GRID_FACTS, KEYS}
 
 
 @contextmanager

@@ -26,15 +26,14 @@ from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
     AMBIGUOUS_NAMES,
     AXIS_NAMES,
-    FACTS,
     FILL_VALUE,
+    GRID_FACTS,
     GROUNDS,
     KEYS,
     MAX_KEYS,
     attributes_of,
     check_unpacked,
     columns_of,
-    coordinates_of,
     fill_value_of,
     merged,
     velocity_units,
@@ -52,6 +51,15 @@ from velcodec.formats.files.base import (
     reading,
 )
 from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.facts import (
+    CONVENTIONS,
+    GRID_MAPPING,
+    coordinates_of,
+    facts_in,
+    global_attributes,
+    grid_mapping,
+    grid_mapping_in,
+)
 from velcodec.formats.files.folders import walk
 from velcodec.formats.files.inflation import check_inflation
 from velcodec.formats.files.sinks import FileSink
@@ -126,7 +134,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
         groups = name.split("/")[:-1]
         beside_it = {
             key: np.asarray(one[...])
-            for key in (*FACTS, *AMBIGUOUS_NAMES)
+            for key in (*GRID_FACTS, *AMBIGUOUS_NAMES)
             if (one := arrays.get("/".join([*groups, key]))) is not None and one.ndim == 0
         }
         places = (
@@ -153,6 +161,7 @@ def read_zarr(path: Path, hints: Hints) -> list[Part]:
             units=velocity_units(attributes.get("units"), place, hints),
             columns={key: column for key, column in columns.items() if column is not None},
             keys=lambda sizes: keys,
+            facts=facts_in(places, place, hints, grid_mapping_in(array.attrs, beside)),
         )  # fmt: skip
         check_packed(form, _unit(array), found[name][1], _stored(array), place)
         marks = marks_of(array.attrs, place, array.fill_value)
@@ -313,6 +322,10 @@ class ZarrSink(FileSink):
             attributes[FILL_VALUE] = _fill_attribute(fill)
         if form.keys is not None:
             attributes[KEYS] = list(form.keys)
+        group.attrs.update({"Conventions": CONVENTIONS} | global_attributes(form.facts))
+        if (mapping := grid_mapping(form.facts)) is not None:
+            attributes["grid_mapping"] = GRID_MAPPING
+            group.create_array(name=GRID_MAPPING, data=np.array(0, "<i4"), attributes=mapping)
         self._data = group.create_array(
             name=array,
             shape=form.shape,

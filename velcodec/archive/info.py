@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from velcodec.archive.facts import facts_told
 from velcodec.decode.stored import BOTH, EXACT, LATENT, absent_samples, read_record, stored_as
 from velcodec.formats.container.columns import column_figures
 from velcodec.formats.container.header import Header, Layout
@@ -45,6 +46,7 @@ def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
         "licence": header.licence,
         "provenances": list(dict.fromkeys(h.provenance for h in headers if h.provenance)),
         "licences": list(dict.fromkeys(h.licence for h in headers if h.licence)),
+        **facts_told(reader),
         "user": header.user,
         "has_keys": reader.has_keys,
         "fields": sorted(fields),

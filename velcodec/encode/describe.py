@@ -16,6 +16,7 @@ from velcodec.formats.container.columns import Column, as_column, is_text, take_
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import MAX_KEY_BYTES
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
+from velcodec.formats.facts import NO_FACTS, Facts, checked_facts
 from velcodec.formats.files.base import Ground, Hints
 from velcodec.formats.files.npy import ModelArray, as_models
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
@@ -36,9 +37,10 @@ class Description:
     `dx`, `dz` and `origin` (x, z) are in metres. `units` is m/s or km/s, or None for m/s unless
     the values speak against it. `order` of the last two axes is zx or xz. With `volume` models have
     three axes, in the order zyx or any other of these, and `dy` and `origin_y` along y. `keys` has
-    one key for each model, or is None to use their numbers. `provenance` and `licence` are free
-    text, `user` is any JSON-like mapping, `source_sha256` the hash of the file that the models came
-    from.
+    one key for each model, or is None to use their numbers. `facts` holds for all models: a
+    mapping with names of `velcodec.formats.facts.Facts`, such as crs, vertical, doi; `provenance`
+    and `licence` are two of them. `user` is any JSON-like mapping, `source_sha256` the hash of the
+    file that the models came from.
     `fields` are columns by name: one value for all models, or one for each. `mask` is the value of
     absent samples, nan or a number.
     """
@@ -58,6 +60,17 @@ class Description:
     volume: bool = False
     dy: float = 10.0
     origin_y: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def stated_facts(self) -> Facts:
+        """The facts, each in its usual form. Raises OptionError."""
+        given = dict(self.facts)
+        for name, text in (("provenance", self.provenance), ("licence", self.licence)):
+            if text and given.get(name) not in (None, text):
+                raise OptionError(f"{name}: found {given[name]!r} and {text!r}, expected one")
+            if text:
+                given[name] = text
+        return checked_facts(given)
 
     def stated_ground(self) -> Ground:
         """Spacing and origin in metres, where they are not the defaults."""
@@ -75,7 +88,7 @@ class Description:
 class Batch:
     """Some models as [z, x] or [z, y, x] views in the units of their layouts. Model i has layout
     `layouts[layout_of[i]]`, whose no-data value marks absent samples. `keys` are None if the models
-    have none; `fields` are the user's columns.
+    have none; `fields` are the user's columns; `facts` what the arrays themselves say.
     """
 
     models: Sequence[NDArray[np.generic]]
@@ -83,6 +96,7 @@ class Batch:
     layout_of: Int64
     keys: Sequence[str] | None = None
     fields: Mapping[str, Column] = field(default_factory=dict)
+    facts: Facts = NO_FACTS
 
     def __len__(self) -> int:
         return len(self.models)
@@ -96,6 +110,7 @@ class Batch:
             layout_of.astype(np.int64),
             None if self.keys is None else self.keys[some],
             take_fields(self.fields, some),
+            self.facts,
         )
 
 
@@ -131,7 +146,8 @@ def make_batch(
     if advise:
         _warn_of_values(known, layouts[0].units, name, gathered.units_stated)
     columns = {name: _column(value, len(views), name) for name, value in fields.items()}
-    return Batch(views, layouts, layout_of, _keys(keys or gathered.keys, len(views)), columns)
+    keys = _keys(keys or gathered.keys, len(views))
+    return Batch(views, layouts, layout_of, keys, columns, gathered.facts)
 
 
 def _column(value: Any, count: int, name: str) -> Column:
@@ -217,13 +233,14 @@ def _gather(
         np.array(layout_of, dtype=np.int64),
         None if in_list else parts[0].keys,
         all(taken.array.units_stated for taken in parts),
+        _common([taken.facts for taken in parts], description.stated_facts()),
     )
 
 
 @dataclass(frozen=True)
 class _Gathered:
-    """Models as [z, x] views, their layouts, the layout number and key of each, and whether all
-    units were stated.
+    """Models as [z, x] views, their layouts, the layout number and key of each, whether all units
+    were stated, and the facts that arrays state.
     """
 
     views: list[NDArray[np.generic]]
@@ -231,6 +248,7 @@ class _Gathered:
     layout_of: NDArray[np.int64]
     keys: Sequence[str] | None
     units_stated: bool
+    facts: Facts
 
 
 @dataclass(frozen=True)
@@ -240,6 +258,21 @@ class _Taken:
     array: ModelArray
     description: Description
     keys: Sequence[str] | None = None
+    facts: Facts = NO_FACTS
+
+
+def _common(said: Sequence[Facts], stated: Facts) -> Facts:
+    """The facts that all of several arrays state. Raises OptionError where they differ, unless the
+    caller states the fact.
+    """
+    for name in {name for facts in said for name in facts.stated()} - stated.stated().keys():
+        found = sorted({getattr(facts, name) for facts in said})
+        if len(found) > 1:
+            raise OptionError(
+                f"{name}: found {found[0]!r} and {found[-1]!r}, expected the same in all models; "
+                f"state it with facts={{{name!r}: ...}}"
+            )
+    return said[0]
 
 
 def _taken(models: Any, description: Description, name: str, padded: bool) -> _Taken:
@@ -253,7 +286,7 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
 
     hints = Hints(
         stated("order"), stated("units"), description.stated_ground(), no_data=description.mask,
-        volume=description.volume,
+        volume=description.volume, facts=description.stated_facts(),
     )  # fmt: skip
     with_labels = labelled(models, hints, name)
     if with_labels is None:
@@ -287,7 +320,7 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
             description.origin[1] if ground.origin_z_m is None else ground.origin_z_m,
         ),
     )
-    return _Taken(array, description, form.keys)
+    return _Taken(array, description, form.keys, form.facts)
 
 
 def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:

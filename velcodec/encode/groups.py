@@ -53,6 +53,7 @@ def joined_batches(batches: Sequence[Batch]) -> Batch:
             name: joined([(len(batch), batch.fields.get(name)) for batch in batches])
             for name in dict.fromkeys(name for batch in batches for name in batch.fields)
         },
+        batches[0].facts,
     )
 
 
@@ -117,8 +118,9 @@ class GroupEncoder:
 
     def _add_group(self, batch: Batch) -> None:
         decoder, first = self.fitter.decoder, 0 if self.writer is None else len(self.writer)
+        header = replace(self.template, layouts=batch.layouts)
         contents = Contents(
-            replace(self.template, layouts=batch.layouts),
+            header.with_facts(header.facts.or_else(batch.facts)),
             batch.layout_of,
             batch.keys,
             tables_of(decoder),

@@ -16,6 +16,7 @@ from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, 
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.version import release
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
@@ -61,10 +62,9 @@ def group_encoder(
         layouts=(Layout(1, 1),),
         coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
         source=Source(description.source_sha256),
-        provenance=description.provenance,
-        licence=description.licence,
         user=_plain(description.user),
-    )
+        software=release(),
+    ).with_facts(description.stated_facts())
     _check_storable(template)
     return GroupEncoder(fitter, coding.target, template, begin, writer)
 

@@ -22,12 +22,14 @@ from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError, QualityError
+from velcodec.formats.facts import checked_facts
 from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.latent_coding.value_range import FINE
 from velcodec.formats.storage.atomic import atomic_write
 from velcodec.geometry import Geometry
 from velcodec.metrics import quality
+from velcodec.version import release
 
 FINEST_RANGE_M_S = RANGE_STEP_M_S / FINE
 """Value ranges are rounded to multiples of this."""
@@ -91,9 +93,8 @@ def _packed(
         layouts=(layout,),
         coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
         source=Source(None),
-        provenance=provenance,
-        licence=licence,
-    )
+        software=release(),
+    ).with_facts(checked_facts({"provenance": provenance, "licence": licence}))
     packing = PackContents(
         header,
         np.zeros(len(coded), dtype=np.int64),

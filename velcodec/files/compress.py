@@ -53,6 +53,7 @@ from velcodec.formats.errors import (
     OutputPathError,
     VelcodecError,
 )
+from velcodec.formats.facts import DEPTH, NAMES, Facts
 from velcodec.formats.files import ARRAY, Form, Models, Part, first_of, open_models
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write, check_target, naming
@@ -113,6 +114,32 @@ class Job:
         for name, value in self.fields.items():
             if not isinstance(value, str) and np.ndim(value) and len(value) != count:
                 raise OptionError(f"field {name!r}: found {len(value)}, expected {count}")
+        verticals = sorted({facts.vertical or DEPTH for facts in self._facts_of.values()})
+        if len(verticals) > 1:
+            raise OptionError(
+                f"vertical: found {verticals}, expected the same in all files, or --vertical"
+            )
+
+    @lazy_property
+    def _facts_of(self) -> dict[int, Facts]:
+        """The facts of each part, by the part's `id`; those of the description go first."""
+        stated = self.description.stated_facts()
+        return {
+            id(part): stated.or_else(part.form.facts).without_usual() for part in self.models.parts
+        }
+
+    @lazy_property
+    def _differing(self) -> tuple[str, ...]:
+        """The facts that are not the same in all files, and therefore fields of the models."""
+        each = set(self._facts_of.values())
+        return tuple(name for name in NAMES if len({getattr(facts, name) for facts in each}) > 1)
+
+    @property
+    def described(self) -> Description:
+        """The description with all facts that are the same in all files."""
+        facts = next(iter(self._facts_of.values())).stated()
+        shared = {name: text for name, text in facts.items() if name not in self._differing}
+        return replace(self.description, provenance="", licence="", facts=shared)
 
     def _units(self, form: Form) -> str | None:
         return form.units or self.description.units
@@ -188,7 +215,9 @@ class Job:
         }
         start = rows.start - self._firsts[id(part)]
         stop = start + rows.stop - rows.start
-        fields = self._origin(part, start, stop) | fields
+        facts = self._facts_of[id(part)]
+        differing = {name: getattr(facts, name) for name in self._differing}
+        fields = self._origin(part, start, stop) | differing | fields
         if part.form.grounds is not None:
             for name in GROUND_FIELDS:
                 values = [getattr(ground, name) for ground in part.form.grounds[start:stop]]
@@ -312,6 +341,7 @@ def compress_files(
     description: Description | None = None,
     keys: Sequence[str] | None = None,
     fields: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
     force: bool = False,
     resume: bool = False,
     on_progress: Progress | None = None,
@@ -320,7 +350,8 @@ def compress_files(
 
     `sources` is a file, a folder, a pattern, a list of these, or what `velcodec.open_models` gives
     (with its options, such as the format). Spacing and origin of `description`, unless they are the
-    defaults, go before what files state; its units and axis order apply where a file states none.
+    defaults, go before what files state, and so do its facts and those of `facts`; its units and
+    axis order apply where a file states none.
     `keys` name the models in order, by default those of the files; `fields` have one value for all
     models or one for each. The coding options are those of `velcodec.compress`.
 
@@ -331,6 +362,7 @@ def compress_files(
     InterruptedJobError on Ctrl-C.
     """
     description = description or Description()
+    description = replace(description, facts={**description.facts, **(facts or {})})
     models = models_of(sources, description)
     if len({part.path for part in models.parts}) == 1 and description.source_sha256 is None:
         description = replace(description, source_sha256=models.sha256())
@@ -362,6 +394,7 @@ def models_of(
         no_data=description.mask,
         ground=description.stated_ground(),
         volume=description.volume,
+        facts=description.stated_facts(),
         order=description.order if description.volume and description.order != "zx" else None,
     )
 
@@ -475,7 +508,7 @@ def append_job(
     raise.
     """
     with append_to(target, ignore_rest=ignore_rest) as writer:
-        encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
+        encoder = group_encoder(job.described, job.coding, _no_beginning, writer)
         embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
         if embedded is not None:
             writer.embed(embedded)
@@ -513,7 +546,7 @@ def _encoder(job: Job, stream: BinaryIO, writer: VlatWriter | None) -> GroupEnco
             begun.note(PLAN, pack_plan(job.plan()))
         return begun
 
-    return group_encoder(job.description, job.coding, begin, writer)
+    return group_encoder(job.described, job.coding, begin, writer)
 
 
 def _resumed_summary(job: Job, part: Path, journal: Journal, models: int) -> Summary | None:

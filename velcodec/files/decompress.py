@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.facts import facts_of
 from velcodec.archive.stream import StreamedArchive, spooled, stream
 from velcodec.decode.stored import check_stackable
 from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
@@ -315,6 +316,7 @@ def form_of(archive: Archive, numbers: Sequence[int], grid: tuple[int, int] | No
     form = Form(
         len(numbers), nz, nx, axes, layout.dtype, layout.units, keys=keys, z_up=layout.z_up,
         no_data=_no_data(archive, numbers), ny=layout.ny,
+        facts=facts_of(archive.reader, numbers),
     )  # fmt: skip
     alike = len(archive.layouts) < 2 and not set(GROUND_FIELDS) & set(archive.fields)
     layouts = [layout] * len(numbers) if alike else [archive.layout(n) for n in numbers]

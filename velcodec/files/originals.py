@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
 from velcodec.formats.errors import InputShapeError
+from velcodec.formats.facts import DEPTH, Facts
 from velcodec.formats.files import Ground, Models, open_models
 
 
@@ -63,8 +64,12 @@ def open_originals(
     values = {layout.no_data for layout in layouts} - {None}
     if len(values) == 1:
         hints = {"no_data": values.pop(), **hints}
-    # The comparison needs no ground, so files that state two are no reason to stop.
-    models = open_models(where, ground=Ground(1.0, 1.0, 0.0, 0.0), **hints)
+    verticals = {header.facts.vertical for header in archive.reader.headers()}
+    # The comparison needs neither ground nor facts, so what files say of them is no reason to stop.
+    facts = Facts(
+        doi="any", crs="any", vertical=verticals.pop() or DEPTH if len(verticals) == 1 else DEPTH
+    )
+    models = open_models(where, ground=Ground(1.0, 1.0, 0.0, 0.0), facts=facts, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {layout.shape for layout in layouts})
     found = _text(len(models), {part.form.sizes for part in models.parts})

@@ -18,10 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.facts import facts_of
 from velcodec.decode.stored import x_first
 from velcodec.formats.container.header import Layout
 from velcodec.formats.extras import from_extra
+from velcodec.formats.facts import Facts
+from velcodec.formats.files.facts import CONVENTIONS, GRID_MAPPING, global_attributes
 from velcodec.formats.no_data import NAN, no_data_value
+from velcodec.interop.coordinates import with_facts
 from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind
 from velcodec.interop.xarray_volumes import (
     VOLUME_DIMS,
@@ -101,7 +105,11 @@ class VelcodecBackend(BackendEntrypoint):
             models.attrs |= _fill_value(archive, array.dtype)
             models.encoding = {"preferred_chunks": dict(zip(dims, chunks, strict=True))}
             coordinates = positions | _columns(archive)
-            attributes = _attributes(archive)
+            facts = facts_of(archive.reader)
+            attributes = _attributes(archive, facts)
+            coordinates = with_facts(coordinates, facts)
+            if facts.crs:
+                models.attrs["grid_mapping"] = GRID_MAPPING
         dataset = xr.Dataset({"velocity": models}, coordinates, attributes)
         unwanted = [drop_variables] if isinstance(drop_variables, str) else drop_variables
         dataset = dataset.drop_vars(list(unwanted or ()), errors="ignore")
@@ -207,20 +215,21 @@ def _fill_value(archive: Archive, dtype: np.dtype[Any]) -> dict[str, Any]:
     return {"_FillValue": no_data_value(values.pop(), dtype)} if len(values) == 1 else {}
 
 
-def _attributes(archive: Archive) -> dict[str, str]:
-    """Descriptions in the archive's headers, without duplicates; empty ones are left out."""
+def _attributes(archive: Archive, facts: Facts) -> dict[str, str]:
+    """Descriptions in the archive's headers, without duplicates; empty ones are left out. Facts
+    have the names that CF and ACDD give them.
+    """
     headers = [
         {
             "decoder": header.decoder_name,
             "decoder_hash": header.decoder_hash.hex(),
             "source_sha256": (header.source.sha256 or b"").hex(),
-            "provenance": header.provenance,
-            "licence": header.licence,
         }
         for header in archive.reader.headers()
     ]
     texts = {name: dict.fromkeys(one[name] for one in headers if one[name]) for name in headers[0]}
-    return {name: "; ".join(each) for name, each in texts.items() if each}
+    about = {name: "; ".join(each) for name, each in texts.items() if each}
+    return {"Conventions": CONVENTIONS, **global_attributes(facts), **about}
 
 
 def _is_path(source: object) -> bool:
