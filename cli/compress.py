@@ -41,7 +41,6 @@ input_options = options.together(
     ),
     click.option("--key-prefix", metavar="TEXT", help="Name the models TEXT0, TEXT1, ..."),
     click.option("--family", metavar="TEXT", help="Kind of geology, kept as the field family."),
-    click.option("--crs", metavar="TEXT", help="Coordinate system, such as EPSG:32631."),
     click.option(
         "--field",
         multiple=True,
@@ -49,8 +48,7 @@ input_options = options.together(
         metavar="NAME=VALUE",
         help="Another field for all models; may be repeated.",
     ),
-    click.option("--provenance", default="", metavar="TEXT", help="Where the models come from."),
-    click.option("--licence", default="", metavar="TEXT", help="Licence of the models."),
+    options.facts,
     click.option(
         "--embed-decoder",
         is_flag=True,
@@ -116,6 +114,7 @@ def compress(
       velcodec compress km.npy km.vlat --units km/s --order xz --licence "CC BY 4.0"
       velcodec compress FlatVel_A/ flatvel/ --dask local
       velcodec compress volume.npy volume.vlat --volume --dy 25 --max-error 5
+      velcodec compress vp.npy vp.vlat --crs EPSG:32631 --doi 10.5281/zenodo.1234567
     """
     if dask is None and (workers or models_per_shard):
         raise click.UsageError("--workers and --models-per-shard go with --dask")

@@ -65,6 +65,7 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
         z_positive=settings["z_positive"],
         no_data=settings["mask"],
         volume=settings.get("volume", False),
+        facts=description.stated_facts(),
     )
     if len({part.path for part in models.parts}) == 1:
         description = replace(description, source_sha256=models.sha256())
@@ -95,19 +96,20 @@ def with_bytes(settings: Mapping[str, Any], samples: set[int]) -> Mapping[str, A
 
 def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Columns with one value for all models."""
-    fields = {name: settings[name] for name in ("family", "crs") if settings[name] is not None}
+    fields = {name: settings[name] for name in ("family",) if settings[name] is not None}
     return {**fields, **settings["field"]}
 
 
 def description_of(settings: Mapping[str, Any]) -> Description:
     """The description of the models by the options; defaults for options not given."""
     from velcodec.encode.describe import Description
+    from velcodec.formats.facts import NAMES
 
     names = (
-        "dx", "dz", "dy", "origin", "origin_y", "units", "order", "provenance", "licence", "mask",
-        "volume",
+        "dx", "dz", "dy", "origin", "origin_y", "units", "order", "mask", "volume",
     )  # fmt: skip
     given = {name: settings.get(name) for name in names}
+    given["facts"] = {name: settings.get(name) for name in NAMES if settings.get(name)}
     return Description(**{name: value for name, value in given.items() if value is not None})
 
 

@@ -36,6 +36,7 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
     """
     import velcodec
     from velcodec.formats.errors import shown
+    from velcodec.formats.facts import TIME
 
     with note_file(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
@@ -45,17 +46,20 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         show_json({**figures, "keys": names} if keys else figures)
         return
     pairs = summary(figures)
+    verticals = figures["facts"].get("vertical", [])
+    z, unit = ("time", "ms") if verticals == [TIME] else ("depth", "m")
     for number, layout in enumerate(layouts):
         head = "models" if len(layouts) == 1 else f"models, kind {number + 1}"
-        axes = "depth x y x x" if layout.is_volume else "depth x distance"
+        axes = f"{z} x y x x" if layout.is_volume else f"{z} x distance"
         pairs[f"{head}: grid"] = f"{' x '.join(map(str, layout.shape))} ({axes})"
         pairs[f"{head}: array"] = array_text(layout)
         across = f", dy {layout.dy_m:g} m" if layout.is_volume else ""
-        pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} m{across}"
+        pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} {unit}{across}"
         if layout.no_data is not None:
             pairs[f"{head}: absent"] = f"samples of {layout.no_data}"
         across = f", y {layout.origin_y_m:g} m" if layout.is_volume else ""
-        pairs[f"{head}: origin"] = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} m{across}"
+        first = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} {unit}"
+        pairs[f"{head}: origin"] = f"{first}{across}"
     for name, column in figures["columns"].items():
         pairs[f"field: {name}"] = column_text(column)
     show_pairs(pairs)
@@ -77,11 +81,34 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         **absent_text(figures["absent"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
     }
-    for name in ("provenance", "licence"):
-        if figures[f"{name}s"]:
-            pairs[name] = "; ".join(figures[f"{name}s"])
+    if figures["provenances"]:
+        pairs["provenance"] = "; ".join(figures["provenances"])
+    pairs |= facts_text(figures)
     for name, value in figures["user"].items():
         pairs[f"user: {name}"] = value
+    return pairs
+
+
+def facts_text(figures: dict[str, Any]) -> dict[str, str]:
+    """The facts that hold for all models, and which version of velcodec made the archive; a licence
+    that velcodec does not know is told as such, and the name of a known reference system.
+    """
+    from velcodec.formats.crs import crs_name
+    from velcodec.formats.licences import is_known_licence
+
+    pairs = {}
+    if figures["licences"]:
+        pairs["licence"] = "; ".join(
+            text if is_known_licence(text) else f"{text} (no SPDX identifier that velcodec knows)"
+            for text in figures["licences"]
+        )
+    for name, texts in figures["facts"].items():
+        names = [crs_name(text) if name == "crs" else "" for text in texts]
+        pairs[name] = "; ".join(
+            f"{text} ({known})" if known else text for text, known in zip(texts, names, strict=True)
+        )
+    if figures["software"]:
+        pairs["made by"] = f"velcodec {', '.join(figures['software'])}"
     return pairs
 
 

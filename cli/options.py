@@ -324,6 +324,33 @@ the second horizontal one; `--bits-per-sample`, by which sizes of volumes are us
 """
 
 
+facts = together(
+    click.option("--title", metavar="TEXT", help="What the models are."),
+    click.option("--creator", metavar="TEXT", help="Who made them."),
+    click.option("--citation", metavar="TEXT", help="What to cite."),
+    click.option("--doi", metavar="DOI", help="Their identifier, such as 10.5281/zenodo.1234567."),
+    click.option(
+        "--licence",
+        metavar="TEXT",
+        help="Their licence, as an SPDX identifier such as CC-BY-4.0, or any text.",
+    ),
+    click.option("--provenance", metavar="TEXT", help="Where they come from."),
+    click.option(
+        "--crs",
+        metavar="CODE|WKT",
+        help="Coordinate reference system of x and y, such as EPSG:32631.",
+    ),
+    click.option(
+        "--vertical",
+        type=click.Choice(["depth", "elevation", "time"]),
+        help="What z is; spacing and origin of time are in milliseconds.  [default: as stated in "
+        "the file, or depth]",
+    ),
+    click.option("--datum", metavar="TEXT", help="Where z is zero, such as mean sea level."),
+)
+"""What holds for all models, kept in the archive and told by `info`; None where the file says."""
+
+
 mask = click.option(
     "--mask",
     callback=no_data,

@@ -17,6 +17,7 @@ from velcodec.formats.files.absent import check_all_present, marks_of
 from velcodec.formats.files.attributes import check_unpacked, merged, velocity_units
 from velcodec.formats.files.axes import axes_of, named_form
 from velcodec.formats.files.base import Form, Hints, depth_first
+from velcodec.formats.files.facts import facts_in, grid_mapping_in
 from velcodec.formats.files.netcdf import coordinates_in
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.no_data import NoData, no_data_of
@@ -100,6 +101,10 @@ def labelled(models: Any, hints: Hints, name: str) -> Labelled | None:
         array.shape, array.dtype, name, hints,
         axes_of(dims, coordinates_in(models), name), attributes,
         units=velocity_units(attributes.get("units"), name, hints), keys=keys,
+        facts=facts_in(
+            (("array", models.attrs),), name, hints,
+            grid_mapping_in(models.attrs | models.encoding, models.coords.get),
+        ),
     )  # fmt: skip
     marks = marks_of(models.attrs, name)
     check_all_present(array, name, lambda place: place, marks, form.no_data)

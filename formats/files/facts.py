@@ -119,7 +119,7 @@ def _first(places: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> str:
     for key in keys:
         for attributes in places:
             value = attributes.get(key)
-            if np.size(value) == 1 and (text := text_of(_plain(value)).strip()):
+            if np.asarray(value).size == 1 and (text := text_of(_plain(value)).strip()):
                 return text
     return ""
 

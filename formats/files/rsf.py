@@ -21,8 +21,10 @@ from velcodec.formats.files.attributes import (
     attributes_of,
     check_metres,
     metres,
+    milliseconds,
     positive_of,
     velocity_units,
+    vertical_of,
 )
 from velcodec.formats.files.axes import Axis, ground_of_axes, place
 from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
@@ -56,6 +58,9 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
         with path.open("rb") as stream:
             head, end, _ = stream.read(MAX_HEADER_BYTES).partition(END_OF_HEADER)
         said = _header_values(head, file)
+        vertical = hints.facts.vertical or vertical_of(said, file)
+        facts = replace(hints.facts, vertical=vertical)
+        hints = replace(hints, facts=facts)
         shape, dtype = _shape(said, file, hints.volume), _dtype(said, file)
         numbers = range(len(shape), 0, -1)
         axes = [Axis(_label(said, number, hints.volume)) for number in numbers]
@@ -145,9 +150,10 @@ def _line(
     if not any(name in said for name in names) or (axis == "x" and None not in stated):
         return None, None
     unit = said.get(f"unit{number}")
-    scale = metres(unit, f"{file}: unit{number}") if None in stated else 1.0
+    time, place = axis == "z" and hints.facts.is_time, f"{file}: unit{number}"
+    scale = (milliseconds(unit, place) if time else metres(unit, place)) if None in stated else 1.0
     step, origin = (_number(said, n, 0, file) * scale if n in said else None for n in names)
-    if stated[0] is None:
+    if stated[0] is None and not time:
         check_metres(step, unit, f"{file}: {names[0]}", f"--d{axis}")
     return step, origin
 
@@ -209,7 +215,7 @@ class RsfSink(FileSink):
 
 def _header(form: Form, data_format: str) -> str:
     ground, about = form.ground, attributes_of(form)
-    depth = "Elevation" if form.z_up else "Depth"
+    depth = "Time" if form.facts.is_time else "Elevation" if form.z_up else "Depth"
     axes = [
         (depth, form.nz, ground.dz_m, about.get("origin_z")),
         ("Distance" if form.ny is None else "X", form.nx, ground.dx_m, ground.origin_x_m),
@@ -218,7 +224,8 @@ def _header(form: Form, data_format: str) -> str:
         axes.append(("Y", form.ny, ground.dy_m, ground.origin_y_m))
     lines = []
     for number, (label, size, step, origin) in enumerate(axes, 1):
-        lines.append(f'n{number}={size} label{number}="{label}" unit{number}="m"')
+        unit = form.facts.z_units if number == 1 else "m"
+        lines.append(f'n{number}={size} label{number}="{label}" unit{number}="{unit}"')
         lines += [f"d{number}={step!r}"] if step is not None else []
         lines += [f"o{number}={origin!r}"] if origin is not None else []
     if "n" in form.axes:
@@ -226,6 +233,8 @@ def _header(form: Form, data_format: str) -> str:
         lines.append(f'n{last}={form.count} d{last}=1 o{last}=0 label{last}="Model"')
     if form.units is not None:
         lines.append(f'label="Velocity" unit="{form.units}"')
+    if "vertical_domain" in about:
+        lines.append(f'vertical_domain="{about["vertical_domain"]}"')
     lines.append(f'z_positive="{"up" if form.z_up else "down"}"')
     lines.append(f'esize={np.dtype(form.dtype).itemsize} data_format="{data_format}" in="stdin"')
     return "".join(f"\t{line}\n" for line in lines)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
+from velcodec.formats.facts import TIME
 from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
 from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
 from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
@@ -49,11 +50,13 @@ IN_TEXT = re.compile(
 """A spacing in the textual header."""
 
 IN_MILLIMETRES = "SAMPLE INTERVAL IN MILLIMETRES"
+IN_TIME = "SAMPLES ARE IN TIME"
 TEXT = {
     1: "VELOCITY MODEL WRITTEN BY VELCODEC",
     2: "TRACES ARE POSITIONS, SAMPLES GO DOWN",
     3: f"{IN_MILLIMETRES}, DELAY AND COORDINATES IN METRES",
 }
+TEXT_IN_TIME = {**TEXT, 3: f"{IN_TIME}, COORDINATES IN METRES"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
     with reading(file), _opened(path) as source:
         shape: tuple[int, ...] = (int(source.tracecount), len(source.samples))
         check_dtype(np.dtype(source.dtype), file)
+        if not hints.facts.vertical and IN_TIME.encode() in bytes(source.text[0]):
+            hints = replace(hints, facts=replace(hints.facts, vertical=TIME))
         field = segyio.BinField
         foot = _metres_per_unit(int(source.bin[field.MeasurementSystem]), file, hints)
         _check_alike(segyio, source, file)
@@ -206,6 +211,7 @@ def _check_alike(segyio: Any, source: Any, file: str) -> None:
 def _down(segyio: Any, source: Any, foot: float, path: Path, hints: Hints) -> Ground:
     field, first = segyio.TraceField, source.header[0]
     delay = int(first[field.DelayRecordingTime]) * float(_scale(first[field.ScalarTraceHeader]))
+    foot = 1.0 if hints.facts.is_time else foot
     origin = delay * foot if delay else None
     # segyio takes intervals as signed numbers
     interval = int(source.bin[segyio.BinField.Interval]) & MAX_UINT16
@@ -214,6 +220,8 @@ def _down(segyio: Any, source: Any, foot: float, path: Path, hints: Hints) -> Gr
     extended = _extended_interval(path)
     if hints.ground.dz_m is not None:
         return Ground(origin_z_m=origin)
+    if hints.facts.is_time:  # in microseconds, which are to milliseconds as millimetres to metres
+        return Ground(dz_m=(extended or interval or own) / 1000 or None, origin_z_m=origin)
     if interval and own and interval != own:
         raise InputFileError(
             f"{path}: sample interval: found {interval} for the file and {own} for its traces; "
@@ -336,7 +344,7 @@ class SegySink(FileSink):
         x, y = places[:nx], places[nx:]
         field = segyio.TraceField
         with segyio.create(str(self._path), spec) as target:
-            target.text[0] = segyio.create_text_header(TEXT)
+            target.text[0] = segyio.create_text_header(TEXT_IN_TIME if form.facts.is_time else TEXT)
             target.bin[segyio.BinField.Interval] = interval
             target.bin[segyio.BinField.MeasurementSystem] = METRES
             traces = np.ascontiguousarray(array, dtype=target.dtype).reshape(ny * nx, form.nz)

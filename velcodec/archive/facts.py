@@ -57,7 +57,10 @@ def facts_told(reader: RecordReader) -> dict[str, Any]:
     headers = reader.headers()
     told: dict[str, Any] = {}
     for name in SHARED:
-        if found := list(dict.fromkeys(filter(None, (getattr(h.facts, name) for h in headers)))):
+        texts = dict.fromkeys(getattr(header.facts, name) for header in headers)
+        if name == "vertical" and len(texts) > 1:
+            texts = dict.fromkeys(text or DEPTH for text in texts)
+        if found := list(filter(None, texts)):
             told[name] = found
     versions = dict.fromkeys(".".join(map(str, h.software)) for h in headers if h.software)
     return {"facts": told, "software": list(versions)}

@@ -66,9 +66,8 @@ def open_originals(
         hints = {"no_data": values.pop(), **hints}
     verticals = {header.facts.vertical for header in archive.reader.headers()}
     # The comparison needs neither ground nor facts, so what files say of them is no reason to stop.
-    facts = Facts(
-        doi="any", crs="any", vertical=verticals.pop() or DEPTH if len(verticals) == 1 else DEPTH
-    )
+    vertical = verticals.pop() if len(verticals) == 1 else ""
+    facts = Facts(doi="any", crs="any", vertical=vertical or DEPTH)
     models = open_models(where, ground=Ground(1.0, 1.0, 0.0, 0.0), facts=facts, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {layout.shape for layout in layouts})

@@ -18,8 +18,6 @@ def with_facts(coordinates: dict[str, Any], facts: Facts) -> dict[str, Any]:
         if axis not in ("z", "y", "x") or what not in ("", "first", "step"):
             continue
         attributes = axis_attributes(facts, axis)
-        if axis == "z" and not what and facts.vertical:
-            attributes["vertical_domain"] = facts.vertical
         found[name] = dims, values, {"units": attributes["units"]} if what else attributes
     mapping = grid_mapping(facts)
     return found if mapping is None else {**found, GRID_MAPPING: ((), 0, mapping)}

@@ -110,6 +110,8 @@ class VelcodecBackend(BackendEntrypoint):
             coordinates = with_facts(coordinates, facts)
             if facts.crs:
                 models.attrs["grid_mapping"] = GRID_MAPPING
+            if facts.vertical:
+                models.attrs["vertical_domain"] = facts.vertical
         dataset = xr.Dataset({"velocity": models}, coordinates, attributes)
         unwanted = [drop_variables] if isinstance(drop_variables, str) else drop_variables
         dataset = dataset.drop_vars(list(unwanted or ()), errors="ignore")
