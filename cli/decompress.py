@@ -244,6 +244,7 @@ def write_box(
     """Write a box of the only volume of an archive, or all of it, at its samples or at `res`;
     return figures of what was written.
     """
+    from velcodec.archive.facts import check_not_time
     from velcodec.decode.volumes import samples_between
     from velcodec.files.boxes import decompress_box
     from velcodec.formats.errors import OptionError, VolumeError
@@ -272,6 +273,8 @@ def write_box(
     for axis, (first, last, metres) in zip("zyx", box or [(None, None, False)] * 3, strict=True):
         size = layout.shape["zyx".index(axis)]
         if metres:
+            if axis == "z":
+                check_not_time(archive.reader, 0, "a range along it is")
             ranges.append(samples_between(layout, axis, first, last, archive.reader.name))
         else:
             ranges.append((int(first or 0), size if last is None else int(last)))

@@ -33,7 +33,6 @@ ABSENT_OPTIONS: dict[str, Any] = {
     "keys": None,
     "key_prefix": None,
     "family": None,
-    "crs": None,
     "field": {},
 }
 """Options of `compress` that `evaluate` lacks."""

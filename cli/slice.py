@@ -86,8 +86,11 @@ def slice(
 
 def nearest(archive: Archive, number: int, axis: str, metres: float) -> int:
     """The sample nearest to a position. Raises PointsOutsideError."""
+    from velcodec.archive.facts import check_not_time
     from velcodec.formats.errors import PointsOutsideError
 
+    if axis == "z":
+        check_not_time(archive.reader, number, f"--z {metres:g}m is")
     layout = archive.layout(number)
     step, origin = getattr(layout, f"d{axis}_m"), getattr(layout, f"origin_{axis}_m")
     size = dict(zip("zyx", layout.shape, strict=True))[axis] if layout.is_volume else 0
@@ -127,8 +130,11 @@ def write(
     rows, columns = section.shape
     ground = Geometry(rows, columns, steps[across], steps[down], origins[across], origins[down])
     metres = origins[axis] + at * steps[axis]
-    title = f"{archive.keys[number]}, {axis} = {metres:g} m"
-    names = (f"{across}, m", "depth, m" if down == "z" else f"{down}, m")
+    unit = archive.geometry(number).z_units if axis == "z" else "m"
+    title = f"{archive.keys[number]}, {axis} = {metres:g} {unit}"
+    facts = archive.header_of(number).facts
+    depth = f"{facts.z_name}, {facts.z_units}"
+    names = (f"{across}, m", depth if down == "z" else f"{down}, m")
     picture = velocity(section, ground, units=layout.units, title=title)
     picture.axes.set_xlabel(names[0])
     picture.axes.set_ylabel(names[1])

@@ -47,7 +47,9 @@ def grid_points(nz: int, nx: int) -> Float64:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A model's grid in the ground: samples per axis, spacing and origin in metres."""
+    """A model's grid in the ground: samples per axis, spacing and origin in metres. `z_name` and
+    `z_units` say what z is; if it is time, its figures are in milliseconds.
+    """
 
     nz: int
     nx: int
@@ -55,6 +57,8 @@ class Geometry:
     dz_m: float
     origin_x_m: float = 0.0
     origin_z_m: float = 0.0
+    z_name: str = "depth"
+    z_units: str = "m"
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

@@ -1,4 +1,4 @@
-"""Pictures of models with matplotlib: equal axes in metres, depth down, a colour bar with units.
+"""Pictures of models with matplotlib: equal axes in metres, z down, a colour bar with units.
 
     velcodec.plot.velocity(model, archive.geometry(0)).save("model.png")
 
@@ -119,7 +119,7 @@ def _draw(
         vmin=span[0],
         vmax=span[1],
     )
-    axes.set(xlabel="x, m", ylabel="depth, m", title=title)
+    axes.set(xlabel="x, m", ylabel=f"{geometry.z_name}, {geometry.z_units}", title=title)
     if label:
         figure.colorbar(image, ax=axes, label=label)
     return Picture(figure, axes, image)

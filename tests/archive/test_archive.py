@@ -130,7 +130,7 @@ def test_the_description_of_the_models_is_stored(archive: Archive, tiny: Decoder
     info = archive.info()
     assert json.loads(json.dumps(info)) == info
     assert info["provenance"] == "made up"
-    assert info["licence"] == "CC0"
+    assert info["licence"] == "CC0-1.0"
     assert info["user"] == {"crew": 7}
     assert info["models"] == 3
     assert tiny.identity is not None

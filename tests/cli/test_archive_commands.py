@@ -103,6 +103,42 @@ def test_info_summarises_fields(run: Run, data: bytes) -> None:
         assert line in shown
 
 
+def test_info_tells_the_facts_that_options_state(run: Run, compress: Run) -> None:
+    np.save("in.npy", layered(2, 9, 14))
+    told = {
+        "title": "Layers", "creator": "A. Maker", "citation": "Maker (2024)",
+        "doi": "10.5281/zenodo.1", "crs": "EPSG:32631", "vertical": "time", "datum": "surface",
+    }  # fmt: skip
+    given = [word for name, text in told.items() for word in (f"--{name}", text)]
+    assert compress("in.npy", "a.vlat", "--lossless", "--dz", "4", *given).exit_code == 0
+    found = figures(run("info", "a.vlat", "--json"))
+    assert found["facts"] == {name: [text] for name, text in told.items()}
+    assert found["software"] == [velcodec.__version__]
+    lines = dict(
+        line.split(maxsplit=1)
+        for line in run("info", "a.vlat").stdout.replace("models: ", "").splitlines()
+    )
+    assert lines["crs"].startswith("EPSG:32631")
+    assert lines["spacing"] == "dx 10 m, dz 4 ms"
+    assert lines["grid"] == "9 x 14 (time x distance)"
+    assert lines["made"] == f"by       velcodec {velcodec.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [(("--crs", "UTM 31"), "expected AUTHORITY:CODE"), (("--doi", "none"), "expected one such as")],
+)
+def test_a_fact_that_is_none_is_refused_before_anything_is_written(
+    option: tuple[str, str], expected: str, compress: Run
+) -> None:
+    np.save("in.npy", layered(2, 9, 14))
+    refused = compress("in.npy", "a.vlat", "--lossless", *option)
+    assert refused.exit_code == 2
+    assert refused.stderr.count("\n") == 1
+    assert expected in refused.stderr
+    assert not Path("a.vlat").exists()
+
+
 def test_info_shows_every_decoder_provenance_and_licence(run: Run, compress: Run) -> None:
     np.save("in.npy", layered(2, 9, 14))
     np.save("more.npy", layered(1, 9, 14, seed=1))
@@ -113,10 +149,10 @@ def test_info_shows_every_decoder_provenance_and_licence(run: Run, compress: Run
     more = ("more.npy", "a.vlat", "--decoder", "tiny", "--lossless", *about, "CC0")
     assert run("append", *more).exit_code == 0
     found = figures(run("info", "a.vlat", "--json"))
-    assert (found["provenances"], found["licences"]) == (["drawn"], ["CC BY", "CC0"])
+    assert (found["provenances"], found["licences"]) == (["drawn"], ["CC BY", "CC0-1.0"])
     assert found["source_sha256"] is None
     lines = [line.split(maxsplit=1) for line in run("info", "a.vlat").stdout.splitlines()]
-    assert ["licence", "CC BY; CC0"] in lines
+    assert ["licence", "CC BY (no SPDX identifier that velcodec knows); CC0-1.0"] in lines
     assert ["provenance", "drawn"] in lines
 
 

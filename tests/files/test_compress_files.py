@@ -125,7 +125,7 @@ def test_compress_files_keeps_description_keys_and_fields(
         assert list(archive.keys) == keys
         assert archive.fields["depth"].tolist() == list(range(11))
         assert set(archive.fields["site"]) == {"a"}
-        assert (archive.layout(0).origin_x_m, archive.header.licence) == (10.0, "CC0")
+        assert (archive.layout(0).origin_x_m, archive.header.licence) == (10.0, "CC0-1.0")
 
 
 def test_the_spacing_of_a_description_settles_what_a_file_states_twice(tmp_path: Path) -> None:

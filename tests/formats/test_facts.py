@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 
 import pytest
+from paths import DOCS
 
 from velcodec.formats import crs
 from velcodec.formats.errors import CorruptError, OptionError, UnknownFeatureError
@@ -111,6 +113,12 @@ def test_pyproj_knows_the_reference_system_or_it_is_refused() -> None:
     assert checked_facts({"crs": attributes["crs_wkt"]}).crs == "EPSG:32631"
     del attributes["crs_wkt"]
     assert crs.crs_of_grid_mapping(attributes, "in.nc").startswith("PROJCRS")
+
+
+def test_the_page_on_metadata_runs_as_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "metadata.md").read_text(), re.DOTALL)
+    exec(code, {"__name__": "guide"})
+    assert capsys.readouterr().out == "CC-BY-4.0\n"
 
 
 def test_that_z_is_depth_is_not_stored() -> None:

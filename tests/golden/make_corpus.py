@@ -253,6 +253,26 @@ def fields_archive() -> bytes:
     return stream.getvalue()
 
 
+def facts_archive() -> bytes:
+    """Facts of models as a whole, under two headers: all of them, and what remains without some."""
+    about = {
+        "title": "Layers Δ", "creator": "A. Maker", "citation": "Maker (2024)",
+        "doi": "10.5281/zenodo.1", "crs": "EPSG:32631", "vertical": "elevation",
+        "datum": "mean sea level",
+    }  # fmt: skip
+    head, payloads = plain(4, about=about, licence="CC-BY-4.0", software=(0, 1, 0))
+    later = {"vertical": "time", "epoch": 2010.5}
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, head)
+    writer.add_many(payloads[:2])
+    writer.use(Header(**{**vars(head), "about": later, "software": (1, 20, 300)}))
+    writer.add_many(payloads[2:3])
+    writer.use(Header(**{**vars(head), "about": {}, "software": ()}))
+    writer.add_many(payloads[3:])
+    writer.close()
+    return stream.getvalue()
+
+
 def many_archive() -> bytes:
     """5,000 models in two pages, whose fields differ; the second page alone has figures."""
     head, payloads = plain(5000)
@@ -429,6 +449,7 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
     },
     METADATA: {
         "fields": fields_archive,
+        "facts": facts_archive,
         "many": many_archive,
         "journal": journal_archive,
         "ancillary": ancillary_archive,

@@ -13,6 +13,7 @@ import pytest
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 import vlatlite  # noqa: E402
+from builders import archive, header  # noqa: E402
 from corpus import (  # noqa: E402
     GOLDEN,
     LATENTS,
@@ -30,6 +31,7 @@ from vlatlite.coder import tile  # noqa: E402
 from vlatlite.container import record  # noqa: E402
 
 import velcodec  # noqa: E402
+import velcodec.formats.container.header  # noqa: E402
 from velcodec import synth  # noqa: E402
 
 HASHES, RENDERINGS = hashes(), renderings()
@@ -265,6 +267,21 @@ def test_constant_models_of_every_metadata_archive_are_read(reader: vlatlite.Rea
         assert isinstance(expected, str) or len(archive.payloads) == expected["models"]
         for number in range(0, len(archive.payloads), 1 + len(archive.payloads) // 20):
             assert np.array_equal(reader.model(archive, number), np.full((3, 2), 1500.0 + number))
+
+
+def test_facts_are_read_and_an_unknown_vertical_domain_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def archive_of(**facts: object) -> vlatlite.Archive:
+        return vlatlite.Archive(archive([], header(about=facts, software=(0, 1, 0))))
+
+    facts = {"crs": "EPSG:32631", "vertical": "time", "datum": "mean sea level", "epoch": 2010.5}
+    head = archive_of(**facts).headers[0]
+    assert (head["a"], head["v"]) == (facts, [0, 1, 0])
+    monkeypatch.setattr(velcodec.formats.container.header, "check_stored", lambda about: None)
+    for name in ("vertical", "Epoch"):
+        with pytest.raises(ValueError, match="unknown"):
+            archive_of(**{name: "of a later version"})
 
 
 def test_fields_override_the_layout(reader: vlatlite.Reader) -> None:

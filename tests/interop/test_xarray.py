@@ -114,8 +114,8 @@ def test_descriptions_in_the_archive_are_attributes(exact: Path) -> None:
     header = velcodec.open(exact).header
     assert attributes["decoder"] == header.decoder_name
     assert attributes["decoder_hash"] == header.decoder_hash.hex()
-    assert attributes["provenance"] == "drawn for a test"
-    assert attributes["licence"] == "CC0"
+    assert attributes["source"] == "drawn for a test"
+    assert attributes["license"] == "CC0-1.0"
     assert "source_sha256" not in attributes
 
 
@@ -225,8 +225,8 @@ def test_licences_of_all_parts_are_listed(exact: Path, tmp_path: Path) -> None:
     other = velcodec.compress(np.full((1, 12, 9), 2000.0, "f4"), lossless=True, licence="CC BY")
     velcodec.cat([exact, other], tmp_path / "both.vlat")
     dataset = open_dataset(tmp_path / "both.vlat")
-    assert dataset.attrs["licence"] == "CC0; CC BY"
-    assert dataset.attrs["provenance"] == "drawn for a test"
+    assert dataset.attrs["license"] == "CC0-1.0; CC BY"
+    assert dataset.attrs["source"] == "drawn for a test"
 
 
 def test_models_on_different_ground_have_separate_positions(mixed: Path) -> None:

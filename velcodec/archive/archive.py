@@ -216,8 +216,11 @@ class Archive:
 
     def geometry(self, which: Number = 0) -> Geometry:
         """Where the samples of a model lie."""
-        lay = self.layout(which)
-        return Geometry(lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m)
+        lay, facts = self.layout(which), self.header_of(which).facts
+        return Geometry(
+            lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m,
+            facts.z_name, facts.z_units,
+        )  # fmt: skip
 
     @property
     def layouts(self) -> Sequence[Layout]:

@@ -9,17 +9,21 @@ from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.errors import MixedShapesError, OptionError
 from velcodec.formats.facts import DEPTH, NAMES, SHARED, Facts, checked_fact
 
+SINGLE = ("doi", "crs", "datum")
+"""Facts of which two do not make one."""
+
 
 def facts_of(reader: RecordReader, numbers: Sequence[int] | None = None) -> Facts:
     """The facts that hold for all of these models (default: all of the archive's): those of their
-    headers or, where a header says nothing, of fields with a fact's name. Different texts are
-    joined by semicolons; of reference systems and datums, none is told if there are several.
+    headers or, where headers say nothing, of fields with a fact's name. Different texts are joined
+    by semicolons; of identifiers, reference systems and datums none is told if there are several.
 
     Raises MixedShapesError for models whose z is depth in some and not in others.
     """
-    wanted = range(len(reader)) if numbers is None else numbers
-    headers = {reader.header_number(number): number for number in wanted}
-    heads = [reader.header_of(number) for number in headers.values()] or [reader.header]
+    heads = reader.headers()
+    if numbers is not None and len(heads) > 1:
+        used = {reader.header_number(number): number for number in numbers}
+        heads = [reader.header_of(number) for number in used.values()]
     said: dict[str, list[str]] = {
         name: list(dict.fromkeys(getattr(head.facts, name) for head in heads)) for name in NAMES
     }
@@ -32,8 +36,17 @@ def facts_of(reader: RecordReader, numbers: Sequence[int] | None = None) -> Fact
     for name in NAMES:
         column = reader.fields.get(name) if said[name] == [""] and name != "vertical" else None
         if column is not None and column.dtype == object:
-            said[name] = [_checked(name, text) for text in dict.fromkeys(column[list(wanted)])]
+            some = column if numbers is None else column[list(numbers)]
+            said[name] = [_checked(name, text) for text in dict.fromkeys(some)]
     return Facts(**{name: _joined(name, texts) for name, texts in said.items()})
+
+
+def check_not_time(reader: RecordReader, number: int, what: str) -> None:
+    """Raise OptionError for a model whose z is time, of which `what` would tell it in metres."""
+    if reader.header_of(number).facts.is_time:
+        raise OptionError(
+            f"{reader.name}: model {number}: z is time, in milliseconds, and {what} in metres"
+        )
 
 
 def _checked(name: str, text: str) -> str:
@@ -45,8 +58,8 @@ def _checked(name: str, text: str) -> str:
 
 
 def _joined(name: str, texts: Sequence[str]) -> str:
-    if len(texts) > 1 and (name in SHARED[-3:] or name == "doi"):
-        return ""
+    if len(texts) > 1 and (name in SINGLE or (name == "licence" and "" in texts)):
+        return ""  # a licence of some models is not that of the others
     return "; ".join(text for text in dict.fromkeys(texts) if text)
 
 

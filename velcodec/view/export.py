@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.facts import check_not_time
 from velcodec.decode.stored import StoredModel
 from velcodec.decode.units import unit_scale
 from velcodec.decoder.sizes import MIXTURE
@@ -79,6 +80,7 @@ def page_of(archive: Archive, numbers: Sequence[int], name: str) -> str:
             f"{name}: found {len(numbers):,} models for one page, expected at most {MOST_MODELS}: "
             "select some"
         )
+    check_not_time(archive.reader, numbers[0], "the page has axes")
     data = Bytes()
     decoders: dict[bytes, dict[str, Any]] = {}
     samplers: dict[str, dict[str, Any]] = {}

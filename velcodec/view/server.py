@@ -21,6 +21,7 @@ from aiohttp import WSMsgType, web
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.facts import check_not_time
 from velcodec.archive.listing import rows_of
 from velcodec.formats.errors import OptionError, VelcodecError
 from velcodec.view.bundle import page_text, script
@@ -71,6 +72,10 @@ class Viewed:
     name: str
     archive: Archive
     originals: Originals | None = None
+
+    def __post_init__(self) -> None:
+        for number in range(min(1, len(self.archive))):
+            check_not_time(self.archive.reader, number, "the page has axes")
 
 
 class Viewer:

@@ -8,7 +8,9 @@ import msgpack
 import numpy as np
 import zstandard
 
-HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("bxwrkqf")
+HEADER_KEYS, PAGE_KEYS = set("hnlcifpravme"), set("bxwrkqf")
+
+FACTS = {"title", "creator", "citation", "doi", "crs", "vertical", "datum"}
 
 
 def check(holds, what):
@@ -127,6 +129,9 @@ class Archive:
             self.headers.append({k: v for k, v in merged.items() if v is not None})
         for header in self.headers:
             check_keys(header, HEADER_KEYS)
+            check_keys(header.get("a", {}), FACTS)
+            vertical = header.get("a", {}).get("vertical", "depth")
+            check(vertical in ("depth", "elevation", "time"), f"unknown z {vertical!r}")
         self.decoders = [section(data, at, b"D", self.stamp) for at in running(decoders[::2])]
         self.payloads, self.header_of, self.keys, self.quality, self.fields = [], [], [], [], []
         n = len(pages) // 4
