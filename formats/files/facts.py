@@ -44,7 +44,7 @@ PERHAPS_DOIS = ("repository_doi", "repository_pid", "id", "identifier", "referen
 
 CODES = ("epsg_code", "crs_code", "epsg")
 CRS_TEXTS = ("crs_wkt", "spatial_ref", "crs")
-OPTIONS = {name: f"--{name}" for name in ("doi", "crs", "licence")}
+GEOGRAPHIC = "latitude_longitude"
 FILE_ONLY = "source"
 """An attribute that says of the file where models come from, but of an array how they were made."""
 
@@ -58,8 +58,8 @@ def facts_in(
     with a name, and of CF's grid mapping variable. What the caller states is not looked at, and the
     vertical domain is not among them.
 
-    Raises InputFileError for a DOI or a reference system that is none, MissingExtraError for a grid
-    mapping that only pyproj understands.
+    Raises InputFileError for a text that cannot be the fact it should be, MissingExtraError for a
+    grid mapping that only pyproj understands.
     """
     near = [_lower(attributes) for _, attributes in reversed(places)]
     if len(near) > 1:
@@ -77,9 +77,8 @@ def facts_in(
         found["crs"] = "" if "crs" in stated else _crs_in([mapping, *near], mapping, name)
         checked = {f: checked_fact(f, text) for f, text in found.items() if f not in stated}
     except OptionError as error:
-        option = next((each for f, each in OPTIONS.items() if str(error).startswith(f)), None)
-        hint = f"; state it with {option}" if option else ""
-        raise InputFileError(f"{name}: {error}{hint}") from error
+        fact, _, _ = str(error).partition(":")
+        raise InputFileError(f"{name}: {error}; state it with --{fact}") from error
     return hints.facts.or_else(Facts(**checked))
 
 
@@ -100,9 +99,10 @@ def _crs_in(near: Sequence[Mapping[str, Any]], mapping: Mapping[str, Any], name:
     crs = f"EPSG:{code}" if code.isdecimal() else code or _first(near, CRS_TEXTS)
     if not crs and mapping.get("grid_mapping_name") is not None:
         plain = {key: _plain(value) for key, value in mapping.items()}
-        geographic = plain["grid_mapping_name"] == "latitude_longitude"
-        crs = "" if geographic else crs_of_grid_mapping(plain, name)
-    if crs and is_in_degrees(crs):
+        crs = str(plain["grid_mapping_name"])
+        if crs != GEOGRAPHIC:
+            crs = crs_of_grid_mapping(plain, name)
+    if crs and (crs == GEOGRAPHIC or is_in_degrees(crs)):
         # Positions in degrees are refused; where the caller gives metres instead, they have another
         # reference system.
         log.warning("%s: crs: found %.60s, which is in degrees, and is not kept", name, crs)

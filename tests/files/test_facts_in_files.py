@@ -211,10 +211,14 @@ def test_a_grid_mapping_of_parameters_alone_needs_pyproj_or_the_option(
 def test_degrees_are_not_the_reference_system_of_metres_that_the_caller_states(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = mapped(tmp_path / "in.nc", crs_wkt='GEOGCS["WGS 84"]')
-    ground = Ground(10.0, 10.0, 0.0, 0.0)
-    assert open_models(path, ground=ground).parts[0].form.facts.crs == ""
-    assert "is in degrees, and is not kept" in caplog.text
+    for number, said in enumerate(
+        ({"crs_wkt": 'GEOGCS["WGS 84"]'}, {"grid_mapping_name": "latitude_longitude"})
+    ):
+        path = mapped(tmp_path / f"{number}.nc", **said)
+        ground = Ground(10.0, 10.0, 0.0, 0.0)
+        assert open_models(path, ground=ground).parts[0].form.facts.crs == ""
+        assert "is in degrees, and is not kept" in caplog.text
+        caplog.clear()
 
 
 @pytest.mark.parametrize(("name", "way"), [("elevation", "elevation"), ("depth", ""), ("z", "")])
