@@ -57,8 +57,8 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         pairs[f"{head}: spacing"] = f"dx {layout.dx_m:g} m, dz {layout.dz_m:g} {unit}{across}"
         if layout.no_data is not None:
             pairs[f"{head}: absent"] = f"samples of {layout.no_data}"
-        across = f", y {layout.origin_y_m:g} m" if layout.is_volume else ""
-        first = f"x {layout.origin_x_m:g} m, z {layout.origin_z_m:g} {unit}"
+        across = f", y {layout.origin_y_m:.10g} m" if layout.is_volume else ""
+        first = f"x {layout.origin_x_m:.10g} m, z {layout.origin_z_m:.10g} {unit}"
         pairs[f"{head}: origin"] = f"{first}{across}"
     for name, column in figures["columns"].items():
         pairs[f"field: {name}"] = column_text(column)
