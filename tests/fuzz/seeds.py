@@ -80,7 +80,7 @@ def part_seeds() -> list[bytes]:
     runs = (Run(0, 2, 0), Run(20, 1, 1))
     fields = {"line": np.arange(3, dtype="<i4"), "t": np.array(["a", "b", "a"], dtype=object)}
     quality = np.arange(12, dtype=np.uint8).reshape(4, 3)
-    page = Page(np.array([5, 300, 6]), runs, ("a", "b", "c"), quality, fields, 7)
+    page = Page(np.array([9, 300, 9]), np.ones(3), runs, ("a", "b", "c"), quality, fields, 7)
     directory = Directory(
         (Place(90, 20),), (PageEntry(Place(200, 60), 100, 9), PageEntry(Place(260, 60), 130, 9))
     )

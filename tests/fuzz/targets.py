@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from velcodec.formats.container.directory import Directory
-from velcodec.formats.container.framing import START, RecordId, pack_tail, record_checksum
+from velcodec.formats.container.block import LONGEST_HEAD, BlockId, checksum_of, read_head
+from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.page import StoredPage
@@ -133,14 +134,13 @@ def with_checksums(data: bytes) -> bytes:
                     out[end : end + len(tail)] = tail
                     end += len(tail)
             else:
-                more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
-                payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(RecordId(stamp, number, current & 0xFFFF), payload)
-                end = at + start + more - 1 + len(sums)
+                head = read_head(data[at : at + LONGEST_HEAD], "")
+                end = at + head.block_bytes
                 if end > len(data):
                     break
-                out[end - len(sums) : end] = sums
-                number += 1
+                block_id = BlockId(stamp, number, current & 0xFFFF)
+                out[end - 4 : end] = checksum_of(block_id, data[at : end - 4])
+                number += len(head.lengths)
             at = end
         except VelcodecError:
             break
@@ -157,7 +157,7 @@ def parts(data: bytes) -> None:
 
 def _read_page(data: bytes) -> None:
     page = StoredPage(data, 1 << 16, "page")
-    assert len(page.places) == len(page.headers) == len(page)
+    assert len(page.places) == len(page.headers) == len(page.sizes) <= len(page)
     page.whole()
 
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.container.framing import START, RecordId, pack_entry
+from velcodec.formats.container.block import BlockId, pack_block
+from velcodec.formats.container.framing import START
 from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.sections import HEADER, OPENING, pack_section, read_section
@@ -103,17 +104,29 @@ def stamp_of(data: bytes) -> bytes:
 
 
 def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -> bytes:
-    """A record as stored in an archive with this beginning."""
-    return pack_entry(RecordId(stamp_of(data), number, header_number), payload)
+    """A block of one record as stored in an archive with this beginning."""
+    return pack_block(BlockId(stamp_of(data), number, header_number), [payload])
+
+
+class ApartWriter(VlatWriter):
+    """Writes every record as a block of its own."""
+
+    def _write_blocks(self, *, keep: bool = False) -> None:
+        waiting, self._waiting = self._waiting, []
+        self._count -= len(waiting)
+        for payload in waiting:
+            self._waiting = [payload]
+            self._count += 1
+            super()._write_blocks()
 
 
 def archive(
     payloads: Sequence[bytes], head: Header | None = None, *, keys: Sequence[str] | None = None,
-    quality: Sequence[StoredQuality] | None = None,
+    quality: Sequence[StoredQuality] | None = None, apart: bool = False,
 ) -> bytes:  # fmt: skip
-    """The bytes of an archive of these payloads."""
+    """The bytes of an archive of these payloads; each in a block of its own if they are `apart`."""
     stream = io.BytesIO()
-    writer = VlatWriter(stream, head or header())
+    writer = (ApartWriter if apart else VlatWriter)(stream, head or header())
     for i, payload in enumerate(payloads):
         writer.add(
             payload,

@@ -41,7 +41,6 @@ from velcodec.device import is_cpu, pick_device
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.page import entry_bytes
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import open_reader
@@ -263,8 +262,8 @@ class Archive:
 
     @property
     def record_bytes(self) -> Sequence[int]:
-        """Bytes of each model's record, with its length and checksum."""
-        sizes: list[int] = entry_bytes(self._reader.lengths).tolist()
+        """Bytes of each model's record, without what records share."""
+        sizes: list[int] = self._reader.lengths.tolist()
         return sizes
 
     # Models

@@ -9,8 +9,15 @@ from functools import cached_property
 from velcodec.formats.container.framing import SIGNATURE, START, TAIL_BYTES, check_start
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.salvage.by_page import find_by_pages
-from velcodec.formats.container.salvage.by_walk import walk_records
-from velcodec.formats.container.salvage.found import Bytes, Found, Work, header_of, is_tail
+from velcodec.formats.container.salvage.by_walk import walk_blocks
+from velcodec.formats.container.salvage.found import (
+    Bytes,
+    Found,
+    FoundBlock,
+    Work,
+    header_of,
+    is_tail,
+)
 from velcodec.formats.container.salvage.sections import (
     find_first_header,
     find_sections,
@@ -53,8 +60,8 @@ class Salvage:
 
     def holds(self, record: Found, data: Bytes) -> bool:
         """Whether these bytes hold the record as it was found."""
-        told = header_of(data, record.start, record.stop, record.number, self.stamp)
-        return told == record.header
+        block = record.block
+        return header_of(data, block.begin, block.head, block.first, self.stamp) == block.header
 
     @property
     def has_keys(self) -> bool:
@@ -83,9 +90,10 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     directory = last_directory(sections, name)
     pages = read_pages(sections, len(data), name)
     found = find_by_pages(data, sections, pages, directory, stamp, work)
-    for record in walk_records(data, sections, found, headers, stamp, work):
-        found.setdefault(record.number, record)
-    records = [found[number] for number in sorted(found) if found[number].header in headers]
+    for block in walk_blocks(data, sections, found, headers, stamp, work):
+        found.setdefault(block.first, block)
+    intact = [found[first] for first in sorted(found) if found[first].header in headers]
+    records = list(_records(intact))
     if not records and (directory is None or directory.models):
         raise RepairError(f"{name}: found no intact record")
     told = [page.first + len(page) for page, _ in pages]
@@ -109,13 +117,22 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     )
 
 
+def _records(blocks: list[FoundBlock]) -> Iterator[Found]:
+    """The records of blocks, each number once: the first block that has it counts."""
+    number = 0
+    for block in blocks:
+        if block.first >= number:
+            yield from block.records()
+            number = block.after
+
+
 def _gaps(
-    data: Bytes, sections: list[Section], records: Iterable[Found]
+    data: Bytes, sections: list[Section], blocks: Iterable[FoundBlock]
 ) -> Iterator[tuple[int, int]]:
-    """Bytes that belong to no section, record or tail."""
+    """Bytes that belong to no section, block or tail."""
     spans = [(0, len(START))] if data[: len(START)] == START else []
     spans += [(section.at, section.end) for section in sections]
-    spans += [(record.begin, record.end) for record in records]
+    spans += [(block.begin, block.end) for block in blocks]
     at = 0
     for begin, end in [*sorted(spans), (len(data), len(data))]:
         if begin > at and not (begin - at == TAIL_BYTES and is_tail(data, at)):

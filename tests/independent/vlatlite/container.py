@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("bxwrkqf")
+HEADER_KEYS, PAGE_KEYS = set("hnlcifprme"), set("bxwcrkqf")
 
 
 def check(holds, what):
@@ -45,6 +45,30 @@ def section(data, at, kind, stamp=None):
     found = int.from_bytes(data[end : end + 4], "little")
     check(zlib.crc32(data[at + 1 : end]) ^ (stamp or 0) == found, "sum")
     return (data[body:end], found) if stamp is None else data[body:end]
+
+
+def block(data, stamp, first, header):
+    """The payloads of a block, of which record `first` is the first."""
+    before = stamp.to_bytes(4, "little") + first.to_bytes(8, "little")
+    total = zlib.crc32(data[:-4]) ^ zlib.crc32(before) ^ header
+    check(total == int.from_bytes(data[-4:], "little"), "sum of a block")
+    count, at = varint(data, 0)
+    least, at = varint(data, at)
+    lengths = [least]
+    if count > 1:
+        low, at, lengths = data[at], at + 1, []
+        bits = "".join(f"{byte:08b}"[::-1] for byte in data[at:])
+        place = 0
+        for _ in range(count):
+            ones = bits.index("0", place) - place
+            place += ones + 1
+            more = int(bits[place : place + low][::-1] or "0", 2)
+            lengths.append(least + (ones << low) + more)
+            place += low
+        at += (place + 7) // 8
+    check(1 <= count <= 64 and at + sum(lengths) + 4 == len(data), "lengths in a block")
+    ends = [at + sum(lengths[: k + 1]) for k in range(count)]
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def running(distances):
@@ -138,24 +162,20 @@ class Archive:
     def _page(self, data, page, at, count):
         check_keys(page, PAGE_KEYS)
         check(page.get("b", 0) == len(self.payloads), "a page of other numbers")
-        lengths = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
-        check(len(lengths) == count, "a page of other records")
-        runs, rows = page.get("r", [0, count, 0]), iter(lengths)
+        sizes = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
+        counts = list(squeezed(page["c"])) if "c" in page else [1] * len(sizes)
+        check(sum(counts) == count, "a page of other records")
+        runs, blocks = page.get("r", [0, len(sizes), 0]), zip(sizes, counts, strict=True)
         check(all(header < 65536 for header in runs[2::3]), "more headers than there may be")
         for gap, some, header in zip(runs[::3], runs[1::3], runs[2::3], strict=True):
             at += gap
             for _ in range(some):
-                number, length = len(self.payloads), next(rows)
-                more, body = varint(data, at)
-                payload, width = data[body : body + length], 2 if length < 1024 else 4
-                at = body + length + width
-                before = self.stamp.to_bytes(4, "little") + number.to_bytes(8, "little")
-                total = zlib.crc32(before + payload) ^ header
-                found = int.from_bytes(data[at - width : at], "little")
-                check(more == length + 1, "length of a record")
-                check(total % (1 << 8 * width) == found, "sum of a record")
-                self.payloads.append(payload)
-                self.header_of.append(header)
+                size, own = next(blocks)
+                payloads = block(data[at : at + size], self.stamp, len(self.payloads), header)
+                check(len(payloads) == own, "a block of other records")
+                self.payloads += payloads
+                self.header_of += [header] * own
+                at += size
         numbers = range(len(self.keys), len(self.payloads))
         keys = msgpack.unpackb(squeezed(page["k"])) if "k" in page else map(str, numbers)
         self.keys += keys
