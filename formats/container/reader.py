@@ -349,21 +349,17 @@ class VlatReader:
                 raise self._fail(block.what, f"found {found} {what}, the index has {told}")
         return head
 
-    def _head_at(self, block: StoredBlock) -> Head:
-        """The head of a block, of which nothing else is read, nor its checksum verified."""
-        if block.count == 1:
-            return Head.of_single(block.size)
-        size = min(LONGEST_HEAD, block.size)
-        return self._head(block, self._source.read_at(block.at, size, block.what))
-
     def payload_part(self, number: int, start: int, size: int) -> bytes:
-        """Bytes `start` to `start + size` of a payload, or up to its end. The checksum of the block
-        is not verified: for records whose parts have checksums of their own.
+        """Bytes `start` to `start + size` of a payload, or up to its end. Of a record that has a
+        block of its own nothing else is read, nor its checksum verified: for records whose parts
+        have checksums of their own.
 
         Raises KeyNotFoundError, TruncatedError, CorruptError.
         """
         block = self.locate(number)
-        begin, end = list(self._head_at(block).spans())[number - block.first]
+        if block.count > 1:
+            return self._payloads_of(block)[number - block.first][start : start + size]
+        ((begin, end),) = Head.of_single(block.size).spans()
         size = max(0, min(size, end - begin - start))
         return self._source.read_at(block.at + begin + start, size, block.what)
 
@@ -425,7 +421,7 @@ class VlatReader:
 
     @lazy_property
     def lengths(self) -> NDArray[np.int64]:
-        """Payload bytes of every record, (n,), from the heads of all blocks."""
+        """Payload bytes of every record, (n,), from its block."""
         self._every_page()
         return self._lengths_of(range(len(self)))
 
@@ -437,7 +433,9 @@ class VlatReader:
         for row, number in enumerate(numbers):
             if block is None or not block.first <= number < block.first + block.count:
                 block = self.locate(number)
-                lengths = self._head_at(block).lengths
+                lengths = Head.of_single(block.size).lengths
+                if block.count > 1:
+                    lengths = tuple(map(len, self._payloads_of(block)))
             found[row] = lengths[number - block.first]
         return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import records_apart
 from checkers import layered
 from rich_archives import rich_archive
 
@@ -127,7 +128,10 @@ def test_an_embedded_decoder_suffices_for_a_stream(
     assert len(list(velcodec.stream(pipe(data)))) == 3
 
 
-def test_a_damaged_stream_raises_after_its_intact_models(data: bytes) -> None:
+def test_a_damaged_stream_raises_after_its_intact_models(data: bytes, tmp_path: Path) -> None:
+    with records_apart():
+        velcodec.cat([data], tmp_path / "apart.vlat")
+    data = (tmp_path / "apart.vlat").read_bytes()
     with velcodec.open(data) as archive:
         at = data.index(archive.reader.payload(6))
     altered = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

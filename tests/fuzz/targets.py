@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.block import LONGEST_HEAD, BlockId, checksum_of, read_head
+from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.journal import read_journal

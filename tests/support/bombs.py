@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).parent / "formats"))
 from builders import archive, exact_coding, header, opening, stamp_of
 
 import velcodec
+from velcodec.formats.container.block import MOST_RECORDS, BlockId, pack_block, pack_head
 from velcodec.formats.container.columns import squeeze
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.block import MOST_RECORDS, BlockId, pack_block, pack_head
 from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import Page, Run

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from velcodec.formats.container.block import BlockId, pack_block
@@ -108,16 +110,17 @@ def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -
     return pack_block(BlockId(stamp_of(data), number, header_number), [payload])
 
 
-class ApartWriter(VlatWriter):
-    """Writes every record as a block of its own."""
-
-    def _write_blocks(self, *, keep: bool = False) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._count -= len(waiting)
-        for payload in waiting:
-            self._waiting = [payload]
-            self._count += 1
-            super()._write_blocks()
+@contextmanager
+def records_apart(apart: bool = True) -> Iterator[None]:
+    """Within this context every record is written as a block of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if apart:
+            writer = "velcodec.formats.container.writer."
+            patch.setattr(
+                writer + "blocks_of", lambda sizes: (slice(i, i + 1) for i in range(len(sizes)))
+            )
+            patch.setattr(writer + "is_full", lambda _: True)
+        yield
 
 
 def archive(
@@ -126,14 +129,15 @@ def archive(
 ) -> bytes:  # fmt: skip
     """The bytes of an archive of these payloads; each in a block of its own if they are `apart`."""
     stream = io.BytesIO()
-    writer = (ApartWriter if apart else VlatWriter)(stream, head or header())
-    for i, payload in enumerate(payloads):
-        writer.add(
-            payload,
-            key=None if keys is None else keys[i],
-            quality=None if quality is None else quality[i],
-        )
-    writer.close()
+    with records_apart(apart):
+        writer = VlatWriter(stream, head or header())
+        for i, payload in enumerate(payloads):
+            writer.add(
+                payload,
+                key=None if keys is None else keys[i],
+                quality=None if quality is None else quality[i],
+            )
+        writer.close()
     return stream.getvalue()
 
 

@@ -56,7 +56,9 @@ def test_any_page_round_trips(sizes: list[int], data: st.DataObject) -> None:
         "salt": as_column(np.arange(n) % 2 == 0, n, "salt"),
     }
     check_round_trip(page(sizes, counts))
-    check_round_trip(page(sizes, counts, runs=runs, keys=tuple(keys), quality=quality, fields=fields))
+    check_round_trip(
+        page(sizes, counts, runs=runs, keys=tuple(keys), quality=quality, fields=fields)
+    )
 
 
 @pytest.mark.parametrize("n", [15, 16, 2**16 - 1, 2**16])

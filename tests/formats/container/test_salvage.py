@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import ApartWriter, archive, decoder_bytes, header
+from builders import archive, decoder_bytes, header, records_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,15 +38,14 @@ def written(
     own, or the ten of a page in one.
     """
     stream = io.BytesIO()
-    writer = (ApartWriter if apart else VlatWriter)(
-        stream, header(), journal=journal, decoder=DECODER
-    )
-    for i, payload in enumerate(payloads(count)):
-        writer.use(OTHER if i % 40 >= 20 else header())
-        writer.add(payload, f"key {i}" if keys else None, fields={"line": i})
-        if i % 10 == 9:
-            writer.end_page()
-    writer.close()
+    with records_apart(apart):
+        writer = VlatWriter(stream, header(), journal=journal, decoder=DECODER)
+        for i, payload in enumerate(payloads(count)):
+            writer.use(OTHER if i % 40 >= 20 else header())
+            writer.add(payload, f"key {i}" if keys else None, fields={"line": i})
+            if i % 10 == 9:
+                writer.end_page()
+        writer.close()
     return stream.getvalue()
 
 
