@@ -3,9 +3,8 @@
     number of records, varint | lengths of their payloads | payloads | checksum
 
 A block holds one record, or up to MOST_RECORDS of together at most MOST_BYTES. The length of a
-single record is a varint. Of several the least is a varint, then a byte k, then what each has more
-than the least, as a Rice code: its multiples of 2^k as so many ones and a zero, and k bits below.
-Bits go from the lowest of each byte to the highest, least significant first; unused ones are zero.
+single record is a varint. Of several the least is a varint, then the number of low bits is a byte,
+then comes what each has more than the least, as a Rice code (`storage.rice`).
 
 The checksum is the CRC-32 of everything before it, XORed with the CRC-32 of the archive's stamp and
 the first record's number (8 bytes), and with the number of the records' header. So a block of
@@ -19,7 +18,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
+
 from velcodec.formats.errors import CorruptError, TruncatedError
+from velcodec.formats.storage.rice import best_low_bits, pack_rice, read_rice
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint, encode_varint
 
 MOST_RECORDS, MOST_BYTES = 64, 1 << 12
@@ -87,16 +89,9 @@ def pack_head(lengths: Sequence[int]) -> bytes:
     if len(lengths) == 1:
         return head + encode_varint(lengths[0])
     least = min(lengths)
-    more = [length - least for length in lengths]
-    low_bits = min(range(MOST_LOW_BITS + 1), key=lambda k: sum((m >> k) + k for m in more))
-    bits = at = 0
-    for value in more:
-        ones = value >> low_bits
-        bits |= ((1 << ones) - 1) << at
-        at += ones + 1
-        bits |= (value & ((1 << low_bits) - 1)) << at
-        at += low_bits
-    return head + encode_varint(least) + bytes([low_bits]) + bits.to_bytes(-(-at // 8), "little")
+    more = np.array(lengths, dtype=np.int64) - least
+    low_bits = best_low_bits(more, MOST_LOW_BITS)
+    return head + encode_varint(least) + bytes([low_bits]) + pack_rice(more, low_bits)
 
 
 def read_head(start: bytes, place: str) -> Head:
@@ -121,31 +116,14 @@ def read_head(start: bytes, place: str) -> Head:
             f"{place}: lengths: found {count} of {least} bytes or more, and {low_bits} low bits, "
             f"expected at most {MOST_BYTES} in all, and {MOST_LOW_BITS}"
         )
-    more, used = _rice(start[at + 1 : LONGEST_HEAD], count, low_bits, place)
-    if sum(more) + least * count > MOST_BYTES:
+    place = f"{place}: lengths"
+    more, used = read_rice(start[at + 1 : LONGEST_HEAD], count, low_bits, place)
+    total = int(more.sum()) + least * count
+    if total > MOST_BYTES:
         raise CorruptError(
-            f"{place}: lengths: found {sum(more) + least * count} bytes of {count} records, "
-            f"expected at most {MOST_BYTES}"
+            f"{place}: found {total} bytes of {count} records, expected at most {MOST_BYTES}"
         )
-    return Head(tuple(least + each for each in more), at + 1 + used)
-
-
-def _rice(data: bytes, count: int, low_bits: int, place: str) -> tuple[list[int], int]:
-    """So many integers of a Rice code, and the bytes that they take."""
-    bits, room = int.from_bytes(data, "little"), 8 * len(data)
-    values, at = [], 0
-    for _ in range(count):
-        rest = bits >> at
-        ones = (~rest & (rest + 1)).bit_length() - 1
-        at += ones + 1
-        values.append((ones << low_bits) + ((bits >> at) & ((1 << low_bits) - 1)))
-        at += low_bits
-        if at > room:
-            raise TruncatedError(f"{place}: lengths: found the end of the data")
-    used = -(-at // 8)
-    if (bits & ((1 << 8 * used) - 1)) >> at:
-        raise CorruptError(f"{place}: lengths: found bits behind the last, expected zeros")
-    return values, used
+    return Head(tuple((more + least).tolist()), at + 1 + used)
 
 
 def checksum_of(block_id: BlockId, body: bytes) -> bytes:

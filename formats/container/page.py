@@ -24,7 +24,7 @@ from velcodec.formats.container.columns import (
     take_fields,
     unpack_column,
 )
-from velcodec.formats.container.quality import COLUMNS
+from velcodec.formats.container.quality import pack_quality, unpack_quality
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.storage.checked_msgpack import (
     check_keys,
@@ -131,8 +131,7 @@ class Page:
                 )
             data["k"] = squeeze(keys)
         if self.quality is not None:
-            # The kinds of figures have different distributions, and compress best separately.
-            data["q"] = [squeeze(row.tobytes()) for row in self.quality]
+            data["q"] = pack_quality(self.quality)
         if self.fields:
             data["f"] = {name: pack_column(column) for name, column in self.fields.items()}
         packed: bytes = msgpack.packb(data)
@@ -282,12 +281,9 @@ class StoredPage:
         data = self._data.get("q")
         if data is None:
             return None
-        if not isinstance(data, list) or len(data) != COLUMNS:
-            raise CorruptError(f"{self._place}: quality: expected {COLUMNS} columns")
-        rows = [expand(row, len(self), self._place) for row in data]
-        if any(len(row) != len(self) for row in rows):
-            raise CorruptError(f"{self._place}: quality: expected a byte of each for every record")
-        return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(COLUMNS, -1)
+        if not isinstance(data, bytes):
+            raise CorruptError(f"{self._place}: quality: found {type(data).__name__}")
+        return unpack_quality(data, len(self), self._place)
 
     def forget(self) -> None:
         """Drop everything unpacked."""

@@ -121,9 +121,12 @@ ODD: dict[str, dict[str, Any]] = {
     "keys and more": {"k": b"\x00" + TWO_KEYS + b"\xa1"},
     "no list of keys": {"k": b"\x00\x81\xa1a\xa1b"},
     "keys uncompressed": {"k": ["a", "b"]},
-    "bomb of quality": {"q": [BOMB] * 4},
-    "three kinds of quality": {"q": [b"\x00\x05\x05"] * 3},
-    "quality of one column": {"q": BOMB},
+    "three columns of quality": {"q": b"\x05\0\x0f" * 3},
+    "five columns of quality": {"q": b"\x05\0\x0f" * 5},
+    "an unknown column of quality": {"q": b"\x05\0\x09" * 4},
+    "quality below 0": {"q": b"\xf0\xff\x0f" * 4},
+    "quality in a list": {"q": [b"\x05\0\x0f"] * 4},
+    "a column of no end": {"q": b"\x05\0\x00\xff\xff"},
     "no record": {"x": b"\x00"},
     "runs of too many": {"r": [0, 3, 0]},
     "runs of too few": {"r": [0, 1, 0]},
@@ -140,7 +143,6 @@ ODD: dict[str, dict[str, Any]] = {
     "more texts than records": {"f": {"a": ["t", 3, b"\x00\x93\xa0\xa0\xa0", b"\x00\x00\x01"]}},
     "a text that is not there": {"f": {"a": ["t", 1, b"\x00\x91\xa0", b"\x00\x00\x01"]}},
     "a truth of two": {"f": {"a": ["|b1", b"\x00\x02\x00"]}},
-    "half a quality": {"q": [b"\x00\x05"] * 4},
 }
 
 

@@ -56,16 +56,9 @@ def block(data, stamp, first, header):
     least, at = varint(data, at)
     lengths = [least]
     if count > 1:
-        low, at, lengths = data[at], at + 1, []
-        bits = "".join(f"{byte:08b}"[::-1] for byte in data[at:])
-        place = 0
-        for _ in range(count):
-            ones = bits.index("0", place) - place
-            place += ones + 1
-            more = int(bits[place : place + low][::-1] or "0", 2)
-            lengths.append(least + (ones << low) + more)
-            place += low
-        at += (place + 7) // 8
+        more, used = rice(data[at + 1 :], count, data[at])
+        lengths = [least + each for each in more]
+        at += 1 + used
     check(1 <= count <= 64 and at + sum(lengths) + 4 == len(data), "lengths in a block")
     ends = [at + sum(lengths[: k + 1]) for k in range(count)]
     return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
@@ -116,14 +109,54 @@ def column(packed, count):
     return np.frombuffer(planes.T.tobytes(), dtype).tolist()
 
 
-def quality(columns):
+def rice(data, count, low):
+    """So many integers, and the bytes that they take."""
+    bits = "".join(f"{byte:08b}"[::-1] for byte in data)
+    place, high = 0, []
+    for _ in range(count):
+        end = bits.index("0", place)
+        high.append(end - place)
+        place = end + 1
+    values = []
+    for ones in high:
+        values.append((ones << low) + int(bits[place : place + low][::-1] or "0", 2))
+        place += low
+    return values, (place + 7) // 8
+
+
+def rice_column(data, count):
+    """So many integers of a column of quality, and the bytes behind it."""
+    if count == 0:
+        return [], data
+    base, how = int.from_bytes(data[:2], "little", signed=True), data[2]
+    if how == 15:
+        return [base] * count, data[3:]
+    check(how < 32 and how % 16 <= 8, "an unknown column of quality")
+    more, used = rice(data[3:], count, how % 16)
+    if how >= 16:
+        more = [-(v + 1) // 2 if v % 2 else v // 2 for v in more]
+    return [base + v for v in more], data[3 + used :]
+
+
+def quality(data, count):
     """PSNR in dB, MAE and maximum error in m/s, distance; None where unknown."""
+    first, data = rice_column(data, count)
+    psnr = [100 if v == 0 else v - 1 for v in first]
+    measured = [p for p, v in zip(psnr, first, strict=True) if v]
+    columns = []
+    for _ in range(2):
+        column, data = rice_column(data, len(measured))
+        own = iter(87 - 2 * p // 3 + v for p, v in zip(measured, column, strict=True))
+        columns.append([next(own) if v else 0 for v in first])
+    column, data = rice_column(data, count)
+    check(not data, "bytes behind the quality")
     figures = []
-    for psnr, mae, most, distance in zip(*(squeezed(c) for c in columns), strict=True):
+    for p, mae, most, distance in zip(psnr, *columns, [(v - 1) % 256 for v in column], strict=True):
+        check(all(0 <= b <= 255 for b in (p, mae, most, distance)), "quality out of range")
         errors = [
             0.0 if b == 0 else None if b == 255 else 2.0 ** ((b - 1) / 4 - 10) for b in (mae, most)
         ]
-        figures.append((psnr / 2, *errors, None if distance == 255 else distance / 8))
+        figures.append((float(p), *errors, None if distance == 255 else distance / 4))
     return figures
 
 
@@ -180,7 +213,9 @@ class Archive:
         keys = msgpack.unpackb(squeezed(page["k"])) if "k" in page else map(str, numbers)
         self.keys += keys
         self.measured |= "q" in page
-        self.quality += quality(page["q"]) if "q" in page else [(0.0, None, None, None)] * count
+        self.quality += (
+            quality(page["q"], count) if "q" in page else [(0.0, None, None, None)] * count
+        )
         columns = {name: column(c, count) for name, c in page.get("f", {}).items()}
         self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
 
