@@ -214,7 +214,7 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
                     [(-1, 3), (0, 1), (0, 1)], [slice(0, 4, 2)] * 3):  # fmt: skip
             with pytest.raises(OptionError, match="box"):
                 archive.box(0, box)
-    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "nan"}):
+    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "water"}):
         with pytest.raises(OptionError):
             compressed(volume, **options)
     with pytest.raises(UnitsError):
