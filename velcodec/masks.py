@@ -22,19 +22,19 @@ def filled(model: NDArray[np.generic], absent: Absent) -> NDArray[np.generic]:
     return np.asarray(model)[tuple(nearest)]
 
 
-def at_grid(absent: Absent, grid: tuple[int, int]) -> Absent:
-    """Which samples of a rendering (nz, nx) are absent."""
+def at_grid(absent: Absent, grid: tuple[int, ...]) -> Absent:
+    """Which samples of a rendering, (nz, nx) or (nz, ny, nx), are absent."""
     if grid == absent.shape:
         return absent
-    rows, columns = (
+    places = (
         # The centre of cell j of m is (2 j + 1) n / (2 m); sample i reaches from i to i + 1.
         -(-(2 * np.arange(m) + 1) * n // (2 * m)) - 1
         for n, m in zip(absent.shape, grid, strict=True)
     )
-    return absent[rows][:, columns]
+    return absent[np.ix_(*places)]
 
 
 def at_cells(absent: Absent, cells: Float64) -> Absent:
-    """Which of the points at cell coordinates (x, z), shape (P, 2), are absent."""
-    x, z = np.maximum(np.ceil(cells).astype(np.int64) - 1, 0).T
-    return absent[z, x]
+    """Which of the points at cell coordinates (x, z), (P, 2), or (x, y, z), (P, 3), are absent."""
+    places = np.maximum(np.ceil(cells).astype(np.int64) - 1, 0)
+    return absent[tuple(places.T[::-1])]

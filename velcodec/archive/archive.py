@@ -31,6 +31,7 @@ from velcodec.decode.stored import (
 )
 from velcodec.decode.thumbnail import thumbnail
 from velcodec.decode.volumes import (
+    StoredVolume,
     checked_box,
     open_volume,
     own_order,
@@ -513,6 +514,12 @@ class Archive:
         for number in numbers:
             self._check_size(number, False)
         return self._models(numbers)
+
+    def stored_volume(self, which: Number) -> StoredVolume:
+        """A volume, ready to be read part by part. Raises VolumeError for a section, CorruptError,
+        TruncatedError.
+        """
+        return open_volume(self._reader, self.index(which))
 
     def evaluator(self, which: Number) -> Decoder | FrozenMixture:
         """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises

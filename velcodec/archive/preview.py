@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive.archive import Archive
+from velcodec.archive.archive import Archive, Number
 from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
+from velcodec.decode.volumes import StoredVolume
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 
@@ -46,9 +47,15 @@ class PreviewArchive(Archive):
     def _volumes(
         self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
     ) -> list[NDArray[np.generic]]:
-        """Raises OptionError: volumes have no latents, of which a first part could be taken."""
-        raise OptionError(
-            f"{self._reader.name}: model {numbers[0]}: a volume, which has no latent to preview"
+        raise self._no_volume(numbers[0])
+
+    def stored_volume(self, which: Number) -> StoredVolume:
+        raise self._no_volume(self.index(which))
+
+    def _no_volume(self, number: int) -> OptionError:
+        """Volumes have no latents, of which a first part could be taken."""
+        return OptionError(
+            f"{self._reader.name}: model {number}: a volume, which has no latent to preview"
         )
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.decode.units import as_dtype
-from velcodec.formats.arrays import Float64
+from velcodec.formats.arrays import Bool, Float64
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.errors import CorruptError, OptionError, PointsOutsideError, VolumeError
+from velcodec.formats.no_data import no_data_value
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW
+from velcodec.formats.storage.locks import lazy_property
 from velcodec.formats.storage.varint import decode_varint
 from velcodec.formats.volume_coding.stream import (
     Box,
@@ -27,8 +29,10 @@ from velcodec.formats.volume_coding.stream import (
     Shape,
     decode_samples,
     read_table,
+    split_mask,
 )
 from velcodec.geometry import check_points
+from velcodec.masks import at_cells, at_grid
 from velcodec.parallel import in_threads
 
 if TYPE_CHECKING:
@@ -73,15 +77,26 @@ class StoredVolume:
         return f"{self.reader.name}: record {self.number}"
 
     def read(self, box: Box) -> NDArray[np.generic]:
-        """The samples of a box (z, y, x), of the archive's dtype and in its units. Bricks are
-        decoded in as many threads as `velcodec.parallel` allows.
+        """The samples of a box (z, y, x), of the archive's dtype and in its units; absent ones have
+        its no-data value. Bricks are decoded in as many threads as `velcodec.parallel` allows.
 
         Raises CorruptError, TruncatedError.
+        """
+        samples, absent = self._parts(box, 0)
+        if absent is not None:
+            samples[absent] = self._no_data
+        return samples
+
+    def _parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
+        """The samples of a box as they are coded, and which are absent or None. In a brick without
+        present samples all are `blank`.
         """
         shape = [each.stop - each.start for each in box]
         samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
         bricks = self.table.bricks
-        for number, values in in_threads(self._brick, bricks.within(box)):
+        numbers = bricks.within(box)
+        absent = np.zeros(shape, dtype=bool) if self.table.absent[numbers].any() else None
+        for number, (values, mask) in in_threads(self._brick, numbers):
             own = bricks.box(number)
             common = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -93,33 +108,48 @@ class StoredVolume:
             of = tuple(
                 slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True)
             )
-            samples[to] = values[of]
-        return samples
+            samples[to] = blank if values is None else values[of]
+            if absent is not None:
+                absent[to] = values is None if mask is None else mask[of]
+        return samples, absent
 
     def render(self, box: Box, res: Shape) -> NDArray[np.generic]:
         """The field of a box (z, y, x) of samples at the centres of a grid `res` over its extent,
-        (nz, ny, nx), of the archive's dtype and in its units.
+        (nz, ny, nx), of the archive's dtype and in its units; where the nearest sample is absent,
+        the no-data value.
 
         Raises SamplerError for an unknown sampler, CorruptError, TruncatedError.
         """
-        field, start = self._field(box)
+        field, start, absent = self._field(box)
         out = np.empty(res)
         z, y, x = (
             each.start - first + (np.arange(size) + 0.5) * ((each.stop - each.start) / size)
             for each, first, size in zip(box, start, res, strict=True)
         )
         field.fill(z, y, x, out)
-        return as_dtype(out, np.dtype(self.layout.dtype))
+        rendered = as_dtype(out, np.dtype(self.layout.dtype))
+        if absent is not None:
+            own = tuple(
+                slice(each.start - first, each.stop - first)
+                for each, first in zip(box, start, strict=True)
+            )
+            rendered[at_grid(absent[own], res)] = self._no_data
+        return rendered
 
     def points(self, cells: Float64) -> Float64:
         """Values (P,) of the field at points (x, y, z) in cells, (P, 3): sample i lies at i + 1/2.
+        NaN where the nearest sample is absent.
 
         Raises as `render`.
         """
         if not len(cells):
             return np.zeros(0)
-        field, start = self._field(self._around(cells))
-        return field.points(cells - np.array(start[::-1], dtype=np.float64))
+        field, start, absent = self._field(self._around(cells))
+        own = cells - np.array(start[::-1], dtype=np.float64)
+        values = field.points(own)
+        if absent is not None:
+            values[at_cells(absent, own)] = np.nan
+        return values
 
     def gradient(self, cells: Float64) -> Float64:
         """Derivatives (P, 3) of the field by x, y and z, per cell, at the points of `points`."""
@@ -128,9 +158,13 @@ class StoredVolume:
         if not len(cells):
             return np.zeros((0, 3))
         wide = self._widened(self._around(cells))
-        samples = self.read(wide)
-        field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends(samples))
-        return field.gradient(cells - np.array([each.start for each in wide][::-1], np.float64))
+        samples, absent = self._parts(wide, self._ends[0])
+        field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends)
+        own = cells - np.array([each.start for each in wide][::-1], np.float64)
+        slopes = field.gradient(own)
+        if absent is not None:
+            slopes[at_cells(absent, own)] = np.nan
+        return slopes
 
     def _around(self, cells: Float64) -> Box:
         """The samples nearest to points (x, y, z) in cells, as a box."""
@@ -151,27 +185,41 @@ class StoredVolume:
         )
         return z, y, x
 
-    def _field(self, box: Box) -> tuple[SampledVolume, Shape]:
-        """The field around a box, and the first sample (z, y, x) that it begins with."""
+    def _field(self, box: Box) -> tuple[SampledVolume, Shape, Bool | None]:
+        """The field around a box, the first sample (z, y, x) that it begins with, and which of its
+        samples are absent or None.
+        """
         from velcodec.sampler.volume.compiled import SampledVolume
         from velcodec.sampler.volume.form import volume_sampler_of
 
         wide = self._widened(box)
-        samples = self.read(wide)
+        samples, absent = self._parts(wide, self._ends[0])
         weights = volume_sampler_of(self._coding.sampler)
         z, y, x = wide
-        field = SampledVolume(samples, weights, self._ends(samples))
-        return field, (z.start, y.start, x.start)
+        field = SampledVolume(samples, weights, self._ends)
+        return field, (z.start, y.start, x.start), absent
 
-    def _ends(self, samples: NDArray[np.generic]) -> tuple[float, float]:
+    @lazy_property
+    def _ends(self) -> tuple[float, float]:
         """The ends of the domain, which the samples of every part lie between; of a RAW one, those
-        of the whole volume.
+        of all bricks with present samples.
         """
-        domain, dtype = self._coding.domains[self.table.domain], np.dtype(self.layout.dtype)
+        domain = self._coding.domains[self.table.domain]
         if domain.kind != RAW:
-            return domain.ends(dtype)
-        every = self.read(whole(self.layout)) if samples.shape != self.layout.shape else samples
-        return float(every.min()), float(every.max())
+            return domain.ends(np.dtype(self.layout.dtype))
+        bricks = self.table.bricks
+        some = np.flatnonzero(self.table.absent < bricks.samples).tolist()
+        ends = [
+            (float(values.min()), float(values.max()))
+            for _, (values, _) in in_threads(self._brick, some)
+            if values is not None
+        ]
+        return min(least for least, _ in ends), max(greatest for _, greatest in ends)
+
+    @property
+    def _no_data(self) -> Any:
+        assert self.layout.no_data is not None
+        return no_data_value(self.layout.no_data, np.dtype(self.layout.dtype))
 
     @property
     def _coding(self) -> ExactCoding:
@@ -184,12 +232,18 @@ class StoredVolume:
         for number in range(len(self.table.bricks)):
             yield self.table.stream(number, self._part, self.place)
 
-    def _brick(self, number: int) -> NDArray[np.generic]:
+    def _brick(self, number: int) -> tuple[NDArray[np.generic] | None, Bool | None]:
+        """The samples of a brick as they are coded, or None if all are absent; and which are
+        absent, or None if none is or all are.
+        """
+        shape, absent = self.table.bricks.shape_of(number), int(self.table.absent[number])
+        if absent == math.prod(shape):
+            return None, None
         place = f"{self.place}: brick {number}"
         stream = self.table.stream(number, self._part, self.place)
-        shape = self.table.bricks.shape_of(number)
+        stream, mask = split_mask(stream, shape, absent, place)
         dtype = np.dtype(self.layout.dtype)
-        return decode_samples(stream, shape, self._coding, self.table.domain, dtype, place)
+        return decode_samples(stream, shape, self._coding, self.table.domain, dtype, place), mask
 
     def _part(self, start: int, size: int) -> bytes:
         return self.reader.payload_part(self.number, self.start + start, size)
@@ -212,12 +266,26 @@ def open_volume(reader: RecordReader, number: int) -> StoredVolume:
     def read(start: int, size: int) -> bytes:
         return reader.payload_part(number, at + start, size)
 
-    table = read_table(read, (layout.nz, layout.ny, layout.nx), place)
+    shape = layout.nz, layout.ny, layout.nx
+    table = read_table(read, shape, place, masked=layout.no_data is not None)
     if table.domain >= len(header.exact.domains):
         raise CorruptError(
             f"{place}: domain: found {table.domain}, expected less than {len(header.exact.domains)}"
         )
     return StoredVolume(reader, number, header, layout, at, table)
+
+
+def damaged_bricks(reader: RecordReader, number: int) -> list[int]:
+    """Numbers of the bricks of volume `number` whose checksums do not hold. Raises as
+    `open_volume`.
+    """
+    volume, found = open_volume(reader, number), []
+    for brick in range(len(volume.table.bricks)):
+        try:
+            volume.table.stream(brick, volume._part, volume.place)
+        except CorruptError:
+            found.append(brick)
+    return found
 
 
 def whole(layout: Layout) -> Box:

@@ -16,10 +16,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
 from velcodec.archive.create import decoder_to_embed
 from velcodec.effort import DEFAULT_EFFORT
@@ -138,17 +139,18 @@ class Job:
             yield from (part.form.samples for _ in range(len(part)))
 
     def batch(self, start: int, stop: int) -> Batch:
-        """Models `start` to `stop`, read and checked."""
+        """Models `start` to `stop`, read and checked; volumes are read as they are encoded."""
         from velcodec.encode.groups import joined_batches
 
         batches = []
         at = start
-        for part, values in self.models.read(start, stop):
+        for part, values in self.models.read_in_parts(start, stop):
             rows = slice(at, at + len(values))
             keys, fields = self._columns(part, rows)
             description = self._description_of(part)
             dtype, stated = np.dtype(part.form.dtype), description.units is not None
-            array = ModelArray(values, part.form.axes, dtype, description.units or "m/s")
+            models = cast("NDArray[Any]", values)  # volumes are asked for parts alone
+            array = ModelArray(models, part.form.axes, dtype, description.units or "m/s")
             array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
             batch = make_batch(
                 array, description, keys, fields,

@@ -39,7 +39,7 @@ class Salvage:
     `expected` is the number of records there were, as far as the intact parts say. Without a
     directory they are `uncounted`: more may have followed. `ancillary` are the sections that copies
     keep, if the directory that lists them is intact. `gaps` are the bytes (begin, end) that belong
-    to nothing intact.
+    to nothing intact. `damaged` are the records of volumes, parts of which may be intact.
     """
 
     headers: dict[int, Header]
@@ -50,6 +50,7 @@ class Salvage:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     uncounted: bool = False
     stamp: bytes = UNSTAMPED
+    damaged: list[Found] = field(default_factory=list)
 
     @cached_property
     def lost(self) -> list[tuple[int, int]]:
@@ -72,7 +73,8 @@ class Salvage:
 def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """Everything intact in an archive's bytes.
 
-    Raises RepairError if no model can be saved: no header or no record is intact. Raises
+    Raises RepairError if no model can be saved: no header or no record is intact, and no volume is
+    damaged. Raises
     UnknownFeatureError for a critical section of unknown type. Raises VersionError for another
     version after an intact signature, unless `any_version` says that this byte is damaged.
     """
@@ -89,12 +91,19 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         )
     directory = last_directory(sections, name)
     pages = read_pages(sections, len(data), name)
-    found = find_by_pages(data, sections, pages, directory, stamp, work)
+    found, damaged = find_by_pages(data, sections, pages, directory, stamp, work)
     for block in walk_blocks(data, sections, found, headers, stamp, work):
         found.setdefault(block.first, block)
     intact = [found[first] for first in sorted(found) if found[first].header in headers]
     records = list(_records(intact))
-    if not records and (directory is None or directory.models):
+    volumes = [
+        record
+        for block in damaged
+        if block.first not in found and block.header in headers
+        for record in block.records()
+        if headers[block.header].has_volumes
+    ]
+    if not (records or volumes) and (directory is None or directory.models):
         raise RepairError(f"{name}: found no intact record")
     told = [page.first + len(page) for page, _ in pages]
     last = [record.number + 1 for record in records[-1:]]
@@ -114,6 +123,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         list(_gaps(data, [*sections, *others], found.values())),
         directory is None or directory.models < expected,
         stamp,
+        volumes,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -38,9 +39,10 @@ def find_by_pages(
     directory: Directory | None,
     stamp: bytes,
     work: Work,
-) -> dict[int, FoundBlock]:
-    """The intact blocks of every page, by the number of their first record. Their place comes from
-    the directory or from the blocks themselves.
+) -> tuple[dict[int, FoundBlock], list[FoundBlock]]:
+    """The intact blocks of every page, by the number of their first record, and the damaged ones
+    that lie between others or where the directory says. The places of pages come from the directory
+    or from the blocks themselves.
     """
     found: dict[int, FoundBlock] = {}
     told = {}
@@ -88,7 +90,16 @@ def find_by_pages(
         blocks = missing(page)
         if blocks and after.first in bases:
             take(page, blocks, before_it.begin(bases[after.first]) - page.span)
-    return found
+    damaged = []
+    for page, section in pages:
+        base = bases.get(page.first, told.get(section.at))
+        if base is None:
+            continue
+        for block in missing(page):
+            there = _there(data, page, base, block) if work.allows(0) else None
+            if there is not None and work.allows(there.head.block_bytes):
+                damaged.append(replace(there, intact=False))
+    return found, damaged
 
 
 def _block_of(
@@ -97,15 +108,21 @@ def _block_of(
     """Block number `block` of a page if it is intact, or None."""
     if not work.allows(0):
         return None
+    there = _there(data, page, base, block)
+    if there is None:
+        return None
+    told = header_of(data, there.begin, there.head, there.first, stamp, work)
+    return there if told == there.header else None
+
+
+def _there(data: Bytes, page: StoredPage, base: int, block: int) -> FoundBlock | None:
+    """Block number `block` of a page, intact or not, if its head stands where the page says."""
     at, row = base + int(page.places[block]), int(page.rows[block])
     size, count = int(page.sizes[block]), int(page.counts[block])
     head = head_at(data, at, min(at + size, len(data))) if at >= 0 else None
     if head is None or head.block_bytes != size or len(head.lengths) != count:
         return None
-    first, header = page.first + row, int(page.headers[block])
-    if header_of(data, at, head, first, stamp, work) != header:
-        return None
-    return FoundBlock(first, at, head, header, page, row)
+    return FoundBlock(page.first + row, at, head, int(page.headers[block]), page, row)
 
 
 def _search(

@@ -35,9 +35,9 @@ class Work:
 
 @dataclass(frozen=True)
 class FoundBlock:
-    """An intact block: the number of its first record, where it begins, its head, the number of
-    its header (from its checksum), and its page and the row of the first record there, if a page
-    lists it.
+    """A block: the number of its first record, where it begins, its head, the number of its header
+    (from its checksum), and its page and the row of the first record there, if a page lists it. One
+    that is not `intact` is where its page says.
     """
 
     first: int
@@ -46,6 +46,7 @@ class FoundBlock:
     header: int
     page: StoredPage | None = None
     row: int = 0
+    intact: bool = True
 
     @property
     def end(self) -> int:
@@ -65,7 +66,7 @@ class FoundBlock:
 
 @dataclass(frozen=True)
 class Found:
-    """An intact record: its block, its place there, and where its payload begins and ends."""
+    """A record: its block, its place there, and where its payload begins and ends."""
 
     block: FoundBlock
     place: int
@@ -91,6 +92,11 @@ class Found:
     def row(self) -> int:
         """Its row there."""
         return self.block.row + self.place
+
+    @property
+    def intact(self) -> bool:
+        """Whether its block is."""
+        return self.block.intact
 
     def payload(self, data: Bytes) -> bytes:
         """The payload, from the bytes in which it was found."""
