@@ -67,6 +67,11 @@ def check_native(sizes: Sequence[int], place: str, allow_large: bool) -> None:
         )
 
 
+def is_large(samples: int) -> bool:
+    """Whether a model of so many samples is decoded only if that is confirmed."""
+    return samples > LARGE_CELLS
+
+
 def check_total(samples: int, place: str, allow_large: bool) -> None:
     """ResolutionError for more samples, over all models of one call, than are decoded unasked."""
     if samples > LARGE_CELLS and not allow_large:

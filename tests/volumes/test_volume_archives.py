@@ -223,7 +223,6 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
 
 def test_large_boxes_must_be_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 1000)
-    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 1000)
     with compressed(folded_volume(), lossless=True) as archive:
         with pytest.raises(ResolutionError, match="20 x 25 x 30"):
             archive.decode(0)

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.layouts import place_of
+from velcodec.archive.volumes import Volumes
 from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
@@ -42,14 +44,7 @@ class PreviewArchive(Archive):
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
         self._warned = False
-
-    def _volumes(
-        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
-    ) -> list[NDArray[np.generic]]:
-        """Raises OptionError: volumes have no latents, of which a first part could be taken."""
-        raise OptionError(
-            f"{self._reader.name}: model {numbers[0]}: a volume, which has no latent to preview"
-        )
+        self._volumes = _NoVolumes(self._reader)
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(
@@ -86,4 +81,15 @@ class PreviewArchive(Archive):
             "it are given whole",
             self._reader.name,
             number,
+        )
+
+
+class _NoVolumes(Volumes):
+    """Raises OptionError for volumes, which have no latents to take a first part of."""
+
+    def decode(
+        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
+    ) -> list[NDArray[np.generic]]:
+        raise OptionError(
+            f"{place_of(self._reader, numbers[0])}: a volume, which has no latent to preview"
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from velcodec.archive.archive import Archive, Number
+from velcodec.archive.archive import Archive
+from velcodec.archive.numbers import Number
 from velcodec.decode.volumes import checked_box, open_volume
 from velcodec.files.decompress import Decompression, form_of
 from velcodec.formats.files import ARRAY, open_sink
