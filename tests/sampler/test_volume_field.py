@@ -12,11 +12,9 @@ from velcodec.report.upsampling import upsample_volume
 from velcodec.sampler.volume import compiled
 from velcodec.sampler.volume.compiled import AROUND, SampledVolume, spline_coefficients
 from velcodec.sampler.volume.form import (
+    VolumeWeights,
     newest_volume_sampler,
-    read_weights,
-    save_weights,
     volume_sampler_of,
-    weights_from,
 )
 from velcodec.sampler.volume.network import VolumeNetwork
 
@@ -145,14 +143,14 @@ def test_samples_that_would_overflow_are_refused(weights):
 
 
 def test_weights_come_back_from_a_file(weights, tmp_path):
-    save_weights(weights, tmp_path / "w.safetensors")
-    again = read_weights(tmp_path / "w.safetensors")
+    weights.save(tmp_path / "w.safetensors")
+    again = VolumeWeights.read(tmp_path / "w.safetensors")
     assert all(
         np.array_equal(a, b)
         for a, b in zip(vars(weights).values(), vars(again).values(), strict=True)
     )
     with pytest.raises(CorruptError, match="here: sampler"):
-        weights_from(b"nothing", "here")
+        VolumeWeights.from_bytes(b"nothing", "here")
 
 
 @pytest.mark.parametrize("family", [name for name in synth.VOLUME_FAMILIES if name != "flat"])

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.formats.arrays import Float64
 from velcodec.formats.sample_coding.coding import SamplerName
+from velcodec.sampler.render import TorchPoints
 from velcodec.sampler.volume.compiled import AROUND
 from velcodec.sampler.volume.form import volume_sampler_of
 from velcodec.sampler.volume.network import Prepared, VolumeNetwork
@@ -30,7 +30,7 @@ def _network(name: SamplerName, device: str) -> VolumeNetwork:
     return network.requires_grad_(False)
 
 
-class TorchVolume:
+class TorchVolume(TorchPoints):
     """The continuous field of samples (nz, ny, nx), in their units, in float64 on a device; like
     `velcodec.sampler.volume.compiled.SampledVolume`.
     """
@@ -45,35 +45,9 @@ class TorchVolume:
         self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
         least, most = ends or (float(self.samples.min()), float(self.samples.max()))
         self.least, self.most = (self.samples.new_tensor(end) for end in (least, most))
-        self.network = _network(sampler, str(device))
-
-    @torch.no_grad()
-    def points(self, cells: Tensor) -> Tensor:
-        """Values (P,) at points (x, y, z) in cells, (P, 3)."""
-        out = torch.empty(len(cells)).to(cells)
-        for chosen, prepared, moved in self._parts(cells):
-            out[chosen] = self.network(prepared, moved[None])[0]
-        return out.clamp(self.least, self.most)
-
-    def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 3) by x, y and z, per cell; zero where the field is clamped to its
-        range.
-        """
-        points = torch.as_tensor(cells, device=self.samples.device)
-        out = torch.zeros_like(points)
-        for chosen, prepared, moved in self._parts(points):
-            at = moved.clone().requires_grad_()
-            with torch.enable_grad():
-                values = self.network(prepared, at[None])[0]
-                (slope,) = torch.autograd.grad(values.sum(), at)
-            inside = (values.detach() >= self.least) & (values.detach() <= self.most)
-            out[chosen] = slope * inside[:, None]
-        return out.cpu().numpy()
+        self.network: VolumeNetwork = _network(sampler, str(device))
 
     def _parts(self, cells: Tensor) -> Iterator[tuple[Tensor, Prepared, Tensor]]:
-        """For each block: the numbers of its points, its prepared samples, and the points in its
-        cells.
-        """
         shape = torch.tensor(self.samples.shape, device=cells.device)
         blocks = (shape + BLOCK - 1) // BLOCK
         corner = (cells - 0.5).floor().clamp(min=0).long().flip(1).minimum(shape - 1) // BLOCK
