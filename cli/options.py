@@ -213,6 +213,15 @@ as_json = click.option(
 """`--json`, passed as `as_json`."""
 
 
+average = click.option(
+    "--average",
+    type=click.Choice(("none", "cell", "slowness")),
+    default="none",
+    show_default=True,
+    help="What a sample of the grid is: the field at the centre of its cell (none), the mean over "
+    "its cell, or the velocity of the mean slowness over its cell.",
+)
+
 force = click.option("--force", is_flag=True, help="Replace an existing output file.")
 """`--force`: replace an existing output."""
 

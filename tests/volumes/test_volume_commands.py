@@ -87,6 +87,12 @@ def test_sections_are_arrays_or_pictures() -> None:
     assert np.array_equal(np.load("z.npy"), VOLUME[5])
     done("slice", "out.vlat", "x.png", "--x", "3")
     assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+    done("slice", "out.vlat", "fine.npy", "--y", "7", "--res", "40x30")
+    assert np.load("fine.npy").shape == (40, 30)
+    done("slice", "out.vlat", "mean.npy", "--z", "3", "--average", "cell")
+    assert np.load("mean.npy").shape == (25, 30)
+    done("slice", "out.vlat", "fine.svg", "--y", "7", "--res", "40")
+    assert "out.vlat, y = 175 m" in Path("fine.svg").read_text()
     refused(PointsOutsideError, "slice", "out.vlat", "far.npy", "--y", "9000m")
     refused(OptionError, "slice", "out.vlat", "far.npy", "--y", "25")
     refused(OptionError, "slice", "out.vlat", "far.tif", "--y", "2")
@@ -100,6 +106,10 @@ def test_a_volume_is_rendered_at_other_grids() -> None:
     done("decompress", "out.vlat", "cube.npy", "--res", "30")
     assert np.load("cube.npy").shape == (30, 30, 30)
     done("decompress", "out.vlat", "part.nc", "--res", "8x8x8", "--box", "0:4,0:4,0:4")
+    done("decompress", "out.vlat", "mean.npy", "--res", "10x5x10", "--average", "cell")
+    assert np.load("mean.npy").mean() == pytest.approx(VOLUME.mean(), rel=0.01)
+    done("decompress", "out.vlat", "own.npy", "--average", "slowness")
+    assert np.load("own.npy").shape == VOLUME.shape
     assert run("decompress", "out.vlat", "-", "--res", "8x8x8").exit_code == 2
     refused(OptionError, "decompress", "out.vlat", "x.npy", "--res", "40x40")
 

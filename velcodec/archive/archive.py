@@ -169,7 +169,10 @@ class Archive:
     def geometry(self, which: Number = 0) -> Geometry:
         """Where the samples of a model lie."""
         lay = self.layout(which)
-        return Geometry(lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m)
+        return Geometry(
+            lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m,
+            lay.ny, lay.dy_m, lay.origin_y_m,
+        )  # fmt: skip
 
     @property
     def layouts(self) -> Sequence[Layout]:
@@ -325,7 +328,7 @@ class Archive:
         """
         number = self.index(which)
         if self._volumes.has(number):
-            return self._volumes.sample(number, points)
+            return self._volumes.sample(number, self.geometry(number), points)
         return self._sections.sample(number, self.geometry(number), points)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
@@ -337,7 +340,7 @@ class Archive:
         """
         number = self.index(which)
         if self._volumes.has(number):
-            return self._volumes.gradient(number, points)
+            return self._volumes.gradient(number, self.geometry(number), points)
         return self._sections.gradient(number, self.geometry(number), points)
 
     def latent(self, which: Number, *, effort: int = DEFAULT_EFFORT) -> ModelLatent:
@@ -421,27 +424,39 @@ class Archive:
         box: Sequence[slice | tuple[int, int]],
         res: int | Sequence[int] | None = None,
         *,
+        average: str = "none",
         allow_large: bool = False,
     ) -> NDArray[np.generic]:
         """The samples of a box of a volume, in its axis order: only the bricks that hold them are
         read and decoded. `box` has three ranges of samples, along z, y and x: slices or (start,
-        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent.
+        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent;
+        `average` is that of `decode`.
 
         Raises VolumeError for a section, OptionError for a box that is not within the volume,
-        ResolutionError for more than 100 million samples without `allow_large`, SamplerError,
-        CorruptError.
+        ResolutionError for more than 100 million samples, or points to average, without
+        `allow_large`, SamplerError, CorruptError.
         """
-        return self._volumes.box(self.index(which), box, res, allow_large=allow_large)
+        return self._volumes.box(self.index(which), box, res, average, allow_large)
 
     def section(
-        self, which: Number, *, z: int | None = None, y: int | None = None, x: int | None = None
+        self,
+        which: Number,
+        *,
+        z: int | None = None,
+        y: int | None = None,
+        x: int | None = None,
+        res: Resolution | None = None,
+        average: str = "none",
+        allow_large: bool = False,
     ) -> NDArray[np.generic]:
         """The section of a volume through sample `z`, `y` or `x`, of which one is given: (ny, nx),
-        (nz, nx) or (nz, ny). Negative samples count from the end.
+        (nz, nx) or (nz, ny). Negative samples count from the end. With `res`, N or two sizes, the
+        field in that plane at so many cells; with `average`, means over cells one sample thick.
 
-        Raises VolumeError for a section, OptionError, CorruptError.
+        Raises VolumeError for a section, OptionError, ResolutionError, SamplerError, CorruptError.
         """
-        return self._volumes.section(self.index(which), {"z": z, "y": y, "x": x})
+        places = {"z": z, "y": y, "x": x}
+        return self._volumes.section(self.index(which), places, res, average, allow_large)
 
     def plot(
         self,

@@ -94,7 +94,7 @@ class Sections:
         header, cells = self._reader.header_of(number), ground.to_cells(points)
         with naming_model(self._reader, number):
             per_cell = output.gradient(lambda: self._evaluators.decoder(header), model, cells)
-        return _without_absent(per_cell, model, cells) / np.array([ground.dx_m, ground.dz_m])
+        return _without_absent(per_cell, model, cells) / np.array(ground.spacing[::-1])
 
     def check_total(
         self,

@@ -53,7 +53,9 @@ def decompress_box(
         form, nz=grid[0], ny=grid[1], nx=grid[2], axes=form.order,
         ground=replace(form.ground, **moved),
     )  # fmt: skip
-    samples = archive.box(number, part, res, allow_large=options.allow_large)
+    samples = archive.box(
+        number, part, res, average=options.average, allow_large=options.allow_large
+    )
     name = options.format_of(target)
     array = options.array or ARRAY
     with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):

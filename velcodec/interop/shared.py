@@ -128,8 +128,8 @@ def on_one_ground(archive: Archive) -> bool:
             layout.origin_x_m - layout.dx_m / 2,
             layout.nz * layout.dz_m,
             layout.nx * layout.dx_m,
-            layout.origin_y_m,
-            layout.dy_m,
+            layout.origin_y_m - layout.dy_m / 2,
+            (layout.ny or 1) * layout.dy_m,
         )
         for layout in archive.layouts_in_use
     }
