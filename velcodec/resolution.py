@@ -22,7 +22,7 @@ Resolution = int | tuple[int, int]
 
 
 def check_resolution(
-    res: Resolution | None, models: int, allow_large: bool
+    res: int | Sequence[int] | None, models: int, allow_large: bool
 ) -> tuple[int, int] | None:
     """`res` as (nz, nx), or ResolutionError; None stays None."""
     if res is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
@@ -31,22 +31,20 @@ from velcodec.formats.container.header import (
 from velcodec.formats.errors import (
     InputFileError,
     InputShapeError,
-    NonFiniteError,
     OptionError,
     VelcodecError,
 )
 from velcodec.formats.files.absent import Marks, check_all_present
+from velcodec.formats.files.checks import check_finite
 from velcodec.formats.files.npy import (
-    AS_ABSENT,
     ORDERS,
     check_dtype,
     check_last_axis,
     check_option,
     check_shape,
     check_volume,
-    refuse_absent,
 )
-from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
+from velcodec.formats.no_data import NoData, check_some_present, no_data_of
 from velcodec.formats.storage.locks import lazy_property
 
 DIRECTIONS = ("down", "up")
@@ -237,8 +235,6 @@ def form_of(
     nz, ny, nx = size_of["z"], size_of.get("y"), size_of["x"]
     if nz * (ny or 1) * nx > MAX_SAMPLES:
         raise InputShapeError(f"{name}: shape: found {shape}, expected at most 2**32 samples each")
-    if ny is not None:
-        refuse_absent(hints.no_data, name)
     if keys is not None and len(keys) != count:
         raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
     units = hints.units or units
@@ -501,29 +497,6 @@ def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
     if "1" in axes:
         return array[:, None]
     return array if "n" in axes else array[0]
-
-
-def check_finite(
-    models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
-    no_data: NoData | None = None,
-) -> None:  # fmt: skip
-    """Raise NonFiniteError with the first non-finite value and its place in the file's array;
-    samples of the value `no_data` are allowed.
-    """
-    if models.dtype.kind != "f":
-        return
-    finite = np.isfinite(models)
-    if no_data is not None:
-        finite |= find_absent(models, no_data)
-    if finite.all():
-        return
-    place = tuple(int(i) for i in np.argwhere(~finite)[0])
-    sections = models.ndim == 3  # volumes have no absent samples
-    hint = AS_ABSENT if np.isnan(models[place]) and sections else ""
-    raise NonFiniteError(
-        f"{name}: found {models[place]} at index {index(place)}, expected finite velocities "
-        f"({np.count_nonzero(~finite)} of {finite.size} samples are not){hint}"
-    )
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from velcodec.formats.errors import (
     OptionError,
 )
 from velcodec.formats.files.absent import check_all_present
+from velcodec.formats.files.checks import NAN_AS_ABSENT, check_volume_samples
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
 from velcodec.formats.storage.safe_read import private_bytes
 from velcodec.formats.storage.special_files import check_readable
@@ -36,7 +37,6 @@ AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
 MODELS_AT_ONCE = 256
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
-AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 
 @dataclass(frozen=True)
@@ -110,19 +110,17 @@ def _as_volumes(
     check_option("order", order, VOLUME_ORDERS)
     check_dtype(array.dtype, name)
     axes = check_volume(array.shape, name) + order
-    refuse_absent(no_data, name)
-    _check_finite(array, name, None, hint="")
+    absent = no_data_of(no_data, array.dtype, name)
     volumes = array if "n" in axes else array[None]
+    for number, volume in enumerate(volumes):
+
+        def index(place: tuple[int, ...], number: int = number) -> tuple[int, ...]:
+            return (number, *place) if "n" in axes else place
+
+        which = number if "n" in axes else None
+        check_volume_samples(volume, name, index, no_data=absent, number=which)
     volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
     return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)
-
-
-def refuse_absent(no_data: NoData | None, name: str) -> None:
-    """Raise OptionError for a no-data value of volumes, whose samples must all be there."""
-    if no_data is not None:
-        raise OptionError(
-            f"{name}: mask: found {no_data} for volumes, expected no absent samples in them"
-        )
 
 
 def read_models(
@@ -326,9 +324,7 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")
 
 
-def _check_finite(
-    array: NDArray[Any], name: str, no_data: NoData | None, hint: str = AS_ABSENT
-) -> None:
+def _check_finite(array: NDArray[Any], name: str, no_data: NoData | None) -> None:
     if array.dtype.kind != "f":
         return
     rows = array if array.ndim > 2 else array[None]
@@ -342,7 +338,7 @@ def _check_finite(
             value = part[tuple(place)]
             place[0] += first
             position = tuple(int(i) for i in (place if array.ndim > 2 else place[1:]))
-            more = hint if np.isnan(value) else ""
+            more = NAN_AS_ABSENT if np.isnan(value) else ""
             raise NonFiniteError(
                 f"{name}: found {value} at index {position}, expected finite velocities{more}"
             )

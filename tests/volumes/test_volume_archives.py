@@ -213,7 +213,7 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
                     [(-1, 3), (0, 1), (0, 1)], [slice(0, 4, 2)] * 3):  # fmt: skip
             with pytest.raises(OptionError, match="box"):
                 archive.box(0, box)
-    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "nan"}):
+    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "water"}):
         with pytest.raises(OptionError):
             compressed(volume, **options)
     with pytest.raises(UnitsError):
@@ -314,17 +314,17 @@ def test_a_field_is_rendered_brick_by_brick(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(encoding, "BRICK", (12, 16, 10))
     most: list[int] = []
     decoded: list[int] = []
-    read, brick = StoredVolume.read, StoredVolume._brick
+    parts, brick = StoredVolume.parts, StoredVolume._brick
 
-    def counted(self: StoredVolume, box: Any) -> np.ndarray:
+    def counted(self: StoredVolume, box: Any, blank: float) -> Any:
         most.append(len(self.table.bricks.within(box)))
-        return read(self, box)
+        return parts(self, box, blank)
 
     def of_brick(self: StoredVolume, number: int) -> Any:
         decoded.append(number)
         return brick(self, number)
 
-    monkeypatch.setattr(StoredVolume, "read", counted)
+    monkeypatch.setattr(StoredVolume, "parts", counted)
     monkeypatch.setattr(StoredVolume, "_brick", of_brick)
     with compressed(volume, lossless=True) as archive:
         most.clear()

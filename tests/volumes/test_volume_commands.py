@@ -121,6 +121,38 @@ def test_what_volumes_lack_is_refused_by_name() -> None:
     assert not Path("x.npy").exists()
 
 
+def test_evaluate_measures_volumes() -> None:
+    np.save("deep.npy", VOLUME.transpose(1, 2, 0))
+    how = ["--volume", "--order", "yxz", "--max-error", "20"]
+    (found,) = json.loads(done("evaluate", "deep.npy", *how, "--json"))["files"]
+    done("compress", "deep.npy", "deep.vlat", *how)
+    size = Path("deep.vlat").stat().st_size
+    assert found["bytes"] == size
+    assert found["bits_per_sample"] == pytest.approx(8 * size / VOLUME.size)
+    assert found["ssim"] is None
+    error = np.abs(velcodec.decompress("deep.vlat").transpose(2, 0, 1) - VOLUME)
+    assert found["max_error_m_s"] == error.max() <= 20
+    assert found["mae_m_s"] == pytest.approx(error.mean())
+    assert found["psnr_db"] == pytest.approx(10 * np.log10(9e6 / np.square(error).mean()))
+    text = done("evaluate", "in.npy", "--volume", "--lossless")
+    assert "bits/sample" in text
+    assert "SSIM" not in text
+    assert "bits/sample" in done("verify", "out.vlat", "--against", "in.npy")
+
+
+def test_evaluate_takes_archives_and_files_that_name_their_axes() -> None:
+    done("decompress", "out.vlat", "in.nc")
+    sources = ("out.vlat", "in.nc", "in.npy")
+    found = [
+        json.loads(done("evaluate", source, *how, "--lossless", "--json"))["files"][0]
+        for source, how in zip(sources, ((), (), ("--volume", "--dy", "25")), strict=True)
+    ]
+    assert all(each["max_error_m_s"] == 0 for each in found)
+    assert abs(found[0]["bytes"] - found[2]["bytes"]) < 100
+    bits = json.loads(done("evaluate", "in.npy", "--volume", "--bits-per-sample", 8, "--json"))
+    assert bits["total"]["bits_per_sample"] <= 8
+
+
 def test_sections_are_no_volumes() -> None:
     np.save("section.npy", VOLUME[0])
     done("compress", "section.npy", "section.vlat", "--lossless")

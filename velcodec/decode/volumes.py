@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Bool
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.errors import CorruptError, OptionError, VolumeError
+from velcodec.formats.no_data import no_data_value
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.storage.varint import decode_varint
 from velcodec.formats.volume_coding.stream import (
@@ -23,11 +25,9 @@ from velcodec.formats.volume_coding.stream import (
     BrickTable,
     decode_samples,
     read_table,
+    split_mask,
 )
 from velcodec.parallel import in_threads
-
-if TYPE_CHECKING:
-    pass
 
 LONGEST_VARINT = 9
 
@@ -68,15 +68,26 @@ class StoredVolume:
         return f"{self.reader.name}: record {self.number}"
 
     def read(self, box: Box) -> NDArray[np.generic]:
-        """The samples of a box (z, y, x), of the archive's dtype and in its units. Bricks are
-        decoded in as many threads as `velcodec.parallel` allows.
+        """The samples of a box (z, y, x), of the archive's dtype and in its units; absent ones have
+        its no-data value. Bricks are decoded in as many threads as `velcodec.parallel` allows.
 
         Raises CorruptError, TruncatedError.
+        """
+        samples, absent = self.parts(box, 0)
+        if absent is not None:
+            samples[absent] = self.no_data
+        return samples
+
+    def parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
+        """The samples of a box as they are coded, and which are absent or None. In a brick without
+        present samples all are `blank`.
         """
         shape = [each.stop - each.start for each in box]
         samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
         bricks = self.table.bricks
-        for number, values in in_threads(self._brick, bricks.within(box)):
+        numbers = bricks.within(box)
+        absent = np.zeros(shape, dtype=bool) if self.table.absent[numbers].any() else None
+        for number, (values, mask) in in_threads(self._brick, numbers):
             own = bricks.box(number)
             common = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -88,8 +99,16 @@ class StoredVolume:
             of = tuple(
                 slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True)
             )
-            samples[to] = values[of]
-        return samples
+            samples[to] = blank if values is None else values[of]
+            if absent is not None:
+                absent[to] = values is None if mask is None else mask[of]
+        return samples, absent
+
+    @property
+    def no_data(self) -> Any:
+        """The value of absent samples, in the archive's dtype."""
+        assert self.layout.no_data is not None
+        return no_data_value(self.layout.no_data, np.dtype(self.layout.dtype))
 
     @property
     def coding(self) -> ExactCoding:
@@ -103,12 +122,18 @@ class StoredVolume:
         for number in range(len(self.table.bricks)):
             yield self.table.stream(number, self._part, self.place)
 
-    def _brick(self, number: int) -> NDArray[np.generic]:
+    def _brick(self, number: int) -> tuple[NDArray[np.generic] | None, Bool | None]:
+        """The samples of a brick as they are coded, or None if all are absent; and which are
+        absent, or None if none is or all are.
+        """
+        shape, absent = self.table.bricks.shape_of(number), int(self.table.absent[number])
+        if absent == math.prod(shape):
+            return None, None
         place = f"{self.place}: brick {number}"
         stream = self.table.stream(number, self._part, self.place)
-        shape = self.table.bricks.shape_of(number)
+        stream, mask = split_mask(stream, shape, absent, place)
         dtype = np.dtype(self.layout.dtype)
-        return decode_samples(stream, shape, self.coding, self.table.domain, dtype, place)
+        return decode_samples(stream, shape, self.coding, self.table.domain, dtype, place), mask
 
     def _part(self, start: int, size: int) -> bytes:
         return self.reader.payload_part(self.number, self.start + start, size)
@@ -131,7 +156,8 @@ def open_volume(reader: RecordReader, number: int) -> StoredVolume:
     def read(start: int, size: int) -> bytes:
         return reader.payload_part(number, at + start, size)
 
-    table = read_table(read, (layout.nz, layout.ny, layout.nx), place)
+    shape = layout.nz, layout.ny, layout.nx
+    table = read_table(read, shape, place, masked=layout.no_data is not None)
     if table.domain >= len(header.exact.domains):
         raise CorruptError(
             f"{place}: domain: found {table.domain}, expected less than {len(header.exact.domains)}"

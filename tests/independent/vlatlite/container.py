@@ -166,7 +166,9 @@ class Archive:
 
 
 def volume(payload, header):
-    """Layout, and the domain, edges and streams of the bricks of a volume; None for a section."""
+    """Layout, and the domain, edges, streams and numbers of absent samples of the bricks of a
+    volume; None for a section.
+    """
     at = layout = 0
     if len(header["l"]) > 1:
         layout, at = varint(payload, at)
@@ -181,17 +183,18 @@ def volume(payload, header):
         edges.append(edge)
         counts.append(-(-size // edge))
     count = counts[0] * counts[1] * counts[2]
-    end = at + 8 * count
+    columns = 3 if "n" in header["l"][layout] else 2
+    end = at + 4 * columns * count
     check(count <= 1 << 22 and len(table) >= end + 4, "more bricks than there may be")
     check(zlib.crc32(table[:end]) == int.from_bytes(table[end : end + 4], "little"), "sum")
-    lengths, sums = np.frombuffer(table[at:end], "<u4").reshape(2, count).tolist()
+    lengths, sums, *absent = np.frombuffer(table[at:end], "<u4").reshape(columns, count).tolist()
     at, streams = end + 4, []
     for length, expected in zip(lengths, sums, strict=True):
         streams.append(table[at : at + length])
         check(zlib.crc32(streams[-1]) == expected, "sum of a brick")
         at += length
     check(at == len(table), "bytes behind the last brick")
-    return layout, domain, edges, streams
+    return layout, domain, edges, streams, absent[0] if absent else [0] * count
 
 
 def record(payload, header):
