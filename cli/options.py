@@ -262,8 +262,8 @@ files = together(
     click.option(
         "--shape",
         callback=shape,
-        metavar="[Nx]NZxNX",
-        help="Raw files: shape of the array, slowest axis first.",
+        metavar="[Nx]NZxNX|[Nx]NZxNYxNX",
+        help="Raw files: shape of the array, slowest axis first; three or four sizes of volumes.",
     ),
     click.option(
         "--dtype", metavar="TYPE", help="Raw files: NumPy dtype of the samples, such as <f4."

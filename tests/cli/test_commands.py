@@ -46,7 +46,7 @@ def test_compress_keeps_the_budget_and_prints_the_quality(
 def test_compress_prints_a_summary_for_people(compress: Run) -> None:
     np.save("in.npy", CONSTANT)
     result = compress("in.npy", "out.vlat")
-    assert result.stdout.startswith("out.vlat: 3 models in ")
+    assert result.stdout.startswith("out.vlat: 3 models of 20 x 24 in ")
     assert "PSNR" in result.stdout
     assert result.stderr == ""
 

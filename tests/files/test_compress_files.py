@@ -345,7 +345,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "units: found km/s, was None": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
     ),
-    r"origin: found \[1, 0\], was \[0.0, 0.0\]": lambda folder: replace(
+    r"origin: found \[1, 0\], was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, origin=(1, 0))
     ),
     "licence: found CC0, was ;": lambda folder: replace(

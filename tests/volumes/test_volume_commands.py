@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from volumes import folded_volume
+from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.cli.main import main
@@ -122,15 +122,16 @@ def test_what_volumes_lack_is_refused_by_name() -> None:
 
 
 def test_evaluate_measures_volumes() -> None:
-    np.save("deep.npy", VOLUME.transpose(1, 2, 0))
+    volume = smooth_volume()
+    np.save("deep.npy", volume.transpose(1, 2, 0))
     how = ["--volume", "--order", "yxz", "--max-error", "20"]
     (found,) = json.loads(done("evaluate", "deep.npy", *how, "--json"))["files"]
     done("compress", "deep.npy", "deep.vlat", *how)
     size = Path("deep.vlat").stat().st_size
     assert found["bytes"] == size
-    assert found["bits_per_sample"] == pytest.approx(8 * size / VOLUME.size)
+    assert found["bits_per_sample"] == pytest.approx(8 * size / volume.size)
     assert found["ssim"] is None
-    error = np.abs(velcodec.decompress("deep.vlat").transpose(2, 0, 1) - VOLUME)
+    error = np.abs(velcodec.decompress("deep.vlat").transpose(2, 0, 1) - volume)
     assert found["max_error_m_s"] == error.max() <= 20
     assert found["mae_m_s"] == pytest.approx(error.mean())
     assert found["psnr_db"] == pytest.approx(10 * np.log10(9e6 / np.square(error).mean()))

@@ -159,19 +159,8 @@ class Job:
         return joined_batches(batches)
 
     def _description_of(self, part: Part) -> Description:
-        ground, description = part.form.ground, self.description
-
-        def either(stated: float | None, default: float) -> float:
-            return default if stated is None else stated
-
-        x, z = description.origin
         return replace(
-            description,
-            dx=either(ground.dx_m, description.dx),
-            dz=either(ground.dz_m, description.dz),
-            dy=either(ground.dy_m, description.dy),
-            origin=(either(ground.origin_x_m, x), either(ground.origin_z_m, z)),
-            origin_y=either(ground.origin_y_m, description.origin_y),
+            self.description.on(part.form.ground),
             units=self._units(part.form),
             order=part.form.order,
             volume=part.form.ny is not None,
@@ -319,8 +308,8 @@ def compress_files(
     """Compress files of models to an archive, in bounded memory.
 
     `sources` is a file, a folder, a pattern, a list of these, or what `velcodec.open_models` gives
-    (with its options, such as the format). Spacing and origin of `description`, unless they are the
-    defaults, go before what files state; its units and axis order apply where a file states none.
+    (with its options, such as the format). Spacing and origin that `description` states go before
+    what files state; its units and axis order apply where a file states none.
     `keys` name the models in order, by default those of the files; `fields` have one value for all
     models or one for each. The coding options are those of `velcodec.compress`.
 
@@ -358,11 +347,10 @@ def models_of(
         return sources
     return open_models(
         sources,
-        unstated_order="zx" if description.volume else description.order,
+        unstated_order=description.axis_order,
         no_data=description.mask,
         ground=description.stated_ground(),
         volume=description.volume,
-        order=description.order if description.volume and description.order != "zx" else None,
     )
 
 

@@ -266,5 +266,5 @@ def _name(part: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = "not stated" if value is None else str(value)
     return text if len(text) <= 64 else f"{text[:60]}..."
