@@ -196,7 +196,8 @@ def append(
 ) -> None:
     """Add the models of IN to ARCHIVE.VLAT, without rewriting it.
 
-    Options are those of compress. An interruption leaves the archive unchanged.
+    Options are those of compress. Spacing and origin that neither files nor options state are those
+    of the archive, if all its models have the same. An interruption leaves the archive unchanged.
 
     \b
     Example:

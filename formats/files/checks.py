@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +22,8 @@ NAN_AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 NO_MARKS = Marks()
 
-PLANES_AT_ONCE = 64
-"""Planes of a volume that are read or checked together: bounds memory."""
+SAMPLES_AT_ONCE = 1 << 22
+"""Samples of a volume that are checked together: bounds memory."""
 
 
 def check_finite(
@@ -47,25 +48,36 @@ def check_finite(
 
 
 def check_volume_samples(
-    volume: Any, name: str, index: Callable[[Place], Place], marks: Marks = NO_MARKS,
-    no_data: NoData | None = None, number: int | None = None,
-) -> None:  # fmt: skip
-    """Check the samples of a volume, some planes of its first axis at a time: an array, or what
-    gives arrays for ranges of planes. `number` is that of the volume if there are several.
+    planes: Callable[[int, int], NDArray[Any]], shape: Place, name: str,
+    index: Callable[[Place], Place], marks: Marks = NO_MARKS, no_data: NoData | None = None,
+    number: int | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Check the samples of a volume of this shape, which `planes` gives from one index of its first
+    axis to another; its least and greatest present sample. `number` is that of the volume if there
+    are several.
 
     Raises NonFiniteError, NoDataError, and EmptyInputError if every sample is absent.
     """
-    some = no_data is None
-    for first in range(0, len(volume), PLANES_AT_ONCE):
+    ends: list[Any] = []
+    for start, stop in plane_ranges(shape):
 
-        def at(place: Place, first: int = first) -> Place:
-            return index((place[0] + first, *place[1:]))
+        def at(place: Place, start: int = start) -> Place:
+            return index((place[0] + start, *place[1:]))
 
-        planes = volume[first : first + PLANES_AT_ONCE]
-        check_finite(np.ma.filled(planes, 0), name, at, no_data)
-        check_all_present(planes, name, at, marks, no_data)
-        if no_data is not None and not some:
-            some = not find_absent(np.ma.getdata(planes), no_data).all()
-    if not some:
+        some = planes(start, stop)
+        check_finite(np.ma.filled(some, 0), name, at, no_data)
+        check_all_present(some, name, at, marks, no_data)
+        values = np.ma.getdata(some)
+        present = values if no_data is None else values[~find_absent(values, no_data)]
+        if present.size:
+            ends += [present.min(), present.max()]
+    if not ends:
         name = name if number is None else f"{name}: model {number}"
         raise EmptyInputError(f"{name}: every sample is absent ({no_data}), expected some")
+    return min(ends), max(ends)
+
+
+def plane_ranges(shape: Place) -> list[tuple[int, int]]:
+    """Ranges of a volume's first axis, each of at most SAMPLES_AT_ONCE samples or one plane."""
+    step = max(1, SAMPLES_AT_ONCE // math.prod(shape[1:]))
+    return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]

@@ -42,7 +42,7 @@ MAX_HEADER_BYTES = 10_000
 @dataclass(frozen=True)
 class ModelArray:
     """Checked models: a view (n, nz, nx), or (n, nz, ny, nx) of volumes, depth first whatever the
-    array's order.
+    array's order; or a sequence of volumes, perhaps of `FileVolume`s, in its place.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
     source file or None; `units_stated` says whether the caller gave units, `z_up` whether the
@@ -118,7 +118,10 @@ def _as_volumes(
             return (number, *place) if "n" in axes else place
 
         which = number if "n" in axes else None
-        check_volume_samples(volume, name, index, no_data=absent, number=which)
+        check_volume_samples(
+            lambda start, stop, volume=volume: volume[start:stop],  # type: ignore[misc]
+            volume.shape, name, index, no_data=absent, number=which,
+        )  # fmt: skip
     volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
     return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)
 

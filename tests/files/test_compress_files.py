@@ -342,7 +342,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "decoder: found [0-9a-f]+": lambda folder: replace(
         job_of(folder), coding=Coding(Target(lossless=True))
     ),
-    "units: found km/s, was None": lambda folder: replace(
+    "units: found km/s, was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
     ),
     r"origin: found \[1, 0\], was not stated": lambda folder: replace(
@@ -354,7 +354,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "depth: found [0-9a-f]+, was [0-9a-f]+": lambda folder: job_of(
         folder, fields={"depth": np.arange(11) + 1}
     ),
-    "keys: found [0-9a-f]+, was None": lambda folder: job_of(folder, keys=[*"abcdefghijk"]),
+    "keys: found [0-9a-f]+, was not stated": lambda folder: job_of(folder, keys=[*"abcdefghijk"]),
     "model1.npy: axes: found n1xz, was n1zx": lambda folder: replace(
         job_of(folder), models=open_models(folder, order="xz")
     ),
@@ -364,7 +364,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "model1.npy: z_up: found True, was False": lambda folder: replace(
         job_of(folder), models=open_models(folder, z_positive="up")
     ),
-    "model1.npy: no_data: found nan, was None": lambda folder: replace(
+    "model1.npy: no_data: found nan, was not stated": lambda folder: replace(
         job_of(folder), models=open_models(folder, no_data="nan")
     ),
     "mask: found -1, was None": lambda folder: replace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,12 @@ from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.cli.main import main
-from velcodec.formats.errors import OptionError, PointsOutsideError, VolumeError
+from velcodec.formats.errors import (
+    MixedShapesError,
+    OptionError,
+    PointsOutsideError,
+    VolumeError,
+)
 
 VOLUME = folded_volume()
 
@@ -152,6 +158,50 @@ def test_evaluate_takes_archives_and_files_that_name_their_axes() -> None:
     assert abs(found[0]["bytes"] - found[2]["bytes"]) < 100
     bits = json.loads(done("evaluate", "in.npy", "--volume", "--bits-per-sample", 8, "--json"))
     assert bits["total"]["bits_per_sample"] <= 8
+
+
+def test_a_rendering_is_written_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    from velcodec.decode.volume_field import VolumeField
+
+    monkeypatch.setattr("velcodec.encode.volumes.BRICK", (8, 8, 8))
+    done("compress", "in.npy", "bricks.vlat", "--volume", "--lossless")
+    rendered: list[int] = []
+    render = VolumeField.render
+
+    def counted(self: VolumeField, *arguments: Any) -> Any:
+        found = render(self, *arguments)
+        rendered.append(found.size)
+        return found
+
+    monkeypatch.setattr(VolumeField, "render", counted)
+    done("decompress", "bricks.vlat", "fine.npy", "--res", "40x25x60")
+    done("decompress", "bricks.vlat", "mean.nc", "--average", "cell")
+    assert max(rendered) < 0.5 * sum(rendered[:3])
+    with velcodec.open("bricks.vlat") as archive:
+        whole = archive.decode(0, res=(40, 25, 60))
+        assert np.allclose(np.load("fine.npy"), whole, atol=1e-2)
+        mean = done("evaluate", "mean.nc", "--lossless", "--json")
+        assert json.loads(mean)["total"]["max_error_m_s"] == 0
+
+
+def test_the_output_says_whether_it_wrote_models_or_volumes() -> None:
+    assert "1 volume of 20 x 25 x 30 in" in done("compress", "in.npy", "v.vlat", "--volume",
+                                                 "--lossless")  # fmt: skip
+    assert "20 models of 25 x 30 in" in done("compress", "in.npy", "m.vlat", "--lossless")
+    assert "tiles" not in done("info", "v.vlat")
+    assert "volumes say --volume" in refused(OptionError, "compress", "in.npy", "x.vlat",
+                                             "--order", "yxz")  # fmt: skip
+
+
+def test_archives_of_sections_and_volumes_do_not_go_into_one_file() -> None:
+    done("compress", "in.npy", "both.vlat", "--lossless")
+    done("append", "in.npy", "both.vlat", "--volume", "--lossless")
+    for target in ("folder/", "x.npy"):
+        assert "sections and volumes do not stack" in refused(
+            MixedShapesError, "decompress", "both.vlat", target
+        )
+    done("decompress", "both.vlat", "back.npy", "--models", "20")
+    assert np.array_equal(np.load("back.npy"), VOLUME)
 
 
 def test_sections_are_no_volumes() -> None:

@@ -21,7 +21,7 @@ from velcodec.archive.latents import Latents
 from velcodec.archive.layouts import layout_of, layouts_in_use, layouts_named, may_differ, place_of
 from velcodec.archive.numbers import Number, Selection, blocks_of, number_of, numbers_of
 from velcodec.archive.sections import Sections
-from velcodec.archive.volumes import Volumes
+from velcodec.archive.volumes import Part, Volumes
 from velcodec.decode.decoders import Evaluators
 from velcodec.decode.stored import (
     StoredModel,
@@ -437,6 +437,20 @@ class Archive:
         `allow_large`, SamplerError, CorruptError.
         """
         return self._volumes.box(self.index(which), box, res, average, allow_large)
+
+    def box_in_parts(
+        self,
+        which: Number,
+        box: Sequence[slice | tuple[int, int]],
+        res: int | Sequence[int] | None = None,
+        *,
+        average: str = "none",
+        allow_large: bool = False,
+    ) -> Part:
+        """A box of a volume as for `box`, for tools that read it part by part, depth first. Raises
+        as `box`.
+        """
+        return self._volumes.part(self.index(which), box, res, average, allow_large)
 
     def section(
         self,

@@ -6,15 +6,13 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, BinaryIO
 
 from velcodec.archive.archive import Archive
 from velcodec.archive.layouts import place_of
 from velcodec.archive.volumes import Volumes
 from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
+from velcodec.decode.volumes import StoredVolume
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 
@@ -87,9 +85,7 @@ class PreviewArchive(Archive):
 class _NoVolumes(Volumes):
     """Raises OptionError for volumes, which have no latents to take a first part of."""
 
-    def decode(
-        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
-    ) -> list[NDArray[np.generic]]:
+    def stored(self, number: int) -> StoredVolume:
         raise OptionError(
-            f"{place_of(self._reader, numbers[0])}: a volume, which has no latent to preview"
+            f"{place_of(self._reader, number)}: a volume, which has no latent to preview"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from velcodec.decode.volumes import (
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.errors import OptionError
-from velcodec.formats.volume_coding.stream import Box
+from velcodec.formats.volume_coding.stream import Box, Shape
 from velcodec.geometry import Geometry
 from velcodec.resolution import (
     Resolution,
@@ -31,6 +32,23 @@ from velcodec.resolution import (
     check_volume_resolution,
 )
 from velcodec.sampler.cell_average import check_average
+
+
+@dataclass(frozen=True)
+class Part:
+    """A `box` of a volume, its samples or a rendering of `sizes` cells, that is read part by part:
+    `read` gives the cells in ranges along z, y and x, best in multiples of `edges`.
+    """
+
+    box: Box
+    sizes: Shape
+    edges: Shape
+    read: Callable[[Box], NDArray[np.generic]]
+
+    def whole(self) -> NDArray[np.generic]:
+        """All of it, (z, y, x)."""
+        z, y, x = (slice(0, size) for size in self.sizes)
+        return self.read((z, y, x))
 
 
 class Volumes:
@@ -44,6 +62,12 @@ class Volumes:
         if not self._reader.header_of(number).has_volumes:
             return False
         return stored_layout(self._reader, number).is_volume
+
+    def stored(self, number: int) -> StoredVolume:
+        """A volume, ready to be read. Raises VolumeError for a section, CorruptError,
+        TruncatedError.
+        """
+        return open_volume(self._reader, number)
 
     def decode(
         self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
@@ -66,9 +90,10 @@ class Volumes:
         allow_large: bool,
     ) -> NDArray[np.generic]:
         """As `Archive.box`."""
-        volume = open_volume(self._reader, number)
+        volume = self.stored(number)
         part = checked_box(box, volume.layout, place_of(self._reader, number))
-        return own_order(self._part(volume, part, res, average, allow_large), volume.layout)
+        found = self._part(volume, part, res, average, allow_large)
+        return own_order(found.whole(), volume.layout)
 
     def section(
         self,
@@ -84,7 +109,7 @@ class Volumes:
         if len(given) != 1:
             raise OptionError(f"{place}: found {len(given)} of z, y and x, expected one of them")
         ((axis, at),) = given.items()
-        volume = open_volume(self._reader, number)
+        volume = self.stored(number)
         place_of_axis = "zyx".index(axis)
         size = volume.layout.shape[place_of_axis]
         if not isinstance(at, int | np.integer) or not -size <= at < size:
@@ -96,7 +121,21 @@ class Volumes:
         grid = check_resolution(res, 1, allow_large)
         cells = None if grid is None else [*grid[:place_of_axis], 1, *grid[place_of_axis:]]
         box = part[0], part[1], part[2]
-        return self._part(volume, box, cells, average, allow_large).squeeze(place_of_axis)
+        found = self._part(volume, box, cells, average, allow_large)
+        return found.whole().squeeze(place_of_axis)
+
+    def part(
+        self,
+        number: int,
+        box: Sequence[slice | tuple[int, int]],
+        res: int | Sequence[int] | None,
+        average: str,
+        allow_large: bool,
+    ) -> Part:
+        """As `Archive.box_in_parts`."""
+        volume = self.stored(number)
+        checked = checked_box(box, volume.layout, place_of(self._reader, number))
+        return self._part(volume, checked, res, average, allow_large)
 
     def _part(
         self,
@@ -105,28 +144,46 @@ class Volumes:
         res: int | Sequence[int] | None,
         average: str,
         allow_large: bool,
-    ) -> NDArray[np.generic]:
-        """The samples of a box or, at `res` or with an average, its field: (z, y, x)."""
+    ) -> Part:
         place, kind = place_of(self._reader, volume.number), check_average(average)
         sizes = [each.stop - each.start for each in box]
         check_native(sizes, f"{place}: box", allow_large)
+        edges = volume.table.bricks.edges
         if res is None and kind == "none":
-            return volume.read(box)
+            own = sizes[0], sizes[1], sizes[2]
+            return Part(box, own, edges, lambda some: volume.read(_of(box, some)))
         grid = check_volume_resolution(sizes if res is None else res, place, allow_large)
         if kind != "none":
             points = [n * k for n, k in zip(grid, points_per_cell(sizes, grid), strict=True)]
             check_native(points, f"{place}: its means", allow_large)
-        with naming_model(self._reader, volume.number):
-            return VolumeField(volume).render(box, grid, kind)
+        field = VolumeField(volume)
+
+        def render(some: Box) -> NDArray[np.generic]:
+            with naming_model(self._reader, volume.number):
+                return field.render(box, grid, kind, some)
+
+        z, y, x = (
+            max(1, edge * n // size) for edge, n, size in zip(edges, grid, sizes, strict=True)
+        )
+        return Part(box, grid, (z, y, x), render)
 
     def sample(self, number: int, ground: Geometry, points: ArrayLike) -> Float64:
         """Values (P,) at points (x, y, z) in metres of a volume on `ground`."""
         with naming_model(self._reader, number):
-            return VolumeField(open_volume(self._reader, number)).points(ground.to_cells(points))
+            return VolumeField(self.stored(number)).points(ground.to_cells(points))
 
     def gradient(self, number: int, ground: Geometry, points: ArrayLike) -> Float64:
         """Derivatives (P, 3) by x, y and z, per metre, at the points of `sample`."""
         cells = ground.to_cells(points)
         with naming_model(self._reader, number):
-            slopes = VolumeField(open_volume(self._reader, number)).gradient(cells)
+            slopes = VolumeField(self.stored(number)).gradient(cells)
         return slopes / np.array(ground.spacing[::-1])
+
+
+def _of(box: Box, some: Box) -> Box:
+    """A part of a box, counted from its start, as a box of the volume."""
+    z, y, x = (
+        slice(whole.start + part.start, whole.start + part.stop)
+        for whole, part in zip(box, some, strict=True)
+    )
+    return z, y, x

@@ -16,7 +16,7 @@ from velcodec.formats.container.columns import Column, as_column, is_text, take_
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import MAX_KEY_BYTES
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
-from velcodec.formats.files.base import Ground, Hints
+from velcodec.formats.files.base import FileVolume, Ground, Hints
 from velcodec.formats.files.npy import ModelArray, as_models, check_order
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
 from velcodec.geometry import GROUND_FIELDS
@@ -84,6 +84,21 @@ class Description:
             origin_y=either("origin_y_m"),
         )
 
+    def like(self, layouts: Sequence[Layout]) -> Description:
+        """The description with the spacing and origin of these layouts where it states none and
+        they all have the same.
+        """
+        changes: dict[str, Any] = {}
+        across = [layout for layout in layouts if layout.is_volume] if self.volume else []
+        for name, some in (("dx", layouts), ("dz", layouts), ("dy", across), ("origin_y", across)):
+            found = {getattr(layout, f"{name}_m") for layout in some}
+            if getattr(self, name) is None and len(found) == 1:
+                changes[name] = found.pop()
+        origins = {(layout.origin_x_m, layout.origin_z_m) for layout in layouts}
+        if self.origin is None and len(origins) == 1:
+            changes["origin"] = origins.pop()
+        return replace(self, **changes)
+
     def placed(self, layout: Layout) -> Layout:
         """A layout with the spacing and origin that are stated, and the defaults of others."""
         stated = vars(self.stated_ground()).items()
@@ -103,7 +118,8 @@ class Description:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some models as [z, x] or [z, y, x] views in the units of their layouts. Model i has layout
+    """Some models as [z, x] or [z, y, x] views in the units of their layouts, or volumes in
+    files in their place. Model i has layout
     `layouts[layout_of[i]]`, whose no-data value marks absent samples. `keys` are None if the models
     have none; `fields` are the user's columns.
     """
@@ -152,11 +168,8 @@ def make_batch(
     gathered = _gather(models, description, padded, None if exact else first)
     views, layouts, layout_of = gathered.views, gathered.layouts, gathered.layout_of
     name = models.name if isinstance(models, ModelArray) else "models"
-    known: Sequence[NDArray[np.generic]] = views
+    known = [_present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)]
     if description.mask is not None:
-        known = [
-            _present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)
-        ]
         _check_mask_outside(known, [layouts[k].no_data for k in layout_of], name)
     if advise:
         _warn_of_values(known, layouts[0].units, name, gathered.units_stated)
@@ -213,8 +226,8 @@ def _gather(
         if first is not None:
             _check_units(part, first + len(views), no_data)
         axes = "n" + part.axes if in_list and part.axes[0] != "n" else part.axes
-        nz, *ny, nx = part.models.shape[1:]
-        if not ny and not said.dy is said.origin_y is None:
+        nz, *ny, nx = part.models[0].shape
+        if not ny and (said.dy is not None or said.origin_y is not None):
             raise OptionError(
                 f"{part.name}: dy, origin_y: found them for sections, which have no y, expected "
                 "volumes (--volume, volume=True)"
@@ -298,8 +311,14 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
     return _Taken(array, description.on(form.ground), form.keys)
 
 
-def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
-    """The model; if it may have absent samples, only its least and greatest present one."""
+def _present(
+    model: NDArray[np.generic] | FileVolume, no_data: NoData | None
+) -> NDArray[np.generic]:
+    """The model; if it may have absent samples, or is not in memory, only its least and greatest
+    present one.
+    """
+    if isinstance(model, FileVolume):
+        return np.array(model.ends)
     if no_data is None:
         return model
     present = model[~find_absent(model, no_data)]

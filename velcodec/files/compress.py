@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgpack
 import numpy as np
+from numpy.typing import NDArray
 
-from velcodec.archive.create import decoder_to_embed
+from velcodec.archive.create import decoder_to_embed, layouts_of
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.describe import Description, make_batch
 from velcodec.encode.setup import Coding, group_encoder
@@ -138,17 +139,18 @@ class Job:
             yield from (part.form.samples for _ in range(len(part)))
 
     def batch(self, start: int, stop: int) -> Batch:
-        """Models `start` to `stop`, read and checked."""
+        """Models `start` to `stop`, read and checked; volumes are read as they are encoded."""
         from velcodec.encode.groups import joined_batches
 
         batches = []
         at = start
-        for part, values in self.models.read(start, stop):
+        for part, values in self.models.read_in_parts(start, stop):
             rows = slice(at, at + len(values))
             keys, fields = self._columns(part, rows)
             description = self._description_of(part)
             dtype, stated = np.dtype(part.form.dtype), description.units is not None
-            array = ModelArray(values, part.form.axes, dtype, description.units or "m/s")
+            models = cast("NDArray[Any]", values)  # volumes are asked for parts alone
+            array = ModelArray(models, part.form.axes, dtype, description.units or "m/s")
             array = replace(array, name=part.place, units_stated=stated, z_up=part.form.z_up)
             batch = make_batch(
                 array, description, keys, fields,
@@ -459,10 +461,12 @@ def append_job(
 ) -> Summary:
     """Add the models of `job` to an existing archive, without rewriting it.
 
-    An interruption leaves the archive unchanged. Raises what `compress_job` and `velcodec.append`
+    An interruption leaves the archive unchanged. Spacing and origin that nobody states are those of
+    the archive, if all its models have the same. Raises what `compress_job` and `velcodec.append`
     raise.
     """
     with append_to(target, ignore_rest=ignore_rest) as writer:
+        job = replace(job, description=job.description.like(layouts_of(writer.headers())))
         encoder = group_encoder(job.description, job.coding, _no_beginning, writer)
         embedded = decoder_to_embed(encoder.fitter.decoder.identity or b"", job.coding)
         if embedded is not None:
