@@ -46,7 +46,7 @@ from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
-from velcodec.formats.volume_coding.stream import decode_samples, read_table
+from velcodec.formats.volume_coding.stream import decode_samples, read_table, split_mask
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
@@ -236,13 +236,20 @@ VOLUMES = ((1, 1, 1), (3, 1, 9), (5, 6, 4), (9, 8, 7), (40, 40, 40))
 
 
 def volumes(data: bytes) -> None:
-    """Streams of bricks in every domain, and tables of bricks; the first bytes select."""
+    """Streams of bricks in every domain, masks, and tables of bricks; the first bytes select."""
     if len(data) < 4:
         return
     way, shape, domain, dtype = data[:4]
     stream, size = data[4:MOST_BYTES], VOLUMES[shape % len(VOLUMES)]
     if way % 2:
-        tried(lambda: read_table(lambda start, n: stream[start : start + n], size, "record"))
+        tried(
+            lambda: read_table(
+                lambda start, n: stream[start : start + n], size, "record", masked=way % 4 == 3
+            )
+        )
+        return
+    if way % 4 == 2:
+        tried(lambda: split_mask(stream, size, 1 + domain, "brick"))
         return
     kind = np.dtype(("<f4", ">f8", "<i2")[dtype % 3])
     coding = _exact()

@@ -165,6 +165,19 @@ def open_volume(reader: RecordReader, number: int) -> StoredVolume:
     return StoredVolume(reader, number, header, layout, at, table)
 
 
+def damaged_bricks(reader: RecordReader, number: int) -> list[int]:
+    """Numbers of the bricks of volume `number` whose checksums do not hold. Raises as
+    `open_volume`.
+    """
+    volume, found = open_volume(reader, number), []
+    for brick in range(len(volume.table.bricks)):
+        try:
+            volume.table.stream(brick, volume._part, volume.place)
+        except CorruptError:
+            found.append(brick)
+    return found
+
+
 def whole(layout: Layout) -> Box:
     """The box of all samples of a volume."""
     nz, ny, nx = layout.shape

@@ -32,7 +32,7 @@ class Salvage:
     `expected` is the number of records there were, as far as the intact parts say. Without a
     directory they are `uncounted`: more may have followed. `ancillary` are the sections that copies
     keep, if the directory that lists them is intact. `gaps` are the bytes (begin, end) that belong
-    to nothing intact.
+    to nothing intact. `damaged` are the records of volumes, parts of which may be intact.
     """
 
     headers: dict[int, Header]
@@ -43,6 +43,7 @@ class Salvage:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     uncounted: bool = False
     stamp: bytes = UNSTAMPED
+    damaged: list[Found] = field(default_factory=list)
 
     @cached_property
     def lost(self) -> list[tuple[int, int]]:
@@ -65,7 +66,8 @@ class Salvage:
 def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """Everything intact in an archive's bytes.
 
-    Raises RepairError if no model can be saved: no header or no record is intact. Raises
+    Raises RepairError if no model can be saved: no header or no record is intact, and no volume is
+    damaged. Raises
     UnknownFeatureError for a critical section of unknown type. Raises VersionError for another
     version after an intact signature, unless `any_version` says that this byte is damaged.
     """
@@ -87,11 +89,16 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         )
     directory = last_directory(sections, name)
     pages = read_pages(sections, len(data), name)
-    found = find_by_pages(data, sections, pages, directory, stamp, work)
+    found, damaged = find_by_pages(data, sections, pages, directory, stamp, work)
     for record in walk_records(data, sections, found, headers, stamp, work):
         found.setdefault(record.number, record)
     records = [found[number] for number in sorted(found) if found[number].header in headers]
-    if not records and (directory is None or directory.models):
+    damaged = [
+        each
+        for each in damaged
+        if each.number not in found and each.header in headers and headers[each.header].has_volumes
+    ]
+    if not (records or damaged) and (directory is None or directory.models):
         raise RepairError(f"{name}: found no intact record")
     told = [page.first + len(page) for page, _ in pages]
     last = [record.number + 1 for record in records[-1:]]
@@ -111,6 +118,7 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         list(_gaps(data, [*sections, *others], found.values())),
         directory is None or directory.models < expected,
         stamp,
+        damaged,
     )
 
 

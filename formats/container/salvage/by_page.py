@@ -39,9 +39,9 @@ def find_by_pages(
     directory: Directory | None,
     stamp: bytes,
     work: Work,
-) -> dict[int, Found]:
-    """The records of every page, by number. Their place comes from the directory or from the
-    records themselves.
+) -> tuple[dict[int, Found], list[Found]]:
+    """The records of every page, by number, and the damaged ones that lie between others or where
+    the directory says. The places of pages come from the directory or from the records themselves.
     """
     found: dict[int, Found] = {}
     told = {}
@@ -88,7 +88,17 @@ def find_by_pages(
         rows = missing(page)
         if rows and after.first in bases:
             take(page, rows, before_it.begin(bases[after.first]) - page.span)
-    return found
+    damaged = []
+    for page, section in pages:
+        base = bases.get(page.first, told.get(section.at))
+        if base is None:
+            continue
+        for row in missing(page):
+            there = _place_of(data, page, base, row) if work.allows(0) else None
+            if there is not None and there[1] <= len(data) and work.allows(there[1] - there[0]):
+                header = int(page.headers[row])
+                damaged.append(Found(page.first + row, *there, header, page, row, intact=False))
+    return found, damaged
 
 
 def _record_of(
@@ -97,16 +107,22 @@ def _record_of(
     """The record in this row of a page if it is intact, or None."""
     if not work.allows(0):
         return None
-    length, number = int(page.lengths[row]), page.first + row
-    at = base + int(page.places[row])
+    there, number, header = (
+        _place_of(data, page, base, row),
+        page.first + row,
+        int(page.headers[row]),
+    )
+    if there is None or header_of(data, *there, number, stamp, work) != header:
+        return None
+    return Found(number, *there, header, page, row)
+
+
+def _place_of(data: Bytes, page: StoredPage, base: int, row: int) -> tuple[int, int] | None:
+    """Where the payload in this row of a page begins and ends, if its length stands before it."""
+    length, at = int(page.lengths[row]), base + int(page.places[row])
     prefix = encode_varint(length + 1)
-    start, stop = at + len(prefix), at + len(prefix) + length
-    header = int(page.headers[row])
-    if bytes(data[at:start]) != prefix:
-        return None
-    if header_of(data, start, stop, number, stamp, work) != header:
-        return None
-    return Found(number, start, stop, header, page, row)
+    start = at + len(prefix)
+    return (start, start + length) if bytes(data[at:start]) == prefix else None
 
 
 def _search(

@@ -36,8 +36,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Found:
-    """An intact record: its number, where its payload is, the number of its header (from its
-    checksum), and its page and row, if a page lists it.
+    """A record: its number, where its payload is, the number of its header (from its checksum), and
+    its page and row, if a page lists it. One that is not `intact` is where its page says.
     """
 
     number: int
@@ -46,6 +46,7 @@ class Found:
     header: int
     page: StoredPage | None = None
     row: int = 0
+    intact: bool = True
 
     @property
     def begin(self) -> int:
