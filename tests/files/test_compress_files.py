@@ -367,7 +367,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "model1.npy: no_data: found nan, was not stated": lambda folder: replace(
         job_of(folder), models=open_models(folder, no_data="nan")
     ),
-    "mask: found -1, was None": lambda folder: replace(
+    "mask: found -1, was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, mask=-1)
     ),
     "found 1 files and arrays, were 3": lambda folder: job_of(folder / "model1.npy"),
