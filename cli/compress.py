@@ -21,8 +21,8 @@ from velcodec.cli.sources import check_output, is_piped, named, on_disk, short_n
 
 if TYPE_CHECKING:
     from velcodec.encode.encode import Summary
-    from velcodec.files.compress import Job
     from velcodec.files.distributed import Sharded
+    from velcodec.files.job import Job
 
 input_options = options.together(
     options.source,

@@ -21,7 +21,8 @@ from velcodec.archive.archive import Archive
 from velcodec.archive.create import create_archive
 from velcodec.archive.preview import PreviewArchive
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Description, make_batch
+from velcodec.encode.describe import make_batch
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import ModelArray, read_models

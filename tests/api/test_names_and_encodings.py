@@ -14,7 +14,7 @@ from velcodec.archive.select import read_keys
 from velcodec.decoder import Decoder
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job
+from velcodec.files.job import Job
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.files import open_models
 

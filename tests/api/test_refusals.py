@@ -28,8 +28,9 @@ from velcodec.decoder.registry import HOME_VARIABLE
 from velcodec.encode.samples import check_samples
 from velcodec.encode.target import Target
 from velcodec.encode.tiles import ModelSet
-from velcodec.files.compress import Coding, Job, compress_job
+from velcodec.files.compress import Coding, compress_job
 from velcodec.files.distributed import connected
+from velcodec.files.job import Job
 from velcodec.formats import errors
 from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.framing import SIGNATURE, pack_tail

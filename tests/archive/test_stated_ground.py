@@ -11,7 +11,7 @@ from volumes import folded_volume
 
 import velcodec
 from velcodec.cli.main import main
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.formats.errors import OptionError
 
 MODELS = np.full((2, 9, 8), 2000.0, np.float32)

@@ -23,11 +23,13 @@ from checkers import layered
 import velcodec
 from velcodec.decoder import Decoder, registry
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files import compress
-from velcodec.files.compress import Job, append_job, compress_job
+from velcodec.files import job as job_module
+from velcodec.files.compress import append_job, compress_job
+from velcodec.files.job import Job
 from velcodec.files.plans import check_same, pack_plan, unpack_plan
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.journal import open_part, part_of, read_journal
@@ -63,7 +65,7 @@ def folder(tmp_path: Path, models: np.ndarray) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch, tiny: Decoder) -> None:
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
 
 
 def job_of(folder: Path, **more: object) -> Job:
@@ -259,7 +261,7 @@ def test_the_work_of_a_killed_process_can_be_resumed(
     code = f"""
         import time
         from pathlib import Path
-        from velcodec.encode.describe import Description
+        from velcodec.encode.description import Description
         from velcodec.encode.setup import Coding
         from velcodec.encode.target import Target
         from velcodec.files import compress
@@ -398,7 +400,7 @@ def test_another_dtype_or_version_is_named(
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()
     np.save(folder / "model3.npy", np.load(folder / "model3.npy").astype("f8"))
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
     with pytest.raises(OptionError, match=r"model3\.npy: dtype: found <f8, was <f4"):
         compress_job(job_of(folder), target, resume=True)
 
@@ -588,7 +590,7 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
 def test_every_block_keeps_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compress, "MODELS_OF_BUDGET", 6)
+    monkeypatch.setattr(job_module, "MODELS_OF_BUDGET", 6)
     coding = Coding(Target(bytes_per_model=150), decoder="tiny")
     summary = compress_job(Job(open_models(folder), coding=coding), tmp_path / "m.vlat")
     assert summary.bytes <= 150 * 11

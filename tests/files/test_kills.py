@@ -16,8 +16,9 @@ import velcodec
 from velcodec.decoder import Decoder
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files import compress
-from velcodec.files.compress import Job, compress_job
+from velcodec.files import job as job_module
+from velcodec.files.compress import compress_job
+from velcodec.files.job import Job
 from velcodec.formats.container.journal import part_of
 from velcodec.formats.files import open_models
 
@@ -39,7 +40,7 @@ def begin(job: Job, target: Path) -> int:
 def test_a_killed_compression_resumes_to_the_same_archive(
     tiny: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
     models = layered(12, 7, 8)
     np.save(tmp_path / "models.npy", models)
     job = Job(

@@ -13,7 +13,7 @@ from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.encode import volumes as encoding
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     BudgetError,

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from velcodec.decoder.registry import file_bytes
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Batch, Description, make_batch
+from velcodec.encode.describe import Batch, make_batch
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
 from velcodec.formats.container.append import append_to

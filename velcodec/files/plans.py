@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from velcodec.decoder import registry
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.formats.errors import (
     CorruptError,
