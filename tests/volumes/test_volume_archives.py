@@ -25,6 +25,8 @@ from velcodec.formats.errors import (
     UnitsError,
     VolumeError,
 )
+from velcodec.formats.storage import source
+from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.volume_coding.stream import Bricks
 
 VOLUMES = {"folded": folded_volume(), "smooth": smooth_volume()}
@@ -157,6 +159,59 @@ def test_a_box_is_that_part_of_the_volume_and_reads_no_other_brick(volume: np.nd
         bricks = 2 * 1 * 1
         assert len(read) == 2 + bricks  # the edges of bricks, the table, two bricks
         assert sum(read) < archive.record_bytes[0]
+
+
+def test_one_brick_of_a_large_archive_reads_the_index_the_table_and_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "BRICK", SMALL_BRICKS)
+    noise = np.random.default_rng(0).uniform(1500, 4500, (40, 40, 40)).astype(np.float32)
+    path = tmp_path / "out.vlat"
+    stack = np.stack([noise, noise + 1])
+    path.write_bytes(velcodec.compress(stack, volume=True, lossless=True))
+    spans: list[tuple[int, int]] = []
+    of_source = ByteSource.read_at
+
+    def counted(source: ByteSource, offset: int, count: int, place: str) -> bytes:
+        spans.append((offset, count))
+        return of_source(source, offset, count, place)
+
+    monkeypatch.setattr(ByteSource, "read_at", counted)
+    with velcodec.open(path) as archive:
+        layout = archive.layout(1)
+        part = archive.box(1, [(8, 16), (32, 40), (0, 8)])
+        read = list(spans)
+        record, bricks = archive.record_bytes[1], len(Bricks(layout.shape, SMALL_BRICKS))
+    assert np.array_equal(part, noise[8:16, 32:40, :8] + 1)
+    stream = record / bricks
+    assert sum(count for _, count in read) < 2 * 8 * bricks + 2 * stream + 2000
+    assert max(count for _, count in read) < max(8 * bricks, 2 * stream) + 100
+
+
+def test_one_brick_of_a_remote_archive_is_fetched_by_ranges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr(encoding, "BRICK", (16, 16, 16))
+    noise = np.random.default_rng(0).uniform(1500, 4500, (48, 64, 64)).astype(np.float32)
+    data = velcodec.compress(noise, volume=True, lossless=True)
+    with fsspec.open("memory://volume.vlat", "wb") as stream:
+        stream.write(data)
+    fetched: list[int] = []
+    of_remote = source._Remote._get
+
+    def counted(remote: source._Remote, begin: int, end: int) -> bytes:
+        fetched.append(end - begin)
+        return of_remote(remote, begin, end)
+
+    monkeypatch.setattr(source._Remote, "_get", counted)
+    with velcodec.open("memory://volume.vlat") as archive:
+        part = archive.box(0, [(16, 32), (0, 16), (48, 64)])
+    assert np.array_equal(part, noise[16:32, :16, 48:])
+    brick = len(data) / 48
+    ends = source.REMOTE_START_BYTES + source.REMOTE_END_BYTES  # fetched when it is opened
+    assert sum(fetched) < ends + 2 * brick
+    assert sum(fetched) < len(data) / 4
 
 
 def test_sections_are_those_of_the_volume(volume: np.ndarray) -> None:
