@@ -193,6 +193,13 @@ def test_the_output_says_whether_it_wrote_models_or_volumes() -> None:
                                              "--order", "yxz")  # fmt: skip
 
 
+def test_a_mask_that_no_sample_has_is_told() -> None:
+    for value, told in (("-999", True), (str(VOLUME.max()), False)):
+        result = run("compress", "in.npy", "m.vlat", "--lossless", "--mask", value, "--force")
+        assert result.exit_code == 0, result.output
+        assert ("no sample has this value" in result.stderr) is told
+
+
 def test_archives_of_sections_and_volumes_do_not_go_into_one_file() -> None:
     done("compress", "in.npy", "both.vlat", "--lossless")
     done("append", "in.npy", "both.vlat", "--volume", "--lossless")

@@ -94,14 +94,16 @@ class VolumeField:
 
         Raises OptionError for the mean slowness of velocities that are not positive.
         """
-        cells = some or tuple(slice(0, size) for size in res)
+        wanted = some or tuple(slice(0, size) for size in res)
         sizes = [each.stop - each.start for each in box]
         along = (1, 1, 1) if average == "none" else points_per_cell(sizes, res)
+        axes = list(zip(box, sizes, res, along, wanted, strict=True))
         z, y, x = (
-            part.start + cell_positions(size, n * k)[some.start * k : some.stop * k]
-            for part, size, n, k, some in zip(box, sizes, res, along, cells, strict=True)
+            part.start + cell_positions(size, n * k)[cells.start * k : cells.stop * k]
+            for part, size, n, k, cells in axes
         )
-        out = np.empty([each.stop - each.start for each in cells], self._dtype)
+        nearest = [part.start + nearest_samples(size, n)[cells] for part, size, n, _, cells in axes]
+        out = np.empty([len(each) for each in nearest], self._dtype)
         planes = max(1, BLOCK * res[0] // sizes[0])
         for first in range(0, len(out), planes):
             part = z[first * along[0] : (first + planes) * along[0]]
@@ -112,14 +114,8 @@ class VolumeField:
             else:
                 means = self._field.means(part, y, x, along, average, self._bricks.place)
                 rendered[...] = as_dtype(means, self._dtype)
-        if self._bricks.table.absent.any():
-            nearest = [
-                part.start + nearest_samples(size, n)[some]
-                for part, size, n, some in zip(box, sizes, res, cells, strict=True)
-            ]
-            for first in range(0, len(out), planes):
-                part = nearest[0][first : first + planes]
-                self._put_no_data(out[first : first + planes], [part, *nearest[1:]])
+            if self._bricks.table.absent.any():
+                self._put_no_data(rendered, [nearest[0][first : first + planes], *nearest[1:]])
         return out
 
     def points(self, cells: Float64) -> Float64:
