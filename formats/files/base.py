@@ -34,7 +34,7 @@ from velcodec.formats.errors import (
     VelcodecError,
 )
 from velcodec.formats.files.absent import Marks, check_all_present
-from velcodec.formats.files.checks import check_finite, check_volume_samples
+from velcodec.formats.files.checks import LAYER, check_finite, check_volume_samples
 from velcodec.formats.files.npy import (
     ORDERS,
     check_dtype,
@@ -373,10 +373,19 @@ class Part(ABC):
         if not self.reads_boxes:
             array: NDArray[Any] = self.read(number, number + 1)[0]
             return array
-        whole = tuple(slice(0, size) for size in self.form.sizes)
+        nz, *across = self.form.sizes
+        whole = [slice(0, size) for size in across]
+        layers: dict[int, NDArray[Any]] = {}
 
         def planes(start: int, stop: int) -> NDArray[Any]:
-            return self._box(number, (slice(start, stop), *whole[1:]))
+            if not self.in_chunks:
+                return self._box(number, (slice(start, stop), *whole))
+            first = start // LAYER * LAYER
+            if first not in layers:
+                layers.clear()
+                layer = slice(first, min(first + LAYER, nz))
+                layers[first] = self._box(number, (layer, *whole))
+            return layers[first][start - first : stop - first]
 
         def index(place: tuple[int, ...]) -> tuple[int, ...]:
             return self._index(number, (0, *place))
@@ -498,10 +507,6 @@ class FileVolume:
             raise InputFileError(f"{self._part.place}: has changed while it was read")
         array = np.ma.getdata(self._part._box(self._number, box))
         return np.ascontiguousarray(array, dtype=self.dtype)
-
-
-LAYER = 64
-"""Planes of a volume that are read together where samples lie in chunks: those of a brick."""
 
 
 def _state(path: Path) -> tuple[int, int]:

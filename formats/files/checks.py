@@ -22,6 +22,9 @@ NAN_AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 NO_MARKS = Marks()
 
+LAYER = 64
+"""Planes of a volume that are read together where samples lie in chunks: those of a brick."""
+
 SAMPLES_AT_ONCE = 1 << 22
 """Samples of a volume that are checked together: bounds memory."""
 
@@ -50,11 +53,11 @@ def check_finite(
 def check_volume_samples(
     planes: Callable[[int, int], NDArray[Any]], shape: Place, name: str,
     index: Callable[[Place], Place], marks: Marks = NO_MARKS, no_data: NoData | None = None,
-    number: int | None = None,
+    number: int | None = None, padded: bool = False,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Check the samples of a volume of this shape, which `planes` gives from one index of its first
     axis to another; its least and greatest present sample. `number` is that of the volume if there
-    are several.
+    are several; none of a `padded` one's samples is taken for an undeclared no-data value.
 
     Raises NonFiniteError, NoDataError, and EmptyInputError if every sample is absent.
     """
@@ -66,7 +69,8 @@ def check_volume_samples(
 
         some = planes(start, stop)
         check_finite(np.ma.filled(some, 0), name, at, no_data)
-        check_all_present(some, name, at, marks, no_data)
+        if not padded:
+            check_all_present(some, name, at, marks, no_data)
         values = np.ma.getdata(some)
         present = values if no_data is None else values[~find_absent(values, no_data)]
         if present.size:
@@ -78,6 +82,13 @@ def check_volume_samples(
 
 
 def plane_ranges(shape: Place) -> list[tuple[int, int]]:
-    """Ranges of a volume's first axis, each of at most SAMPLES_AT_ONCE samples or one plane."""
+    """Ranges of a volume's first axis, each of at most SAMPLES_AT_ONCE samples or one plane, and
+    within one layer.
+    """
     step = max(1, SAMPLES_AT_ONCE // math.prod(shape[1:]))
-    return [(start, min(start + step, shape[0])) for start in range(0, shape[0], step)]
+    layers = ((first, min(first + LAYER, shape[0])) for first in range(0, shape[0], LAYER))
+    return [
+        (start, min(start + step, end))
+        for first, end in layers
+        for start in range(first, end, step)
+    ]

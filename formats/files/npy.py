@@ -72,7 +72,7 @@ def as_models(
     InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
     if volume:
-        return _as_volumes(array, order, units, name, sha256, no_data)
+        return _as_volumes(array, order, units, name, sha256, no_data, padded)
     check_order(order, False)
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
@@ -102,7 +102,7 @@ def as_models(
 
 def _as_volumes(
     array: NDArray[Any], order: str, units: str | None, name: str, sha256: bytes | None,
-    no_data: NoData | None,
+    no_data: NoData | None, padded: bool,
 ) -> ModelArray:  # fmt: skip
     """The volumes of an array; see `as_models`."""
     stated, units = units is not None, "m/s" if units is None else units
@@ -120,7 +120,7 @@ def _as_volumes(
         which = number if "n" in axes else None
         check_volume_samples(
             lambda start, stop, volume=volume: volume[start:stop],  # type: ignore[misc]
-            volume.shape, name, index, no_data=absent, number=which,
+            volume.shape, name, index, no_data=absent, number=which, padded=padded,
         )  # fmt: skip
     volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
     return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)

@@ -34,6 +34,7 @@ def layers(order: str = "zyx") -> np.ndarray:
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "BRICK", (8, 16, 15))
     monkeypatch.setattr(base, "LAYER", 8)
+    monkeypatch.setattr(checks, "LAYER", 8)
     monkeypatch.setattr(checks, "SAMPLES_AT_ONCE", 1 << 13)
 
 
@@ -122,6 +123,39 @@ def test_boxes_of_any_array_are_read_from_its_file(
                 path.write_bytes(b"head" + array.tobytes("F" if fortran else "C"))
                 found = safe_read.read_box(path, 4, shape, array.dtype, box, fortran=fortran)
                 assert np.array_equal(found, array[box])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (72, 64, 60), (20, 100, 100), (8, 1, 1)])
+def test_parts_that_are_checked_cover_a_volume_within_its_layers(shape: tuple[int, ...]) -> None:
+    ranges = checks.plane_ranges(shape)
+    assert [start for start, _ in ranges] == [0, *(stop for _, stop in ranges[:-1])]
+    assert ranges[-1][1] == shape[0]
+    for start, stop in ranges:
+        assert start // 8 == (stop - 1) // 8
+        assert stop - start == 1 or (stop - start) * shape[1] * shape[2] <= 1 << 13
+
+
+def test_chunks_of_a_file_are_read_once_to_check_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with velcodec.open(velcodec.compress(layers(), volume=True, lossless=True)) as archive:
+        decompress_file(archive, tmp_path / "in.h5")
+    (part,) = open_models(tmp_path / "in.h5").parts
+    sizes: list[int] = []
+    of_part = type(part)._load_box
+
+    def counted(self: base.Part, box: tuple[slice, ...]) -> np.ndarray:
+        found = of_part(self, box)
+        sizes.append(found.size)
+        return found
+
+    monkeypatch.setattr(type(part), "_load_box", counted)
+    volume = part.volume(0)
+    assert sum(sizes) == layers().size
+    sizes.clear()
+    for start in range(8, 16):
+        assert np.array_equal(volume[start : start + 1], layers()[start : start + 1])
+    assert sizes == [8 * 64 * 60]
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> None:

@@ -187,8 +187,9 @@ class VolumeCoder:
         bz, by, bx = (min(edge, size) for edge, size in zip(BRICK, volume.shape, strict=True))
         self.bricks = Bricks((nz, ny, nx), (bz, by, bx))
         self.slabs = Slabs(volume, no_data)
-        self.least = min(float(slab.min()) for slab in self.slabs)
-        self.greatest = max(float(slab.max()) for slab in self.slabs)
+        ends = [(float(slab.min()), float(slab.max())) for slab in self.slabs]
+        self.least = min(least for least, _ in ends)
+        self.greatest = max(greatest for _, greatest in ends)
         self.absent = self._count_absent()
         self.present = int((self.bricks.samples - self.absent).sum())
 
