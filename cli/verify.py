@@ -10,7 +10,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
-from velcodec.cli.figures import HEADS, Comparison, compare, farther_than_stored
+from velcodec.cli.figures import Comparison, compare, farther_than_stored
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json, show_table
 from velcodec.cli.sources import Source, named, readable, short_name
@@ -171,5 +171,6 @@ def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: 
         same = "is the file" if matches else "is NOT the file (another SHA-256)"
         say(f"{figures['against']} {same} that the archive was made from")
     if per_model:
-        show_table(["model", *HEADS[1:]], comparison.rows())
-    show_table(["all models", *HEADS], [["mean, but max", *comparison.cells()]])
+        show_table(*comparison.model_table())
+    heads = comparison.heads()
+    show_table(["all models", *heads], [["mean, but max", *comparison.cells(heads)]])

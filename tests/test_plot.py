@@ -12,7 +12,7 @@ from paths import DOCS
 
 import velcodec
 from velcodec import plot
-from velcodec.formats.errors import InputShapeError, MissingExtraError
+from velcodec.formats.errors import InputShapeError, MissingExtraError, OptionError
 from velcodec.geometry import Geometry
 
 GROUND = Geometry(4, 6, dx_m=25.0, dz_m=10.0, origin_x_m=100.0)
@@ -109,3 +109,8 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         exec(code, names)
     assert Path("model.png").stat().st_size > 1000
     assert Path("error.png").stat().st_size > 1000
+
+
+def test_an_unknown_colour_map_is_refused() -> None:
+    with pytest.raises(OptionError, match="cmap: found 'nope'"):
+        plot.velocity(MODEL, GROUND, cmap="nope")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.errors import InputShapeError
+from velcodec.formats.errors import InputShapeError, OptionError
 from velcodec.formats.extras import needed
 from velcodec.geometry import Geometry
 
@@ -60,7 +60,7 @@ def velocity(
 
     Colours span `low` to `high`, by default the model's own range; NaN stays blank. Draws into
     `axes`, or a new figure; several of one range may share a single bar. Raises MissingExtraError
-    without matplotlib, InputShapeError.
+    without matplotlib, InputShapeError, OptionError.
     """
     label = f"velocity, {units}" if colour_bar else ""
     return _draw(values, geometry, label, title, cmap, (low, high), axes)
@@ -110,6 +110,8 @@ def _draw(
         figure = figures.Figure(figsize=size, layout="compressed", dpi=DOTS_PER_INCH)
         axes = figure.add_subplot()
     figure = axes.figure
+    if isinstance(cmap, str) and cmap not in needed("matplotlib", "plot", "a picture").colormaps:
+        raise OptionError(f"cmap: found {cmap!r}, expected a colour map that matplotlib knows")
     image = axes.imshow(
         values,
         extent=(x0, x1, z1, z0),

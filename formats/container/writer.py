@@ -138,6 +138,10 @@ class VlatWriter:
         """The archive's first header."""
         return self._headers[0]
 
+    def headers(self) -> Sequence[Header]:
+        """All headers so far."""
+        return self._headers
+
     def __len__(self) -> int:
         """Number of records so far."""
         return self._count

@@ -26,7 +26,6 @@ from velcodec.formats.container.header import (
     MAX_SAMPLES,
     UNITS,
     VOLUME_AXES,
-    VOLUME_ORDERS,
 )
 from velcodec.formats.errors import (
     InputFileError,
@@ -41,6 +40,7 @@ from velcodec.formats.files.npy import (
     check_dtype,
     check_last_axis,
     check_option,
+    check_order,
     check_shape,
     check_volume,
 )
@@ -182,13 +182,12 @@ class Hints:
     otherwise."""
 
     def __post_init__(self) -> None:
-        check_option(
-            "order", self.unstated_order, (*ORDERS, *VOLUME_ORDERS) if self.volume else ORDERS
-        )
+        if not self.volume or self.unstated_order not in ORDERS:  # which says nothing of volumes
+            check_order(self.unstated_order, self.volume)
         for way in (self.z_positive or "down", self.unstated_z_positive):
             check_option("z_positive", way, DIRECTIONS)
         if self.order is not None:
-            check_option("order", self.order, VOLUME_ORDERS if self.volume else ORDERS)
+            check_order(self.order, self.volume)
         if self.units is not None:
             check_option("units", self.units, UNITS)
 

@@ -73,7 +73,7 @@ def as_models(
     """
     if volume:
         return _as_volumes(array, order, units, name, sha256, no_data, padded)
-    check_option("order", order, ORDERS)
+    check_order(order, False)
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
@@ -107,7 +107,7 @@ def _as_volumes(
     """The volumes of an array; see `as_models`."""
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
-    check_option("order", order, VOLUME_ORDERS)
+    check_order(order, True)
     check_dtype(array.dtype, name)
     axes = check_volume(array.shape, name) + order
     absent = no_data_of(no_data, array.dtype, name)
@@ -266,6 +266,16 @@ def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
     writer = NpyWriter(stream, array.shape, array.dtype)
     writer.add([array])
     writer.close()
+
+
+def check_order(order: str, volume: bool) -> None:
+    """Raise OptionError unless the order is one of volumes, or of sections."""
+    if not volume and order in VOLUME_ORDERS:
+        raise OptionError(
+            f"order: found {order!r} for sections, expected zx or xz: for volumes say --volume "
+            "(volume=True)"
+        )
+    check_option("order", order, VOLUME_ORDERS if volume else ORDERS)
 
 
 def check_option(name: str, value: str, known: tuple[str, ...]) -> None:

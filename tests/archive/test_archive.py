@@ -318,7 +318,6 @@ def test_info_counts_the_tiles(tiny: Decoder) -> None:
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the limits of `allow_large` to 200 samples."""
-    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.WRITTEN_PER_BYTE", 0)
 

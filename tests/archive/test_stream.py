@@ -14,10 +14,10 @@ from rich_archives import rich_archive
 import velcodec
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, compress_job
+from velcodec.files.compress import compress_job
 from velcodec.files.decompress import (
     Decompression,
     decompress_file,
@@ -25,6 +25,7 @@ from velcodec.files.decompress import (
     decompress_stream,
     open_pipe,
 )
+from velcodec.files.job import Job
 from velcodec.formats.errors import (
     CorruptError,
     MixedShapesError,

@@ -17,11 +17,12 @@ from volumes import folded_volume
 import velcodec
 from velcodec.decoder import Decoder
 from velcodec.encode import volumes as encoding
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files import compress
-from velcodec.files.compress import Job, compress_job
+from velcodec.files import job as job_module
+from velcodec.files.compress import compress_job
+from velcodec.files.job import Job
 from velcodec.formats.container.journal import part_of
 from velcodec.formats.files import open_models
 
@@ -66,7 +67,7 @@ def test_a_killed_compression_resumes_to_the_same_archive(
     tiny: Decoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     models: Callable[[], np.ndarray], kills: int,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
     monkeypatch.setattr(encoding, "BRICK", (4, 4, 4))
     array = models()
     np.save(tmp_path / "models.npy", array)

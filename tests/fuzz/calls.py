@@ -32,7 +32,6 @@ from targets import folder_in_memory, tried, with_checksums
 
 import velcodec
 from velcodec import resolution
-from velcodec.archive import archive as archives
 from velcodec.archive.listing import rows_of
 from velcodec.decoder import registry
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture, load_frozen
@@ -211,7 +210,7 @@ def _archive(head: Header, records: list[Record]) -> bytes:
 
 def small_limits() -> None:
     """Lower the default sample limit of calls, so that they take milliseconds."""
-    resolution.LARGE_CELLS = archives.LARGE_CELLS = MOST_SAMPLES
+    resolution.LARGE_CELLS = MOST_SAMPLES
     logging.getLogger("velcodec").setLevel(logging.ERROR)
 
 

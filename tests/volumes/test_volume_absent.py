@@ -20,7 +20,7 @@ import velcodec
 from velcodec.cli.main import main
 from velcodec.decode.volumes import open_volume
 from velcodec.encode import volumes as encoding
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.files.boxes import decompress_box
 from velcodec.files.compress import compress_files
 from velcodec.files.decompress import decompress_file

@@ -13,7 +13,7 @@ from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.encode import volumes as encoding
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     BudgetError,
@@ -250,7 +250,6 @@ def test_an_archive_holds_sections_and_volumes(tmp_path: Path) -> None:
 def test_what_only_sections_can_do_is_refused_by_name() -> None:
     with compressed(folded_volume(), lossless=True) as archive:
         for wrong in (
-            lambda: archive.decode(0, average="cell"),
             lambda: archive.decode(0, device="cpu"),
             lambda: archive.latent(0),
         ):
@@ -278,7 +277,6 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
 
 def test_large_boxes_must_be_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 1000)
-    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 1000)
     with compressed(folded_volume(), lossless=True) as archive:
         with pytest.raises(ResolutionError, match="20 x 25 x 30"):
             archive.decode(0)
@@ -314,7 +312,7 @@ def test_a_volume_is_a_field_that_passes_through_its_samples(volume: np.ndarray)
         )
         none = np.zeros((0, 3))
         assert (archive.sample(0, none).shape, archive.gradient(0, none).shape) == ((0,), (0, 3))
-        with pytest.raises(PointsOutsideError, match="outside the volume"):
+        with pytest.raises(PointsOutsideError, match=r"\(x, y, z\) .* outside"):
             archive.sample(0, [(0.0, 0.0, 0.0)])
         with pytest.raises(InputShapeError, match="x, y, z"):
             archive.sample(0, [(0.0, 0.0)])
@@ -328,6 +326,70 @@ def test_a_part_of_the_field_is_that_part_of_the_whole() -> None:
         whole = archive.decode(0, res=(140, 24, 150)).astype(float)
         part = archive.box(0, [(40, 44), slice(None), (3, 9)], (8, 24, 12))
         assert np.allclose(part, whole[80:88, :, 6:18], atol=1e-2)
+
+
+def test_means_of_a_volume_are_those_of_its_field(volume: np.ndarray) -> None:
+    with compressed(volume, lossless=True) as archive:
+        shape = volume.shape
+        coarse = archive.decode(0, res=(10, 5, 10), average="cell")
+        native = archive.decode(0, average="cell")
+        assert (native.shape, native.dtype) == (shape, volume.dtype)
+        assert not np.array_equal(native, archive[0])
+        assert coarse.mean() == pytest.approx(native.mean(dtype=float), abs=0.01)
+        slowness = archive.decode(0, res=(10, 5, 10), average="slowness")
+        assert (slowness <= coarse + 1e-3).all()
+
+
+def test_the_means_of_a_part_are_those_of_the_whole() -> None:
+    with compressed(folded_volume(70, 12, 75), lossless=True) as archive:
+        whole = archive.decode(0, res=(35, 6, 75), average="cell").astype(float)
+        part = archive.box(0, [(40, 44), slice(None), (3, 9)], (2, 6, 6), average="cell")
+        assert np.allclose(part, whole[20:22, :, 3:9], atol=1e-2)
+        own = archive.box(0, [(40, 44), (0, 2), (3, 9)], average="slowness")
+        assert np.allclose(own, archive.decode(0, average="slowness")[40:44, :2, 3:9], atol=1e-2)
+        with pytest.raises(OptionError, match="average: expected one of none, cell, slowness"):
+            archive.box(0, [slice(None)] * 3, average="median")
+
+
+def test_a_section_is_rendered_at_other_grids() -> None:
+    with compressed(folded_volume(), lossless=True) as archive:
+        fine = archive.decode(0, res=(40, 25, 60)).astype(float)
+        section = archive.section(0, y=7, res=(40, 60))
+        assert np.allclose(section, fine[:, 7], atol=1e-2)
+        assert archive.section(0, z=-1, res=9).shape == (9, 9)
+        mean = archive.section(0, x=3, average="cell")
+        assert np.allclose(mean, archive.decode(0, average="cell")[:, :, 3], atol=1e-2)
+
+
+def test_a_field_is_rendered_brick_by_brick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bricks are read at a time, and each is decoded once while it is kept."""
+    from velcodec.decode.volumes import StoredVolume
+
+    volume = folded_volume(12, 16, 150)
+    monkeypatch.setattr(encoding, "BRICK", (12, 16, 10))
+    most: list[int] = []
+    decoded: list[int] = []
+    parts, brick = StoredVolume.parts, StoredVolume._brick
+
+    def counted(self: StoredVolume, box: Any, blank: float) -> Any:
+        most.append(len(self.table.bricks.within(box)))
+        return parts(self, box, blank)
+
+    def of_brick(self: StoredVolume, number: int) -> Any:
+        decoded.append(number)
+        return brick(self, number)
+
+    monkeypatch.setattr(StoredVolume, "parts", counted)
+    monkeypatch.setattr(StoredVolume, "_brick", of_brick)
+    with compressed(volume, lossless=True) as archive:
+        most.clear()
+        decoded.clear()
+        archive.decode(0, res=(6, 8, 75), average="cell")
+        assert max(most) < 15
+        assert sorted(decoded) == list(range(15))
+        decoded.clear()
+        archive.sample(0, [[55.0, 20.0, 20.0]])
+        assert len(decoded) < 8
 
 
 def test_gradients_are_those_of_the_field() -> None:

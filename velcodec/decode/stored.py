@@ -263,6 +263,11 @@ def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
         found = sorted(
             {f"{'x'.join(map(str, lay.shape))} {lay.dtype} {lay.units}" for lay in layouts}
         )
+        if len({lay.is_volume for lay in layouts}) > 1:
+            raise MixedShapesError(
+                f"sections and volumes do not stack (found {', '.join(found[:4])}): take them one "
+                "by one from velcodec.open(...), or some of them (--models, velcodec.subset)"
+            )
         raise MixedShapesError(
             f"models of different kinds do not stack (found {', '.join(found[:4])}): take them one "
             f"by one from velcodec.open(...){', or give one resolution for all' if native else ''}"

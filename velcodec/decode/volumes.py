@@ -8,35 +8,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from velcodec.decode.units import as_dtype
-from velcodec.formats.arrays import Bool, Float64
+from velcodec.formats.arrays import Bool
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record_reader import RecordReader
-from velcodec.formats.errors import CorruptError, OptionError, PointsOutsideError, VolumeError
+from velcodec.formats.errors import CorruptError, OptionError, VolumeError
 from velcodec.formats.no_data import no_data_value
 from velcodec.formats.sample_coding.coding import ExactCoding
-from velcodec.formats.sample_coding.domain import RAW
-from velcodec.formats.storage.locks import lazy_property
 from velcodec.formats.storage.varint import decode_varint
 from velcodec.formats.volume_coding.stream import (
     Box,
     BrickTable,
-    Shape,
     decode_samples,
     read_table,
     split_mask,
 )
-from velcodec.geometry import check_points
-from velcodec.masks import at_cells, at_grid
 from velcodec.parallel import in_threads
-
-if TYPE_CHECKING:
-    from velcodec.sampler.volume.compiled import SampledVolume
 
 LONGEST_VARINT = 9
 
@@ -82,12 +73,12 @@ class StoredVolume:
 
         Raises CorruptError, TruncatedError.
         """
-        samples, absent = self._parts(box, 0)
+        samples, absent = self.parts(box, 0)
         if absent is not None:
-            samples[absent] = self._no_data
+            samples[absent] = self.no_data
         return samples
 
-    def _parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
+    def parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
         """The samples of a box as they are coded, and which are absent or None. In a brick without
         present samples all are `blank`.
         """
@@ -113,116 +104,15 @@ class StoredVolume:
                 absent[to] = values is None if mask is None else mask[of]
         return samples, absent
 
-    def render(self, box: Box, res: Shape) -> NDArray[np.generic]:
-        """The field of a box (z, y, x) of samples at the centres of a grid `res` over its extent,
-        (nz, ny, nx), of the archive's dtype and in its units; where the nearest sample is absent,
-        the no-data value.
-
-        Raises SamplerError for an unknown sampler, CorruptError, TruncatedError.
-        """
-        field, start, absent = self._field(box)
-        out = np.empty(res)
-        z, y, x = (
-            each.start - first + (np.arange(size) + 0.5) * ((each.stop - each.start) / size)
-            for each, first, size in zip(box, start, res, strict=True)
-        )
-        field.fill(z, y, x, out)
-        rendered = as_dtype(out, np.dtype(self.layout.dtype))
-        if absent is not None:
-            own = tuple(
-                slice(each.start - first, each.stop - first)
-                for each, first in zip(box, start, strict=True)
-            )
-            rendered[at_grid(absent[own], res)] = self._no_data
-        return rendered
-
-    def points(self, cells: Float64) -> Float64:
-        """Values (P,) of the field at points (x, y, z) in cells, (P, 3): sample i lies at i + 1/2.
-        NaN where the nearest sample is absent.
-
-        Raises as `render`.
-        """
-        if not len(cells):
-            return np.zeros(0)
-        field, start, absent = self._field(self._around(cells))
-        own = cells - np.array(start[::-1], dtype=np.float64)
-        values = field.points(own)
-        if absent is not None:
-            values[at_cells(absent, own)] = np.nan
-        return values
-
-    def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 3) of the field by x, y and z, per cell, at the points of `points`."""
-        from velcodec.sampler.volume.render import TorchVolume
-
-        if not len(cells):
-            return np.zeros((0, 3))
-        wide = self._widened(self._around(cells))
-        samples, absent = self._parts(wide, self._ends[0])
-        field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends)
-        own = cells - np.array([each.start for each in wide][::-1], np.float64)
-        slopes = field.gradient(own)
-        if absent is not None:
-            slopes[at_cells(absent, own)] = np.nan
-        return slopes
-
-    def _around(self, cells: Float64) -> Box:
-        """The samples nearest to points (x, y, z) in cells, as a box."""
-        low, high = (np.floor(end).astype(int) for end in (cells.min(axis=0), cells.max(axis=0)))
-        z, y, x = (
-            slice(min(max(a, 0), size - 1), min(b + 1, size))
-            for a, b, size in zip(low[::-1], high[::-1], self.layout.shape, strict=True)
-        )
-        return z, y, x
-
-    def _widened(self, box: Box) -> Box:
-        """The box with the samples that its field depends on."""
-        from velcodec.sampler.volume.compiled import AROUND
-
-        z, y, x = (
-            slice(max(each.start - AROUND, 0), min(each.stop + AROUND, size))
-            for each, size in zip(box, self.layout.shape, strict=True)
-        )
-        return z, y, x
-
-    def _field(self, box: Box) -> tuple[SampledVolume, Shape, Bool | None]:
-        """The field around a box, the first sample (z, y, x) that it begins with, and which of its
-        samples are absent or None.
-        """
-        from velcodec.sampler.volume.compiled import SampledVolume
-        from velcodec.sampler.volume.form import volume_sampler_of
-
-        wide = self._widened(box)
-        samples, absent = self._parts(wide, self._ends[0])
-        weights = volume_sampler_of(self._coding.sampler)
-        z, y, x = wide
-        field = SampledVolume(samples, weights, self._ends)
-        return field, (z.start, y.start, x.start), absent
-
-    @lazy_property
-    def _ends(self) -> tuple[float, float]:
-        """The ends of the domain, which the samples of every part lie between; of a RAW one, those
-        of all bricks with present samples.
-        """
-        domain = self._coding.domains[self.table.domain]
-        if domain.kind != RAW:
-            return domain.ends(np.dtype(self.layout.dtype))
-        bricks = self.table.bricks
-        some = np.flatnonzero(self.table.absent < bricks.samples).tolist()
-        ends = [
-            (float(values.min()), float(values.max()))
-            for _, (values, _) in in_threads(self._brick, some)
-            if values is not None
-        ]
-        return min(least for least, _ in ends), max(greatest for _, greatest in ends)
-
     @property
-    def _no_data(self) -> Any:
+    def no_data(self) -> Any:
+        """The value of absent samples, in the archive's dtype."""
         assert self.layout.no_data is not None
         return no_data_value(self.layout.no_data, np.dtype(self.layout.dtype))
 
     @property
-    def _coding(self) -> ExactCoding:
+    def coding(self) -> ExactCoding:
+        """How its samples are coded."""
         coding = self.header.exact
         assert coding is not None
         return coding
@@ -243,7 +133,7 @@ class StoredVolume:
         stream = self.table.stream(number, self._part, self.place)
         stream, mask = split_mask(stream, shape, absent, place)
         dtype = np.dtype(self.layout.dtype)
-        return decode_samples(stream, shape, self._coding, self.table.domain, dtype, place), mask
+        return decode_samples(stream, shape, self.coding, self.table.domain, dtype, place), mask
 
     def _part(self, start: int, size: int) -> bytes:
         return self.reader.payload_part(self.number, self.start + start, size)
@@ -317,30 +207,6 @@ def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: s
             )
         found.append(slice(start, stop))
     return found[0], found[1], found[2]
-
-
-def volume_cells(layout: Layout, points: ArrayLike) -> Float64:
-    """Points (x, y, z) in metres, (P, 3), in cells: sample i lies at i + 1/2.
-
-    Raises PointsOutsideError beyond the volume's extent, InputShapeError, InputDtypeError,
-    NonFiniteError.
-    """
-    metres = check_points(points, "xyz")
-    steps = np.array([layout.dx_m, layout.dy_m, layout.dz_m])
-    origin = np.array([layout.origin_x_m, layout.origin_y_m, layout.origin_z_m])
-    sizes = np.array(layout.shape[::-1], dtype=np.float64)
-    with np.errstate(over="ignore"):  # then it is outside
-        cells = (metres - origin) / steps + 0.5
-    outside = ((cells < -ROUNDING) | (cells > sizes + ROUNDING)).any(axis=1)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        first = origin - steps / 2
-        x, y, z = (f"{a:g} to {b:g}" for a, b in zip(first, first + sizes * steps, strict=True))
-        raise PointsOutsideError(
-            f"point {row} at (x, y, z) = {tuple(metres[row].tolist())} m is outside the volume: "
-            f"expected x {x}, y {y} and z {z}"
-        )
-    return np.clip(cells, 0.0, sizes)
 
 
 def own_order(samples: NDArray[np.generic], layout: Layout) -> NDArray[np.generic]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
 from velcodec.archive.stream import StreamedArchive, spooled, stream
+from velcodec.archive.volumes import Part
 from velcodec.decode.stored import check_stackable
 from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.formats.container.header import Layout
@@ -193,15 +194,14 @@ def decompress_stream(
         done = block.stop
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
-        if _in_parts(layout, grid, options):
+        if layout.is_volume and grid is None:
             for number in block:
-                volume = archive.stored_volume(number)
-                check_native(volume.layout.shape, archive.reader.name, options.allow_large)
+                volume = _whole_volume(archive, number, options)
                 form = Form(
                     1, layout.nz, layout.nx, layout.axes[-3:], layout.dtype, z_up=layout.z_up,
                     ny=layout.ny,
                 )  # fmt: skip
-                for _, planes in planes_in_order(volume.read, form, volume.table.bricks.edges):
+                for _, planes in planes_in_order(volume.read, form, volume.edges):
                     writer.add([planes])
             on_progress(done, count or len(archive), "render")
             continue
@@ -402,11 +402,11 @@ def _fill(
 ) -> None:
     for block in archive.blocks(grid):
         layout = archive.layout(block[0])
-        if _in_parts(layout, grid, options):
+        if layout.is_volume and grid is None:
             for number in block:
-                volume = archive.stored_volume(number)
+                volume = _whole_volume(archive, number, options)
                 with naming(target):
-                    sink.add_volume(volume.read, volume.table.bricks.edges)
+                    sink.add_volume(volume.read, volume.edges)
         else:
             models = archive.decode(
                 block, grid, average=options.average, allow_large=options.allow_large
@@ -416,9 +416,11 @@ def _fill(
         on_progress(block.stop, len(archive), "render")
 
 
-def _in_parts(layout: Layout, grid: tuple[int, int] | None, options: Decompression) -> bool:
-    """Whether models of a layout are decoded part by part: volumes at their own samples."""
-    return layout.is_volume and grid is None and options.average == "none"
+def _whole_volume(archive: Archive, number: int, options: Decompression) -> Part:
+    """A volume at its own grid, to be read part by part."""
+    return archive.box_in_parts(
+        number, [slice(None)] * 3, average=options.average, allow_large=options.allow_large
+    )
 
 
 def open_pipe(

@@ -85,6 +85,11 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     sections = [] if first is None else list(find_sections(data, first, work))
     stamp = UNSTAMPED if first is None else first.checksum
     headers = read_headers(sections, stamp)
+    if first is None and bytes(data[: len(SIGNATURE)]) != SIGNATURE:
+        raise RepairError(
+            f"{name}: found neither an archive's signature nor a header: it is no archive, or both "
+            "are damaged, and no model can be decoded without a header"
+        )
     if 0 not in headers:
         raise RepairError(
             f"{name}: the first header is damaged, and no model can be decoded without it"

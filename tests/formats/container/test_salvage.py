@@ -373,3 +373,8 @@ def test_salvage_finds_the_sections_that_a_reader_finds() -> None:
     found = salvage(WHOLE, "a.vlat")
     assert [found.headers[i] for i in sorted(found.headers)] == reader.headers()
     assert {HEADER, PAGE} <= {WHOLE[i + 1 : i + 2] for i in range(len(WHOLE)) if WHOLE[i] == 0}
+
+
+def test_other_files_are_told_from_damaged_archives() -> None:
+    with pytest.raises(RepairError, match="it is no archive, or both are damaged"):
+        salvage(b"some text, which is no archive\n" * 50, "a.txt")
