@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PLACE = re.compile(r"(-?\d+)|(-?\d+(?:\.\d*)?)m")
 PICTURES = (".png", ".pdf", ".svg")
-ACROSS = {"z": "yx", "y": "zx", "x": "zy"}
-"""The axes of a section through a sample of each axis, down and across."""
 
 
 def place(context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -117,20 +115,11 @@ def write(
             f"{target}: suffix: found {target.suffix!r}, expected .npy or one of "
             f"{', '.join(PICTURES)}"
         )
-    from velcodec.geometry import Geometry
     from velcodec.plot import velocity
 
-    layout = archive.layout(number)
-    down, across = ACROSS[axis][0], ACROSS[axis][1]
-    steps = {name: getattr(layout, f"d{name}_m") for name in "zyx"}
-    origins = {name: getattr(layout, f"origin_{name}_m") for name in "zyx"}
-    rows, columns = section.shape
-    ground = Geometry(rows, columns, steps[across], steps[down], origins[across], origins[down])
-    metres = origins[axis] + at * steps[axis]
+    layout, ground = archive.layout(number), archive.geometry(number, axis)
+    metres = getattr(layout, f"origin_{axis}_m") + at * getattr(layout, f"d{axis}_m")
     title = f"{archive.keys[number]}, {axis} = {metres:g} m"
-    names = (f"{across}, m", "depth, m" if down == "z" else f"{down}, m")
-    picture = velocity(section, ground, units=layout.units, title=title)
-    picture.axes.set_xlabel(names[0])
-    picture.axes.set_ylabel(names[1])
+    picture = velocity(section, ground, units=layout.units, title=title, section=axis)
     with atomic_write(target, force=force) as stream:
         picture.figure.savefig(stream, format=target.suffix[1:].lower())

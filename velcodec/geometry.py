@@ -30,6 +30,9 @@ from velcodec.formats.errors import (
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m", "dy_m", "origin_y_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
+ACROSS = {"z": ("y", "x"), "y": ("z", "x"), "x": ("z", "y")}
+"""The axes down and across of a volume's section through a sample of each axis."""
+
 # Points this far (in cells) beyond the extent are rounding, not a mistake.
 EDGE_TOLERANCE_CELLS = 1e-6
 

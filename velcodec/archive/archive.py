@@ -29,7 +29,7 @@ from velcodec.decode.stored import (
     read_models,
     stored_layout,
 )
-from velcodec.decode.thumbnail import thumbnail
+from velcodec.decode.thumbnail import Thumbnail, thumbnail, volume_thumbnail
 from velcodec.decode.volumes import (
     checked_box,
     open_volume,
@@ -56,7 +56,7 @@ from velcodec.formats.errors import (
     VolumeError,
 )
 from velcodec.formats.no_data import find_absent
-from velcodec.geometry import GROUND_FIELDS, Geometry
+from velcodec.geometry import ACROSS, GROUND_FIELDS, Geometry
 from velcodec.masks import at_cells
 from velcodec.resolution import (
     LARGE_CELLS,
@@ -214,10 +214,17 @@ class Archive:
                 moved[name] = float(value)
         return replace(lay, **moved) if moved else lay
 
-    def geometry(self, which: Number = 0) -> Geometry:
-        """Where the samples of a model lie."""
+    def geometry(self, which: Number = 0, section: str = "y") -> Geometry:
+        """Where the samples of a model lie; of a volume, those of its sections through a z, y or x,
+        as `section` says: [z, x] at a y, [z, y] at an x and [y, x] at a z.
+        """
         lay = self.layout(which)
-        return Geometry(lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m)
+        down, across = ACROSS[section if lay.is_volume else "y"]
+        sizes = dict(zip("zyx" if lay.is_volume else "zx", lay.shape, strict=True))
+        return Geometry(
+            sizes[down], sizes[across], getattr(lay, f"d{across}_m"), getattr(lay, f"d{down}_m"),
+            getattr(lay, f"origin_{across}_m"), getattr(lay, f"origin_{down}_m"),
+        )  # fmt: skip
 
     @property
     def layouts(self) -> Sequence[Layout]:
@@ -515,6 +522,20 @@ class Archive:
             self._check_size(number, False)
         return self._models(numbers)
 
+    def thumbnails(self, which: Sequence[Number], pixels: int) -> Iterator[Thumbnail]:
+        """Small pictures of models, `pixels` along the longer side, with equal axes; of a volume,
+        of the section through its middle y. Raises as `decode`.
+        """
+        numbers = [self.index(each) for each in which]
+        volumes = {number for number in numbers if self._is_volume(number)}
+        stored = iter(self.stored([number for number in numbers if number not in volumes]))
+        for number in numbers:
+            ground = self.geometry(number)
+            if number in volumes:
+                yield volume_thumbnail(open_volume(self._reader, number), ground, pixels)
+            else:
+                yield thumbnail(next(stored), ground, pixels, partial(self.evaluator, number))
+
     def evaluator(self, which: Number) -> Decoder | FrozenMixture:
         """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises
         MissingDecoderError.
@@ -742,21 +763,36 @@ class Archive:
         low: float | None = None,
         high: float | None = None,
         axes: Any = None,
+        at: Sequence[float] | None = None,
     ) -> Picture:
         """Draw a model with matplotlib: equal axes in metres, a colour bar in its units.
 
-        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Raises
-        MissingExtraError without matplotlib, and as `decode`.
+        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Of a
+        volume, the sections through the samples nearest to the point `at`, (x, y, z) in metres, by
+        default its middle; it takes neither `res` nor `axes`, and models of two axes take no `at`.
+        Raises MissingExtraError without matplotlib, PointsOutsideError, and as `decode`.
         """
-        from velcodec.plot import velocity
+        from velcodec.plot import sections, velocity
 
         number = self.index(which)
         layout = self.layout(number)
+        if not layout.is_volume and at is not None:
+            raise OptionError(f"{self._place(number)}: at: expected none, as it is no volume")
         if layout.is_volume:
-            raise VolumeError(
-                f"{self._place(number)}: a volume: draw one of its sections (archive.section, "
-                "velcodec slice)"
-            )
+            if res is not None or axes is not None:
+                raise VolumeError(
+                    f"{self._place(number)}: a volume, whose sections are drawn at its own samples "
+                    "in a figure of their own: expected neither res nor axes"
+                )
+            samples = self._samples_at(number, at)
+            origins = {axis: getattr(layout, f"origin_{axis}_m") for axis in samples}
+            steps = {axis: getattr(layout, f"d{axis}_m") for axis in samples}
+            return sections(
+                {axis: self.section(number, **{axis: sample}) for axis, sample in samples.items()},
+                {axis: self.geometry(number, axis) for axis in samples},
+                {axis: origins[axis] + sample * steps[axis] for axis, sample in samples.items()},
+                units=layout.units, title=str(self.keys[number]), cmap=cmap, low=low, high=high,
+            )  # fmt: skip
         values = self.decode(number, res)
         values = values.T if layout.axes.endswith("xz") else values
         if layout.no_data is not None:
@@ -765,6 +801,18 @@ class Archive:
             values, self.geometry(number), units=layout.units, title=str(self.keys[number]),
             cmap=cmap, low=low, high=high, axes=axes,
         )  # fmt: skip
+
+    def _samples_at(self, number: int, at: Sequence[float] | None) -> dict[str, int]:
+        """The samples (z, y, x) of a volume that are nearest to a point (x, y, z) in metres, or its
+        middle.
+        """
+        layout = self.layout(number)
+        if at is None:
+            samples = [size // 2 for size in layout.shape]
+        else:
+            cells = volume_cells(layout, [list(at)])[0, ::-1]
+            samples = [min(int(cell), size - 1) for cell, size in zip(cells, layout.shape, strict=True)]
+        return dict(zip("zyx", samples, strict=True))
 
     def close(self) -> None:
         """Close the file; decoded arrays stay valid."""
@@ -785,9 +833,8 @@ class Archive:
 
         pictures, note = [], ""
         try:
-            for number, model in enumerate(self.stored(range(min(PICTURES, len(self))))):
-                decoder = partial(self.evaluator, number)
-                small = thumbnail(model, self.geometry(number), PIXELS, decoder)
+            numbers = range(min(PICTURES, len(self)))
+            for number, small in zip(numbers, self.thumbnails(numbers, PIXELS), strict=True):
                 pictures.append((self.keys[number], small))
         except VelcodecError as error:
             note = str(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,7 @@ class StoredVolume:
         shape = [each.stop - each.start for each in box]
         samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
         bricks = self.table.bricks
-        for number, values in in_threads(self._brick, bricks.within(box)):
+        for number, values in in_threads(self.brick, bricks.within(box)):
             own = bricks.box(number)
             common = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -102,7 +103,7 @@ class StoredVolume:
 
         Raises SamplerError for an unknown sampler, CorruptError, TruncatedError.
         """
-        field, start = self._field(box)
+        field, start = self.field_around(box)
         out = np.empty(res)
         z, y, x = (
             each.start - first + (np.arange(size) + 0.5) * ((each.stop - each.start) / size)
@@ -118,7 +119,7 @@ class StoredVolume:
         """
         if not len(cells):
             return np.zeros(0)
-        field, start = self._field(self._around(cells))
+        field, start = self.field_around(self._around(cells))
         return field.points(cells - np.array(start[::-1], dtype=np.float64))
 
     def gradient(self, cells: Float64) -> Float64:
@@ -129,7 +130,7 @@ class StoredVolume:
             return np.zeros((0, 3))
         wide = self._widened(self._around(cells))
         samples = self.read(wide)
-        field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends(samples))
+        field = TorchVolume(samples, self._coding.sampler, "cpu", self.ends)
         return field.gradient(cells - np.array([each.start for each in wide][::-1], np.float64))
 
     def _around(self, cells: Float64) -> Box:
@@ -151,8 +152,10 @@ class StoredVolume:
         )
         return z, y, x
 
-    def _field(self, box: Box) -> tuple[SampledVolume, Shape]:
-        """The field around a box, and the first sample (z, y, x) that it begins with."""
+    def field_around(self, box: Box) -> tuple[SampledVolume, Shape]:
+        """The field around a box, and the first sample (z, y, x) that it begins with. Raises as
+        `render`.
+        """
         from velcodec.sampler.volume.compiled import SampledVolume
         from velcodec.sampler.volume.form import volume_sampler_of
 
@@ -160,17 +163,18 @@ class StoredVolume:
         samples = self.read(wide)
         weights = volume_sampler_of(self._coding.sampler)
         z, y, x = wide
-        field = SampledVolume(samples, weights, self._ends(samples))
+        field = SampledVolume(samples, weights, self.ends)
         return field, (z.start, y.start, x.start)
 
-    def _ends(self, samples: NDArray[np.generic]) -> tuple[float, float]:
-        """The ends of the domain, which the samples of every part lie between; of a RAW one, those
-        of the whole volume.
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """The ends that the field of every part is normalised with and stays between: those of the
+        domain, or of all samples if it is RAW and tells none.
         """
         domain, dtype = self._coding.domains[self.table.domain], np.dtype(self.layout.dtype)
         if domain.kind != RAW:
             return domain.ends(dtype)
-        every = self.read(whole(self.layout)) if samples.shape != self.layout.shape else samples
+        every = self.read(whole(self.layout))
         return float(every.min()), float(every.max())
 
     @property
@@ -184,7 +188,8 @@ class StoredVolume:
         for number in range(len(self.table.bricks)):
             yield self.table.stream(number, self._part, self.place)
 
-    def _brick(self, number: int) -> NDArray[np.generic]:
+    def brick(self, number: int) -> NDArray[np.generic]:
+        """The samples of a brick. Raises CorruptError, TruncatedError."""
         place = f"{self.place}: brick {number}"
         stream = self.table.stream(number, self._part, self.place)
         shape = self.table.bricks.shape_of(number)

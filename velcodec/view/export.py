@@ -1,7 +1,8 @@
 """Models in one page that needs no server and no velcodec: the page decodes them itself.
 
 It holds quantised latents and their decoder's weights, or samples and the sampler's, and the
-reader's script. Its policy allows nothing but its own scripts, by their hashes, and no connection.
+reader's script. Its policy allows nothing but its own scripts, by their hashes, WebAssembly that these
+assemble, and no connection.
 """
 
 from __future__ import annotations
@@ -36,9 +37,11 @@ MOST_MODELS = 500
 """Models of one page."""
 
 POLICY = (
-    "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; "
+    "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval'; style-src 'sha256-{style}'; "
     "img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
 )
+"""`wasm-unsafe-eval` allows WebAssembly, which the reader assembles, and no script."""
+
 JAVASCRIPT_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "u1", "u2", "u4")
 ALIGNED = 8
 

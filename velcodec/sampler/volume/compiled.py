@@ -152,20 +152,32 @@ class SampledVolume:
             out[...] = self.least
             return
         corners = [np.floor(each - 0.5).astype(np.int64) for each in (z, y, x)]
-        for start, inner in self._blocks():
+        for _, inner in self._blocks():
             cuts = [
                 slice(*np.searchsorted(corner, ends))
                 for corner, ends in zip(corners, inner, strict=True)
             ]
             if any(cut.start == cut.stop for cut in cuts):
                 continue
-            features = self._block_features(start)
-            part = out[tuple(cuts)]
-            own = (z[cuts[0]], y[cuts[1]], x[cuts[2]])
-            in_parallel(partial(self._fill_planes, own, start, features, part), _jobs(len(part)))
+            needed = [
+                (max(int(corner[cut.start]), 0), min(int(corner[cut.stop - 1]) + 2, size))
+                for corner, cut, size in zip(corners, cuts, self.samples.shape, strict=True)
+            ]
+            own = z[cuts[0]], y[cuts[1]], x[cuts[2]]
+            self.fill_within(self.features(needed), needed, own, out[tuple(cuts)])
+
+    def fill_within(
+        self, features: Float32, inner: list[Range], at: tuple[Float64, Float64, Float64],
+        out: NDArray[np.floating],
+    ) -> None:  # fmt: skip
+        """Fill `out` at positions (z, y, x) between samples whose `features` are given, those of
+        the samples in the ranges `inner`.
+        """
+        start = tuple(first for first, _ in inner)
+        in_parallel(partial(self._fill_planes, at, start, features, out), _jobs(len(out)))
 
     def _fill_planes(
-        self, at: tuple[Float64, ...], start: tuple[int, int, int], features: Float32,
+        self, at: tuple[Float64, Float64, Float64], start: tuple[int, ...], features: Float32,
         out: NDArray[np.floating], planes: slice, _: slice,
     ) -> None:  # fmt: skip
         from velcodec.sampler.volume.kernel import values_on_grid
@@ -192,7 +204,7 @@ class SampledVolume:
             if len(chosen):
                 values = np.empty(len(chosen))
                 values_at_points(
-                    np.ascontiguousarray(cells[chosen]), self.samples, self._block_features(start),
+                    np.ascontiguousarray(cells[chosen]), self.samples, self._of_block(start),
                     np.array(start), self._spline, layers.direction, layers.shift, layers.last,
                     self.least, self.most, values,
                 )  # fmt: skip
@@ -216,19 +228,24 @@ class SampledVolume:
                         ],
                     )
 
-    def _block_features(self, start: tuple[int, int, int]) -> Float32:
-        """Biases and gates (n, m, l, 8 HIDDEN + 1) of a block's samples and, if present, one more
-        along each axis.
+    def _of_block(self, start: tuple[int, int, int]) -> Float32:
+        """Features of a block's samples and, if present, one more along each axis."""
+        along = zip(start, self.samples.shape, strict=True)
+        return self.features([(first, min(first + BLOCK + 1, size)) for first, size in along])
+
+    def features(self, inner: list[Range]) -> Float32:
+        """Biases and gates (n, m, l, 8 HIDDEN + 1) of the samples in the ranges `inner` along z, y
+        and x.
         """
-        shape = self.samples.shape
-        low = [max(first - REACH, 0) for first in start]
-        stop = [min(first + BLOCK + 1, size) for first, size in zip(start, shape, strict=True)]
-        high = [min(end + REACH, size) for end, size in zip(stop, shape, strict=True)]
-        part = self.samples[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        inner = [
-            (first - least, end - least) for first, end, least in zip(start, stop, low, strict=True)
+        if self.least == self.most:
+            return np.zeros([*(b - a for a, b in inner), ORIENTATIONS * HIDDEN + 1], np.float32)
+        wide = [
+            (max(first - REACH, 0), min(end + REACH, size))
+            for (first, end), size in zip(inner, self.samples.shape, strict=True)
         ]
-        return features_of((part - self.middle) / self.half_range, inner, self._layers)
+        part = self.samples[tuple(slice(*each) for each in wide)]
+        own = [(first - low, end - low) for (first, end), (low, _) in zip(inner, wide, strict=True)]
+        return features_of((part - self.middle) / self.half_range, own, self._layers)
 
 
 def features_of(samples: Float64, inner: list[Range], layers: Layers) -> Float32:
