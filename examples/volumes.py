@@ -1,7 +1,7 @@
 """A volume within a bound: its sections, and a part of one at four times its grid.
 
 Sections and boxes decode only the bricks that hold them. Between samples the field is continuous,
-so a part can be rendered finer than it was stored, and faults stay sharp.
+so a part can be rendered finer than it was stored: the flank of the salt is a curve again.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import velcodec
 from velcodec import plot, synth
 from velcodec.geometry import Geometry
 
-DX, DZ = 25.0, 10.0
+DX, DZ = 25.0, 15.0
 
 
 def main(folder: Path, small: bool) -> None:
     """Write volume.vlat and volumes.png."""
     n, finer = (24, 2) if small else (80, 4)
-    drawn = synth.draw_volumes("faulted", seed=4, start=1, count=1)
+    drawn = synth.draw_volumes("salt", seed=4, start=1, count=1)
     volume = drawn.render(n, n, n)[0].numpy()
     path = folder / "volume.vlat"
     path.write_bytes(velcodec.compress(volume, volume=True, dx=DX, dy=DX, dz=DZ, max_error=5.0))
 
-    figure = Figure(figsize=(13, 6), layout="constrained", dpi=110)
+    figure = Figure(figsize=(13, 6.6), layout="constrained", dpi=110)
     sections, parts = figure.subplots(2, 3)
     colours = {"low": float(volume.min()), "high": float(volume.max())}
-    at = {"y": n // 3, "x": n // 2, "z": n // 2}
-    rows, columns = slice(n // 4, n // 2), slice(3 * n // 8, 5 * n // 8)
+    at = {"y": n // 2, "x": n // 2, "z": n // 2}
+    rows, columns = slice(3 * n // 8, 5 * n // 8), slice(n // 8, 3 * n // 8)
     box = [rows, slice(at["y"], at["y"] + 1), columns]  # a part of the first section
     with velcodec.open(path) as archive:
         assert np.abs(archive[0] - volume).max() <= 5.0
@@ -40,7 +40,7 @@ def main(folder: Path, small: bool) -> None:
             section = archive.section(0, **{axis: sample})
             plot.velocity(
                 section, archive.geometry(0, axis), section=axis, axes=axes, **colours,
-                title=f"{axis} = {sample * (DZ if axis == 'z' else DX):g} m",
+                title=f"depth {sample * DZ:g} m" if axis == "z" else f"{axis} {sample * DX:g} m",
                 colour_bar=axis == "z",
             )  # fmt: skip
         own = archive.box(0, box)[:, 0]
