@@ -67,7 +67,12 @@ def main(folder: Path, small: bool) -> None:
             DZ * (rows.start - 0.5) + dz / 2,
         )  # fmt: skip
         plot.velocity(
-            values, ground, axes=axes, title=f"a part: {name}", colour_bar=name == "exact", **colours
+            values,
+            ground,
+            axes=axes,
+            title=f"a part: {name}",
+            colour_bar=name == "exact",
+            **colours,
         )
     x0, x1, z0, z1 = ground.extent
     sections[0].plot([x0, x1, x1, x0, x0], [z0, z0, z1, z1, z0], color="white")

@@ -31,8 +31,8 @@ ERROR_SHARE = 99.5
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure, the axes that were drawn in, and the image there; of a volume's sections,
-    the list of their axes, and the first image.
+    """A matplotlib figure, the axes that were drawn in, and the image there; of the sections of a
+    volume, the list of their axes, and the first image.
     """
 
     figure: Any

@@ -811,7 +811,9 @@ class Archive:
             samples = [size // 2 for size in layout.shape]
         else:
             cells = volume_cells(layout, [list(at)])[0, ::-1]
-            samples = [min(int(cell), size - 1) for cell, size in zip(cells, layout.shape, strict=True)]
+            samples = [
+                min(int(cell), size - 1) for cell, size in zip(cells, layout.shape, strict=True)
+            ]
         return dict(zip("zyx", samples, strict=True))
 
     def close(self) -> None:

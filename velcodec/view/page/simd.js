@@ -7,7 +7,7 @@ const VECTORS = 4; // of four points, whose sums stay in registers
 export const TURNS = 1 / (2 * Math.PI);
 const SINE = [25.1327351, -64.8346168, 67.0380336, -38.0636285, 12.0736623];
 
-// The encoding of the module (https://webassembly.github.io/spec/core/binary).
+// The encoding of the module, as the binary format of the WebAssembly specification defines it.
 
 /** A whole number, in bytes of seven bits. */
 function whole(value) {
