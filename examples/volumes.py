@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from common import run
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import velcodec
 from velcodec import plot, synth
@@ -75,7 +76,7 @@ def main(folder: Path, small: bool) -> None:
             **colours,
         )
     x0, x1, z0, z1 = ground.extent
-    sections[0].plot([x0, x1, x1, x0, x0], [z0, z0, z1, z1, z0], color="white")
+    sections[0].add_patch(Rectangle((x0, z0), x1 - x0, z1 - z0, fill=False, edgecolor="white"))
     shape = " x ".join(map(str, volume.shape))
     figure.suptitle(
         f"{shape} samples, {volume.nbytes:,} bytes, within 5 m/s in {path.stat().st_size:,}"
