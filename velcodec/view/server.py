@@ -37,7 +37,7 @@ T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MODELS_KEPT, VOLUMES_KEPT = 16, 2
-"""Models kept decoded, those looked at last; of volumes fewer, which take up to 0.4 GB each."""
+"""Models kept decoded, those looked at last; of volumes fewer, which take up to 0.5 GB each."""
 
 MOST_AT_ONCE = 256
 """Models of one request."""

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 AXES = "zyx"
 
-KEPT_BYTES = 1 << 27
-"""Decoded bricks kept while a volume is looked at: dragging a section needs the same ones again."""
+KEPT_BYTES = 1 << 28
+"""Decoded bricks kept while a volume is looked at, as many as three sections of 800 x 800 x 190
+float32 samples cross: dragging one needs the same ones again.
+"""
 
 BLOCK = 64
 """Samples along a side of a block of a section, whose features are computed together."""

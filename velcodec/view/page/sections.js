@@ -30,11 +30,6 @@ export class Sections {
     }));
   }
 
-  /** Whether a volume is shown. */
-  get shown() {
-    return Boolean(this.view.own?.volume);
-  }
-
   /** The point through which the sections go, in metres. */
   get point() {
     const { own: { volume }, state: { point } } = this.view;
