@@ -97,7 +97,6 @@ def view(
         return
     from velcodec.formats.extras import needed
 
-    _load_loops()
     needed("aiohttp.web", "view", "the viewer")
     import velcodec
     from velcodec.files.originals import open_originals
@@ -134,17 +133,6 @@ def _export(
     ):
         size = write_page(archive, range(len(archive)), short_name(source), path, force)
         say(f"{path}: {count(len(archive), 'model')} in a page of {count(size, 'byte')}")
-
-
-def _load_loops() -> None:
-    """Begin to load what decodes, while archives are opened and the browser starts: the first
-    thumbnails need it.
-    """
-    import importlib
-    import threading
-
-    name = "velcodec.formats.compiled"
-    threading.Thread(target=importlib.import_module, args=(name,), daemon=True).start()
 
 
 def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
