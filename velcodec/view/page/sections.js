@@ -54,11 +54,11 @@ export class Sections {
   specs() {
     const { view, point } = this, { state, own, source } = view, { archive } = state;
     return Object.keys(ACROSS).map((axis) => {
-      const across = own.volume[ACROSS[axis]], down = own.volume[DOWN[axis]], { origin, spacing } = own.volume[axis];
+      const across = own.volume[ACROSS[axis]], down = own.volume[DOWN[axis]], { origin, spacing, samples } = own.volume[axis];
       const extent = [...this.ends(ACROSS[axis]), ...this.ends(DOWN[axis])];
       const drawn = ["original", "error"].includes(state.show) ? state.show : "field";
       const layer = drawn === "field" && this.loose.has(axis) ? "samples" : drawn; // computed between them when it rests
-      const at = (point[axis] - origin) / spacing + 0.5;
+      const at = clamp((point[axis] - origin) / spacing + 0.5, 0, samples);
       return [axis, {
         id: `${archive} ${own.number} ${axis} ${layer} ${at}`, series: `${archive} ${own.number} ${axis} ${drawn}`, keep: true,
         title: `${drawn === "field" ? "" : `${drawn}, `}${called(axis)} ${shown(point[axis], 0.1)} m`, extent,
