@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PLACE = re.compile(r"(-?\d+)|(-?\d+(?:\.\d*)?)m")
 PICTURES = (".png", ".pdf", ".svg")
-ACROSS = {"z": ("y", "x"), "y": ("z", "x"), "x": ("z", "y")}
-"""The axes of a section through a sample of each axis, down and across."""
 
 
 def place(context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -140,21 +138,15 @@ def write(
             f"{target}: suffix: found {target.suffix!r}, expected .npy or one of "
             f"{', '.join(PICTURES)}"
         )
-    from velcodec.geometry import Geometry
     from velcodec.plot import velocity
 
-    ground = archive.geometry(number)
-    first, steps = (dict(zip("zyx", each, strict=True)) for each in (ground.origin, ground.spacing))
-    sizes = dict(zip("zyx", ground.grid, strict=True))
-    down, across = ACROSS[axis]
-    plane = Geometry(
-        sizes[down], sizes[across], steps[across], steps[down], first[across], first[down]
-    ).rendered(*section.shape)
-    metres = first[axis] + at % sizes[axis] * steps[axis]
+    ground, layout = archive.geometry(number), archive.layout(number)
+    metres = getattr(layout, f"origin_{axis}_m") + at % layout.shape["zyx".index(axis)] * getattr(
+        layout, f"d{axis}_m"
+    )
+    plane = ground.section(axis).rendered(*section.shape)
     title = f"{title_of(archive, number)}, {axis} = {metres:g} m"
-    picture = velocity(section, plane, units=archive.layout(number).units, title=title)
-    picture.axes.set_xlabel(f"{across}, m")
-    picture.axes.set_ylabel("depth, m" if down == "z" else f"{down}, m")
+    picture = velocity(section, plane, units=layout.units, title=title, section=axis)
     with atomic_write(target, force=force) as stream:
         picture.figure.savefig(stream, format=target.suffix[1:].lower())
 

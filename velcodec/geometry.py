@@ -31,6 +31,9 @@ from velcodec.formats.errors import (
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m", "dy_m", "origin_y_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
 
+ACROSS = {"z": ("y", "x"), "y": ("z", "x"), "x": ("z", "y")}
+"""The axes down and across of a volume's section through a sample of each axis."""
+
 # Points this far (in cells) beyond the extent are rounding, not a mistake.
 EDGE_TOLERANCE_CELLS = 1e-6
 
@@ -81,6 +84,20 @@ class Geometry:
     def origin(self) -> tuple[float, ...]:
         """Position in metres of the first sample, in the order of grids."""
         return tuple(getattr(self, f"origin_{name}_m") for name in self.names)
+
+    def section(self, axis: str) -> Geometry:
+        """The geometry of a volume's sections through a sample of this axis: [z, x] at a y, [z, y]
+        at an x and [y, x] at a z, as if they were a model's. That of a section itself.
+        """
+        if self.ny is None:
+            return self
+        down, across = ACROSS[axis]
+        sizes = dict(zip(self.names, self.grid, strict=True))
+        steps = dict(zip(self.names, self.spacing, strict=True))
+        first = dict(zip(self.names, self.origin, strict=True))
+        return Geometry(
+            sizes[down], sizes[across], steps[across], steps[down], first[across], first[down]
+        )
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

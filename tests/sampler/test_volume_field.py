@@ -73,6 +73,15 @@ def test_points_have_the_values_of_the_grid(volume, weights):
     assert np.array_equal(values, field.grid(*FINE))
 
 
+def test_a_window_has_the_values_of_the_whole(volume, weights):
+    field, whole = SampledVolume(volume, weights), SampledVolume(volume, weights).grid(*FINE)
+    z, y, x = ((np.arange(n) + 0.5) * s / n for n, s in zip(FINE, SHAPE, strict=True))
+    out = np.empty((1, 5, 9))
+    for plane in (0, 7, 25):
+        field.fill(z[plane : plane + 1], y[3:8], x[-9:], out)
+        assert np.array_equal(out, whole[plane : plane + 1, 3:8, -9:])
+
+
 def test_blocks_do_not_show(volume, weights, monkeypatch):
     whole = SampledVolume(volume, weights).grid(*FINE)
     monkeypatch.setattr(compiled, "BLOCK", 5)

@@ -28,7 +28,8 @@ from velcodec.decode.stored import (
     check_stackable,
     read_models,
 )
-from velcodec.decode.thumbnail import thumbnail
+from velcodec.decode.thumbnail import Thumbnail, thumbnail, volume_thumbnail
+from velcodec.decode.volumes import open_volume
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
@@ -38,6 +39,7 @@ from velcodec.formats.container.shards import open_reader
 from velcodec.formats.errors import (
     KeyNotFoundError,
     ModelNumberError,
+    OptionError,
     VelcodecError,
     VolumeError,
 )
@@ -388,6 +390,22 @@ class Archive:
         """
         return self._sections.stored([self.index(each) for each in which])
 
+    def thumbnails(self, which: Sequence[Number], pixels: int) -> Iterator[Thumbnail]:
+        """Small pictures of models, `pixels` along the longer side, with equal axes; of a volume,
+        of the section through its middle y. Raises as `decode`.
+        """
+        numbers = [self.index(each) for each in which]
+        volumes = {number for number in numbers if self.layout(number).is_volume}
+        stored = iter(self.stored([number for number in numbers if number not in volumes]))
+        for number in numbers:
+            ground = self.geometry(number)
+            if number in volumes:
+                yield volume_thumbnail(
+                    open_volume(self._reader, number), ground.section("y"), pixels
+                )
+            else:
+                yield thumbnail(next(stored), ground, pixels, partial(self.evaluator, number))
+
     def evaluator(self, which: Number) -> Decoder | FrozenMixture:
         """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises
         MissingDecoderError.
@@ -480,29 +498,69 @@ class Archive:
         low: float | None = None,
         high: float | None = None,
         axes: Any = None,
+        at: Sequence[float] | None = None,
     ) -> Picture:
         """Draw a model with matplotlib: equal axes in metres, a colour bar in its units.
 
-        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Raises
-        MissingExtraError without matplotlib, and as `decode`.
+        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Of a
+        volume, the sections through the samples nearest to the point `at`, (x, y, z) in metres, by
+        default its middle; it takes neither `res` nor `axes`, and models of two axes take no `at`.
+        Raises MissingExtraError without matplotlib, PointsOutsideError, and as `decode`.
         """
-        from velcodec.plot import velocity
+        from velcodec.plot import sections, velocity
 
         number = self.index(which)
         layout = self.layout(number)
-        if layout.is_volume:
-            raise VolumeError(
-                f"{place_of(self._reader, number)}: a volume: draw one of its sections "
-                "(archive.section, velcodec slice)"
+        if not layout.is_volume and at is not None:
+            raise OptionError(
+                f"{place_of(self._reader, number)}: at: expected none, as it is no volume"
             )
+        if layout.is_volume:
+            if res is not None or axes is not None:
+                raise VolumeError(
+                    f"{place_of(self._reader, number)}: a volume, whose sections are drawn at its "
+                    "own samples in a figure of their own: expected neither res nor axes"
+                )
+            samples, ground = self._samples_at(number, at), self.geometry(number)
+            places = {
+                axis: getattr(layout, f"origin_{axis}_m") + at * getattr(layout, f"d{axis}_m")
+                for axis, at in samples.items()
+            }
+            through: dict[str, NDArray[Any]] = {
+                axis: self.section(
+                    number,
+                    z=at if axis == "z" else None,
+                    y=at if axis == "y" else None,
+                    x=at if axis == "x" else None,
+                )
+                for axis, at in samples.items()
+            }
+            return sections(
+                {axis: _blank_where_absent(each, layout) for axis, each in through.items()},
+                {axis: ground.section(axis) for axis in samples},
+                places, units=layout.units, title=str(self.keys[number]), cmap=cmap, low=low,
+                high=high,
+            )  # fmt: skip
         values = self.decode(number, res)
         values = values.T if layout.axes.endswith("xz") else values
-        if layout.no_data is not None:
-            values = np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))
         return velocity(
-            values, self.geometry(number), units=layout.units, title=str(self.keys[number]),
-            cmap=cmap, low=low, high=high, axes=axes,
+            _blank_where_absent(values, layout), self.geometry(number), units=layout.units,
+            title=str(self.keys[number]), cmap=cmap, low=low, high=high, axes=axes,
         )  # fmt: skip
+
+    def _samples_at(self, number: int, at: Sequence[float] | None) -> dict[str, int]:
+        """The samples (z, y, x) of a volume that are nearest to a point (x, y, z) in metres, or its
+        middle.
+        """
+        layout = self.layout(number)
+        if at is None:
+            samples = [size // 2 for size in layout.shape]
+        else:
+            cells = self.geometry(number).to_cells([list(at)])[0, ::-1]
+            samples = [
+                min(int(cell), size - 1) for cell, size in zip(cells, layout.shape, strict=True)
+            ]
+        return dict(zip("zyx", samples, strict=True))
 
     def close(self) -> None:
         """Close the file; decoded arrays stay valid."""
@@ -523,9 +581,8 @@ class Archive:
 
         pictures, note = [], ""
         try:
-            for number, model in enumerate(self.stored(range(min(PICTURES, len(self))))):
-                decoder = partial(self.evaluator, number)
-                small = thumbnail(model, self.geometry(number), PIXELS, decoder)
+            numbers = range(min(PICTURES, len(self)))
+            for number, small in zip(numbers, self.thumbnails(numbers, PIXELS), strict=True):
                 pictures.append((self.keys[number], small))
         except VelcodecError as error:
             note = str(error)
@@ -534,3 +591,10 @@ class Archive:
 
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     return np.stack(arrays).astype(arrays[0].dtype, copy=False)  # np.stack drops the byte order
+
+
+def _blank_where_absent(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Values to be drawn, NaN where a sample is absent."""
+    if layout.no_data is None:
+        return values
+    return np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))

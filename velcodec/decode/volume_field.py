@@ -71,13 +71,14 @@ class KeptBricks(StoredVolume):
 
 
 class VolumeField:
-    """The field of a stored volume. Positions are in cells: sample i lies at i + 1/2.
+    """The field of a stored volume, whose `bricks` are kept. Positions are in cells: sample i lies
+    at i + 1/2.
 
     Methods raise SamplerError for an unknown sampler, CorruptError, TruncatedError.
     """
 
     def __init__(self, volume: StoredVolume) -> None:
-        self._bricks = KeptBricks(*(getattr(volume, each.name) for each in fields(StoredVolume)))
+        self.bricks = KeptBricks(*(getattr(volume, each.name) for each in fields(StoredVolume)))
         self._dtype = np.dtype(volume.layout.dtype)
 
     def render(
@@ -112,10 +113,28 @@ class VolumeField:
                 for piece, values in self._field.pieces(part, y, x):
                     rendered[piece] = as_dtype(values, self._dtype)
             else:
-                means = self._field.means(part, y, x, along, average, self._bricks.place)
+                means = self._field.means(part, y, x, along, average, self.bricks.place)
                 rendered[...] = as_dtype(means, self._dtype)
-            if self._bricks.table.absent.any():
+            if self.bricks.table.absent.any():
                 self._put_no_data(rendered, [nearest[0][first : first + planes], *nearest[1:]])
+        return out
+
+    def values(self, z: Float64, y: Float64, x: Float64) -> Float64:
+        """Values (len(z), len(y), len(x)) at ascending positions; NaN where the nearest sample is
+        absent.
+        """
+        out = np.empty([len(each) for each in (z, y, x)])
+        for piece, found in self._field.pieces(z, y, x):
+            out[piece] = found
+        if self.bricks.table.absent.any():
+            sizes = self.bricks.shape
+            nearest = [
+                np.clip(np.ceil(each).astype(np.int64) - 1, 0, size - 1)
+                for each, size in zip((z, y, x), sizes, strict=True)
+            ]
+            absent = self._absent_at(nearest)
+            if absent is not None:
+                out[absent] = np.nan
         return out
 
     def points(self, cells: Float64) -> Float64:
@@ -128,26 +147,31 @@ class VolumeField:
         """Derivatives (P, 3) by x, y and z, per cell, at the points of `points`."""
         from velcodec.sampler.volume.render import TorchVolume
 
-        bricks = self._bricks
+        bricks = self.bricks
         field = TorchVolume(bricks, bricks.coding.sampler, "cpu", bricks.ends)
         return self._without_absent(field.gradient(cells), cells)
 
     @lazy_property
     def _field(self) -> SampledVolume:
-        weights = volume_sampler_of(self._bricks.coding.sampler)
-        return SampledVolume(self._bricks, weights, self._bricks.ends)
+        weights = volume_sampler_of(self.bricks.coding.sampler)
+        return SampledVolume(self.bricks, weights, self.bricks.ends)
 
     def _put_no_data(self, rendered: NDArray[Any], nearest: Sequence[Int64]) -> None:
         """Put the no-data value where the nearest samples, along each axis, are absent."""
-        z, y, x = (slice(int(each[0]), int(each[-1]) + 1) for each in nearest)
-        absent = self._bricks.parts((z, y, x), self._bricks.ends[0])[1]
+        absent = self._absent_at(nearest)
         if absent is not None:
-            own = (each - each[0] for each in nearest)
-            rendered[absent[np.ix_(*own)]] = self._bricks.no_data
+            rendered[absent] = self.bricks.no_data
+
+    def _absent_at(self, nearest: Sequence[Int64]) -> Bool | None:
+        """Which samples (z, y, x), ascending along each axis, are absent; None if none is."""
+        z, y, x = (slice(int(each[0]), int(each[-1]) + 1) for each in nearest)
+        absent = self.bricks.parts((z, y, x), self.bricks.ends[0])[1]
+        own = (each - each[0] for each in nearest)
+        return None if absent is None else absent[np.ix_(*own)]
 
     def _without_absent(self, values: Float64, cells: Float64) -> Float64:
         """Set values at points to NaN where the nearest sample is absent."""
-        bricks = self._bricks
+        bricks = self.bricks
         if not bricks.table.absent.any():
             return values
         nearest = nearest_to(cells)[:, ::-1]
