@@ -169,11 +169,11 @@ def is_full(payloads: Sequence[bytes]) -> bool:
     return len(payloads) == MOST_RECORDS or sum(map(len, payloads)) >= MOST_BYTES
 
 
-def blocks_of(lengths: Sequence[int]) -> Iterator[slice]:
-    """Which neighbouring records of these payload lengths make a block each."""
+def blocks_of(lengths: Sequence[int], most: int = MOST_RECORDS) -> Iterator[slice]:
+    """Which neighbouring records of these payload lengths make a block each, of at most `most`."""
     first = total = 0
     for row, length in enumerate(lengths):
-        full = row - first == MOST_RECORDS or total + length > MOST_BYTES
+        full = row - first == most or total + length > MOST_BYTES
         if row > first and full:
             yield slice(first, row)
             first, total = row, 0

@@ -14,6 +14,7 @@ import numpy as np
 
 from velcodec.formats.container.block import (
     MAX_RECORD_BYTES,
+    MOST_RECORDS,
     BlockId,
     blocks_of,
     is_full,
@@ -309,8 +310,12 @@ class VlatWriter:
     def _write_blocks(self, *, keep: bool = False) -> None:
         """Write the records that wait, in blocks; `keep` the last block if it may grow."""
         waiting, first = self._waiting, self._count - len(self._waiting)
-        blocks = list(blocks_of([len(payload) for payload in waiting]))
-        if keep and not is_full(waiting[blocks[-1]]):
+        # The parts of a volume have checksums of their own: no other record shares its block.
+        apart = self._current >= 0 and self._headers[self._current].has_volumes
+        blocks = list(
+            blocks_of([len(payload) for payload in waiting], 1 if apart else MOST_RECORDS)
+        )
+        if keep and not apart and not is_full(waiting[blocks[-1]]):
             blocks = blocks[:-1]
         for rows in blocks:
             block_id = BlockId(self._stamp, first + rows.start, self._current)

@@ -117,7 +117,7 @@ def records_apart(apart: bool = True) -> Iterator[None]:
         if apart:
             writer = "velcodec.formats.container.writer."
             patch.setattr(
-                writer + "blocks_of", lambda sizes: (slice(i, i + 1) for i in range(len(sizes)))
+                writer + "blocks_of", lambda sizes, _: (slice(i, i + 1) for i in range(len(sizes)))
             )
             patch.setattr(writer + "is_full", lambda _: True)
         yield

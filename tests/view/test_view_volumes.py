@@ -74,13 +74,13 @@ def test_only_bricks_that_a_section_crosses_are_decoded_and_once(
 ) -> None:
     """Two bricks lie along y."""
     decoded: list[int] = []
-    real = StoredVolume.brick
+    real = StoredVolume._brick
 
     def brick(self: StoredVolume, number: int) -> Any:
         decoded.append(number)
         return real(self, number)
 
-    monkeypatch.setattr(StoredVolume, "brick", brick)
+    monkeypatch.setattr(StoredVolume, "_brick", brick)
     blob = velcodec.compress(folded_volume(*SHAPE), volume=True, max_error=10)
     with velcodec.open(blob) as archive:
         viewed = ViewedVolume(archive, 0)
