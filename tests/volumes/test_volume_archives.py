@@ -74,6 +74,12 @@ def test_a_volume_reaches_its_psnr(volume: np.ndarray) -> None:
             assert 10 * np.log10(3000.0**2 / max(np.square(error).mean(), 1e-9)) >= psnr
 
 
+def test_the_default_keeps_the_contrast_of_a_volume(volume: np.ndarray) -> None:
+    flat = (1800 + (volume - volume.mean()) / 50).astype(np.float32)
+    found = velcodec.decompress(velcodec.compress(flat, volume=True))
+    assert np.sqrt(np.square(found - flat).mean()) <= 0.15 * flat.std()
+
+
 @pytest.mark.parametrize("kind", VOLUMES)
 def test_a_volume_keeps_to_its_size(kind: str) -> None:
     volume = {"folded": folded_volume, "smooth": smooth_volume}[kind](36, 40, 44)

@@ -422,6 +422,15 @@ class VolumeCoder:
         """Greatest less least value, m/s."""
         return (self.greatest - self.least) * unit_scale(self.units)
 
+    def deviation(self) -> float:
+        """Standard deviation of the present samples, m/s."""
+        total = squares = 0.0
+        for slab in self.slabs:
+            off = slab.astype(np.float64) - self.least
+            total, squares = total + float(off.sum()), squares + float(np.square(off).sum())
+        variance = squares / self.present - (total / self.present) ** 2
+        return math.sqrt(max(variance, 0.0)) * unit_scale(self.units)
+
     def _widest_step(self, wanted_db: float) -> float | None:
         """The widest step (m/s) found whose even levels reach a PSNR; None if none does."""
         extent = self._extent()
@@ -539,8 +548,9 @@ def _coded(coder: VolumeCoder, target: Target, contents: Contents, saved: int) -
             return len(_packed(contents, [coded]).to_bytes()) - saved
 
         return coder.to_size(target.bytes_per_model, size)
-    assert target.psnr_db is not None
-    return coder.to_psnr(target.psnr_db)
+    wanted = target.psnr_for(coder.deviation())
+    assert wanted is not None
+    return coder.to_psnr(wanted)
 
 
 def _summary(
