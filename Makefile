@@ -4,7 +4,7 @@
 #   make demo    compress a bundled sample, render it at 280 x 280, print figures, write a picture
 #   make test    the fast tests
 #   make test-browser    the viewer in Chromium, which must be there already
-#   make docs    the site, in build/site; make figures draws its pictures
+#   make docs    the site, in build/site; make figures draws those of its pictures that take minutes
 #   make test-all, lint, typecheck, bench, clean
 #   make fuzz    a campaign of EXECUTIONS executions (docs/trust.md)
 #
@@ -79,16 +79,22 @@ else
 	@echo 'skipped: VELCODEC_REAL_DATA does not name a folder of .npy files'
 endif
 
-# The pictures of the documentation that a script draws in a few minutes.
+# The pictures of the documentation that are drawn in a few minutes; docs/figures.md has the commands
+# of all. Those of the viewer need Chromium, and are left out where there is none.
 figures: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
-		--constraint constraints.txt --editable '.[fwi]'
+		--constraint constraints.txt --editable '.[fwi,view,browser]'
 	set -e; for each in $(filter-out examples/common.py,$(wildcard examples/*.py)); do \
 		$(BIN)/python $$each build/examples; done
 	mkdir -p docs/img/examples
 	cp build/examples/*.png docs/img/examples/
+	$(BIN)/velcodec demo --out build --force
+	cp build/velcodec-demo.png docs/img/demo.png
 	$(BIN)/python -m velcodec.synth.picture docs/img/generator.png
+	$(BIN)/python -m velcodec.synth.picture --volumes docs/img/generator-volumes.png
 	$(BIN)/python -m benchmarks.averages docs/img/averages.png
+	if test -n "$$VELCODEC_BROWSER" || command -v chromium; then \
+		$(BIN)/python -m benchmarks.view --pictures docs/img; fi
 
 # The site, in build/site: it needs no network to be read.
 docs: setup

@@ -2,7 +2,8 @@
 
 Archives of 60 records of up to 90 bytes, in pages of ten, under two alternating headers, with 1 to
 8 random damages of up to 512 bytes anywhere after the first header; plain, journalled, without
-keys. Undamaged records are counted by whether their page is intact.
+keys. The ten records of a page are one block. Records of undamaged blocks are counted by whether
+their page is intact.
 """
 
 from __future__ import annotations
@@ -64,9 +65,8 @@ def count(data: bytes, archives: int) -> Counter[str]:
     headers = reader.directory.headers
     spots = []
     for number in range(RECORDS):
-        page, entry, row = reader.locate(number)
-        begin = entry.records_at + int(page.places[row])
-        spots.append((begin, begin + int(page._skeleton.entry_bytes[row])))
+        block = reader.locate(number)
+        spots.append((block.at, block.at + block.size))
     found: Counter[str] = Counter()
     for _ in range(archives):
         spoilt, hit = damaged(data, spots[0][0], random)

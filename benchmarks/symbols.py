@@ -15,7 +15,7 @@ import numpy as np
 import zstandard
 
 from benchmarks.shared import drawn_coefficients, seconds
-from velcodec.archive.archive import MODELS_AT_ONCE
+from velcodec.archive.numbers import MODELS_AT_ONCE
 from velcodec.decode.stored import join_tiles, tables_of, take_tiles
 from velcodec.decoder import Decoder, load_decoder
 from velcodec.formats.latent_coding.stream import TileCoding, Tiles, decode_tiles, encode_tiles

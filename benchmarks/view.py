@@ -54,6 +54,7 @@ SHOTS = (
     ("zoom", {"width": 1280, "height": 720}, "dark",
      "#model=7&with=bicubic&difference=1&dots=1&x=110&z=283&mpp=0.25"),
 )  # fmt: skip
+VOLUME_SHOT = {"width": 1280, "height": 720}, "#model=0&point=1150,1125,660"
 BATCH = 1000
 SECONDS = 3.0
 
@@ -152,7 +153,7 @@ def page_s(browser: Any, archive: Path, models: tuple[int, int], folder: Path) -
 
 
 def pictures(folder: Path) -> None:
-    """Screenshots of the gallery, and of a model beside its original."""
+    """Screenshots of the gallery, of a model beside its original, and of a volume."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
@@ -163,14 +164,23 @@ def pictures(folder: Path) -> None:
         fields = {"family": [family for family in FAMILIES for _ in range(6)]}
         keys = [f"{family}-{i % 6}" for i, family in enumerate(fields["family"])]
         path.write_bytes(velcodec.compress(models, psnr=35.0, keys=keys, fields=fields))
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+
+        def shoot(name: str, address: str, size: dict[str, int], scheme: str) -> None:
+            page = browser.new_page(viewport=size, color_scheme=scheme)
+            page.goto(address)
+            page.wait_for_timeout(4000)
+            page.screenshot(path=folder / f"view-{name}.png")
+
         with serving(path, "--against", path.with_suffix(".npy")) as address:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
             for name, size, scheme, fragment in SHOTS:
-                page = browser.new_page(viewport=size, color_scheme=scheme)
-                page.goto(address + fragment)
-                page.wait_for_timeout(4000)
-                page.screenshot(path=folder / f"view-{name}.png")
-            browser.close()
+                shoot(name, address + fragment, size, scheme)
+        volume = synth.draw_volumes("salt", 4, 1, 1).render(96, 96, 96)[0].numpy()
+        path.write_bytes(velcodec.compress(volume, volume=True, dx=25, dy=25, dz=15, max_error=5.0))
+        with serving(path) as address:
+            size, fragment = VOLUME_SHOT
+            shoot("volume", address + fragment, size, "light")
+        browser.close()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -21,8 +22,10 @@ from velcodec.cli.sources import check_output, is_piped, named, on_disk, short_n
 
 if TYPE_CHECKING:
     from velcodec.encode.encode import Summary
-    from velcodec.files.compress import Job
     from velcodec.files.distributed import Sharded
+    from velcodec.files.job import Job
+
+log = logging.getLogger(__name__)
 
 input_options = options.together(
     options.source,
@@ -135,12 +138,24 @@ def compress(
             shards = (models_per_shard, workers, settings["threads"])
             sharded = compress_on(dask, job, target, shards, force, resume, update)
             seconds = time.perf_counter() - started
-            show_shards(sources, target, sharded, seconds, as_json)
+            show_shards(sources, target, job, sharded, seconds, as_json)
             return
         into = writable(target)
         summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
+        if settings["mask"] is not None and into is target:
+            warn_of_unused_mask(target, settings["mask"])
     seconds = time.perf_counter() - started
-    show_summary(sources, target, summary, seconds, as_json)
+    show_summary(sources, target, job, summary, seconds, as_json)
+
+
+def warn_of_unused_mask(target: Path, mask: float | str) -> None:
+    """Log a value of absent samples that no sample has."""
+    import velcodec
+
+    with velcodec.open(target) as archive:
+        absent = archive.info()["absent"]
+    if absent is not None and not absent["models"]:
+        log.warning("%s: --mask %s: no sample has this value", target, mask)
 
 
 def compress_on(
@@ -171,14 +186,19 @@ def compress_on(
 
 
 def show_shards(
-    sources: tuple[Path, ...], target: Path, sharded: Sharded, seconds: float, as_json: bool
+    sources: tuple[Path, ...],
+    target: Path,
+    job: Job,
+    sharded: Sharded,
+    seconds: float,
+    as_json: bool,
 ) -> None:
     """Print what was written to a folder of shards."""
     kept = f", {sharded.kept} of them from before" if sharded.kept else ""
     if not as_json:
         say(f"{target}: {count(len(sharded.shards), 'shard')}{kept}")
     if sharded.summary is not None:
-        show_summary(sources, target, sharded.summary, seconds, as_json)
+        show_summary(sources, target, job, sharded.summary, seconds, as_json)
 
 
 @click.command(cls=WritesArchive, short_help="Add models to an archive.")
@@ -191,7 +211,8 @@ def append(
 ) -> None:
     """Add the models of IN to ARCHIVE.VLAT, without rewriting it.
 
-    Options are those of compress. An interruption leaves the archive unchanged.
+    Options are those of compress. Spacing and origin that neither files nor options state are those
+    of the archive, if all its models have the same. An interruption leaves the archive unchanged.
 
     \b
     Example:
@@ -209,12 +230,14 @@ def append(
     ):
         job = job_of(files, settings)
         summary = append_job(job, target, ignore_rest=ignore_rest, on_progress=update)
-    show_summary(sources, target, summary, time.perf_counter() - started, as_json, "added to ")
+    seconds = time.perf_counter() - started
+    show_summary(sources, target, job, summary, seconds, as_json, "added to ")
 
 
 def show_summary(
     sources: tuple[Path, ...],
     target: Path,
+    job: Job,
     summary: Summary,
     seconds: float,
     as_json: bool,
@@ -228,7 +251,7 @@ def show_summary(
         show_json(figures, err=aside)
         return
     say(
-        f"{before}{target}: {count(summary.models, 'model')} in {summary.bytes:,} bytes, "
+        f"{before}{target}: {models_text(job, summary.models)} in {summary.bytes:,} bytes, "
         f"{summary.bytes_per_model:,.1f} per model, "
         f"{size_text(summary.input_bytes, summary.bytes)}",
         err=aside,
@@ -241,6 +264,15 @@ def show_summary(
         f"what was read back; {seconds:.1f} s",
         err=aside,
     )
+
+
+def models_text(job: Job, models: int) -> str:
+    """`40 models of 70 x 70`, `1 volume of 20 x 25 x 30`, or the number alone if sizes differ."""
+    forms = [part.form for part in job.models.parts]
+    kind = "volume" if all(form.ny is not None for form in forms) else "model"
+    sizes = {form.sizes for form in forms}
+    text = count(models, kind)
+    return f"{text} of {' x '.join(map(str, sizes.pop()))}" if len(sizes) == 1 else text
 
 
 def size_text(before: int, after: int) -> str:

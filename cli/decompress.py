@@ -70,14 +70,7 @@ rendering = options.together(
 
 @click.command(short_help="Render an archive, at its own grid or any other.")
 @rendering
-@click.option(
-    "--average",
-    type=click.Choice(("none", "cell", "slowness")),
-    default="none",
-    show_default=True,
-    help="What a sample of the grid is: the field at the centre of its cell (none), the mean over "
-    "its cell, or the velocity of the mean slowness over its cell.",
-)
+@options.average
 @click.option(
     "--box",
     callback=options.box,

@@ -12,7 +12,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.encoding import encode_models
-from velcodec.cli.figures import HEADS, Comparison, compare, in_memory, mean
+from velcodec.cli.figures import Comparison, compare, in_memory, mean
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json, show_table
 from velcodec.effort import DEFAULT_EFFORT
@@ -117,15 +117,17 @@ def demo(
         show_json({"archive": archive_path, "picture": picture, **figures})
         return
     each = fine or []
+    heads, rows = comparison.model_table()
     rows = [
         [f"{row[0]} {name}", *row[1:], *fine_cells(each[i : i + 1])]
-        for i, (name, row) in enumerate(zip(FAMILIES, comparison.rows(), strict=True))
+        for i, (name, row) in enumerate(zip(FAMILIES, rows, strict=True))
     ]
-    heads = FINER_HEADS if each else ()
-    show_table(["model", *HEADS[1:], *heads], rows)
+    finer_heads = FINER_HEADS if each else ()
+    show_table([*heads, *finer_heads], rows)
     say()
-    means = [*comparison.cells(), *fine_cells(each)]
-    show_table(["all", *HEADS, *heads], [["mean, but max", *means]])
+    heads = comparison.heads()
+    means = [*comparison.cells(heads), *fine_cells(each)]
+    show_table(["all", *heads, *finer_heads], [["mean, but max", *means]])
     say()
     say(
         f"{archive_path}: {count(comparison.size, 'byte')} for {models.models.nbytes:,} bytes of "

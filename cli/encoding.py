@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from velcodec.encode.describe import Description
+    from velcodec.encode.description import Description
     from velcodec.encode.encode import Encoded
     from velcodec.encode.setup import Coding
-    from velcodec.files.compress import Job
+    from velcodec.files.job import Job
     from velcodec.formats.files.npy import ModelArray
 
 
@@ -41,8 +41,8 @@ def read_npy(path: Path, settings: Mapping[str, Any]) -> ModelArray:
 
 def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The compression job for these files and options."""
-    from velcodec.encode.describe import check_geometry
-    from velcodec.files.compress import Job
+    from velcodec.encode.description import check_geometry
+    from velcodec.files.job import Job
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
 
@@ -102,7 +102,7 @@ def fields_of(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def description_of(settings: Mapping[str, Any]) -> Description:
     """The description of the models by the options; defaults for options not given."""
-    from velcodec.encode.describe import Description
+    from velcodec.encode.description import Description
     from velcodec.formats.facts import NAMES
 
     names = (

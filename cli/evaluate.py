@@ -18,7 +18,7 @@ import click
 from velcodec.cli import options
 from velcodec.cli.encoding import coding_of, description_of, job_of, read_npy
 from velcodec.cli.failures import note_file
-from velcodec.cli.figures import HEADS, Comparison, compare, merge
+from velcodec.cli.figures import Comparison, compare, merge
 from velcodec.cli.picture import need_matplotlib
 from velcodec.cli.progress import progress
 from velcodec.cli.report import json_text, say, show_json, show_table
@@ -87,6 +87,7 @@ REPORT_ONLY = {
 @options.source
 @options.files
 @options.geometry
+@options.volume
 @options.mask
 @options.coding
 @options.decoder
@@ -104,13 +105,15 @@ def evaluate(
 
     IN is what compress takes, or an archive (a .vlat file, a folder of shards, a URL), which is
     decoded first. Bytes are those that `compress` would write. PSNR and SSIM use a fixed range of
-    3000 m/s. Means are over models; max is the largest error of all. "check s" is the time for
-    decoding and comparing. With --report, every table of the paper goes to a folder instead.
+    3000 m/s; volumes have bits a sample instead of SSIM. Means are over models; max is the largest
+    error of all. "check s" is the time for decoding and comparing. With --report, every table of
+    the paper goes to a folder instead.
 
     \b
     Example:
       velcodec evaluate models.npy
       velcodec evaluate a.npy b.npy --bytes-per-model 64 --json
+      velcodec evaluate volume.npy --volume --max-error 10
       velcodec evaluate --report report
     """
     if folder is not None:
@@ -160,16 +163,22 @@ def show(
     if per_model:
         for name, result in results.items():
             say(name)
-            show_table(["model", *HEADS[1:]], result.rows())
+            show_table(*result.model_table())
             say()
+    heads = total.heads()
     rows = [
-        [name, str(len(result.qualities)), *result.cells(), *(f"{s:.1f}" for s in seconds[name])]
+        [
+            name,
+            str(len(result.qualities)),
+            *result.cells(heads),
+            *(f"{s:.1f}" for s in seconds[name]),
+        ]
         for name, result in results.items()
     ]
     if len(rows) > 1:
         spent = (f"{sum(column):.1f}" for column in zip(*seconds.values(), strict=True))
-        rows.append(["total", str(len(total.qualities)), *total.cells(), *spent])
-    show_table(["file", "models", *HEADS, "compress s", "check s"], rows)
+        rows.append(["total", str(len(total.qualities)), *total.cells(heads), *spent])
+    show_table(["file", "models", *heads, "compress s", "check s"], rows)
 
 
 def evaluate_one(
@@ -213,7 +222,8 @@ def files_of(
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
         decompress_file(archive, decoded)
-        known: dict[str, Any] = {"order": archive.layout(0).axes[-2:]}
+        layout = archive.layout(0)
+        known: dict[str, Any] = {"order": layout.axes.lstrip("n1"), "volume": layout.is_volume}
         values = {layout.no_data for layout in archive.layouts_in_use} - {None}
         if values:
             known["mask"] = values.pop()
@@ -279,6 +289,8 @@ def plan_of(sources: Sequence[Path], settings: dict[str, Any]) -> Plan:
         raise OptionError("--report: expected it without --lossless, --max-error and --psnr")
     if settings["mask"] is not None:
         raise OptionError("--report: expected it without --mask")
+    if settings["volume"] or settings["bits_per_sample"] is not None:
+        raise OptionError("--report: expected it without --volume and --bits-per-sample")
     set_threads(settings["threads"])
     steps = settings["ablation_steps"]
     files = read_families(sources, settings)

@@ -13,27 +13,35 @@ if TYPE_CHECKING:
     from velcodec.formats.files.npy import ModelArray
     from velcodec.metrics import Quality
 
-HEADS = ("bytes/model", "PSNR dB", "SSIM", "MAE m/s", "max m/s")
+CELLS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "bytes/model": lambda figures: f"{figures['bytes_per_model']:,.1f}",
+    "bits/sample": lambda figures: f"{figures['bits_per_sample']:.4g}",
+    "PSNR dB": lambda figures: f"{figures['psnr_db']:.2f}",
+    "SSIM": lambda figures: ssim_text(figures["ssim"]),
+    "MAE m/s": lambda figures: f"{figures['mae_m_s']:.2f}",
+    "max m/s": lambda figures: f"{figures['max_error_m_s']:,.1f}",
+}
+"""Columns of tables, each with what it shows of figures."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The figures of every model of one file, and the size of its archive in bytes."""
+    """The figures of every model of one file, the size of its archive in bytes, how many samples
+    its models have, and whether any is a volume.
+    """
 
     qualities: tuple[Quality, ...]
     size: int
-
-    @property
-    def bytes_per_model(self) -> float:
-        """Size of the whole archive over the number of models."""
-        return self.size / len(self.qualities)
+    samples: int
+    has_volumes: bool = False
 
     def to_dict(self, per_model: bool = False) -> dict[str, Any]:
         """Means over the models, the largest error, and optionally the figures of each model."""
         figures: dict[str, Any] = {
             "models": len(self.qualities),
             "bytes": self.size,
-            "bytes_per_model": self.bytes_per_model,
+            "bytes_per_model": self.size / len(self.qualities),
+            "bits_per_sample": 8 * self.size / self.samples,
             "psnr_db": mean([quality.psnr for quality in self.qualities]),
             "psnr_db_least": min(quality.psnr for quality in self.qualities),
             "ssim": mean([quality.ssim for quality in self.qualities]),
@@ -41,40 +49,36 @@ class Comparison:
             "max_error_m_s": max(quality.max_error for quality in self.qualities),
         }
         if per_model:
-            figures["per_model"] = [
-                {
-                    "psnr_db": quality.psnr,
-                    "ssim": quality.ssim,
-                    "mae_m_s": quality.mae,
-                    "max_error_m_s": quality.max_error,
-                }
-                for quality in self.qualities
-            ]
+            figures["per_model"] = [_of_model(quality) for quality in self.qualities]
         return figures
 
-    def cells(self) -> list[str]:
-        """The summary as the cells of a table, in the order of HEADS."""
-        figures = self.to_dict()
-        return [
-            f"{self.bytes_per_model:,.1f}",
-            f"{figures['psnr_db']:.2f}",
-            ssim_text(figures["ssim"]),
-            f"{figures['mae_m_s']:.2f}",
-            f"{figures['max_error_m_s']:,.1f}",
-        ]
+    def heads(self) -> list[str]:
+        """The columns worth showing: bits a sample, and no SSIM, of volumes."""
+        unlikely = "SSIM" if self.has_volumes else "bits/sample"
+        return [name for name in CELLS if name != unlikely]
 
-    def rows(self) -> list[list[str]]:
-        """Number and figures of each model as the rows of a table, in the order of HEADS[1:]."""
-        return [
-            [
-                str(number),
-                f"{q.psnr:.2f}",
-                ssim_text(q.ssim),
-                f"{q.mae:.2f}",
-                f"{q.max_error:,.1f}",
-            ]
-            for number, q in enumerate(self.qualities)
-        ]
+    def cells(self, heads: Sequence[str]) -> list[str]:
+        """The summary as cells of a table."""
+        figures = self.to_dict()
+        return [CELLS[name](figures) for name in heads]
+
+    def model_table(self) -> tuple[list[str], list[list[str]]]:
+        """Heads and rows of a table of every model's figures."""
+        heads = [name for name in self.heads() if "/model" not in name and "bits" not in name]
+        rows = []
+        for number, quality in enumerate(self.qualities):
+            figures = _of_model(quality)
+            rows.append([str(number), *(CELLS[name](figures) for name in heads)])
+        return ["model", *heads], rows
+
+
+def _of_model(quality: Quality) -> dict[str, Any]:
+    return {
+        "psnr_db": quality.psnr,
+        "ssim": quality.ssim,
+        "mae_m_s": quality.mae,
+        "max_error_m_s": quality.max_error,
+    }
 
 
 def ssim_text(ssim: float) -> str:
@@ -104,9 +108,12 @@ def compare(
     from velcodec.metrics import quality
 
     qualities: list[Quality] = []
+    samples, has_volumes = 0, False
     for block in archive.blocks():
         decoded = archive.decode(block)
         layout = archive.layout(block[0])
+        samples += len(block) * layout.samples
+        has_volumes |= layout.is_volume
         for after, (before, units) in zip(decoded, read(block), strict=True):
             after = depth_first(after, layout.axes.lstrip("n1"))[0]
             if before.shape != after.shape:
@@ -122,7 +129,7 @@ def compare(
                 exactly = difference_m_s(after, before, layout.units)
             qualities.append(quality(original, found, absent, exactly))
             update(len(qualities), len(archive), "compare")
-    return Comparison(tuple(qualities), size)
+    return Comparison(tuple(qualities), size, samples, has_volumes)
 
 
 def same_absent(before: Any, after: Any, layout: Layout, number: int) -> Any:
@@ -183,4 +190,6 @@ def merge(comparisons: Sequence[Comparison]) -> Comparison:
     return Comparison(
         tuple(quality for one in comparisons for quality in one.qualities),
         sum(one.size for one in comparisons),
+        sum(one.samples for one in comparisons),
+        any(one.has_volumes for one in comparisons),
     )

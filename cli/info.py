@@ -76,7 +76,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         **shards_text(figures["shards"]),
         **decoder_text(figures["decoders"], figures["representations"]),
         "stored as": stored_text(figures["representations"]),
-        "tiles": tiles_text(figures["tiled"], figures["tiles"]),
+        **tiles_text(figures["tiled"], figures["tiles"]),
         "measured": measured_text(figures["quality"]),
         **absent_text(figures["absent"]),
         "source SHA-256": figures["source_sha256"] or "not stored",
@@ -201,13 +201,14 @@ def stored_text(representations: dict[str, int] | None) -> str:
     return ", ".join(f"{number:,} as {name}" for name, number in used.items()) or "nothing"
 
 
-def tiles_text(tiled: bool, tiles: int | None) -> str:
-    """The number of tiles, unless too many to count, and whether models are cut."""
+def tiles_text(tiled: bool, tiles: int | None) -> dict[str, str]:
+    """The number of tiles, unless too many to count, and whether models are cut; nothing if no
+    model is stored as a latent.
+    """
     if tiles == 0:
-        return "none"
-    if not tiled:
-        return "one for each latent"
-    return f"{'not counted' if tiles is None else f'{tiles:,}'}; some models are cut"
+        return {}
+    number = "not counted" if tiles is None else f"{tiles:,}"
+    return {"tiles": f"{number}; some models are cut" if tiled else "one for each latent"}
 
 
 def array_text(layout: Layout) -> str:

@@ -213,6 +213,15 @@ as_json = click.option(
 """`--json`, passed as `as_json`."""
 
 
+average = click.option(
+    "--average",
+    type=click.Choice(("none", "cell", "slowness")),
+    default="none",
+    show_default=True,
+    help="What a sample of the grid is: the field at the centre of its cell (none), the mean over "
+    "its cell, or the velocity of the mean slowness over its cell.",
+)
+
 force = click.option("--force", is_flag=True, help="Replace an existing output file.")
 """`--force`: replace an existing output."""
 
@@ -253,8 +262,8 @@ files = together(
     click.option(
         "--shape",
         callback=shape,
-        metavar="[Nx]NZxNX",
-        help="Raw files: shape of the array, slowest axis first.",
+        metavar="[Nx]NZxNX|[Nx]NZxNYxNX",
+        help="Raw files: shape of the array, slowest axis first; three or four sizes of volumes.",
     ),
     click.option(
         "--dtype", metavar="TYPE", help="Raw files: NumPy dtype of the samples, such as <f4."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from velcodec.cli.report import count, say, show_json
 
 if TYPE_CHECKING:
     from velcodec.archive.repair import Repaired
+    from velcodec.formats.no_data import NoData
 
 EXIT_PARTLY = 4
 LISTED = 8
@@ -27,9 +28,17 @@ LISTED = 8
 @click.option(
     "--any-version", is_flag=True, help="Treat the byte of the format's version as damaged."
 )
+@click.option(
+    "--fill",
+    metavar="nan|VALUE",
+    callback=options.no_data,
+    help="Also save volumes with damaged bricks, with absent samples of this value in their place.",
+)
 @options.force
 @options.as_json
-def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: bool) -> None:
+def repair(
+    source: Path, target: Path, any_version: bool, fill: NoData | None, force: bool, as_json: bool
+) -> None:
     """Write every intact model of IN.VLAT to OUT.VLAT; IN.VLAT is not changed.
 
     IN.VLAT may be truncated, altered anywhere, an unfinished `.part`, or a folder of shards. The
@@ -43,7 +52,7 @@ def repair(source: Path, target: Path, any_version: bool, force: bool, as_json: 
     import velcodec
 
     with note_file(source, target):
-        repaired = velcodec.repair(source, target, force=force, any_version=any_version)
+        repaired = velcodec.repair(source, target, force=force, any_version=any_version, fill=fill)
     if as_json:
         figures = asdict(repaired) | {"lost_models": repaired.lost_models, "whole": repaired.whole}
         show_json({"archive": source, "target": target} | figures)
@@ -65,6 +74,12 @@ def lines(repaired: Repaired, target: Path) -> list[str]:
         report.append(
             f"lost {count(repaired.lost_models, 'model')}: numbers {ranges(repaired.lost)}"
         )
+    for volume in repaired.damaged_volumes:
+        bricks = f"{count(len(volume.lost_bricks), 'brick')} of {volume.bricks}"
+        what = "saved without" if volume.saved else "a volume that --fill=nan saves without"
+        report.append(
+            f"model {volume.model}: {what} {bricks}: {some(map(str, volume.lost_bricks))}"
+        )
     if repaired.lost_files:
         report.append(
             f"lost {count(len(repaired.lost_files), 'file')}: {some(repaired.lost_files)}"
@@ -85,6 +100,7 @@ def ranges(lost: tuple[tuple[int, int], ...]) -> str:
     return some([str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in lost])
 
 
-def some(texts: Sequence[str]) -> str:
+def some(texts: Iterable[str]) -> str:
     """The first LISTED texts."""
+    texts = list(texts)
     return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PLACE = re.compile(r"(-?\d+)|(-?\d+(?:\.\d*)?)m")
 PICTURES = (".png", ".pdf", ".svg")
-ACROSS = {"z": "yx", "y": "zx", "x": "zy"}
-"""The axes of a section through a sample of each axis, down and across."""
 
 
 def place(context: click.Context, option: click.Parameter, text: str | None) -> Any:
@@ -43,21 +41,38 @@ def place(context: click.Context, option: click.Parameter, text: str | None) -> 
 @click.option("--y", callback=place, metavar="AT", help="The section at this y.")
 @click.option("--x", callback=place, metavar="AT", help="The section at this x.")
 @click.option("--model", default="0", show_default=True, metavar="NUMBER|KEY", help="Which volume.")
+@click.option(
+    "--res",
+    callback=options.sizes,
+    metavar="N|N1xN2",
+    help="Samples of the section, down and across.  [default: the volume's own]",
+)
+@options.average
 @options.force
 @options.as_json
 def slice(
-    source: Source, target: Path, z: Any, y: Any, x: Any, model: str, force: bool, as_json: bool
+    source: Source,
+    target: Path,
+    z: Any,
+    y: Any,
+    x: Any,
+    model: str,
+    res: tuple[int, ...] | None,
+    average: str,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Take a section of a volume of IN.VLAT: a picture (.png, .pdf, .svg) or an .npy file.
 
     AT is the number of a sample, or metres with the suffix m, of which the nearest sample counts.
     Only the bricks that the section crosses are read. The array is (nz,nx) at a y, (nz,ny) at an x,
-    and (ny,nx) at a depth.
+    and (ny,nx) at a depth. --average takes means over cells that are one sample thick.
 
     \b
     Example:
       velcodec slice volume.vlat inline.npy --y 40
       velcodec slice volume.vlat depth.png --z 1500m
+      velcodec slice volume.vlat fine.npy --y 40 --res 400x800
     """
     import velcodec
 
@@ -65,13 +80,17 @@ def slice(
     if len(given) != 1:
         raise click.UsageError("expected one of --z, --y and --x")
     ((axis, at),) = given.items()
+    if len(res or ()) == 3:
+        raise click.UsageError("--res: expected N or N1xN2 for a section")
     check_output(target)
     started = time.perf_counter()
     with note_file(named(source), target), velcodec.open(readable(source)) as archive:
         which: int | str = int(model) if not archive.has_keys and model.isdecimal() else model
         number = archive.index(which)
         at = at if isinstance(at, int) else nearest(archive, number, axis, at)
-        section = archive.section(number, **{axis: at})
+        places: dict[str, Any] = {axis: at}
+        grid = None if res is None else (res[0], res[-1])
+        section = archive.section(number, **places, res=grid, average=average)
         write(archive, number, axis, at, section, target, force)
     seconds = time.perf_counter() - started
     if as_json:
@@ -91,16 +110,18 @@ def nearest(archive: Archive, number: int, axis: str, metres: float) -> int:
 
     if axis == "z":
         check_not_time(archive.reader, number, f"--z {metres:g}m is")
-    layout = archive.layout(number)
-    step, origin = getattr(layout, f"d{axis}_m"), getattr(layout, f"origin_{axis}_m")
-    size = dict(zip("zyx", layout.shape, strict=True))[axis] if layout.is_volume else 0
+    ground = archive.geometry(number)
+    if axis not in ground.names:
+        return 0  # taking the section says that there is none
+    along = ground.names.index(axis)
+    step, origin, size = ground.spacing[along], ground.origin[along], ground.grid[along]
     at = round((metres - origin) / step)
-    if layout.is_volume and not 0 <= at < size:
+    if not 0 <= at < size:
         raise PointsOutsideError(
             f"{archive.reader.name}: model {number}: {axis}: found {metres:g} m, expected "
             f"{origin:g} to {origin + (size - 1) * step:g} m"
         )
-    return max(at, 0)
+    return at
 
 
 def write(
@@ -120,23 +141,23 @@ def write(
             f"{target}: suffix: found {target.suffix!r}, expected .npy or one of "
             f"{', '.join(PICTURES)}"
         )
-    from velcodec.geometry import Geometry
     from velcodec.plot import velocity
 
-    layout = archive.layout(number)
-    down, across = ACROSS[axis][0], ACROSS[axis][1]
-    steps = {name: getattr(layout, f"d{name}_m") for name in "zyx"}
-    origins = {name: getattr(layout, f"origin_{name}_m") for name in "zyx"}
-    rows, columns = section.shape
-    ground = Geometry(rows, columns, steps[across], steps[down], origins[across], origins[down])
-    metres = origins[axis] + at * steps[axis]
-    unit = archive.geometry(number).z_units if axis == "z" else "m"
-    title = f"{archive.keys[number]}, {axis} = {metres:g} {unit}"
-    facts = archive.header_of(number).facts
-    depth = f"{facts.z_name}, {facts.z_units}"
-    names = (f"{across}, m", depth if down == "z" else f"{down}, m")
-    picture = velocity(section, ground, units=layout.units, title=title)
-    picture.axes.set_xlabel(names[0])
-    picture.axes.set_ylabel(names[1])
+    ground, layout = archive.geometry(number), archive.layout(number)
+    metres = getattr(layout, f"origin_{axis}_m") + at % layout.shape["zyx".index(axis)] * getattr(
+        layout, f"d{axis}_m"
+    )
+    plane = ground.section(axis).rendered(*section.shape)
+    unit = ground.z_units if axis == "z" else "m"
+    title = f"{title_of(archive, number)}, {axis} = {metres:g} {unit}"
+    picture = velocity(section, plane, units=layout.units, title=title, section=axis)
     with atomic_write(target, force=force) as stream:
         picture.figure.savefig(stream, format=target.suffix[1:].lower())
+
+
+def title_of(archive: Archive, number: int) -> str:
+    """What a picture calls a model: its key, or the archive's name with its number."""
+    if archive.has_keys:
+        return archive.keys[number]
+    name = Path(archive.reader.name).name
+    return name if len(archive) == 1 else f"{name}, model {number}"

@@ -292,20 +292,22 @@ def sampler(
 
 def _model_sampler(init: Path | None, changes: dict[str, Any]) -> tuple[Any, Store]:
     """A run of the sampler of models, and what stores its weights."""
-    from velcodec.sampler.form import read_weights, save_weights
+    from velcodec.sampler.form import SamplerWeights
     from velcodec.train.sampler import SamplerTrainer
 
-    trainer = SamplerTrainer(**changes, init=None if init is None else read_weights(init))
-    return trainer, lambda target: save_weights(trainer.network.to_weights(), target)
+    start = None if init is None else SamplerWeights.read(init)
+    trainer = SamplerTrainer(**changes, init=start)
+    return trainer, lambda target: trainer.network.to_weights().save(target)
 
 
 def _volume_sampler(init: Path | None, changes: dict[str, Any]) -> tuple[Any, Store]:
     """A run of the sampler of volumes, and what stores its weights."""
-    from velcodec.sampler.volume.form import read_weights, save_weights
+    from velcodec.sampler.volume.form import VolumeWeights
     from velcodec.train.volume_sampler import VolumeSamplerTrainer
 
-    trainer = VolumeSamplerTrainer(**changes, init=None if init is None else read_weights(init))
-    return trainer, lambda target: save_weights(trainer.network.to_weights(), target)
+    start = None if init is None else VolumeWeights.read(init)
+    trainer = VolumeSamplerTrainer(**changes, init=start)
+    return trainer, lambda target: trainer.network.to_weights().save(target)
 
 
 @train.command()

@@ -10,7 +10,7 @@ import click
 
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
-from velcodec.cli.figures import HEADS, Comparison, compare, farther_than_stored
+from velcodec.cli.figures import Comparison, compare, farther_than_stored
 from velcodec.cli.progress import progress
 from velcodec.cli.report import count, say, show_json, show_table
 from velcodec.cli.sources import Source, named, readable, short_name
@@ -61,6 +61,7 @@ def verify(
     import velcodec
     from velcodec.files.originals import open_originals
     from velcodec.formats.container.integrity import check_every_byte
+    from velcodec.formats.errors import CorruptError
     from velcodec.parallel import set_threads
 
     set_threads(threads)
@@ -69,7 +70,11 @@ def verify(
         velcodec.open(readable(source), decoder=decoder, device=device) as archive,
         progress(short_name(source)) as update,
     ):
-        unseen = check_every_byte(archive.reader)
+        try:
+            unseen = check_every_byte(archive.reader)
+        except CorruptError:
+            check_bricks(archive)  # they tell what else can be read
+            raise
         figures: dict[str, Any] = {"archive": source, "models": len(archive), "whole": True}
         if unseen:
             figures["not_looked_at"] = unseen
@@ -93,6 +98,26 @@ def verify(
         show(figures, whole, comparison, per_model, as_json)
         if farther and comparison is not None:
             raise differs(archive, comparison, farther[0], len(farther), against)
+
+
+def check_bricks(archive: velcodec.Archive) -> None:
+    """Raise CorruptError for the first volume with damaged bricks, naming them."""
+    from velcodec.cli.repair import some
+    from velcodec.decode.stored import stored_layout
+    from velcodec.decode.volumes import damaged_bricks, open_volume
+    from velcodec.formats.errors import CorruptError
+
+    reader = archive.reader
+    for number in range(len(reader)):
+        if not (reader.header_of(number).has_volumes and stored_layout(reader, number).is_volume):
+            continue
+        bad = damaged_bricks(reader, number)
+        if bad:
+            bricks = len(open_volume(reader, number).table.bricks)
+            raise CorruptError(
+                f"{reader.name}: model {number}: {count(len(bad), 'brick')} of {bricks} damaged: "
+                f"{some(map(str, bad))}; --box and slice read the others, repair --fill saves them"
+            )
 
 
 def show(
@@ -146,5 +171,6 @@ def show_comparison(comparison: Comparison, figures: dict[str, Any], per_model: 
         same = "is the file" if matches else "is NOT the file (another SHA-256)"
         say(f"{figures['against']} {same} that the archive was made from")
     if per_model:
-        show_table(["model", *HEADS[1:]], comparison.rows())
-    show_table(["all models", *HEADS], [["mean, but max", *comparison.cells()]])
+        show_table(*comparison.model_table())
+    heads = comparison.heads()
+    show_table(["all models", *heads], [["mean, but max", *comparison.cells(heads)]])

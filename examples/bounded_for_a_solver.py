@@ -49,7 +49,7 @@ def main(folder: Path, small: bool) -> None:
     for values, label in ((centres, "centres of cells"), (slowness, "mean slowness")):
         panels[3].plot(x, vertical_times(values, 700.0) - columns, label=label)
     panels[3].set(xlabel="x, m", ylabel="error of travel time, ms", title="straight down")
-    panels[3].legend()
+    panels[3].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.savefig(folder / "bounded_for_a_solver.png")
 
 

@@ -1,4 +1,4 @@
-"""A large model in tiles: compressed, then looked at as a whole and close up.
+"""A large model: compressed, then looked at as a whole and close up.
 
 Without a model of your own (`MODEL.npy`, [z, x] in m/s, such as Marmousi2 in the environment
 variable VELCODEC_EXAMPLE_MODEL), one is generated.
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from common import run
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import velcodec
 from velcodec import plot, synth
@@ -25,7 +26,7 @@ def model_of(small: bool) -> np.ndarray:
         given: np.ndarray = np.load(path).squeeze()
         return given
     size = (60, 150) if small else (200, 500)
-    drawn: np.ndarray = synth.draw("geology", seed=9, start=3, count=1).render(*size).numpy()[0]
+    drawn: np.ndarray = synth.draw("geology", seed=9, start=20, count=1).render(*size).numpy()[0]
     return drawn
 
 
@@ -33,24 +34,28 @@ def main(folder: Path, small: bool) -> None:
     """Write large.vlat and large_model.png."""
     model = model_of(small)
     path = folder / "large.vlat"
-    path.write_bytes(velcodec.compress(model, psnr=28.0 if small else 35.0))
+    path.write_bytes(velcodec.compress(model, psnr=28.0 if small else 50.0))
 
     figure = Figure(figsize=(11, 7), layout="compressed", dpi=110)
     whole, close = figure.subplots(2, 1)
     with velcodec.open(path) as archive:
         geometry = archive.geometry(0)
         title = f"{model.shape[0]} x {model.shape[1]} in {path.stat().st_size:,} bytes"
-        plot.velocity(archive[0], geometry, title=title, axes=whole)
+        decoded = archive[0]
+        colours = {"low": float(decoded.min()), "high": float(decoded.max())}
+        plot.velocity(decoded, geometry, title=title, axes=whole, **colours)
 
         nz, nx = 120, 300  # a tenth of the width, wherever it is wanted
         x0, x1, z0, z1 = geometry.extent
         width, depth = (x1 - x0) / 10, (z1 - z0) / 10
-        part = Geometry(
-            nz, nx, width / nx, depth / nz,
-            x0 + 3.6 * width + width / nx / 2, z0 + 1.7 * depth + depth / nz / 2,
-        )  # fmt: skip
+        left, top = x0 + 3.3 * width, z0 + 4.6 * depth
+        dx, dz = width / nx, depth / nz
+        part = Geometry(nz, nx, dx, dz, left + dx / 2, top + dz / 2)
+        whole.add_patch(Rectangle((left, top), width, depth, fill=False, edgecolor="white"))
         near = archive.sample(0, part.sample_points()).reshape(nz, nx)
-        plot.velocity(near, part, title="a hundredth of it, at 120 x 300 points", axes=close)
+        plot.velocity(
+            near, part, title="a hundredth of it, at 120 x 300 points", axes=close, **colours
+        )
     figure.savefig(folder / "large_model.png")
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import mse_loss
 from torch.utils.data import DataLoader
 
 import velcodec
-from velcodec import synth
+from velcodec import plot, synth
 from velcodec.torch import VelocityDataset
 
 
@@ -58,15 +58,19 @@ def main(folder: Path, small: bool) -> None:
     noisy = truth + 0.4 * torch.randn_like(truth)
     with torch.no_grad():
         found = network(noisy)
-    figure = Figure(figsize=(12, 3), layout="constrained", dpi=110)
-    first, *others = figure.subplots(1, 4)
+    with velcodec.open(folder / "curvevel.vlat") as archive:
+        ground = archive.geometry(0)
+    figure = Figure(figsize=(13, 2.9), layout="compressed", dpi=110)
+    first, *others = figure.subplots(1, 4, width_ratios=(1.2, 1, 1, 1))
     first.semilogy(losses)
     first.set(xlabel="batch", ylabel="mean squared error", title="training")
-    for axes, image, title in zip(
-        others, (truth, noisy, found), ("from the archive", "with noise", "denoised"), strict=True
-    ):
-        axes.imshow(image[0, 0].numpy(), vmin=-1, vmax=1)
-        axes.set(title=title, xticks=[], yticks=[])
+    pictures = {"from the archive": truth, "with noise": noisy, "denoised": found}
+    for axes, (title, image) in zip(others, pictures.items(), strict=True):
+        speeds = 3000.0 + 1500.0 * image[0, 0].numpy()
+        last = title == "denoised"
+        plot.velocity(
+            speeds, ground, title=title, low=1500.0, high=4500.0, axes=axes, colour_bar=last
+        )
     figure.savefig(folder / "openfwi_training.png")
 
 

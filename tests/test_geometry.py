@@ -30,14 +30,14 @@ def test_points_have_x_first_and_follow_the_array_row_by_row() -> None:
     assert (np.diff(z, axis=0) > 0).all()
 
 
-@pytest.mark.parametrize("grid", [(None, None), (3, 4), (1, 9), (20, 2)])
-def test_axes_are_those_of_the_points(grid: tuple[int | None, int | None]) -> None:
+@pytest.mark.parametrize("grid", [(), (3, 4), (1, 9), (20, 2)])
+def test_axes_are_those_of_the_points(grid: tuple[int, ...]) -> None:
     ground = Geometry(nz=3, nx=4, dx_m=10.0, dz_m=5.0, origin_x_m=100.0, origin_z_m=-2.0)
     z, x = ground.axes(*grid)
     points = ground.sample_points(*grid)
     np.testing.assert_allclose(points[: len(x), 0], x)
     np.testing.assert_allclose(points[:: len(x), 1], z)
-    assert len(z) == (grid[0] or 3)
+    assert len(z) == (grid or (3,))[0]
 
 
 def test_sample_i_lies_at_origin_plus_i_spacings() -> None:
@@ -76,3 +76,20 @@ def test_points_of_another_shape_are_refused() -> None:
 def test_points_that_are_not_finite_are_refused() -> None:
     with pytest.raises(NonFiniteError, match="row 1"):
         Geometry(3, 4, 10.0, 10.0).to_cells([(0.0, 0.0), (np.nan, 0.0)])
+
+
+def test_volumes_have_a_third_axis() -> None:
+    ground = Geometry(2, 4, 10.0, 5.0, 100.0, -2.0, ny=3, dy_m=20.0, origin_y_m=50.0)
+    z, y, x = ground.axes()
+    np.testing.assert_allclose(z, [-2, 3])
+    np.testing.assert_allclose(y, [50, 70, 90])
+    np.testing.assert_allclose(x, [100, 110, 120, 130])
+    points = ground.sample_points().reshape(2, 3, 4, 3)
+    np.testing.assert_allclose(points[1, 2, 3], [130, 90, 3])
+    np.testing.assert_allclose(ground.axes(2, 6, 4)[1], [45, 55, 65, 75, 85, 95])
+    np.testing.assert_allclose(ground.first_sample(2, 6, 4), [-2, 45, 100])
+    np.testing.assert_allclose(ground.to_cells([(95.0, 100.0, 3.0)]), [[0, 3, 1.5]])
+    with pytest.raises(
+        PointsOutsideError, match=r"\(x, y, z\) = \(100, 20, 0\) .*y in \[40, 100\]"
+    ):
+        ground.to_cells([(100.0, 20.0, 0.0)])

@@ -9,10 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from paths import DOCS
+from volumes import folded_volume
 
 import velcodec
 from velcodec import plot
-from velcodec.formats.errors import InputShapeError, MissingExtraError
+from velcodec.formats.errors import (
+    InputShapeError,
+    MissingExtraError,
+    OptionError,
+    PointsOutsideError,
+    VolumeError,
+)
 from velcodec.geometry import Geometry
 
 GROUND = Geometry(4, 6, dx_m=25.0, dz_m=10.0, origin_x_m=100.0)
@@ -54,6 +61,41 @@ def test_pictures_of_one_range_share_a_bar() -> None:
     for axes, last in zip(figure.subplots(1, 2), (False, True), strict=True):
         plot.velocity(MODEL, GROUND, low=1500.0, high=3000.0, axes=axes, colour_bar=last)
     assert [axes.get_ylabel() for axes in figure.axes].count("velocity, m/s") == 1
+
+
+def test_sections_of_a_volume_cross_at_a_point() -> None:
+    volume = folded_volume(8, 10, 12)
+    blob = velcodec.compress(volume, volume=True, dx=20, dy=10, dz=5, lossless=True)
+    with velcodec.open(blob) as archive:
+        picture = archive.plot(0, at=(101.0, 32.0, 14.0))
+        names = [(each.get_xlabel(), each.get_ylabel()) for each in picture.axes]
+        assert names == [("x, m", "depth, m"), ("y, m", "depth, m"), ("x, m", "y, m")]
+        assert [each.get_title() for each in picture.axes] == ["y 30 m", "x 100 m", "depth 15 m"]
+        drawn = [each.images[0].get_array() for each in picture.axes]
+        for found, expected in zip(drawn, (volume[:, 3], volume[:, :, 5], volume[3]), strict=True):
+            assert np.array_equal(found, expected)
+        assert {each.images[0].get_clim() for each in picture.axes} == {
+            (min(each.min() for each in drawn), max(each.max() for each in drawn))
+        }
+        for each in picture.axes:
+            assert each.get_aspect() == 1.0
+            assert len(each.lines) == 2
+        middle = archive.plot(0)
+        assert [each.get_title() for each in middle.axes] == ["y 50 m", "x 120 m", "depth 20 m"]
+        assert middle._repr_png_().startswith(b"\x89PNG")
+
+
+def test_what_only_sections_or_only_volumes_have_is_refused() -> None:
+    volume = velcodec.open(velcodec.compress(folded_volume(5, 6, 7), volume=True, lossless=True))
+    with pytest.raises(VolumeError, match="neither res nor axes"):
+        volume.plot(0, res=20)
+    with pytest.raises(PointsOutsideError):
+        volume.plot(0, at=(0.0, 0.0, 5000.0))
+    with (
+        velcodec.open(velcodec.compress(MODEL.astype(np.float32), lossless=True)) as archive,
+        pytest.raises(OptionError, match="at: expected none"),
+    ):
+        archive.plot(0, at=(0.0, 0.0, 0.0))
 
 
 def test_pictures_save_and_show_themselves(tmp_path: Path) -> None:
@@ -109,3 +151,8 @@ def test_the_guide_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         exec(code, names)
     assert Path("model.png").stat().st_size > 1000
     assert Path("error.png").stat().st_size > 1000
+
+
+def test_an_unknown_colour_map_is_refused() -> None:
+    with pytest.raises(OptionError, match="cmap: found 'nope'"):
+        plot.velocity(MODEL, GROUND, cmap="nope")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from velcodec.archive.repair import repair
     from velcodec.archive.stream import stream
     from velcodec.decoder import Decoder, load_decoder, load_encoder
-    from velcodec.encode.describe import Description
+    from velcodec.encode.description import Description
     from velcodec.field.field import Field
     from velcodec.field.interpolate import interpolate
     from velcodec.files.compress import compress_files
@@ -32,7 +32,7 @@ _HOMES = {
     "ArchiveWriter": "velcodec.archive.create",
     "Decoder": "velcodec.decoder",
     "Decompression": "velcodec.files.decompress",
-    "Description": "velcodec.encode.describe",
+    "Description": "velcodec.encode.description",
     "Field": "velcodec.field.field",
     "VelcodecError": "velcodec.formats.errors",
     "append": "velcodec.archive.create",

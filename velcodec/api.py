@@ -21,7 +21,8 @@ from velcodec.archive.archive import Archive
 from velcodec.archive.create import create_archive
 from velcodec.archive.preview import PreviewArchive
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Description, make_batch
+from velcodec.encode.describe import make_batch
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import ModelArray, read_models
@@ -42,15 +43,15 @@ Models = NDArray[np.generic] | Sequence[NDArray[np.generic]] | ModelArray | str 
 def compress(
     models: Models,
     *,
-    dx: float = 10.0,
-    dz: float = 10.0,
-    origin: tuple[float, float] = (0.0, 0.0),
+    dx: float | None = None,
+    dz: float | None = None,
+    origin: tuple[float, float] | None = None,
     units: str | None = None,
-    order: str = "zx",
+    order: str | None = None,
     mask: NoData | None = None,
     volume: bool = False,
-    dy: float = 10.0,
-    origin_y: float = 0.0,
+    dy: float | None = None,
+    origin_y: float | None = None,
     psnr: float | None = None,
     bytes_per_model: float | None = None,
     max_error: float | None = None,
@@ -75,8 +76,8 @@ def compress(
     the path of an `.npy` file with such an array, or a list of (nz, nx) arrays of any shapes. The
     last two axes are [z, x], or [x, z] with order "xz". Tensors count as arrays, and so do masked
     arrays that mask nothing. The dimensions, coordinates and units of an xarray DataArray apply
-    where no argument overrides them. `dx`, `dz` and `origin` (x, z) are in metres, values in
-    `units` (m/s or km/s; m/s if not stated).
+    where no argument overrides them. `dx`, `dz` and `origin` (x, z) are in metres (10, 10 and (0,
+    0) if not stated), values in `units` (m/s or km/s; m/s if not stated).
 
     With `volume` models have three axes, (nz, ny, nx) or (n, nz, ny, nx), or in another `order`
     such as yxz; `dy` and `origin_y` (metres) are those along y. Volumes are stored as samples, in

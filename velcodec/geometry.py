@@ -1,6 +1,7 @@
 """Where samples lie: the one place that defines axes and cell centres.
 
-- Arrays are [z, x], depth down. Points are (x, z), x first, in metres or in a domain.
+- Arrays are [z, x], depth down. Points are (x, z), x first, in metres or in a domain. Volumes are
+  [z, y, x], and their points (x, y, z).
 - Sample i of n along an axis lies at origin + i d (metres), the centre of a cell d wide. The
   model's extent runs over whole cells: from origin - d/2 to origin + (n - 1/2) d.
 - The decoder's domain maps that extent to [-1, 1] on both axes; sample i is at (2 i + 1)/n - 1.
@@ -13,7 +14,7 @@ It never holds velocities and never imports torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from velcodec.formats.errors import (
 
 GROUND_FIELDS = ("dx_m", "dz_m", "origin_x_m", "origin_z_m", "dy_m", "origin_y_m")
 """Fields that say, for each model, where its samples lie; where they do not, its layout does."""
+
+ACROSS = {"z": ("y", "x"), "y": ("z", "x"), "x": ("z", "y")}
+"""The axes down and across of a volume's section through a sample of each axis."""
 
 # Points this far (in cells) beyond the extent are rounding, not a mistake.
 EDGE_TOLERANCE_CELLS = 1e-6
@@ -47,8 +51,9 @@ def grid_points(nz: int, nx: int) -> Float64:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A model's grid in the ground: samples per axis, spacing and origin in metres. `z_name` and
-    `z_units` say what z is; if it is time, its figures are in milliseconds.
+    """A model's grid in the ground: samples per axis, spacing and origin in metres. A section has
+    no `ny`; grids are (nz, nx) and points (x, z), of volumes (nz, ny, nx) and (x, y, z). `z_name`
+    and `z_units` say what z is; if it is time, its figures are in milliseconds.
     """
 
     nz: int
@@ -57,8 +62,46 @@ class Geometry:
     dz_m: float
     origin_x_m: float = 0.0
     origin_z_m: float = 0.0
+    ny: int | None = None
+    dy_m: float = 10.0
+    origin_y_m: float = 0.0
     z_name: str = "depth"
     z_units: str = "m"
+
+    @property
+    def names(self) -> str:
+        """The axes in the order of grids: zx or zyx."""
+        return "zx" if self.ny is None else "zyx"
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Samples along each axis."""
+        return (self.nz, self.nx) if self.ny is None else (self.nz, self.ny, self.nx)
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Metres between samples along each axis, in the order of grids."""
+        return tuple(getattr(self, f"d{name}_m") for name in self.names)
+
+    @property
+    def origin(self) -> tuple[float, ...]:
+        """Position in metres of the first sample, in the order of grids."""
+        return tuple(getattr(self, f"origin_{name}_m") for name in self.names)
+
+    def section(self, axis: str) -> Geometry:
+        """The geometry of a volume's sections through a sample of this axis: [z, x] at a y, [z, y]
+        at an x and [y, x] at a z, as if they were a model's. That of a section itself.
+        """
+        if self.ny is None:
+            return self
+        down, across = ACROSS[axis]
+        sizes = dict(zip(self.names, self.grid, strict=True))
+        steps = dict(zip(self.names, self.spacing, strict=True))
+        first = dict(zip(self.names, self.origin, strict=True))
+        return Geometry(
+            sizes[down], sizes[across], steps[across], steps[down], first[across], first[down],
+            z_name=self.z_name, z_units=self.z_units,
+        )  # fmt: skip
 
     @property
     def extent(self) -> tuple[float, float, float, float]:
@@ -66,49 +109,66 @@ class Geometry:
         x, z = self.origin_x_m - self.dx_m / 2, self.origin_z_m - self.dz_m / 2
         return x, x + self.nx * self.dx_m, z, z + self.nz * self.dz_m
 
-    def axes(self, nz: int | None = None, nx: int | None = None) -> tuple[Float64, Float64]:
-        """Positions (z, x) in metres of the rows and columns of an [nz, nx] rendering (default: the
-        model's samples).
+    def axes(self, *grid: int) -> tuple[Float64, ...]:
+        """Positions in metres along each axis of a rendering at `grid` (default: the model's
+        samples).
         """
-        return (
-            self.origin_z_m + _cells_along(self.nz, nz or self.nz) * self.dz_m,
-            self.origin_x_m + _cells_along(self.nx, nx or self.nx) * self.dx_m,
+        return tuple(
+            first + _cells_along(n, wanted) * step
+            for first, n, wanted, step in zip(
+                self.origin, self.grid, grid or self.grid, self.spacing, strict=True
+            )
         )
 
-    def first_sample(self, nz: int, nx: int) -> tuple[float, float]:
-        """Position (z, x) in metres of the first sample of an [nz, nx] rendering."""
-        return (
-            self.origin_z_m + (0.5 * (self.nz / nz) - 0.5) * self.dz_m,
-            self.origin_x_m + (0.5 * (self.nx / nx) - 0.5) * self.dx_m,
+    def first_sample(self, *grid: int) -> tuple[float, ...]:
+        """Position in metres along each axis of the first sample of a rendering at `grid`."""
+        return tuple(
+            first + (0.5 * (n / wanted) - 0.5) * step
+            for first, n, wanted, step in zip(
+                self.origin, self.grid, grid, self.spacing, strict=True
+            )
         )
 
-    def sample_points(self, nz: int | None = None, nx: int | None = None) -> Float64:
-        """Points (x, z) in metres of an [nz, nx] rendering (default: the model's samples), shape
-        (nz * nx, 2), in the array's order.
+    def rendered(self, *grid: int) -> Geometry:
+        """The geometry of a rendering at `grid`, over the same extent."""
+        changes: dict[str, Any] = {}
+        along = zip(
+            self.names, grid, self.grid, self.spacing, self.first_sample(*grid), strict=True
+        )
+        for name, wanted, n, step, first in along:
+            changes |= {f"n{name}": wanted, f"d{name}_m": step * n / wanted}
+            changes[f"origin_{name}_m"] = first
+        return replace(self, **changes)
+
+    def sample_points(self, *grid: int) -> Float64:
+        """Points (x, z) or (x, y, z) in metres of a rendering at `grid` (default: the model's
+        samples), shape (samples, axes), in the array's order.
         """
-        domain = grid_points(nz or self.nz, nx or self.nx)
-        cells = (domain + 1.0) / 2.0 * (self.nx, self.nz)
-        spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
-        return (cells - 0.5) * spacing + origin
+        along = np.meshgrid(*self.axes(*grid), indexing="ij")
+        return np.stack([each.ravel() for each in reversed(along)], axis=1)
 
     def to_cells(self, points: ArrayLike) -> Float64:
-        """Points (x, z) in metres, shape (P, 2), to cell coordinates within [0, n].
+        """Points (x, z) or (x, y, z) in metres, shape (P, axes), to cell coordinates within [0, n].
 
-        Raises InputShapeError (not (P, 2)), InputDtypeError (not numbers), NonFiniteError,
+        Raises InputShapeError (another shape), InputDtypeError (not numbers), NonFiniteError,
         PointsOutsideError (beyond the extent).
         """
-        metres = check_points(points)
-        spacing, origin = (self.dx_m, self.dz_m), (self.origin_x_m, self.origin_z_m)
+        names = self.names[::-1]
+        metres = check_points(points, names)
+        spacing, origin = np.array(self.spacing[::-1]), np.array(self.origin[::-1])
         with np.errstate(over="ignore"):  # then it is outside
             cells = (metres - origin) / spacing + 0.5
-        last = np.array([self.nx, self.nz], dtype=np.float64)
+        last = np.array(self.grid[::-1], dtype=np.float64)
         outside = (cells < -EDGE_TOLERANCE_CELLS) | (cells > last + EDGE_TOLERANCE_CELLS)
         if outside.any():
             row = int(np.flatnonzero(outside.any(axis=1))[0])
-            x0, x1, z0, z1 = self.extent
+            found = ", ".join(f"{metre:g}" for metre in metres[row])
+            least = origin - spacing / 2
+            ends = zip(names, least, least + last * spacing, strict=True)
+            ranges = [f"{name} in [{a:g}, {b:g}]" for name, a, b in ends]
             raise PointsOutsideError(
-                f"point {row} at (x, z) = ({metres[row, 0]:g}, {metres[row, 1]:g}) m is outside "
-                f"the model: expected x in [{x0:g}, {x1:g}] and z in [{z0:g}, {z1:g}]"
+                f"point {row} at ({', '.join(names)}) = ({found}) m is outside the model: expected "
+                f"{', '.join(ranges[:-1])} and {ranges[-1]}"
             )
         return np.clip(cells, 0.0, last)
 

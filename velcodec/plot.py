@@ -8,6 +8,7 @@ A picture shows itself at the end of a notebook's cell. Needs `velcodec[plot]`.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.errors import InputShapeError
+from velcodec.formats.errors import InputShapeError, OptionError
 from velcodec.formats.extras import needed
-from velcodec.geometry import Geometry
+from velcodec.geometry import ACROSS, Geometry
 
 HEIGHT_INCHES, MOST_INCHES = 3.6, 11.0
 DOTS_PER_INCH = 110
+SECTIONS_INCHES = 7.0
+"""The longer side of a volume's sections, without axes and colour bar."""
 
 ERROR_SHARE = 99.5
 """Percentile of the absolute errors at which a scale of errors ends; sharp edges exceed it."""
@@ -28,7 +31,9 @@ ERROR_SHARE = 99.5
 
 @dataclass(frozen=True)
 class Picture:
-    """A matplotlib figure, the axes that were drawn in, and the image there."""
+    """A matplotlib figure, the axes that were drawn in, and the image there; of the sections of a
+    volume, the list of their axes, and the first image.
+    """
 
     figure: Any
     axes: Any
@@ -55,15 +60,65 @@ def velocity(
     high: float | None = None,
     axes: Any = None,
     colour_bar: bool = True,
+    section: str = "y",
 ) -> Picture:
     """Draw a model [z, x] of any number of samples over the extent of `geometry`.
 
     Colours span `low` to `high`, by default the model's own range; NaN stays blank. Draws into
-    `axes`, or a new figure; several of one range may share a single bar. Raises MissingExtraError
-    without matplotlib, InputShapeError.
+    `axes`, or a new figure; several of one range may share a single bar. `section` names the axes:
+    those of a volume's section through a y are a model's, through an x [z, y], through a z [y, x].
+    Raises MissingExtraError without matplotlib, InputShapeError, OptionError.
     """
     label = f"velocity, {units}" if colour_bar else ""
-    return _draw(values, geometry, label, title, cmap, (low, high), axes)
+    return _draw(values, geometry, label, title, cmap, (low, high), axes, section)
+
+
+def sections(
+    values: Mapping[str, NDArray[Any]],
+    geometries: Mapping[str, Geometry],
+    at: Mapping[str, float],
+    *,
+    units: str = "m/s",
+    title: str = "",
+    cmap: str = "viridis",
+    low: float | None = None,
+    high: float | None = None,
+) -> Picture:
+    """Draw three sections of a volume, through the z, y and x in metres that `at` names, in one
+    figure: axes that sections share stand in line, and lines show where the others cross.
+
+    Colours span `low` to `high`, by default the sections' common range. `axes` of the picture are
+    those of the y, the x and the z section. Raises MissingExtraError without matplotlib,
+    InputShapeError.
+    """
+    figures = needed("matplotlib.figure", "plot", "a picture")
+    known = [each[np.isfinite(each)] for each in values.values()]
+    low = min(float(each.min()) for each in known if each.size) if low is None else low
+    high = max(float(each.max()) for each in known if each.size) if high is None else high
+    x0, x1, z0, z1 = geometries["y"].extent
+    y0, y1, *_ = geometries["x"].extent
+    wide, tall = [x1 - x0, y1 - y0], [z1 - z0, y1 - y0]
+    scale = SECTIONS_INCHES / max(sum(wide), sum(tall))
+    size = scale * sum(wide) + 2.4, scale * sum(tall) + 1.4
+    figure = figures.Figure(figsize=size, layout="constrained", dpi=DOTS_PER_INCH)
+    grid = figure.add_gridspec(2, 2, width_ratios=wide, height_ratios=tall)
+    drawn = {"y": grid[0, 0], "x": grid[0, 1], "z": grid[1, 0]}
+    panels = []
+    for section, place in drawn.items():
+        axes, ground = figure.add_subplot(place), geometries[section]
+        _draw(
+            values[section], ground, "",
+            f"{_called(section, ground)} {at[section]:g} {_units(section, ground)}", cmap,
+            (low, high), axes, section,
+        )  # fmt: skip
+        down, across = ACROSS[section]
+        axes.axvline(at[across], color="white", linewidth=0.8, linestyle="--")
+        axes.axhline(at[down], color="white", linewidth=0.8, linestyle="--")
+        panels.append(axes)
+    image = panels[0].images[0]
+    figure.colorbar(image, ax=panels, label=f"velocity, {units}")
+    figure.suptitle(title)
+    return Picture(figure, panels, image)
 
 
 def error(
@@ -87,7 +142,7 @@ def error(
         span = float(np.percentile(known, ERROR_SHARE)) if known.size else 0.0
         span = span or 1.0
     label = f"error, {units}" if colour_bar else ""
-    return _draw(values, geometry, label, title, cmap, (-span, span), axes)
+    return _draw(values, geometry, label, title, cmap, (-span, span), axes, "y")
 
 
 def _draw(
@@ -98,6 +153,7 @@ def _draw(
     cmap: str,
     span: tuple[float | None, float | None],
     axes: Any,
+    section: str,
 ) -> Picture:
     if values.ndim != 2:
         raise InputShapeError(f"model: found shape {values.shape}, expected (nz, nx)")
@@ -110,6 +166,8 @@ def _draw(
         figure = figures.Figure(figsize=size, layout="compressed", dpi=DOTS_PER_INCH)
         axes = figure.add_subplot()
     figure = axes.figure
+    if isinstance(cmap, str) and cmap not in needed("matplotlib", "plot", "a picture").colormaps:
+        raise OptionError(f"cmap: found {cmap!r}, expected a colour map that matplotlib knows")
     image = axes.imshow(
         values,
         extent=(x0, x1, z1, z0),
@@ -119,10 +177,20 @@ def _draw(
         vmin=span[0],
         vmax=span[1],
     )
-    axes.set(xlabel="x, m", ylabel=f"{geometry.z_name}, {geometry.z_units}", title=title)
+    down, across = ACROSS[section]
+    names = [f"{_called(axis, geometry)}, {_units(axis, geometry)}" for axis in (across, down)]
+    axes.set(xlabel=names[0], ylabel=names[1], title=title)
     if label:
         figure.colorbar(image, ax=axes, label=label)
     return Picture(figure, axes, image)
 
 
-__all__ = ["Picture", "error", "velocity"]
+def _called(axis: str, geometry: Geometry) -> str:
+    return geometry.z_name if axis == "z" else axis
+
+
+def _units(axis: str, geometry: Geometry) -> str:
+    return geometry.z_units if axis == "z" else "m"
+
+
+__all__ = ["Picture", "error", "sections", "velocity"]

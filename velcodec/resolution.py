@@ -22,7 +22,7 @@ Resolution = int | tuple[int, int]
 
 
 def check_resolution(
-    res: Resolution | None, models: int, allow_large: bool
+    res: int | Sequence[int] | None, models: int, allow_large: bool
 ) -> tuple[int, int] | None:
     """`res` as (nz, nx), or ResolutionError; None stays None."""
     if res is None:
@@ -65,6 +65,11 @@ def check_native(sizes: Sequence[int], place: str, allow_large: bool) -> None:
             f"{place}: has {' x '.join(map(str, sizes))} samples, above {LARGE_CELLS:,}: confirm "
             "with --allow-large (allow_large=True)"
         )
+
+
+def is_large(samples: int) -> bool:
+    """Whether a model of so many samples is decoded only if that is confirmed."""
+    return samples > LARGE_CELLS
 
 
 def check_total(samples: int, place: str, allow_large: bool) -> None:

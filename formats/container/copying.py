@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from velcodec.formats.container.columns import take_fields
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.writer import VlatWriter
 
-RECORDS_AT_ONCE = 4096
+RECORDS_AT_ONCE, BYTES_AT_ONCE = 4096, 1 << 25
 
 Rename = Callable[[Sequence[int], Sequence[str] | None], Sequence[str] | None]
 """Gives the new keys of records, from their numbers and their present keys."""
@@ -37,11 +41,29 @@ def copy_records(
         writer.use(reader.header_of(block[0]))
         columns = reader.columns_of(block)
         keys = columns.keys if rename is None else rename(block, columns.keys)
-        payloads = [reader.payload(number) for number in block]
-        writer.add_many(payloads, keys, columns.quality, columns.fields)
+        ends = _ends_of_parts(columns.lengths)
+        for start, end in zip([0, *ends], ends, strict=False):
+            some = slice(start, end)
+            writer.add_many(
+                [reader.payload(number) for number in block[some]],
+                None if keys is None else keys[some],
+                None if columns.quality is None else columns.quality[:, some],
+                take_fields(columns.fields, some),
+            )
         if on_copied is not None:
             on_copied(len(block))
     return len(wanted)
+
+
+def _ends_of_parts(lengths: NDArray[np.int64]) -> list[int]:
+    """Ends of the records that are copied together: parts of about BYTES_AT_ONCE."""
+    ends, size = [], 0
+    for number, length in enumerate(lengths.tolist(), start=1):
+        size += length
+        if size >= BYTES_AT_ONCE or number == len(lengths):
+            ends.append(number)
+            size = 0
+    return ends
 
 
 def runs_of_headers(reader: RecordReader, numbers: Sequence[int]) -> Iterator[list[int]]:

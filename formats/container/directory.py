@@ -7,8 +7,9 @@ from itertools import accumulate, pairwise
 
 import msgpack
 
+from velcodec.formats.container.block import least_bytes
 from velcodec.formats.container.columns import expand, squeeze
-from velcodec.formats.container.page import MAX_HEADERS, MIN_RECORD_BYTES
+from velcodec.formats.container.page import MAX_HEADERS
 from velcodec.formats.container.sections import KNOWN, MAX_SECTION_BYTES, Place
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
 from velcodec.formats.storage.checked_msgpack import integer, sequence, unpack_array
@@ -103,7 +104,7 @@ class Directory:
         for page in pages:
             if not (page.count >= 1 and behind <= page.records_at <= end):
                 raise CorruptError(f"{place}: found {page}, expected it from byte {behind} on")
-            behind = page.records_at + page.count * MIN_RECORD_BYTES
+            behind = page.records_at + least_bytes(page.count)
             if behind > end:
                 raise CorruptError(f"{place}: found {page}, expected its records before {end}")
         return found

@@ -1,6 +1,6 @@
-"""Compare an archive's index with the records and sections that precede it.
+"""Compare an archive's index with the blocks and sections that precede it.
 
-Lengths, places, numbers, headers and counts are stored in the index and also follow from the order
+Sizes, places, numbers, headers and counts are stored in the index and also follow from the order
 of the file. A front-to-back reader sees both and accepts neither if they differ.
 """
 
@@ -10,23 +10,24 @@ from array import array
 
 import numpy as np
 
+from velcodec.formats.container.block import LEAST_BLOCK_BYTES
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.page import MIN_RECORD_BYTES, StoredPage
+from velcodec.formats.container.page import StoredPage
 from velcodec.formats.container.sections import DECODER, PAGE, UNSTAMPED, Place, Section
 from velcodec.formats.errors import CorruptError
 
 
 class IndexCheck:
-    """What was read of the archive `name` so far: about 20 bytes for each section, and for each
-    record whose page has not come yet.
+    """What was read of the archive `name` so far: about 30 bytes for each section, and for each
+    block whose page has not come yet.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self.stamp = UNSTAMPED
         self.records = 0
-        self._starts, self._lengths = array("q"), array("q")
-        self._under = array("q")
+        self._starts, self._sizes = array("q"), array("q")
+        self._counts, self._under = array("q"), array("q")
         self._headers: list[Place] = []
         self._pages: list[PageEntry] = []
         self._others = array("q")
@@ -37,11 +38,12 @@ class IndexCheck:
             self.stamp = section.checksum
         self._headers.append(_place(section))
 
-    def record(self, at: int, length: int, header: int) -> None:
-        """Note a record whose entry begins at byte `at`."""
-        self.records += 1
+    def block(self, at: int, size: int, count: int, header: int) -> None:
+        """Note a block of so many bytes and records that begins at byte `at`."""
+        self.records += count
         self._starts.append(at)
-        self._lengths.append(length)
+        self._sizes.append(size)
+        self._counts.append(count)
         self._under.append(header)
 
     def section(self, section: Section) -> None:
@@ -57,16 +59,17 @@ class IndexCheck:
         name = f"{self._name}: index"
         waiting = len(self._starts)
         room = section.at - self._starts[0] if waiting else 0
-        page = StoredPage(section.body, room // MIN_RECORD_BYTES, name)
-        first, count = self.records - waiting, len(page)
+        page = StoredPage(section.body, room // LEAST_BLOCK_BYTES, name)
+        first, count = self.records - sum(self._counts), len(page.sizes)
         if page.first != first or count > waiting:
             raise CorruptError(
-                f"{name}: found a page of records {page.first} to {page.first + count - 1}, "
+                f"{name}: found a page of records {page.first} to {page.first + len(page) - 1}, "
                 f"expected some of {first} to {self.records - 1}"
             )
         start = self._starts[0]
         for what, told, met in (
-            ("lengths", page.lengths, self._lengths),
+            ("sizes", page.sizes, self._sizes),
+            ("records", page.counts, self._counts),
             ("places", page.places + start, self._starts),
             ("headers", page.headers, self._under),
         ):
@@ -74,12 +77,13 @@ class IndexCheck:
             if len(differ):
                 row = int(differ[0])
                 raise CorruptError(
-                    f"{name}: record {first + row}: {what}: found {int(told[row])} in the index, "
+                    f"{name}: record {first + int(page.rows[row])}: {what} of its block: found "
+                    f"{int(told[row])} in the index, "
                     f"expected {met[row]} as in the order of the file"
                 )
-        for column in (self._starts, self._lengths, self._under):
+        for column in (self._starts, self._sizes, self._counts, self._under):
             del column[:count]
-        self._pages.append(PageEntry(_place(section), start, count))
+        self._pages.append(PageEntry(_place(section), start, len(page)))
 
     def directory(self, section: Section) -> None:
         """Raise CorruptError unless the directory matches everything before it."""

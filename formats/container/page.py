@@ -1,6 +1,6 @@
-"""Index pages: the lengths of consecutive records, and columns beside them.
+"""Index pages: the sizes of consecutive blocks of records, and columns beside them.
 
-A page is unpacked in parts: lengths when a record is looked up; keys, measured quality and fields
+A page is unpacked in parts: sizes when a record is looked up; keys, measured quality and fields
 on request.
 """
 
@@ -14,6 +14,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.container.block import LEAST_BLOCK_BYTES, MAX_RECORD_BYTES, MOST_RECORDS
 from velcodec.formats.container.budget import OBJECT_BYTES, Budget
 from velcodec.formats.container.columns import (
     Column,
@@ -23,7 +24,7 @@ from velcodec.formats.container.columns import (
     take_fields,
     unpack_column,
 )
-from velcodec.formats.container.quality import COLUMNS
+from velcodec.formats.container.quality import pack_quality, unpack_quality
 from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.storage.checked_msgpack import (
     check_keys,
@@ -34,21 +35,14 @@ from velcodec.formats.storage.checked_msgpack import (
 )
 from velcodec.formats.storage.locks import lazy_property
 
-KEYS = ("b", "x", "w", "r", "k", "q", "f")
-SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES = 2, 4
-LONG_RECORD_BYTES = 1 << 10
-"""Payloads of this size or more have a checksum of four bytes: two bytes would miss some single-bit
-errors in a longer payload.
-"""
-
-MIN_RECORD_BYTES = 3
+KEYS = ("b", "x", "w", "c", "r", "k", "q", "f")
 MAX_KEY_BYTES = 1024
-MAX_RECORD_BYTES = 1 << 31
+MAX_BLOCK_BYTES = MAX_RECORD_BYTES + 1024
 MAX_KEYS_BYTES = 1 << 26
 MAX_FIELDS = 256
 MAX_FIELD_NAME_BYTES = 256
 MAX_HEADERS = 1 << 16
-"""The maximum number of headers; even the shortest checksum tells them apart."""
+"""The maximum number of headers."""
 
 MAX_PAGE_RECORDS = 1 << 16
 MAX_PAGE_VALUES = 3 * MAX_PAGE_RECORDS + (1 << 14)
@@ -60,8 +54,8 @@ QualityCodes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Run:
-    """Consecutive records with no section between them: bytes of sections before the run, number of
-    records, number of their header.
+    """Consecutive blocks with no section between them: bytes of sections before the run, number of
+    blocks, number of their header.
     """
 
     gap: int
@@ -71,11 +65,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Page:
-    """Payload lengths of a page's records, (n,) int64, in runs; keys, quality codes and fields for
-    all of them or for none. `first` is the number of the first record.
+    """Of a page's blocks their bytes `sizes` (b,) and numbers of records `counts` (b,), int64, in
+    runs; of its records keys, quality codes and fields, for all or for none. `first` is the number
+    of the first record.
     """
 
-    lengths: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    counts: NDArray[np.int64]
     runs: tuple[Run, ...]
     keys: tuple[str, ...] | None = None
     quality: QualityCodes | None = None
@@ -83,23 +79,23 @@ class Page:
     first: int = 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return int(self.counts.sum())
 
     @lazy_property
-    def entry_bytes(self) -> NDArray[np.int64]:
-        """Bytes of each record's entry: length prefix, payload, checksum."""
-        return entry_bytes(self.lengths)
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each block's first record."""
+        return np.cumsum(self.counts) - self.counts
 
     @lazy_property
     def places(self) -> NDArray[np.int64]:
-        """Where each record's entry begins, relative to the page's first record."""
-        before = np.cumsum(self.entry_bytes) - self.entry_bytes
+        """Where each block begins, relative to the first."""
+        before = np.cumsum(self.sizes) - self.sizes
         gaps = np.cumsum([run.gap for run in self.runs], dtype=np.int64)
         return before + np.repeat(gaps, [run.count for run in self.runs])
 
     @lazy_property
     def headers(self) -> NDArray[np.int64]:
-        """The number of each record's header."""
+        """The number of each block's header."""
         return np.repeat(
             np.array([run.header for run in self.runs], dtype=np.int64),
             [run.count for run in self.runs],
@@ -107,23 +103,25 @@ class Page:
 
     @property
     def span(self) -> int:
-        """Bytes from the start of the first record to the end of the last."""
-        return int(self.entry_bytes.sum()) + sum(run.gap for run in self.runs)
+        """Bytes from the start of the first block to the end of the last."""
+        return int(self.sizes.sum()) + sum(run.gap for run in self.runs)
 
     def to_bytes(self) -> bytes:
         """Msgpack with short keys; byte columns are compressed where that is shorter.
 
         Raises `OptionError` for keys with more text than a reader accepts.
         """
-        longest = int(self.lengths.max(initial=0))
+        longest = int(self.sizes.max(initial=0))
         width = 1 if longest < 2**8 else 2 if longest < 2**16 else 4
-        column = self.lengths.astype(f"<u{width}")
+        column = self.sizes.astype(f"<u{width}")
         data: dict[str, Any] = {"x": squeeze(column.tobytes())}
         if width > 1:
             data["w"] = width
+        if (self.counts != 1).any():
+            data["c"] = squeeze(self.counts.astype(np.uint8).tobytes())
         if self.first:
             data["b"] = self.first
-        if self.runs != (Run(0, len(self), 0),):
+        if self.runs != (Run(0, len(self.sizes), 0),):
             data["r"] = [value for run in self.runs for value in (run.gap, run.count, run.header)]
         if self.keys is not None:
             keys = msgpack.packb(list(self.keys))
@@ -133,8 +131,7 @@ class Page:
                 )
             data["k"] = squeeze(keys)
         if self.quality is not None:
-            # The kinds of figures have different distributions, and compress best separately.
-            data["q"] = [squeeze(row.tobytes()) for row in self.quality]
+            data["q"] = pack_quality(self.quality)
         if self.fields:
             data["f"] = {name: pack_column(column) for name, column in self.fields.items()}
         packed: bytes = msgpack.packb(data)
@@ -149,26 +146,12 @@ class Page:
         return keys, quality, take_fields(self.fields, rows)
 
 
-def entry_bytes(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Bytes of the entries of records with these payload lengths."""
-    prefix = np.ones_like(lengths)
-    for k in range(1, 5):
-        prefix += lengths + 1 >= 1 << (7 * k)
-    checksum = np.where(lengths < LONG_RECORD_BYTES, SHORT_CHECKSUM_BYTES, LONG_CHECKSUM_BYTES)
-    return prefix + lengths + checksum
-
-
-def checksum_bytes(length: int) -> int:
-    """Bytes of the checksum of a record with this payload length."""
-    return SHORT_CHECKSUM_BYTES if length < LONG_RECORD_BYTES else LONG_CHECKSUM_BYTES
-
-
 class StoredPage:
     """A page as stored in a file; its parts are unpacked on request.
 
-    Unpacked parts are kept and take `held` bytes. Opening raises CorruptError for impossible
-    lengths and runs, or for more than `most` records, and UnknownFeatureError for a part that must
-    be understood and is not; the other parts raise CorruptError on request.
+    Unpacked parts are kept and take `held` bytes. Opening raises CorruptError for impossible sizes,
+    counts and runs, or for more than `most` blocks, and UnknownFeatureError for a part that must be
+    understood and is not; the other parts raise CorruptError on request.
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
@@ -182,25 +165,44 @@ class StoredPage:
             self.first = integer(self._data.get("b", 0))
             if not 0 <= self.first < 1 << 62:
                 raise ValueError(f"found {self.first} as the number of the first record")
-            self.lengths, runs = self._read_lengths(most)
-            self._skeleton = Page(self.lengths, runs)
+            self._skeleton = Page(*self._read_blocks(most))
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"{place}: {error}") from error
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self._records
 
-    def _read_lengths(self, most: int) -> tuple[NDArray[np.int64], tuple[Run, ...]]:
+    def _read_blocks(
+        self, most: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Run, ...]]:
         data, place = self._data, self._place
         width = integer(data.get("w", 1))
         if width not in (1, 2, 4):
-            raise CorruptError(f"{place}: found lengths of {width} bytes, expected 1, 2 or 4")
+            raise CorruptError(f"{place}: found sizes of {width} bytes, expected 1, 2 or 4")
         raw = expand(data["x"], min(most, MAX_PAGE_RECORDS) * width, place)
-        lengths = np.frombuffer(raw, dtype=f"<u{width}").astype(np.int64)
-        count = len(lengths)
-        if not count or lengths.max() >= MAX_RECORD_BYTES:
+        sizes = np.frombuffer(raw, dtype=f"<u{width}").astype(np.int64)
+        count = len(sizes)
+        if not count or sizes.max() >= MAX_BLOCK_BYTES or sizes.min() < LEAST_BLOCK_BYTES:
             raise CorruptError(
-                f"{place}: found {count} lengths, expected 1 or more under {MAX_RECORD_BYTES}"
+                f"{place}: found {count} sizes of blocks, expected 1 or more from "
+                f"{LEAST_BLOCK_BYTES} to {MAX_BLOCK_BYTES}"
+            )
+        counts = np.ones(count, dtype=np.int64)
+        if "c" in data:
+            counts = np.frombuffer(expand(data["c"], count, place), np.uint8).astype(np.int64)
+        several = counts > 1
+        if len(counts) != count or not 1 <= counts.min() <= counts.max() <= MOST_RECORDS:
+            raise CorruptError(
+                f"{place}: found {len(counts)} counts of records, expected 1 to {MOST_RECORDS} for "
+                f"each of {count} blocks"
+            )
+        # At least a bit of each record stands in a block.
+        if (sizes[several] < LEAST_BLOCK_BYTES + 1 + (counts[several] + 7) // 8).any():
+            raise CorruptError(f"{place}: found more records than the sizes of blocks allow")
+        self._records = int(counts.sum())
+        if self._records > MAX_PAGE_RECORDS:
+            raise CorruptError(
+                f"{place}: found {self._records} records, expected at most {MAX_PAGE_RECORDS}"
             )
         flat = [integer(v) for v in sequence(data.get("r", [0, count, 0]))]
         runs = tuple(Run(*row) for row in zip(flat[::3], flat[1::3], flat[2::3], strict=True))
@@ -208,13 +210,28 @@ class StoredPage:
         if not places or not all(0 <= r.header < MAX_HEADERS for r in runs):
             raise CorruptError(f"{place}: found runs {flat[:12]}, expected counts of 1 or more")
         if sum(run.count for run in runs) != count:
-            raise CorruptError(f"{place}: found runs of other than {count} records")
-        return lengths, runs
+            raise CorruptError(f"{place}: found runs of other than {count} blocks")
+        return sizes, counts, runs
 
     @property
     def runs(self) -> tuple[Run, ...]:
         """See `Page`."""
         return self._skeleton.runs
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """See `Page`."""
+        return self._skeleton.sizes
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """See `Page`."""
+        return self._skeleton.counts
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """See `Page.rows`."""
+        return self._skeleton.rows
 
     @property
     def places(self) -> NDArray[np.int64]:
@@ -264,12 +281,9 @@ class StoredPage:
         data = self._data.get("q")
         if data is None:
             return None
-        if not isinstance(data, list) or len(data) != COLUMNS:
-            raise CorruptError(f"{self._place}: quality: expected {COLUMNS} columns")
-        rows = [expand(row, len(self), self._place) for row in data]
-        if any(len(row) != len(self) for row in rows):
-            raise CorruptError(f"{self._place}: quality: expected a byte of each for every record")
-        return np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(COLUMNS, -1)
+        if not isinstance(data, bytes):
+            raise CorruptError(f"{self._place}: quality: found {type(data).__name__}")
+        return unpack_quality(data, len(self), self._place)
 
     def forget(self) -> None:
         """Drop everything unpacked."""
@@ -310,4 +324,4 @@ class StoredPage:
         """The page with every part unpacked."""
         columns = {name: self.field(name) for name in self.field_names}
         fields = {name: column for name, column in columns.items() if column is not None}
-        return Page(self.lengths, self._skeleton.runs, self.keys, self.quality, fields, self.first)
+        return Page(self.sizes, self.counts, self.runs, self.keys, self.quality, fields, self.first)

@@ -1,6 +1,8 @@
-"""The measured error of a decoded model, as four bytes in the index.
+"""The measured error of a decoded model, as four codes in the index.
 
 Figures are rounded so that a model is never worse than they say: PSNR down, errors and distance up.
+A page stores the codes of its records as four Rice codes: errors by how they differ from what the
+PSNR foretells, and none of models that come back bit for bit.
 """
 
 from __future__ import annotations
@@ -11,15 +13,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.arrays import Int64
+from velcodec.formats.errors import CorruptError, TruncatedError
+from velcodec.formats.storage.rice import best_low_bits, pack_rice, read_rice
+
 COLUMNS = 4
 UNKNOWN = 255
 
-PSNR_STEP_DB = 0.5
+PSNR_STEP_DB = 1.0
+EXACT = 100
+"""The code of a PSNR without an error."""
+
 LEAST_ERROR_M_S = 2.0**-10
 ERROR_STEPS = 4
 """Steps per doubling of an error."""
 
-DISTANCE_STEP = 0.125
+DISTANCE_STEP = 0.25
 
 
 class StoredQuality(NamedTuple):
@@ -92,3 +101,97 @@ def _error_codes(errors: NDArray[np.float64]) -> NDArray[np.float64]:
 def _errors(codes: NDArray[np.float64]) -> NDArray[np.float64]:
     found = LEAST_ERROR_M_S * 2.0 ** ((codes - 1.0) / ERROR_STEPS)
     return np.where(codes == 0, 0.0, np.where(codes == UNKNOWN, np.inf, found))
+
+
+# How a page stores codes
+
+ALIKE, MOST_LOW_BITS = 15, 8
+"""In place of the number of low bits: all integers of the column are the base."""
+
+FOLDED = 16
+"""Added to the number of low bits: integers lie on both sides of the base, 0, -1, 1, -2, ..."""
+
+
+def pack_quality(codes: NDArray[np.uint8]) -> bytes:
+    """The bytes of the codes (4, n) of a page."""
+    psnr, mae, worst, distance = codes.astype(np.int64)
+    exact = (psnr == EXACT) & (mae == 0) & (worst == 0)
+    usual = _foretold(psnr)
+    columns = (
+        np.where(exact, 0, psnr + 1),
+        (mae - usual)[~exact],
+        (worst - usual)[~exact],
+        (distance + 1) % (UNKNOWN + 1),
+    )
+    return b"".join(_pack_column(column) for column in columns)
+
+
+def unpack_quality(data: bytes, count: int, place: str) -> NDArray[np.uint8]:
+    """The codes (4, n) of a page of `count` records. Raises CorruptError."""
+    codes = np.zeros((COLUMNS, count), dtype=np.int64)
+    try:
+        first, data = _take_column(data, count, place)
+        exact = first == 0
+        codes[0] = np.where(exact, EXACT, first - 1)
+        usual = _foretold(codes[0])[~exact]
+        for row in (1, 2):
+            column, data = _take_column(data, len(usual), place)
+            codes[row, ~exact] = usual + column
+        column, data = _take_column(data, count, place)
+    except TruncatedError as error:
+        raise CorruptError(str(error)) from error
+    codes[3] = (column - 1) % (UNKNOWN + 1)
+    if data or codes.min(initial=0) < 0 or codes.max(initial=0) > UNKNOWN:
+        raise CorruptError(
+            f"{place}: quality: found codes beyond 0 to {UNKNOWN}, or more than those"
+        )
+    return codes.astype(np.uint8)
+
+
+def _foretold(psnr: Int64) -> Int64:
+    """About the code of the root mean square error of a PSNR's code."""
+    return 87 - 2 * psnr // 3
+
+
+def _pack_column(values: Int64) -> bytes:
+    """A column as its base, the number of low bits, and a Rice code."""
+    if not len(values):
+        return b""
+    least, middle = int(values.min()), int(np.sort(values)[len(values) // 2])
+    if least == int(values.max()):
+        return _signed(least) + bytes([ALIKE])
+    ways = []
+    for base, more, folded in (
+        (least, values - least, 0),
+        (middle, _folded(values - middle), FOLDED),
+    ):
+        low_bits = best_low_bits(more, MOST_LOW_BITS)
+        ways.append(_signed(base) + bytes([low_bits + folded]) + pack_rice(more, low_bits))
+    return min(ways, key=len)
+
+
+def _take_column(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
+    """So many values of a column, and the bytes behind it."""
+    if not count:
+        return np.zeros(0, dtype=np.int64), data
+    if len(data) < 3:
+        raise TruncatedError(f"{place}: quality: found the end of the data, expected a column")
+    base, how = int.from_bytes(data[:2], "little", signed=True), data[2]
+    if how == ALIKE:
+        return np.full(count, base, dtype=np.int64), data[3:]
+    folded, low_bits = how >= FOLDED, how % FOLDED
+    if how >= 2 * FOLDED or low_bits > MOST_LOW_BITS:
+        raise CorruptError(f"{place}: quality: found a column of kind {how}")
+    more, used = read_rice(data[3:], count, low_bits, f"{place}: quality")
+    if folded:
+        more = np.where(more % 2, -(more + 1) // 2, more // 2)
+    return base + more, data[3 + used :]
+
+
+def _folded(values: Int64) -> Int64:
+    """Integers of both signs as integers >= 0: 0, -1, 1, -2, ..."""
+    return np.where(values < 0, -2 * values - 1, 2 * values)
+
+
+def _signed(value: int) -> bytes:
+    return value.to_bytes(2, "little", signed=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from velcodec.formats.container.block import (
+    LEAST_BLOCK_BYTES,
+    LONGEST_HEAD,
+    BlockId,
+    Head,
+    check_block,
+    read_head,
+)
 from velcodec.formats.container.budget import FREE_BYTES, Budget
 from velcodec.formats.container.columns import Column, joined
 from velcodec.formats.container.directory import Directory, PageEntry
@@ -20,17 +29,13 @@ from velcodec.formats.container.framing import (
     END_SIGNATURE,
     START,
     TAIL_BYTES,
-    RecordId,
-    check_record,
     check_start,
 )
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
     MAX_FIELDS,
-    MIN_RECORD_BYTES,
     QualityCodes,
     StoredPage,
-    checksum_bytes,
 )
 from velcodec.formats.container.quality import StoredQuality, joined_codes, quality_rows
 from velcodec.formats.container.record_reader import ORDINAL, Columns, numbers_of_keys
@@ -53,15 +58,35 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.storage.locks import ForkableLock, lazy_property
 from velcodec.formats.storage.source import ByteSource
-from velcodec.formats.storage.varint import encode_varint
 
 SEARCHED_AT_ONCE = 1 << 20
 PAGES_KEPT = 64
+BLOCKS_KEPT, LARGEST_KEPT = 64, 1 << 14
+"""Blocks whose payloads are kept for the next record, and the largest of them, in bytes."""
+
 TAIL_WORK = 4
 """The search for a directory may read this many times the bytes of the file in total."""
 
 MAX_TAILS_TRIED = 256
 """A false tail occurs by chance at one of 2^32 places; more than a few are an attack."""
+
+
+@dataclass(frozen=True)
+class StoredBlock:
+    """Where a block is in the file, its bytes, its first record, and their number and header."""
+
+    at: int
+    size: int
+    first: int
+    count: int
+    header: int
+
+    @property
+    def what(self) -> str:
+        """How errors call it."""
+        if self.count == 1:
+            return f"record {self.first}"
+        return f"records {self.first} to {self.first + self.count - 1}"
 
 
 class VlatReader:
@@ -76,6 +101,7 @@ class VlatReader:
         self._source = ByteSource(source)
         self.name = self._source.name
         self._pages: OrderedDict[int, StoredPage] = OrderedDict()
+        self._blocks: OrderedDict[int, list[bytes]] = OrderedDict()
         self._headers: dict[int, Header] = {}
         self._lock = ForkableLock()
         try:
@@ -211,7 +237,7 @@ class VlatReader:
         """The page whose first record is number `first` and whose records end before byte `end`."""
         section = self._section(entry.place, PAGE, "index")
         room = end - entry.records_at
-        page = StoredPage(section.body, room // MIN_RECORD_BYTES, f"{self.name}: index")
+        page = StoredPage(section.body, room // LEAST_BLOCK_BYTES, f"{self.name}: index")
         if len(page) != entry.count:
             raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
         if page.first != first:
@@ -267,15 +293,18 @@ class VlatReader:
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def locate(self, number: int) -> tuple[StoredPage, PageEntry, int]:
-        """The page with record `number`, its directory entry, and the row in the page.
-
-        Raises KeyNotFoundError for a number out of range.
-        """
-        self._check_number(number)
-        which = bisect_right(self._ends, number)
-        entry = self.directory.pages[which]
-        return self._page(which), entry, number - (self._ends[which] - entry.count)
+    def locate(self, number: int) -> StoredBlock:
+        """The block with record `number`. Raises KeyNotFoundError for a number out of range."""
+        page, row = self._row(number)
+        entry = self.directory.pages[bisect_right(self._ends, number)]
+        block = int(np.searchsorted(page.rows, row, side="right")) - 1
+        return StoredBlock(
+            entry.records_at + int(page.places[block]),
+            int(page.sizes[block]),
+            number - row + int(page.rows[block]),
+            int(page.counts[block]),
+            int(page.headers[block]),
+        )
 
     def _check_number(self, number: int) -> None:
         if not 0 <= number < len(self):
@@ -284,34 +313,55 @@ class VlatReader:
             )
 
     def payload(self, number: int) -> bytes:
-        """The payload of record `number`, with its checksum verified.
+        """The payload of record `number`, with the checksum of its block verified.
 
-        Raises KeyNotFoundError for a number out of range, CorruptError if the record was altered.
+        Raises KeyNotFoundError for a number out of range, CorruptError if the block was altered.
         """
-        page, entry, row = self.locate(number)
-        length = int(page.lengths[row])
-        prefix = encode_varint(length + 1)
-        at = entry.records_at + int(page.places[row])
-        size = len(prefix) + length + checksum_bytes(length)
-        data = self._source.read_at(at, size, f"record {number}")
-        payload = data[len(prefix) : len(prefix) + length]
-        if data[: len(prefix)] != prefix:
-            raise self._fail(f"record {number}", "length differs from the index's")
-        record_id = RecordId(self.stamp, number, int(page.headers[row]))
-        check_record(record_id, payload, data[len(prefix) + length :], self.name)
-        return payload
+        block = self.locate(number)
+        return self._payloads_of(block)[number - block.first]
+
+    def _payloads_of(self, block: StoredBlock) -> list[bytes]:
+        """The payloads of a block, verified."""
+        with self._lock:
+            kept = self._blocks.get(block.first)
+            if kept is not None:
+                self._blocks.move_to_end(block.first)
+                return kept
+        data = self._source.read_at(block.at, block.size, block.what)
+        head = self._head(block, data[:LONGEST_HEAD])
+        check_block(BlockId(self.stamp, block.first, block.header), head, data, self.name)
+        payloads = [data[start:stop] for start, stop in head.spans()]
+        if block.size <= LARGEST_KEPT:
+            with self._lock:
+                self._blocks[block.first] = payloads
+                while len(self._blocks) > BLOCKS_KEPT:
+                    self._blocks.popitem(last=False)
+        return payloads
+
+    def _head(self, block: StoredBlock, start: bytes) -> Head:
+        """The head of a block, which must be as the index says."""
+        head = read_head(start, f"{self.name}: {block.what}")
+        for what, found, told in (
+            ("records", len(head.lengths), block.count),
+            ("bytes", head.block_bytes, block.size),
+        ):
+            if found != told:
+                raise self._fail(block.what, f"found {found} {what}, the index has {told}")
+        return head
 
     def payload_part(self, number: int, start: int, size: int) -> bytes:
-        """Bytes `start` to `start + size` of a payload, or up to its end. The record's checksum is
-        not verified: for records whose parts have checksums of their own.
+        """Bytes `start` to `start + size` of a payload, or up to its end. Of a record that has a
+        block of its own nothing else is read, nor its checksum verified: for records whose parts
+        have checksums of their own.
 
-        Raises KeyNotFoundError, TruncatedError.
+        Raises KeyNotFoundError, TruncatedError, CorruptError.
         """
-        page, entry, row = self.locate(number)
-        length = int(page.lengths[row])
-        size = max(0, min(size, length - start))
-        at = entry.records_at + int(page.places[row]) + len(encode_varint(length + 1)) + start
-        return self._source.read_at(at, size, f"record {number}")
+        block = self.locate(number)
+        if block.count > 1:
+            return self._payloads_of(block)[number - block.first][start : start + size]
+        ((begin, end),) = Head.of_single(block.size).spans()
+        size = max(0, min(size, end - begin - start))
+        return self._source.read_at(block.at + begin + start, size, block.what)
 
     def payloads(self) -> Iterator[bytes]:
         """Every record's payload in order."""
@@ -319,13 +369,11 @@ class VlatReader:
 
     def header_of(self, number: int) -> Header:
         """The header of record `number`."""
-        page, _, row = self.locate(number)
-        return self._header(int(page.headers[row]))
+        return self._header(self.locate(number).header)
 
     def header_number(self, number: int) -> int:
         """The number of the header of record `number`."""
-        page, _, row = self.locate(number)
-        return int(page.headers[row])
+        return self.locate(number).header
 
     def headers(self) -> list[Header]:
         """Every header, first one first."""
@@ -373,9 +421,23 @@ class VlatReader:
 
     @lazy_property
     def lengths(self) -> NDArray[np.int64]:
-        """Payload bytes of every record, (n,)."""
-        pages = self._every_page()
-        return np.concatenate([page.lengths for page in pages] or [np.zeros(0, np.int64)])
+        """Payload bytes of every record, (n,), from its block."""
+        self._every_page()
+        return self._lengths_of(range(len(self)))
+
+    def _lengths_of(self, numbers: Sequence[int]) -> NDArray[np.int64]:
+        """Payload bytes of some records."""
+        found = np.zeros(len(numbers), dtype=np.int64)
+        block: StoredBlock | None = None
+        lengths: tuple[int, ...] = ()
+        for row, number in enumerate(numbers):
+            if block is None or not block.first <= number < block.first + block.count:
+                block = self.locate(number)
+                lengths = Head.of_single(block.size).lengths
+                if block.count > 1:
+                    lengths = tuple(map(len, self._payloads_of(block)))
+            found[row] = lengths[number - block.first]
+        return found
 
     @lazy_property
     def fields(self) -> Mapping[str, Column]:
@@ -401,10 +463,16 @@ class VlatReader:
         """The fields of some records; only their pages are read."""
         found = []
         for number in numbers:
-            page, _, row = self.locate(number)
+            page, row = self._row(number)
             columns = ((name, page.field(name)) for name in page.field_names)
             found.append({name: column[row] for name, column in columns if column is not None})
         return found
+
+    def _row(self, number: int) -> tuple[StoredPage, int]:
+        """The page with record `number`, and its row there."""
+        self._check_number(number)
+        which = bisect_right(self._ends, number)
+        return self._page(which), number - (self._ends[which] - self.directory.pages[which].count)
 
     def columns_of(self, numbers: Sequence[int]) -> Columns:
         """Keys, quality codes and fields of some records; only their pages are read."""
@@ -428,8 +496,7 @@ class VlatReader:
             name: joined([(len(rows), _rows(column(page, name), rows)) for page, rows in parts])
             for name in self._names([page for page, _ in parts])
         }
-        lengths = [page.lengths[rows] for page, rows in parts] or [np.zeros(0, np.int64)]
-        return Columns(keys if self.has_keys else None, quality, fields, np.concatenate(lengths))
+        return Columns(keys if self.has_keys else None, quality, fields, self._lengths_of(numbers))
 
     def _by_page(self, numbers: Sequence[int]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """The pages of these records in order, each with the rows in it."""

@@ -1,7 +1,7 @@
 """Read an archive front to back: from a pipe, or without its index.
 
-Nothing here seeks. At most one record or section is in memory, plus the places and lengths of
-earlier records until the index confirms them.
+Nothing here seeks. At most one block or section is in memory, plus the places and sizes of earlier
+blocks until the index confirms them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from velcodec.formats.container.block import LONGEST_HEAD, BlockId, check_block, read_head
 from velcodec.formats.container.framing import (
     START,
     TAIL_BYTES,
-    RecordId,
-    check_record,
     check_start,
-    entry_span,
     pack_tail,
 )
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.index_check import IndexCheck
-from velcodec.formats.container.page import MAX_HEADERS, checksum_bytes
+from velcodec.formats.container.page import MAX_HEADERS
 from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
     DIRECTORY,
@@ -43,7 +41,7 @@ READ_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class FoundRecord:
-    """A record: its number, its header and the header's number, its payload, and where its entry
+    """A record: its number, its header and the header's number, its payload, and where its block
     begins.
     """
 
@@ -104,14 +102,14 @@ def walk(stream: BinaryIO, name: str = "archive") -> Iterator[FoundRecord | Sect
                 index.directory(section)
                 _check_tail(ahead, section)
             continue
-        at = ahead.at
+        at, first = ahead.at, index.records
         if current < 0:
-            raise CorruptError(f"{name}: record {index.records}: found it before any header")
-        payload = _payload(ahead, RecordId(index.stamp, index.records, current))
-        found = FoundRecord(index.records, headers[current], current, payload, at)
-        index.record(at, len(payload), current)
+            raise CorruptError(f"{name}: record {first}: found it before any header")
+        payloads = _payloads(ahead, BlockId(index.stamp, first, current))
+        index.block(at, ahead.at - at, len(payloads), current)
         closed = False
-        yield found
+        for number, payload in enumerate(payloads, start=first):
+            yield FoundRecord(number, headers[current], current, payload, at)
     if not closed:
         raise TruncatedError(
             f"{name}: found the end at byte {ahead.at} behind {index.records} records, expected an "
@@ -149,14 +147,13 @@ def _section(ahead: _Ahead, stamp: bytes) -> Section:
     return Section(kind, data[body:end], at, ahead.at, data[end:])
 
 
-def _payload(ahead: _Ahead, record_id: RecordId) -> bytes:
-    number = record_id.number
-    place = f"{ahead.name}: record {number}"
-    start, stop = entry_span(ahead.peek(MAX_BYTES), place)
-    data = ahead.take(stop + checksum_bytes(stop - start), f"record {number}")
-    payload = data[start:stop]
-    check_record(record_id, payload, data[stop:], ahead.name)
-    return payload
+def _payloads(ahead: _Ahead, block_id: BlockId) -> list[bytes]:
+    """The payloads of the next block."""
+    what = f"record {block_id.first}"
+    head = read_head(ahead.peek(LONGEST_HEAD), f"{ahead.name}: {what}")
+    data = ahead.take(head.block_bytes, what)
+    check_block(block_id, head, data, ahead.name)
+    return [data[start:stop] for start, stop in head.spans()]
 
 
 class _Ahead:

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import ACCESS_READ, mmap
 
-from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, entry_span, pack_tail
-from velcodec.formats.container.page import checksum_bytes
+from velcodec.formats.container.block import LONGEST_HEAD, read_head
+from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, pack_tail
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record_reader import RecordReader
-from velcodec.formats.container.salvage.by_walk import walk_records
-from velcodec.formats.container.salvage.found import Bytes, Found, Work
+from velcodec.formats.container.salvage.by_walk import walk_blocks
+from velcodec.formats.container.salvage.found import Bytes, FoundBlock, Work
 from velcodec.formats.container.salvage.sections import find_sections, header_number, section_at
 from velcodec.formats.container.sections import (
     CHECKSUM_BYTES,
@@ -42,12 +42,13 @@ def check_rest(reader: RecordReader) -> None:
     if not isinstance(reader, VlatReader) or not reader.unfinished:
         return
     with _bytes_of_rest(reader) as data:
-        sections, records = _intact(reader, data)
+        sections, blocks = _intact(reader, data)
         pages = sum(section.kind in (PAGE, DIRECTORY) for section in sections)
-        if not (records or pages) or _is_cut_off(data, sections, records, reader.stamp):
+        if not (blocks or pages) or _is_cut_off(data, sections, blocks, reader.stamp):
             return
+        models = sum(len(block.head.lengths) for block in blocks)
     raise DamagedEndError(
-        f"{reader.name}: end: found {len(records)} intact models and {pages} intact parts of the "
+        f"{reader.name}: end: found {models} intact models and {pages} intact parts of the "
         f"index behind byte {reader.end}, where the last index that holds ends: the one behind "
         "them is damaged; `velcodec repair` saves them, --ignore-rest (ignore_rest) drops them"
     )
@@ -66,23 +67,23 @@ def _bytes_of_rest(reader: VlatReader) -> Iterator[Bytes]:
             yield data
 
 
-def _intact(reader: VlatReader, data: Bytes) -> tuple[list[Section], list[Found]]:
-    """Sections and records after the tail whose checksums are valid."""
+def _intact(reader: VlatReader, data: Bytes) -> tuple[list[Section], list[FoundBlock]]:
+    """Sections and blocks after the tail whose checksums are valid."""
     first = Section(HEADER, b"", 0, 0, reader.stamp)
     work = Work(len(data))
     sections = [section for section in find_sections(data, first, work) if section is not first]
     headers = set(range(1 + len(reader.directory.headers)))
     headers |= {header_number(one, reader.stamp) for one in sections if one.kind == HEADER}
-    records = walk_records(
-        data, sections, {}, headers, reader.stamp, work, at=0, number=len(reader)
-    )
-    return sections, list(records)
+    blocks = walk_blocks(data, sections, {}, headers, reader.stamp, work, at=0, number=len(reader))
+    return sections, list(blocks)
 
 
-def _is_cut_off(data: Bytes, sections: list[Section], records: list[Found], stamp: bytes) -> bool:
+def _is_cut_off(
+    data: Bytes, sections: list[Section], blocks: list[FoundBlock], stamp: bytes
+) -> bool:
     """Whether these bytes are an incomplete addition, cut off at any byte."""
     spans: list[tuple[int, int, Section | None]] = [(one.at, one.end, one) for one in sections]
-    spans += [(one.begin, one.end, None) for one in records]
+    spans += [(one.begin, one.end, None) for one in blocks]
     end = 0
     last: Section | None = None
     for begin, behind, section in sorted(spans, key=lambda span: span[:2]):
@@ -91,7 +92,7 @@ def _is_cut_off(data: Bytes, sections: list[Section], records: list[Found], stam
             return False
         end, last = behind, section
     end = _end_of_notes(data, end, stamp)
-    rest = bytes(data[end : end + 64])
+    rest = bytes(data[end : end + LONGEST_HEAD])
     if last is not None and last.kind == DIRECTORY:
         tail = pack_tail(last.end - last.at)
         return len(data) - end < TAIL_BYTES and tail.startswith(rest)
@@ -105,8 +106,7 @@ def _is_cut_off(data: Bytes, sections: list[Section], records: list[Found], stam
                 return True
             size = section_size(rest[1:2], rest, "section")[1] + CHECKSUM_BYTES
         else:
-            start, stop = entry_span(rest, "record")
-            size = stop + checksum_bytes(stop - start)
+            size = read_head(rest, "block").block_bytes
     except TruncatedError:
         return True
     except CorruptError:

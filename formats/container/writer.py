@@ -11,22 +11,27 @@ from io import UnsupportedOperation
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from velcodec.formats.container.block import (
+    MAX_RECORD_BYTES,
+    MOST_RECORDS,
+    BlockId,
+    blocks_of,
+    is_full,
+    pack_block,
+)
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
     MAX_FIELD_NAME_BYTES,
     MAX_FIELDS,
     MAX_HEADERS,
     MAX_KEY_BYTES,
-    MAX_RECORD_BYTES,
     Page,
     QualityCodes,
     Run,
-    entry_bytes,
 )
 from velcodec.formats.container.quality import StoredQuality, joined_codes, quality_codes
 from velcodec.formats.container.sections import (
@@ -55,8 +60,9 @@ class VlatWriter:
     With `journal` each index page directly follows its records, so that a truncated file keeps its
     keys and columns; without it all pages are at the end, which is faster to read.
 
-    Nothing is written before the first record, whose CRC-32 opens the first header: archives that
-    begin with different models have different stamps.
+    Records that follow each other are written in blocks, as soon as one is full, or something else
+    is to be written. Nothing is written before the first record, whose CRC-32 opens the first
+    header: archives that begin with different models have different stamps.
     """
 
     _held: list[tuple[bytes, bytes]] | None
@@ -93,6 +99,7 @@ class VlatWriter:
         self._keys: set[int] | None = None
         self._current = -1
         self._count = 0
+        self._waiting: list[bytes] = []
         self._page = _OpenPage()
 
     @classmethod
@@ -132,13 +139,17 @@ class VlatWriter:
         """The archive's first header."""
         return self._headers[0]
 
+    def headers(self) -> Sequence[Header]:
+        """All headers so far."""
+        return self._headers
+
     def __len__(self) -> int:
         """Number of records so far."""
         return self._count
 
     @property
     def size(self) -> int:
-        """Bytes of the archive so far."""
+        """Bytes of the archive so far, without records that wait for their block."""
         return self._at
 
     @property
@@ -288,22 +299,36 @@ class VlatWriter:
     ) -> None:
         if self._page.count + len(payloads) > RECORDS_OF_PAGE:
             self._close_page()
-        first = self._count
         if not self._page.count:
-            self._page.first = first
+            self._page.first = self._count
         self._stamp_sections(payloads[0])
-        self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
-        stamp, header = self._stamp, self._current
-        self._put(
-            b"".join(
-                pack_entry(RecordId(stamp, first + i, header), payload)
-                for i, payload in enumerate(payloads)
-            )
-        )
+        self._page.add(len(payloads), keys, codes, columns)
         self._count += len(payloads)
+        self._waiting.extend(payloads)
+        self._write_blocks(keep=True)
+
+    def _write_blocks(self, *, keep: bool = False) -> None:
+        """Write the records that wait, in blocks; `keep` the last block if it may grow."""
+        waiting, first = self._waiting, self._count - len(self._waiting)
+        # The parts of a volume have checksums of their own: no other record shares its block.
+        apart = self._current >= 0 and self._headers[self._current].has_volumes
+        blocks = list(
+            blocks_of([len(payload) for payload in waiting], 1 if apart else MOST_RECORDS)
+        )
+        if keep and not apart and not is_full(waiting[blocks[-1]]):
+            blocks = blocks[:-1]
+        for rows in blocks:
+            block_id = BlockId(self._stamp, first + rows.start, self._current)
+            block = pack_block(block_id, waiting[rows])
+            self._page.add_block(self._at, len(block), rows.stop - rows.start)
+            self._put(block)
+        if blocks:
+            self._waiting = waiting[blocks[-1].stop :]
 
     def end_page(self) -> None:
-        """End the current index page. With `journal`, everything added so far is then safe."""
+        """End the current block and index page. With `journal`, everything added so far is then
+        safe.
+        """
         self._close_page()
         self._flush()
 
@@ -349,10 +374,12 @@ class VlatWriter:
                 raise
 
     def _after_run(self) -> None:
-        """A section follows, so the records after it begin a new run."""
+        """A section follows, so the records after it begin a new block and run."""
+        self._write_blocks()
         self._page.end_run(self._current)
 
     def _close_page(self) -> None:
+        self._write_blocks()
         page, self._page = self._page, _OpenPage()
         if not page.count:
             return
@@ -391,28 +418,32 @@ class _OpenPage:
         self._end = 0
         self._run: tuple[int, int] | None = None
         self._runs: list[Run] = []
-        self._lengths: list[NDArray[np.int64]] = []
+        self._sizes: list[int] = []
+        self._counts: list[int] = []
         self._keys: list[str] = []
         self._parts: list[tuple[int, QualityCodes | None, dict[str, Column]]] = []
 
     def add(
         self,
-        at: int,
-        lengths: Sequence[int],
+        count: int,
         keys: Sequence[str] | None,
         codes: QualityCodes | None,
         columns: dict[str, Column],
     ) -> None:
-        """Add records whose entries begin at byte `at` of the file."""
-        if not self.count:
+        """Add the columns of records."""
+        self._keys.extend(keys or ())
+        self._parts.append((count, codes, columns))
+        self.count += count
+
+    def add_block(self, at: int, size: int, count: int) -> None:
+        """Add a block of records that begins at byte `at` of the file."""
+        if not self._sizes:
             self.records_at = self._end = at
         gap, before = (at - self._end, 0) if self._run is None else self._run
-        self._run = gap, before + len(lengths)
-        self._lengths.append(np.array(lengths, dtype=np.int64))
-        self._keys.extend(keys or ())
-        self._parts.append((len(lengths), codes, columns))
-        self.count += len(lengths)
-        self._end = at + int(entry_bytes(self._lengths[-1]).sum())
+        self._run = gap, before + 1
+        self._sizes.append(size)
+        self._counts.append(count)
+        self._end = at + size
 
     def end_run(self, header: int) -> None:
         """End the current run, which is under this header."""
@@ -429,9 +460,8 @@ class _OpenPage:
             for name in names
         }
         keys = tuple(self._keys) if self._keys else None
-        return Page(
-            np.concatenate(self._lengths), tuple(self._runs), keys, quality, fields, self.first
-        )
+        sizes, counts = (np.array(each, np.int64) for each in (self._sizes, self._counts))
+        return Page(sizes, counts, tuple(self._runs), keys, quality, fields, self.first)
 
 
 def _check_ancillary(kind: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import accumulate
@@ -26,29 +26,27 @@ from velcodec.formats.container.header import (
     MAX_SAMPLES,
     UNITS,
     VOLUME_AXES,
-    VOLUME_ORDERS,
 )
 from velcodec.formats.errors import (
     InputFileError,
     InputShapeError,
-    NonFiniteError,
     OptionError,
     VelcodecError,
 )
 from velcodec.formats.facts import NO_FACTS, Facts
 from velcodec.formats.files.absent import Marks, check_all_present
+from velcodec.formats.files.checks import LAYER, check_finite, check_volume_samples
 from velcodec.formats.files.npy import (
-    AS_ABSENT,
     ORDERS,
     check_dtype,
     check_last_axis,
     check_option,
+    check_order,
     check_shape,
     check_volume,
-    refuse_absent,
 )
-from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
-from velcodec.formats.storage.locks import lazy_property
+from velcodec.formats.no_data import NoData, check_some_present, no_data_of
+from velcodec.formats.storage.locks import ForkableLock, lazy_property
 
 DIRECTIONS = ("down", "up")
 
@@ -188,13 +186,12 @@ class Hints:
     otherwise."""
 
     def __post_init__(self) -> None:
-        check_option(
-            "order", self.unstated_order, (*ORDERS, *VOLUME_ORDERS) if self.volume else ORDERS
-        )
+        if not self.volume or self.unstated_order not in ORDERS:  # which says nothing of volumes
+            check_order(self.unstated_order, self.volume)
         for way in (self.z_positive or "down", self.unstated_z_positive):
             check_option("z_positive", way, DIRECTIONS)
         if self.order is not None:
-            check_option("order", self.order, VOLUME_ORDERS if self.volume else ORDERS)
+            check_order(self.order, self.volume)
         if self.units is not None:
             check_option("units", self.units, UNITS)
 
@@ -241,8 +238,6 @@ def form_of(
     nz, ny, nx = size_of["z"], size_of.get("y"), size_of["x"]
     if nz * (ny or 1) * nx > MAX_SAMPLES:
         raise InputShapeError(f"{name}: shape: found {shape}, expected at most 2**32 samples each")
-    if ny is not None:
-        refuse_absent(hints.no_data, name)
     if keys is not None and len(keys) != count:
         raise InputFileError(f"{name}: keys: found {len(keys)} for {count} models")
     units = hints.units or units
@@ -267,6 +262,7 @@ FREE_MODEL_BYTES, MODEL_BYTES_OF_BYTE = 1 << 26, 32
 FREE_SAMPLES, SAMPLES_OF_BYTE = 1 << 27, 1 << 12
 """Where samples are compressed or left out, a large shape costs nothing to claim. This limits the
 bytes unpacked at once, a model, and all models: this much is free, plus this much per stored byte.
+Sections of more samples are refused; volumes are read in parts.
 """
 
 
@@ -292,7 +288,7 @@ def check_packed(
     check_chunk(chunk, dtype, stored, name)
     samples, sizes = form.samples, " x ".join(map(str, form.sizes))
     size, most = samples * dtype.itemsize, FREE_MODEL_BYTES + MODEL_BYTES_OF_BYTE * stored
-    if samples > MAX_PACKED_SAMPLES or size > most:
+    if (samples > MAX_PACKED_SAMPLES and form.ny is None) or size > most:
         raise InputFileError(
             f"{name}: found models of {sizes} samples, {size:,} bytes, expected at "
             f"most {MAX_PACKED_SAMPLES:,} samples and {most:,} bytes of {stored:,} bytes that are "
@@ -348,13 +344,7 @@ class Part(ABC):
             )
         with reading(self.place):
             array = np.asanyarray(self._load(start, stop))
-        if self.own is not None:
-            array = array.transpose(self.own)
-        models = depth_first(array, self.form.axes)
-        if self.form.z_up:
-            models = models[:, ::-1]
-        if models.shape != (stop - start, *self.form.sizes):
-            raise InputFileError(f"{self.place}: ends before model {stop}, or has changed")
+        models = self._in_place(array, (stop - start, *self.form.sizes), f"model {stop}")
 
         def index(place: tuple[int, ...]) -> tuple[int, ...]:
             return self._index(start, place)
@@ -367,6 +357,73 @@ class Part(ABC):
             several = "n" in self.form.axes
             check_some_present(models, no_data, self.place, start if several else None)
         return models
+
+    def _in_place(self, array: NDArray[Any], shape: tuple[int, ...], end: str) -> NDArray[Any]:
+        """A view of what was loaded, depth first and down. Raises InputFileError unless it has this
+        shape, as it has if the file reaches to its `end`.
+        """
+        if self.own is not None:
+            array = array.transpose(self.own)
+        models = depth_first(array, self.form.axes)
+        if self.form.z_up:
+            models = models[:, ::-1]
+        if models.shape != shape:
+            raise InputFileError(f"{self.place}: ends before {end}, or has changed")
+        return models
+
+    def volume(self, number: int) -> NDArray[Any] | FileVolume:
+        """A volume that is read part by part, its samples checked; the array if the format has it
+        only whole. Raises as `read`.
+        """
+        if not self.reads_boxes:
+            array: NDArray[Any] = self.read(number, number + 1)[0]
+            return array
+        nz, *across = self.form.sizes
+        whole = [slice(0, size) for size in across]
+        layers: dict[int, NDArray[Any]] = {}
+
+        def planes(start: int, stop: int) -> NDArray[Any]:
+            if not self.in_chunks:
+                return self._box(number, (slice(start, stop), *whole))
+            first = start // LAYER * LAYER
+            if first not in layers:
+                layers.clear()
+                layer = slice(first, min(first + LAYER, nz))
+                layers[first] = self._box(number, (layer, *whole))
+            return layers[first][start - first : stop - first]
+
+        def index(place: tuple[int, ...]) -> tuple[int, ...]:
+            return self._index(number, (0, *place))
+
+        ends = check_volume_samples(
+            planes, self.form.sizes, self.place, index, self.marks, self.form.no_data,
+            number if "n" in self.form.axes else None,
+        )  # fmt: skip
+        return FileVolume(self, number, ends)
+
+    def _box(self, number: int, box: tuple[slice, ...]) -> NDArray[Any]:
+        """A box (z, y, x) of a volume, unchecked, perhaps masked."""
+        z, *rest = box
+        if self.form.z_up:
+            z = slice(self.form.nz - z.stop, self.form.nz - z.start)
+        ranges = dict(zip("zyx", (z, *rest), strict=True)) | {"n": slice(number, number + 1)}
+        found = [ranges[axis] for axis in self.form.axes]
+        if self.own is not None:
+            found = [found[self.own.index(i)] for i in range(len(found))]
+        with reading(self.place):
+            array = np.asanyarray(self._load_box(tuple(found)))
+        shape = tuple(each.stop - each.start for each in box)
+        return self._in_place(array, (1, *shape), "its samples do")[0]
+
+    @property
+    def reads_boxes(self) -> bool:
+        """Whether parts of a model are read without the rest of it."""
+        return False
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether samples may lie in chunks, of which each is read as a whole."""
+        return False
 
     def _index(self, start: int, place: tuple[int, ...]) -> tuple[int, ...]:
         """Where a sample (model after `start`, z, x) is in the file's array."""
@@ -393,10 +450,75 @@ class Part(ABC):
         May raise anything that a library raises on a broken file.
         """
 
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        """A range of indices along every axis of the array; only where it `reads_boxes`. May raise
+        as `_load`.
+        """
+        raise NotImplementedError
+
     def sha256(self) -> bytes:
         """SHA-256 of the file, which is read for it. Raises InputFileError."""
         with reading(self.place), self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").digest()
+
+
+class FileVolume:
+    """A volume in a file, in place of its array (nz, ny, nx): gives planes and boxes of it, and its
+    least and greatest present sample. Where samples lie in chunks, the last planes stay in memory.
+
+    Raises InputFileError if the file changes.
+    """
+
+    def __init__(self, part: Part, number: int, ends: tuple[Any, Any]) -> None:
+        self.shape, self.dtype = part.form.sizes, np.dtype(part.form.dtype)
+        self.size, self.nbytes = part.form.samples, part.form.samples * self.dtype.itemsize
+        self.ends = ends
+        self._part, self._number = part, number
+        self._state = _state(part.path)
+        self._layers: dict[int, NDArray[Any]] = {}
+        self._lock = ForkableLock()
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: slice | tuple[slice, ...]) -> NDArray[Any]:
+        key = key if isinstance(key, tuple) else (key,)
+        key += (slice(None),) * (3 - len(key))
+        ranges = (each.indices(size) for each, size in zip(key, self.shape, strict=True))
+        z, y, x = (slice(start, max(start, stop)) for start, stop, _ in ranges)
+        if z.start == z.stop or not self._part.in_chunks:
+            return self._read((z, y, x))
+        parts = []
+        for number in range(z.start // LAYER, -(-z.stop // LAYER)):
+            first = number * LAYER
+            planes = slice(max(z.start - first, 0), min(z.stop - first, LAYER))
+            parts.append(self._layer(number)[planes, y, x])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _layer(self, number: int) -> NDArray[Any]:
+        """LAYER planes, of which the last two layers are kept."""
+        with self._lock:
+            if number not in self._layers:
+                for old in list(self._layers)[:-1]:
+                    del self._layers[old]
+                stop = min((number + 1) * LAYER, self.shape[0])
+                _, ny, nx = self.shape
+                box = slice(number * LAYER, stop), slice(0, ny), slice(0, nx)
+                self._layers[number] = self._read(box)
+            return self._layers[number]
+
+    def _read(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        if _state(self._part.path) != self._state:
+            raise InputFileError(f"{self._part.place}: has changed while it was read")
+        array = np.ma.getdata(self._part._box(self._number, box))
+        return np.ascontiguousarray(array, dtype=self.dtype)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What changes with the file."""
+    with reading(str(path)):
+        state = path.stat()
+    return state.st_size, state.st_mtime_ns
 
 
 @dataclass(frozen=True)
@@ -408,6 +530,9 @@ class Slice(Part):
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         return self.whole.read(self.first + start, self.first + stop)
+
+    def volume(self, number: int) -> NDArray[Any] | FileVolume:
+        return self.whole.volume(self.first + number)
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         return self.whole._load(self.first + start, self.first + stop)
@@ -455,13 +580,28 @@ class Models:
 
         Raises what `Part.read` does, when it reaches the piece.
         """
+        for part, first, last in self._pieces(start, stop):
+            yield part, part.read(first, last)
+
+    def read_in_parts(
+        self, start: int, stop: int
+    ) -> Iterator[tuple[Part, Sequence[NDArray[Any] | FileVolume]]]:
+        """As `read`, with volumes that are read part by part where their format allows."""
+        for part, first, last in self._pieces(start, stop):
+            if part.form.ny is None:
+                yield part, list(part.read(first, last))
+            else:
+                yield part, [part.volume(number) for number in range(first, last)]
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[Part, int, int]]:
+        """The parts that hold some models, and the range of them in each."""
         if not 0 <= start < stop <= len(self):
             raise OptionError(f"models: found {start} to {stop}, expected some of {len(self)}")
         number = bisect_right(self._ends, start)
         while start < stop:
             part, end = self.parts[number], self._ends[number]
             first = end - len(part)
-            yield part, part.read(start - first, min(stop, end) - first)
+            yield part, start - first, min(stop, end) - first
             start, number = end, number + 1
 
     def slice(self, start: int, stop: int) -> Models:
@@ -506,29 +646,6 @@ def own_axes(models: NDArray[Any], axes: str) -> NDArray[Any]:
     if "1" in axes:
         return array[:, None]
     return array if "n" in axes else array[0]
-
-
-def check_finite(
-    models: NDArray[Any], name: str, index: Callable[[tuple[int, ...]], tuple[int, ...]],
-    no_data: NoData | None = None,
-) -> None:  # fmt: skip
-    """Raise NonFiniteError with the first non-finite value and its place in the file's array;
-    samples of the value `no_data` are allowed.
-    """
-    if models.dtype.kind != "f":
-        return
-    finite = np.isfinite(models)
-    if no_data is not None:
-        finite |= find_absent(models, no_data)
-    if finite.all():
-        return
-    place = tuple(int(i) for i in np.argwhere(~finite)[0])
-    sections = models.ndim == 3  # volumes have no absent samples
-    hint = AS_ABSENT if np.isnan(models[place]) and sections else ""
-    raise NonFiniteError(
-        f"{name}: found {models[place]} at index {index(place)}, expected finite velocities "
-        f"({np.count_nonzero(~finite)} of {finite.size} samples are not){hint}"
-    )
 
 
 @contextmanager

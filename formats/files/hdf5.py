@@ -45,7 +45,7 @@ from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_pa
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.facts import facts_in, global_attributes, grid_mapping_in
 from velcodec.formats.files.failsafe import FailsafeFile
-from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.sinks import IndexedSink
 
 KEYS_AT_ONCE = 64
 MATLAB = "MATLAB_class"
@@ -61,6 +61,18 @@ class Hdf5Part(Part):
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         with needed("h5py", "io").File(self.path, "r") as source:
             return np.asarray(source[self.array][self._some(start, stop)])
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    @property
+    def in_chunks(self) -> bool:
+        return True
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        with needed("h5py", "io").File(self.path, "r") as source:
+            return np.asarray(source[self.array][box])
 
 
 def read_hdf5(path: Path, hints: Hints) -> list[Part]:
@@ -264,7 +276,7 @@ def _keys(dataset: Any, name: str, shape: tuple[int, ...]) -> tuple[str, ...] | 
     return tuple(keys)
 
 
-class Hdf5Sink(FileSink):
+class Hdf5Sink(IndexedSink):
     """Writes one dataset, with attributes for units, spacing and origin (or columns of these), and
     `keys` beside it.
     """
@@ -294,7 +306,11 @@ class Hdf5Sink(FileSink):
             self._file.create_dataset(KEYS, data=keys.astype(dtype))
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
-        self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        super()._put(start, stop, array)
+        self._stream.check()
+
+    def _put_planes(self, number: int, first: int, planes: NDArray[Any]) -> None:
+        super()._put_planes(number, first, planes)
         self._stream.check()
 
     def _close(self) -> None:

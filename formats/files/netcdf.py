@@ -45,7 +45,7 @@ from velcodec.formats.files.facts import (
 )
 from velcodec.formats.files.failsafe import FailsafeFile
 from velcodec.formats.files.hdf5 import inner_datasets
-from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.sinks import IndexedSink
 
 CLASSIC = b"CDF"
 ABSENT = ("_FillValue", "missing_value", "valid_range", "valid_min", "valid_max")
@@ -60,8 +60,22 @@ class NetcdfPart(Part):
     packed_marks: Marks = field(default=Marks())
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
+        return self._indexed(self._some(start, stop))
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    @property
+    def in_chunks(self) -> bool:
+        return True
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return self._indexed(box)
+
+    def _indexed(self, index: Any) -> NDArray[Any]:
         with _opened(self.path) as source:
-            variable = source[self.array][self._some(start, stop)].load()
+            variable = source[self.array][index].load()
             if not self.packed:
                 return np.array(variable.values)
             mask = self.packed_marks.mask(variable.values)
@@ -207,7 +221,7 @@ def _keys(
     return None
 
 
-class NetcdfSink(FileSink):
+class NetcdfSink(IndexedSink):
     """Writes one variable with dimensions model, z, x, and coordinates in metres, by CF."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
@@ -239,7 +253,11 @@ class NetcdfSink(FileSink):
             keys[...] = np.array(form.keys if dims else form.keys[0], dtype=object)
 
     def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
-        self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
+        super()._put(start, stop, array)
+        self._stream.check()
+
+    def _put_planes(self, number: int, first: int, planes: NDArray[Any]) -> None:
+        super()._put_planes(number, first, planes)
         self._stream.check()
 
     def _close(self) -> None:

@@ -26,6 +26,7 @@ from velcodec.formats.errors import (
     OptionError,
 )
 from velcodec.formats.files.absent import check_all_present
+from velcodec.formats.files.checks import NAN_AS_ABSENT, check_volume_samples
 from velcodec.formats.no_data import NoData, check_some_present, find_absent, no_data_of
 from velcodec.formats.storage.safe_read import private_bytes
 from velcodec.formats.storage.special_files import check_readable
@@ -36,13 +37,12 @@ AXES_OF_NDIM = {2: "zx", 3: "nzx", 4: "n1zx"}
 MODELS_AT_ONCE = 256
 MAGIC = b"\x93NUMPY"
 MAX_HEADER_BYTES = 10_000
-AS_ABSENT = "; --mask nan (mask='nan') keeps NaN as absent samples"
 
 
 @dataclass(frozen=True)
 class ModelArray:
     """Checked models: a view (n, nz, nx), or (n, nz, ny, nx) of volumes, depth first whatever the
-    array's order.
+    array's order; or a sequence of volumes, perhaps of `FileVolume`s, in its place.
 
     `axes` names the array's own axes ("n1xz": models, singleton, x, z); `sha256` is that of the
     source file or None; `units_stated` says whether the caller gave units, `z_up` whether the
@@ -72,8 +72,8 @@ def as_models(
     InputDtypeError, EmptyInputError, NonFiniteError, NoDataError, OptionError.
     """
     if volume:
-        return _as_volumes(array, order, units, name, sha256, no_data)
-    check_option("order", order, ORDERS)
+        return _as_volumes(array, order, units, name, sha256, no_data, padded)
+    check_order(order, False)
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
     check_dtype(array.dtype, name)
@@ -102,27 +102,28 @@ def as_models(
 
 def _as_volumes(
     array: NDArray[Any], order: str, units: str | None, name: str, sha256: bytes | None,
-    no_data: NoData | None,
+    no_data: NoData | None, padded: bool,
 ) -> ModelArray:  # fmt: skip
     """The volumes of an array; see `as_models`."""
     stated, units = units is not None, "m/s" if units is None else units
     check_option("units", units, UNITS)
-    check_option("order", order, VOLUME_ORDERS)
+    check_order(order, True)
     check_dtype(array.dtype, name)
     axes = check_volume(array.shape, name) + order
-    refuse_absent(no_data, name)
-    _check_finite(array, name, None, hint="")
+    absent = no_data_of(no_data, array.dtype, name)
     volumes = array if "n" in axes else array[None]
+    for number, volume in enumerate(volumes):
+
+        def index(place: tuple[int, ...], number: int = number) -> tuple[int, ...]:
+            return (number, *place) if "n" in axes else place
+
+        which = number if "n" in axes else None
+        check_volume_samples(
+            lambda start, stop, volume=volume: volume[start:stop],  # type: ignore[misc]
+            volume.shape, name, index, no_data=absent, number=which, padded=padded,
+        )  # fmt: skip
     volumes = volumes.transpose(0, *(1 + order.index(axis) for axis in "zyx"))
     return ModelArray(volumes, axes, array.dtype, units, sha256, name, stated)
-
-
-def refuse_absent(no_data: NoData | None, name: str) -> None:
-    """Raise OptionError for a no-data value of volumes, whose samples must all be there."""
-    if no_data is not None:
-        raise OptionError(
-            f"{name}: mask: found {no_data} for volumes, expected no absent samples in them"
-        )
 
 
 def read_models(
@@ -267,6 +268,16 @@ def write_models(stream: BinaryIO, array: NDArray[Any]) -> None:
     writer.close()
 
 
+def check_order(order: str, volume: bool) -> None:
+    """Raise OptionError unless the order is one of volumes, or of sections."""
+    if not volume and order in VOLUME_ORDERS:
+        raise OptionError(
+            f"order: found {order!r} for sections, expected zx or xz: for volumes say --volume "
+            "(volume=True)"
+        )
+    check_option("order", order, VOLUME_ORDERS if volume else ORDERS)
+
+
 def check_option(name: str, value: str, known: tuple[str, ...]) -> None:
     """Raise OptionError for a value that is not in `known`."""
     if value not in known:
@@ -326,9 +337,7 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise InputDtypeError(f"{name}: dtype: found {dtype}, expected {ACCEPTED}")
 
 
-def _check_finite(
-    array: NDArray[Any], name: str, no_data: NoData | None, hint: str = AS_ABSENT
-) -> None:
+def _check_finite(array: NDArray[Any], name: str, no_data: NoData | None) -> None:
     if array.dtype.kind != "f":
         return
     rows = array if array.ndim > 2 else array[None]
@@ -342,7 +351,7 @@ def _check_finite(
             value = part[tuple(place)]
             place[0] += first
             position = tuple(int(i) for i in (place if array.ndim > 2 else place[1:]))
-            more = hint if np.isnan(value) else ""
+            more = NAN_AS_ABSENT if np.isnan(value) else ""
             raise NonFiniteError(
                 f"{name}: found {value} at index {position}, expected finite velocities{more}"
             )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError
 from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
 from velcodec.formats.files.npy import MAGIC, NpyWriter, load_mapped
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.storage.safe_read import mapped_rows
+from velcodec.formats.files.sinks import PlaneSink
+from velcodec.formats.storage.safe_read import mapped_box, mapped_rows
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,13 @@ class NpyPart(Part):
     def _load(self, start: int, stop: int) -> NDArray[Any]:
         rows = (start, stop) if "n" in self.form.axes else None
         return mapped_rows(load_mapped(self.path), self.path, rows)
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return mapped_box(load_mapped(self.path), self.path, box)
 
 
 def read_npy(path: Path, hints: Hints) -> list[Part]:
@@ -36,7 +43,7 @@ def read_npy(path: Path, hints: Hints) -> list[Part]:
     return [NpyPart(path, file, None, form_of(array.shape, array.dtype, file, hints))]
 
 
-class NpySink(FileSink):
+class NpySink(PlaneSink):
     """Writes a `.npy` file, which has no place for keys, units, spacing or origin."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:

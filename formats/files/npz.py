@@ -34,8 +34,8 @@ from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.failsafe import FailsafeFile
 from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
-from velcodec.formats.files.sinks import FileSink
-from velcodec.formats.storage.safe_read import read_rows
+from velcodec.formats.files.sinks import PlaneSink
+from velcodec.formats.storage.safe_read import read_box, read_rows
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -114,6 +114,14 @@ class NpzPart(Part):
         data = self._inflater.read(self.path, member.name, first, length)
         array: NDArray[Any] = np.frombuffer(data, member.dtype).reshape(shape, order=order)
         return array[start:stop] if many and member.fortran else array
+
+    @property
+    def reads_boxes(self) -> bool:
+        return self.offset is not None
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        member, offset = self.member, self.offset or 0
+        return read_box(self.path, offset, member.shape, member.dtype, box, fortran=member.fortran)
 
 
 def read_npz(path: Path, hints: Hints) -> list[Part]:
@@ -240,7 +248,7 @@ def _coordinates(
     ]
 
 
-class NpzSink(FileSink):
+class NpzSink(PlaneSink):
     """Writes one array of models, uncompressed, and what is known of them beside it; unless
     `alone`, only the array, after those already in the file.
     """

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import EmptyInputError, InputFileError, OptionError
 from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
-from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.sinks import PlaneSink
+from velcodec.formats.storage.safe_read import read_box
 
 DEFAULT_DTYPE = "<f4"
 
@@ -24,9 +25,7 @@ class RawPart(Part):
     offset: int = 0
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
-        form, shape = self.form, self.form.shape
-        if self.own is not None:
-            shape = tuple(shape[self.own.index(i)] for i in range(len(self.own)))
+        form, shape = self.form, self._own_shape
         first, outermost = 0, self.own is None or self.own[0] == 0
         if "n" in form.axes and outermost:
             shape = (stop - start, *shape[1:])
@@ -35,6 +34,19 @@ class RawPart(Part):
             stream.seek(self.offset + first)
             array = np.fromfile(stream, dtype=form.dtype, count=prod(shape)).reshape(shape)
         return array if outermost else array[self._some(start, stop)]
+
+    @property
+    def _own_shape(self) -> tuple[int, ...]:
+        """Shape of the array with its own axes."""
+        shape, own = self.form.shape, self.own
+        return shape if own is None else tuple(shape[own.index(i)] for i in range(len(own)))
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return read_box(self.path, self.offset, self._own_shape, np.dtype(self.form.dtype), box)
 
 
 def read_raw(path: Path, hints: Hints) -> list[Part]:
@@ -69,7 +81,7 @@ def _dtype(name: str) -> np.dtype[Any]:
         raise OptionError(f"dtype: found {name!r}, expected one such as float32") from error
 
 
-class RawSink(FileSink):
+class RawSink(PlaneSink):
     """Writes only the samples."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:

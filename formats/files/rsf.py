@@ -29,7 +29,7 @@ from velcodec.formats.files.attributes import (
 from velcodec.formats.files.axes import Axis, ground_of_axes, place
 from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
 from velcodec.formats.files.raw import RawPart
-from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.sinks import PlaneSink
 
 END_OF_HEADER = b"\x0c\x0c\x04"
 MAX_HEADER_BYTES = 1 << 20
@@ -181,7 +181,7 @@ def _beside(header: Path, named: str, form: Form, file: str) -> Path:
     return data
 
 
-class RsfSink(FileSink):
+class RsfSink(PlaneSink):
     """Writes header and samples into one file, n1 down, n2 across, n3 the models; of volumes n3
     along y, and n4 the models.
     """

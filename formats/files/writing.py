@@ -13,7 +13,7 @@ from velcodec.formats.errors import InputShapeError, OptionError, OutputPathErro
 from velcodec.formats.files.attributes import AXIS_NAMES, GRID_FACTS, KEYS
 from velcodec.formats.files.base import Form
 from velcodec.formats.files.npz import NpzSink
-from velcodec.formats.files.sinks import FileSink, Sink
+from velcodec.formats.files.sinks import FileSink, ReadBox, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
 from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
 
@@ -105,6 +105,13 @@ class _FolderSink:
             if sink.full:
                 sink.__exit__(None, None, None)
                 self._sink = None
+
+    def add_volume(self, read: ReadBox, edges: Sequence[int]) -> None:
+        sink = self._sink or self._open()
+        sink.add_volume(read, edges)
+        if sink.full:
+            sink.__exit__(None, None, None)
+            self._sink = None
 
     def _open(self) -> FileSink:
         if self._next == len(self._files):

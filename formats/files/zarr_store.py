@@ -62,7 +62,7 @@ from velcodec.formats.files.facts import (
 )
 from velcodec.formats.files.folders import walk
 from velcodec.formats.files.inflation import check_inflation
-from velcodec.formats.files.sinks import FileSink
+from velcodec.formats.files.sinks import IndexedSink
 from velcodec.formats.storage.special_files import check_readable
 
 MARKS = ("zarr.json", ".zarray", ".zgroup")
@@ -72,7 +72,9 @@ CODECS = frozenset({
     "adler32", "crc32", "crc32c", "fletcher32", "zfpy", "pcodec",
 })  # fmt: skip
 COMPRESSORS = frozenset({"blosc", "gzip", "zlib", "zstd", "bz2", "lzma", "lz4"})
-CHUNK_BYTES = 1 << 22
+CHUNK_BYTES, CHUNK_EDGE = 1 << 22, 64
+"""Chunks that are written: models of so many bytes, and parts of volumes of so many samples a side.
+"""
 
 CHUNK_SLACK, CHUNK_SLACK_BYTES = 8, 1 << 20
 """Filters may widen samples before compression."""
@@ -88,10 +90,24 @@ class ZarrPart(Part):
     """An array of a Zarr store."""
 
     def _load(self, start: int, stop: int) -> NDArray[Any]:
+        return np.asarray(self._array()[self._some(start, stop)])
+
+    def _array(self) -> Any:
         source = _opened(self.path)
         array = source[self.array] if self.array is not None else source
         check_codecs(array, self.place)
-        return np.asarray(_guarded(array, self.place)[self._some(start, stop)])
+        return _guarded(array, self.place)
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    @property
+    def in_chunks(self) -> bool:
+        return True
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return np.asarray(self._array()[box])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and bytes of all files of the store, sorted by name."""
@@ -304,7 +320,7 @@ def _fill_attribute(fill: Any) -> int | str:
     return base64.b64encode(struct.pack("<d", float(fill))).decode()
 
 
-class ZarrSink(FileSink):
+class ZarrSink(IndexedSink):
     """Writes a group with one array, some megabytes per chunk, and coordinates in metres."""
 
     def __init__(self, path: Path, form: Form, array: str) -> None:
@@ -315,6 +331,8 @@ class ZarrSink(FileSink):
         if "n" in form.axes:
             size = form.samples * np.dtype(form.dtype).itemsize
             chunks[0] = max(1, min(form.count, CHUNK_BYTES // size))
+        if form.ny is not None:
+            chunks[-3:] = [min(each, CHUNK_EDGE) for each in chunks[-3:]]
         attributes: dict[str, Any] = attributes_of(form)
         absent: dict[str, Any] = {}
         if (fill := fill_value_of(form)) is not None:
@@ -339,9 +357,6 @@ class ZarrSink(FileSink):
             group.create_array(name=axis, data=values, dimension_names=[axis], attributes=about)
         for key, column in columns_of(form).items():
             group.create_array(name=key, data=column, dimension_names=["model"])
-
-    def _put(self, start: int, stop: int, array: NDArray[Any]) -> None:
-        self._data[slice(start, stop) if "n" in self.form.axes else ...] = array
 
     def _close(self) -> None:
         pass  # every chunk is a file that is written at once

@@ -62,6 +62,48 @@ def read_rows(
     return found.reshape(*rest[::-1], count).T
 
 
+def read_box(
+    path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any],
+    box: tuple[slice, ...], *, fortran: bool = False,
+) -> NDArray[Any]:  # fmt: skip
+    """A range of indices along every axis of an array stored in a file from byte `offset` on, in C
+    or Fortran order. Raises InputFileError if the file ends before, OSError.
+    """
+    if fortran:
+        return read_box(path, offset, shape[::-1], dtype, box[::-1]).T
+    ranges = [range(*each.indices(size)) for each, size in zip(box, shape, strict=True)]
+    found = np.empty([len(each) for each in ranges], dtype)
+    steps = [prod(shape[axis + 1 :]) * dtype.itemsize for axis in range(len(shape))]
+
+    def fill(axis: int, start: int, out: NDArray[Any]) -> None:
+        own, row, inner = ranges[axis], shape[axis + 1 :], tuple(box[axis + 1 :])
+        start += own.start * steps[axis]
+        if out.shape[1:] == row:
+            _fill(stream, start, out, path)
+        elif steps[axis] > LONG_STEP_BYTES:
+            for number in range(len(own)):
+                fill(axis + 1, start + number * steps[axis], out[number])
+        else:
+            some = max(1, PIECE_BYTES // steps[axis])
+            for first in range(0, len(own), some):
+                piece = np.empty((min(some, len(own) - first), *row), dtype)
+                _fill(stream, start + first * steps[axis], piece, path)
+                out[first : first + len(piece)] = piece[(slice(None), *inner)]
+
+    with path.open("rb", buffering=0) as stream:
+        if found.size:
+            fill(0, offset, found)
+    return found
+
+
+def mapped_box(array: NDArray[Any], path: Path, box: tuple[slice, ...]) -> NDArray[Any]:
+    """A box of an array mapped from this file, read without touching the mapping."""
+    if not isinstance(array, np.memmap):
+        return array[box]
+    fortran = array.flags.f_contiguous and not array.flags.c_contiguous
+    return read_box(path, array.offset, array.shape, array.dtype, box, fortran=fortran)
+
+
 def _fill(stream: IO[bytes], offset: int, array: NDArray[Any], path: Path) -> None:
     """Read a contiguous array's bytes from `offset` on."""
     view = memoryview(array.reshape(-1).view(np.uint8).data)
@@ -103,4 +145,4 @@ def private_bytes(path: Path) -> bytes | mmap.mmap:
             return mmap.mmap(copy.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-__all__ = ["mapped_rows", "private_bytes", "read_rows"]
+__all__ = ["mapped_box", "mapped_rows", "private_bytes", "read_box", "read_rows"]

@@ -1,7 +1,8 @@
 """A volume's record: a table of its bricks, then their streams.
 
-Every brick has a checksum of its own, so that one can be read without the rest of the record. The
-brick at (kz, ky, kx) has number (kz * bricks along y + ky) * bricks along x + kx.
+Every brick has a checksum of its own, and a mask of its absent samples if only some are absent, so
+that it can be read without the rest of the record. The brick at (kz, ky, kx) has number
+(kz * bricks along y + ky) * bricks along x + kx.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import zstandard
 
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Bool, Int64
 from velcodec.formats.errors import CorruptError, VelcodecError
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW, Domain, Samples
@@ -26,12 +27,12 @@ Box = tuple[slice, slice, slice]
 MOST_FRONT_BYTES = 36
 """Four integers of at most nine bytes stand before the table."""
 
-CHECKSUM_BYTES = 4
-ENTRY_BYTES = 4 + CHECKSUM_BYTES
+CHECKSUM_BYTES = COUNT_BYTES = 4
+ENTRY_BYTES = COUNT_BYTES + CHECKSUM_BYTES
 MAX_BRICKS = 1 << 22
 LEAST_EDGE = 4
-"""Bricks are no thinner than this where the volume is not: each costs eight bytes of the table and
-much more when it is decoded.
+"""Bricks are no thinner than this where the volume is not: each costs eight bytes of the table or
+twelve, and much more when it is decoded.
 """
 
 Read = Callable[[int, int], bytes]
@@ -71,6 +72,16 @@ class Bricks:
         z, y, x = (each.stop - each.start for each in self.box(number))
         return z, y, x
 
+    @property
+    def samples(self) -> Int64:
+        """Samples of every brick, in order."""
+        z, y, x = (
+            np.minimum(size - edge * np.arange(count), edge)
+            for size, edge, count in zip(self.shape, self.edges, self.counts, strict=True)
+        )
+        found: Int64 = (z[:, None, None] * y[:, None] * x).ravel()
+        return found
+
     def within(self, box: Box) -> list[int]:
         """Numbers of the bricks that share samples with a box, in rising order."""
         _, ny, nx = self.counts
@@ -84,13 +95,14 @@ class Bricks:
 @dataclass(frozen=True)
 class BrickTable:
     """What stands before the streams: the number of the volume's domain, its bricks, and where each
-    stream begins and what its checksum is.
+    stream begins, what its checksum is, and how many samples of the brick are absent.
     """
 
     domain: int
     bricks: Bricks
     starts: Int64
     checksums: Int64
+    absent: Int64
 
     def stream(self, number: int, read: Read, place: str) -> bytes:
         """The stream of a brick, its checksum verified. Raises CorruptError."""
@@ -103,18 +115,25 @@ class BrickTable:
         return data
 
 
-def pack_volume(domain: int, bricks: Bricks, streams: Sequence[bytes]) -> bytes:
-    """The record of a volume whose bricks have these streams."""
+def pack_volume(
+    domain: int, bricks: Bricks, streams: Sequence[bytes], absent: Int64 | None = None
+) -> bytes:
+    """The record of a volume whose bricks have these streams and, if the layout has a no-data
+    value, so many `absent` samples each.
+    """
     front = b"".join(encode_varint(value) for value in (domain, *bricks.edges))
     lengths = np.array([len(stream) for stream in streams], dtype="<u4")
     checksums = np.array([zlib.crc32(stream) for stream in streams], dtype="<u4")
-    table = front + lengths.tobytes() + checksums.tobytes()
+    counts = b"" if absent is None else absent.astype("<u4").tobytes()
+    table = front + lengths.tobytes() + checksums.tobytes() + counts
     checksum = zlib.crc32(table).to_bytes(CHECKSUM_BYTES, "little")
     return b"".join([table, checksum, *streams])
 
 
-def read_table(read: Read, shape: Shape, place: str) -> BrickTable:
-    """The table of a volume's record. Raises CorruptError, TruncatedError."""
+def read_table(read: Read, shape: Shape, place: str, *, masked: bool = False) -> BrickTable:
+    """The table of a volume's record, with counts of absent samples if it is `masked`. Raises
+    CorruptError, TruncatedError.
+    """
     front, at = read(0, MOST_FRONT_BYTES), 0
     values = []
     for _ in range(4):
@@ -131,15 +150,54 @@ def read_table(read: Read, shape: Shape, place: str) -> BrickTable:
     count = len(bricks)
     if count > MAX_BRICKS:
         raise CorruptError(f"{place}: found {count} bricks, expected at most {MAX_BRICKS}")
-    size = at + count * ENTRY_BYTES
+    size = at + count * (ENTRY_BYTES + COUNT_BYTES * masked)
     table = read(0, size + CHECKSUM_BYTES)
     if zlib.crc32(table[:size]).to_bytes(CHECKSUM_BYTES, "little") != table[size:]:
         raise CorruptError(
             f"{place}: table of bricks: checksum does not match: the file was altered"
         )
-    columns = np.frombuffer(table[at:size], dtype="<u4").reshape(2, count).astype(np.int64)
+    columns = np.frombuffer(table[at:size], dtype="<u4").reshape(-1, count).astype(np.int64)
     starts = size + CHECKSUM_BYTES + np.concatenate([[0], np.cumsum(columns[0])])
-    return BrickTable(domain, bricks, starts, columns[1])
+    absent = columns[2] if masked else np.zeros(count, dtype=np.int64)
+    blank = absent == bricks.samples
+    if (absent > bricks.samples).any() or columns[:2, blank].any():
+        raise CorruptError(
+            f"{place}: absent samples: expected as many as a brick has at most, and no stream for "
+            "a brick without others"
+        )
+    return BrickTable(domain, bricks, starts, columns[1], absent)
+
+
+def join_mask(stream: bytes, absent: Bool | None) -> bytes:
+    """The stream of a brick some of whose samples are `absent`, from that of its samples."""
+    if absent is None:
+        return stream
+    from velcodec.formats.sample_coding.absent_mask import encode_absent
+
+    mask = encode_absent(absent)
+    return encode_varint(len(mask)) + mask + stream
+
+
+def split_mask(data: bytes, shape: Shape, absent: int, place: str) -> tuple[bytes, Bool | None]:
+    """The inverse of `join_mask` for a brick of so many absent samples. Raises CorruptError."""
+    if absent == 0:
+        return data, None
+    from velcodec.formats.sample_coding.absent_mask import decode_absent
+
+    length, at = decode_varint(data, 0, f"{place}: absent samples")
+    if length > len(data) - at:
+        raise CorruptError(
+            f"{place}: absent samples: found a length of {length} bytes, expected at most "
+            f"{len(data) - at}"
+        )
+    try:
+        mask = decode_absent(data[at : at + length], shape)
+    except CorruptError as error:
+        raise CorruptError(f"{place}: {error}") from error
+    found = int(np.count_nonzero(mask))
+    if found != absent:
+        raise CorruptError(f"{place}: absent samples: found {found}, expected {absent}")
+    return data[at + length :], mask
 
 
 def encode_samples(samples: Samples, codes: Int64 | None, domain: Domain, smooth: bool) -> bytes:

@@ -17,9 +17,9 @@ from hypothesis.extra import numpy as npst
 import velcodec
 from velcodec.api import encode
 from velcodec.decoder import Decoder
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
-from velcodec.files.compress import Job
+from velcodec.files.job import Job
 from velcodec.formats.errors import (
     BudgetError,
     EmptyInputError,

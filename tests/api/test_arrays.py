@@ -13,7 +13,8 @@ from checkers import layered
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.encode.describe import Description, make_batch
+from velcodec.encode.describe import make_batch
+from velcodec.encode.description import Description
 from velcodec.formats import errors
 from velcodec.formats.files.npy import load_mapped
 

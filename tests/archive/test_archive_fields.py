@@ -16,7 +16,7 @@ import velcodec
 from velcodec import Archive
 from velcodec.archive.create import append, create
 from velcodec.decoder import Decoder, registry
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.formats.container.copying import copy_records
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.writer import VlatWriter

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from builders import records_apart
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich_archives import SECTION, rich_archive
@@ -213,6 +214,10 @@ def test_a_missing_key_is_an_error(first: bytes) -> None:
 
 
 def test_an_altered_record_is_never_copied(first: bytes, tmp_path: Path) -> None:
+    with records_apart():
+        velcodec.cat([first], tmp_path / "apart.vlat")
+    first = (tmp_path / "apart.vlat").read_bytes()
+    (tmp_path / "apart.vlat").unlink()
     with velcodec.open(first) as archive:
         payload = archive.reader.payload(5)
     at = first.index(payload) + len(payload) // 2
@@ -222,7 +227,7 @@ def test_an_altered_record_is_never_copied(first: bytes, tmp_path: Path) -> None
         ("subset", lambda target: velcodec.subset(altered, target, [5])),
         ("split", lambda target: velcodec.split(altered, target, models_per_shard=5)),
     ):
-        with pytest.raises(CorruptError, match="record 5: checksum"):
+        with pytest.raises(CorruptError, match=r"records? \d.*: checksum"):
             write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
     assert all_said(some(altered, [4, 6])) == [all_said(first)[i] for i in (4, 6)]

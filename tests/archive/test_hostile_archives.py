@@ -184,8 +184,8 @@ def test_repairing_fake_sections_terminates() -> None:
 def test_a_page_of_missing_records_costs_no_work() -> None:
     import numpy as np
 
-    count = 1 << 16
-    page = Page(np.full(count, 255), (Run(0, count, 0),))
+    blocks = 1 << 10
+    page = Page(np.full(blocks, 255), np.full(blocks, 64), (Run(0, blocks, 0),))
     data = opening() + pack_section(PAGE, page.to_bytes(), stamp_of(opening()))
     assert peak_of(lambda: salvage(data * 3, "a.vlat"), RepairError) < 64 << 20
 

@@ -157,20 +157,19 @@ class ArchiveMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._is_file() and self._is_whole() and len(self.models) > 1)
     @rule(place=st.integers(0, 99), byte=st.integers(0, 10_000), bit=st.integers(0, 7))
     def damage_a_record_and_repair(self, place: int, byte: int, bit: int) -> None:
-        """All other models are saved."""
-        number = place % len(self.models)
+        """All models of other blocks are saved."""
         with VlatReader(self.path) as reader:
-            payload = reader.payload(number)
-        data = bytearray(self.path.read_bytes())
-        at = data.index(payload)
-        if data.count(payload) > 1:
+            block = reader.locate(place % len(self.models))
+        if block.count == len(self.models):
             return
-        data[at + byte % len(payload)] ^= 1 << bit
+        data = bytearray(self.path.read_bytes())
+        data[block.at + byte % block.size] ^= 1 << bit
         damaged, self.path = self._fresh_path(), self._fresh_path()
         damaged.write_bytes(data)
         repaired = velcodec.repair(damaged, self.path)
-        assert repaired.lost == ((number, number + 1),)
-        del self.models[number], self.keys[number]
+        gone = slice(block.first, block.first + block.count)
+        assert repaired.lost == ((gone.start, gone.stop),)
+        del self.models[gone], self.keys[gone]
 
     # What must be so after each
 

@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 from rich_archives import rich_archive
+from volumes import folded_volume
 
 import velcodec
 from velcodec.archive.notebook import GREY, png_of
@@ -35,6 +36,19 @@ def test_pictures_are_png_files_of_each_models_own_range(tiny: Decoder) -> None:
     data = re.findall(r"base64,([A-Za-z0-9+/=]+)", html)
     image = imread(io.BytesIO(base64.b64decode(data[0])), format="png")
     assert image.shape[:2] == (18, 112)  # 45 m x 280 m
+
+
+def test_volumes_show_the_section_through_their_middle() -> None:
+    from matplotlib.image import imread
+
+    blob = velcodec.compress(folded_volume(20, 25, 30), volume=True, lossless=True)
+    html = velcodec.open(blob)._repr_html_()
+    assert html is not None
+    assert "20 x 25 x 30" in html
+    (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)", html)
+    image = imread(io.BytesIO(base64.b64decode(data)), format="png")
+    assert image.shape[:2] == (75, 112)
+    assert np.ptp(image[..., :3]) > 0.5
 
 
 def test_a_png_has_a_colour_for_each_level_and_one_for_absent_samples() -> None:

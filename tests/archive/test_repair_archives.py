@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import records_apart
 from checkers import layered
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,11 +37,12 @@ KEYS = [f"model {i}" for i in range(len(MODELS))]
 
 
 def made(*, keys: bool = True) -> bytes:
-    """An archive of the models as samples, in pages of six."""
+    """An archive of the models as samples, each in a block of its own, in pages of six."""
     stream = io.BytesIO()
-    with VlatReader(
-        velcodec.compress(MODELS, lossless=True, keys=KEYS if keys else None)
-    ) as reader:
+    with (
+        VlatReader(velcodec.compress(MODELS, lossless=True, keys=KEYS if keys else None)) as reader,
+        records_apart(),
+    ):
         writer = VlatWriter(stream, reader.header)
         for i in range(len(reader)):
             about = reader.fields_of([i])[0] | {"line": i}
@@ -52,7 +54,7 @@ def made(*, keys: bool = True) -> bytes:
             )
             if i % 6 == 5:
                 writer.end_page()
-    writer.close()
+        writer.close()
     return stream.getvalue()
 
 
@@ -60,10 +62,9 @@ WHOLE = made()
 
 
 def span(data: bytes, number: int) -> tuple[int, int]:
-    """Where a record's entry begins and ends."""
-    page, entry, row = VlatReader(data).locate(number)
-    at = entry.records_at + int(page.places[row])
-    return at, at + int(page._skeleton.entry_bytes[row])
+    """Where the block of a record begins and ends."""
+    block = VlatReader(data).locate(number)
+    return block.at, block.at + block.size
 
 
 def spoilt(data: bytes, at: int, end: int) -> bytes:
@@ -275,12 +276,11 @@ def test_the_manifest_gives_the_size_of_a_truncated_shard(tmp_path: Path) -> Non
     counts = [s["models"] for s in json.loads((folder / "manifest.json").read_text())["shards"]]
     first = folder / "shard-00000.vlat"
     with VlatReader(first) as reader:
-        page, entry, row = reader.locate(counts[0] - 1)
-        at = entry.records_at + int(page.places[row])
-    first.write_bytes(first.read_bytes()[:at])
+        block = reader.locate(counts[0] - 1)
+    first.write_bytes(first.read_bytes()[: block.at])
     result = velcodec.repair(folder, tmp_path / "saved.vlat")
-    assert (result.lost, result.uncounted) == (((counts[0] - 1, counts[0]),), ())
-    assert result.saved == sum(counts) - 1
+    assert (result.lost, result.uncounted) == (((block.first, counts[0]),), ())
+    assert result.saved == sum(counts) - block.count
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

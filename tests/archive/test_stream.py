@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import records_apart
 from checkers import layered
 from rich_archives import rich_archive
 
 import velcodec
 from velcodec.decoder import Decoder, read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, compress_job
+from velcodec.files.compress import compress_job
 from velcodec.files.decompress import (
     Decompression,
     decompress_file,
@@ -24,6 +25,7 @@ from velcodec.files.decompress import (
     decompress_stream,
     open_pipe,
 )
+from velcodec.files.job import Job
 from velcodec.formats.errors import (
     CorruptError,
     MixedShapesError,
@@ -127,7 +129,10 @@ def test_an_embedded_decoder_suffices_for_a_stream(
     assert len(list(velcodec.stream(pipe(data)))) == 3
 
 
-def test_a_damaged_stream_raises_after_its_intact_models(data: bytes) -> None:
+def test_a_damaged_stream_raises_after_its_intact_models(data: bytes, tmp_path: Path) -> None:
+    with records_apart():
+        velcodec.cat([data], tmp_path / "apart.vlat")
+    data = (tmp_path / "apart.vlat").read_bytes()
     with velcodec.open(data) as archive:
         at = data.index(archive.reader.payload(6))
     altered = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

@@ -92,11 +92,10 @@ def test_default_records_are_measured_too() -> None:
 def test_volumes_are_measured_at_twice_their_grid(tmp_path: Path) -> None:
     import torch
 
-    from velcodec.sampler.volume.form import save_weights
     from velcodec.sampler.volume.network import VolumeNetwork
 
     sampler, out = tmp_path / "sampler.safetensors", tmp_path / "out.json"
-    save_weights(VolumeNetwork(torch.Generator().manual_seed(1)).to_weights(), sampler)
+    VolumeNetwork(torch.Generator().manual_seed(1)).to_weights().save(sampler)
     command = ["--volumes", "1", "--side", "10", "--family", "gradient", "--sampler", str(sampler)]
     result = CliRunner().invoke(main, [*command, "--json", str(out)])
     assert result.exit_code == 0, result.output

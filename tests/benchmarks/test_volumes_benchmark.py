@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import velcodec
 from benchmarks.volumes.__main__ import main
 from benchmarks.volumes.cases import Case, extruded, from_folder, generated
 from benchmarks.volumes.codecs import CannotKeepError, Codec, ShuffledZstd
 from benchmarks.volumes.measure import at_psnr, bounded, exact, measure
+from benchmarks.volumes.memory import large_volume, one_brick, run
 from benchmarks.volumes.tables import tables
 from velcodec import synth
 from velcodec.metrics import psnr
@@ -90,3 +92,18 @@ def test_ours_stand_beside_the_best_peer(volume):
     assert "| one | 1.00 (zstd 19, shuffled) |" in tables(
         [measure(codec, case, "10 m/s") for codec in codecs]
     )
+
+
+def test_a_large_volume_has_the_size_asked_for_and_one_brick_of_it_is_read(tmp_path):
+    planes = list(large_volume(1.05, "flat"))
+    assert np.stack(planes).shape == (64, 64, 64)
+    path = tmp_path / "a.vlat"
+    path.write_bytes(velcodec.compress(np.stack(planes), volume=True, lossless=True))
+    seconds, read = one_brick(path, (64, 64, 64), tries=1)
+    assert seconds > 0
+    assert 0 < read < path.stat().st_size + 100
+
+
+def test_the_memory_of_a_command_is_that_of_its_process():
+    found = run("-c", "x = b'a' * 100_000_000; import time; time.sleep(0.3)")
+    assert 100 < found.private_mb < found.resident_mb < 200

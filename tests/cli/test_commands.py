@@ -46,7 +46,7 @@ def test_compress_keeps_the_budget_and_prints_the_quality(
 def test_compress_prints_a_summary_for_people(compress: Run) -> None:
     np.save("in.npy", CONSTANT)
     result = compress("in.npy", "out.vlat")
-    assert result.stdout.startswith("out.vlat: 3 models in ")
+    assert result.stdout.startswith("out.vlat: 3 models of 20 x 24 in ")
     assert "PSNR" in result.stdout
     assert result.stderr == ""
 
@@ -129,7 +129,7 @@ def test_decompress_renders_at_any_resolution(
 def test_decompress_in_blocks_equals_one_call(
     run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("velcodec.archive.archive.SAMPLES_AT_ONCE", 1)
+    monkeypatch.setattr("velcodec.archive.numbers.SAMPLES_AT_ONCE", 1)
     assert run("decompress", "in.vlat", "out.npy", "--res", "30").exit_code == 0
     assert np.allclose(np.load("out.npy"), velcodec.decompress(archive.read_bytes(), res=30))
 

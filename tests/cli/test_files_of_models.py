@@ -174,7 +174,7 @@ def test_verify_against_reads_at_most_a_block_at_a_time(
         return read(self, start, stop)
 
     monkeypatch.setattr(Models, "read", counted)
-    monkeypatch.setattr("velcodec.archive.archive.MODELS_AT_ONCE", 2)
+    monkeypatch.setattr("velcodec.archive.numbers.MODELS_AT_ONCE", 2)
     assert run("verify", "exact.vlat", "--against", "exact.npy").exit_code == 0
     assert asked == [2, 2, 2, 1]
 

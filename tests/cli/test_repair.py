@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import records_apart
 from click.testing import Result
 
 import velcodec
@@ -19,16 +20,17 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def archive(archive_bytes: bytes, tmp_path: Path) -> Path:
+    """Every model is in a block of its own."""
     path = tmp_path / "in.vlat"
-    path.write_bytes(archive_bytes)
+    with records_apart():
+        velcodec.cat([archive_bytes], path)
     return path
 
 
 def spoil(path: Path, number: int) -> None:
     """Damage a record."""
     data = bytearray(path.read_bytes())
-    page, entry, row = VlatReader(bytes(data)).locate(number)
-    data[entry.records_at + int(page.places[row]) + 3] ^= 0x55
+    data[VlatReader(bytes(data)).locate(number).at + 3] ^= 0x55
     path.write_bytes(data)
 
 
@@ -55,8 +57,8 @@ def test_losses_are_reported_and_set_the_exit_code(run: Run, archive: Path) -> N
 
 def test_a_truncated_archive_reports_that_more_may_be_lost(run: Run, archive: Path) -> None:
     with VlatReader(archive) as reader:
-        page, entry, row = reader.locate(2)
-    archive.write_bytes(archive.read_bytes()[: entry.records_at + int(page.places[row])])
+        at = reader.locate(2).at
+    archive.write_bytes(archive.read_bytes()[:at])
     result = run("repair", "in.vlat", "out.vlat")
     assert result.exit_code == 4
     assert "saved 2 models" in result.stdout

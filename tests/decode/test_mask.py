@@ -19,11 +19,12 @@ import velcodec
 from velcodec.cli import main
 from velcodec.decoder import Decoder
 from velcodec.encode import search
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, compress_job
+from velcodec.files.compress import compress_job
 from velcodec.files.decompress import decompress_file, decompress_stream
+from velcodec.files.job import Job
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import pack_record, unpack_record
 from velcodec.formats.container.writer import VlatWriter

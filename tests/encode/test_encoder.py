@@ -28,7 +28,7 @@ from velcodec.decode.units import from_m_s, inner_range, to_m_s
 from velcodec.decoder import Decoder
 from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, utility
 from velcodec.encode.candidates import SAMPLE_TILES, sample_tiles
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.fitting import step_indices
 from velcodec.encode.search import Crossing
 from velcodec.encode.setup import Coding

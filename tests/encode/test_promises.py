@@ -16,7 +16,7 @@ from velcodec.api import encode
 from velcodec.decoder import Decoder
 from velcodec.encode import fitting, groups, search
 from velcodec.encode.allocate import utility_of_psnr
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.encode import Encoded
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import TARGET_DB, Target

@@ -18,7 +18,7 @@ from velcodec.encode import search
 from velcodec.encode.allocate import LATENT_PREFERENCE
 from velcodec.encode.candidates import Candidates
 from velcodec.encode.coded import BESIDE_BITS, CodedModel
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.encode import Encoded
 from velcodec.encode.search import encode_to_psnr
 from velcodec.encode.setup import Coding

@@ -26,3 +26,25 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> Non
         assert len(loaded) > 3
         assert not [each for each in loaded if each.startswith(("http", "//"))]
     assert "velcodec.archive.archive.Archive.decode" in (tmp_path / "api.html").read_text()
+
+
+def test_every_picture_has_a_command_that_draws_it() -> None:
+    page = (DOCS / "figures.md").read_text()
+    section = page[page.index("## Pictures") :]
+    rows = [line.split("|")[1:4] for line in section.splitlines() if ".png`" in line]
+    named = [name for row in rows for name in re.findall(r"`([\w/-]+\.png)`", row[0])]
+    there = [str(each.relative_to(DOCS / "img")) for each in (DOCS / "img").rglob("*.png")]
+    assert sorted(named) == sorted(there)
+    makefile = (ROOT / "Makefile").read_text()
+    for _, command, drawn in rows:
+        (program,) = re.findall(r"`([^`]+)`", command)[:1]
+        assert program.startswith(("python ", "velcodec "))
+        if "yes" in drawn:
+            made = program.replace("examples/NAME.py FOLDER", "$$each build/examples")
+            assert f"$(BIN)/{made}" in makefile
+
+
+def test_pages_show_every_picture() -> None:
+    pages = [path.read_text() for path in [*DOCS.rglob("*.md"), ROOT / "README.md"]]
+    for picture in (DOCS / "img").rglob("*.png"):
+        assert any(f"img/{picture.relative_to(DOCS / 'img')})" in page for page in pages), picture

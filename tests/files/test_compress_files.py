@@ -23,11 +23,13 @@ from checkers import layered
 import velcodec
 from velcodec.decoder import Decoder, registry
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
 from velcodec.files import compress
-from velcodec.files.compress import Job, append_job, compress_job
+from velcodec.files import job as job_module
+from velcodec.files.compress import append_job, compress_job
+from velcodec.files.job import Job
 from velcodec.files.plans import check_same, pack_plan, unpack_plan
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.journal import open_part, part_of, read_journal
@@ -63,7 +65,7 @@ def folder(tmp_path: Path, models: np.ndarray) -> Path:
 
 @pytest.fixture(autouse=True)
 def few_at_once(monkeypatch: pytest.MonkeyPatch, tiny: Decoder) -> None:
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
 
 
 def job_of(folder: Path, **more: object) -> Job:
@@ -259,7 +261,7 @@ def test_the_work_of_a_killed_process_can_be_resumed(
     code = f"""
         import time
         from pathlib import Path
-        from velcodec.encode.describe import Description
+        from velcodec.encode.description import Description
         from velcodec.encode.setup import Coding
         from velcodec.encode.target import Target
         from velcodec.files import compress
@@ -342,10 +344,10 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "decoder: found [0-9a-f]+": lambda folder: replace(
         job_of(folder), coding=Coding(Target(lossless=True))
     ),
-    "units: found km/s, was None": lambda folder: replace(
+    "units: found km/s, was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, units="km/s")
     ),
-    r"origin: found \[1, 0\], was \[0.0, 0.0\]": lambda folder: replace(
+    r"origin: found \[1, 0\], was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, origin=(1, 0))
     ),
     "licence: found CC0, was ;": lambda folder: replace(
@@ -354,7 +356,7 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "depth: found [0-9a-f]+, was [0-9a-f]+": lambda folder: job_of(
         folder, fields={"depth": np.arange(11) + 1}
     ),
-    "keys: found [0-9a-f]+, was None": lambda folder: job_of(folder, keys=[*"abcdefghijk"]),
+    "keys: found [0-9a-f]+, was not stated": lambda folder: job_of(folder, keys=[*"abcdefghijk"]),
     "model1.npy: axes: found n1xz, was n1zx": lambda folder: replace(
         job_of(folder), models=open_models(folder, order="xz")
     ),
@@ -364,10 +366,10 @@ FACTS: dict[str, Callable[[Path], Job]] = {
     "model1.npy: z_up: found True, was False": lambda folder: replace(
         job_of(folder), models=open_models(folder, z_positive="up")
     ),
-    "model1.npy: no_data: found nan, was None": lambda folder: replace(
+    "model1.npy: no_data: found nan, was not stated": lambda folder: replace(
         job_of(folder), models=open_models(folder, no_data="nan")
     ),
-    "mask: found -1, was None": lambda folder: replace(
+    "mask: found -1, was not stated": lambda folder: replace(
         job_of(folder), description=Description(dx=5.0, mask=-1)
     ),
     "found 1 files and arrays, were 3": lambda folder: job_of(folder / "model1.npy"),
@@ -398,7 +400,7 @@ def test_another_dtype_or_version_is_named(
         compress_job(job_of(folder), target, resume=True)
     monkeypatch.undo()
     np.save(folder / "model3.npy", np.load(folder / "model3.npy").astype("f8"))
-    monkeypatch.setattr(compress, "MODELS_AT_ONCE", 2)
+    monkeypatch.setattr(job_module, "MODELS_AT_ONCE", 2)
     with pytest.raises(OptionError, match=r"model3\.npy: dtype: found <f8, was <f4"):
         compress_job(job_of(folder), target, resume=True)
 
@@ -588,7 +590,7 @@ def test_columns_have_a_value_for_each_model(folder: Path, tmp_path: Path) -> No
 def test_every_block_keeps_the_budget(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compress, "MODELS_OF_BUDGET", 6)
+    monkeypatch.setattr(job_module, "MODELS_OF_BUDGET", 6)
     coding = Coding(Target(bytes_per_model=150), decoder="tiny")
     summary = compress_job(Job(open_models(folder), coding=coding), tmp_path / "m.vlat")
     assert summary.bytes <= 150 * 11

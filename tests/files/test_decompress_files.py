@@ -10,16 +10,17 @@ from checkers import layered
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, append_job, compress_job
+from velcodec.files.compress import append_job, compress_job
 from velcodec.files.decompress import (
     Decompression,
     decompress_file,
     decompress_folder,
     decompress_stream,
 )
+from velcodec.files.job import Job
 from velcodec.files.originals import open_originals
 from velcodec.formats.errors import MixedShapesError, OptionError, OutputExistsError
 from velcodec.formats.files import FORMATS, Ground, open_models

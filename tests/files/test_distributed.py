@@ -23,7 +23,7 @@ from checkers import layered
 import velcodec
 import velcodec.files.distributed
 from velcodec.decoder import Decoder
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.encode import Summary
 from velcodec.files.distributed import PLAN, compress, connected
 from velcodec.formats.container.journal import part_of

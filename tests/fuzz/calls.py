@@ -32,7 +32,6 @@ from targets import folder_in_memory, tried, with_checksums
 
 import velcodec
 from velcodec import resolution
-from velcodec.archive import archive as archives
 from velcodec.archive.listing import rows_of
 from velcodec.decoder import registry
 from velcodec.decoder.siren_mixture.frozen import FrozenMixture, load_frozen
@@ -51,7 +50,14 @@ from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import RAW, Domain, allowed_codes
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.sample_coding.stream import encode_image, encode_raw
+from velcodec.formats.volume_coding.stream import (
+    Bricks,
+    encode_samples,
+    join_mask,
+    pack_volume,
+)
 from velcodec.sampler.form import newest_sampler
+from velcodec.sampler.volume.form import newest_volume_sampler
 
 EXECUTIONS = 300_000
 MOST_BYTES = 1 << 14
@@ -81,6 +87,7 @@ def calls(data: bytes) -> None:
     tried(lambda: list(islice(velcodec.stream(io.BytesIO(data)), MODELS)))
     tried(lambda: velcodec.cat([path], other, force=True))
     tried(lambda: velcodec.repair(path, other, force=True))
+    tried(lambda: velcodec.repair(path, other, force=True, fill="nan"))
     tried(lambda: velcodec.decompress(path))
 
 
@@ -94,6 +101,9 @@ def _ask(archive: velcodec.Archive) -> None:
         lambda: archive.decode(some, 9),
         lambda: archive.decode(0, (3, 5), average="cell"),
         lambda: archive.sample(0, [[11.0, 13.0]]),
+        lambda: archive.sample(0, [[11.0, 13.0, 17.0]]),
+        lambda: archive.box(0, [(0, 3), (2, 9), (1, 2)]),
+        lambda: archive.decode(0, (4, 5, 3)),
         lambda: archive[:],
     ):
         tried(ask)
@@ -101,7 +111,7 @@ def _ask(archive: velcodec.Archive) -> None:
 
 def seeds() -> list[bytes]:
     """Archives of every representation, with keys, columns, quality, headers and sections."""
-    found = [_latents(), _latents(tiled=True), *(_samples(kind) for kind in range(6))]
+    found = [_latents(), _latents(tiled=True), *(_samples(kind) for kind in range(6)), _volumes()]
     return [b"\0" + data for data in found] + [b"\1" + data[len(START) :] for data in found]
 
 
@@ -156,6 +166,32 @@ def _samples(kind: int) -> bytes:
     return _archive(replace(head, exact=coding), [Record(0, 0, 0, 20, 24, [], s) for s in chosen])
 
 
+def _volumes() -> bytes:
+    """Volumes of several bricks, some of their samples absent, and a section."""
+    z, y, x = np.mgrid[:9, :10, :11]
+    volume = (1500.0 + 100 * ((z + y // 2 + x // 3) // 3)).astype("<f4")
+    codes = (volume - 1500.0).astype(np.int64)
+    coding = ExactCoding(EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001),), newest_volume_sampler())
+    layouts = (Layout(9, 11, "nzyx", ny=10, no_data="nan"), Layout(9, 11))
+    bricks = Bricks((9, 10, 11), (4, 5, 6))
+    absent = bricks.samples * (np.arange(len(bricks)) == 0)
+    absent[1] = 7
+    streams = []
+    for number, gone in enumerate(absent.tolist()):
+        box, mask = bricks.box(number), np.zeros(bricks.shape_of(number), dtype=bool)
+        mask.reshape(-1)[:gone] = True
+        stream = encode_samples(volume[box], codes[box], coding.domains[0], number % 2 == 0)
+        some = mask if 0 < gone < mask.size else None
+        streams.append(b"" if gone == mask.size else join_mask(stream, some))
+    packed = pack_volume(0, bricks, streams, absent)
+    image = encode_image(LABEL_MAP, Request.exactly(codes[:, 0]), 0, coding)
+    assert image is not None
+    head = Header(bytes(32), "none", layouts, TileCoding(1500.0, 1.0, 12, {0: 1 << 14}))
+    section = Record(1, 0, 0, 9, 11, [], image.stream)
+    records = [Record(0, 0, 0, 9, 11, [], bricks=packed)] * 2
+    return _archive(replace(head, exact=coding), [*records, section])
+
+
 def _archive(head: Header, records: list[Record]) -> bytes:
     stream = io.BytesIO()
     writer = VlatWriter(stream, head)
@@ -174,7 +210,7 @@ def _archive(head: Header, records: list[Record]) -> bytes:
 
 def small_limits() -> None:
     """Lower the default sample limit of calls, so that they take milliseconds."""
-    resolution.LARGE_CELLS = archives.LARGE_CELLS = MOST_SAMPLES
+    resolution.LARGE_CELLS = MOST_SAMPLES
     logging.getLogger("velcodec").setLevel(logging.ERROR)
 
 

@@ -41,7 +41,7 @@ from velcodec.formats.sample_coding.mixing.coder import encode_mixed
 from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.stream import encode_raw
 from velcodec.formats.volume_coding.coder import encode_brick, encode_within
-from velcodec.formats.volume_coding.stream import Bricks, pack_volume
+from velcodec.formats.volume_coding.stream import Bricks, join_mask, pack_volume
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -80,7 +80,7 @@ def part_seeds() -> list[bytes]:
     runs = (Run(0, 2, 0), Run(20, 1, 1))
     fields = {"line": np.arange(3, dtype="<i4"), "t": np.array(["a", "b", "a"], dtype=object)}
     quality = np.arange(12, dtype=np.uint8).reshape(4, 3)
-    page = Page(np.array([5, 300, 6]), runs, ("a", "b", "c"), quality, fields, 7)
+    page = Page(np.array([9, 300, 9]), np.ones(3), runs, ("a", "b", "c"), quality, fields, 7)
     directory = Directory(
         (Place(90, 20),), (PageEntry(Place(200, 60), 100, 9), PageEntry(Place(260, 60), 130, 9))
     )
@@ -161,6 +161,12 @@ def bricks() -> list[bytes]:
         edges = tuple(max(min(4, n), n // 2) for n in size)
         cut = Bricks(size, (edges[0], edges[1], edges[2]))
         found.append(bytes([1, number, 0, 0]) + pack_volume(0, cut, [b"ab"] * len(cut)))
+        absent = np.arange(len(cut)) % 3
+        absent *= absent < cut.samples
+        found.append(bytes([3, number, 0, 0]) + pack_volume(0, cut, [b"ab"] * len(cut), absent))
+        mask = z + x // 2 < 2
+        if not mask.all():
+            found.append(bytes([2, number, mask.sum() - 1, 0]) + join_mask(b"ab", mask))
     return found
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from velcodec.formats.container.block import LONGEST_HEAD, BlockId, checksum_of, read_head
 from velcodec.formats.container.directory import Directory
-from velcodec.formats.container.framing import START, RecordId, pack_tail, record_checksum
+from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.journal import read_journal
 from velcodec.formats.container.page import StoredPage
@@ -46,7 +47,7 @@ from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.storage.varint import MAX_BYTES, decode_varint
-from velcodec.formats.volume_coding.stream import decode_samples, read_table
+from velcodec.formats.volume_coding.stream import decode_samples, read_table, split_mask
 
 Target = Callable[[bytes], None]
 MOST_BYTES = 1 << 14
@@ -133,14 +134,13 @@ def with_checksums(data: bytes) -> bytes:
                     out[end : end + len(tail)] = tail
                     end += len(tail)
             else:
-                more, start = decode_varint(data[at : at + MAX_BYTES], 0, "")
-                payload = data[at + start : at + start + more - 1]
-                sums = record_checksum(RecordId(stamp, number, current & 0xFFFF), payload)
-                end = at + start + more - 1 + len(sums)
+                head = read_head(data[at : at + LONGEST_HEAD], "")
+                end = at + head.block_bytes
                 if end > len(data):
                     break
-                out[end - len(sums) : end] = sums
-                number += 1
+                block_id = BlockId(stamp, number, current & 0xFFFF)
+                out[end - 4 : end] = checksum_of(block_id, data[at : end - 4])
+                number += len(head.lengths)
             at = end
         except VelcodecError:
             break
@@ -157,7 +157,7 @@ def parts(data: bytes) -> None:
 
 def _read_page(data: bytes) -> None:
     page = StoredPage(data, 1 << 16, "page")
-    assert len(page.places) == len(page.headers) == len(page)
+    assert len(page.places) == len(page.headers) == len(page.sizes) <= len(page)
     page.whole()
 
 
@@ -236,13 +236,20 @@ VOLUMES = ((1, 1, 1), (3, 1, 9), (5, 6, 4), (9, 8, 7), (40, 40, 40))
 
 
 def volumes(data: bytes) -> None:
-    """Streams of bricks in every domain, and tables of bricks; the first bytes select."""
+    """Streams of bricks in every domain, masks, and tables of bricks; the first bytes select."""
     if len(data) < 4:
         return
     way, shape, domain, dtype = data[:4]
     stream, size = data[4:MOST_BYTES], VOLUMES[shape % len(VOLUMES)]
     if way % 2:
-        tried(lambda: read_table(lambda start, n: stream[start : start + n], size, "record"))
+        tried(
+            lambda: read_table(
+                lambda start, n: stream[start : start + n], size, "record", masked=way % 4 == 3
+            )
+        )
+        return
+    if way % 4 == 2:
+        tried(lambda: split_mask(stream, size, 1 + domain, "brick"))
         return
     kind = np.dtype(("<f4", ">f8", "<i2")[dtype % 3])
     coding = _exact()

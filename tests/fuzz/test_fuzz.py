@@ -49,7 +49,6 @@ def test_mutated_seeds_are_read_or_refused(name: str, corpus: dict[str, list[byt
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls return few samples by default."""
     monkeypatch.setattr(calls.resolution, "LARGE_CELLS", calls.MOST_SAMPLES)
-    monkeypatch.setattr(calls.archives, "LARGE_CELLS", calls.MOST_SAMPLES)
 
 
 @pytest.mark.usefixtures("few_samples")

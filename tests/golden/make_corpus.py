@@ -394,6 +394,8 @@ def volume_archive(family: str, order: str = "zyx", **about: Any) -> Callable[[]
         edges, volumes.BRICK = volumes.BRICK, (8, 8, 8)
         try:
             drawn = synth.volumes(family, 1, 5, (12, 11, 10))
+            if about.get("mask") == "nan":  # whole bricks, and parts of some
+                drawn[:, :5, :, :6] = drawn[:, :9, :8, 8:] = drawn[:, 11, 9] = np.nan
             models = drawn.transpose(0, *(1 + "zyx".index(axis) for axis in order))
             return velcodec.compress(models, volume=True, order=order, dy=25.0, **about)
         finally:
@@ -473,6 +475,7 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
         "volume-layers": volume_archive("faulted", lossless=True),
         "volume-bound": volume_archive("gradient", "yxz", max_error=4.0),
         "volume-smooth": volume_archive("gradient", lossless=True),
+        "volume-absent": volume_archive("faulted", lossless=True, mask="nan"),
     },
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.latent_coding.stream import decode_tiles
 
 LISTED = r"^    ([0-9a-f]{4})  +([0-9a-f]{2}(?: [0-9a-f]{2})*)(?: \.\. ([0-9a-f]{2}))?(?=  |$)"
-SHA256 = "305024abe66bad89e065a205ab8ab04670ac742a4a0bca54664c1ce16c21c188"
+SHA256 = "ff75a910fa263bf39c5dfdf6960ffb9082b0bf483e17c8c2406b321d63542c3c"
 
 
 def test_the_golden_file_is_the_one_that_was_pinned() -> None:

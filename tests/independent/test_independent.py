@@ -94,6 +94,27 @@ def test_volumes_are_the_same_on_other_grids(
         check_rendering(reader.model(archive, 0, (7, 13, 20)), opened.decode(0, res=(7, 13, 20)))
 
 
+@pytest.mark.parametrize("wide", [False, True])
+def test_absent_samples_of_volumes_are_the_same(
+    reader: vlatlite.Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wide: bool
+) -> None:
+    monkeypatch.setattr("velcodec.encode.volumes.BRICK", (5, 6, 7))
+    volume = synth.volumes("faulted", 1, 3, (9, 10, 11))[0]
+    if wide:  # beyond what any domain of integers holds
+        volume = volume.astype(np.float64) * np.random.default_rng(0).uniform(1, 1e9, volume.shape)
+    volume[:5, :6, 2:] = np.nan
+    volume[7:, 8:, 1:9:2] = np.nan
+    archive = saved(tmp_path / "volume.vlat", volume, volume=True, mask="nan")
+    assert np.array_equal(reader.model(archive, 0), volume, equal_nan=True)
+    with velcodec.open(tmp_path / "volume.vlat") as opened:
+        found, expected = reader.model(archive, 0, (7, 13, 20)), opened.decode(0, res=(7, 13, 20))
+    gone = np.isnan(expected)
+    assert gone.any()
+    assert np.array_equal(np.isnan(found), gone)
+    scale = np.nanmax(expected) / 5000
+    check_rendering(np.where(gone, 0, found) / scale, np.where(gone, 0, expected) / scale)
+
+
 def drawn(family: str, nz: int, nx: int, number: int = 0) -> np.ndarray:
     found: np.ndarray = synth.draw(family, 70_000_011, number, 1).render(nz, nx).numpy()[0]
     return found

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from velcodec.cli import main
 from velcodec.decoder import read_decoder
 from velcodec.decoder.registry import HOME_VARIABLE
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models

@@ -10,7 +10,7 @@ from checkers import layered
 
 import velcodec
 from velcodec.decoder import read_decoder
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, make_fitter
 from velcodec.encode.target import Target
 from velcodec.formats.files.npy import as_models

@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from velcodec import synth
-from velcodec.formats.errors import CorruptError, SamplerError
+from velcodec.decode.volume_field import points_per_cell
+from velcodec.formats.errors import CorruptError, OptionError, SamplerError
 from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.metrics import psnr
 from velcodec.report.upsampling import upsample_volume
+from velcodec.sampler.compiled import cell_positions
 from velcodec.sampler.volume import compiled
 from velcodec.sampler.volume.compiled import AROUND, SampledVolume, spline_coefficients
 from velcodec.sampler.volume.form import (
+    VolumeWeights,
     newest_volume_sampler,
-    read_weights,
-    save_weights,
     volume_sampler_of,
-    weights_from,
 )
 from velcodec.sampler.volume.network import VolumeNetwork
 
@@ -73,10 +73,71 @@ def test_points_have_the_values_of_the_grid(volume, weights):
     assert np.array_equal(values, field.grid(*FINE))
 
 
+def test_a_window_has_the_values_of_the_whole(volume, weights):
+    field, whole = SampledVolume(volume, weights), SampledVolume(volume, weights).grid(*FINE)
+    z, y, x = ((np.arange(n) + 0.5) * s / n for n, s in zip(FINE, SHAPE, strict=True))
+    out = np.empty((1, 5, 9))
+    for plane in (0, 7, 25):
+        field.fill(z[plane : plane + 1], y[3:8], x[-9:], out)
+        assert np.array_equal(out, whole[plane : plane + 1, 3:8, -9:])
+
+
 def test_blocks_do_not_show(volume, weights, monkeypatch):
     whole = SampledVolume(volume, weights).grid(*FINE)
     monkeypatch.setattr(compiled, "BLOCK", 5)
     assert np.array_equal(SampledVolume(volume, weights).grid(*FINE), whole)
+
+
+def means(field, cells, average="cell"):
+    along = points_per_cell(field.samples.shape, cells)
+    at = (
+        cell_positions(size, n * k)
+        for size, n, k in zip(field.samples.shape, cells, along, strict=True)
+    )
+    return field.means(*at, along, average, "a")
+
+
+@pytest.mark.parametrize("cells", [(13, 10, 12), (4, 5, 3), (20, 11, 12)], ids=str)
+def test_means_are_those_of_a_finer_rendering(volume, cells):
+    field = SampledVolume(volume, volume_sampler_of(newest_volume_sampler()))
+    along = [4 * max(1, -(-n // m)) + 3 for n, m in zip(SHAPE, cells, strict=True)]
+    fine = field.grid(*(n * k for n, k in zip(cells, along, strict=True)))
+    fine = fine.reshape([size for pair in zip(cells, along, strict=True) for size in pair])
+    cell, slowness = means(field, cells), means(field, cells, "slowness")
+    assert (slowness <= cell + 1e-9).all()
+    for found, expected in (
+        (cell, fine.mean((1, 3, 5))),
+        (slowness, 1.0 / (1.0 / fine).mean((1, 3, 5))),
+    ):
+        assert np.sqrt(np.square(found - expected).mean()) < 0.01 * np.ptp(volume)
+        assert np.quantile(np.abs(found - expected), 0.99) < 0.05 * np.ptp(volume)
+
+
+def test_a_coarser_mean_is_the_mean_of_finer_ones(volume, weights):
+    field = SampledVolume(volume[:12], weights)
+    fine = means(field, (12, 10, 12)).reshape(4, 3, 5, 2, 6, 2)
+    assert np.allclose(means(field, (4, 5, 6)), fine.mean((1, 3, 5)), atol=1e-6)
+    assert means(field, (1, 1, 1)) == pytest.approx(fine.mean(), abs=1e-6)
+    slow = (1.0 / means(field, (12, 10, 12), "slowness")).mean()
+    assert means(field, (1, 1, 1), "slowness") == pytest.approx(1.0 / slow, abs=1e-6)
+
+
+def test_blocks_and_pieces_do_not_show_in_means(volume, weights, monkeypatch):
+    field = SampledVolume(volume, weights)
+    whole = means(field, (7, 10, 5))
+    monkeypatch.setattr(compiled, "BLOCK", 5)
+    monkeypatch.setattr(compiled, "POINTS_AT_ONCE", 300)
+    assert np.allclose(means(field, (7, 10, 5)), whole, atol=1e-9)
+
+
+@pytest.mark.parametrize("least", [0.0, -10.0])
+def test_velocities_that_are_not_positive_have_no_slowness(weights, least):
+    samples = np.full((6, 5, 4), least)
+    samples[:3] = 2000.0 if least else least
+    field = SampledVolume(samples, weights)
+    assert means(field, (3, 3, 3)).shape == (3, 3, 3)
+    with pytest.raises(OptionError, match="a: average slowness: found a velocity of"):
+        means(field, (12, 10, 9), "slowness")
 
 
 def test_torch_computes_the_same_field(volume, weights):
@@ -145,14 +206,14 @@ def test_samples_that_would_overflow_are_refused(weights):
 
 
 def test_weights_come_back_from_a_file(weights, tmp_path):
-    save_weights(weights, tmp_path / "w.safetensors")
-    again = read_weights(tmp_path / "w.safetensors")
+    weights.save(tmp_path / "w.safetensors")
+    again = VolumeWeights.read(tmp_path / "w.safetensors")
     assert all(
         np.array_equal(a, b)
         for a, b in zip(vars(weights).values(), vars(again).values(), strict=True)
     )
     with pytest.raises(CorruptError, match="here: sampler"):
-        weights_from(b"nothing", "here")
+        VolumeWeights.from_bytes(b"nothing", "here")
 
 
 @pytest.mark.parametrize("family", [name for name in synth.VOLUME_FAMILIES if name != "flat"])

@@ -32,9 +32,10 @@ sys.path.insert(0, str(Path(__file__).parent / "formats"))
 from builders import archive, exact_coding, header, opening, stamp_of
 
 import velcodec
+from velcodec.formats.container.block import MOST_RECORDS, BlockId, pack_block, pack_head
 from velcodec.formats.container.columns import squeeze
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import Page, Run
 from velcodec.formats.container.reader import VlatReader
@@ -77,11 +78,14 @@ def with_pages(pages: int, about: Callable[[int], dict[str, Any]], each: int = 1
     stamp = stamp_of(bytes(data))
     entries, bodies = [], []
     for number in range(pages):
-        at = len(data)
-        for row in range(each):
-            data += pack_entry(RecordId(stamp, number * each + row, 0), b"\1")
-        lengths = {"x": squeeze(bytes([1]) * each), "b": number * each}
-        bodies.append((at, msgpack.packb(lengths | about(number))))
+        at, sizes, counts = len(data), bytearray(), bytearray()
+        for row in range(0, each, MOST_RECORDS):
+            counts.append(min(MOST_RECORDS, each - row))
+            block_id = BlockId(stamp, number * each + row, 0)
+            data += pack_block(block_id, [b"\1"] * counts[-1])
+            sizes.append(len(data) - at - sum(sizes))
+        blocks = {"x": squeeze(bytes(sizes)), "c": squeeze(bytes(counts)), "b": number * each}
+        bodies.append((at, msgpack.packb(blocks | about(number))))
     for at, body in bodies:
         section = pack_section(PAGE, body, stamp)
         entries.append(PageEntry(Place(len(data), len(section)), at, each))
@@ -204,7 +208,9 @@ def repair_of_absent_pages(folder: Path) -> Callable[[], Any]:
     data = opening()
     stamp = stamp_of(data)
     for number in range(200):
-        page = Page(np.full(1 << 16, 255), (Run(0, 1 << 16, 0),), first=number << 16)
+        blocks = 1 << 10
+        sizes, counts = np.full(blocks, 255), np.full(blocks, 64)
+        page = Page(sizes, counts, (Run(0, blocks, 0),), first=number << 16)
         data += pack_section(PAGE, page.to_bytes(), stamp)
     return _repaired(folder, data)
 
@@ -214,9 +220,9 @@ def repair_of_many_pages_of_one_long_record(folder: Path) -> Callable[[], Any]:
     data = opening()
     stamp = stamp_of(data)
     size = 1 << 19
-    data += encode_varint(size + 1) + bytes(size)
+    data += pack_head([size]) + bytes(size + 4)
     for number in range(20_000):
-        page = Page(np.array([size]), (Run(0, 1, 0),), first=number)
+        page = Page(np.array([size + 8]), np.ones(1), (Run(0, 1, 0),), first=number)
         data += pack_section(PAGE, page.to_bytes(), stamp)
     return _repaired(folder, data)
 
@@ -228,7 +234,7 @@ def repair_of_what_looks_like_sections(folder: Path) -> Callable[[], Any]:
 
 @case
 def repair_of_what_looks_like_records(folder: Path) -> Callable[[], Any]:
-    return _repaired(folder, opening() + encode_varint(60_001) * 300_000)
+    return _repaired(folder, opening() + pack_head([60_000]) * 200_000)
 
 
 @case
@@ -237,7 +243,7 @@ def repair_of_sections_without_end_in_a_gap(folder: Path) -> Callable[[], Any]:
     data = bytearray(opening())
     stamp = stamp_of(bytes(data))
     for number in range(20_000):
-        data += pack_entry(RecordId(stamp, number, 0), b"\1") + b"\x00n" + encode_varint(500_000)
+        data += pack_block(BlockId(stamp, number, 0), [b"\1"]) + b"\x00n" + encode_varint(500_000)
     return _repaired(folder, bytes(data) + bytes(500_000))
 
 
@@ -252,7 +258,7 @@ def repair_of_tails(folder: Path) -> Callable[[], Any]:
     stamp = stamp_of(data)
     data += pack_tail(9) * 50_000
     for number in range(5000):
-        page = Page(np.array([5]), (Run(0, 1, 0),), first=number)
+        page = Page(np.array([8]), np.ones(1), (Run(0, 1, 0),), first=number)
         data += pack_section(PAGE, page.to_bytes(), stamp)
     return _repaired(folder, data)
 

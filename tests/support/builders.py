@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from velcodec.formats.container.framing import START, RecordId, pack_entry
+from velcodec.formats.container.block import BlockId, pack_block
+from velcodec.formats.container.framing import START
 from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.sections import HEADER, OPENING, pack_section, read_section
@@ -103,24 +106,38 @@ def stamp_of(data: bytes) -> bytes:
 
 
 def entry_of(data: bytes, number: int, payload: bytes, header_number: int = 0) -> bytes:
-    """A record as stored in an archive with this beginning."""
-    return pack_entry(RecordId(stamp_of(data), number, header_number), payload)
+    """A block of one record as stored in an archive with this beginning."""
+    return pack_block(BlockId(stamp_of(data), number, header_number), [payload])
+
+
+@contextmanager
+def records_apart(apart: bool = True) -> Iterator[None]:
+    """Within this context every record is written as a block of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if apart:
+            writer = "velcodec.formats.container.writer."
+            patch.setattr(
+                writer + "blocks_of", lambda sizes, _: (slice(i, i + 1) for i in range(len(sizes)))
+            )
+            patch.setattr(writer + "is_full", lambda _: True)
+        yield
 
 
 def archive(
     payloads: Sequence[bytes], head: Header | None = None, *, keys: Sequence[str] | None = None,
-    quality: Sequence[StoredQuality] | None = None,
+    quality: Sequence[StoredQuality] | None = None, apart: bool = False,
 ) -> bytes:  # fmt: skip
-    """The bytes of an archive of these payloads."""
+    """The bytes of an archive of these payloads; each in a block of its own if they are `apart`."""
     stream = io.BytesIO()
-    writer = VlatWriter(stream, head or header())
-    for i, payload in enumerate(payloads):
-        writer.add(
-            payload,
-            key=None if keys is None else keys[i],
-            quality=None if quality is None else quality[i],
-        )
-    writer.close()
+    with records_apart(apart):
+        writer = VlatWriter(stream, head or header())
+        for i, payload in enumerate(payloads):
+            writer.add(
+                payload,
+                key=None if keys is None else keys[i],
+                quality=None if quality is None else quality[i],
+            )
+        writer.close()
     return stream.getvalue()
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from velcodec.cli.main import main
 from velcodec.formats.errors import OptionError
-from velcodec.sampler.form import read_weights
+from velcodec.sampler.form import SamplerWeights
 from velcodec.train import sampler
 from velcodec.train.sampler import SamplerTrainer, batches, loss_of, make_batch
 
@@ -93,6 +93,6 @@ def test_the_command_writes_weights_and_resumes(tmp_path: Path) -> None:
     second = CliRunner().invoke(main, command)
     assert "step 2 of 2" in second.output
     begun = ["train", "sampler", str(tmp_path / "more"), str(weights), "--init", str(weights)]
-    before = read_weights(weights)
+    before = SamplerWeights.read(weights)
     assert CliRunner().invoke(main, [*begun, "--steps", "1", "--batch", "2"]).exit_code == 0
-    assert abs(read_weights(weights).last - before.last).max() < 0.01
+    assert abs(SamplerWeights.read(weights).last - before.last).max() < 0.01

@@ -6,7 +6,7 @@ import torch
 from click.testing import CliRunner
 
 from velcodec.cli.main import main
-from velcodec.sampler.volume.form import read_weights
+from velcodec.sampler.volume.form import VolumeWeights
 from velcodec.train import volume_sampler
 from velcodec.train.volume_sampler import VolumeSamplerTrainer, loss_of, make_batch
 
@@ -60,6 +60,6 @@ def test_a_run_resumes_with_the_same_weights(tmp_path):
     for _ in range(2):
         result = CliRunner().invoke(main, [*command, "--seconds", "0"])
         assert result.exit_code == 0, result.output
-    expected, found = whole.network.to_weights(), read_weights(target)
+    expected, found = whole.network.to_weights(), VolumeWeights.read(target)
     for a, b in zip(vars(expected).values(), vars(found).values(), strict=True):
         assert np.allclose(a, b, atol=1e-6)

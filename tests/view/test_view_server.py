@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from rich_archives import rich_archive
+from volumes import folded_volume
 
 import velcodec
 from velcodec.decoder import Decoder
@@ -138,6 +139,53 @@ def test_thumbnails_come_with_their_ranges(viewed: Viewed) -> None:
     first = about["thumbnails"][0]
     assert (first["number"], first["nx"]) == (5, 28)  # 14 x 20 m wide, 9 x 5 m deep
     assert len(body) == sum(each["nz"] * each["nx"] for each in about["thumbnails"])
+
+
+@pytest.fixture(scope="module")
+def volume() -> Viewed:
+    samples = folded_volume(9, 14, 12)
+    blob = velcodec.compress(samples, volume=True, dx=20, dy=10, dz=5, lossless=True)
+    return Viewed("v.vlat", velcodec.open(blob))
+
+
+def test_sections_of_a_volume_are_floats_row_by_row(volume: Viewed) -> None:
+    path = "field?archive=0&model=0&layer=field&section=x&at=4.5&z0=0&z1=9&x0=0&x1=14&nz=9&nx=14"
+    found = np.frombuffer(parts(got(volume, path)[1])[1], "<f4").reshape(9, 14)
+    assert np.array_equal(found, volume.archive.section(0, x=4))
+
+
+def test_a_volume_tells_its_axes_and_has_a_thumbnail(volume: Viewed) -> None:
+    facts = json.loads(got(volume, "model?archive=0&model=0")[1])
+    assert facts["volume"]["y"] == {"origin": 0.0, "spacing": 10.0, "samples": 14}
+    assert (facts["nz"], facts["ny"], facts["nx"]) == (9, 14, 12)
+    assert (facts["low"], facts["high"]) == (volume.archive[0].min(), volume.archive[0].max())
+    about, body = parts(got(volume, "thumbnails?archive=0&models=0&pixels=24")[1])
+    assert (about["thumbnails"][0]["nz"], about["thumbnails"][0]["nx"]) == (4, 24)  # 45 x 240 m
+    assert len(body) == 4 * 24
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "section=w&at=1&layer=field", "section=x&at=13&layer=field", "section=x&layer=field",
+        "section=x&at=1&layer=bicubic", "section=x&at=1&layer=error", "layer=field",
+        "section=x&at=1&layer=field&x0=15",
+    ],
+)  # fmt: skip
+def test_a_wrong_request_for_a_section_is_one_line(volume: Viewed, asked: str) -> None:
+    usual = {"archive": 0, "model": 0, "z0": 0, "z1": 9, "x0": 0, "x1": 14, "nz": 9, "nx": 14}
+    given = dict(each.split("=") for each in asked.split("&"))
+    path = "&".join(f"{name}={value}" for name, value in (usual | given).items())
+    status, body, _ = got(volume, f"field?{path}")
+    assert status == 400
+    assert "\n" not in json.loads(body)["error"]
+
+
+def test_a_model_of_two_axes_has_no_sections(viewed: Viewed) -> None:
+    path = "field?archive=0&model=3&section=x&at=1&z0=0&z1=9&x0=0&x1=14&nz=9&nx=14"
+    status, body, _ = got(viewed, path)
+    assert status == 400
+    assert "expected a volume" in json.loads(body)["error"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.encode import volumes as encoding
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     BudgetError,
@@ -25,6 +25,8 @@ from velcodec.formats.errors import (
     UnitsError,
     VolumeError,
 )
+from velcodec.formats.storage import source
+from velcodec.formats.storage.source import ByteSource
 from velcodec.formats.volume_coding.stream import Bricks
 
 VOLUMES = {"folded": folded_volume(), "smooth": smooth_volume()}
@@ -70,6 +72,12 @@ def test_a_volume_reaches_its_psnr(volume: np.ndarray) -> None:
         with compressed(volume, psnr=psnr) as archive:
             error = archive[0].astype(float) - volume
             assert 10 * np.log10(3000.0**2 / max(np.square(error).mean(), 1e-9)) >= psnr
+
+
+def test_the_default_keeps_the_contrast_of_a_volume(volume: np.ndarray) -> None:
+    flat = (1800 + (volume - volume.mean()) / 10).astype(np.float32)
+    found = velcodec.decompress(velcodec.compress(flat, volume=True))
+    assert np.sqrt(np.square(found - flat).mean()) <= 0.15 * flat.std()
 
 
 @pytest.mark.parametrize("kind", VOLUMES)
@@ -159,6 +167,59 @@ def test_a_box_is_that_part_of_the_volume_and_reads_no_other_brick(volume: np.nd
         assert sum(read) < archive.record_bytes[0]
 
 
+def test_one_brick_of_a_large_archive_reads_the_index_the_table_and_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "BRICK", SMALL_BRICKS)
+    noise = np.random.default_rng(0).uniform(1500, 4500, (40, 40, 40)).astype(np.float32)
+    path = tmp_path / "out.vlat"
+    stack = np.stack([noise, noise + 1])
+    path.write_bytes(velcodec.compress(stack, volume=True, lossless=True))
+    spans: list[tuple[int, int]] = []
+    of_source = ByteSource.read_at
+
+    def counted(source: ByteSource, offset: int, count: int, place: str) -> bytes:
+        spans.append((offset, count))
+        return of_source(source, offset, count, place)
+
+    monkeypatch.setattr(ByteSource, "read_at", counted)
+    with velcodec.open(path) as archive:
+        layout = archive.layout(1)
+        part = archive.box(1, [(8, 16), (32, 40), (0, 8)])
+        read = list(spans)
+        record, bricks = archive.record_bytes[1], len(Bricks(layout.shape, SMALL_BRICKS))
+    assert np.array_equal(part, noise[8:16, 32:40, :8] + 1)
+    stream = record / bricks
+    assert sum(count for _, count in read) < 2 * 8 * bricks + 2 * stream + 2000
+    assert max(count for _, count in read) < max(8 * bricks, 2 * stream) + 100
+
+
+def test_one_brick_of_a_remote_archive_is_fetched_by_ranges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr(encoding, "BRICK", (16, 16, 16))
+    noise = np.random.default_rng(0).uniform(1500, 4500, (48, 64, 64)).astype(np.float32)
+    data = velcodec.compress(noise, volume=True, lossless=True)
+    with fsspec.open("memory://volume.vlat", "wb") as stream:
+        stream.write(data)
+    fetched: list[int] = []
+    of_remote = source._Remote._get
+
+    def counted(remote: source._Remote, begin: int, end: int) -> bytes:
+        fetched.append(end - begin)
+        return of_remote(remote, begin, end)
+
+    monkeypatch.setattr(source._Remote, "_get", counted)
+    with velcodec.open("memory://volume.vlat") as archive:
+        part = archive.box(0, [(16, 32), (0, 16), (48, 64)])
+    assert np.array_equal(part, noise[16:32, :16, 48:])
+    brick = len(data) / 48
+    ends = source.REMOTE_START_BYTES + source.REMOTE_END_BYTES  # fetched when it is opened
+    assert sum(fetched) < ends + 2 * brick
+    assert sum(fetched) < len(data) / 4
+
+
 def test_sections_are_those_of_the_volume(volume: np.ndarray) -> None:
     with compressed(volume, lossless=True) as archive:
         assert np.array_equal(archive.section(0, z=3), volume[3])
@@ -195,7 +256,6 @@ def test_an_archive_holds_sections_and_volumes(tmp_path: Path) -> None:
 def test_what_only_sections_can_do_is_refused_by_name() -> None:
     with compressed(folded_volume(), lossless=True) as archive:
         for wrong in (
-            lambda: archive.decode(0, average="cell"),
             lambda: archive.decode(0, device="cpu"),
             lambda: archive.latent(0),
         ):
@@ -214,7 +274,7 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
                     [(-1, 3), (0, 1), (0, 1)], [slice(0, 4, 2)] * 3):  # fmt: skip
             with pytest.raises(OptionError, match="box"):
                 archive.box(0, box)
-    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "nan"}):
+    for options in ({"keep_latent": True}, {"latent_only": True}, {"mask": "water"}):
         with pytest.raises(OptionError):
             compressed(volume, **options)
     with pytest.raises(UnitsError):
@@ -223,7 +283,6 @@ def test_wrong_boxes_and_options_are_refused_by_name() -> None:
 
 def test_large_boxes_must_be_asked_for_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("velcodec.resolution.LARGE_CELLS", 1000)
-    monkeypatch.setattr("velcodec.archive.archive.LARGE_CELLS", 1000)
     with compressed(folded_volume(), lossless=True) as archive:
         with pytest.raises(ResolutionError, match="20 x 25 x 30"):
             archive.decode(0)
@@ -259,7 +318,7 @@ def test_a_volume_is_a_field_that_passes_through_its_samples(volume: np.ndarray)
         )
         none = np.zeros((0, 3))
         assert (archive.sample(0, none).shape, archive.gradient(0, none).shape) == ((0,), (0, 3))
-        with pytest.raises(PointsOutsideError, match="outside the volume"):
+        with pytest.raises(PointsOutsideError, match=r"\(x, y, z\) .* outside"):
             archive.sample(0, [(0.0, 0.0, 0.0)])
         with pytest.raises(InputShapeError, match="x, y, z"):
             archive.sample(0, [(0.0, 0.0)])
@@ -273,6 +332,70 @@ def test_a_part_of_the_field_is_that_part_of_the_whole() -> None:
         whole = archive.decode(0, res=(140, 24, 150)).astype(float)
         part = archive.box(0, [(40, 44), slice(None), (3, 9)], (8, 24, 12))
         assert np.allclose(part, whole[80:88, :, 6:18], atol=1e-2)
+
+
+def test_means_of_a_volume_are_those_of_its_field(volume: np.ndarray) -> None:
+    with compressed(volume, lossless=True) as archive:
+        shape = volume.shape
+        coarse = archive.decode(0, res=(10, 5, 10), average="cell")
+        native = archive.decode(0, average="cell")
+        assert (native.shape, native.dtype) == (shape, volume.dtype)
+        assert not np.array_equal(native, archive[0])
+        assert coarse.mean() == pytest.approx(native.mean(dtype=float), abs=0.01)
+        slowness = archive.decode(0, res=(10, 5, 10), average="slowness")
+        assert (slowness <= coarse + 1e-3).all()
+
+
+def test_the_means_of_a_part_are_those_of_the_whole() -> None:
+    with compressed(folded_volume(70, 12, 75), lossless=True) as archive:
+        whole = archive.decode(0, res=(35, 6, 75), average="cell").astype(float)
+        part = archive.box(0, [(40, 44), slice(None), (3, 9)], (2, 6, 6), average="cell")
+        assert np.allclose(part, whole[20:22, :, 3:9], atol=1e-2)
+        own = archive.box(0, [(40, 44), (0, 2), (3, 9)], average="slowness")
+        assert np.allclose(own, archive.decode(0, average="slowness")[40:44, :2, 3:9], atol=1e-2)
+        with pytest.raises(OptionError, match="average: expected one of none, cell, slowness"):
+            archive.box(0, [slice(None)] * 3, average="median")
+
+
+def test_a_section_is_rendered_at_other_grids() -> None:
+    with compressed(folded_volume(), lossless=True) as archive:
+        fine = archive.decode(0, res=(40, 25, 60)).astype(float)
+        section = archive.section(0, y=7, res=(40, 60))
+        assert np.allclose(section, fine[:, 7], atol=1e-2)
+        assert archive.section(0, z=-1, res=9).shape == (9, 9)
+        mean = archive.section(0, x=3, average="cell")
+        assert np.allclose(mean, archive.decode(0, average="cell")[:, :, 3], atol=1e-2)
+
+
+def test_a_field_is_rendered_brick_by_brick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few bricks are read at a time, and each is decoded once while it is kept."""
+    from velcodec.decode.volumes import StoredVolume
+
+    volume = folded_volume(12, 16, 150)
+    monkeypatch.setattr(encoding, "BRICK", (12, 16, 10))
+    most: list[int] = []
+    decoded: list[int] = []
+    parts, brick = StoredVolume.parts, StoredVolume._brick
+
+    def counted(self: StoredVolume, box: Any, blank: float) -> Any:
+        most.append(len(self.table.bricks.within(box)))
+        return parts(self, box, blank)
+
+    def of_brick(self: StoredVolume, number: int) -> Any:
+        decoded.append(number)
+        return brick(self, number)
+
+    monkeypatch.setattr(StoredVolume, "parts", counted)
+    monkeypatch.setattr(StoredVolume, "_brick", of_brick)
+    with compressed(volume, lossless=True) as archive:
+        most.clear()
+        decoded.clear()
+        archive.decode(0, res=(6, 8, 75), average="cell")
+        assert max(most) < 15
+        assert sorted(decoded) == list(range(15))
+        decoded.clear()
+        archive.sample(0, [[55.0, 20.0, 20.0]])
+        assert len(decoded) < 8
 
 
 def test_gradients_are_those_of_the_field() -> None:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from volumes import folded_volume
+from volumes import folded_volume, smooth_volume
 
 import velcodec
 from velcodec.cli.main import main
-from velcodec.formats.errors import OptionError, PointsOutsideError, VolumeError
+from velcodec.formats.errors import (
+    MixedShapesError,
+    OptionError,
+    PointsOutsideError,
+    VolumeError,
+)
 
 VOLUME = folded_volume()
 
@@ -87,6 +93,12 @@ def test_sections_are_arrays_or_pictures() -> None:
     assert np.array_equal(np.load("z.npy"), VOLUME[5])
     done("slice", "out.vlat", "x.png", "--x", "3")
     assert Path("x.png").read_bytes().startswith(b"\x89PNG")
+    done("slice", "out.vlat", "fine.npy", "--y", "7", "--res", "40x30")
+    assert np.load("fine.npy").shape == (40, 30)
+    done("slice", "out.vlat", "mean.npy", "--z", "3", "--average", "cell")
+    assert np.load("mean.npy").shape == (25, 30)
+    done("slice", "out.vlat", "fine.svg", "--y", "7", "--res", "40")
+    assert "out.vlat, y = 175 m" in Path("fine.svg").read_text()
     refused(PointsOutsideError, "slice", "out.vlat", "far.npy", "--y", "9000m")
     refused(OptionError, "slice", "out.vlat", "far.npy", "--y", "25")
     refused(OptionError, "slice", "out.vlat", "far.tif", "--y", "2")
@@ -100,6 +112,10 @@ def test_a_volume_is_rendered_at_other_grids() -> None:
     done("decompress", "out.vlat", "cube.npy", "--res", "30")
     assert np.load("cube.npy").shape == (30, 30, 30)
     done("decompress", "out.vlat", "part.nc", "--res", "8x8x8", "--box", "0:4,0:4,0:4")
+    done("decompress", "out.vlat", "mean.npy", "--res", "10x5x10", "--average", "cell")
+    assert np.load("mean.npy").mean() == pytest.approx(VOLUME.mean(), rel=0.01)
+    done("decompress", "out.vlat", "own.npy", "--average", "slowness")
+    assert np.load("own.npy").shape == VOLUME.shape
     assert run("decompress", "out.vlat", "-", "--res", "8x8x8").exit_code == 2
     refused(OptionError, "decompress", "out.vlat", "x.npy", "--res", "40x40")
 
@@ -109,6 +125,90 @@ def test_what_volumes_lack_is_refused_by_name() -> None:
     np.save("section.npy", VOLUME[0])
     assert "dy" in refused(OptionError, "compress", "section.npy", "x.vlat", "--dy", "20")
     assert not Path("x.npy").exists()
+
+
+def test_evaluate_measures_volumes() -> None:
+    volume = smooth_volume()
+    np.save("deep.npy", volume.transpose(1, 2, 0))
+    how = ["--volume", "--order", "yxz", "--max-error", "20"]
+    (found,) = json.loads(done("evaluate", "deep.npy", *how, "--json"))["files"]
+    done("compress", "deep.npy", "deep.vlat", *how)
+    size = Path("deep.vlat").stat().st_size
+    assert found["bytes"] == size
+    assert found["bits_per_sample"] == pytest.approx(8 * size / volume.size)
+    assert found["ssim"] is None
+    error = np.abs(velcodec.decompress("deep.vlat").transpose(2, 0, 1) - volume)
+    assert found["max_error_m_s"] == error.max() <= 20
+    assert found["mae_m_s"] == pytest.approx(error.mean())
+    assert found["psnr_db"] == pytest.approx(10 * np.log10(9e6 / np.square(error).mean()))
+    text = done("evaluate", "in.npy", "--volume", "--lossless")
+    assert "bits/sample" in text
+    assert "SSIM" not in text
+    assert "bits/sample" in done("verify", "out.vlat", "--against", "in.npy")
+
+
+def test_evaluate_takes_archives_and_files_that_name_their_axes() -> None:
+    done("decompress", "out.vlat", "in.nc")
+    sources = ("out.vlat", "in.nc", "in.npy")
+    found = [
+        json.loads(done("evaluate", source, *how, "--lossless", "--json"))["files"][0]
+        for source, how in zip(sources, ((), (), ("--volume", "--dy", "25")), strict=True)
+    ]
+    assert all(each["max_error_m_s"] == 0 for each in found)
+    assert abs(found[0]["bytes"] - found[2]["bytes"]) < 100
+    bits = json.loads(done("evaluate", "in.npy", "--volume", "--bits-per-sample", 8, "--json"))
+    assert bits["total"]["bits_per_sample"] <= 8
+
+
+def test_a_rendering_is_written_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    from velcodec.decode.volume_field import VolumeField
+
+    monkeypatch.setattr("velcodec.encode.volumes.BRICK", (8, 8, 8))
+    done("compress", "in.npy", "bricks.vlat", "--volume", "--lossless")
+    rendered: list[int] = []
+    render = VolumeField.render
+
+    def counted(self: VolumeField, *arguments: Any) -> Any:
+        found = render(self, *arguments)
+        rendered.append(found.size)
+        return found
+
+    monkeypatch.setattr(VolumeField, "render", counted)
+    done("decompress", "bricks.vlat", "fine.npy", "--res", "40x25x60")
+    done("decompress", "bricks.vlat", "mean.nc", "--average", "cell")
+    assert max(rendered) < 0.5 * sum(rendered[:3])
+    with velcodec.open("bricks.vlat") as archive:
+        whole = archive.decode(0, res=(40, 25, 60))
+        assert np.allclose(np.load("fine.npy"), whole, atol=1e-2)
+        mean = done("evaluate", "mean.nc", "--lossless", "--json")
+        assert json.loads(mean)["total"]["max_error_m_s"] == 0
+
+
+def test_the_output_says_whether_it_wrote_models_or_volumes() -> None:
+    assert "1 volume of 20 x 25 x 30 in" in done("compress", "in.npy", "v.vlat", "--volume",
+                                                 "--lossless")  # fmt: skip
+    assert "20 models of 25 x 30 in" in done("compress", "in.npy", "m.vlat", "--lossless")
+    assert "tiles" not in done("info", "v.vlat")
+    assert "volumes say --volume" in refused(OptionError, "compress", "in.npy", "x.vlat",
+                                             "--order", "yxz")  # fmt: skip
+
+
+def test_a_mask_that_no_sample_has_is_told() -> None:
+    for value, told in (("-999", True), (str(VOLUME.max()), False)):
+        result = run("compress", "in.npy", "m.vlat", "--lossless", "--mask", value, "--force")
+        assert result.exit_code == 0, result.output
+        assert ("no sample has this value" in result.stderr) is told
+
+
+def test_archives_of_sections_and_volumes_do_not_go_into_one_file() -> None:
+    done("compress", "in.npy", "both.vlat", "--lossless")
+    done("append", "in.npy", "both.vlat", "--volume", "--lossless")
+    for target in ("folder/", "x.npy"):
+        assert "sections and volumes do not stack" in refused(
+            MixedShapesError, "decompress", "both.vlat", target
+        )
+    done("decompress", "both.vlat", "back.npy", "--models", "20")
+    assert np.array_equal(np.load("back.npy"), VOLUME)
 
 
 def test_sections_are_no_volumes() -> None:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from itertools import groupby
-from operator import index as as_index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast, overload
 
@@ -20,53 +17,39 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from velcodec.archive.info import info_of
-from velcodec.decode import output
-from velcodec.decode.absent import put_no_data, put_no_data_in_tensor
+from velcodec.archive.latents import Latents
+from velcodec.archive.layouts import layout_of, layouts_in_use, layouts_named, may_differ, place_of
+from velcodec.archive.numbers import Number, Selection, blocks_of, number_of, numbers_of
+from velcodec.archive.sections import Sections
+from velcodec.archive.volumes import Part, Volumes
 from velcodec.decode.decoders import Evaluators
 from velcodec.decode.stored import (
     StoredModel,
     check_stackable,
     read_models,
-    stored_layout,
 )
-from velcodec.decode.thumbnail import thumbnail
-from velcodec.decode.volumes import (
-    checked_box,
-    open_volume,
-    own_order,
-    volume_cells,
-    whole,
-)
-from velcodec.device import is_cpu, pick_device
+from velcodec.decode.thumbnail import Thumbnail, thumbnail, volume_thumbnail
+from velcodec.decode.volumes import open_volume
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.formats.arrays import Float64
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.page import entry_bytes
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import open_reader
 from velcodec.formats.errors import (
-    CorruptError,
     KeyNotFoundError,
-    MixedShapesError,
     ModelNumberError,
     OptionError,
-    SamplerError,
     VelcodecError,
     VolumeError,
 )
 from velcodec.formats.no_data import find_absent
-from velcodec.geometry import GROUND_FIELDS, Geometry
-from velcodec.masks import at_cells
+from velcodec.geometry import Geometry
 from velcodec.resolution import (
-    LARGE_CELLS,
     Resolution,
-    check_native,
     check_resolution,
-    check_total,
-    check_volume_resolution,
 )
-from velcodec.sampler.cell_average import Average, check_average, fine_shape
+from velcodec.sampler.cell_average import Average, check_average
 
 if TYPE_CHECKING:
     import torch
@@ -80,13 +63,6 @@ if TYPE_CHECKING:
     from velcodec.plot import Picture
 
 log = logging.getLogger(__name__)
-
-MODELS_AT_ONCE = 256
-SAMPLES_AT_ONCE = 1 << 22
-"""Limits of the models decoded together, whatever sizes an archive states."""
-
-Number = int | str
-Selection = slice | Sequence[Number] | Sequence[bool] | NDArray[Any]
 
 
 def open(
@@ -125,7 +101,9 @@ class Archive:
     ) -> None:
         self._reader: RecordReader = self._open(source)
         self._evaluators = Evaluators(self._reader, decoder, device)
-        self._fitted: dict[tuple[int, int], ModelLatent] = {}
+        self._sections = Sections(self._reader, self._evaluators, self._models)
+        self._volumes = Volumes(self._reader)
+        self._latents = Latents(self._reader, self._evaluators, self._sections.stored)
         if self._reader.unfinished:
             log.warning(
                 "%s: ends in %d bytes of an addition that was never finished or is damaged; the %d "
@@ -174,19 +152,7 @@ class Archive:
         Raises ModelNumberError (an IndexError), KeyNotFoundError (a KeyError), or OptionError for
         any other type.
         """
-        if isinstance(which, str):
-            return self._reader.key_index(which)
-        try:
-            number = as_index(which)
-        except TypeError:
-            raise OptionError(
-                f"{self._reader.name}: model: found {which!r}, expected a number, a key or a slice"
-            ) from None
-        if not -len(self) <= number < len(self):
-            raise ModelNumberError(
-                f"{self._reader.name}: model: found number {number}, expected one of {len(self)}"
-            )
-        return number % len(self)
+        return number_of(self._reader, which)
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
@@ -199,46 +165,25 @@ class Archive:
 
     def layout(self, which: Number = 0) -> Layout:
         """Shape, axes, dtype, units, spacing and origin of a model."""
-        number = self.index(which)
-        lay = stored_layout(self._reader, number)
-        fields = self._reader.fields_of([number])[0]
-        moved: dict[str, Any] = {}
-        for name in GROUND_FIELDS:
-            value = fields.get(name, "")
-            if isinstance(value, str) and value:
-                raise CorruptError(
-                    f"{self._reader.name}: model {number}: field {name!r}: found {value!r}, "
-                    "expected metres"
-                )
-            if value != "" and not np.isnan(value):  # NaN: the layout's value applies
-                moved[name] = float(value)
-        return replace(lay, **moved) if moved else lay
+        return layout_of(self._reader, self.index(which))
 
     def geometry(self, which: Number = 0) -> Geometry:
         """Where the samples of a model lie."""
         lay, facts = self.layout(which), self.header_of(which).facts
         return Geometry(
             lay.nz, lay.nx, lay.dx_m, lay.dz_m, lay.origin_x_m, lay.origin_z_m,
-            facts.z_name, facts.z_units,
+            lay.ny, lay.dy_m, lay.origin_y_m, facts.z_name, facts.z_units,
         )  # fmt: skip
 
     @property
     def layouts(self) -> Sequence[Layout]:
         """Every layout that the headers name; in a subset, some may have no model."""
-        return tuple(_distinct(self._reader.headers()))
+        return layouts_named(self._reader)
 
     @property
     def layouts_in_use(self) -> Sequence[Layout]:
         """The layouts that some model has; reads records if there are several."""
-        known = self.layouts
-        if len(known) < 2:
-            return known
-        return tuple(dict.fromkeys(stored_layout(self._reader, n) for n in range(len(self))))
-
-    def _has_layouts(self, numbers: Sequence[int]) -> bool:
-        """Whether these models may have several layouts; looks only at their headers."""
-        heads = {self._reader.header_number(number): number for number in numbers}
-        return len(_distinct([self._reader.header_of(number) for number in heads.values()])) > 1
+        return layouts_in_use(self._reader)
 
     @property
     def fields(self) -> Mapping[str, NDArray[Any]]:
@@ -266,8 +211,8 @@ class Archive:
 
     @property
     def record_bytes(self) -> Sequence[int]:
-        """Bytes of each model's record, with its length and checksum."""
-        sizes: list[int] = entry_bytes(self._reader.lengths).tolist()
+        """Bytes of each model's record, without what records share."""
+        sizes: list[int] = self._reader.lengths.tolist()
         return sizes
 
     # Models
@@ -278,7 +223,7 @@ class Archive:
         """
         if isinstance(which, slice | Sequence | np.ndarray) and not isinstance(which, str):
             numbers = self.select(which)
-            self._check_total(numbers, None, "none", False)
+            self._sections.check_total(numbers, None, "none", False)
             return list(self._arrays(numbers))
         return self.decode(which)
 
@@ -287,21 +232,7 @@ class Archive:
 
         Raises OptionError for a mask of another length, and as `index`.
         """
-        if isinstance(which, slice):
-            try:
-                return range(*which.indices(len(self)))
-            except TypeError as error:
-                raise OptionError(f"{self._reader.name}: models: {error}") from None
-        rows = which if isinstance(which, Sequence) else np.asarray(which)
-        if len(rows) and all(isinstance(row, bool | np.bool_) for row in rows):
-            if len(rows) != len(self):
-                raise OptionError(
-                    f"{self._reader.name}: mask: found {len(rows)} values, expected {len(self)}, "
-                    "one for each model"
-                )
-            selected: list[int] = np.flatnonzero(np.asarray(rows)).tolist()
-            return selected
-        return [self.index(row) for row in rows]
+        return numbers_of(self._reader, which)
 
     def __iter__(self) -> Iterator[NDArray[np.generic]]:
         """Every model at its native grid, in order."""
@@ -311,18 +242,7 @@ class Archive:
         """Ranges of consecutive models that stack, for `decode`: all models in order, a bounded
         number of samples each at `res` (N or (nz, nx)) or at the native grid.
         """
-        grid = check_resolution(res, 0, True)
-        mixed = len(self.layouts) > 1
-        only = None if mixed else self.layouts[0]
-        first, last = 0, None
-        for number in range(len(self)):
-            layout = only or self.layout(number)
-            if last is not None and (layout != last or number - first >= block_size(layout, grid)):
-                yield range(first, number)
-                first = number
-            last = layout
-        if last is not None:
-            yield range(first, len(self))
+        return blocks_of(self._reader, check_resolution(res, 0, True))
 
     @overload
     def decode(
@@ -375,38 +295,28 @@ class Archive:
         one = isinstance(which, str) or not np.iterable(which)
         wanted = cast("Sequence[Number]", [which] if one else which)
         numbers = [self.index(i) for i in wanted]
-        volumes = [number for number in numbers if self._is_volume(number)]
+        volumes = [number for number in numbers if self._volumes.has(number)]
         if volumes:
             if device is not None:
-                raise VolumeError(
-                    f"{self._place(volumes[0])}: a volume, which is decoded to arrays alone"
-                )
+                place = place_of(self._reader, volumes[0])
+                raise VolumeError(f"{place}: a volume, which is decoded to arrays alone")
             if len(volumes) < len(numbers):
                 check_stackable([self.layout(number) for number in numbers], True)
-            arrays = self._volumes(volumes, res, average, allow_large)
+            arrays = self._volumes.decode(volumes, res, average, allow_large)
             return arrays[0] if one else _stacked(arrays)
         grid = check_resolution(res, len(numbers), allow_large)
         kind = check_average(average)
         if not numbers:
             raise ModelNumberError("models: found none asked for, expected one at least")
-        if len(numbers) > 1 and self._has_layouts(numbers):
+        if len(numbers) > 1 and may_differ(self._reader, numbers):
             check_stackable([self.layout(number) for number in numbers], grid is None)
-        self._check_total(numbers, grid, kind, allow_large)
+        self._sections.check_total(numbers, grid, kind, allow_large)
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
         import torch
 
-        tensors = [
-            put_no_data_in_tensor(
-                output.to_tensor(values, model.layout)
-                if samples is None
-                else output.array_to_tensor(samples, device),
-                model.layout,
-                model.absent,
-            )
-            for model, samples, values in self._rendered(numbers, grid, device, kind, allow_large)
-        ]
+        tensors = list(self._sections.tensors(numbers, grid, device, kind, allow_large))
         return tensors[0] if one else torch.stack(tensors)
 
     def sample(self, which: Number, points: ArrayLike) -> Float64:
@@ -417,15 +327,10 @@ class Archive:
         points whose nearest sample is absent. Raises
         PointsOutsideError, InputShapeError, InputDtypeError, NonFiniteError.
         """
-        if self._is_volume(self.index(which)):
-            with self._named(self.index(which)):
-                volume = open_volume(self._reader, self.index(which))
-                return volume.points(volume_cells(self.layout(which), points))
-        model, header = self._model(which), self.header_of(which)
-        cells = self.geometry(which).to_cells(points)
-        with self._named(self.index(which)):
-            values = output.sample(lambda: self._evaluators.evaluator(header), model, cells)
-        return _without_absent(values, model, cells)
+        number = self.index(which)
+        if self._volumes.has(number):
+            return self._volumes.sample(number, self.geometry(number), points)
+        return self._sections.sample(number, self.geometry(number), points)
 
     def gradient(self, which: Number, points: ArrayLike) -> Float64:
         """Velocity gradient (P, 2), d/dx and d/dz at points as for `sample`, in m/s per metre, or
@@ -434,18 +339,10 @@ class Archive:
         It is the analytic derivative of the field: zero where the field is clamped to the model's
         minimum or maximum, and NaN at points whose nearest sample is absent.
         """
-        if self._is_volume(self.index(which)):
-            layout = self.layout(which)
-            with self._named(self.index(which)):
-                volume = open_volume(self._reader, self.index(which))
-                slopes = volume.gradient(volume_cells(layout, points))
-            return slopes / np.array([layout.dx_m, layout.dy_m, layout.dz_m])
-        model, header = self._model(which), self.header_of(which)
-        ground = self.geometry(which)
-        cells = ground.to_cells(points)
-        with self._named(self.index(which)):
-            per_cell = output.gradient(lambda: self._evaluators.decoder(header), model, cells)
-        return _without_absent(per_cell, model, cells) / np.array([ground.dx_m, ground.dz_m])
+        number = self.index(which)
+        if self._volumes.has(number):
+            return self._volumes.gradient(number, self.geometry(number), points)
+        return self._sections.gradient(number, self.geometry(number), points)
 
     def latent(self, which: Number, *, effort: int = DEFAULT_EFFORT) -> ModelLatent:
         """The latent of a model: the stored one or, if only samples are stored, one fitted to them,
@@ -453,17 +350,7 @@ class Archive:
 
         Raises MissingDecoderError, OptionError, and as `decode`.
         """
-        from velcodec.encode.fitting import make_fitter
-        from velcodec.encode.latents import fitted_latent, stored_latent
-
-        number = self.index(which)
-        model, decoder = self._model(number), self._evaluators.decoder(self.header_of(number))
-        if model.has_latent:
-            return stored_latent(decoder, model)
-        if (number, effort) not in self._fitted:
-            fitter = make_fitter(decoder, effort)
-            self._fitted[number, effort] = fitted_latent(fitter, model)
-        return self._fitted[number, effort]
+        return self._latents.latent(self.index(which), effort)
 
     def between(
         self,
@@ -481,19 +368,7 @@ class Archive:
         where the first model's are. Raises OptionError if `share` is not finite, MixedShapesError
         for models of different decoders or tilings, and what `latent` raises.
         """
-        if not np.isfinite(share):
-            raise OptionError(f"share: found {share}, expected a finite number, 0 to 1 as a rule")
-        numbers = self.index(first), self.index(second)
-        hashes = {self.header_of(number).decoder_hash for number in numbers}
-        if len(hashes) > 1:
-            raise MixedShapesError(f"{self._reader.name}: models {numbers}: of different decoders")
-        grid = check_resolution(res, 1, False)
-        ends = [self.latent(number, effort=effort) for number in numbers]
-        mixed = ends[0].mixed(ends[1], share)
-        decoder = self._evaluators.decoder(self.header_of(numbers[0]))
-        model = self._model(numbers[0])
-        values = output.to_array(mixed.render(decoder, grid), model.layout)
-        return put_no_data(values, model.layout, model.absent)
+        return self._latents.between((self.index(first), self.index(second)), share, res, effort)
 
     def decoder(self, which: Number | None = None) -> Decoder:
         """Load the decoder of a model, or of the archive's first ones. Raises MissingDecoderError,
@@ -513,10 +388,23 @@ class Archive:
 
         Raises as `decode`.
         """
+        return self._sections.stored([self.index(each) for each in which])
+
+    def thumbnails(self, which: Sequence[Number], pixels: int) -> Iterator[Thumbnail]:
+        """Small pictures of models, `pixels` along the longer side, with equal axes; of a volume,
+        of the section through its middle y. Raises as `decode`.
+        """
         numbers = [self.index(each) for each in which]
+        volumes = {number for number in numbers if self.layout(number).is_volume}
+        stored = iter(self.stored([number for number in numbers if number not in volumes]))
         for number in numbers:
-            self._check_size(number, False)
-        return self._models(numbers)
+            ground = self.geometry(number)
+            if number in volumes:
+                yield volume_thumbnail(
+                    open_volume(self._reader, number), ground.section("y"), pixels
+                )
+            else:
+                yield thumbnail(next(stored), ground, pixels, partial(self.evaluator, number))
 
     def evaluator(self, which: Number) -> Decoder | FrozenMixture:
         """What renders a model's latent: without torch on a CPU, if its decoder allows. Raises
@@ -530,77 +418,6 @@ class Archive:
         """
         return self._evaluators.file(self.header_of(which))
 
-    def _model(self, which: Number) -> StoredModel:
-        return self.stored([which])[0]
-
-    def _rendered(
-        self,
-        numbers: Iterable[int],
-        res: tuple[int, int] | None,
-        device: str | torch.device | None,
-        average: Average,
-        allow_large: bool = False,
-    ) -> Iterator[tuple[StoredModel, Any, Any]]:
-        """Each model with either the rendering of its samples (an array or tensor in the user's
-        units) and None, or None and the rendering of its latent in m/s: a tensor if `device` is
-        given, else an array or a tensor.
-        """
-        for block in self._blocks(numbers):
-            for number in block:
-                self._check_size(number, allow_large)
-            models = self._models(block)
-            sampled = [
-                self._sampled(number, model, res, device, average)
-                for number, model in zip(block, models, strict=True)
-            ]
-            latent_rows: dict[bytes, list[int]] = {}
-            for row, (model, samples) in enumerate(zip(models, sampled, strict=True)):
-                if samples is None:
-                    latent_rows.setdefault(model.decoder_hash, []).append(row)
-            rendered: dict[int, Iterator[Any]] = {}
-            for rows in latent_rows.values():
-                header = self._reader.header_of(block[rows[0]])
-                decoder = (
-                    self._evaluators.evaluator(header)
-                    if device is None
-                    else self._evaluators.decoder(header, device)
-                )
-                places = [self._place(block[row]) for row in rows]
-                values = output.render_models(
-                    decoder, [models[row] for row in rows], res, average, places
-                )
-                rendered |= dict.fromkeys(rows, values)
-            for row, (model, samples) in enumerate(zip(models, sampled, strict=True)):
-                yield model, samples, next(rendered[row]) if samples is None else None
-
-    def _sampled(
-        self,
-        number: int,
-        model: StoredModel,
-        res: tuple[int, int] | None,
-        device: str | torch.device | None,
-        average: Average,
-    ) -> Any:
-        """The rendering of a model's samples as an array, or on a GPU as a tensor; None if it has
-        only a latent.
-        """
-        place = self._place(number)
-        with self._named(number):
-            native = average == "none" and model.is_native(res)
-            if native or device is None or is_cpu(device) or model.samples is None:
-                return output.render_samples(model, res, average, place)
-            return output.render_samples_on(
-                model, model.grid(res), average, place, pick_device(device)
-            )
-
-    @contextmanager
-    def _named(self, number: int) -> Iterator[None]:
-        """Name the model in the error for a missing sampler."""
-        try:
-            yield
-        except SamplerError as error:
-            raise SamplerError(f"{self._place(number)}: {error}") from error
-
     def _arrays(
         self,
         numbers: Iterable[int],
@@ -609,36 +426,14 @@ class Archive:
         allow_large: bool = False,
     ) -> Iterator[NDArray[np.generic]]:
         """Models in order; volumes whole, one at a time."""
-        for volumes, some in groupby(numbers, self._is_volume):
-            if volumes:
-                for number in some:
-                    yield self._volumes([number], res, average, allow_large)[0]
+        for volumes, some in groupby(numbers, self._volumes.has):
+            if not volumes:
+                yield from self._sections.arrays(some, res, average, allow_large)
                 continue
-            for model, samples, values in self._rendered(some, res, None, average, allow_large):
-                array = output.to_array(values, model.layout) if samples is None else samples
-                yield put_no_data(array, model.layout, model.absent)
+            for number in some:
+                yield self._volumes.decode([number], res, average, allow_large)[0]
 
     # Volumes
-
-    def _is_volume(self, number: int) -> bool:
-        if not self._reader.header_of(number).has_volumes:
-            return False
-        return stored_layout(self._reader, number).is_volume
-
-    def _volumes(
-        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
-    ) -> list[NDArray[np.generic]]:
-        """Whole volumes, at their own grids or at `res`. Raises as `decode`."""
-        if average != "none":
-            raise VolumeError(
-                f"{self._place(numbers[0])}: average: found {average!r} for a volume, expected none"
-            )
-        for number in numbers:
-            self._check_size(number, allow_large)
-        if len(numbers) > 1:
-            check_stackable([self.layout(number) for number in numbers], res is None)
-        every = [slice(None)] * 3
-        return [self.box(number, every, res, allow_large=allow_large) for number in numbers]
 
     def box(
         self,
@@ -646,95 +441,53 @@ class Archive:
         box: Sequence[slice | tuple[int, int]],
         res: int | Sequence[int] | None = None,
         *,
+        average: str = "none",
         allow_large: bool = False,
     ) -> NDArray[np.generic]:
         """The samples of a box of a volume, in its axis order: only the bricks that hold them are
         read and decoded. `box` has three ranges of samples, along z, y and x: slices or (start,
-        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent.
+        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent;
+        `average` is that of `decode`.
 
         Raises VolumeError for a section, OptionError for a box that is not within the volume,
-        ResolutionError for more than 100 million samples without `allow_large`, SamplerError,
-        CorruptError.
+        ResolutionError for more than 100 million samples, or points to average, without
+        `allow_large`, SamplerError, CorruptError.
         """
-        number = self.index(which)
-        volume = open_volume(self._reader, number)
-        part = checked_box(box, volume.layout, self._place(number))
-        sizes = [each.stop - each.start for each in part]
-        check_native(sizes, f"{self._place(number)}: box", allow_large)
-        if res is None:
-            return own_order(volume.read(part), volume.layout)
-        grid = check_volume_resolution(res, self._place(number), allow_large)
-        with self._named(number):
-            return own_order(volume.render(part, grid), volume.layout)
+        return self._volumes.box(self.index(which), box, res, average, allow_large)
+
+    def box_in_parts(
+        self,
+        which: Number,
+        box: Sequence[slice | tuple[int, int]],
+        res: int | Sequence[int] | None = None,
+        *,
+        average: str = "none",
+        allow_large: bool = False,
+    ) -> Part:
+        """A box of a volume as for `box`, for tools that read it part by part, depth first. Raises
+        as `box`.
+        """
+        return self._volumes.part(self.index(which), box, res, average, allow_large)
 
     def section(
-        self, which: Number, *, z: int | None = None, y: int | None = None, x: int | None = None
+        self,
+        which: Number,
+        *,
+        z: int | None = None,
+        y: int | None = None,
+        x: int | None = None,
+        res: Resolution | None = None,
+        average: str = "none",
+        allow_large: bool = False,
     ) -> NDArray[np.generic]:
         """The section of a volume through sample `z`, `y` or `x`, of which one is given: (ny, nx),
-        (nz, nx) or (nz, ny). Negative samples count from the end.
+        (nz, nx) or (nz, ny). Negative samples count from the end. With `res`, N or two sizes, the
+        field in that plane at so many cells; with `average`, means over cells one sample thick.
 
-        Raises VolumeError for a section, OptionError, CorruptError.
+        Raises VolumeError for a section, OptionError, ResolutionError, SamplerError, CorruptError.
         """
-        number = self.index(which)
-        given = {axis: at for axis, at in (("z", z), ("y", y), ("x", x)) if at is not None}
-        place = f"{self._place(number)}: section"
-        if len(given) != 1:
-            raise OptionError(f"{place}: found {len(given)} of z, y and x, expected one of them")
-        ((axis, at),) = given.items()
-        volume = open_volume(self._reader, number)
-        place_of_axis = "zyx".index(axis)
-        size = volume.layout.shape[place_of_axis]
-        if not isinstance(at, int | np.integer) or not -size <= at < size:
-            raise OptionError(
-                f"{place}: {axis}: found {at!r}, expected a sample from {-size} to {size - 1}"
-            )
-        part = list(whole(volume.layout))
-        part[place_of_axis] = slice(at % size, at % size + 1)
-        return volume.read((part[0], part[1], part[2])).squeeze(place_of_axis)
-
-    def _blocks(self, numbers: Iterable[int]) -> Iterator[list[int]]:
-        """Numbers in order, in blocks within MODELS_AT_ONCE and SAMPLES_AT_ONCE."""
-        block: list[int] = []
-        samples = 0
-        for number in numbers:
-            size = self._reader.header_of(number).most_samples
-            if block and (len(block) == MODELS_AT_ONCE or samples + size > SAMPLES_AT_ONCE):
-                yield block
-                block, samples = [], 0
-            block.append(number)
-            samples += size
-        if block:
-            yield block
-
-    def _place(self, number: int) -> str:
-        """The name of a model in errors."""
-        return f"{self._reader.name}: model {number}"
-
-    def _check_total(
-        self,
-        numbers: Iterable[int],
-        grid: tuple[int, int] | None,
-        average: Average,
-        allow_large: bool,
-    ) -> None:
-        """Raise ResolutionError for more samples than one call returns without `allow_large`; the
-        samples to average are counted for each model separately.
-        """
-        if allow_large or (grid is not None and average == "none"):
-            return  # `check_resolution` has checked it
-        total = 0
-        for number in numbers:
-            layout = stored_layout(self._reader, number)
-            nz, nx = grid or (layout.nz, layout.nx)
-            total += nz * nx if grid else layout.samples
-            check_total(total, self._reader.name, False)
-            if average != "none":
-                kz, kx = fine_shape((layout.nz, layout.nx), (nz, nx))
-                check_native((nz * kz, nx * kx), f"{self._place(number)}: its means", False)
-
-    def _check_size(self, number: int, allow_large: bool) -> None:
-        if self._reader.header_of(number).most_samples > LARGE_CELLS:
-            check_native(self.layout(number).shape, self._place(number), allow_large)
+        places = {"z": z, "y": y, "x": x}
+        return self._volumes.section(self.index(which), places, res, average, allow_large)
 
     def plot(
         self,
@@ -745,29 +498,69 @@ class Archive:
         low: float | None = None,
         high: float | None = None,
         axes: Any = None,
+        at: Sequence[float] | None = None,
     ) -> Picture:
         """Draw a model with matplotlib: equal axes in metres, a colour bar in its units.
 
-        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Raises
-        MissingExtraError without matplotlib, and as `decode`.
+        `res` is that of `decode`; other arguments are those of `velcodec.plot.velocity`. Of a
+        volume, the sections through the samples nearest to the point `at`, (x, y, z) in metres, by
+        default its middle; it takes neither `res` nor `axes`, and models of two axes take no `at`.
+        Raises MissingExtraError without matplotlib, PointsOutsideError, and as `decode`.
         """
-        from velcodec.plot import velocity
+        from velcodec.plot import sections, velocity
 
         number = self.index(which)
         layout = self.layout(number)
-        if layout.is_volume:
-            raise VolumeError(
-                f"{self._place(number)}: a volume: draw one of its sections (archive.section, "
-                "velcodec slice)"
+        if not layout.is_volume and at is not None:
+            raise OptionError(
+                f"{place_of(self._reader, number)}: at: expected none, as it is no volume"
             )
+        if layout.is_volume:
+            if res is not None or axes is not None:
+                raise VolumeError(
+                    f"{place_of(self._reader, number)}: a volume, whose sections are drawn at its "
+                    "own samples in a figure of their own: expected neither res nor axes"
+                )
+            samples, ground = self._samples_at(number, at), self.geometry(number)
+            places = {
+                axis: getattr(layout, f"origin_{axis}_m") + at * getattr(layout, f"d{axis}_m")
+                for axis, at in samples.items()
+            }
+            through: dict[str, NDArray[Any]] = {
+                axis: self.section(
+                    number,
+                    z=at if axis == "z" else None,
+                    y=at if axis == "y" else None,
+                    x=at if axis == "x" else None,
+                )
+                for axis, at in samples.items()
+            }
+            return sections(
+                {axis: _blank_where_absent(each, layout) for axis, each in through.items()},
+                {axis: ground.section(axis) for axis in samples},
+                places, units=layout.units, title=str(self.keys[number]), cmap=cmap, low=low,
+                high=high,
+            )  # fmt: skip
         values = self.decode(number, res)
         values = values.T if layout.axes.endswith("xz") else values
-        if layout.no_data is not None:
-            values = np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))
         return velocity(
-            values, self.geometry(number), units=layout.units, title=str(self.keys[number]),
-            cmap=cmap, low=low, high=high, axes=axes,
+            _blank_where_absent(values, layout), self.geometry(number), units=layout.units,
+            title=str(self.keys[number]), cmap=cmap, low=low, high=high, axes=axes,
         )  # fmt: skip
+
+    def _samples_at(self, number: int, at: Sequence[float] | None) -> dict[str, int]:
+        """The samples (z, y, x) of a volume that are nearest to a point (x, y, z) in metres, or its
+        middle.
+        """
+        layout = self.layout(number)
+        if at is None:
+            samples = [size // 2 for size in layout.shape]
+        else:
+            cells = self.geometry(number).to_cells([list(at)])[0, ::-1]
+            samples = [
+                min(int(cell), size - 1) for cell, size in zip(cells, layout.shape, strict=True)
+            ]
+        return dict(zip("zyx", samples, strict=True))
 
     def close(self) -> None:
         """Close the file; decoded arrays stay valid."""
@@ -788,33 +581,20 @@ class Archive:
 
         pictures, note = [], ""
         try:
-            for number, model in enumerate(self.stored(range(min(PICTURES, len(self))))):
-                decoder = partial(self.evaluator, number)
-                small = thumbnail(model, self.geometry(number), PIXELS, decoder)
+            numbers = range(min(PICTURES, len(self)))
+            for number, small in zip(numbers, self.thumbnails(numbers, PIXELS), strict=True):
                 pictures.append((self.keys[number], small))
         except VelcodecError as error:
             note = str(error)
         return html_of(self.info(), pictures, note)
 
 
-def _without_absent(values: Float64, model: StoredModel, cells: Float64) -> Float64:
-    """Set values at cell coordinates to NaN where the model is absent."""
-    if model.absent is not None:
-        values[at_cells(model.absent, cells)] = np.nan
-    return values
-
-
-def _distinct(headers: Iterable[Header]) -> dict[Layout, None]:
-    """The distinct layouts of headers; a list of layouts that headers share is read once."""
-    lists = {id(header.layouts): header.layouts for header in headers}
-    return dict.fromkeys(layout for layouts in lists.values() for layout in layouts)
-
-
-def block_size(layout: Layout, grid: tuple[int, int] | None) -> int:
-    """How many models of a layout to decode together in bounded memory."""
-    samples = layout.samples if grid is None else grid[0] * grid[1]
-    return max(1, min(MODELS_AT_ONCE, SAMPLES_AT_ONCE // samples))
-
-
 def _stacked(arrays: list[NDArray[np.generic]]) -> NDArray[np.generic]:
     return np.stack(arrays).astype(arrays[0].dtype, copy=False)  # np.stack drops the byte order
+
+
+def _blank_where_absent(values: NDArray[Any], layout: Layout) -> NDArray[Any]:
+    """Values to be drawn, NaN where a sample is absent."""
+    if layout.no_data is None:
+        return values
+    return np.where(find_absent(values, layout.no_data), np.nan, values.astype(float))

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 
 from velcodec.decoder.registry import file_bytes
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Batch, Description, make_batch
+from velcodec.encode.describe import Batch, make_batch
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
 from velcodec.formats.container.append import append_to
+from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import EmptyInputError
+from velcodec.formats.facts import Facts
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write
 from velcodec.progress import Progress
@@ -175,10 +178,11 @@ def append(
 ) -> Iterator[ArchiveWriter]:
     """Add models to an archive without rewriting it; they belong to it when the block ends.
 
-    An interruption leaves the archive unchanged. Arguments as for `create`; the decoder may differ
-    from that of earlier models. Raises LockedError while another process appends, and
-    DamagedEndError if the last index is damaged, so that models which only it lists would be cut
-    off; `ignore_rest` cuts them off.
+    An interruption leaves the archive unchanged. Arguments as for `create`. Spacing and origin that
+    neither `description` nor the models state are those of the archive, if all its models have the
+    same; the decoder may differ from that of earlier models. Raises LockedError while another
+    process appends, and DamagedEndError if the last index is damaged, so that models which only it
+    lists would be cut off; `ignore_rest` cuts them off.
     """
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, effort, decoder, device, embed_decoder)
@@ -187,11 +191,25 @@ def append(
         raise AssertionError("the archive is there already")
 
     with append_to(target, ignore_rest=ignore_rest) as archive:
-        writer = ArchiveWriter(description or Description(), coding, begin, archive, on_progress)
+        about = description or Description()
+        about = about.like(layouts_of(archive.headers(), about.stated_facts()))
+        writer = ArchiveWriter(about, coding, begin, archive, on_progress)
         embedded = decoder_to_embed(writer.decoder_hash, coding)
         if embedded is not None:
             archive.embed(embedded)
         yield writer
+
+
+def layouts_of(headers: Sequence[Header], facts: Facts) -> list[Layout]:
+    """Every layout that the headers name in which z is what it is by these facts: metres of depth
+    are no milliseconds.
+    """
+    return [
+        layout
+        for header in headers
+        if header.facts.is_time is facts.is_time
+        for layout in header.layouts
+    ]
 
 
 def decoder_to_embed(identity: bytes, coding: Coding) -> bytes | None:

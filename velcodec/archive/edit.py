@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from velcodec.archive.archive import Archive, Selection
+from velcodec.archive.archive import Archive
+from velcodec.archive.numbers import Selection
 from velcodec.formats.container.copying import Rename, copy_records, runs_of_headers
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.container.shards import Shard, open_reader, shard_name, write_manifest

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from velcodec.archive.facts import facts_told
-from velcodec.decode.stored import BOTH, EXACT, LATENT, absent_samples, read_record, stored_as
+from velcodec.decode.stored import (
+    BOTH,
+    EXACT,
+    LATENT,
+    absent_samples,
+    read_record,
+    stored_as,
+    stored_layout,
+)
 from velcodec.formats.container.columns import column_figures
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.page import QualityCodes
@@ -106,11 +114,15 @@ def _count_records(
     tiles, representations = 0, {LATENT: 0, EXACT: 0, BOTH: 0}
     models = absent = samples = 0
     for number in range(len(reader)):
-        header, record = read_record(reader, number)
-        tiles += len(record.streams)
-        representations[stored_as(record)] += 1
-        if masked:
+        if reader.header_of(number).has_volumes and stored_layout(reader, number).is_volume:
+            layout = stored_layout(reader, number)  # volumes are not read for it
+            representations[EXACT] += 1
+        else:
+            header, record = read_record(reader, number)
             layout = header.layouts[record.layout]
+            tiles += len(record.streams)
+            representations[stored_as(record)] += 1
+        if masked:
             samples += layout.samples
             missing = absent_samples(reader, number)
             models, absent = models + (missing > 0), absent + missing

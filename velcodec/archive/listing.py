@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from velcodec.archive.archive import Archive
 from velcodec.decode.stored import absent_samples, layout_and_storage
 from velcodec.formats.container.copying import runs_of_headers
-from velcodec.formats.container.page import entry_bytes
 from velcodec.formats.container.quality import (
     StoredQuality,
     is_unknown,
@@ -69,7 +68,7 @@ def rows_of(archive: Archive, numbers: Sequence[int]) -> Iterator[Row]:
     reader = archive.reader
     for block in runs_of_headers(reader, numbers):
         columns = reader.columns_of(block)
-        sizes = entry_bytes(columns.lengths).tolist()
+        sizes = columns.lengths.tolist()
         codes = columns.quality
         measured: Sequence[StoredQuality | None] = [None] * len(block)
         if codes is not None:

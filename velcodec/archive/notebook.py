@@ -28,7 +28,7 @@ def html_of(info: Mapping[str, Any], pictures: Sequence[tuple[str, Thumbnail]], 
     """A table of facts, those of `Archive.info`, and pictures under their keys; a `note` says why
     there are none.
     """
-    grids = sorted({f"{layout['nz']} x {layout['nx']}" for layout in info["layouts"]})
+    grids = sorted({_grid(layout) for layout in info["layouts"]})
     facts = {
         "models": f"{info['models']:,}",
         "bytes": f"{info['bytes']:,} ({info['bytes_per_model']:,.1f} per model)",
@@ -50,6 +50,11 @@ def html_of(info: Mapping[str, Any], pictures: Sequence[tuple[str, Thumbnail]], 
     shown = "".join(map(_picture, *zip(*pictures, strict=True))) if pictures else ""
     told = f"<div>{escape(note)}</div>" if note else ""
     return f"<div><strong>velcodec archive</strong><table>{rows}</table>{shown}{told}</div>"
+
+
+def _grid(layout: Mapping[str, Any]) -> str:
+    sizes = (layout.get(name) for name in ("nz", "ny", "nx"))
+    return " x ".join(str(size) for size in sizes if size is not None)
 
 
 def _picture(key: str, small: Thumbnail) -> str:

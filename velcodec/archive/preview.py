@@ -6,13 +6,13 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, BinaryIO
 
 from velcodec.archive.archive import Archive
+from velcodec.archive.layouts import place_of
+from velcodec.archive.volumes import Volumes
 from velcodec.decode.stored import EXACT, StoredModel, read_latents, read_record, stored_as
+from velcodec.decode.volumes import StoredVolume
 from velcodec.formats.errors import OptionError
 from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 
@@ -42,14 +42,7 @@ class PreviewArchive(Archive):
         super().__init__(source, decoder=decoder, device=device)
         self._prefix = prefix
         self._warned = False
-
-    def _volumes(
-        self, numbers: Sequence[int], res: Any, average: str, allow_large: bool
-    ) -> list[NDArray[np.generic]]:
-        """Raises OptionError: volumes have no latents, of which a first part could be taken."""
-        raise OptionError(
-            f"{self._reader.name}: model {numbers[0]}: a volume, which has no latent to preview"
-        )
+        self._volumes = _NoVolumes(self._reader)
 
     def _models(self, numbers: Sequence[int]) -> list[StoredModel]:
         read = read_latents(
@@ -86,4 +79,13 @@ class PreviewArchive(Archive):
             "it are given whole",
             self._reader.name,
             number,
+        )
+
+
+class _NoVolumes(Volumes):
+    """Raises OptionError for volumes, which have no latents to take a first part of."""
+
+    def stored(self, number: int) -> StoredVolume:
+        raise OptionError(
+            f"{place_of(self._reader, number)}: a volume, which has no latent to preview"
         )

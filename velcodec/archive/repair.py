@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from velcodec.archive.repair_volumes import intact_bricks
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes, StoredPage
@@ -29,6 +30,7 @@ from velcodec.formats.errors import (
     VelcodecError,
     VersionError,
 )
+from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write
 from velcodec.formats.storage.safe_read import private_bytes
 from velcodec.formats.storage.source import ByteSource
@@ -38,13 +40,26 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class DamagedVolume:
+    """A volume that lost some of its bricks: the model's number, and the numbers of these, of so
+    many; `saved` if it was written with absent samples in their place.
+    """
+
+    model: int
+    lost_bricks: tuple[int, ...]
+    bricks: int
+    saved: bool
+
+
+@dataclass(frozen=True)
 class Repaired:
     """The result of a repair.
 
     `lost` are the numbers of lost models, as ranges (first, last + 1); `lost_files` are shards with
     nothing intact; `uncounted` are files whose number of models is unknown, so that more may be
     lost. `without_index` counts the saved models without key, quality and fields, because their
-    page is lost.
+    page is lost. `damaged_volumes` have intact bricks; those that are not saved are among the lost
+    models.
     """
 
     saved: int
@@ -54,6 +69,7 @@ class Repaired:
     damaged_bytes: int
     lost_files: tuple[str, ...] = ()
     uncounted: tuple[str, ...] = ()
+    damaged_volumes: tuple[DamagedVolume, ...] = ()
 
     @property
     def lost_models(self) -> int:
@@ -63,12 +79,14 @@ class Repaired:
     @property
     def whole(self) -> bool:
         """Whether nothing is known or suspected to be lost."""
-        return not (self.lost or self.lost_files or self.uncounted or self.without_index)
+        lost = self.lost or self.lost_files or self.uncounted or self.without_index
+        return not (lost or self.damaged_volumes)
 
 
 def repair(
-    source: str | Path, target: str | Path, *, force: bool = False, any_version: bool = False
-) -> Repaired:
+    source: str | Path, target: str | Path, *, force: bool = False, any_version: bool = False,
+    fill: NoData | None = None,
+) -> Repaired:  # fmt: skip
     """Write every intact model of an archive, or of a folder of shards, to a new archive.
 
     Models keep their key, measured quality and fields if their page of the index is intact. In an
@@ -76,13 +94,17 @@ def repair(
     models keep their numbers, as keys if some models are lost. Unfinished additions and archives
     (`.part`) are read as far as they go.
 
+    A volume with a damaged brick is lost, unless `fill` (nan or a number of its dtype, outside its
+    range) is given: then it is saved with absent samples of this value in place of the lost bricks,
+    or of its own no-data value if it has one, and without its measured quality.
+
     Raises RepairError if no model is intact, VersionError for another version of the format (unless
     `any_version`: this byte is damaged), UnknownFeatureError for features of later versions,
     InputFileError, OutputExistsError unless `force`, OutputPathError, OptionError.
     """
     source, target = Path(source), Path(target)
     with atomic_write(target, force=force, source=source) as stream:
-        repairer = _Repairer(lambda header: VlatWriter(stream, header), any_version)
+        repairer = _Repairer(lambda header: VlatWriter(stream, header), any_version, fill)
         lost_files: list[str] = []
         if source.is_dir():
             for path, models in _shards(source):
@@ -121,8 +143,12 @@ def _shards(folder: Path) -> list[tuple[Path, int]]:
 class _Repairer:
     """Collects intact records file by file, then writes them."""
 
-    def __init__(self, begin: Callable[[Header], VlatWriter], any_version: bool) -> None:
-        self._begin, self._any_version = begin, any_version
+    def __init__(
+        self, begin: Callable[[Header], VlatWriter], any_version: bool, fill: NoData | None
+    ) -> None:
+        self._begin, self._any_version, self._fill = begin, any_version, fill
+        self._damaged: list[DamagedVolume] = []
+        self._regained = 0
         self._files: list[tuple[Path, int, Salvage]] = []
         self._lost: list[tuple[int, int]] = []
         self._uncounted: list[str] = []
@@ -138,10 +164,27 @@ class _Repairer:
             elif found.uncounted:
                 self._uncounted.append(path.name)
             first = self._models
+            self._add_volumes(found, data, first, str(path))
             self._lost += [(first + a, first + b) for a, b in found.lost]
             self._files.append((path, first, found))
             self._models += found.expected
             self._keyed |= found.has_keys
+
+    def _add_volumes(self, found: Salvage, data: Bytes, first: int, name: str) -> None:
+        """Look for intact bricks of damaged volumes, and add these to the records if they are to be
+        filled.
+        """
+        for record in found.damaged:
+            place = f"{name}: record {record.number}"
+            alive = intact_bricks(record.payload(data), found.headers[record.header], place)
+            if alive is None:
+                continue
+            saved, bricks = self._fill is not None, len(alive.table.bricks)
+            self._damaged.append(DamagedVolume(first + record.number, alive.lost, bricks, saved))
+            if saved:
+                found.records.append(record)
+                self._regained += record.stop - record.start - alive.lost_bytes
+        found.records.sort(key=lambda record: record.number)
 
     def skip_file(self, models: int) -> None:
         """Count the models of a file with nothing intact."""
@@ -157,6 +200,14 @@ class _Repairer:
         keys = _Keys(self._keyed, bool(self._lost))
         counts = np.zeros(3, dtype=np.int64)
         decoders: set[bytes] = set()
+        if self._lost and not any(found.records for _, _, found in self._files):
+            hint = ""
+            if self._damaged:
+                hint = (
+                    f"; model {self._damaged[0].model} is a volume with intact bricks, which "
+                    "--fill=nan (fill='nan') saves"
+                )
+            raise RepairError(f"{name}: found no intact model{hint}")
         for path, first, found in self._files:
             with _opened(path) as data:
                 if writer is None:
@@ -166,7 +217,7 @@ class _Repairer:
                 decoders.update(found.decoders)
                 for kind, body in found.ancillary:
                     writer.attach(kind, body)
-                _write(found, data, writer, keys, first, str(path))
+                _write(found, data, writer, keys, first, str(path), self._fill)
                 counts += (
                     len(found.records),
                     sum(record.page is None for record in found.records),
@@ -176,8 +227,8 @@ class _Repairer:
         writer.close()
         saved, without_index, damaged = counts.tolist()
         return Repaired(
-            saved, tuple(self._lost), without_index, len(decoders), damaged,
-            uncounted=tuple(self._uncounted),
+            saved, tuple(self._lost), without_index, len(decoders), damaged - self._regained,
+            uncounted=tuple(self._uncounted), damaged_volumes=tuple(self._damaged),
         )  # fmt: skip
 
 
@@ -205,14 +256,21 @@ class _Keys:
 
 
 def _write(
-    found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int, name: str
-) -> None:
+    found: Salvage, data: Bytes, writer: VlatWriter, keys: _Keys, first: int, name: str,
+    fill: NoData | None,
+) -> None:  # fmt: skip
     """Append the records of one file, whose bytes are `data`."""
     last: StoredPage | None = None
     for block in _blocks(found.records):
         if last is not None and last is not block[0].page:
             last.forget()
         last = block[0].page
+        if not block[0].intact:
+            for record in block:
+                _write_filled(
+                    found, record, data, writer, keys.of(record, first + record.number), name, fill
+                )
+            continue
         writer.use(found.headers[block[0].header])
         for record in block:
             if not found.holds(record, data):
@@ -227,9 +285,24 @@ def _write(
         )
 
 
+def _write_filled(
+    found: Salvage, record: Found, data: Bytes, writer: VlatWriter, key: str | None, name: str,
+    fill: NoData | None,
+) -> None:  # fmt: skip
+    """Append a volume whose lost bricks are filled."""
+    place = f"{name}: record {record.number}"
+    alive = intact_bricks(record.payload(data), found.headers[record.header], place)
+    if alive is None or fill is None:
+        raise InputFileError(f"{place}: changed while it was read")
+    header, payload = alive.filled(fill, place)
+    writer.use(header)
+    _, fields = _columns([record])
+    writer.add_many([payload], None if key is None else [key], None, fields)
+
+
 def _blocks(records: Sequence[Found]) -> Iterator[list[Found]]:
-    """Consecutive records of one header and one page, at most RECORDS_AT_ONCE."""
-    for _, group in groupby(records, key=lambda r: (r.header, id(r.page))):
+    """Consecutive records of one header and page, intact or not, at most RECORDS_AT_ONCE."""
+    for _, group in groupby(records, key=lambda r: (r.header, id(r.page), r.intact)):
         block = list(group)
         for begin in range(0, len(block), RECORDS_AT_ONCE):
             yield block[begin : begin + RECORDS_AT_ONCE]
@@ -276,4 +349,4 @@ def _opened(path: Path) -> Iterator[Bytes]:
             data.close()
 
 
-__all__ = ["Repaired", "repair"]
+__all__ = ["DamagedVolume", "Repaired", "repair"]

@@ -167,7 +167,10 @@ def read_keys(path: Path) -> list[str]:
         )
     # Other line breaks of Unicode may be part of a key.
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return lines[:-1] if lines[-1] == "" else lines
+    keys = lines[:-1] if lines[-1] == "" else lines
+    if "" in keys:
+        raise InputFileError(f"{path}: line {keys.index('') + 1}: found none, expected a key")
+    return keys
 
 
 def read_mask(path: Path) -> NDArray[Any]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.archive.archive import Archive, block_size
+from velcodec.archive.archive import Archive
+from velcodec.archive.numbers import block_size
 from velcodec.formats.container.columns import Column
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import QualityCodes

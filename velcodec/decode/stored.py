@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.decode.tiling import Axis, Tiling
-from velcodec.decode.volumes import layout_of_record
+from velcodec.decode.volumes import layout_of_record, open_volume
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record import Record, unpack_record
 from velcodec.formats.container.record_reader import RecordReader
@@ -117,6 +117,8 @@ def absent_samples(reader: RecordReader, number: int) -> int:
     """
     if all(layout.no_data is None for layout in reader.header_of(number).layouts):
         return 0
+    if reader.header_of(number).has_volumes and stored_layout(reader, number).is_volume:
+        return int(open_volume(reader, number).table.absent.sum())
     header, record = read_record(reader, number)
     absent = _absent(f"{reader.name}: record {number}", record, header.layouts[record.layout])
     return 0 if absent is None else int(np.count_nonzero(absent))
@@ -261,6 +263,11 @@ def check_stackable(layouts: Sequence[Layout], native: bool) -> None:
         found = sorted(
             {f"{'x'.join(map(str, lay.shape))} {lay.dtype} {lay.units}" for lay in layouts}
         )
+        if len({lay.is_volume for lay in layouts}) > 1:
+            raise MixedShapesError(
+                f"sections and volumes do not stack (found {', '.join(found[:4])}): take them one "
+                "by one from velcodec.open(...), or some of them (--models, velcodec.subset)"
+            )
         raise MixedShapesError(
             f"models of different kinds do not stack (found {', '.join(found[:4])}): take them one "
             f"by one from velcodec.open(...){', or give one resolution for all' if native else ''}"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from velcodec.decode.output import on_cpu, render_models
 from velcodec.decode.stored import StoredModel
 from velcodec.decode.units import to_m_s
-from velcodec.formats.arrays import Float64
+from velcodec.decode.volumes import StoredVolume, whole
+from velcodec.formats.arrays import Float64, Int64
 from velcodec.geometry import Geometry
 from velcodec.masks import at_grid
 
@@ -44,14 +45,30 @@ def thumbnail(
     """A picture with equal axes, `pixels` along the longer one, depth down. `decoder` is called for
     a model stored as a latent; of samples the nearest are taken.
     """
-    nz, nx = size_of(ground, pixels)
+    size = size_of(ground, pixels)
     if model.samples is None:
-        values: Float64 = on_cpu(next(render_models(decoder(), [model], (nz, nx))))
+        values: Float64 = on_cpu(next(render_models(decoder(), [model], size)))
     else:
-        samples = to_m_s(model.samples, model.layout.units)
-        rows, columns = positions(0, samples.shape[0], nz), positions(0, samples.shape[1], nx)
-        values = nearest(samples, rows, columns)
-    absent = None if model.absent is None else at_grid(model.absent, (nz, nx))
+        values = _small(to_m_s(model.samples, model.layout.units), size)
+    return _levels(values, None if model.absent is None else at_grid(model.absent, size))
+
+
+def volume_thumbnail(volume: StoredVolume, ground: Geometry, pixels: int) -> Thumbnail:
+    """The section of a volume through its middle y, as `thumbnail`; `ground` is the section's."""
+    rows, planes, columns = whole(volume.layout)
+    middle = planes.stop // 2
+    section, absent = volume.parts((rows, slice(middle, middle + 1), columns), 0)
+    size = size_of(ground, pixels)
+    mask = None if absent is None else _small(absent[:, 0], size)
+    return _levels(_small(to_m_s(section[:, 0], volume.layout.units), size), mask)
+
+
+def _small(samples: NDArray[Scalar], size: tuple[int, int]) -> NDArray[Scalar]:
+    rows, columns = (positions(0, n, some) for n, some in zip(samples.shape, size, strict=True))
+    return nearest(samples, rows, columns)
+
+
+def _levels(values: Float64, absent: NDArray[np.bool_] | None) -> Thumbnail:
     present = values if absent is None or absent.all() else values[~absent]
     low, high = float(present.min()), float(present.max())
     share = (values.clip(low, high) - low) / (high - low) if high > low else 0.0 * values
@@ -76,8 +93,9 @@ def positions(start: float, stop: float, count: int) -> Float64:
 
 def nearest(samples: NDArray[Scalar], z: Float64, x: Float64) -> NDArray[Scalar]:
     """The samples nearest to rows and columns at positions in cells; ties to the lower index."""
-    rows, columns = (
-        np.clip(np.ceil(each).astype(np.int64) - 1, 0, n - 1)
-        for each, n in zip((z, x), samples.shape, strict=True)
-    )
-    return samples[rows][:, columns]
+    return samples[nearest_index(z, samples.shape[0])][:, nearest_index(x, samples.shape[1])]
+
+
+def nearest_index(cells: Float64, size: int) -> Int64:
+    """The samples, of `size`, nearest to positions in cells; ties to the lower one."""
+    return np.clip(np.ceil(cells).astype(np.int64) - 1, 0, size - 1)

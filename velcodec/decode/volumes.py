@@ -8,31 +8,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from velcodec.decode.units import as_dtype
-from velcodec.formats.arrays import Float64
+from velcodec.formats.arrays import Bool
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.record_reader import RecordReader
-from velcodec.formats.errors import CorruptError, OptionError, PointsOutsideError, VolumeError
+from velcodec.formats.errors import CorruptError, OptionError, VolumeError
+from velcodec.formats.no_data import no_data_value
 from velcodec.formats.sample_coding.coding import ExactCoding
-from velcodec.formats.sample_coding.domain import RAW
 from velcodec.formats.storage.varint import decode_varint
 from velcodec.formats.volume_coding.stream import (
     Box,
     BrickTable,
-    Shape,
     decode_samples,
     read_table,
+    split_mask,
 )
-from velcodec.geometry import check_points
 from velcodec.parallel import in_threads
-
-if TYPE_CHECKING:
-    from velcodec.sampler.volume.compiled import SampledVolume
 
 LONGEST_VARINT = 9
 
@@ -73,15 +68,26 @@ class StoredVolume:
         return f"{self.reader.name}: record {self.number}"
 
     def read(self, box: Box) -> NDArray[np.generic]:
-        """The samples of a box (z, y, x), of the archive's dtype and in its units. Bricks are
-        decoded in as many threads as `velcodec.parallel` allows.
+        """The samples of a box (z, y, x), of the archive's dtype and in its units; absent ones have
+        its no-data value. Bricks are decoded in as many threads as `velcodec.parallel` allows.
 
         Raises CorruptError, TruncatedError.
+        """
+        samples, absent = self.parts(box, 0)
+        if absent is not None:
+            samples[absent] = self.no_data
+        return samples
+
+    def parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
+        """The samples of a box as they are coded, and which are absent or None. In a brick without
+        present samples all are `blank`.
         """
         shape = [each.stop - each.start for each in box]
         samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
         bricks = self.table.bricks
-        for number, values in in_threads(self._brick, bricks.within(box)):
+        numbers = bricks.within(box)
+        absent = np.zeros(shape, dtype=bool) if self.table.absent[numbers].any() else None
+        for number, (values, mask) in in_threads(self._brick, numbers):
             own = bricks.box(number)
             common = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -93,88 +99,20 @@ class StoredVolume:
             of = tuple(
                 slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True)
             )
-            samples[to] = values[of]
-        return samples
-
-    def render(self, box: Box, res: Shape) -> NDArray[np.generic]:
-        """The field of a box (z, y, x) of samples at the centres of a grid `res` over its extent,
-        (nz, ny, nx), of the archive's dtype and in its units.
-
-        Raises SamplerError for an unknown sampler, CorruptError, TruncatedError.
-        """
-        field, start = self._field(box)
-        out = np.empty(res)
-        z, y, x = (
-            each.start - first + (np.arange(size) + 0.5) * ((each.stop - each.start) / size)
-            for each, first, size in zip(box, start, res, strict=True)
-        )
-        field.fill(z, y, x, out)
-        return as_dtype(out, np.dtype(self.layout.dtype))
-
-    def points(self, cells: Float64) -> Float64:
-        """Values (P,) of the field at points (x, y, z) in cells, (P, 3): sample i lies at i + 1/2.
-
-        Raises as `render`.
-        """
-        if not len(cells):
-            return np.zeros(0)
-        field, start = self._field(self._around(cells))
-        return field.points(cells - np.array(start[::-1], dtype=np.float64))
-
-    def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 3) of the field by x, y and z, per cell, at the points of `points`."""
-        from velcodec.sampler.volume.render import TorchVolume
-
-        if not len(cells):
-            return np.zeros((0, 3))
-        wide = self._widened(self._around(cells))
-        samples = self.read(wide)
-        field = TorchVolume(samples, self._coding.sampler, "cpu", self._ends(samples))
-        return field.gradient(cells - np.array([each.start for each in wide][::-1], np.float64))
-
-    def _around(self, cells: Float64) -> Box:
-        """The samples nearest to points (x, y, z) in cells, as a box."""
-        low, high = (np.floor(end).astype(int) for end in (cells.min(axis=0), cells.max(axis=0)))
-        z, y, x = (
-            slice(min(max(a, 0), size - 1), min(b + 1, size))
-            for a, b, size in zip(low[::-1], high[::-1], self.layout.shape, strict=True)
-        )
-        return z, y, x
-
-    def _widened(self, box: Box) -> Box:
-        """The box with the samples that its field depends on."""
-        from velcodec.sampler.volume.compiled import AROUND
-
-        z, y, x = (
-            slice(max(each.start - AROUND, 0), min(each.stop + AROUND, size))
-            for each, size in zip(box, self.layout.shape, strict=True)
-        )
-        return z, y, x
-
-    def _field(self, box: Box) -> tuple[SampledVolume, Shape]:
-        """The field around a box, and the first sample (z, y, x) that it begins with."""
-        from velcodec.sampler.volume.compiled import SampledVolume
-        from velcodec.sampler.volume.form import volume_sampler_of
-
-        wide = self._widened(box)
-        samples = self.read(wide)
-        weights = volume_sampler_of(self._coding.sampler)
-        z, y, x = wide
-        field = SampledVolume(samples, weights, self._ends(samples))
-        return field, (z.start, y.start, x.start)
-
-    def _ends(self, samples: NDArray[np.generic]) -> tuple[float, float]:
-        """The ends of the domain, which the samples of every part lie between; of a RAW one, those
-        of the whole volume.
-        """
-        domain, dtype = self._coding.domains[self.table.domain], np.dtype(self.layout.dtype)
-        if domain.kind != RAW:
-            return domain.ends(dtype)
-        every = self.read(whole(self.layout)) if samples.shape != self.layout.shape else samples
-        return float(every.min()), float(every.max())
+            samples[to] = blank if values is None else values[of]
+            if absent is not None:
+                absent[to] = values is None if mask is None else mask[of]
+        return samples, absent
 
     @property
-    def _coding(self) -> ExactCoding:
+    def no_data(self) -> Any:
+        """The value of absent samples, in the archive's dtype."""
+        assert self.layout.no_data is not None
+        return no_data_value(self.layout.no_data, np.dtype(self.layout.dtype))
+
+    @property
+    def coding(self) -> ExactCoding:
+        """How its samples are coded."""
         coding = self.header.exact
         assert coding is not None
         return coding
@@ -184,12 +122,18 @@ class StoredVolume:
         for number in range(len(self.table.bricks)):
             yield self.table.stream(number, self._part, self.place)
 
-    def _brick(self, number: int) -> NDArray[np.generic]:
+    def _brick(self, number: int) -> tuple[NDArray[np.generic] | None, Bool | None]:
+        """The samples of a brick as they are coded, or None if all are absent; and which are
+        absent, or None if none is or all are.
+        """
+        shape, absent = self.table.bricks.shape_of(number), int(self.table.absent[number])
+        if absent == math.prod(shape):
+            return None, None
         place = f"{self.place}: brick {number}"
         stream = self.table.stream(number, self._part, self.place)
-        shape = self.table.bricks.shape_of(number)
+        stream, mask = split_mask(stream, shape, absent, place)
         dtype = np.dtype(self.layout.dtype)
-        return decode_samples(stream, shape, self._coding, self.table.domain, dtype, place)
+        return decode_samples(stream, shape, self.coding, self.table.domain, dtype, place), mask
 
     def _part(self, start: int, size: int) -> bytes:
         return self.reader.payload_part(self.number, self.start + start, size)
@@ -212,12 +156,26 @@ def open_volume(reader: RecordReader, number: int) -> StoredVolume:
     def read(start: int, size: int) -> bytes:
         return reader.payload_part(number, at + start, size)
 
-    table = read_table(read, (layout.nz, layout.ny, layout.nx), place)
+    shape = layout.nz, layout.ny, layout.nx
+    table = read_table(read, shape, place, masked=layout.no_data is not None)
     if table.domain >= len(header.exact.domains):
         raise CorruptError(
             f"{place}: domain: found {table.domain}, expected less than {len(header.exact.domains)}"
         )
     return StoredVolume(reader, number, header, layout, at, table)
+
+
+def damaged_bricks(reader: RecordReader, number: int) -> list[int]:
+    """Numbers of the bricks of volume `number` whose checksums do not hold. Raises as
+    `open_volume`.
+    """
+    volume, found = open_volume(reader, number), []
+    for brick in range(len(volume.table.bricks)):
+        try:
+            volume.table.stream(brick, volume._part, volume.place)
+        except CorruptError:
+            found.append(brick)
+    return found
 
 
 def whole(layout: Layout) -> Box:
@@ -249,30 +207,6 @@ def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: s
             )
         found.append(slice(start, stop))
     return found[0], found[1], found[2]
-
-
-def volume_cells(layout: Layout, points: ArrayLike) -> Float64:
-    """Points (x, y, z) in metres, (P, 3), in cells: sample i lies at i + 1/2.
-
-    Raises PointsOutsideError beyond the volume's extent, InputShapeError, InputDtypeError,
-    NonFiniteError.
-    """
-    metres = check_points(points, "xyz")
-    steps = np.array([layout.dx_m, layout.dy_m, layout.dz_m])
-    origin = np.array([layout.origin_x_m, layout.origin_y_m, layout.origin_z_m])
-    sizes = np.array(layout.shape[::-1], dtype=np.float64)
-    with np.errstate(over="ignore"):  # then it is outside
-        cells = (metres - origin) / steps + 0.5
-    outside = ((cells < -ROUNDING) | (cells > sizes + ROUNDING)).any(axis=1)
-    if outside.any():
-        row = int(np.flatnonzero(outside)[0])
-        first = origin - steps / 2
-        x, y, z = (f"{a:g} to {b:g}" for a, b in zip(first, first + sizes * steps, strict=True))
-        raise PointsOutsideError(
-            f"point {row} at (x, y, z) = {tuple(metres[row].tolist())} m is outside the volume: "
-            f"expected x {x}, y {y} and z {z}"
-        )
-    return np.clip(cells, 0.0, sizes)
 
 
 def own_order(samples: NDArray[np.generic], layout: Layout) -> NDArray[np.generic]:

@@ -11,82 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.arrays import is_array, labelled, plain_array
+from velcodec.encode.description import MOST_METRES, Description, check_geometry
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column, as_column, is_text, take_fields
 from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import MAX_KEY_BYTES
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
-from velcodec.formats.facts import NO_FACTS, Facts, checked_facts
-from velcodec.formats.files.base import Ground, Hints
+from velcodec.formats.facts import NO_FACTS, Facts
+from velcodec.formats.files.base import FileVolume, Hints
 from velcodec.formats.files.npy import ModelArray, as_models
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
 from velcodec.geometry import GROUND_FIELDS
 
 log = logging.getLogger(__name__)
 
-MOST_METRES = 1e12
-
 SLOWEST_M_S = 20.0
 """No rock is this slow: models slower throughout are in km/s, or not velocities."""
 
 
 @dataclass(frozen=True)
-class Description:
-    """What an array does not say about itself; stored with the models.
-
-    `dx`, `dz` and `origin` (x, z) are in metres. `units` is m/s or km/s, or None for m/s unless
-    the values speak against it. `order` of the last two axes is zx or xz. With `volume` models have
-    three axes, in the order zyx or any other of these, and `dy` and `origin_y` along y. `keys` has
-    one key for each model, or is None to use their numbers. `facts` holds for all models: a
-    mapping with names of `velcodec.formats.facts.Facts`, such as crs, vertical, doi; `provenance`
-    and `licence` are two of them. `user` is any JSON-like mapping, `source_sha256` the hash of the
-    file that the models came from.
-    `fields` are columns by name: one value for all models, or one for each. `mask` is the value of
-    absent samples, nan or a number.
-    """
-
-    dx: float = 10.0
-    dz: float = 10.0
-    origin: tuple[float, float] = (0.0, 0.0)
-    units: str | None = None
-    order: str = "zx"
-    keys: Sequence[str] | None = None
-    provenance: str = ""
-    licence: str = ""
-    user: Mapping[str, Any] = field(default_factory=dict)
-    source_sha256: bytes | None = None
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    mask: NoData | None = None
-    volume: bool = False
-    dy: float = 10.0
-    origin_y: float = 0.0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def stated_facts(self) -> Facts:
-        """The facts, each in its usual form. Raises OptionError."""
-        given = dict(self.facts)
-        for name, text in (("provenance", self.provenance), ("licence", self.licence)):
-            if text and given.get(name) not in (None, text):
-                raise OptionError(f"{name}: found {given[name]!r} and {text!r}, expected one")
-            if text:
-                given[name] = text
-        return checked_facts(given)
-
-    def stated_ground(self) -> Ground:
-        """Spacing and origin in metres, where they are not the defaults."""
-        x, z = self.origin if tuple(self.origin) != (0.0, 0.0) else (None, None)
-        dx, dz, dy = (None if metres == 10.0 else metres for metres in (self.dx, self.dz, self.dy))
-        return Ground(dx, dz, x, z, dy, self.origin_y or None)
-
-    @property
-    def axis_order(self) -> str:
-        """The order of the spatial axes: `order`, or zyx of volumes where it says nothing."""
-        return "zyx" if self.volume and self.order == "zx" else self.order
-
-
-@dataclass(frozen=True)
 class Batch:
-    """Some models as [z, x] or [z, y, x] views in the units of their layouts. Model i has layout
+    """Some models as [z, x] or [z, y, x] views in the units of their layouts, or volumes in
+    files in their place. Model i has layout
     `layouts[layout_of[i]]`, whose no-data value marks absent samples. `keys` are None if the models
     have none; `fields` are the user's columns; `facts` what the arrays themselves say.
     """
@@ -137,11 +83,8 @@ def make_batch(
     gathered = _gather(models, description, padded, None if exact else first)
     views, layouts, layout_of = gathered.views, gathered.layouts, gathered.layout_of
     name = models.name if isinstance(models, ModelArray) else "models"
-    known: Sequence[NDArray[np.generic]] = views
+    known = [_present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)]
     if description.mask is not None:
-        known = [
-            _present(view, layouts[k].no_data) for view, k in zip(views, layout_of, strict=True)
-        ]
         _check_mask_outside(known, [layouts[k].no_data for k in layout_of], name)
     if advise:
         _warn_of_values(known, layouts[0].units, name, gathered.units_stated)
@@ -199,27 +142,23 @@ def _gather(
         if first is not None:
             _check_units(part, first + len(views), no_data)
         axes = "n" + part.axes if in_list and part.axes[0] != "n" else part.axes
-        nz, *ny, nx = part.models.shape[1:]
-        if not ny and (said.dy != 10.0 or said.origin_y != 0.0):
+        nz, *ny, nx = part.models[0].shape
+        if not ny and (said.dy is not None or said.origin_y is not None):
             raise OptionError(
                 f"{part.name}: dy, origin_y: found them for sections, which have no y, expected "
                 "volumes (--volume, volume=True)"
             )
-        layout = Layout(
-            nz=nz,
-            nx=nx,
-            axes=axes,
-            dtype=part.dtype.str,
-            units=part.units,
-            dx_m=float(said.dx),
-            dz_m=float(said.dz),
-            origin_x_m=float(said.origin[0]),
-            origin_z_m=float(said.origin[1]),
-            z_up=part.z_up,
-            no_data=no_data,
-            ny=ny[0] if ny else None,
-            dy_m=float(said.dy) if ny else 10.0,
-            origin_y_m=float(said.origin_y) if ny else 0.0,
+        layout = said.placed(
+            Layout(
+                nz=nz,
+                nx=nx,
+                axes=axes,
+                dtype=part.dtype.str,
+                units=part.units,
+                z_up=part.z_up,
+                no_data=no_data,
+                ny=ny[0] if ny else None,
+            )
         )
         number = layouts.setdefault(layout, len(layouts))
         views.extend(part.models)
@@ -277,16 +216,9 @@ def _common(said: Sequence[Facts], stated: Facts) -> Facts:
 
 def _taken(models: Any, description: Description, name: str, padded: bool) -> _Taken:
     """Check one array."""
-    # A default value counts as not stated.
-    default = Description()
-
-    def stated(name: str) -> Any:
-        value = getattr(description, name)
-        return None if value == getattr(default, name) else value
-
     hints = Hints(
-        stated("order"), stated("units"), description.stated_ground(), no_data=description.mask,
-        volume=description.volume, facts=description.stated_facts(),
+        description.order, description.units, description.stated_ground(),
+        no_data=description.mask, volume=description.volume, facts=description.stated_facts(),
     )  # fmt: skip
     with_labels = labelled(models, hints, name)
     if with_labels is None:
@@ -296,7 +228,7 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
             name=name, padded=padded, no_data=description.mask, volume=description.volume,
         )  # fmt: skip
         return _Taken(taken, description)
-    form, ground = with_labels.form, with_labels.form.ground
+    form = with_labels.form
     array = replace(
         as_models(
             with_labels.models,
@@ -309,22 +241,17 @@ def _taken(models: Any, description: Description, name: str, padded: bool) -> _T
         axes=form.axes,
         z_up=form.z_up,
     )
-    description = replace(
-        description,
-        dx=ground.dx_m or description.dx,
-        dz=ground.dz_m or description.dz,
-        dy=ground.dy_m or description.dy,
-        origin_y=description.origin_y if ground.origin_y_m is None else ground.origin_y_m,
-        origin=(
-            description.origin[0] if ground.origin_x_m is None else ground.origin_x_m,
-            description.origin[1] if ground.origin_z_m is None else ground.origin_z_m,
-        ),
-    )
-    return _Taken(array, description, form.keys, form.facts)
+    return _Taken(array, description.on(form.ground), form.keys, form.facts)
 
 
-def _present(model: NDArray[np.generic], no_data: NoData | None) -> NDArray[np.generic]:
-    """The model; if it may have absent samples, only its least and greatest present one."""
+def _present(
+    model: NDArray[np.generic] | FileVolume, no_data: NoData | None
+) -> NDArray[np.generic]:
+    """The model; if it may have absent samples, or is not in memory, only its least and greatest
+    present one.
+    """
+    if isinstance(model, FileVolume):
+        return np.array(model.ends)
     if no_data is None:
         return model
     present = model[~find_absent(model, no_data)]
@@ -385,19 +312,6 @@ def _warn_of_values(
                 len(models),
                 SLOWEST_M_S,
             )
-
-
-def check_geometry(description: Description) -> None:
-    """Raise OptionError unless spacing is positive and every length is finite and below 1e12 m."""
-    for name, metres in (("dx", description.dx), ("dz", description.dz), ("dy", description.dy)):
-        if not 0 < metres < MOST_METRES:
-            raise OptionError(f"{name}: expected a positive number of metres, found {metres}")
-    if len(description.origin) != 2 or not all(
-        abs(metres) < MOST_METRES for metres in description.origin
-    ):
-        raise OptionError(f"origin: expected (x, z) in metres, found {description.origin}")
-    if not abs(description.origin_y) < MOST_METRES:
-        raise OptionError(f"origin_y: expected metres, found {description.origin_y}")
 
 
 def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:

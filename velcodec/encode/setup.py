@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Description, check_geometry
+from velcodec.encode.description import Description, check_geometry
 from velcodec.encode.target import Target
 from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.container.writer import VlatWriter

@@ -7,8 +7,10 @@ its bricks, which is what a mean error is best spent on.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,14 @@ from velcodec.encode.encode import ROUNDING_DB, Group, Summary
 from velcodec.encode.pack import Contents, Packed
 from velcodec.encode.samples import LAYERED, ROUNDING, SMOOTH
 from velcodec.encode.target import Target
-from velcodec.formats.arrays import Int64
+from velcodec.formats.arrays import Bool, Int64
 from velcodec.formats.container.columns import take_fields
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.errors import BudgetError, OptionError, QualityError, VerificationError
+from velcodec.formats.files.checks import plane_ranges
+from velcodec.formats.no_data import NoData, find_absent
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import (
     EVEN,
@@ -45,8 +49,11 @@ from velcodec.formats.volume_coding.stream import (
     Bricks,
     decode_samples,
     encode_samples,
+    join_mask,
     pack_volume,
+    split_mask,
 )
+from velcodec.masks import filled
 from velcodec.metrics import psnr_of_mse, rms_of_psnr
 from velcodec.parallel import in_threads
 from velcodec.progress import Progress
@@ -82,12 +89,20 @@ WORTH = 1.05
 
 @dataclass(frozen=True)
 class CodedVolume:
-    """The streams of a volume's bricks, their domain, and what they deliver."""
+    """The streams of a volume's bricks, their domain, and what they deliver; with the numbers of
+    their absent samples where the volume may have some.
+    """
 
     bricks: Bricks
     streams: Sequence[bytes]
     domain: Domain
     quality: StoredQuality
+    absent: Int64 | None
+    checksums: Int64
+
+    def without_streams(self) -> CodedVolume:
+        """The same once its record was made."""
+        return replace(self, streams=())
 
     @property
     def size(self) -> int:
@@ -96,7 +111,7 @@ class CodedVolume:
 
     def record(self, domain: int) -> bytes:
         """The record without the number of its layout, where its domain has this number."""
-        return pack_volume(domain, self.bricks, self.streams)
+        return pack_volume(domain, self.bricks, self.streams, self.absent)
 
 
 @dataclass(frozen=True)
@@ -127,50 +142,122 @@ class Way:
         return within, None
 
 
-class VolumeCoder:
-    """Codes one volume (nz, ny, nx) in some way, and measures what its streams decode to."""
+class Slabs(Sequence[Volume]):
+    """The present samples of a volume in parts of some planes, each made when it is asked for, so
+    that no copy of the whole is; parts without present samples are left out.
+    """
 
-    def __init__(self, volume: Volume, units: str, name: str, on_progress: Progress) -> None:
+    def __init__(self, volume: Volume, no_data: NoData | None) -> None:
+        self._volume, self._no_data = volume, no_data
+        self._planes = [slice(*ends) for ends in plane_ranges(volume.shape)]
+        if no_data is not None:
+            self._planes = [some for some in self._planes if self._present(some).size]
+
+    def _present(self, planes: slice) -> Volume:
+        slab = self._volume[planes]
+        return slab if self._no_data is None else slab[~find_absent(slab, self._no_data)]
+
+    def __len__(self) -> int:
+        return len(self._planes)
+
+    @overload
+    def __getitem__(self, which: int) -> Volume: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[Volume]: ...
+
+    def __getitem__(self, which: int | slice) -> Volume | Sequence[Volume]:
+        if isinstance(which, slice):
+            return [self._present(planes) for planes in self._planes[which]]
+        return self._present(self._planes[which])
+
+
+class VolumeCoder:
+    """Codes one volume (nz, ny, nx) in some way, and measures what its streams decode to. Samples
+    of the value `no_data` are absent.
+    """
+
+    def __init__(
+        self, volume: Volume, units: str, name: str, on_progress: Progress,
+        no_data: NoData | None = None,
+    ) -> None:  # fmt: skip
         self.volume, self.units, self.name = volume, units, name
-        self.on_progress = on_progress
+        self.on_progress, self.no_data = on_progress, no_data
         nz, ny, nx = volume.shape
         bz, by, bx = (min(edge, size) for edge, size in zip(BRICK, volume.shape, strict=True))
         self.bricks = Bricks((nz, ny, nx), (bz, by, bx))
-        # Parts of about a brick's depth, so that no copy of the whole volume is made.
-        self.slabs = [volume[start : start + bz] for start in range(0, nz, bz)]
-        self.least = min(float(slab.min()) for slab in self.slabs)
-        self.greatest = max(float(slab.max()) for slab in self.slabs)
+        self.slabs = Slabs(volume, no_data)
+        ends = [(float(slab.min()), float(slab.max())) for slab in self.slabs]
+        self.least = min(least for least, _ in ends)
+        self.greatest = max(greatest for _, greatest in ends)
+        self.absent = self._count_absent()
+        self.present = int((self.bricks.samples - self.absent).sum())
+
+    def _count_absent(self) -> Int64:
+        """The number of absent samples of every brick."""
+        counts = np.zeros(self.bricks.counts, dtype=np.int64)
+        if self.no_data is not None:
+            bz, by, bx = self.bricks.edges
+            for row, z in enumerate(range(0, len(self.volume), bz)):
+                gone = find_absent(self.volume[z : z + bz], self.no_data).sum(axis=0)
+                gone = np.add.reduceat(gone, np.arange(0, gone.shape[0], by), axis=0)
+                counts[row] = np.add.reduceat(gone, np.arange(0, gone.shape[1], bx), axis=1)
+        return counts.ravel()
+
+    def brick(self, number: int) -> tuple[Volume, Bool | None]:
+        """The samples of a brick, absent ones replaced by the nearest present ones of the brick;
+        and which are absent, or None.
+        """
+        samples = self.volume[self.bricks.box(number)]
+        if not self.absent[number]:
+            return samples, None
+        assert self.no_data is not None
+        gone = find_absent(samples, self.no_data)
+        return filled(samples, gone), gone
 
     def coded(self, way: Way, within: float | None = None) -> CodedVolume:
         """All bricks. Every stream is decoded, and refused with VerificationError if a sample is
         not what was coded, or not `within` the bound (m/s; 0: bit for bit).
         """
         streams, quality = self._bricks(way, within, range(len(self.bricks)))
-        return CodedVolume(self.bricks, streams, way.domain, quality)
+        absent = None if self.no_data is None else self.absent
+        checksums = np.array([zlib.crc32(stream) for stream in streams])
+        return CodedVolume(self.bricks, streams, way.domain, quality, absent, checksums)
 
     def _bricks(
         self, way: Way, within: float | None, numbers: Sequence[int]
     ) -> tuple[list[bytes], StoredQuality]:
-        """The streams of some bricks, and the quality of these."""
+        """The streams of some bricks, and the quality of their present samples."""
         domain = way.domain
         coding = ExactCoding(EXACT_NETWORK, (domain,), newest_volume_sampler())
         streams: list[bytes] = []
-        squares = total = worst = count = 0.0
+        squares = total = worst = 0.0
+        count = 0
+        present = self.bricks.samples - self.absent
 
         def code(number: int) -> tuple[bytes, float, float, float]:
-            samples = self.volume[self.bricks.box(number)]
-            stream, codes = way.stream(samples)
+            if not present[number]:
+                return b"", 0.0, 0.0, 0.0
+            samples, gone = self.brick(number)
+            own, codes = way.stream(samples)
+            stream = join_mask(own, gone)
             place = f"{self.name}: brick {number}"
             shape = self.bricks.shape_of(number)
-            read = decode_samples(stream, shape, coding, 0, samples.dtype, place)
+            back, mask = split_mask(stream, shape, int(self.absent[number]), place)
+            if gone is not None and (mask is None or not np.array_equal(mask, gone)):
+                raise VerificationError(f"{place}: absent samples do not read back as coded")
+            read = decode_samples(back, shape, coding, 0, samples.dtype, place)
             if codes is not None and not _same(read, domain.samples(codes, samples.dtype)):
                 raise VerificationError(f"{place}: does not read back as coded")
             if within == 0.0 and not _same(read, samples):
                 raise VerificationError(f"{place}: found samples that differ, expected every bit")
             error = np.abs(difference_m_s(read, samples, self.units))
+            if gone is not None:
+                error = error[~gone]
             if within is not None and float(error.max()) > within:
                 raise VerificationError(
-                    f"{place}: found an error of {error.max():g} m/s, expected {within:g} at most"
+                    f"{place}: found an error of {float(error.max()):g} m/s, expected {within:g} "
+                    "at most"
                 )
             return stream, float(np.square(error).sum()), float(error.sum()), float(error.max())
 
@@ -179,7 +266,7 @@ class VolumeCoder:
         ):
             streams.append(stream)
             squares, total, worst = squares + square, total + sum_, max(worst, most)
-            count += math.prod(self.bricks.shape_of(number))
+            count += int(present[number])
             if len(numbers) == len(self.bricks):
                 self.on_progress(done, len(self.bricks), "code bricks")
         return streams, StoredQuality(psnr_of_mse(squares / count), total / count, worst, math.nan)
@@ -302,14 +389,15 @@ class VolumeCoder:
         """Whether some bricks, spread over the volume, take fewer bytes in one way."""
 
         def length(way: Way) -> int:
-            return sum(len(way.stream(self.volume[self.bricks.box(n)])[0]) for n in self._tried)
+            return sum(len(way.stream(self.brick(number)[0])[0]) for number in self._tried)
 
         return length(one) < length(other)
 
     @property
     def _tried(self) -> Sequence[int]:
-        """Numbers of some bricks, spread over the volume."""
-        return range(0, len(self.bricks), -(-len(self.bricks) // TRIED_BRICKS))
+        """Numbers of some bricks with present samples, spread over the volume."""
+        some: list[int] = np.flatnonzero(self.absent < self.bricks.samples).tolist()
+        return some[:: -(-len(some) // TRIED_BRICKS)]
 
     def _shorter(self, found: list[CodedVolume]) -> CodedVolume:
         """What was found or, where values are few or nothing was found, the exact record unless it
@@ -334,6 +422,15 @@ class VolumeCoder:
         """Greatest less least value, m/s."""
         return (self.greatest - self.least) * unit_scale(self.units)
 
+    def deviation(self) -> float:
+        """Standard deviation of the present samples, m/s."""
+        total = squares = 0.0
+        for slab in self.slabs:
+            off = slab.astype(np.float64) - self.least
+            total, squares = total + float(off.sum()), squares + float(np.square(off).sum())
+        variance = squares / self.present - (total / self.present) ** 2
+        return math.sqrt(max(variance, 0.0)) * unit_scale(self.units)
+
     def _widest_step(self, wanted_db: float) -> float | None:
         """The widest step (m/s) found whose even levels reach a PSNR; None if none does."""
         extent = self._extent()
@@ -357,7 +454,7 @@ class VolumeCoder:
         for slab in self.slabs:
             read = domain.samples(nearest_codes(slab, domain), slab.dtype)
             squares += float(np.square(difference_m_s(read, slab, self.units)).sum())
-        return psnr_of_mse(squares / self.volume.size)
+        return psnr_of_mse(squares / self.present)
 
     def _fits(self, domain: Domain, reach: float) -> bool:
         """Whether every sample has a level within `reach` (in the volume's units)."""
@@ -396,10 +493,12 @@ def encode_volumes(
     coded = []
     for number, volume in enumerate(volumes):
         name = f"model {contents.key(number)}"
-        coder = VolumeCoder(volume, contents.header.layouts[0].units, name, on_progress)
+        layout = contents.header.layouts[0]
+        coder = VolumeCoder(volume, layout.units, name, on_progress, layout.no_data)
         coded.append(_coded(coder, target, contents, saved))
     quality = [each.quality for each in coded]
     packed = _packed(contents, coded)
+    coded = [each.without_streams() for each in coded]
     data = packed.to_bytes()
     _check_read_back(data, contents, coded)
     return Group(packed, _summary(volumes, contents, quality, len(data)))
@@ -414,7 +513,9 @@ def _check_read_back(data: bytes, contents: Contents, coded: Sequence[CodedVolum
         stored = open_volume(reader, row)
         domain = stored.header.exact and stored.header.exact.domains[stored.table.domain]
         same = stored.table.bricks == each.bricks and domain == each.domain
-        if not (same and all(a == b for a, b in zip(stored.streams(), each.streams, strict=True))):
+        same &= each.absent is None or np.array_equal(stored.table.absent, each.absent)
+        same &= np.array_equal(stored.table.checksums, each.checksums)
+        if not same or sum(1 for _ in stored.streams()) != len(each.bricks):
             raise VerificationError(f"model {contents.key(row)}: does not read back as coded")
 
 
@@ -447,8 +548,9 @@ def _coded(coder: VolumeCoder, target: Target, contents: Contents, saved: int) -
             return len(_packed(contents, [coded]).to_bytes()) - saved
 
         return coder.to_size(target.bytes_per_model, size)
-    assert target.psnr_db is not None
-    return coder.to_psnr(target.psnr_db)
+    wanted = target.psnr_for(coder.deviation())
+    assert wanted is not None
+    return coder.to_psnr(wanted)
 
 
 def _summary(

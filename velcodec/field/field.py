@@ -29,7 +29,7 @@ from velcodec.resolution import Resolution, check_resolution
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from velcodec.archive.archive import Number
+    from velcodec.archive.numbers import Number
     from velcodec.encode.latents import ModelLatent
     from velcodec.formats.container.quality import StoredQuality
 

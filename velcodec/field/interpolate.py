@@ -10,7 +10,8 @@ from velcodec.field.field import Field
 from velcodec.formats.errors import MixedShapesError, OptionError
 
 if TYPE_CHECKING:
-    from velcodec.archive.archive import Archive, Number
+    from velcodec.archive.archive import Archive
+    from velcodec.archive.numbers import Number
 
 
 def interpolate(

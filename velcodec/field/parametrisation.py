@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from velcodec.decode.tiling import Tiling, plan
 from velcodec.decoder import NATIVE_SAMPLES, Decoder, load_decoder
 from velcodec.device import pick_device
-from velcodec.encode.describe import Description, check_geometry
+from velcodec.encode.description import Description, check_geometry
 from velcodec.field.blending import blended_grid, blended_points
 from velcodec.field.smooth import within, within_inverse
 from velcodec.formats.errors import InputShapeError, OptionError

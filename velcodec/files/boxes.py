@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from velcodec.archive.archive import Archive, Number
-from velcodec.decode.volumes import checked_box, open_volume
+from velcodec.archive.archive import Archive
+from velcodec.archive.numbers import Number
 from velcodec.files.decompress import Decompression, form_of
 from velcodec.formats.files import ARRAY, open_sink
-from velcodec.formats.files.base import depth_first
 from velcodec.formats.storage.atomic import naming
-from velcodec.resolution import check_volume_resolution
 
 
 def decompress_box(
@@ -28,33 +24,28 @@ def decompress_box(
     force: bool = False,
 ) -> tuple[int, ...]:
     """Write the samples of a box (z, y, x) of a volume, or its field at `res` as for `Archive.box`,
-    to one file, whose origin is that of the box; return the shape of its array.
+    to one file, whose origin is that of the box; return the shape of its array. Formats that take
+    planes in turn need memory for some planes alone.
 
     Raises what `Archive.box` raises, OutputExistsError unless `force`, OutputPathError,
     MissingExtraError.
     """
     options, target = options or Decompression(), Path(target)
     number = archive.index(which)
-    layout = open_volume(archive.reader, number).layout
-    part = checked_box(box, layout, f"{archive.reader.name}: model {number}")
-    sizes = [each.stop - each.start for each in part]
+    part = archive.box_in_parts(
+        number, box, res, average=options.average, allow_large=options.allow_large
+    )
     form = form_of(archive, [number], None)
-    grid = sizes
-    if res is not None:
-        grid = list(check_volume_resolution(res, archive.reader.name, options.allow_large))
     moved = {}
-    for axis, each, size, count in zip("zyx", part, sizes, grid, strict=True):
+    for axis, each, count in zip("zyx", part.box, part.sizes, strict=True):
         step, origin = (getattr(form.ground, name) for name in (f"d{axis}_m", f"origin_{axis}_m"))
-        finer = step * size / count
+        finer = step * (each.stop - each.start) / count
         moved[f"d{axis}_m"] = finer
         moved[f"origin_{axis}_m"] = origin + each.start * step + (finer - step) / 2
-    form = replace(
-        form, nz=grid[0], ny=grid[1], nx=grid[2], axes=form.order,
-        ground=replace(form.ground, **moved),
-    )  # fmt: skip
-    samples = archive.box(number, part, res, allow_large=options.allow_large)
-    name = options.format_of(target)
-    array = options.array or ARRAY
+    nz, ny, nx = part.sizes
+    ground = replace(form.ground, **moved)
+    form = replace(form, nz=nz, ny=ny, nx=nx, axes=form.order, ground=ground)
+    name, array = options.format_of(target), options.array or ARRAY
     with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):
-        sink.add(np.ascontiguousarray(depth_first(samples, form.axes)))
+        sink.add_volume(part.read, part.edges)
     return form.shape

@@ -5,8 +5,9 @@ Decodes a bounded number of samples at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from velcodec.archive.archive import Archive
 from velcodec.archive.facts import facts_of
 from velcodec.archive.stream import StreamedArchive, spooled, stream
+from velcodec.archive.volumes import Part
 from velcodec.decode.stored import check_stackable
 from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.formats.container.header import Layout
@@ -33,6 +35,7 @@ from velcodec.formats.files import (
 )
 from velcodec.formats.files.base import depth_first
 from velcodec.formats.files.npy import NpyWriter
+from velcodec.formats.files.sinks import planes_in_order
 from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write, naming
 from velcodec.geometry import GROUND_FIELDS, Geometry
@@ -192,6 +195,17 @@ def decompress_stream(
         done = block.stop
         if count is not None and done > count:
             raise OptionError(f"count: found more than the {count} models that were announced")
+        if layout.is_volume and grid is None:
+            for number in block:
+                volume = _whole_volume(archive, number, options)
+                form = Form(
+                    1, layout.nz, layout.nx, layout.axes[-3:], layout.dtype, z_up=layout.z_up,
+                    ny=layout.ny,
+                )  # fmt: skip
+                for _, planes in planes_in_order(volume.read, form, volume.edges):
+                    writer.add([planes])
+            on_progress(done, count or len(archive), "render")
+            continue
         models = archive.decode(
             block, grid, average=options.average, allow_large=options.allow_large
         )
@@ -222,18 +236,20 @@ class _RawWriter:
 
     def __init__(self, stream: BinaryIO, shape: tuple[int | None, ...], dtype: str) -> None:
         self._stream, self._shape, self._dtype = stream, shape, np.dtype(dtype)
-        self._models = 0
+        self._samples = 0
 
-    def add(self, models: NDArray[Any]) -> None:
-        self._models += len(models)
-        self._stream.write(np.ascontiguousarray(models, dtype=self._dtype).tobytes())
+    def add(self, parts: Iterable[NDArray[Any]]) -> None:
+        for part in parts:
+            self._samples += part.size
+            self._stream.write(np.ascontiguousarray(part, dtype=self._dtype).tobytes())
 
     def close(self) -> None:
         """Do nothing: there is no header to complete."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self._models if size is None else size for size in self._shape)
+        models = self._samples // prod(size for size in self._shape if size is not None)
+        return tuple(models if size is None else size for size in self._shape)
 
 
 def _files(
@@ -387,13 +403,26 @@ def _fill(
     on_progress: Progress,
 ) -> None:
     for block in archive.blocks(grid):
-        models = archive.decode(
-            block, grid, average=options.average, allow_large=options.allow_large
-        )
-        with naming(target):
-            axes = archive.layout(block[0]).axes
-            sink.add(np.ascontiguousarray(depth_first(models, axes)))
+        layout = archive.layout(block[0])
+        if layout.is_volume and grid is None:
+            for number in block:
+                volume = _whole_volume(archive, number, options)
+                with naming(target):
+                    sink.add_volume(volume.read, volume.edges)
+        else:
+            models = archive.decode(
+                block, grid, average=options.average, allow_large=options.allow_large
+            )
+            with naming(target):
+                sink.add(np.ascontiguousarray(depth_first(models, layout.axes)))
         on_progress(block.stop, len(archive), "render")
+
+
+def _whole_volume(archive: Archive, number: int, options: Decompression) -> Part:
+    """A volume at its own grid, to be read part by part."""
+    return archive.box_in_parts(
+        number, [slice(None)] * 3, average=options.average, allow_large=options.allow_large
+    )
 
 
 def open_pipe(

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from velcodec.archive.edit import MODELS_PER_SHARD
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import Job, compress_job, finished, models_of
+from velcodec.files.compress import compress_job, finished
+from velcodec.files.job import Job, models_of
 from velcodec.files.plans import (
     Hashes,
     Plan,

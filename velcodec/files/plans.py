@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from velcodec.decoder import registry
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.formats.errors import (
     CorruptError,
@@ -266,5 +266,5 @@ def _name(part: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = str(value)
+    text = "not stated" if value is None else str(value)
     return text if len(text) <= 64 else f"{text[:60]}..."

@@ -26,7 +26,7 @@ def draw_inversion(
     worst = float(np.percentile(np.abs(np.stack(list(errors.values()))), 98))
     g = inversion.field.geometry
     across, down = g.nx * g.dx_m / 1e3, g.nz * g.dz_m / 1e3
-    look = {"extent": (0.0, across, down, 0.0), "interpolation": "nearest", "aspect": "auto"}
+    look = {"extent": (0.0, across, down, 0.0), "interpolation": "nearest", "aspect": "equal"}
     speeds = {"cmap": "viridis", "vmin": float(truth.min()), "vmax": float(truth.max())}
     figure = figures.Figure(figsize=(11, 4.6), layout="constrained", dpi=100)
     panels: Any = figure.subplots(2, 4)
@@ -44,6 +44,8 @@ def draw_inversion(
             axis.set_yticklabels([])
     for axis in panels[0]:
         axis.set_xticklabels([])
+    for axis in panels[1, 1:]:
+        axis.set_xlabel("x, km")
     panels[0, 0].set_ylabel("depth, km")
     _draw_misfits(panels[1, 0], inversion)
     figure.savefig(stream, format="png")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from velcodec.api import decompress, encode
 from velcodec.effort import DEFAULT_EFFORT, effort_of
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target, plain_number
 from velcodec.formats.container.header import UNITS, VOLUME_ORDERS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +23,7 @@ from velcodec.decoder.registry import settled
 from velcodec.formats.container.header import Layout
 from velcodec.formats.storage.source import is_url
 from velcodec.geometry import GROUND_FIELDS
-from velcodec.resolution import Resolution, check_native, check_resolution
+from velcodec.resolution import check_native, check_resolution
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder
@@ -99,7 +99,7 @@ def _fixed(source: Any) -> Any:
 
 
 def one_kind(
-    archive: Archive, res: Resolution | None, allow_large: bool
+    archive: Archive, res: int | Sequence[int] | None, allow_large: bool
 ) -> tuple[Layout, tuple[int, int]]:
     """A layout with the dtype, units and axis order of all models, and their grid (nz, nx) when
     read.
@@ -128,8 +128,8 @@ def on_one_ground(archive: Archive) -> bool:
             layout.origin_x_m - layout.dx_m / 2,
             layout.nz * layout.dz_m,
             layout.nx * layout.dx_m,
-            layout.origin_y_m,
-            layout.dy_m,
+            layout.origin_y_m - layout.dy_m / 2,
+            (layout.ny or 1) * layout.dy_m,
         )
         for layout in archive.layouts_in_use
     }

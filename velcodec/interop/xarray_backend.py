@@ -4,7 +4,7 @@
 
 One variable, `velocity`, with dimensions (model, z, x) whatever the axis order of the input, and
 positions in metres. Opening decodes nothing; part of a model costs as much as the whole. Volumes
-are (model, z, y, x), and read brick by brick.
+are (model, z, y, x), and read or rendered brick by brick.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ from numpy.typing import NDArray
 from velcodec.archive.archive import Archive
 from velcodec.archive.facts import facts_of
 from velcodec.decode.stored import x_first
-from velcodec.formats.container.header import Layout
+from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.extras import from_extra
 from velcodec.formats.facts import Facts
 from velcodec.formats.files.facts import CONVENTIONS, GRID_MAPPING, global_attributes
 from velcodec.formats.no_data import NAN, no_data_value
 from velcodec.interop.coordinates import with_facts
-from velcodec.interop.shared import SharedArchive, model_fields, on_one_ground, one_kind
+from velcodec.interop.positions import positions
+from velcodec.interop.shared import SharedArchive, model_fields, one_kind
 from velcodec.interop.xarray_volumes import (
     VOLUME_DIMS,
     LazyVolumes,
     brick_shape,
-    volume_layout,
-    volume_positions,
+    has_volumes,
+    one_kind_of_volumes,
 )
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import Average, check_average
@@ -72,7 +73,7 @@ class VelcodecBackend(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        res: Resolution | None = None,
+        res: Resolution | tuple[int, int, int] | None = None,
         decoder: str | Path | Decoder | None = None,
         device: str = "cpu",
         average: str = "none",
@@ -80,8 +81,8 @@ class VelcodecBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         """A lazy data set; options as for `velcodec.open` and `Archive.decode`.
 
-        `allow_large` applies to a single model. Raises what those raise; MixedShapesError for
-        models of different shapes without `res`.
+        `allow_large` applies to a single model; volumes may have any size. Raises what those raise;
+        MixedShapesError for models of different shapes without `res`.
         """
         shared = SharedArchive(filename_or_obj, decoder, device)
         with shared.reading() as archive:
@@ -89,22 +90,23 @@ class VelcodecBackend(BackendEntrypoint):
             array: LazyModels | LazyVolumes
             dims: tuple[str, ...]
             chunks: tuple[int, ...]
-            volume = volume_layout(archive, res, average)
-            if volume is not None:
-                array, dims = LazyVolumes(shared, volume, len(archive)), VOLUME_DIMS
-                layout, chunks = volume, brick_shape(archive)
-                positions = volume_positions(archive)
+            if has_volumes(archive):
+                layout, sizes = one_kind_of_volumes(archive, res)
+                rendered = res is not None or kind != "none"
+                array = LazyVolumes(shared, layout, len(archive), sizes, rendered, kind)
+                dims, chunks = VOLUME_DIMS, brick_shape(archive, sizes)
+                coordinates = positions(archive, sizes)
             else:
                 layout, grid = one_kind(archive, res, allow_large)
                 # Any explicit resolution, even the models' own, is passed on to `decode`.
                 shape, at = (len(archive), *grid), None if res is None else grid
                 array, dims = LazyModels(shared, layout, shape, at, kind), DIMS
-                chunks, positions = chunk_shape(array.shape), _positions(archive, grid)
+                chunks, coordinates = chunk_shape(array.shape), positions(archive, grid)
             models = xr.Variable(dims, indexing.LazilyIndexedArray(array))
             models.attrs = {"long_name": "velocity", "units": layout.units}
             models.attrs |= _fill_value(archive, array.dtype)
             models.encoding = {"preferred_chunks": dict(zip(dims, chunks, strict=True))}
-            coordinates = positions | _columns(archive)
+            coordinates |= _columns(archive)
             facts = facts_of(archive.reader)
             attributes = _attributes(archive, facts)
             coordinates = with_facts(coordinates, facts)
@@ -178,28 +180,6 @@ def chunk_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return min(models, MODELS_PER_CHUNK, most), nz, nx
 
 
-def _positions(archive: Archive, grid: tuple[int, int]) -> dict[str, Any]:
-    """Positions z and x in metres; if models differ, each model's first position and spacing."""
-    attributes = {
-        "z": {"long_name": "depth", "units": "m", "positive": "down", "axis": "Z"},
-        "x": {"long_name": "distance", "units": "m", "axis": "X"},
-    }
-    if on_one_ground(archive):
-        along = archive.geometry(0).axes(*grid)
-        return {
-            name: (name, metres, attributes[name]) for name, metres in zip("zx", along, strict=True)
-        }
-    grounds = [archive.geometry(number) for number in range(len(archive))]
-    first = np.array([[axis[0] for axis in ground.axes(*grid)] for ground in grounds])
-    extent = np.array([[ground.nz * ground.dz_m, ground.nx * ground.dx_m] for ground in grounds])
-    columns = {"first": first, "step": extent / grid}
-    return {
-        f"{name}_{what}": ("model", values[:, axis], {"units": "m"})
-        for axis, name in enumerate("zx")
-        for what, values in columns.items()
-    }
-
-
 def _columns(archive: Archive) -> dict[str, Any]:
     """One value per model: its key (or number, without keys) and its fields."""
     keys = archive.keys
@@ -223,8 +203,8 @@ def _attributes(archive: Archive, facts: Facts) -> dict[str, str]:
     """
     headers = [
         {
-            "decoder": header.decoder_name,
-            "decoder_hash": header.decoder_hash.hex(),
+            "decoder": "" if _no_latents(header) else header.decoder_name,
+            "decoder_hash": "" if _no_latents(header) else header.decoder_hash.hex(),
             "source_sha256": (header.source.sha256 or b"").hex(),
         }
         for header in archive.reader.headers()
@@ -232,6 +212,11 @@ def _attributes(archive: Archive, facts: Facts) -> dict[str, str]:
     texts = {name: dict.fromkeys(one[name] for one in headers if one[name]) for name in headers[0]}
     about = {name: "; ".join(each) for name, each in texts.items() if each}
     return {"Conventions": CONVENTIONS, **global_attributes(facts), **about}
+
+
+def _no_latents(header: Header) -> bool:
+    """Whether a header is of volumes alone, which no decoder renders."""
+    return all(layout.is_volume for layout in header.layouts)
 
 
 def _is_path(source: object) -> bool:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
 from velcodec.decode.stored import check_stackable
-from velcodec.decode.volumes import open_volume
+from velcodec.decode.volume_field import VolumeField
+from velcodec.decode.volumes import open_volume, whole
 from velcodec.formats.container.header import Layout
-from velcodec.formats.errors import VolumeError
 from velcodec.formats.extras import from_extra
-from velcodec.interop.shared import SharedArchive, on_one_ground
-from velcodec.resolution import Resolution
+from velcodec.formats.volume_coding.stream import Box, Shape
+from velcodec.interop.shared import SharedArchive
+from velcodec.resolution import check_volume_resolution
+from velcodec.sampler.cell_average import Average
 
 with from_extra("xarray"):
     from xarray.backends import BackendArray
@@ -27,13 +29,21 @@ OuterKey = tuple[int | slice | NDArray[np.integer[Any]], ...]
 
 class LazyVolumes(BackendArray):
     """All volumes of an archive as an array (model, z, y, x); an index decodes the bricks that hold
-    its samples.
+    its samples. If they are `rendered`, these are the cells of the grid `sizes` over each volume.
     """
 
-    def __init__(self, shared: SharedArchive, layout: Layout, models: int) -> None:
-        self.shape = (models, *layout.shape)
+    def __init__(
+        self,
+        shared: SharedArchive,
+        layout: Layout,
+        models: int,
+        sizes: Shape,
+        rendered: bool,
+        average: Average,
+    ) -> None:
+        self.shape = (models, *sizes)
         self.dtype = np.dtype(layout.dtype)
-        self._shared = shared
+        self._shared, self._rendered, self._average = shared, rendered, average
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> NDArray[np.generic]:
         support = indexing.IndexingSupport.OUTER
@@ -49,50 +59,46 @@ class LazyVolumes(BackendArray):
         shape = [each.shape for each in places]
         values = np.empty((len(numbers), *(n for each in shape for n in each)), self.dtype)
         if values.size:
-            box = [slice(int(each.min()), int(each.max()) + 1) for each in places]
+            z, y, x = (slice(int(each.min()), int(each.max()) + 1) for each in places)
             for row, number in enumerate(numbers.tolist()):
-                with self._shared.reading() as archive:
-                    part = open_volume(archive.reader, number).read((box[0], box[1], box[2]))
-                for axis in (2, 1, 0):  # a number takes its axis away
-                    part = part.take(places[axis] - box[axis].start, axis)
+                part = self._part(number, (z, y, x))
+                for axis, cut in ((2, x), (1, y), (0, z)):  # a number takes its axis away
+                    part = part.take(places[axis] - cut.start, axis)
                 values[row] = part
         return values if which.ndim else values[0]
 
+    def _part(self, number: int, box: Box) -> NDArray[np.generic]:
+        with self._shared.reading() as archive:
+            volume = open_volume(archive.reader, number)
+            if not self._rendered:
+                return volume.read(box)
+            field = VolumeField(volume)
+            return field.render(whole(volume.layout), self.shape[1:], self._average, box)
 
-def volume_layout(archive: Archive, res: Resolution | None, average: str) -> Layout | None:
-    """The layout of an archive of volumes; None for one without volumes.
 
-    Raises MixedShapesError for volumes beside other models, and VolumeError for another grid.
+def has_volumes(archive: Archive) -> bool:
+    """Whether any model of an archive is a volume."""
+    return any(layout.is_volume for layout in archive.layouts_in_use)
+
+
+def one_kind_of_volumes(archive: Archive, res: Any) -> tuple[Layout, tuple[int, int, int]]:
+    """A layout with the dtype, units and axis order of all volumes, and their grid when read. It
+    may be of any size, since parts are read alone.
+
+    Raises MixedShapesError for volumes beside other models or, without `res`, of several shapes,
+    and ResolutionError.
     """
     layouts = archive.layouts_in_use
-    if not any(layout.is_volume for layout in layouts):
-        return None
-    check_stackable(layouts, True)
-    if res is not None or average != "none":
-        raise VolumeError(
-            f"{archive.reader.name}: xarray reads volumes at their own samples, found "
-            f"{'an average' if res is None else f'res={res}'}: archive.decode and archive.box give "
-            "other grids"
-        )
-    return layouts[0]
+    check_stackable(layouts, res is None or not all(layout.is_volume for layout in layouts))
+    sizes = layouts[0].shape if res is None else res
+    return layouts[0], check_volume_resolution(sizes, archive.reader.name, True)
 
 
-def brick_shape(archive: Archive) -> tuple[int, int, int, int]:
-    """The chunks that decode efficiently: one brick of one volume."""
-    return (1, *open_volume(archive.reader, 0).table.bricks.edges)
-
-
-def volume_positions(archive: Archive) -> dict[str, Any]:
-    """Positions z, y and x in metres, where all volumes have the same."""
-    if not on_one_ground(archive):
-        return {}
-    layout = archive.layout(0)
-    names = {"z": "depth", "y": "distance along y", "x": "distance"}
-    positions = {}
-    for axis, size in zip("zyx", layout.shape, strict=True):
-        origin, step = getattr(layout, f"origin_{axis}_m"), getattr(layout, f"d{axis}_m")
-        about = {"long_name": names[axis], "units": "m", "axis": axis.upper()}
-        if axis == "z":
-            about["positive"] = "down"
-        positions[axis] = (axis, origin + step * np.arange(size), about)
-    return positions
+def brick_shape(archive: Archive, sizes: Shape) -> tuple[int, int, int, int]:
+    """The chunks that decode efficiently: one brick of one volume, or the cells in one."""
+    bricks = open_volume(archive.reader, 0).table.bricks
+    z, y, x = (
+        max(1, edge * size // samples)
+        for edge, size, samples in zip(bricks.edges, sizes, bricks.shape, strict=True)
+    )
+    return 1, z, y, x

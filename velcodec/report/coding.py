@@ -17,7 +17,7 @@ from velcodec.decode.stored import StoredModel, read_models, tables_of, x_first
 from velcodec.decode.torch_tiles import render_tiles
 from velcodec.decode.units import to_m_s
 from velcodec.decoder import NATIVE_SAMPLES, Decoder
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.fitting import Fitted, Fitter
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target

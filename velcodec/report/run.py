@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from velcodec.decoder import Decoder, registry
-from velcodec.encode.describe import Description
+from velcodec.encode.description import Description
 from velcodec.encode.fitting import Fitter
 from velcodec.encode.setup import Coding, make_fitter
 from velcodec.progress import Progress, no_progress

@@ -17,6 +17,11 @@ AVERAGES: tuple[str, ...] = get_args(Average)
 PER_SAMPLE, LEAST = 8, 4
 """Points of a mean along an axis: per sample of the model, and the least per cell."""
 
+PER_SAMPLE_OF_VOLUME = 4
+"""The same of volumes, where many points lie between two samples anyway: means are within some
+3 m/s (root mean square) of those over ever more points.
+"""
+
 
 def check_average(average: str) -> Average:
     """`average`, or OptionError if it is not one of AVERAGES."""
@@ -26,9 +31,9 @@ def check_average(average: str) -> Average:
     raise OptionError(f"average: expected one of {', '.join(AVERAGES)}, found {average!r}")
 
 
-def points_along(samples: int, cells: int) -> int:
+def points_along(samples: int, cells: int, per_sample: int = PER_SAMPLE) -> int:
     """Points per cell along an axis of `samples` samples and `cells` cells."""
-    return max(LEAST, -(-PER_SAMPLE * samples // cells))
+    return max(LEAST, -(-per_sample * samples // cells))
 
 
 def averaged(fine: Any, along: tuple[int, int], average: Average, place: str) -> Any:
@@ -40,12 +45,16 @@ def averaged(fine: Any, along: tuple[int, int], average: Average, place: str) ->
     cells = fine.reshape(*fine.shape[:-2], nz, along[0], nx, along[1])
     if average == "cell":
         return cells.mean((-3, -1))
-    least = float(fine.min())
+    check_positive(float(fine.min()), place)
+    return 1.0 / (1.0 / cells).mean((-3, -1))
+
+
+def check_positive(least: float, place: str) -> None:
+    """Raise OptionError, naming `place`, unless the least velocity has a slowness."""
     if not least > 0:
         raise OptionError(
             f"{place}: average slowness: found a velocity of {least:g}, expected more than 0"
         )
-    return 1.0 / (1.0 / cells).mean((-3, -1))
 
 
 def fine_shape(samples: tuple[int, int], cells: tuple[int, int]) -> tuple[int, int]:

@@ -16,13 +16,13 @@ from velcodec.formats.compiled import njit
 from velcodec.sampler.form import GATE_ZERO, HIDDEN, LEAST_LOGIT, LOGIT_SCALE, ORIENTATIONS
 
 _F = np.float32
-_SUMS = FLOATS | {"reassoc"}
+SUMS = FLOATS | {"reassoc"}
 """Allow reordering of sums with a fixed number of terms: the order is the same every time."""
 
 _UNITS = ORIENTATIONS * HIDDEN
 _PER_E = 1.0 / np.log(2.0)
-_SCALE, _LEAST, _ZERO = _F(LOGIT_SCALE * _PER_E), _F(LEAST_LOGIT * _PER_E), _F(GATE_ZERO)
-_STEEP = _F(-2.0 * _PER_E)
+SCALE, LEAST, ZERO = _F(LOGIT_SCALE * _PER_E), _F(LEAST_LOGIT * _PER_E), _F(GATE_ZERO)
+STEEP = _F(-2.0 * _PER_E)
 """Exponentials are powers of two."""
 
 
@@ -107,7 +107,8 @@ def spline_along(values: Any) -> None:
 
 
 @njit(inline="always")
-def _cubic(t: float) -> Any:
+def cubic_weights(t: float) -> Any:
+    """Weights of the four coefficients of a cubic B-spline around a fraction t."""
     s = 1.0 - t
     return (
         s * s * s / 6.0,
@@ -117,14 +118,14 @@ def _cubic(t: float) -> Any:
     )
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True, fastmath=SUMS)
 def _logit(features: Any, z: int, x: int, direction: Any, last: Any, dx: Any, dz: Any) -> Any:
     # Indices, not slices: each slice would increment its array's reference count.
     total = _F(0)
     for h in range(_UNITS):
         moved = features[z, x, h] + (direction[0, h] * dx + direction[1, h] * dz)
         total += last[h] * max(moved, _F(0))
-    return total * _SCALE
+    return total * SCALE
 
 
 @njit(cache=True)
@@ -146,7 +147,7 @@ def _value(
     a, b, c, d = z0 - top, z1 - top, x0 - left, x1 - left
     gate = w00 * features[a, c, _UNITS] + w01 * features[a, d, _UNITS]
     gate += w10 * features[b, c, _UNITS] + w11 * features[b, d, _UNITS]
-    share = (_F(1) + _ZERO) / (_F(1) + power_of_two(_STEEP * _F(gate))) - _ZERO
+    share = (_F(1) + ZERO) / (_F(1) + power_of_two(STEEP * _F(gate))) - ZERO
     if s00 == s01 and s00 == s10 and s00 == s11:
         mixed = s00
     else:
@@ -156,13 +157,13 @@ def _value(
         l10 = _logit(features, b, c, direction, last, dx, dz - _F(1))
         l11 = _logit(features, b, d, direction, last, dx - _F(1), dz - _F(1))
         most = max(max(l00, l01), max(l10, l11))
-        e00 = w00 * power_of_two(max(l00 - most, _LEAST))
-        e01 = w01 * power_of_two(max(l01 - most, _LEAST))
-        e10 = w10 * power_of_two(max(l10 - most, _LEAST))
-        e11 = w11 * power_of_two(max(l11 - most, _LEAST))
+        e00 = w00 * power_of_two(max(l00 - most, LEAST))
+        e01 = w01 * power_of_two(max(l01 - most, LEAST))
+        e10 = w10 * power_of_two(max(l10 - most, LEAST))
+        e11 = w11 * power_of_two(max(l11 - most, LEAST))
         mixed = (e00 * s00 + e01 * s01 + e10 * s10 + e11 * s11) / (e00 + e01 + e10 + e11)
     if share > _F(0):
-        (a0, a1, a2, a3), (b0, b1, b2, b3) = _cubic(fx), _cubic(fz)
+        (a0, a1, a2, a3), (b0, b1, b2, b3) = cubic_weights(fx), cubic_weights(fz)
         k, j = ix + 1, iz + 1
         cubic = b0 * _row(spline, j, k, a0, a1, a2, a3)
         cubic += b1 * _row(spline, j + 1, k, a0, a1, a2, a3)

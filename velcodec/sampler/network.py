@@ -18,8 +18,8 @@ the network sees only differences divided by local ranges.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, Self
 
 import torch
 import torch.nn.functional as F
@@ -36,10 +36,10 @@ from velcodec.sampler.form import (
     LOGIT_SCALE,
     ORIENTATIONS,
     RANGES,
-    SHAPES,
     WINDOW,
     SamplerWeights,
 )
+from velcodec.sampler.weights import W
 
 POLE = math.sqrt(3.0) - 2.0
 SPLINE_REACH = 26
@@ -57,8 +57,30 @@ class Prepared:
     spline: Tensor
 
 
-class SamplerNetwork(nn.Module):
+class StoredNetwork(nn.Module, Generic[W]):
+    """A network whose parameters are named as its weights are stored."""
+
+    weights: type[W]
+
+    @classmethod
+    def from_weights(cls, weights: W) -> Self:
+        """The network with stored weights, in float32 on the CPU."""
+        network = cls()
+        with torch.no_grad():
+            for name in weights.SHAPES:
+                getattr(network, name).copy_(torch.as_tensor(getattr(weights, name)))
+        return network
+
+    def to_weights(self) -> W:
+        """The weights as stored."""
+        found = {name: getattr(self, name).detach() for name in self.weights.SHAPES}
+        return self.weights(**{name: each.cpu().float().numpy() for name, each in found.items()})
+
+
+class SamplerNetwork(StoredNetwork[SamplerWeights]):
     """The network that learns how samples mix; see the module's docstring."""
+
+    weights = SamplerWeights
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -78,28 +100,6 @@ class SamplerNetwork(nn.Module):
         self.gate_bias = nn.Parameter(torch.zeros(1))
         self.direction = start(h, 2, fan=2, gain=2.0)
         self.last = start(h, fan=g * h)
-
-    @classmethod
-    def from_weights(cls, weights: SamplerWeights) -> SamplerNetwork:
-        """The network with stored weights, in float32 on the CPU."""
-        network = cls()
-        with torch.no_grad():
-            for name, parameter in network._stored():
-                parameter.copy_(torch.as_tensor(getattr(weights, name)).reshape(parameter.shape))
-        return network
-
-    def to_weights(self) -> SamplerWeights:
-        """The weights as stored."""
-        return SamplerWeights(
-            **{
-                name: parameter.detach().cpu().float().numpy().reshape(SHAPES[name])
-                for name, parameter in self._stored()
-            }
-        )
-
-    def _stored(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for name in SHAPES:
-            yield name, getattr(self, name)
 
     def prepare(self, samples: Tensor, span: Tensor | None = None) -> Prepared:
         """Prepare samples (B, nz, nx), in any units, for `forward`. `span` (B,) is the range of the

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import cell_positions
 from velcodec.sampler.form import REACH, newest_sampler, sampler_of
-from velcodec.sampler.network import SPLINE_REACH, Prepared, SamplerNetwork
+from velcodec.sampler.network import SPLINE_REACH, Prepared, SamplerNetwork, StoredNetwork
 
 BLOCK = 512
 AROUND = max(REACH, SPLINE_REACH + 2)
@@ -64,7 +65,44 @@ def _grid_cells(samples: Tensor, nz: int, nx: int) -> Tensor:
     return cells.expand(len(samples), -1, -1)
 
 
-class TorchField:
+class TorchPoints:
+    """A field of samples at points, clamped to their range: what sections and volumes share."""
+
+    least: Tensor
+    most: Tensor
+    network: StoredNetwork[Any]
+
+    @torch.no_grad()
+    def points(self, cells: Tensor) -> Tensor:
+        """Values (P,) at points (x, z), or (x, y, z), in cells, (P, axes)."""
+        out = torch.empty(len(cells)).to(cells)
+        for chosen, prepared, moved in self._parts(cells):
+            out[chosen] = self.network(prepared, moved[None])[0]
+        return out.clamp(self.least, self.most)
+
+    def gradient(self, cells: Float64) -> Float64:
+        """Derivatives (P, axes) by each axis, per cell, at the points of `points`; zero where the
+        field is clamped to its range.
+        """
+        points = torch.as_tensor(cells, device=self.least.device)
+        out = torch.zeros_like(points)
+        for chosen, prepared, moved in self._parts(points):
+            at = moved.clone().requires_grad_()
+            with torch.enable_grad():
+                values = self.network(prepared, at[None])[0]
+                (slope,) = torch.autograd.grad(values.sum(), at)
+            inside = (values.detach() >= self.least) & (values.detach() <= self.most)
+            out[chosen] = slope * inside[:, None]
+        return out.cpu().numpy()
+
+    def _parts(self, cells: Tensor) -> Iterator[tuple[Tensor, Any, Tensor]]:
+        """For each block: the numbers of its points, its prepared samples, and the points in its
+        cells.
+        """
+        raise NotImplementedError
+
+
+class TorchField(TorchPoints):
     """The continuous field of samples (nz, nx), in their units, in float64 on a device; like
     `velcodec.sampler.compiled.SampledField`.
     """
@@ -74,7 +112,7 @@ class TorchField:
     ) -> None:
         self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
         self.least, self.most = self.samples.min(), self.samples.max()
-        self.network = _network(sampler, torch.float64, str(device))
+        self.network: SamplerNetwork = _network(sampler, torch.float64, str(device))
 
     @torch.no_grad()
     def grid(self, nz: int, nx: int) -> Tensor:
@@ -94,31 +132,7 @@ class TorchField:
         means: Tensor = averaged(fine, along, average, place)
         return means.clamp(self.least, self.most)
 
-    @torch.no_grad()
-    def points(self, cells: Tensor) -> Tensor:
-        """Values (P,) at points (x, z) in cells, (P, 2)."""
-        out = torch.empty(len(cells)).to(cells)
-        for chosen, prepared, moved in self._parts(cells):
-            out[chosen] = self.network(prepared, moved[None])[0]
-        return out.clamp(self.least, self.most)
-
-    def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 2) by x and z, per cell; zero where the field is clamped to its range."""
-        points = torch.as_tensor(cells, device=self.samples.device)
-        out = torch.zeros_like(points)
-        for chosen, prepared, moved in self._parts(points):
-            at = moved.clone().requires_grad_()
-            with torch.enable_grad():
-                values = self.network(prepared, at[None])[0]
-                (slope,) = torch.autograd.grad(values.sum(), at)
-            inside = (values.detach() >= self.least) & (values.detach() <= self.most)
-            out[chosen] = slope * inside[:, None]
-        return out.cpu().numpy()
-
     def _parts(self, cells: Tensor) -> Iterator[tuple[Tensor, Prepared, Tensor]]:
-        """For each block: the numbers of its points, its prepared samples, and the points in its
-        cells.
-        """
         nz, nx = self.samples.shape
         block = (cells - 0.5).floor().clamp(min=0).long() // BLOCK
         for top in range(0, nz, BLOCK):

@@ -13,11 +13,11 @@ from importlib import resources
 
 SCRIPTS = (
     "colours", "state", "source", "stored", "axes", "contours", "pane", "profile", "facts",
-    "latent", "pointer", "gallery", "model", "main",
+    "latent", "pointer", "sections", "gallery", "model", "main",
 )  # fmt: skip
 """Modules of the page, each after those that it imports."""
 
-READER = ("siren", "sampler", "reader")
+READER = ("simd", "siren", "sampler", "reader")
 """Modules of the reader in a page on disk, which runs in a worker."""
 
 _IMPORT = re.compile(r"^import\s[^;]*;\n", re.MULTILINE)

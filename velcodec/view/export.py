@@ -1,7 +1,8 @@
 """Models in one page that needs no server and no velcodec: the page decodes them itself.
 
 It holds quantised latents and their decoder's weights, or samples and the sampler's, and the
-reader's script. Its policy allows nothing but its own scripts, by their hashes, and no connection.
+reader's script. Its policy allows nothing but its own scripts, by their hashes, WebAssembly that
+these assemble, and no connection.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from velcodec.decode.stored import StoredModel
 from velcodec.decode.units import unit_scale
 from velcodec.decoder.sizes import MIXTURE
 from velcodec.formats.decoder_file import DecoderFile
-from velcodec.formats.errors import DecoderFileError, EmptyInputError, OptionError
+from velcodec.formats.errors import DecoderFileError, EmptyInputError, OptionError, VolumeError
 from velcodec.formats.storage.atomic import atomic_write
 from velcodec.sampler.form import sampler_of
 from velcodec.view.bundle import READER, joined, page_text, script
@@ -37,9 +38,12 @@ MOST_MODELS = 500
 """Models of one page."""
 
 POLICY = (
-    "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; "
-    "img-src data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'sha256-{script}' 'wasm-unsafe-eval'; "
+    "style-src 'sha256-{style}'; img-src data: blob:; worker-src blob:; base-uri 'none'; "
+    "form-action 'none'"
 )
+"""`wasm-unsafe-eval` allows WebAssembly, which the reader assembles, and no script."""
+
 JAVASCRIPT_TYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "u1", "u2", "u4")
 ALIGNED = 8
 
@@ -71,7 +75,8 @@ def page_of(archive: Archive, numbers: Sequence[int], name: str) -> str:
     """The page, as HTML, of these models of an archive called `name`.
 
     Raises EmptyInputError without models, OptionError for more than MOST_MODELS, DecoderFileError
-    for a decoder that the page cannot read, MissingDecoderError, and as `Archive.decode`.
+    for a decoder that the page cannot read, VolumeError for a volume, MissingDecoderError, and as
+    `Archive.decode`.
     """
     if not len(numbers):
         raise EmptyInputError(f"{name}: found no model to show, expected one at least")
@@ -81,6 +86,12 @@ def page_of(archive: Archive, numbers: Sequence[int], name: str) -> str:
             "select some"
         )
     check_not_time(archive.reader, numbers[0], "the page has axes")
+    for number in numbers:
+        if archive.layout(number).is_volume:
+            raise VolumeError(
+                f"{name}: model {number}: a volume, which a page does not hold: look at it by "
+                "velcodec view, or select models of two axes"
+            )
     data = Bytes()
     decoders: dict[bytes, dict[str, Any]] = {}
     samplers: dict[str, dict[str, Any]] = {}

@@ -155,11 +155,8 @@ class ViewedModel:
     def _error(self) -> Float64:
         """Decoded less original samples (nz, nx), as `velcodec verify` takes them."""
         values, units = self._read_original
-        if units != self.stored.layout.units:
-            return self.samples - self.original
-        if values.dtype.newbyteorder("=") == self._decoded.dtype.newbyteorder("="):
-            values = values.astype(self._decoded.dtype)
-        return self._without_absent(difference_m_s(self._decoded, values, units))
+        error = errors_m_s(self._decoded, self.stored.layout.units, values, units)
+        return self._without_absent(error)
 
     @cached_property
     def _read_original(self) -> tuple[NDArray[np.generic], str]:
@@ -253,6 +250,19 @@ class ViewedModel:
             return None
         figures = quality(self.original, self.samples, self.stored.absent, self._error)
         return figures.to_dict()
+
+
+def errors_m_s(
+    decoded: NDArray[np.generic], units: str, original: NDArray[np.generic], of_original: str
+) -> Float64:
+    """Decoded less original samples of the same shape in m/s, as `velcodec verify` takes them; each
+    in units of its own.
+    """
+    if of_original != units:
+        return to_m_s(decoded, units) - to_m_s(original, of_original)
+    if original.dtype.newbyteorder("=") == decoded.dtype.newbyteorder("="):
+        original = original.astype(decoded.dtype)
+    return difference_m_s(decoded, original, units)
 
 
 def is_coarse(cells: Float64) -> bool:

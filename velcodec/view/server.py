@@ -29,6 +29,7 @@ from velcodec.view.find import columns, find
 from velcodec.view.model import COORDINATES, Change, ViewedModel, Window
 from velcodec.view.plain import plain_json
 from velcodec.view.thumbnails import thumbnails
+from velcodec.view.volume import ViewedVolume
 
 if TYPE_CHECKING:
     from velcodec.files.originals import Originals
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-MODELS_KEPT = 16
-"""Models kept decoded, those looked at last."""
+MODELS_KEPT, VOLUMES_KEPT = 16, 2
+"""Models kept decoded, those looked at last; of volumes fewer, which take up to 0.5 GB each."""
 
 MOST_AT_ONCE = 256
 """Models of one request."""
@@ -90,6 +91,7 @@ class Viewer:
         # A model that is being zoomed does not wait for thumbnails.
         self._near, self._far = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._models: OrderedDict[tuple[int, int], ViewedModel] = OrderedDict()
+        self._volumes: OrderedDict[tuple[int, int], ViewedVolume] = OrderedDict()
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -229,11 +231,19 @@ class Viewer:
         return json_response(await self._work(self._near, lambda: self._kept(at).facts()))
 
     async def _field(self, request: web.Request) -> web.Response:
-        """A window as float32, row by row, in m/s, NaN where absent."""
+        """A window as float32, row by row, in m/s, NaN where absent; of a volume, a window of its
+        section through `at` cells of the axis `section`.
+        """
         at, asked = self._place(request), request.query
         z0, z1, x0, x1 = (number(request, name) for name in ("z0", "z1", "x0", "x1"))
         window = Window(z0, z1, x0, x1, integer(request, "nz"), integer(request, "nx"))
         layer = asked.get("layer", "field")
+        if "section" in asked:
+            axis, place = asked["section"], number(request, "at")
+            section = await self._work(
+                self._near, lambda: self._kept_volume(at).render(layer, axis, place, window)
+            )
+            return binary({}, section.astype("<f4"))
         change = Change(
             to=integer(request, "to") if "to" in asked else None,
             share=number(request, "share") if "share" in asked else 0.0,
@@ -243,7 +253,7 @@ class Viewer:
             self.shown[at[0]].archive.index(change.to)
 
         def work() -> NDArray[np.float32]:
-            model = self._kept(at)
+            model = self._kept_model(at)
             if layer == "latent":
                 return model.render_changed(change, window)
             return model.render(layer, window)
@@ -251,15 +261,20 @@ class Viewer:
         values = await self._work(self._near, work)
         return binary({}, values.astype("<f4"))
 
-    def _kept(self, at: tuple[int, int]) -> ViewedModel:
-        """The model at a place; called by the thread of `_near` alone."""
-        if at not in self._models:
-            viewed = self.shown[at[0]]
-            self._models[at] = ViewedModel(viewed.archive, at[1], viewed.originals)
-            if len(self._models) > MODELS_KEPT:
-                self._models.popitem(last=False)
-        self._models.move_to_end(at)
-        return self._models[at]
+    def _kept(self, at: tuple[int, int]) -> ViewedModel | ViewedVolume:
+        """The model at a place; called by the thread of `_near` alone, as the next two."""
+        is_volume = self.shown[at[0]].archive.layout(at[1]).is_volume
+        return self._kept_volume(at) if is_volume else self._kept_model(at)
+
+    def _kept_model(self, at: tuple[int, int]) -> ViewedModel:
+        return _one_of(self._models, at, lambda: ViewedModel(*self._of(at)), MODELS_KEPT)
+
+    def _kept_volume(self, at: tuple[int, int]) -> ViewedVolume:
+        return _one_of(self._volumes, at, lambda: ViewedVolume(*self._of(at)), VOLUMES_KEPT)
+
+    def _of(self, at: tuple[int, int]) -> tuple[Archive, int, Originals | None]:
+        viewed = self.shown[at[0]]
+        return viewed.archive, at[1], viewed.originals
 
     # What requests ask for
 
@@ -287,6 +302,18 @@ class Viewer:
         if len(wanted) > MOST_AT_ONCE:
             raise OptionError(f"models: found {len(wanted)}, expected at most {MOST_AT_ONCE}")
         return [viewed.archive.index(each) for each in wanted]
+
+
+def _one_of(
+    kept: OrderedDict[tuple[int, int], T], at: tuple[int, int], make: Callable[[], T], most: int
+) -> T:
+    """What is kept for a place, or else is made; of `most`, those asked for last."""
+    if at not in kept:
+        kept[at] = make()
+        if len(kept) > most:
+            kept.popitem(last=False)
+    kept.move_to_end(at)
+    return kept[at]
 
 
 def headers_for(request: web.Request) -> dict[str, str]:

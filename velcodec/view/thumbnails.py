@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from velcodec.archive.archive import Archive
-from velcodec.decode.stored import StoredModel
-from velcodec.decode.thumbnail import Thumbnail, thumbnail
+from velcodec.decode.thumbnail import Thumbnail
 from velcodec.formats.errors import VelcodecError
 
 NOTHING = Thumbnail(np.zeros((0, 0), np.uint8), 0.0, 0.0)
@@ -35,9 +33,11 @@ class Shown:
 
 
 def thumbnails(archive: Archive, numbers: Sequence[int], pixels: int) -> Iterator[Shown]:
-    """A thumbnail of each of these models, in order, within `pixels` x `pixels`."""
+    """A thumbnail of each of these models, in order, within `pixels` x `pixels`; of a volume, of
+    the section through its middle y.
+    """
     try:
-        models = archive.stored(numbers)
+        found = list(archive.thumbnails(numbers, pixels))
     except VelcodecError as error:
         if len(numbers) == 1:
             yield Shown(numbers[0], error=str(error))
@@ -45,13 +45,4 @@ def thumbnails(archive: Archive, numbers: Sequence[int], pixels: int) -> Iterato
         for number in numbers:
             yield from thumbnails(archive, [number], pixels)
         return
-    for number, model in zip(numbers, models, strict=True):
-        yield _shown(archive, number, model, pixels)
-
-
-def _shown(archive: Archive, number: int, model: StoredModel, pixels: int) -> Shown:
-    decoder = partial(archive.evaluator, number)
-    try:
-        return Shown(number, thumbnail(model, archive.geometry(number), pixels, decoder))
-    except VelcodecError as error:
-        return Shown(number, error=str(error))
+    yield from (Shown(number, small) for number, small in zip(numbers, found, strict=True))

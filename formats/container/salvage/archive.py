@@ -9,8 +9,15 @@ from functools import cached_property
 from velcodec.formats.container.framing import SIGNATURE, START, TAIL_BYTES, check_start
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.salvage.by_page import find_by_pages
-from velcodec.formats.container.salvage.by_walk import walk_records
-from velcodec.formats.container.salvage.found import Bytes, Found, Work, header_of, is_tail
+from velcodec.formats.container.salvage.by_walk import walk_blocks
+from velcodec.formats.container.salvage.found import (
+    Bytes,
+    Found,
+    FoundBlock,
+    Work,
+    header_of,
+    is_tail,
+)
 from velcodec.formats.container.salvage.sections import (
     find_first_header,
     find_sections,
@@ -32,7 +39,7 @@ class Salvage:
     `expected` is the number of records there were, as far as the intact parts say. Without a
     directory they are `uncounted`: more may have followed. `ancillary` are the sections that copies
     keep, if the directory that lists them is intact. `gaps` are the bytes (begin, end) that belong
-    to nothing intact.
+    to nothing intact. `damaged` are the records of volumes, parts of which may be intact.
     """
 
     headers: dict[int, Header]
@@ -43,6 +50,7 @@ class Salvage:
     gaps: list[tuple[int, int]] = field(default_factory=list)
     uncounted: bool = False
     stamp: bytes = UNSTAMPED
+    damaged: list[Found] = field(default_factory=list)
 
     @cached_property
     def lost(self) -> list[tuple[int, int]]:
@@ -53,8 +61,8 @@ class Salvage:
 
     def holds(self, record: Found, data: Bytes) -> bool:
         """Whether these bytes hold the record as it was found."""
-        told = header_of(data, record.start, record.stop, record.number, self.stamp)
-        return told == record.header
+        block = record.block
+        return header_of(data, block.begin, block.head, block.first, self.stamp) == block.header
 
     @property
     def has_keys(self) -> bool:
@@ -65,7 +73,8 @@ class Salvage:
 def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     """Everything intact in an archive's bytes.
 
-    Raises RepairError if no model can be saved: no header or no record is intact. Raises
+    Raises RepairError if no model can be saved: no header or no record is intact, and no volume is
+    damaged. Raises
     UnknownFeatureError for a critical section of unknown type. Raises VersionError for another
     version after an intact signature, unless `any_version` says that this byte is damaged.
     """
@@ -76,17 +85,30 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
     sections = [] if first is None else list(find_sections(data, first, work))
     stamp = UNSTAMPED if first is None else first.checksum
     headers = read_headers(sections, stamp)
+    if first is None and bytes(data[: len(SIGNATURE)]) != SIGNATURE:
+        raise RepairError(
+            f"{name}: found neither an archive's signature nor a header: it is no archive, or both "
+            "are damaged, and no model can be decoded without a header"
+        )
     if 0 not in headers:
         raise RepairError(
             f"{name}: the first header is damaged, and no model can be decoded without it"
         )
     directory = last_directory(sections, name)
     pages = read_pages(sections, len(data), name)
-    found = find_by_pages(data, sections, pages, directory, stamp, work)
-    for record in walk_records(data, sections, found, headers, stamp, work):
-        found.setdefault(record.number, record)
-    records = [found[number] for number in sorted(found) if found[number].header in headers]
-    if not records and (directory is None or directory.models):
+    found, damaged = find_by_pages(data, sections, pages, directory, stamp, work)
+    for block in walk_blocks(data, sections, found, headers, stamp, work):
+        found.setdefault(block.first, block)
+    intact = [found[first] for first in sorted(found) if found[first].header in headers]
+    records = list(_records(intact))
+    volumes = [
+        record
+        for block in damaged
+        if block.first not in found and block.header in headers
+        for record in block.records()
+        if headers[block.header].has_volumes
+    ]
+    if not (records or volumes) and (directory is None or directory.models):
         raise RepairError(f"{name}: found no intact record")
     told = [page.first + len(page) for page, _ in pages]
     last = [record.number + 1 for record in records[-1:]]
@@ -106,16 +128,26 @@ def salvage(data: Bytes, name: str, *, any_version: bool = False) -> Salvage:
         list(_gaps(data, [*sections, *others], found.values())),
         directory is None or directory.models < expected,
         stamp,
+        volumes,
     )
 
 
+def _records(blocks: list[FoundBlock]) -> Iterator[Found]:
+    """The records of blocks, each number once: the first block that has it counts."""
+    number = 0
+    for block in blocks:
+        if block.first >= number:
+            yield from block.records()
+            number = block.after
+
+
 def _gaps(
-    data: Bytes, sections: list[Section], records: Iterable[Found]
+    data: Bytes, sections: list[Section], blocks: Iterable[FoundBlock]
 ) -> Iterator[tuple[int, int]]:
-    """Bytes that belong to no section, record or tail."""
+    """Bytes that belong to no section, block or tail."""
     spans = [(0, len(START))] if data[: len(START)] == START else []
     spans += [(section.at, section.end) for section in sections]
-    spans += [(record.begin, record.end) for record in records]
+    spans += [(block.begin, block.end) for block in blocks]
     at = 0
     for begin, end in [*sorted(spans), (len(data), len(data))]:
         if begin > at and not (begin - at == TAIL_BYTES and is_tail(data, at)):

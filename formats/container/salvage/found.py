@@ -1,13 +1,15 @@
-"""Intact records: entries whose checksum is valid."""
+"""Intact blocks and their records: those whose checksum is valid."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from mmap import mmap
 
-from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES, header_from_checksum
-from velcodec.formats.container.page import StoredPage, checksum_bytes
-from velcodec.formats.storage.varint import encode_varint
+from velcodec.formats.container.block import LONGEST_HEAD, Head, header_from_checksum, read_head
+from velcodec.formats.container.framing import END_SIGNATURE, TAIL_BYTES
+from velcodec.formats.container.page import StoredPage
+from velcodec.formats.errors import CorruptError, TruncatedError
 
 Bytes = bytes | mmap
 
@@ -15,9 +17,6 @@ FREE_WORK, WORK_OF_BYTE, STEP = 1 << 29, 1 << 10, 1 << 11
 """Limits on the work of a repair, in bytes hashed: this many for any file, plus this many per byte
 of it. Trying a place counts as STEP bytes, which take as long.
 """
-
-SURE_BITS = 32
-"""Bits of consecutive checksums that must agree before a record in an unknown place is believed."""
 
 
 class Work:
@@ -35,52 +34,95 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Found:
-    """An intact record: its number, where its payload is, the number of its header (from its
-    checksum), and its page and row, if a page lists it.
+class FoundBlock:
+    """A block: the number of its first record, where it begins, its head, the number of its header
+    (from its checksum), and its page and the row of the first record there, if a page lists it. One
+    that is not `intact` is where its page says.
     """
 
-    number: int
-    start: int
-    stop: int
+    first: int
+    begin: int
+    head: Head
     header: int
     page: StoredPage | None = None
     row: int = 0
-
-    @property
-    def begin(self) -> int:
-        """Where the entry begins."""
-        return self.start - len(encode_varint(self.stop - self.start + 1))
-
-    @property
-    def checksum_bytes(self) -> int:
-        """Bytes of the checksum."""
-        return checksum_bytes(self.stop - self.start)
+    intact: bool = True
 
     @property
     def end(self) -> int:
-        """Where the entry ends."""
-        return self.stop + self.checksum_bytes
+        """Where it ends."""
+        return self.begin + self.head.block_bytes
+
+    @property
+    def after(self) -> int:
+        """The number of the next block's first record."""
+        return self.first + len(self.head.lengths)
+
+    def records(self) -> Iterator[Found]:
+        """Its records."""
+        for k, (start, stop) in enumerate(self.head.spans()):
+            yield Found(self, k, self.begin + start, self.begin + stop)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A record: its block, its place there, and where its payload begins and ends."""
+
+    block: FoundBlock
+    place: int
+    start: int
+    stop: int
+
+    @property
+    def number(self) -> int:
+        """Its number in the archive."""
+        return self.block.first + self.place
+
+    @property
+    def header(self) -> int:
+        """The number of its header."""
+        return self.block.header
+
+    @property
+    def page(self) -> StoredPage | None:
+        """The page that lists it, if one does."""
+        return self.block.page
+
+    @property
+    def row(self) -> int:
+        """Its row there."""
+        return self.block.row + self.place
+
+    @property
+    def intact(self) -> bool:
+        """Whether its block is."""
+        return self.block.intact
 
     def payload(self, data: Bytes) -> bytes:
         """The payload, from the bytes in which it was found."""
         return bytes(data[self.start : self.stop])
 
 
+def head_at(data: Bytes, at: int, end: int) -> Head | None:
+    """The head of a block at `at`, or None if there is none that fits before `end`."""
+    if at >= end or not 1 <= data[at] <= 127:
+        return None
+    try:
+        head = read_head(bytes(data[at : at + LONGEST_HEAD]), "block")
+    except (CorruptError, TruncatedError):
+        return None
+    return head if at + head.block_bytes <= end else None
+
+
 def header_of(
-    data: Bytes, start: int, stop: int, number: int, stamp: bytes, work: Work | None = None
+    data: Bytes, at: int, head: Head, first: int, stamp: bytes, work: Work | None = None
 ) -> int | None:
-    """The number of the header under which the payload from `start` to `stop` is that of record
-    `number`; None if there are too few bytes or `work` is used up.
+    """The number of the header under which the block at `at` is the one that begins with record
+    `first`; None if `work` is used up.
     """
-    size = checksum_bytes(stop - start)
-    if stop + size > len(data) or number < 0:
+    if work is not None and not work.allows(head.block_bytes):
         return None
-    if work is not None and not work.allows(stop - start):
-        return None
-    return header_from_checksum(
-        stamp, number, bytes(data[start:stop]), bytes(data[stop : stop + size])
-    )
+    return header_from_checksum(stamp, first, bytes(data[at : at + head.block_bytes]))
 
 
 def is_tail(data: Bytes, at: int) -> bool:

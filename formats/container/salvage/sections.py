@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from velcodec.formats.container.block import LEAST_BLOCK_BYTES
 from velcodec.formats.container.directory import Directory
 from velcodec.formats.container.header import MAX_HEADER_BYTES, Header
 from velcodec.formats.container.page import (
     MAX_HEADERS,
     MAX_PAGE_RECORDS,
-    MIN_RECORD_BYTES,
     StoredPage,
 )
 from velcodec.formats.container.salvage.found import Bytes, Work
@@ -33,7 +33,7 @@ from velcodec.formats.storage.checked_msgpack import unpack_mapping
 SECTION, FIRST_HEADER = re.compile(rb"\x00[HUDPL]"), re.compile(rb"\x00H")
 LONG_SECTION = 1 << 16
 FREE_ROWS = 1 << 18
-"""Pages may list this many records plus as many as the file can hold; further pages are ignored."""
+"""Pages may list this many blocks plus as many as the file can hold; further pages are ignored."""
 
 WORK = 8
 """False sections of more than LONG_SECTION bytes are hashed up to this many times the file's size.
@@ -166,13 +166,13 @@ def read_others(
 def read_pages(sections: list[Section], size: int, name: str) -> list[tuple[StoredPage, Section]]:
     """Readable pages of a file of `size` bytes in the order of their records, each once."""
     found: dict[int, tuple[StoredPage, Section]] = {}
-    rows = FREE_ROWS + size // MIN_RECORD_BYTES
+    rows = FREE_ROWS + size // LEAST_BLOCK_BYTES
     for section in sections:
         if section.kind == PAGE:
             try:
                 page = StoredPage(section.body, min(MAX_PAGE_RECORDS, rows), f"{name}: index")
             except CorruptError:
                 continue
-            rows -= len(page)
+            rows -= len(page.sizes)
             found[page.first] = page, section
     return [found[first] for first in sorted(found)]

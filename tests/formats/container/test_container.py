@@ -94,14 +94,14 @@ def test_a_missing_record_is_refused(number: int) -> None:
 # --- overhead -------------------------------------------------------------------------------------
 
 
-def test_a_record_costs_at_most_six_bytes_beside_its_stream() -> None:
+def test_a_record_costs_little_over_a_byte_beside_its_stream() -> None:
     rng = np.random.default_rng(0)
     payloads = [rng.bytes(int(n)) for n in rng.normal(150, 20, 10_000).clip(20, 400)]
     beside = len(archive(payloads)) - len(archive([])) - sum(len(p) for p in payloads)
-    assert beside / len(payloads) <= 6
+    assert beside / len(payloads) <= 1.3
 
 
-def test_six_bytes_also_hold_measured_quality_and_shared_fields() -> None:
+def test_three_bytes_also_hold_measured_quality_and_shared_fields() -> None:
     """Models of one family at 35 dB: a fifth stored exactly, the others spread about it."""
     rng, n = np.random.default_rng(0), 10_000
     exactly = rng.random(n) < 0.2
@@ -121,10 +121,10 @@ def test_six_bytes_also_hold_measured_quality_and_shared_fields() -> None:
         )
     writer.close()
     beside = len(stream.getvalue()) - len(archive([])) - sum(len(p) for p in payloads)
-    assert beside / n <= 6
+    assert beside / n <= 3
 
 
-def test_everything_stored_once_takes_at_most_250_bytes() -> None:
+def test_everything_stored_once_takes_at_most_256_bytes() -> None:
     own = header(
         TileCoding(1497.5, 0.25, 14, {11: 1, 12: TOTAL - 2, 13: 1}),
         decoder_name="siren-mixture-2026-11",
@@ -132,7 +132,7 @@ def test_everything_stored_once_takes_at_most_250_bytes() -> None:
         source=Source(HASH),
     )
     stream = bytes(160)
-    assert len(archive([stream], own)) - len(stream) <= 250
+    assert len(archive([stream], own)) - len(stream) <= 256
 
 
 # --- damage ---------------------------------------------------------------------------------------
@@ -181,21 +181,25 @@ def test_a_file_full_of_tails_is_refused() -> None:
 
 
 def test_swapped_records_are_noticed() -> None:
-    data = archive([b"first", b"other"])
+    data = archive([b"first", b"other"], apart=True)
     a, b = data.index(b"first"), data.index(b"other")
     swapped = bytearray(data)
-    swapped[a : a + 7], swapped[b : b + 7] = data[b : b + 7], data[a : a + 7]
+    swapped[a : a + 9], swapped[b : b + 9] = data[b : b + 9], data[a : a + 9]
     with pytest.raises(CorruptError, match="record 0: checksum"):
         VlatReader(bytes(swapped)).payload(0)
 
 
-def test_one_altered_record_leaves_the_others_readable() -> None:
-    data = bytearray(archive([b"first", b"other"]))
-    data[data.index(b"first")] ^= 1
+def test_an_altered_block_leaves_the_others_readable() -> None:
+    payloads = [b"%03d" % i for i in range(100)]
+    data = bytearray(archive(payloads))
+    data[data.index(b"010")] ^= 1
     reader = VlatReader(bytes(data))
-    with pytest.raises(CorruptError, match="record 0: checksum does not match"):
-        reader.payload(0)
-    assert reader.payload(1) == b"other"
+    for number, payload in enumerate(payloads):
+        if number < 64:
+            with pytest.raises(CorruptError, match="records 0 to 63: checksum does not match"):
+                reader.payload(number)
+        else:
+            assert reader.payload(number) == payload
 
 
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\x93NUMPY", SIGNATURE[1:], b"\x00" * 99])
@@ -257,7 +261,7 @@ def test_impossible_places_are_refused(case: str) -> None:
 
 @pytest.mark.parametrize("place", [[10, 20], [9, 20]])
 def test_a_misplaced_header_is_refused(place: list[int]) -> None:
-    own = Page(np.array([3], dtype=np.int64), (Run(0, 1, 1),))
+    own = Page(np.array([9]), np.ones(1), (Run(0, 1, 1),))
     data = opening() + entry_of(opening(), 0, b"abc", 1)
     section = pack_section(PAGE, own.to_bytes(), STAMP)
     packed = [[len(data), len(section), FIRST, 1], place, []]
@@ -269,13 +273,13 @@ def test_a_misplaced_header_is_refused(place: list[int]) -> None:
 
 
 def test_a_page_that_does_not_fit_the_records_is_refused() -> None:
-    own = Page(np.array([10**6], dtype=np.int64), (Run(0, 1, 0),))
+    own = Page(np.array([10**6]), np.ones(1), (Run(0, 1, 0),))
     data = opening() + entry_of(opening(), 0, b"abc")
     section = pack_section(PAGE, own.to_bytes(), STAMP)
     packed = [[len(data), len(section), FIRST, 1], [], []]
     end = pack_section(DIRECTORY, b"\x00" + msgpack.packb(packed), STAMP)
     whole = data + section + end + pack_tail(len(end))
-    with pytest.raises(CorruptError, match="index: found records of 1000007 bytes in"):
+    with pytest.raises(CorruptError, match="index: found records of 1000000 bytes in"):
         VlatReader(whole).payload(0)
 
 

@@ -149,5 +149,5 @@ def test_a_missing_or_altered_record_is_refused() -> None:
     with pytest.raises(KeyNotFoundError):
         copied(VlatReader(bytes(data)), [0, MODELS], HEADERS[0])
     data[bytes(data).index(b"\x05" * 5)] ^= 1
-    with pytest.raises(CorruptError, match="record 5: checksum"):
+    with pytest.raises(CorruptError, match=r"records? \d.*: checksum"):
         copied(VlatReader(bytes(data)), None, HEADERS[0])

@@ -180,7 +180,7 @@ MAPPINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "header": lambda more: Header.from_bytes(msgpack.packb(header().to_dict() | more)),
     "layout": lambda more: Header.from_dict(header().to_dict() | {"l": [{"s": [3, 4]} | more]}),
     "exact coding": lambda more: ExactCoding.from_dict(EXACT | more),
-    "page": lambda more: StoredPage(msgpack.packb({"x": b"\x00\x05"} | more), 9, "page"),
+    "page": lambda more: StoredPage(msgpack.packb({"x": b"\x00\x08"} | more), 9, "page"),
 }
 
 
@@ -251,7 +251,7 @@ def test_an_unknown_coder_is_refused() -> None:
 
 @pytest.mark.parametrize("packed", [["<f2", b"\x00abcd"], ["|O", b"\x00ab"], ["z", 2, b"\x00"]])
 def test_an_unknown_form_of_a_column_is_refused_on_request(packed: list[Any]) -> None:
-    body = msgpack.packb({"x": b"\x00\x05\x05", "f": {"a": packed, "b": ["|u1", b"\x00\x01\x02"]}})
+    body = msgpack.packb({"x": b"\x00\x08\x08", "f": {"a": packed, "b": ["|u1", b"\x00\x01\x02"]}})
     page = StoredPage(body, 9, "page")
     column = page.field("b")
     assert column is not None

@@ -58,6 +58,16 @@ def masked() -> bytes:
     return archive([pack_record(record, head) for record in records], head)
 
 
+def volume_with_absent_samples() -> bytes:
+    """Bricks with none, some and only absent samples."""
+    z, y, x = np.mgrid[:9, :10, :11]
+    volume = (1500.0 + 200 * ((2 * z + y + x) // 8)).astype(np.float32)
+    volume[:4, :5, :6] = volume[:6, :5, 6:] = np.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("velcodec.encode.volumes.BRICK", (4, 5, 6))
+        return velcodec.compress(volume, volume=True, mask="nan", lossless=True)
+
+
 FILES: dict[str, Callable[[], bytes]] = {
     str(path.relative_to(GOLDEN)): path.read_bytes
     for path in sorted(GOLDEN.rglob("*.vlat"))
@@ -66,6 +76,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "embedded decoder": embedded,
     "long record": lambda: archive([bytes(range(256)) * 5, b""]),
     "absent samples": masked,
+    "volume": volume_with_absent_samples,
 }
 
 EVERY = pytest.param(True, marks=pytest.mark.slow, id="every")
@@ -240,6 +251,7 @@ def test_a_damaged_decoder_file_is_refused_or_decodes_the_same(every: bool) -> N
     [
         "samples/f4.vlat", "exact/layered-bound.vlat", "exact/palette-lossless.vlat",
         "exact/smooth-psnr.vlat", "exact/wild-lossless.vlat", "latents/steps.vlat",
+        "samples/volume-bound.vlat", "volume",
     ],
 )  # fmt: skip
 def test_no_flipped_bit_gives_another_array(name: str, every: bool) -> None:

@@ -13,22 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.container.columns import as_column
-from velcodec.formats.container.framing import RecordId, pack_entry
 from velcodec.formats.container.page import Page, Run, StoredPage
 from velcodec.formats.errors import CorruptError
-from velcodec.formats.storage.varint import encode_varint
 
-LENGTHS = st.lists(st.integers(0, 2**31 - 1) | st.integers(0, 200), min_size=1, max_size=20)
+SIZES = st.lists(st.integers(6, 2**31 - 1) | st.integers(20, 200), min_size=1, max_size=20)
 
 
-def page(lengths: list[int], **columns: Any) -> Page:
-    runs = columns.pop("runs", (Run(0, len(lengths), 0),))
-    return Page(np.array(lengths, dtype=np.int64), runs, **columns)
+def page(sizes: list[int], counts: list[int] | None = None, **columns: Any) -> Page:
+    runs = columns.pop("runs", (Run(0, len(sizes), 0),))
+    each = [1] * len(sizes) if counts is None else counts
+    return Page(np.array(sizes, np.int64), np.array(each, np.int64), runs, **columns)
 
 
 def check_round_trip(own: Page) -> None:
     found = StoredPage(own.to_bytes(), len(own), "a.vlat: index").whole()
-    assert found.lengths.tolist() == own.lengths.tolist()
+    assert found.sizes.tolist() == own.sizes.tolist()
+    assert found.counts.tolist() == own.counts.tolist()
     assert (found.runs, found.keys) == (own.runs, own.keys)
     assert (found.quality is None) == (own.quality is None)
     if own.quality is not None:
@@ -40,50 +40,41 @@ def check_round_trip(own: Page) -> None:
 
 
 @settings(deadline=None, max_examples=20)
-@given(LENGTHS, st.data())
-def test_any_page_round_trips(lengths: list[int], data: st.DataObject) -> None:
-    n = len(lengths)
-    texts = st.text(st.characters(codec="utf-8"), max_size=20)
-    keys = data.draw(st.lists(texts, min_size=n, max_size=n, unique=True))
-    quality = np.array(data.draw(st.lists(st.binary(min_size=4, max_size=4).map(list),
-                                          min_size=n, max_size=n)), dtype=np.uint8).T  # fmt: skip
-    first = data.draw(st.integers(1, n))
-    runs = (Run(0, first, 2),) + ((Run(17, n - first, 0),) if first < n else ())
+@given(SIZES, st.data())
+def test_any_page_round_trips(sizes: list[int], data: st.DataObject) -> None:
+    counts = [data.draw(st.integers(1, 64)) if size >= 20 else 1 for size in sizes]
+    n, blocks = sum(counts), len(sizes)
+    text = data.draw(st.text(st.characters(codec="utf-8"), max_size=20))
+    keys = [f"{text}{i}" for i in range(n)]
+    random = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    quality = random.integers(0, 256, (4, n)).astype(np.uint8)
+    first = data.draw(st.integers(1, blocks))
+    runs = (Run(0, first, 2),) + ((Run(17, blocks - first, 0),) if first < blocks else ())
     fields = {
-        "family": as_column(data.draw(st.lists(texts, min_size=n, max_size=n)), n, "family"),
+        "family": as_column(keys[::-1], n, "family"),
         "depth": as_column(np.arange(n) / 3, n, "depth"),
         "salt": as_column(np.arange(n) % 2 == 0, n, "salt"),
     }
-    check_round_trip(page(lengths))
-    check_round_trip(page(lengths, runs=runs, keys=tuple(keys), quality=quality, fields=fields))
+    check_round_trip(page(sizes, counts))
+    check_round_trip(
+        page(sizes, counts, runs=runs, keys=tuple(keys), quality=quality, fields=fields)
+    )
 
 
 @pytest.mark.parametrize("n", [15, 16, 2**16 - 1, 2**16])
 def test_keys_of_every_count_come_back(n: int) -> None:
-    check_round_trip(page([5] * n, keys=tuple(f"model-{i}" for i in range(n))))
+    check_round_trip(page([8] * n, keys=tuple(f"model-{i}" for i in range(n))))
 
 
-@settings(deadline=None, max_examples=50)
-@given(LENGTHS)
-def test_entries_are_as_long_as_their_parts(lengths: list[int]) -> None:
-    found = page(lengths).entry_bytes
-    expected = [len(encode_varint(n + 1)) + n + (2 if n < 1024 else 4) for n in lengths]
-    assert found.tolist() == expected
-
-
-@pytest.mark.parametrize("n", [0, 126, 127, 1023, 1024, 20_000])
-def test_entries_are_packed_as_long_as_pages_say(n: int) -> None:
-    assert page([n]).entry_bytes.tolist() == [len(pack_entry(RecordId(b"seal", 7, 9), bytes(n)))]
-
-
-def test_records_follow_the_sections_between_them() -> None:
-    own = page([5, 6, 7], runs=(Run(0, 1, 0), Run(20, 2, 1)))
-    assert own.places.tolist() == [0, 8 + 20, 8 + 20 + 9]
+def test_blocks_follow_the_sections_between_them() -> None:
+    own = page([8, 60, 10], [1, 40, 3], runs=(Run(0, 1, 0), Run(20, 2, 1)))
+    assert own.places.tolist() == [0, 8 + 20, 8 + 20 + 60]
     assert own.headers.tolist() == [0, 1, 1]
-    assert own.span == 8 + 20 + 9 + 10
+    assert own.rows.tolist() == [0, 1, 41]
+    assert (len(own), own.span) == (44, 8 + 20 + 60 + 10)
 
 
-def test_equal_lengths_and_fields_take_few_bytes() -> None:
+def test_equal_sizes_and_fields_take_few_bytes() -> None:
     n = 10_000
     fields = {"family": as_column(["flatvel_a"] * n, n, ""), "dx_m": as_column([10.0] * n, n, "")}
     assert len(page([160] * n).to_bytes()) < 50
@@ -96,16 +87,22 @@ def column(data: bytes) -> bytes:
 
 BOMB = column(bytes(1 << 26))
 UNSIZED = b"\x01" + zstandard.ZstdCompressor(write_content_size=False).compress(b"\x05\x05")
-GOOD: dict[str, Any] = {"x": b"\x00\x05\x05"}
+GOOD: dict[str, Any] = {"x": b"\x00\x08\x08"}
 TWO_KEYS = msgpack.packb(["a", "b"])
 ODD: dict[str, dict[str, Any]] = {
     "width": {"w": 3},
     "width true": {"w": True},
-    "bomb of lengths": {"x": BOMB},
-    "half a length": {"w": 2, "x": b"\x00\x05"},
-    "too many lengths": {"x": b"\x00\x05\x05\x05"},
-    "lengths beyond 2 GiB": {"w": 4, "x": b"\x00" + b"\xff" * 8},
-    "text for lengths": {"x": "\x00\x05\x05"},
+    "bomb of sizes": {"x": BOMB},
+    "half a size": {"w": 2, "x": b"\x00\x08"},
+    "too many sizes": {"x": b"\x00\x08\x08\x08"},
+    "sizes beyond 2 GiB": {"w": 4, "x": b"\x00" + b"\xff" * 8},
+    "a size of no block": {"x": b"\x00\x08\x05"},
+    "text for sizes": {"x": "\x00\x08\x08"},
+    "bomb of counts": {"c": BOMB},
+    "one count": {"c": b"\x00\x01"},
+    "a count of none": {"c": b"\x00\x01\x00"},
+    "a count of many": {"x": b"\x00\x08\xff", "c": b"\x00\x01\x41"},
+    "more records than bits": {"c": b"\x00\x01\x09"},
     "empty column": {"x": b""},
     "no zstd": {"x": b"\x01\x05\x05"},
     "cut zstd": {"x": column(b"\x05\x05")[:-3]},
@@ -124,9 +121,12 @@ ODD: dict[str, dict[str, Any]] = {
     "keys and more": {"k": b"\x00" + TWO_KEYS + b"\xa1"},
     "no list of keys": {"k": b"\x00\x81\xa1a\xa1b"},
     "keys uncompressed": {"k": ["a", "b"]},
-    "bomb of quality": {"q": [BOMB] * 4},
-    "three kinds of quality": {"q": [b"\x00\x05\x05"] * 3},
-    "quality of one column": {"q": BOMB},
+    "three columns of quality": {"q": b"\x05\0\x0f" * 3},
+    "five columns of quality": {"q": b"\x05\0\x0f" * 5},
+    "an unknown column of quality": {"q": b"\x05\0\x09" * 4},
+    "quality below 0": {"q": b"\xf0\xff\x0f" * 4},
+    "quality in a list": {"q": [b"\x05\0\x0f"] * 4},
+    "a column of no end": {"q": b"\x05\0\x00\xff\xff"},
     "no record": {"x": b"\x00"},
     "runs of too many": {"r": [0, 3, 0]},
     "runs of too few": {"r": [0, 1, 0]},
@@ -143,7 +143,6 @@ ODD: dict[str, dict[str, Any]] = {
     "more texts than records": {"f": {"a": ["t", 3, b"\x00\x93\xa0\xa0\xa0", b"\x00\x00\x01"]}},
     "a text that is not there": {"f": {"a": ["t", 1, b"\x00\x91\xa0", b"\x00\x00\x01"]}},
     "a truth of two": {"f": {"a": ["|b1", b"\x00\x02\x00"]}},
-    "half a quality": {"q": [b"\x00\x05"] * 4},
 }
 
 
@@ -162,7 +161,7 @@ def test_an_impossible_page_is_refused_with_little_memory(case: str) -> None:
     assert peak < 1 << 20
 
 
-def test_a_page_without_lengths_is_refused() -> None:
+def test_a_page_without_sizes_is_refused() -> None:
     with pytest.raises(CorruptError, match="index"):
         read_all(msgpack.packb({"w": 1}), 2)
 

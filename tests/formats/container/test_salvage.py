@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import archive, decoder_bytes, header
+from builders import archive, decoder_bytes, header, records_apart
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,16 +31,21 @@ def payloads(count: int, seed: int = 0) -> list[bytes]:
     return [random.bytes(int(size)) for size in random.integers(0, 90, count)]
 
 
-def written(count: int = 60, *, journal: bool = False, keys: bool = True) -> bytes:
-    """Records in pages of ten, under two headers alternating every twenty."""
+def written(
+    count: int = 60, *, journal: bool = False, keys: bool = True, apart: bool = True
+) -> bytes:
+    """Records in pages of ten, under two headers alternating every twenty; each in a block of its
+    own, or the ten of a page in one.
+    """
     stream = io.BytesIO()
-    writer = VlatWriter(stream, header(), journal=journal, decoder=DECODER)
-    for i, payload in enumerate(payloads(count)):
-        writer.use(OTHER if i % 40 >= 20 else header())
-        writer.add(payload, f"key {i}" if keys else None, fields={"line": i})
-        if i % 10 == 9:
-            writer.end_page()
-    writer.close()
+    with records_apart(apart):
+        writer = VlatWriter(stream, header(), journal=journal, decoder=DECODER)
+        for i, payload in enumerate(payloads(count)):
+            writer.use(OTHER if i % 40 >= 20 else header())
+            writer.add(payload, f"key {i}" if keys else None, fields={"line": i})
+            if i % 10 == 9:
+                writer.end_page()
+        writer.close()
     return stream.getvalue()
 
 
@@ -56,14 +61,10 @@ def check(found: Salvage, data: bytes, whole: bytes) -> set[int]:
 
 
 def places(data: bytes) -> list[tuple[int, int]]:
-    """Where each record's entry begins and ends."""
+    """Where each block begins and ends."""
     reader = VlatReader(data)
-    found = []
-    for number in range(len(reader)):
-        page, entry, row = reader.locate(number)
-        at = entry.records_at + int(page.places[row])
-        found.append((at, at + int(page._skeleton.entry_bytes[row])))
-    return found
+    blocks = dict.fromkeys(reader.locate(number) for number in range(len(reader)))
+    return [(block.at, block.at + block.size) for block in blocks]
 
 
 def spoiled(data: bytes, at: int, end: int, seed: int = 1) -> bytes:
@@ -124,6 +125,25 @@ def test_every_record_is_recovered_with_neither_pages_nor_directory() -> None:
     assert not found.has_keys
 
 
+@pytest.mark.parametrize("journal", [False, True])
+def test_damage_costs_the_records_of_its_block_alone(journal: bool) -> None:
+    data = written(journal=journal, apart=False)
+    index = VlatReader(data).directory.pages[0].place.at
+    blocks = places(data)
+    assert len(blocks) == 6
+    for number, (at, end) in enumerate(blocks):
+        left = set(range(60)) - set(range(10 * number, 10 * number + 10))
+        damages = [data[:at] + spoiled(data, at, end)[at:], data[: at + 5] + data[at + 9 :]]
+        damages += [data[:at] + b"\xaa" * 33 + data[at + 1 :]]
+        if not journal:
+            damages.append(spoiled(data, at, end)[:index])
+        for damaged in damages:
+            found = salvage(damaged, "a.vlat")
+            assert check(found, damaged, data) == left
+    moved = data[: blocks[2][0]] + b"\xaa" * 33 + data[blocks[2][0] :]
+    assert check(salvage(moved, "a.vlat"), moved, data) == set(range(60))
+
+
 @pytest.mark.parametrize("where", [0, 3, 11, 25, 59])
 @pytest.mark.parametrize("size", [1, 50, 3000])
 def test_inserted_bytes_cost_at_most_one_record(data: bytes, where: int, size: int) -> None:
@@ -153,7 +173,7 @@ def test_inserted_bytes_without_an_index_cost_at_most_one_record() -> None:
 
 
 def pages_of_one(*, journal: bool) -> bytes:
-    """Two short records, each too short to be believed alone, and a long one."""
+    """Two short records and a long one, each on its own page."""
     stream = io.BytesIO()
     writer = VlatWriter(stream, header(), journal=journal)
     for i, payload in enumerate([b"one", b"two", bytes(2000)][:: -1 if journal else 1]):
@@ -326,11 +346,11 @@ def test_every_record_outside_the_damage_is_recovered(
 
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(SPOTS)
-def test_two_undamaged_records_in_a_row_are_recovered_without_an_index(
+def test_two_undamaged_blocks_in_a_row_are_recovered_without_an_index(
     damages: list[tuple[int, int, bytes]],
 ) -> None:
-    """For a single record, two bytes of checksum match by chance too often."""
-    whole = archive(payloads(60))
+    """A single one far behind damage may be what it seems by chance."""
+    whole = archive(payloads(60), apart=True)
     spots = places(whole)
     data = whole[: spots[-1][1]]
     spoilt, hit = overwritten(data, [(at - FIRST + spots[0][0], *rest) for at, *rest in damages])
@@ -353,3 +373,8 @@ def test_salvage_finds_the_sections_that_a_reader_finds() -> None:
     found = salvage(WHOLE, "a.vlat")
     assert [found.headers[i] for i in sorted(found.headers)] == reader.headers()
     assert {HEADER, PAGE} <= {WHOLE[i + 1 : i + 2] for i in range(len(WHOLE)) if WHOLE[i] == 0}
+
+
+def test_other_files_are_told_from_damaged_archives() -> None:
+    with pytest.raises(RepairError, match="it is no archive, or both are damaged"):
+        salvage(b"some text, which is no archive\n" * 50, "a.txt")

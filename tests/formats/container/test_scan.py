@@ -17,10 +17,11 @@ import pytest
 from builders import archive, decoder_bytes, entry_of, header, opening, stamp_of
 
 from velcodec.formats.container.append import append_to
+from velcodec.formats.container.block import MAX_RECORD_BYTES, BlockId, pack_block
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, TAIL_BYTES, RecordId, pack_entry, pack_tail
+from velcodec.formats.container.framing import START, TAIL_BYTES, pack_tail
 from velcodec.formats.container.header import Header, Layout
-from velcodec.formats.container.page import MAX_RECORD_BYTES, Page, Run
+from velcodec.formats.container.page import Page, Run
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.scan import FoundRecord, scan
 from velcodec.formats.container.sections import (
@@ -146,14 +147,9 @@ def test_a_cut_gives_the_records_before_it_and_then_an_error(data: bytes) -> Non
             for one in scan(io.BytesIO(data[:cut])):
                 if isinstance(one, FoundRecord):
                     found.append((one.number, one.header, one.payload))
-        before = [row for row in whole if entry_end(data, row[0], row[2]) <= cut]
-        assert found == before
-
-
-def entry_end(data: bytes, number: int, payload: bytes) -> int:
-    under = VlatReader(data).header_number(number)
-    entry = entry_of(data, number, payload, under)
-    return data.index(entry) + len(entry)
+        blocks = [VlatReader(data).locate(number) for number, _, _ in whole]
+        ends = [block.at + block.size for block in blocks]
+        assert found == [row for row, end in zip(whole, ends, strict=True) if end <= cut]
 
 
 def test_every_flipped_bit_is_noticed_or_changes_nothing() -> None:
@@ -179,7 +175,9 @@ def stamped(kind: bytes, body: bytes) -> bytes:
 
 def index_of(data: bytes, *lengths: int) -> bytes:
     """A page and a directory for the records after the first header, at the end of `data`."""
-    page = stamped(PAGE, Page(np.array(lengths, np.int64), RUNS[len(lengths)]).to_bytes())
+    sizes = np.array(lengths, np.int64) + 6
+    runs = RUNS[len(lengths)]
+    page = stamped(PAGE, Page(sizes, np.ones(len(sizes)), runs).to_bytes())
     entry = PageEntry(Place(len(data), len(page)), len(opening()), len(lengths))
     return closed(data + page, Directory(pages=(entry,)))
 
@@ -229,9 +227,18 @@ ODD: dict[str, tuple[bytes, str]] = {
     "a huge section": (START_OF_ONE + long_section(b"z", 1 << 40), "found 1099511627776 bytes"),
     "a large section": (START_OF_ONE + long_section(b"z", 1 << 28), "found the end"),
     "a large header": (START + long_section(HEADER, 1 << 28), "found the end"),
-    "a huge record": (START_OF_ONE + encode_varint(MAX_RECORD_BYTES + 1), "record 1: found"),
-    "a record of less than nothing": (START_OF_ONE + b"\x80\x00" * 9, "record 1: found -1 bytes"),
-    "a large record": (START_OF_ONE + encode_varint(MAX_RECORD_BYTES), "found the end"),
+    "a huge record": (START_OF_ONE + b"\1" + encode_varint(MAX_RECORD_BYTES), "record 1: found"),
+    "a block of nothing": (START_OF_ONE + b"\x80\x00" * 9, "record 1: found 0 records"),
+    "a block of many": (START_OF_ONE + b"\x41" * 99, "record 1: found 65 records"),
+    "a large record": (
+        START_OF_ONE + b"\1" + encode_varint(MAX_RECORD_BYTES - 1),
+        "found the end",
+    ),
+    "records that take more than a block": (
+        START_OF_ONE + b"\x02" + encode_varint(2049) + b"\0" * 9,
+        "record 1: lengths: found 2 of 2049 bytes",
+    ),
+    "bits behind the lengths": (START_OF_ONE + b"\x02\x03\0\x80" + bytes(20), "expected zeros"),
     "no end": (START_OF_ONE, "found the end .* behind 1 records, expected an index"),
     "a length that never ends": (START_OF_ONE + b"\xff" * 20, "record 1"),
 }
@@ -257,7 +264,7 @@ def test_what_is_not_an_archive_is_refused(data: bytes, error: type[VelcodecErro
         records(data)
 
 
-def test_one_record_is_held_at_a_time() -> None:
+def test_one_block_is_held_at_a_time() -> None:
     payload = bytes(1 << 16)
 
     class Endless(io.RawIOBase):
@@ -270,7 +277,7 @@ def test_one_record_is_held_at_a_time() -> None:
         def read(self, size: int = -1) -> bytes:
             while len(self.rest) < size and self.number < 400:
                 self.number += 1
-                self.rest += pack_entry(RecordId(STAMP, self.number, 0), payload)
+                self.rest += pack_block(BlockId(STAMP, self.number, 0), [payload])
             found, self.rest = self.rest[:size], self.rest[size:]
             return found
 

@@ -220,9 +220,10 @@ def test_opening_and_one_record_fetch_little(site: Site, large: bytes) -> None:
     assert site.requests <= 4
     assert site.sent < 200_000
     site.reset()
-    assert reader.payload(12_346) == own.payload(12_346)
+    assert reader.payload(12_346) == own.payload(12_346)  # in the same block
+    assert reader.payload(12_446) == own.payload(12_446)
     assert site.requests == 1
-    assert site.sent < 250
+    assert site.sent < 10_000
 
 
 def test_all_keys_take_a_bounded_number_of_requests(site: Site, large: bytes) -> None:
@@ -517,7 +518,7 @@ def test_a_file_replaced_on_another_file_system_is_refused_by_name(memory: Any) 
     assert reader.payload(500) == VlatReader(OLD).payload(500)
     memory.pipe("/a.vlat", NEW)
     with pytest.raises(ChangedFileError, match=r"memory://a\.vlat: was replaced"):
-        reader.payload(501)
+        reader.payload(5)
 
 
 def test_a_file_that_a_silent_server_replaces_gives_no_mixed_model(site: Site) -> None:

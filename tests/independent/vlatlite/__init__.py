@@ -6,6 +6,7 @@ something is not in those pages, it is missing there.
 
 import hashlib
 import json
+import math
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import zstandard
 from .absent import absent_samples, nearest
 from .blended import blended
 from .coder import Stream, tile
-from .container import Archive, check, open_archives, record, safetensors, volume
+from .container import Archive, check, open_archives, record, safetensors, varint, volume
 from .dct import dct
 from .labels import LabelMap
 from .mixed import Mixed
@@ -134,22 +135,42 @@ class Reader:
 
     def volume(self, bricks, header, grid):
         """A volume as the user's array, on its native grid or another."""
-        layout, domain, edges, streams = bricks
+        layout, domain, edges, streams, counts = bricks
         layout = header["l"][layout]
         shape, dtype = tuple(layout["s"]), np.dtype(layout.get("t", "<f4"))
-        out = np.zeros(shape, dtype)
+        out, absent = np.zeros(shape, dtype), np.zeros(shape, bool)
+        blank = []
         starts = [range(0, size, edge) for size, edge in zip(shape, edges, strict=True)]
-        for stream, start in zip(streams, product(*starts), strict=True):
+        for stream, start, count in zip(streams, product(*starts), counts, strict=True):
             box = tuple(
                 slice(first, min(first + edge, size))
                 for first, edge, size in zip(start, edges, shape, strict=True)
             )
             sizes = tuple(each.stop - each.start for each in box)
+            if count == math.prod(sizes):
+                check(not stream, "a stream without samples")
+                absent[box] = True
+                blank.append(box)
+                continue
+            if count:
+                length, at = varint(stream, 0)
+                mask = Stream(unpad(stream[at : at + length], math.prod(sizes) // 16384))
+                absent[box] = absent_samples(mask, sizes)
+                check(absent[box].sum() == count, "the number of absent samples")
+                stream = stream[at + length :]
             out[box] = self.brick(stream, header["e"], domain, sizes, dtype)
         if grid not in (None, shape):
+            known = np.ones(shape, bool)
+            for box in blank:
+                known[box] = False
+            ends = self.ends(header, domain, out[known])
+            out[~known] = ends[0]
             sampler = VolumeSampler(self.sampler(header["e"], "volume-sampler"))
-            values = sampler.render(out, grid, self.ends(header, domain, out))
+            values = sampler.render(out, grid, ends)
             out = (np.rint(values) if dtype.kind in "iu" else values).astype(dtype)
+            absent = nearest(absent, grid)
+        if absent.any():
+            out[absent] = np.nan if layout["n"] == "nan" else layout["n"]
         order = layout.get("a", "nzyx")[-3:]
         return out.transpose(["zyx".index(axis) for axis in order])
 

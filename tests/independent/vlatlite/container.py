@@ -8,8 +8,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-HEADER_KEYS, PAGE_KEYS = set("hnlcifpravme"), set("bxwrkqf")
-
+HEADER_KEYS, PAGE_KEYS = set("hnlcifpravme"), set("bxwcrkqf")
 FACTS = {"title", "creator", "citation", "doi", "crs", "vertical", "datum"}
 
 
@@ -47,6 +46,23 @@ def section(data, at, kind, stamp=None):
     found = int.from_bytes(data[end : end + 4], "little")
     check(zlib.crc32(data[at + 1 : end]) ^ (stamp or 0) == found, "sum")
     return (data[body:end], found) if stamp is None else data[body:end]
+
+
+def block(data, stamp, first, header):
+    """The payloads of a block, of which record `first` is the first."""
+    before = stamp.to_bytes(4, "little") + first.to_bytes(8, "little")
+    total = zlib.crc32(data[:-4]) ^ zlib.crc32(before) ^ header
+    check(total == int.from_bytes(data[-4:], "little"), "sum of a block")
+    count, at = varint(data, 0)
+    least, at = varint(data, at)
+    lengths = [least]
+    if count > 1:
+        more, used = rice(data[at + 1 :], count, data[at])
+        lengths = [least + each for each in more]
+        at += 1 + used
+    check(1 <= count <= 64 and at + sum(lengths) + 4 == len(data), "lengths in a block")
+    ends = [at + sum(lengths[: k + 1]) for k in range(count)]
+    return [data[end - length : end] for end, length in zip(ends, lengths, strict=True)]
 
 
 def running(distances):
@@ -94,14 +110,54 @@ def column(packed, count):
     return np.frombuffer(planes.T.tobytes(), dtype).tolist()
 
 
-def quality(columns):
+def rice(data, count, low):
+    """So many integers, and the bytes that they take."""
+    bits = "".join(f"{byte:08b}"[::-1] for byte in data)
+    place, high = 0, []
+    for _ in range(count):
+        end = bits.index("0", place)
+        high.append(end - place)
+        place = end + 1
+    values = []
+    for ones in high:
+        values.append((ones << low) + int(bits[place : place + low][::-1] or "0", 2))
+        place += low
+    return values, (place + 7) // 8
+
+
+def rice_column(data, count):
+    """So many integers of a column of quality, and the bytes behind it."""
+    if count == 0:
+        return [], data
+    base, how = int.from_bytes(data[:2], "little", signed=True), data[2]
+    if how == 15:
+        return [base] * count, data[3:]
+    check(how < 32 and how % 16 <= 8, "an unknown column of quality")
+    more, used = rice(data[3:], count, how % 16)
+    if how >= 16:
+        more = [-(v + 1) // 2 if v % 2 else v // 2 for v in more]
+    return [base + v for v in more], data[3 + used :]
+
+
+def quality(data, count):
     """PSNR in dB, MAE and maximum error in m/s, distance; None where unknown."""
+    first, data = rice_column(data, count)
+    psnr = [100 if v == 0 else v - 1 for v in first]
+    measured = [p for p, v in zip(psnr, first, strict=True) if v]
+    columns = []
+    for _ in range(2):
+        column, data = rice_column(data, len(measured))
+        own = iter(87 - 2 * p // 3 + v for p, v in zip(measured, column, strict=True))
+        columns.append([next(own) if v else 0 for v in first])
+    column, data = rice_column(data, count)
+    check(not data, "bytes behind the quality")
     figures = []
-    for psnr, mae, most, distance in zip(*(squeezed(c) for c in columns), strict=True):
+    for p, mae, most, distance in zip(psnr, *columns, [(v - 1) % 256 for v in column], strict=True):
+        check(all(0 <= b <= 255 for b in (p, mae, most, distance)), "quality out of range")
         errors = [
             0.0 if b == 0 else None if b == 255 else 2.0 ** ((b - 1) / 4 - 10) for b in (mae, most)
         ]
-        figures.append((psnr / 2, *errors, None if distance == 255 else distance / 8))
+        figures.append((float(p), *errors, None if distance == 255 else distance / 4))
     return figures
 
 
@@ -143,35 +199,35 @@ class Archive:
     def _page(self, data, page, at, count):
         check_keys(page, PAGE_KEYS)
         check(page.get("b", 0) == len(self.payloads), "a page of other numbers")
-        lengths = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
-        check(len(lengths) == count, "a page of other records")
-        runs, rows = page.get("r", [0, count, 0]), iter(lengths)
+        sizes = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
+        counts = list(squeezed(page["c"])) if "c" in page else [1] * len(sizes)
+        check(sum(counts) == count, "a page of other records")
+        runs, blocks = page.get("r", [0, len(sizes), 0]), zip(sizes, counts, strict=True)
         check(all(header < 65536 for header in runs[2::3]), "more headers than there may be")
         for gap, some, header in zip(runs[::3], runs[1::3], runs[2::3], strict=True):
             at += gap
             for _ in range(some):
-                number, length = len(self.payloads), next(rows)
-                more, body = varint(data, at)
-                payload, width = data[body : body + length], 2 if length < 1024 else 4
-                at = body + length + width
-                before = self.stamp.to_bytes(4, "little") + number.to_bytes(8, "little")
-                total = zlib.crc32(before + payload) ^ header
-                found = int.from_bytes(data[at - width : at], "little")
-                check(more == length + 1, "length of a record")
-                check(total % (1 << 8 * width) == found, "sum of a record")
-                self.payloads.append(payload)
-                self.header_of.append(header)
+                size, own = next(blocks)
+                payloads = block(data[at : at + size], self.stamp, len(self.payloads), header)
+                check(len(payloads) == own, "a block of other records")
+                self.payloads += payloads
+                self.header_of += [header] * own
+                at += size
         numbers = range(len(self.keys), len(self.payloads))
         keys = msgpack.unpackb(squeezed(page["k"])) if "k" in page else map(str, numbers)
         self.keys += keys
         self.measured |= "q" in page
-        self.quality += quality(page["q"]) if "q" in page else [(0.0, None, None, None)] * count
+        self.quality += (
+            quality(page["q"], count) if "q" in page else [(0.0, None, None, None)] * count
+        )
         columns = {name: column(c, count) for name, c in page.get("f", {}).items()}
         self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
 
 
 def volume(payload, header):
-    """Layout, and the domain, edges and streams of the bricks of a volume; None for a section."""
+    """Layout, and the domain, edges, streams and numbers of absent samples of the bricks of a
+    volume; None for a section.
+    """
     at = layout = 0
     if len(header["l"]) > 1:
         layout, at = varint(payload, at)
@@ -186,17 +242,18 @@ def volume(payload, header):
         edges.append(edge)
         counts.append(-(-size // edge))
     count = counts[0] * counts[1] * counts[2]
-    end = at + 8 * count
+    columns = 3 if "n" in header["l"][layout] else 2
+    end = at + 4 * columns * count
     check(count <= 1 << 22 and len(table) >= end + 4, "more bricks than there may be")
     check(zlib.crc32(table[:end]) == int.from_bytes(table[end : end + 4], "little"), "sum")
-    lengths, sums = np.frombuffer(table[at:end], "<u4").reshape(2, count).tolist()
+    lengths, sums, *absent = np.frombuffer(table[at:end], "<u4").reshape(columns, count).tolist()
     at, streams = end + 4, []
     for length, expected in zip(lengths, sums, strict=True):
         streams.append(table[at : at + length])
         check(zlib.crc32(streams[-1]) == expected, "sum of a brick")
         at += length
     check(at == len(table), "bytes behind the last brick")
-    return layout, domain, edges, streams
+    return layout, domain, edges, streams, absent[0] if absent else [0] * count
 
 
 def record(payload, header):

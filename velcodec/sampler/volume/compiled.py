@@ -6,10 +6,10 @@ depends on the block boundaries.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from itertools import product
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from velcodec.formats.arrays import Float32, Float64
 from velcodec.formats.errors import SamplerError
 from velcodec.formats.storage.locks import lazy_property
 from velcodec.parallel import in_parallel, threads
+from velcodec.sampler.cell_average import Average, check_positive
 from velcodec.sampler.compiled import HUGE, cell_positions, odd_extension
 from velcodec.sampler.form import FAINT
 from velcodec.sampler.volume.form import (
@@ -40,11 +41,15 @@ AROUND = 28
 network's reach and of the B-spline's.
 """
 
+POINTS_AT_ONCE = 1 << 20
+"""Points of means held together; at least a plane of a block."""
+
 LEAST_PLANES = 4
 """Fewest planes worth a separate thread."""
 
 _MARGIN = max(DILATIONS)
 Range = tuple[int, int]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -103,22 +108,53 @@ def _oriented(base: Float32) -> Float32:
     return np.concatenate(rows)
 
 
+class Samples(Protocol):
+    """Samples (nz, ny, nx), of which boxes are taken: an array, or what reads them when asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Their number along z, y and x."""
+
+    def __getitem__(self, box: Box, /) -> NDArray[Any]: ...
+
+
+def ends_of(samples: Samples) -> tuple[float, float]:
+    """The least and the greatest sample."""
+    z, y, x = (slice(0, size) for size in samples.shape)
+    every = samples[z, y, x]
+    return float(every.min()), float(every.max())
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What the values of some points follow from: samples with enough around them, their B-spline,
+    and features, which begin at sample `start` of these; all begin at sample `first` of the volume.
+    """
+
+    first: tuple[int, ...]
+    samples: Float64
+    spline: Float64
+    features: Float32
+    start: NDArray[np.int64]
+
+
 class SampledVolume:
     """The continuous field of samples (nz, ny, nx), in their units, anywhere in their extent. It
     passes through every sample and stays within their range.
 
     `ends` are the least and the greatest sample of the whole volume if the samples are a part of
-    it; within AROUND samples of the part's edges its field is not that of the whole.
+    it; within AROUND samples of the part's edges its field is not that of the whole. Samples are
+    taken block by block, so that those of a large volume need not be in memory together.
     """
 
     def __init__(
         self,
-        samples: NDArray[np.generic],
+        samples: Samples,
         weights: VolumeWeights,
         ends: tuple[float, float] | None = None,
     ) -> None:
-        self.samples = np.ascontiguousarray(samples, np.float64)
-        self.least, self.most = ends or (float(self.samples.min()), float(self.samples.max()))
+        self.samples = samples
+        self.least, self.most = ends or ends_of(samples)
         if max(-self.least, self.most) > HUGE:
             raise SamplerError(
                 f"samples: found values up to {max(-self.least, self.most):g}, expected at most "
@@ -132,50 +168,43 @@ class SampledVolume:
     def _layers(self) -> Layers:
         return Layers.of(self.weights)
 
-    @lazy_property
-    def _spline(self) -> Float64:
-        return spline_coefficients(self.samples)
-
     def grid(self, nz: int, ny: int, nx: int) -> Float64:
         """Values (nz, ny, nx) at the cell centres of a grid over the same extent."""
         out = np.empty((nz, ny, nx))
         along = zip(self.samples.shape, out.shape, strict=True)
         z, y, x = (cell_positions(samples, cells) for samples, cells in along)
-        self.fill(z, y, x, out)
+        for part, values in self.pieces(z, y, x):
+            out[part] = values
         return out
 
-    def fill(self, z: Float64, y: Float64, x: Float64, out: NDArray[np.floating]) -> None:
-        """Fill `out` (len(z), len(y), len(x)) at ascending positions in cells: sample i lies at
-        i + 1/2.
+    def pieces(self, z: Float64, y: Float64, x: Float64) -> Iterator[tuple[Box, Float64]]:
+        """The values at ascending positions in cells: sample i lies at i + 1/2. They come in
+        pieces, each with its ranges of positions along z, y and x.
         """
-        if self.least == self.most:
-            out[...] = self.least
-            return
-        corners = [np.floor(each - 0.5).astype(np.int64) for each in (z, y, x)]
-        for start, inner in self._blocks():
-            cuts = [
-                slice(*np.searchsorted(corner, ends))
-                for corner, ends in zip(corners, inner, strict=True)
-            ]
-            if any(cut.start == cut.stop for cut in cuts):
-                continue
-            features = self._block_features(start)
-            part = out[tuple(cuts)]
-            own = (z[cuts[0]], y[cuts[1]], x[cuts[2]])
-            in_parallel(partial(self._fill_planes, own, start, features, part), _jobs(len(part)))
+        at = z, y, x
+        for cuts, block in self._blocks(at):
+            planes = max(1, POINTS_AT_ONCE // (len(y[cuts[1]]) * len(x[cuts[2]])))
+            for first in range(cuts[0].start, cuts[0].stop, planes):
+                part = slice(first, min(first + planes, cuts[0].stop)), cuts[1], cuts[2]
+                own = [each[cut] for each, cut in zip(at, part, strict=True)]
+                yield part, self._values(block, own)
 
-    def _fill_planes(
-        self, at: tuple[Float64, ...], start: tuple[int, int, int], features: Float32,
-        out: NDArray[np.floating], planes: slice, _: slice,
-    ) -> None:  # fmt: skip
-        from velcodec.sampler.volume.kernel import values_on_grid
-
-        z, y, x = at
-        layers = self._layers
-        values_on_grid(
-            x, y, z[planes], self.samples, features, np.array(start), self._spline,
-            layers.direction, layers.shift, layers.last, self.least, self.most, out[planes],
-        )  # fmt: skip
+    def means(
+        self, z: Float64, y: Float64, x: Float64, along: Sequence[int], average: Average, place: str
+    ) -> Float64:
+        """Means over blocks of `along` (kz, ky, kx) points, of the points of `pieces`: of values,
+        or the velocity of the mean slowness. Raises OptionError, naming `place`, for the slowness
+        of velocities that are not positive.
+        """
+        sizes = [len(each) // k for each, k in zip((z, y, x), along, strict=True)]
+        totals, count = np.zeros(sizes), along[0] * along[1] * along[2]
+        for part, values in self.pieces(z, y, x):
+            if average == "slowness":
+                check_positive(float(values.min()), place)
+                values = 1.0 / values
+            _add_up(values, part, along, totals)
+        means = count / totals if average == "slowness" else totals / count
+        return means.clip(self.least, self.most)
 
     def points(self, cells: Float64) -> Float64:
         """Values (P,) at points (x, y, z) in cells, (P, 3)."""
@@ -186,49 +215,104 @@ class SampledVolume:
             return out
         corner = np.floor(cells - 0.5).astype(np.int64)[:, ::-1]
         layers = self._layers
-        for start, inner in self._blocks():
+        lowest, highest = corner.min(axis=0).tolist(), corner.max(axis=0).tolist()
+        for inner in _split(lowest, highest):
             low, high = np.array(inner).T
             (chosen,) = np.nonzero(((corner >= low) & (corner < high)).all(axis=1))
             if len(chosen):
+                own = corner[chosen]
+                block = self._block(own.min(axis=0).tolist(), own.max(axis=0).tolist())
                 values = np.empty(len(chosen))
                 values_at_points(
-                    np.ascontiguousarray(cells[chosen]), self.samples, self._block_features(start),
-                    np.array(start), self._spline, layers.direction, layers.shift, layers.last,
-                    self.least, self.most, values,
+                    np.ascontiguousarray(cells[chosen] - block.first[::-1]), block.samples,
+                    block.features, block.start, block.spline, layers.direction, layers.shift,
+                    layers.last, self.least, self.most, values,
                 )  # fmt: skip
                 out[chosen] = values
         return out
 
-    def _blocks(self) -> Iterator[tuple[tuple[int, int, int], list[Range]]]:
-        """First sample (z, y, x) of each block, and its range [from, to) of corners along each
-        axis: first samples of the cells between samples; -1 before the outermost.
-        """
-        shape = self.samples.shape
-        for z in range(0, shape[0], BLOCK):
-            for y in range(0, shape[1], BLOCK):
-                for x in range(0, shape[2], BLOCK):
-                    start = (z, y, x)
-                    yield (
-                        start,
-                        [
-                            (first if first else -1, min(first + BLOCK, size))
-                            for first, size in zip(start, shape, strict=True)
-                        ],
-                    )
+    def _values(self, block: _Block | None, at: Sequence[Float64]) -> Float64:
+        """Values at positions (z, y, x) that a block serves; the block is None if all are equal."""
+        from velcodec.sampler.volume.kernel import values_on_grid
 
-    def _block_features(self, start: tuple[int, int, int]) -> Float32:
-        """Biases and gates (n, m, l, 8 HIDDEN + 1) of a block's samples and, if present, one more
-        along each axis.
-        """
+        out = np.full([len(each) for each in at], self.least)
+        if block is None:
+            return out
+        z, y, x = (each - first for each, first in zip(at, block.first, strict=True))
+        layers = self._layers
+
+        def fill(planes: slice, _: slice) -> None:
+            values_on_grid(
+                x, y, z[planes], block.samples, block.features, block.start, block.spline,
+                layers.direction, layers.shift, layers.last, self.least, self.most, out[planes],
+            )  # fmt: skip
+
+        in_parallel(fill, _jobs(len(out)))
+        return out
+
+    def _blocks(self, at: Sequence[Float64]) -> Iterator[tuple[Box, _Block | None]]:
+        """The ranges of ascending positions (z, y, x) that one block serves, and the block."""
+        corners = [np.floor(each - 0.5).astype(np.int64) for each in at]
+        low, high = ([int(each[end]) for each in corners] for end in (0, -1))
+        for inner in _split(low, high):
+            z, y, x = (
+                slice(*np.searchsorted(corner, ends).tolist())
+                for corner, ends in zip(corners, inner, strict=True)
+            )
+            if any(cut.start == cut.stop for cut in (z, y, x)):
+                continue
+            if self.least == self.most:
+                yield (z, y, x), None
+                continue
+            own = [corner[cut] for corner, cut in zip(corners, (z, y, x), strict=True)]
+            first, last = ([int(each[end]) for each in own] for end in (0, -1))
+            yield (z, y, x), self._block(first, last)
+
+    def _block(self, low: Sequence[int], high: Sequence[int]) -> _Block:
+        """The block of points whose corners lie from `low` to `high`, both (z, y, x)."""
         shape = self.samples.shape
-        low = [max(first - REACH, 0) for first in start]
-        stop = [min(first + BLOCK + 1, size) for first, size in zip(start, shape, strict=True)]
-        high = [min(end + REACH, size) for end, size in zip(stop, shape, strict=True)]
-        part = self.samples[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-        inner = [
-            (first - least, end - least) for first, end, least in zip(start, stop, low, strict=True)
+        first = [max(each, 0) for each in low]
+        stop = [min(each + 2, size) for each, size in zip(high, shape, strict=True)]
+        wide = [
+            (max(a - AROUND, 0), min(b + AROUND, size))
+            for a, b, size in zip(first, stop, shape, strict=True)
         ]
-        return features_of((part - self.middle) / self.half_range, inner, self._layers)
+        z, y, x = (slice(*each) for each in wide)
+        samples = np.ascontiguousarray(self.samples[z, y, x], np.float64)
+        near = [
+            (max(a - REACH, w), min(b + REACH, v))
+            for a, b, (w, v) in zip(first, stop, wide, strict=True)
+        ]
+        cut = tuple(slice(a - w, b - w) for (a, b), (w, _) in zip(near, wide, strict=True))
+        inner = [(a - n, b - n) for a, b, (n, _) in zip(first, stop, near, strict=True)]
+        features = features_of((samples[cut] - self.middle) / self.half_range, inner, self._layers)
+        begin = tuple(w for w, _ in wide)
+        start = np.array(first) - np.array(begin)
+        return _Block(begin, samples, spline_coefficients(samples), features, start)
+
+
+def _split(low: Sequence[int], high: Sequence[int]) -> Iterator[tuple[Range, ...]]:
+    """Ranges [from, to) of corners of blocks that hold those from `low` to `high`. A corner is the
+    first sample of a cell between samples, or -1 before the outermost.
+    """
+    along = []
+    for least, most in zip(low, high, strict=True):
+        starts = range(max(least, 0), max(most, 0) + 1, BLOCK)
+        along.append([(least if a == starts[0] else a, a + BLOCK) for a in starts])
+    return product(*along)
+
+
+def _add_up(values: Float64, part: Box, along: Sequence[int], totals: Float64) -> None:
+    """Add values at points `part`, ranges along each axis, to the totals of their blocks of
+    `along` points.
+    """
+    into = []
+    for axis, (points, k) in enumerate(zip(part, along, strict=True)):
+        cells = np.arange(points.start, points.stop) // k
+        starts = np.flatnonzero(np.diff(cells, prepend=-1))
+        values = np.add.reduceat(values, starts, axis)
+        into.append(slice(cells[0], cells[-1] + 1))
+    totals[tuple(into)] += values
 
 
 def features_of(samples: Float64, inner: list[Range], layers: Layers) -> Float32:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from velcodec.formats.arrays import Float32
-from velcodec.formats.errors import CorruptError, InputFileError
 from velcodec.formats.sample_coding.coding import SamplerName
-from velcodec.sampler.form import check_digest, digest, released
+from velcodec.sampler.weights import Released, Weights
 
 ORIENTATIONS = 8
 """Mirrors of the axes: bit 0 of an orientation's number mirrors x, bit 1 y, bit 2 z."""
@@ -34,12 +33,9 @@ DILATIONS = 1, 2, 4, 1
 REACH = RANGES[-1] // 2 + sum(DILATIONS)
 """Distance in samples at which a sample can still change another's features."""
 
-KIND, NEWEST = "volume-sampler", 1
-"""Name of the files, and number of the sampler that new archives use."""
-
 
 @dataclass(frozen=True)
-class VolumeWeights:
+class VolumeWeights(Weights):
     """The weights of one orientation; `velcodec.sampler.volume.network` explains them.
 
     `lift` (C, INPUTS), `layers` (L, C, 8, C, 7): out, turn, in, tap; `out` (H, 8, C); `gate` (C,)
@@ -57,19 +53,33 @@ class VolumeWeights:
     direction: Float32
     last: Float32
 
+    SHAPES: ClassVar = {
+        "lift": (CHANNELS, INPUTS),
+        "lift_bias": (CHANNELS,),
+        "layers": (len(DILATIONS), CHANNELS, ORIENTATIONS, CHANNELS, TAPS),
+        "layer_bias": (len(DILATIONS), CHANNELS),
+        "out": (HIDDEN, ORIENTATIONS, CHANNELS),
+        "out_bias": (HIDDEN,),
+        "gate": (CHANNELS,),
+        "gate_bias": (1,),
+        "direction": (HIDDEN, 3),
+        "last": (HIDDEN,),
+    }
 
-SHAPES: dict[str, tuple[int, ...]] = {
-    "lift": (CHANNELS, INPUTS),
-    "lift_bias": (CHANNELS,),
-    "layers": (len(DILATIONS), CHANNELS, ORIENTATIONS, CHANNELS, TAPS),
-    "layer_bias": (len(DILATIONS), CHANNELS),
-    "out": (HIDDEN, ORIENTATIONS, CHANNELS),
-    "out_bias": (HIDDEN,),
-    "gate": (CHANNELS,),
-    "gate_bias": (1,),
-    "direction": (HIDDEN, 3),
-    "last": (HIDDEN,),
-}
+
+VOLUME_SAMPLERS = Released("volume-sampler", 1, VolumeWeights)
+
+
+@cache
+def newest_volume_sampler() -> SamplerName:
+    """The sampler that new archives of volumes use."""
+    return VOLUME_SAMPLERS.newest_name
+
+
+@cache
+def volume_sampler_of(name: SamplerName) -> VolumeWeights:
+    """A released sampler of volumes. Raises SamplerError if it is unknown."""
+    return VOLUME_SAMPLERS.load(name)
 
 
 def mirrored_taps(orientation: int) -> list[int]:
@@ -85,55 +95,3 @@ def signs() -> Float32:
     """(8, 3) signs of x, y and z in each orientation."""
     turns = range(ORIENTATIONS)
     return np.array([[-1 if g >> axis & 1 else 1 for axis in range(3)] for g in turns], np.float32)
-
-
-def weights_from(data: bytes, place: str) -> VolumeWeights:
-    """Weights from the bytes of a safetensors file. Raises CorruptError, naming `place`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise CorruptError(f"{place}: sampler: {error}") from error
-    for name, shape in SHAPES.items():
-        found = tensors[name].shape if name in tensors else None
-        if found != shape:
-            raise CorruptError(f"{place}: sampler: {name}: found {found}, expected {shape}")
-    return VolumeWeights(
-        **{each.name: tensors[each.name].astype(np.float32) for each in fields(VolumeWeights)}
-    )
-
-
-def read_weights(path: Path) -> VolumeWeights:
-    """Read the weights of a file. Raises InputFileError, CorruptError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputFileError(f"{path}: {error.strerror}") from error
-    return weights_from(data, str(path))
-
-
-def save_weights(weights: VolumeWeights, path: Path) -> None:
-    """Write weights as a safetensors file; equal weights give equal bytes."""
-    from safetensors.numpy import save
-
-    from velcodec.formats.storage.atomic import atomic_write
-
-    data = save({name: np.ascontiguousarray(getattr(weights, name)) for name in SHAPES})
-    with atomic_write(path, force=True) as stream:
-        stream.write(data)
-
-
-@cache
-def newest_volume_sampler() -> SamplerName:
-    """The sampler that new archives of volumes use."""
-    return SamplerName(NEWEST, digest(released(KIND, NEWEST, NEWEST)))
-
-
-@cache
-def volume_sampler_of(name: SamplerName) -> VolumeWeights:
-    """A released sampler of volumes. Raises SamplerError if it is unknown."""
-    data = released(KIND, name.number, NEWEST)
-    check_digest(KIND, name, data)
-    return weights_from(data, f"{KIND} {name.number}")

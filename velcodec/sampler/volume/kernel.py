@@ -13,18 +13,11 @@ import numpy as np
 from velcodec.decoder.siren_mixture.cpu_kernel import power_of_two
 from velcodec.decoder.siren_mixture.cpu_product import FLOATS
 from velcodec.formats.compiled import njit
-from velcodec.sampler.form import GATE_ZERO, LEAST_LOGIT, LOGIT_SCALE
+from velcodec.sampler.kernel import LEAST, SCALE, STEEP, SUMS, ZERO, cubic_weights
 from velcodec.sampler.volume.form import HIDDEN, ORIENTATIONS, WINDOW
 
 _F = np.float32
-_SUMS = FLOATS | {"reassoc"}
-"""Allow reordering of sums with a fixed number of terms: the order is the same every time."""
-
 UNITS = ORIENTATIONS * HIDDEN
-_PER_E = 1.0 / np.log(2.0)
-_SCALE, _LEAST, _ZERO = _F(LOGIT_SCALE * _PER_E), _F(LEAST_LOGIT * _PER_E), _F(GATE_ZERO)
-_STEEP = _F(-2.0 * _PER_E)
-"""Exponentials are powers of two."""
 
 
 @njit(cache=True, fastmath=FLOATS)
@@ -149,29 +142,18 @@ def last_rows(
 
 
 @njit(inline="always")
-def _cubic(t: float) -> Any:
-    s = 1.0 - t
-    return (
-        s * s * s / 6.0,
-        (4.0 + t * t * (3.0 * t - 6.0)) / 6.0,
-        (4.0 + s * s * (3.0 * s - 6.0)) / 6.0,
-        t * t * t / 6.0,
-    )
-
-
-@njit(inline="always")
 def _row(spline: Any, k: int, j: int, i: int, a0: float, a1: float, a2: float, a3: float) -> float:
     first, second = spline[k, j, i], spline[k, j, i + 1]
     return a0 * first + a1 * second + a2 * spline[k, j, i + 2] + a3 * spline[k, j, i + 3]
 
 
-@njit(cache=True, fastmath=_SUMS)
+@njit(cache=True, fastmath=SUMS)
 def _logit(features: Any, z: int, y: int, x: int, moved: Any, shift: Any, c: int, last: Any) -> Any:
     # Indices, not slices: each slice would increment its array's reference count.
     total = _F(0)
     for h in range(UNITS):
         total += last[h] * max(features[z, y, x, h] + (moved[h] - shift[c, h]), _F(0))
-    return total * _SCALE
+    return total * SCALE
 
 
 @njit(cache=True)
@@ -200,7 +182,7 @@ def _value(
         gate += w * features[cz - start[0], cy - start[1], cx - start[2], UNITS]
         plain += w * corner[c]
         equal = equal and corner[c] == corner[0]
-    share = (_F(1) + _ZERO) / (_F(1) + power_of_two(_STEEP * _F(gate))) - _ZERO
+    share = (_F(1) + ZERO) / (_F(1) + power_of_two(STEEP * _F(gate))) - ZERO
     if equal:
         mixed = plain = corner[0]
     else:
@@ -217,12 +199,12 @@ def _value(
             most = max(most, logit[c])
         above, below = 0.0, 0.0
         for c in range(8):
-            raw = weight[c] * power_of_two(max(logit[c] - most, _LEAST))
+            raw = weight[c] * power_of_two(max(logit[c] - most, LEAST))
             above += raw * corner[c]
             below += raw
         mixed = above / below
     if share > _F(0):
-        (a0, a1, a2, a3), b, d = _cubic(fx), _cubic(fy), _cubic(fz)
+        (a0, a1, a2, a3), b, d = cubic_weights(fx), cubic_weights(fy), cubic_weights(fz)
         cubic = 0.0
         for k in range(4):
             plane = 0.0

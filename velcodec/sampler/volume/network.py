@@ -14,7 +14,7 @@ all around at a quarter of the cost of 3 x 3 x 3 kernels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from velcodec.sampler.form import FAINT, LEAST_LOGIT, LOGIT_SCALE
-from velcodec.sampler.network import POLE, SPLINE_REACH, gate_of, odd_extension, spline_weights
+from velcodec.sampler.network import (
+    POLE,
+    SPLINE_REACH,
+    StoredNetwork,
+    gate_of,
+    odd_extension,
+    spline_weights,
+)
 from velcodec.sampler.volume.form import (
     CHANNELS,
     DILATIONS,
@@ -30,7 +37,6 @@ from velcodec.sampler.volume.form import (
     INPUTS,
     ORIENTATIONS,
     RANGES,
-    SHAPES,
     TAPS,
     WINDOW,
     VolumeWeights,
@@ -50,8 +56,10 @@ class Prepared:
     spline: Tensor
 
 
-class VolumeNetwork(nn.Module):
+class VolumeNetwork(StoredNetwork[VolumeWeights]):
     """The network that learns how samples mix; see the module's docstring."""
+
+    weights = VolumeWeights
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -71,25 +79,6 @@ class VolumeNetwork(nn.Module):
         self.gate_bias = nn.Parameter(torch.zeros(1))
         self.direction = start(h, 3, fan=3, gain=2.0)
         self.last = start(h, fan=g * h)
-
-    @classmethod
-    def from_weights(cls, weights: VolumeWeights) -> VolumeNetwork:
-        """The network with stored weights, in float32 on the CPU."""
-        network = cls()
-        with torch.no_grad():
-            for name, parameter in network._stored():
-                parameter.copy_(torch.as_tensor(getattr(weights, name)))
-        return network
-
-    def to_weights(self) -> VolumeWeights:
-        """The weights as stored."""
-        return VolumeWeights(
-            **{name: tensor.detach().cpu().float().numpy() for name, tensor in self._stored()}
-        )
-
-    def _stored(self) -> Iterator[tuple[str, nn.Parameter]]:
-        for name in SHAPES:
-            yield name, getattr(self, name)
 
     def prepare(self, samples: Tensor, span: Tensor | None = None) -> Prepared:
         """Prepare samples (B, nz, ny, nx), in any units, for `forward`. `span` (B,) is the range of

@@ -11,12 +11,11 @@ from functools import cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from velcodec.formats.arrays import Float64
 from velcodec.formats.sample_coding.coding import SamplerName
-from velcodec.sampler.volume.compiled import AROUND
+from velcodec.sampler.render import TorchPoints
+from velcodec.sampler.volume.compiled import AROUND, Samples, ends_of
 from velcodec.sampler.volume.form import volume_sampler_of
 from velcodec.sampler.volume.network import Prepared, VolumeNetwork
 
@@ -30,62 +29,41 @@ def _network(name: SamplerName, device: str) -> VolumeNetwork:
     return network.requires_grad_(False)
 
 
-class TorchVolume:
+class TorchVolume(TorchPoints):
     """The continuous field of samples (nz, ny, nx), in their units, in float64 on a device; like
     `velcodec.sampler.volume.compiled.SampledVolume`.
     """
 
     def __init__(
         self,
-        samples: NDArray[np.generic],
+        samples: Samples,
         sampler: SamplerName,
         device: torch.device | str = "cpu",
         ends: tuple[float, float] | None = None,
     ) -> None:
-        self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
-        least, most = ends or (float(self.samples.min()), float(self.samples.max()))
-        self.least, self.most = (self.samples.new_tensor(end) for end in (least, most))
-        self.network = _network(sampler, str(device))
-
-    @torch.no_grad()
-    def points(self, cells: Tensor) -> Tensor:
-        """Values (P,) at points (x, y, z) in cells, (P, 3)."""
-        out = torch.empty(len(cells)).to(cells)
-        for chosen, prepared, moved in self._parts(cells):
-            out[chosen] = self.network(prepared, moved[None])[0]
-        return out.clamp(self.least, self.most)
-
-    def gradient(self, cells: Float64) -> Float64:
-        """Derivatives (P, 3) by x, y and z, per cell; zero where the field is clamped to its
-        range.
-        """
-        points = torch.as_tensor(cells, device=self.samples.device)
-        out = torch.zeros_like(points)
-        for chosen, prepared, moved in self._parts(points):
-            at = moved.clone().requires_grad_()
-            with torch.enable_grad():
-                values = self.network(prepared, at[None])[0]
-                (slope,) = torch.autograd.grad(values.sum(), at)
-            inside = (values.detach() >= self.least) & (values.detach() <= self.most)
-            out[chosen] = slope * inside[:, None]
-        return out.cpu().numpy()
+        self.samples, self.device = samples, torch.device(device)
+        self.least, self.most = torch.tensor(
+            ends or ends_of(samples), dtype=torch.float64, device=device
+        )
+        self.network: VolumeNetwork = _network(sampler, str(device))
 
     def _parts(self, cells: Tensor) -> Iterator[tuple[Tensor, Prepared, Tensor]]:
-        """For each block: the numbers of its points, its prepared samples, and the points in its
-        cells.
-        """
-        shape = torch.tensor(self.samples.shape, device=cells.device)
-        blocks = (shape + BLOCK - 1) // BLOCK
-        corner = (cells - 0.5).floor().clamp(min=0).long().flip(1).minimum(shape - 1) // BLOCK
-        number = (corner[:, 0] * blocks[1] + corner[:, 1]) * blocks[2] + corner[:, 2]
+        sizes = self.samples.shape
+        shape = torch.tensor(sizes, device=cells.device)
+        counts = (shape + BLOCK - 1) // BLOCK
+        corner = (cells - 0.5).floor().clamp(min=0).long().flip(1).minimum(shape - 1)
+        block = corner // BLOCK
+        number = (block[:, 0] * counts[1] + block[:, 1]) * counts[2] + block[:, 2]
         for one in number.unique():
             (numbers,) = torch.nonzero(number == one, as_tuple=True)
-            first = [int(each) * BLOCK for each in corner[numbers[0]]]
-            low = [max(each - AROUND, 0) for each in first]
-            cut = tuple(slice(a, b + BLOCK + 1 + AROUND) for a, b in zip(low, first, strict=True))
+            ends = zip(corner[numbers].amin(0).tolist(), corner[numbers].amax(0).tolist(), sizes,
+                       strict=True)  # fmt: skip
+            z, y, x = (slice(max(a - AROUND, 0), min(b + 2 + AROUND, size)) for a, b, size in ends)
+            part = np.ascontiguousarray(self.samples[z, y, x], np.float64)
             with torch.no_grad():
                 span = (self.most - self.least)[None]
-                prepared = self.network.prepare(self.samples[cut][None], span)
-            start = torch.tensor(low[::-1]).to(cells)
+                samples = torch.as_tensor(part, device=self.device)[None]
+                prepared = self.network.prepare(samples, span)
+            start = torch.tensor([x.start, y.start, z.start]).to(cells)
             for chosen in numbers.split(POINTS_AT_ONCE):
                 yield chosen, prepared, cells[chosen] - start

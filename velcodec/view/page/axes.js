@@ -4,8 +4,11 @@ import { shown, ticks } from "./colours.js";
 
 export const MARGIN = { left: 60, right: 74, top: 8, bottom: 36 };
 
-/** Axes of the area { left, top, width, height } in pixels that shows [x0, x1] and [z0, z1]. */
-export function drawAxes(context, area, x0, x1, z0, z1, ink, quiet) {
+/**
+ * Axes of the area { left, top, width, height } in pixels that shows [x0, x1] and [z0, z1], called
+ * { across, down }.
+ */
+export function drawAxes(context, area, x0, x1, z0, z1, names, ink, quiet) {
   const across = ticks(x0, x1, area.width / 80);
   const down = ticks(z0, z1, area.height / 50);
   const far = Math.max(Math.abs(x0), Math.abs(x1), Math.abs(z0), Math.abs(z1)) >= 20000;
@@ -37,11 +40,11 @@ export function drawAxes(context, area, x0, x1, z0, z1, ink, quiet) {
   context.fillStyle = quiet;
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
-  context.fillText(`x, ${far ? "km" : "m"}`, area.left + area.width / 2, bottom + 32);
+  context.fillText(`${names.across}, ${far ? "km" : "m"}`, area.left + area.width / 2, bottom + 32);
   context.save();
   context.translate(area.left - 48, area.top + area.height / 2);
   context.rotate(-Math.PI / 2);
-  context.fillText(`depth, ${far ? "km" : "m"}`, 0, 0);
+  context.fillText(`${names.down}, ${far ? "km" : "m"}`, 0, 0);
   context.restore();
 }
 

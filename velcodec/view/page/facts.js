@@ -2,14 +2,23 @@
 
 import { shown } from "./colours.js";
 
+/** Samples along the axes, as text. */
+export function sizesOf({ nz, ny, nx }) {
+  return [nz, ny, nx].filter((size) => size !== undefined).join(" × ");
+}
+
+function axesOf({ nz, nx, spacing: [dx, dz] }) {
+  return [{ samples: nx, spacing: dx }, { samples: nz, spacing: dz }];
+}
+
 /** Fill a list of terms with a model's facts. */
 export function showFacts(list, own) {
-  const { extent: [x0, x1, z0, z1], spacing: [dx, dz] } = own;
+  const axes = own.volume ? ["x", "y", "z"].map((axis) => own.volume[axis]) : axesOf(own);
   const pairs = [
     ["stored as", own.stored + (own.tiles > 1 ? ` (${own.tiles} tiles)` : "")],
-    ["range", `${shown(own.low)} to ${shown(own.high)} m/s`],
-    ["extent", `${shown(x1 - x0)} m × ${shown(z1 - z0)} m deep`],
-    ["spacing", `${shown(dx, 0.1)} m × ${shown(dz, 0.1)} m`],
+    [own.volume ? "values within" : "range", `${shown(own.low)} to ${shown(own.high)} m/s`],
+    ["extent", `${axes.map(({ samples, spacing }) => `${shown(samples * spacing)} m`).join(" × ")} deep`],
+    ["spacing", axes.map(({ spacing }) => `${shown(spacing, 0.1)} m`).join(" × ")],
     ["archive holds", `${typeName(own.dtype)} in ${own.units}`],
     ["decoder", own.decoder],
   ];

@@ -1,6 +1,7 @@
 // Thumbnails of any number of models; only those in sight exist.
 
 import { SPEED_MAPS, paint, shown, tableOf } from "./colours.js";
+import { sizesOf } from "./facts.js";
 import { fragmentOf } from "./state.js";
 
 const BLOCK = 12; // models asked for together
@@ -221,7 +222,7 @@ export class Gallery {
       card.told = true;
       card.name.textContent = row.key;
       card.name.title = row.key;
-      const parts = [`${row.nz} × ${row.nx}`, `${row.bytes.toLocaleString("en")} B`];
+      const parts = [sizesOf(row), `${row.bytes.toLocaleString("en")} B`];
       if (row.psnr_db !== undefined && row.psnr_db !== null) parts.push(`${shown(row.psnr_db, 0.1)} dB`);
       card.about.textContent = parts.join(" · ");
       card.about.title = card.about.textContent;

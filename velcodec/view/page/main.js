@@ -46,7 +46,7 @@ async function start(source) {
     element("archive").value = String(state.archive);
     const size = `${about.models.toLocaleString("en")} ${about.models === 1 ? "model" : "models"} in ${about.bytes.toLocaleString("en")} bytes`;
     element("about").textContent = `${archives.length > 1 ? "" : `${about.name} · `}${size}`;
-    const home = fragmentOf({ ...state, model: null, x: null, z: null, mpp: null, well: [], line: [], share: 0, moves: [], to: "" });
+    const home = fragmentOf({ ...state, model: null, x: null, y: null, z: null, mpp: null, well: [], line: [], point: [], share: 0, moves: [], to: "" });
     element("home").href = element("back").href = home;
     const found = gallery.show(state);
     if (one) model.show(state);

@@ -3,7 +3,8 @@
 import { ERROR_MAPS, SPEED_MAPS, roundStep, shown, tableOf } from "./colours.js";
 import { Pane, areaOf, wholeScale } from "./pane.js";
 import { drawProfile, pointsAlong } from "./profile.js";
-import { showFacts } from "./facts.js";
+import { Sections } from "./sections.js";
+import { showFacts, sizesOf } from "./facts.js";
 import { changeOf, listenLatent, setLatent } from "./latent.js";
 import { listenPointer } from "./pointer.js";
 import { clamp, which } from "./state.js";
@@ -37,6 +38,7 @@ export class ModelView {
     e.whole.addEventListener("click", () => this.whole());
     e.previous.addEventListener("click", () => this.step(-1));
     e.next.addEventListener("click", () => this.step(1));
+    this.sections = new Sections(this);
     listenLatent(this);
     listenPointer(this);
     this.resized = new ResizeObserver(() => {
@@ -65,14 +67,16 @@ export class ModelView {
     const another = !before || this.own !== facts;
     this.own = facts;
     this.other = other;
+    const volume = Boolean(facts.volume), middle = volume ? this.sections.middle : middleOf(facts.extent);
     if (another) {
       this.mark = null;
+      this.forKind(volume);
       this.nameModel();
       this.element.latent.hidden = facts.moves === false;
     }
-    this.wish = { x: state.x ?? middle(facts.extent, 0), z: state.z ?? middle(facts.extent, 2), mpp: state.mpp ?? Infinity };
+    this.wish = { x: state.x ?? middle.x, y: state.y ?? middle.y, z: state.z ?? middle.z, mpp: state.mpp ?? Infinity };
     this.arrange();
-    if (state.dots) this.loadDots();
+    if (state.dots && !volume) this.loadDots();
     this.update();
   }
 
@@ -101,17 +105,29 @@ export class ModelView {
     e.fixed.hidden = state.range !== "fixed";
     e["other-choice"].hidden = state.with !== "model";
     e.difference.disabled = !state.with;
-    for (const option of e.with.options) option.hidden = option.disabled = option.value === "original" && !archive.has_originals;
+    const unknown = (option) => ["original", "error"].includes(option.value) && !archive.has_originals;
+    for (const option of e.with.options) option.hidden = option.disabled = unknown(option);
+    for (const option of e.show.querySelectorAll(".of-volumes")) option.disabled = unknown(option);
     for (const radio of e.tools.querySelectorAll("[name=tool]")) radio.checked = radio.value === state.tool;
-    e.profile.hidden = state.tool === "pan";
-    e.drawings.className = state.tool;
     setLatent(this);
+  }
+
+  /** Show the controls and drawings that volumes have, or those of sections. */
+  forKind(volume) {
+    for (const each of document.querySelectorAll(".of-sections")) each.hidden = volume;
+    for (const each of document.querySelectorAll(".of-volumes")) each.hidden = !volume;
+    this.element.panes.classList.toggle("volume", volume);
+    if (this.kind === volume) return;
+    this.kind = volume;
+    this.element.panes.style.gridTemplate = "";
+    for (const pane of this.panes.values()) pane.remove();
+    this.panes.clear();
   }
 
   nameModel() {
     const { own, element: e } = this;
     e["model-name"].textContent = own.key === String(own.number) ? `Model ${own.number}` : own.key;
-    e["model-about"].textContent = `number ${own.number} · ${own.nz} × ${own.nx} · ${own.bytes.toLocaleString("en")} bytes`;
+    e["model-about"].textContent = `number ${own.number} · ${sizesOf(own)} · ${own.bytes.toLocaleString("en")} bytes`;
     document.title = `${e["model-name"].textContent} – velcodec`;
     showFacts(e.facts, own);
   }
@@ -121,6 +137,13 @@ export class ModelView {
   /** Make the drawings that the state asks for. */
   arrange() {
     const { state, own, other } = this, { archive } = state, { extent } = own;
+    const profile = state.tool !== "pan" && !own.volume;
+    this.element.profile.hidden = !profile;
+    this.element.drawings.className = profile ? state.tool : "";
+    if (own.volume) {
+      this.sections.arrange();
+      return;
+    }
     const layer = (facts, name) => (window, stale) => this.source.field(archive, facts.number, name, window, {}, stale);
     const change = changeOf(state), moved = change.share || change.moves.some(Boolean);
     const wanted = new Map();
@@ -167,16 +190,18 @@ export class ModelView {
     const host = this.element.panes, count = this.panes.size;
     const { clientWidth: width, clientHeight: height } = host;
     let columns = 1;
-    if (width > NARROW && height > 0) {
+    if (this.own.volume && width > NARROW) this.sections.place(host);
+    else if (this.own.volume) host.style.gridTemplate = "";
+    else if (width > NARROW && height > 0) {
       const size = (some) => 1 / wholeScale(width / some, height / Math.ceil(count / some) - CAPTION, this.own.extent);
       for (let some = 2; some <= count; some++) if (size(some) > size(columns)) columns = some;
     }
-    host.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+    if (!this.own.volume) host.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     for (const pane of this.panes.values()) pane.resize();
   }
 
   get main() {
-    return this.panes.get("a");
+    return this.panes.get(this.own?.volume ? "y" : "a");
   }
 
   /** Draw every pane anew with the present view and colours. */
@@ -184,17 +209,29 @@ export class ModelView {
     if (!this.state || !this.own || !this.main) return;
     this.settle();
     const looks = this.looks();
+    const volume = this.own.volume && this.sections;
     for (const [name, pane] of this.panes) {
-      pane.look_at(this.view, looks[name === "d" ? "error" : "field"], this.moving);
+      const look = looks[name === "d" || this.showsErrors ? "error" : "field"];
+      if (volume) pane.look_at(volume.viewOf(name, this.view), { ...look, cross: volume.crossOf(name), mark: null }, this.moving && volume.moves(name));
+      else pane.look_at(this.view, look, this.moving);
       if (name === "d" && !pane.spec.load) this.subtract(pane);
     }
     if (what !== "size") this.drawProfile();
     this.read();
   }
 
+  /** Whether the sections of a volume show its errors. */
+  get showsErrors() {
+    return Boolean(this.own.volume) && this.state.show === "error";
+  }
+
   /** The view that is wished for, as far as it is within the model: { x, z, mpp }. */
   settle() {
     const { main, own, wish } = this;
+    if (own.volume) {
+      this.view = this.sections.settle(wish, Math.min(...own.spacing) / NEAREST);
+      return;
+    }
     const whole = wholeScale(main.width, main.height, own.extent);
     const mpp = clamp(wish.mpp, Math.min(...own.spacing) / NEAREST, whole);
     const area = areaOf(main.width, main.height, { ...wish, mpp }, own.extent);
@@ -203,7 +240,7 @@ export class ModelView {
 
   looks() {
     const { state, own, other } = this, gradient = state.show === "gradient", table = tableOf(state.map);
-    const fields = ["a", "b"].map((name) => this.panes.get(name)).filter((pane) => pane?.frame);
+    const fields = ["a", "b", "x", "y", "z"].map((name) => this.panes.get(name)).filter((pane) => pane?.frame);
     let low = Math.min(own.low, other?.low ?? Infinity), high = Math.max(own.high, other?.high ?? -Infinity);
     if (gradient) {
       for (const pane of fields) pane.look = { ...pane.look, gradient };
@@ -224,8 +261,9 @@ export class ModelView {
     const dots = state.dots && this.dots?.ground === own ? { ...this.dots, low: own.low, high: own.high, table } : null;
     if (dots && !gradient) Object.assign(dots, { low, high });
     const field = { ...common, ...(gradient ? SLOPE : SPEED), low, high, table, gradient, contours: step, dots: gradient ? null : dots };
-    const errors = this.panes.get("d")?.frame;
-    const span = errors ? Math.max(1e-3, roundStep(Math.max(highest(errors.values.map(Math.abs), 0.995), 1e-3))) : 1;
+    const errors = (this.showsErrors ? fields : [this.panes.get("d")].filter((pane) => pane?.frame)).map(({ frame }) => frame.values);
+    const most = Math.max(1e-3, ...errors.map((values) => highest(values.map(Math.abs), 0.995)));
+    const span = errors.length ? Math.max(1e-3, roundStep(most)) : 1;
     const error = { ...common, ...SPEED, name: "difference", low: -span, high: span, table: tableOf(ERROR_MAPS[state.map]), gradient: false };
     return { field, error };
   }
@@ -273,23 +311,25 @@ export class ModelView {
     this.rest = setTimeout(() => {
       this.moving = false;
       if (!this.state) return;
+      if (this.own.volume) this.sections.settled();
       this.update();
-      const { x, z, mpp, whole } = this.view;
-      this.keep(whole ? { x: null, z: null, mpp: null } : { x, z, mpp });
+      const { x, y, z, mpp, whole } = this.view;
+      this.keep({ ...(whole ? { x: null, y: null, z: null, mpp: null } : { x, y, z, mpp }), point: this.state.point });
     }, STILL_MS);
   }
 
   /** Zoom about a point in metres, or the middle. */
-  zoom(factor, about = this.view) {
+  zoom(factor, about = this.own.volume ? this.sections.point : this.view) {
     const before = this.view;
     this.wish = { ...before, mpp: before.mpp * factor };
     this.settle();
-    const { mpp } = this.view, real = mpp / before.mpp;
-    this.move({ x: about.x + (before.x - about.x) * real, z: about.z + (before.z - about.z) * real, mpp });
+    const { mpp } = this.view, real = mpp / before.mpp, to = { mpp };
+    for (const axis of ["x", "y", "z"]) if (axis in about) to[axis] = about[axis] + (before[axis] - about[axis]) * real;
+    this.move(to);
   }
 
   whole() {
-    this.move({ x: middle(this.own.extent, 0), z: middle(this.own.extent, 2), mpp: Infinity });
+    this.move({ ...(this.own.volume ? this.sections.middle : middleOf(this.own.extent)), mpp: Infinity });
   }
 
   // Under the pointer, and along a line
@@ -297,6 +337,10 @@ export class ModelView {
   /** Say what is under the pointer's mark. */
   read() {
     const { mark, own, state, element: e } = this;
+    if (own.volume) {
+      e.readout.textContent = this.sections.text(mark, state.show === "gradient" ? "1/s" : "m/s");
+      return;
+    }
     if (!mark) {
       e.readout.textContent = "Wheel, pinch or + and − zoom; every zoom is computed anew.";
       return;
@@ -319,7 +363,7 @@ export class ModelView {
   /** The line of the profile that is shown, or null. */
   get line() {
     const { state, main, own } = this;
-    if (!state || !own || !main?.view || state.tool === "pan") return null;
+    if (!state || !own || own.volume || !main?.view || state.tool === "pan") return null;
     const area = main.area;
     if (state.tool === "well") {
       const x = clamp(state.well[0] ?? (area.x0 + area.x1) / 2, own.extent[0], own.extent[1]);
@@ -346,8 +390,8 @@ export class ModelView {
 
 }
 
-function middle(extent, first) {
-  return (extent[first] + extent[first + 1]) / 2;
+function middleOf([x0, x1, z0, z1]) {
+  return { x: (x0 + x1) / 2, z: (z0 + z1) / 2 };
 }
 
 function endsOf(values) {

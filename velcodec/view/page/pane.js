@@ -80,7 +80,10 @@ export class Pane {
     if (this.view) this.changed(this, "size");
   }
 
-  /** What to draw: { id, title, ground, load(window) }; a pane without `load` is given its frames. */
+  /**
+   * What to draw: { id, title, ground, load(window) }; a pane without `load` is given its frames. A
+   * frame of another id of the same `series` is drawn until its successor is there.
+   */
   show(spec) {
     const same = this.spec && this.spec.id === spec.id;
     this.spec = spec;
@@ -131,6 +134,7 @@ export class Pane {
 
   async load() {
     this.busy = true;
+    this.canvas.setAttribute("aria-busy", "true");
     while (this.wanted && this.spec?.load) {
       const { wanted, spec } = this;
       const { extent: [gx0, gx1, gz0, gz1], nz, nx } = spec.ground;
@@ -145,7 +149,7 @@ export class Pane {
         const values = await spec.load(cells, () => this.wanted !== null);
         const pace = (performance.now() - started) / (cells.nz * cells.nx);
         this.pace = 0.7 * this.pace + 0.3 * pace;
-        if (this.spec === spec || this.spec?.id === spec.id) {
+        if (this.spec?.id === spec.id || (spec.series && this.spec?.series === spec.series)) {
           this.take({ ...wanted, values, id: spec.id });
           if (this.finer && !this.wanted) [this.wanted, this.finer] = [this.finer, null];
         }
@@ -159,6 +163,7 @@ export class Pane {
       }
     }
     this.busy = false;
+    this.canvas.removeAttribute("aria-busy");
   }
 
   /** Take a frame: values (nz, nx) of a part of the ground. */
@@ -250,12 +255,14 @@ export class Pane {
     if (look.dots) this.drawDots(context, area, toX, toZ);
     this.drawMarks(context, area, toX, toZ);
     context.restore();
-    drawAxes(context, area, area.x0, area.x1, area.z0, area.z1, ink, quiet);
+    const names = this.spec.axes ?? { across: "x", down: "depth" };
+    drawAxes(context, area, area.x0, area.x1, area.z0, area.z1, names, ink, quiet);
     drawBar(context, area, look.low, look.high, look.table, look.unit, ink, quiet);
     if (this.failed) this.drawText(context, area, this.failed, ink);
     else if (!frame) this.drawText(context, area, this.spec.waiting ?? "computing …", quiet);
-    this.canvas.setAttribute("aria-label", `${this.spec.title}: ${look.name} from ${Math.round(area.x0)} to ` +
-      `${Math.round(area.x1)} m across and ${Math.round(area.z0)} to ${Math.round(area.z1)} m deep. ${this.detail.textContent}`);
+    const part = (name, from, to) => `${Math.round(from)} to ${Math.round(to)} m ${name === "depth" ? "deep" : `along ${name}`}`;
+    this.canvas.setAttribute("aria-label", `${this.spec.title}: ${look.name} from ${part(names.across, area.x0, area.x1)} and ` +
+      `${part(names.down, area.z0, area.z1)}. ${this.detail.textContent}`);
   }
 
   drawContours(context, left, top, perX, perZ) {
@@ -301,9 +308,9 @@ export class Pane {
     }
   }
 
-  /** The profile's line and the pointer's mark. */
+  /** The profile's line, the pointer's mark, and where other sections cross this one. */
   drawMarks(context, area, toX, toZ) {
-    const { profile, mark } = this.look;
+    const { profile, mark, cross } = this.look;
     const twice = (draw) => {
       for (const [width, colour] of [[4, "rgb(0 0 0 / 60%)"], [1.5, "#fff"]]) {
         context.lineWidth = width;
@@ -313,6 +320,19 @@ export class Pane {
         context.stroke();
       }
     };
+    if (cross) {
+      twice(() => {
+        const x = toX(cross.x), z = toZ(cross.z), gap = 6; // what is at the point stays in sight
+        for (const [a, b] of [[area.left, x - gap], [x + gap, area.left + area.width]]) {
+          context.moveTo(a, z);
+          context.lineTo(b, z);
+        }
+        for (const [a, b] of [[area.top, z - gap], [z + gap, area.top + area.height]]) {
+          context.moveTo(x, a);
+          context.lineTo(x, b);
+        }
+      });
+    }
     if (profile) {
       twice(() => {
         context.moveTo(toX(profile[0]), toZ(profile[1]));

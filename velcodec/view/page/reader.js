@@ -5,7 +5,7 @@ import { SampledField, Sampler } from "./sampler.js";
 
 const TYPES = { f4: Float32Array, f8: Float64Array, i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array,
   u2: Uint16Array, u4: Uint32Array };
-const POINTS = 1024; // evaluated together
+const BATCH = 1024; // points evaluated together
 const KEPT = 8; // models whose weights are kept
 
 /** An array of the page: { at, dtype, shape } in its bytes. */
@@ -179,15 +179,15 @@ export class Reader {
   tiles(number, { values, low, high }, key, zs, xs, out) {
     const stored = this.data.models[number], decoder = this.decoder(stored.decoder);
     const [z, x] = stored.tiling.map((each) => new Axis(each)), width = xs.length;
-    const px = new Float64Array(POINTS), pz = new Float64Array(POINTS), speeds = new Float64Array(POINTS);
+    const px = new Float64Array(BATCH), pz = new Float64Array(BATCH), speeds = new Float64Array(BATCH);
     const columns = x.parts([...xs]);
     for (const row of z.parts([...zs])) {
       for (const column of columns) {
         const tile = row.tile * x.tiles + column.tile, least = low[tile], most = high[tile];
         const weights = most > least ? this.weightsOf(`${number} ${tile} ${key}`, decoder, values[tile]) : null;
         const n = column.at.length, total = row.at.length * n;
-        for (let first = 0; first < total; first += POINTS) {
-          const count = Math.min(POINTS, total - first);
+        for (let first = 0; first < total; first += BATCH) {
+          const count = Math.min(BATCH, total - first);
           for (let p = 0; p < count; p++) {
             px[p] = column.local[(first + p) % n];
             pz[p] = row.local[Math.floor((first + p) / n)];

@@ -1,7 +1,8 @@
 // The decoders: a latent and points of a tile to normalised velocity (docs/format.md, docs/decoder.md).
 
+import { Layers, POINTS, TURNS } from "./simd.js";
+
 const ROUNDING = 6755399441055744; // adding and subtracting it rounds to a whole number
-const TURNS = 1 / (2 * Math.PI);
 
 /** Sine, to 3e-7: the polynomial of velcodec's compiled loops. */
 function sine(x) {
@@ -85,50 +86,73 @@ export class Mixture {
     return e;
   }
 
+  /** Room for the layers of one model, and for what goes between them. */
+  prepare() {
+    const { width: w, components: k, warp_features: q, hidden_layers } = this.config, most = Math.max(w, q, k + 1, 2) + 1;
+    const layers = new Layers(), room = (rows) => layers.room(rows * POINTS);
+    return {
+      layers, wave: layers.layer(q, 2), warp: layers.layer(2, q), first: layers.layer(w, 2),
+      hidden: Array.from({ length: hidden_layers }, () => layers.layer(w, w)), last: layers.layer(k + 1, w),
+      place: room(2), here: room(most), there: room(most),
+    };
+  }
+
+  /** Put a model's weights where its layers are. */
+  load(e) {
+    this.room ??= this.prepare();
+    if (this.loaded === e) return this.room;
+    const { layers, wave, warp, first, hidden, last } = this.room;
+    layers.fill(wave, this.tensors.warp_first, this.tensors.warp_bias);
+    layers.fill(warp, e.warp, [0, 0]);
+    layers.fill(first, e.first, e.first_bias);
+    hidden.forEach((layer, i) => layers.fill(layer, e.hidden[i].W, e.hidden[i].bias));
+    layers.fill(last, [...e.logit, ...e.ramp], [...e.logit_bias, 0]);
+    this.loaded = e;
+    return this.room;
+  }
+
   /** Normalised velocities of `count` points. */
   values(e, px, pz, count, out) {
-    const { width: w, components: k, faults, strata, warp_features: q } = this.config;
-    const { warp_first: wave, warp_bias: phase } = this.tensors, points = count + (-count & 3);
-    let h = new Float64Array(points * w), next = new Float64Array(points * w);
-    const logits = new Float64Array(points * k), deep = new Float64Array(points);
-    for (let p = 0; p < count; p++) {
-      let x = px[p], z = pz[p], dx = 0, dz = 0;
-      for (let f = 0; f < faults; f++) {
-        const side = Math.tanh(e.fault_plane[3 * f] * x + e.fault_plane[3 * f + 1] * z + e.fault_plane[3 * f + 2]);
-        dx += side * e.fault_throw[2 * f];
-        dz += side * e.fault_throw[2 * f + 1];
+    const { components: k, faults, strata } = this.config;
+    const { layers, wave, warp, first, hidden, last, place, here, there } = this.load(e), rows = layers.floats(0, layers.size / 4);
+    const at = place / 4;
+    for (let start = 0; start < count; start += POINTS) {
+      const points = Math.min(POINTS, count - start);
+      for (let p = 0; p < points; p++) {
+        const x = px[start + p], z = pz[start + p];
+        let dx = 0, dz = 0;
+        for (let f = 0; f < faults; f++) {
+          const side = Math.tanh(e.fault_plane[3 * f] * x + e.fault_plane[3 * f + 1] * z + e.fault_plane[3 * f + 2]);
+          dx += side * e.fault_throw[2 * f];
+          dz += side * e.fault_throw[2 * f + 1];
+        }
+        rows[at + p] = x + dx;
+        rows[at + POINTS + p] = z + dz;
       }
-      x += dx;
-      z += dz;
-      dx = dz = 0;
-      for (let j = 0; j < q; j++) {
-        const turn = sine(wave[2 * j] * x + wave[2 * j + 1] * z + phase[j]);
-        dx += turn * e.warp[j];
-        dz += turn * e.warp[q + j];
+      layers.run(wave, place, here, true);
+      layers.run(warp, here, there, false);
+      for (let p = 0; p < 2 * POINTS; p++) rows[at + p] += rows[there / 4 + p];
+      layers.run(first, place, here, true);
+      let [from, to] = [here, there];
+      for (const layer of hidden) {
+        layers.run(layer, from, to, true);
+        [from, to] = [to, from];
       }
-      x += dx;
-      z += dz;
-      deep[p] = z;
-      for (let i = 0; i < w; i++) h[p * w + i] = sine(e.first[2 * i] * x + e.first[2 * i + 1] * z + e.first_bias[i]);
-    }
-    for (const { W, bias } of e.hidden) {
-      dense(W, bias, h, next, points, w, w);
-      for (let i = 0; i < next.length; i++) next[i] = sine(next[i]);
-      [h, next] = [next, h];
-    }
-    dense(e.logit, e.logit_bias, h, logits, points, w, k);
-    for (let p = 0; p < count; p++) {
-      let most = -Infinity, total = 0, value = 0;
-      for (let i = 0; i < k; i++) most = Math.max(most, logits[p * k + i]);
-      for (let i = 0; i < k; i++) {
-        const share = Math.exp(logits[p * k + i] - most);
-        total += share;
-        value += share * e.level[i];
+      layers.run(last, from, to, false);
+      const logits = to / 4;
+      for (let p = 0; p < points; p++) {
+        let most = -Infinity, total = 0, value = 0;
+        for (let i = 0; i < k; i++) most = Math.max(most, rows[logits + i * POINTS + p]);
+        for (let i = 0; i < k; i++) {
+          const share = Math.exp(rows[logits + i * POINTS + p] - most);
+          total += share;
+          value += share * e.level[i];
+        }
+        value = value / total + rows[logits + k * POINTS + p];
+        const deep = rows[at + POINTS + p];
+        for (let j = 0; j < strata; j++) value += e.jump[j] * Math.tanh(e.rate[j] * (deep - e.depth[j]));
+        out[start + p] = value;
       }
-      value /= total;
-      for (let i = 0; i < w; i++) value += e.ramp[i] * h[p * w + i];
-      for (let j = 0; j < strata; j++) value += e.jump[j] * Math.tanh(e.rate[j] * (deep[p] - e.depth[j]));
-      out[p] = value;
     }
   }
 }

@@ -1,9 +1,9 @@
 // What is seen, kept in the address, so that an address can be shared and the back button works.
 
 const TEXTS = ["sort", "map", "range", "show", "with", "other", "to", "tool", "scale"];
-const NUMBERS = ["archive", "model", "x", "z", "mpp", "low", "high", "share", "at"];
+const NUMBERS = ["archive", "model", "x", "y", "z", "mpp", "low", "high", "share", "at"];
 const FLAGS = ["falling", "contours", "dots", "difference"];
-const LISTS = ["moves", "well", "line"];
+const LISTS = ["moves", "well", "line", "point"];
 
 /** The state that an address's fragment stands for. */
 export function readState() {
