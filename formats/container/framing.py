@@ -105,7 +105,12 @@ def pack_tail(directory_bytes: int) -> bytes:
 
 def pack_entry(record_id: RecordId, payload: bytes) -> bytes:
     """A record as stored in the file: length, payload, checksum."""
-    return encode_varint(len(payload) + 1) + payload + record_checksum(record_id, payload)
+    return b"".join(entry_parts(record_id, payload))
+
+
+def entry_parts(record_id: RecordId, payload: bytes) -> tuple[bytes, bytes, bytes]:
+    """What `pack_entry` joins."""
+    return encode_varint(len(payload) + 1), payload, record_checksum(record_id, payload)
 
 
 def entry_span(start: bytes, place: str) -> tuple[int, int]:

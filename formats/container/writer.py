@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
 from velcodec.formats.container.directory import Directory, PageEntry
-from velcodec.formats.container.framing import START, RecordId, pack_entry, pack_tail
+from velcodec.formats.container.framing import (
+    START,
+    RecordId,
+    entry_parts,
+    pack_entry,
+    pack_tail,
+)
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
     MAX_FIELD_NAME_BYTES,
@@ -46,6 +52,9 @@ from velcodec.formats.storage.varint import encode_varint
 
 RECORDS_OF_PAGE = 4096
 MAX_DECODER_BYTES = 1 << 24
+
+JOINED_BYTES = 1 << 24
+"""Records of more bytes are written without a copy of all."""
 
 
 class VlatWriter:
@@ -293,13 +302,14 @@ class VlatWriter:
             self._page.first = first
         self._stamp_sections(payloads[0])
         self._page.add(self._at, [len(payload) for payload in payloads], keys, codes, columns)
-        stamp, header = self._stamp, self._current
-        self._put(
-            b"".join(
-                pack_entry(RecordId(stamp, first + i, header), payload)
-                for i, payload in enumerate(payloads)
-            )
-        )
+        ids = (RecordId(self._stamp, first + i, self._current) for i in range(len(payloads)))
+        if sum(map(len, payloads)) > JOINED_BYTES:
+            for record_id, payload in zip(ids, payloads, strict=True):
+                for part in entry_parts(record_id, payload):
+                    self._put(part)
+        else:
+            entries = (pack_entry(*each) for each in zip(ids, payloads, strict=True))
+            self._put(b"".join(entries))
         self._count += len(payloads)
 
     def end_page(self) -> None:
