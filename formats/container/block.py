@@ -79,8 +79,13 @@ class Head:
 
 def pack_block(block_id: BlockId, payloads: Sequence[bytes]) -> bytes:
     """The bytes of a block."""
-    body = pack_head([len(payload) for payload in payloads]) + b"".join(payloads)
-    return body + checksum_of(block_id, body)
+    return b"".join(block_parts(block_id, payloads))
+
+
+def block_parts(block_id: BlockId, payloads: Sequence[bytes]) -> list[bytes]:
+    """What `pack_block` joins."""
+    parts = [pack_head([len(payload) for payload in payloads]), *payloads]
+    return [*parts, checksum_of(block_id, parts)]
 
 
 def pack_head(lengths: Sequence[int]) -> bytes:
@@ -126,9 +131,12 @@ def read_head(start: bytes, place: str) -> Head:
     return Head(tuple((more + least).tolist()), at + 1 + used)
 
 
-def checksum_of(block_id: BlockId, body: bytes) -> bytes:
-    """The checksum of a block whose other bytes are `body`."""
-    total = zlib.crc32(body) ^ identity_of(block_id.stamp, block_id.first) ^ block_id.header
+def checksum_of(block_id: BlockId, parts: Sequence[bytes]) -> bytes:
+    """The checksum of a block whose other bytes are these `parts`."""
+    total = 0
+    for part in parts:
+        total = zlib.crc32(part, total)
+    total ^= identity_of(block_id.stamp, block_id.first) ^ block_id.header
     return total.to_bytes(CHECKSUM_BYTES, "little")
 
 
@@ -147,7 +155,7 @@ def header_from_checksum(stamp: bytes, first: int, block: bytes) -> int:
 
 def check_block(block_id: BlockId, head: Head, block: bytes, name: str) -> None:
     """Raise CorruptError unless the bytes are a block of this identity in the archive `name`."""
-    expected = checksum_of(block_id, block[:-CHECKSUM_BYTES])
+    expected = checksum_of(block_id, [block[:-CHECKSUM_BYTES]])
     found = block[-CHECKSUM_BYTES:]
     if found != expected:
         first, count = block_id.first, len(head.lengths)

@@ -14,11 +14,12 @@ import numpy as np
 
 from velcodec.formats.container.block import (
     MAX_RECORD_BYTES,
+    MOST_BYTES,
     MOST_RECORDS,
     BlockId,
+    block_parts,
     blocks_of,
     is_full,
-    pack_block,
 )
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
 from velcodec.formats.container.directory import Directory, PageEntry
@@ -319,9 +320,11 @@ class VlatWriter:
             blocks = blocks[:-1]
         for rows in blocks:
             block_id = BlockId(self._stamp, first + rows.start, self._current)
-            block = pack_block(block_id, waiting[rows])
-            self._page.add_block(self._at, len(block), rows.stop - rows.start)
-            self._put(block)
+            at, parts = self._at, block_parts(block_id, waiting[rows])
+            small = len(waiting[rows.start]) <= MOST_BYTES
+            for part in [b"".join(parts)] if small else parts:  # a large record is not copied
+                self._put(part)
+            self._page.add_block(at, self._at - at, rows.stop - rows.start)
         if blocks:
             self._waiting = waiting[blocks[-1].stop :]
 

@@ -298,7 +298,7 @@ def test_stored_samples_reach_a_gpu_unchanged(monkeypatch: pytest.MonkeyPatch) -
 
     model = np.array([[2**60 + 1, 5], [7, 2**53 + 1]], dtype=np.int64)
     archive = velcodec.open(velcodec.compress(model, decoder="tiny", lossless=True, units="m/s"))
-    monkeypatch.setattr("velcodec.archive.archive.is_cpu", lambda _: False)
+    monkeypatch.setattr("velcodec.archive.sections.is_cpu", lambda _: False)
     monkeypatch.setattr("velcodec.decode.output.render_samples_on", never)
     for res in (None, (2, 2)):
         assert np.array_equal(archive.decode(0, res, device="cpu").numpy(), model)

@@ -264,12 +264,12 @@ def test_the_work_of_a_killed_process_can_be_resumed(
         from velcodec.encode.description import Description
         from velcodec.encode.setup import Coding
         from velcodec.encode.target import Target
-        from velcodec.files import compress
+        from velcodec.files import compress, job as jobs
         from velcodec.formats.files import open_models
 
-        compress.MODELS_AT_ONCE = 2
+        jobs.MODELS_AT_ONCE = 2
         coding = Coding(Target(lossless=True), decoder="tiny")
-        job = compress.Job(open_models({str(folder)!r}), Description(dx=5.0), coding)
+        job = jobs.Job(open_models({str(folder)!r}), Description(dx=5.0), coding)
         slow = lambda done, total, stage: time.sleep(0.2)
         compress.compress_job(job, Path({str(target)!r}), on_progress=slow)
     """

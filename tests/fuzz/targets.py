@@ -139,7 +139,7 @@ def with_checksums(data: bytes) -> bytes:
                 if end > len(data):
                     break
                 block_id = BlockId(stamp, number, current & 0xFFFF)
-                out[end - 4 : end] = checksum_of(block_id, data[at : end - 4])
+                out[end - 4 : end] = checksum_of(block_id, [data[at : end - 4]])
                 number += len(head.lengths)
             at = end
         except VelcodecError:

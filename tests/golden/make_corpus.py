@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,7 +294,7 @@ def many_archive() -> bytes:
 def journal_archive() -> bytes:
     """Pages behind their records, notes of the writer, a large payload, a `U`."""
     head, payloads = plain(6)
-    other = Header(**{**vars(head), "provenance": "other", "extra": {"zone": [1, "a"]}})
+    other = replace(head, provenance="other", extra={"zone": [1, "a"]})
     stream = io.BytesIO()
     writer = VlatWriter(stream, head, journal=True)
     for number, payload in enumerate(payloads):
@@ -324,7 +325,7 @@ def appended_archive() -> bytes:
     path = METADATA / "appended.tmp"
     head, payloads = plain(6)
     path.write_bytes(archive(head, payloads[:2]))
-    for first, about in ((2, head), (4, Header(**{**vars(head), "licence": "CC0-1.0"}))):
+    for first, about in ((2, head), (4, replace(head, licence="CC0-1.0"))):
         with append_to(path) as writer:
             writer.use(about)
             writer.add_many(payloads[first : first + 2])

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from volumes import folded_volume, smooth_volume
 
 import velcodec
+from velcodec.archive.listing import rows_of
 from velcodec.cli.main import main
 from velcodec.decode.volumes import open_volume
 from velcodec.encode import volumes as encoding
@@ -252,6 +253,27 @@ def test_the_commands_keep_and_count_absent_samples(
     assert f"{100 * gone.mean():.1f} % of all samples, in 1 model" in done("info", "a.vlat")
     section = json.loads(done("info", "a.vlat", "--json"))["layouts"][0]
     assert section["no_data"] == -9999
+
+
+def test_the_share_of_absent_samples_is_told_without_a_brick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any) -> bytes:
+        raise AssertionError("a record was read as a whole")
+
+    with compressed(masked(), mask="nan", lossless=True) as archive:
+        table = open_volume(archive.reader, 0).table
+        monkeypatch.setattr(VlatReader, "payload", refuse)
+        of_reader = VlatReader.payload_part
+
+        def counted(reader: VlatReader, number: int, start: int, size: int) -> bytes:
+            assert start + size <= max(table.starts[0], 64)
+            return of_reader(reader, number, start, size)
+
+        monkeypatch.setattr(VlatReader, "payload_part", counted)
+        share = gone_of().mean()
+        assert archive.info()["absent"] == {"models": 1, "share": pytest.approx(share)}
+        assert next(rows_of(archive, [0])).absent == share
 
 
 def reworked(data: bytes, change: Any) -> velcodec.Archive:

@@ -92,5 +92,5 @@ def test_any_flipped_bit_of_a_block_is_noticed() -> None:
         block = bytearray(pack_block(block_id, payloads))
         for bit in range(8 * len(block)):
             block[bit // 8] ^= 1 << bit % 8
-            assert checksum_of(block_id, bytes(block[:-4])) != block[-4:]
+            assert checksum_of(block_id, [bytes(block[:-4])]) != block[-4:]
             block[bit // 8] ^= 1 << bit % 8
