@@ -17,8 +17,7 @@ import torch
 from velcodec import synth
 from velcodec.parallel import set_threads
 
-from .coding import Cut, finished, latents_of, samples_of
-from .tables import tables
+from .coding import SIDES, Cut, Row, finished, latents_of, samples_of
 from .training import Run
 
 
@@ -64,14 +63,26 @@ def measure(
             cut = Cut.of(family, seed, number)
             row = {"family": family, "number": number}
             row["latents"] = latents_of(decoder, encoder, cut)
-            row["samples"] = samples_of(cut) if samples else []
+            for side in SIDES if samples else ():
+                row[f"samples {side}"] = samples_of(cut, side)
             found.append(row)
             output.write_text(json.dumps(found, indent=1) + "\n")
-            for kind in ("latents", "samples"):
+            for kind in list(row)[2:]:
                 for each in row[kind]:
                     figures = " ".join(f"{k} {v:.4g}" for k, v in each.items())
                     click.echo(f"{family} {number}: {kind} {figures}", err=True)
-    click.echo(tables(found))
+            cells = [_curve(row[kind]) for kind in list(row)[2:]]
+            click.echo(f"| {family} {number} | " + " | ".join(cells) + " |")
+
+
+def _curve(rows: list[Row]) -> str:
+    """Bytes a brick and PSNR of the rows that no shorter one reaches."""
+    told, best = list[str](), 0.0
+    for row in sorted(rows, key=lambda row: row["bytes"]):
+        if row["psnr"] > best:
+            best = row["psnr"]
+            told.append(f"{row['bytes']:.0f} B {best:.1f} dB")
+    return ", ".join(told)
 
 
 if __name__ == "__main__":
