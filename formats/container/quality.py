@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from velcodec.formats.arrays import Int64
 from velcodec.formats.errors import CorruptError, TruncatedError
 from velcodec.formats.storage.rice import best_low_bits, pack_rice, read_rice
+from velcodec.formats.storage.varint import decode_varint, encode_varint
 
 COLUMNS = 4
 UNKNOWN = 255
@@ -174,18 +175,18 @@ def _take_column(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
     """So many values of a column, and the bytes behind it."""
     if not count:
         return np.zeros(0, dtype=np.int64), data
-    if len(data) < 3:
-        raise TruncatedError(f"{place}: quality: found the end of the data, expected a column")
-    base, how = int.from_bytes(data[:2], "little", signed=True), data[2]
+    place = f"{place}: quality"
+    found, at = decode_varint(data, 0, place)
+    if at == len(data):
+        raise TruncatedError(f"{place}: found the end of the data, expected a column")
+    base, how, data = int(_unfolded(np.array(found))), data[at], data[at + 1 :]
     if how == ALIKE:
-        return np.full(count, base, dtype=np.int64), data[3:]
+        return np.full(count, base, dtype=np.int64), data
     folded, low_bits = how >= FOLDED, how % FOLDED
     if how >= 2 * FOLDED or low_bits > MOST_LOW_BITS:
-        raise CorruptError(f"{place}: quality: found a column of kind {how}")
-    more, used = read_rice(data[3:], count, low_bits, f"{place}: quality")
-    if folded:
-        more = np.where(more % 2, -(more + 1) // 2, more // 2)
-    return base + more, data[3 + used :]
+        raise CorruptError(f"{place}: found a column of kind {how}")
+    more, used = read_rice(data, count, low_bits, place)
+    return base + (_unfolded(more) if folded else more), data[used:]
 
 
 def _folded(values: Int64) -> Int64:
@@ -193,5 +194,10 @@ def _folded(values: Int64) -> Int64:
     return np.where(values < 0, -2 * values - 1, 2 * values)
 
 
+def _unfolded(values: Int64) -> Int64:
+    """The inverse of `_folded`."""
+    return np.where(values % 2, -(values + 1) // 2, values // 2)
+
+
 def _signed(value: int) -> bytes:
-    return value.to_bytes(2, "little", signed=True)
+    return encode_varint(int(_folded(np.array(value))))

@@ -528,6 +528,8 @@ class VlatReader:
 
     def close(self) -> None:
         """Close the file, if the reader opened it."""
+        with self._lock:
+            self._blocks.clear()
         self._source.close()
 
     def __enter__(self) -> VlatReader:

@@ -159,18 +159,17 @@ def read_table(read: Read, shape: Shape, place: str, *, masked: bool = False) ->
     columns = np.frombuffer(table[at:size], dtype="<u4").reshape(-1, count).astype(np.int64)
     starts = size + CHECKSUM_BYTES + np.concatenate([[0], np.cumsum(columns[0])])
     absent = columns[2] if masked else np.zeros(count, dtype=np.int64)
-    blank = absent == bricks.samples
-    if (absent > bricks.samples).any() or columns[:2, blank].any():
+    if (absent > bricks.samples).any():
         raise CorruptError(
-            f"{place}: absent samples: expected as many as a brick has at most, and no stream for "
-            "a brick without others"
+            f"{place}: absent samples: found {int(absent.max())} in a brick, expected at most as "
+            "many as it has"
         )
     return BrickTable(domain, bricks, starts, columns[1], absent)
 
 
 def join_mask(stream: bytes, absent: Bool | None) -> bytes:
     """The stream of a brick some of whose samples are `absent`, from that of its samples."""
-    if absent is None:
+    if absent is None or absent.all():
         return stream
     from velcodec.formats.sample_coding.absent_mask import encode_absent
 
@@ -179,8 +178,10 @@ def join_mask(stream: bytes, absent: Bool | None) -> bytes:
 
 
 def split_mask(data: bytes, shape: Shape, absent: int, place: str) -> tuple[bytes, Bool | None]:
-    """The inverse of `join_mask` for a brick of so many absent samples. Raises CorruptError."""
-    if absent == 0:
+    """The inverse of `join_mask` for a brick of so many absent samples; one of absent samples alone
+    has no mask. Raises CorruptError.
+    """
+    if absent in (0, math.prod(shape)):
         return data, None
     from velcodec.formats.sample_coding.absent_mask import decode_absent
 

@@ -100,7 +100,7 @@ def test_promises_hold_for_present_samples(
         for one, before, after, out in zip(archive.quality, array, found, gone, strict=True):
             error = np.abs(before.astype(np.float64) - after)[~out]
             psnr = min(100.0, 10 * np.log10(9e6 / max(np.square(error).mean(), 1e-9)))
-            assert one.psnr_db == pytest.approx(psnr, abs=0.5)
+            assert one.psnr_db == pytest.approx(psnr, abs=1.0)
             assert one.max_error_m_s >= error.max()
             if "bytes_per_model" not in settings and "max_error" not in settings:
                 assert psnr >= settings.get("psnr", 35.0)

@@ -87,7 +87,7 @@ def test_measured_quality_is_stored_with_each_model(tiny: Decoder) -> None:
     with velcodec.open(made(models, tiny).data) as archive:
         for number, stored in enumerate(archive.quality or ()):
             back = archive[number]
-            assert stored.psnr_db <= psnr(models[number], back) < stored.psnr_db + 0.51
+            assert stored.psnr_db <= psnr(models[number], back) < stored.psnr_db + 1.01
             assert mae(models[number], back) <= stored.mae_m_s * 1.001
             assert max_error(models[number], back) <= stored.max_error_m_s * 1.001
         assert archive.quality is not None

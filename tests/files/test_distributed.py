@@ -180,8 +180,8 @@ def test_shards_of_another_plan_do_not_resume(
         "models_per_shard: found 13, was 10": {"models_per_shard": 13},
         "lossless: found False, was True": {"lossless": False, "max_error": 400.0},
         "origin: found .*, was ": {"description": Description(origin=(5.0, 0.0))},
-        "dx: found 20.0, was 10.0": {"description": Description(dx=20.0)},
-        "units: found km/s, was None": {"description": Description(units="km/s")},
+        "dx: found 20.0, was not stated": {"description": Description(dx=20.0)},
+        "units: found km/s, was not stated": {"description": Description(units="km/s")},
         "licence: found CC0, was": {"description": Description(licence="CC0")},
         "decoder: found .*, was ": {"decoder": None},
     }

@@ -73,21 +73,31 @@ class StoredVolume:
 
         Raises CorruptError, TruncatedError.
         """
-        samples, absent = self.parts(box, 0)
+        samples, absent = self.parts(box, 0, field=False)
         if absent is not None:
             samples[absent] = self.no_data
         return samples
 
-    def parts(self, box: Box, blank: float) -> tuple[NDArray[Any], Bool | None]:
+    def parts(
+        self, box: Box, blank: float, *, field: bool = True
+    ) -> tuple[NDArray[Any], Bool | None]:
         """The samples of a box as they are coded, and which are absent or None. In a brick without
-        present samples all are `blank`.
+        a stream all are `blank`; also in one of absent samples alone, if no `field` is drawn from
+        them.
         """
         shape = [each.stop - each.start for each in box]
         samples = np.empty(shape, dtype=np.dtype(self.layout.dtype))
         bricks = self.table.bricks
         numbers = bricks.within(box)
         absent = np.zeros(shape, dtype=bool) if self.table.absent[numbers].any() else None
-        for number, (values, mask) in in_threads(self._brick, numbers):
+
+        def brick(number: int) -> tuple[NDArray[np.generic] | None, Bool | None]:
+            shape = bricks.shape_of(number)
+            if not field and self.table.absent[number] == math.prod(shape):
+                return None, np.ones(shape, dtype=bool)
+            return self._brick(number)
+
+        for number, (values, mask) in in_threads(brick, numbers):
             own = bricks.box(number)
             common = [
                 slice(max(a.start, b.start), min(a.stop, b.stop))
@@ -100,8 +110,8 @@ class StoredVolume:
                 slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, own, strict=True)
             )
             samples[to] = blank if values is None else values[of]
-            if absent is not None:
-                absent[to] = values is None if mask is None else mask[of]
+            if absent is not None and mask is not None:
+                absent[to] = mask[of]
         return samples, absent
 
     @property
@@ -123,15 +133,17 @@ class StoredVolume:
             yield self.table.stream(number, self._part, self.place)
 
     def _brick(self, number: int) -> tuple[NDArray[np.generic] | None, Bool | None]:
-        """The samples of a brick as they are coded, or None if all are absent; and which are
-        absent, or None if none is or all are.
+        """The samples of a brick as they are coded, or None where it has no stream; and which are
+        absent, or None if none is.
         """
         shape, absent = self.table.bricks.shape_of(number), int(self.table.absent[number])
-        if absent == math.prod(shape):
-            return None, None
         place = f"{self.place}: brick {number}"
         stream = self.table.stream(number, self._part, self.place)
         stream, mask = split_mask(stream, shape, absent, place)
+        if absent == math.prod(shape):
+            mask = np.ones(shape, dtype=bool)
+            if not stream:
+                return None, mask
         dtype = np.dtype(self.layout.dtype)
         return decode_samples(stream, shape, self.coding, self.table.domain, dtype, place), mask
 

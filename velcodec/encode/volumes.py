@@ -46,6 +46,7 @@ from velcodec.formats.storage.locks import lazy_property
 from velcodec.formats.volume_coding.choice import REACH, interpolated_domain, looks_smooth
 from velcodec.formats.volume_coding.coder import BRICK, encode_within
 from velcodec.formats.volume_coding.stream import (
+    Box,
     Bricks,
     decode_samples,
     encode_samples,
@@ -57,6 +58,7 @@ from velcodec.masks import filled
 from velcodec.metrics import psnr_of_mse, rms_of_psnr
 from velcodec.parallel import in_threads
 from velcodec.progress import Progress
+from velcodec.sampler.volume.compiled import AROUND
 from velcodec.sampler.volume.form import newest_volume_sampler
 
 Volume = NDArray[np.generic]
@@ -205,15 +207,33 @@ class VolumeCoder:
         return counts.ravel()
 
     def brick(self, number: int) -> tuple[Volume, Bool | None]:
-        """The samples of a brick, absent ones replaced by the nearest present ones of the brick;
-        and which are absent, or None.
+        """The samples of a brick, absent ones replaced by the nearest present ones of the brick or,
+        if it has none, of what lies around it; and which are absent, or None.
         """
-        samples = self.volume[self.bricks.box(number)]
+        box = self.bricks.box(number)
+        samples = self.volume[box]
         if not self.absent[number]:
             return samples, None
         assert self.no_data is not None
         gone = find_absent(samples, self.no_data)
-        return filled(samples, gone), gone
+        if not gone.all():
+            return filled(samples, gone), gone
+        wide = _widened(box)
+        around = self.volume[wide]
+        own = tuple(
+            slice(each.start - w.start, each.stop - w.start)
+            for each, w in zip(box, wide, strict=True)
+        )
+        return filled(around, find_absent(around, self.no_data))[own], gone
+
+    def _needs_stream(self, number: int) -> bool:
+        """Whether a brick has present samples, or so near to it that the field there depends on its
+        own.
+        """
+        if self.no_data is None or self.absent[number] < self.bricks.samples[number]:
+            return True
+        around = self.volume[_widened(self.bricks.box(number))]
+        return not find_absent(around, self.no_data).all()
 
     def coded(self, way: Way, within: float | None = None) -> CodedVolume:
         """All bricks. Every stream is decoded, and refused with VerificationError if a sample is
@@ -236,7 +256,7 @@ class VolumeCoder:
         present = self.bricks.samples - self.absent
 
         def code(number: int) -> tuple[bytes, float, float, float]:
-            if not present[number]:
+            if not self._needs_stream(number):
                 return b"", 0.0, 0.0, 0.0
             samples, gone = self.brick(number)
             own, codes = way.stream(samples)
@@ -244,13 +264,15 @@ class VolumeCoder:
             place = f"{self.name}: brick {number}"
             shape = self.bricks.shape_of(number)
             back, mask = split_mask(stream, shape, int(self.absent[number]), place)
-            if gone is not None and (mask is None or not np.array_equal(mask, gone)):
+            if present[number] and not _same_mask(mask, gone):
                 raise VerificationError(f"{place}: absent samples do not read back as coded")
             read = decode_samples(back, shape, coding, 0, samples.dtype, place)
             if codes is not None and not _same(read, domain.samples(codes, samples.dtype)):
                 raise VerificationError(f"{place}: does not read back as coded")
             if within == 0.0 and not _same(read, samples):
                 raise VerificationError(f"{place}: found samples that differ, expected every bit")
+            if not present[number]:
+                return stream, 0.0, 0.0, 0.0
             error = np.abs(difference_m_s(read, samples, self.units))
             if gone is not None:
                 error = error[~gone]
@@ -471,6 +493,17 @@ def _kinds(codes: Int64) -> list[bool]:
     """Whether to code a brick as a smooth one, as one of layers, or both ways."""
     alike = float((codes[1:] == codes[:-1]).mean()) if len(codes) > 1 else 0.0
     return [True] if alike < SMOOTH else [False] if alike >= LAYERED else [False, True]
+
+
+def _widened(box: Box) -> Box:
+    """A box with what the field in it depends on; beyond the volume's end is nothing."""
+    z, y, x = (slice(max(each.start - AROUND, 0), each.stop + AROUND) for each in box)
+    return z, y, x
+
+
+def _same_mask(one: Bool | None, other: Bool | None) -> bool:
+    """Whether both say that the same samples are absent."""
+    return one is other if one is None or other is None else np.array_equal(one, other)
 
 
 def _same(one: Volume, other: Volume) -> bool:

@@ -148,11 +148,11 @@ class Reader:
             )
             sizes = tuple(each.stop - each.start for each in box)
             if count == math.prod(sizes):
-                check(not stream, "a stream without samples")
                 absent[box] = True
-                blank.append(box)
-                continue
-            if count:
+                if not stream:
+                    blank.append(box)
+                    continue
+            elif count:
                 length, at = varint(stream, 0)
                 mask = Stream(unpad(stream[at : at + length], math.prod(sizes) // 16384))
                 absent[box] = absent_samples(mask, sizes)

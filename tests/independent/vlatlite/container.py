@@ -129,14 +129,20 @@ def rice_column(data, count):
     """So many integers of a column of quality, and the bytes behind it."""
     if count == 0:
         return [], data
-    base, how = int.from_bytes(data[:2], "little", signed=True), data[2]
+    base, at = varint(data, 0)
+    base, how, data = unfolded(base), data[at], data[at + 1 :]
     if how == 15:
-        return [base] * count, data[3:]
+        return [base] * count, data
     check(how < 32 and how % 16 <= 8, "an unknown column of quality")
-    more, used = rice(data[3:], count, how % 16)
+    more, used = rice(data, count, how % 16)
     if how >= 16:
-        more = [-(v + 1) // 2 if v % 2 else v // 2 for v in more]
-    return [base + v for v in more], data[3 + used :]
+        more = [unfolded(v) for v in more]
+    return [base + v for v in more], data[used:]
+
+
+def unfolded(value):
+    """The integer of either sign that stands as 0, -1, 1, -2, ... in this place."""
+    return -(value + 1) // 2 if value % 2 else value // 2
 
 
 def quality(data, count):
