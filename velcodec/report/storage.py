@@ -20,6 +20,7 @@ from velcodec.formats.container.header import Header
 from velcodec.formats.latent_coding.stream import TileCoding
 from velcodec.progress import Progress
 from velcodec.report.coding import CodedFamily
+from velcodec.version import release
 
 SIZES = (1_000, 10_000, 100_000)
 MOST_WRITTEN = 10_000
@@ -57,6 +58,7 @@ class Collection:
             decoder_name=self.decoder.name,
             layouts=tuple(layouts),
             coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
+            software=release(),
         )
         contents = Contents(
             header,
