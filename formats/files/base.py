@@ -521,6 +521,28 @@ def _state(path: Path) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns
 
 
+class ChunkedPart(Part):
+    """A part of a file whose arrays are stored in chunks, and read by index."""
+
+    @property
+    def reads_boxes(self) -> bool:
+        return True
+
+    @property
+    def in_chunks(self) -> bool:
+        return True
+
+    def _load(self, start: int, stop: int) -> NDArray[Any]:
+        return self._indexed(self._some(start, stop))
+
+    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
+        return self._indexed(box)
+
+    @abstractmethod
+    def _indexed(self, index: Any) -> NDArray[Any]:
+        """What an index, or one for each axis, selects of the array. May raise anything."""
+
+
 @dataclass(frozen=True)
 class Slice(Part):
     """Models `first` to `first` + count of another part, under the same name."""

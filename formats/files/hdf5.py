@@ -41,7 +41,15 @@ from velcodec.formats.files.axes import (
     axes_beside,
     named_form,
 )
-from velcodec.formats.files.base import Form, Hints, Part, check_chunk, check_packed, reading
+from velcodec.formats.files.base import (
+    ChunkedPart,
+    Form,
+    Hints,
+    Part,
+    check_chunk,
+    check_packed,
+    reading,
+)
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.facts import facts_in, global_attributes, grid_mapping_in
 from velcodec.formats.files.failsafe import FailsafeFile
@@ -55,24 +63,12 @@ NO_VARIABLE = "This is a netCDF dimension but not a netCDF variable"
 
 
 @dataclass(frozen=True)
-class Hdf5Part(Part):
+class Hdf5Part(ChunkedPart):
     """A dataset of an HDF5 file."""
 
-    def _load(self, start: int, stop: int) -> NDArray[Any]:
+    def _indexed(self, index: Any) -> NDArray[Any]:
         with needed("h5py", "io").File(self.path, "r") as source:
-            return np.asarray(source[self.array][self._some(start, stop)])
-
-    @property
-    def reads_boxes(self) -> bool:
-        return True
-
-    @property
-    def in_chunks(self) -> bool:
-        return True
-
-    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        with needed("h5py", "io").File(self.path, "r") as source:
-            return np.asarray(source[self.array][box])
+            return np.asarray(source[self.array][index])
 
 
 def read_hdf5(path: Path, hints: Hints) -> list[Part]:

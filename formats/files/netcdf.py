@@ -32,7 +32,7 @@ from velcodec.formats.files.attributes import (
     velocity_units,
 )
 from velcodec.formats.files.axes import Axis, Coordinate, are_volumes, axes_of, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.base import ChunkedPart, Form, Hints, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.facts import (
     CONVENTIONS,
@@ -53,25 +53,11 @@ MAX_CLASSIC_READ = 1 << 28
 
 
 @dataclass(frozen=True)
-class NetcdfPart(Part):
+class NetcdfPart(ChunkedPart):
     """A variable of a NetCDF file."""
 
     packed: bool = False
     packed_marks: Marks = field(default=Marks())
-
-    def _load(self, start: int, stop: int) -> NDArray[Any]:
-        return self._indexed(self._some(start, stop))
-
-    @property
-    def reads_boxes(self) -> bool:
-        return True
-
-    @property
-    def in_chunks(self) -> bool:
-        return True
-
-    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        return self._indexed(box)
 
     def _indexed(self, index: Any) -> NDArray[Any]:
         with _opened(self.path) as source:

@@ -43,6 +43,7 @@ from velcodec.formats.files.base import (
     FREE_CHUNK_BYTES,
     FREE_MODEL_BYTES,
     FREE_SAMPLES,
+    ChunkedPart,
     Form,
     Hints,
     Part,
@@ -86,11 +87,8 @@ def is_zarr(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class ZarrPart(Part):
+class ZarrPart(ChunkedPart):
     """An array of a Zarr store."""
-
-    def _load(self, start: int, stop: int) -> NDArray[Any]:
-        return np.asarray(self._array()[self._some(start, stop)])
 
     def _array(self) -> Any:
         source = _opened(self.path)
@@ -98,16 +96,8 @@ class ZarrPart(Part):
         check_codecs(array, self.place)
         return _guarded(array, self.place)
 
-    @property
-    def reads_boxes(self) -> bool:
-        return True
-
-    @property
-    def in_chunks(self) -> bool:
-        return True
-
-    def _load_box(self, box: tuple[slice, ...]) -> NDArray[Any]:
-        return np.asarray(self._array()[box])
+    def _indexed(self, index: Any) -> NDArray[Any]:
+        return np.asarray(self._array()[index])
 
     def sha256(self) -> bytes:
         """SHA-256 of the names and bytes of all files of the store, sorted by name."""
