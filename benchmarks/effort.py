@@ -99,6 +99,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         for point in points:
             axis.annotate(f" {point['level']}", (point["models_per_s"], point[key]))
         axis.set(xscale="log", xlabel="models per second of a core", ylabel=label)
+        axis.set_xticks([1, 2, 5, 10, 20], labels=["1", "2", "5", "10", "20"])
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     figure.suptitle("Levels of effort, mean of five families")
     figure.savefig(path, dpi=110)
