@@ -95,6 +95,7 @@ def test_shards_of_many_processes_are_one_archive(
         compress(folder, tmp_path / "out", client=client, resume=True, **EXACT)
 
 
+@pytest.mark.slow
 def test_the_worst_model_has_its_number_in_the_whole_archive(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_failed_shard_is_an_error_and_the_others_are_kept(
     check_whole(tmp_path / "out", models)
 
 
+@pytest.mark.slow
 def test_shards_of_another_plan_do_not_resume(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path
 ) -> None:
@@ -204,6 +206,7 @@ def test_shards_of_another_plan_do_not_resume(
     assert not part_of(target).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linked", [False, True])
 def test_the_old_archive_stays_until_the_new_one_is_complete(
     client: Any, folder: Path, models: np.ndarray, tmp_path: Path, linked: bool
@@ -312,6 +315,7 @@ def test_a_key_in_two_files_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_shards_have_keys_if_all_files_do(client: Any, models: np.ndarray, tmp_path: Path) -> None:
     folder = named(tmp_path / "in", models, ["a", "b", "c"], ["d", "e", "f"])
     compress(folder, tmp_path / "out", client=client, models_per_shard=3, **EXACT)
