@@ -149,7 +149,7 @@ def write(
     )
     plane = ground.section(axis).rendered(*section.shape)
     unit = ground.z_units if axis == "z" else "m"
-    title = f"{title_of(archive, number)}, {axis} = {metres:g} {unit}"
+    title = f"{title_of(archive, number)}, {axis} = {metres:.10g} {unit}"
     picture = velocity(section, plane, units=layout.units, title=title, section=axis)
     with atomic_write(target, force=force) as stream:
         picture.figure.savefig(stream, format=target.suffix[1:].lower())

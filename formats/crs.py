@@ -41,6 +41,8 @@ def checked_crs(text: str) -> str:
     crs, shown = _in_form(text), _shown(text)
     if pyproj_is_there() and _known(crs) is None:
         raise OptionError(f"crs: found {shown!r}, which pyproj does not know; {EXPECTED}")
+    if pyproj_is_there():
+        _check_metres(crs, shown)
     if is_in_degrees(crs):
         raise OptionError(
             f"crs: found {shown!r}, which is in degrees, expected a projected one: positions in "
@@ -50,12 +52,30 @@ def checked_crs(text: str) -> str:
     return f"{root[1].upper()}:{root[2]}" if root else crs
 
 
+def _check_metres(crs: str, shown: str) -> None:
+    """Raise OptionError unless the axes x and y of a system that pyproj knows are in metres."""
+    known = _known(crs)
+    if known is None or known.is_geographic:
+        return
+    if known.is_vertical or known.is_geocentric:
+        raise OptionError(
+            f"crs: found {shown!r}, which has no x and y of a map, expected a projected system"
+        )
+    parts = known.sub_crs_list or [known]
+    units = {axis.unit_name for axis in parts[0].axis_info[:2]}
+    if units - {"metre", "meter", "m", "unknown"}:
+        raise OptionError(
+            f"crs: found {shown!r}, whose x and y are in {' and '.join(sorted(units))}, expected "
+            "metres, as positions in archives are"
+        )
+
+
 def is_in_degrees(crs: str) -> bool:
     """Whether a system is known to be geographic: by pyproj where it is installed, else by the
     keyword of its WKT.
     """
     if pyproj_is_there() and (known := _known(crs)) is not None:
-        return bool(known.is_geographic or known.is_geocentric)
+        return bool(known.is_geographic)
     wkt = WKT.fullmatch(crs.strip())
     return wkt is not None and wkt[1].upper() in GEOGRAPHIC
 

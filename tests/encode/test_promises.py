@@ -55,7 +55,7 @@ def test_every_model_reaches_its_psnr(tiny: Decoder, kind: object, target: float
 
 
 def test_the_default_keeps_layers_that_hardly_differ(tiny: Decoder) -> None:
-    models = np.concatenate([layered(1, 24, 20, seed=1), 1800 + layered(1, 24, 20, seed=2) / 50])
+    models = np.concatenate([layered(1, 24, 20, seed=1), 1800 + layered(1, 24, 20, seed=2) / 15])
     told, asked = made(models, tiny), made(models, tiny, psnr=35.0)
     unlike = models.astype(np.float64).std(axis=(1, 2))
     assert unlike[0] > 300 > 40 > unlike[1]

@@ -210,7 +210,7 @@ def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: s
             if each.step not in (None, 1):
                 raise OptionError(f"{place}: box: {axis}: found a step, expected every sample")
         else:
-            start, stop = each
+            start, stop = _ends_of(each, f"{place}: box: {axis}")
         start, stop = 0 if start is None else int(start), size if stop is None else int(stop)
         if not 0 <= start < stop <= size:
             raise OptionError(
@@ -219,6 +219,15 @@ def checked_box(box: Sequence[slice | tuple[int, int]], layout: Layout, place: s
             )
         found.append(slice(start, stop))
     return found[0], found[1], found[2]
+
+
+def _ends_of(given: object, place: str) -> tuple[int | None, int | None]:
+    """The ends of a range of samples that is no slice. Raises OptionError."""
+    if isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2:
+        start, stop = given
+        if all(each is None or isinstance(each, int | np.integer) for each in given):
+            return start, stop
+    raise OptionError(f"{place}: found {given!r}, expected a slice or two numbers of samples")
 
 
 def own_order(samples: NDArray[np.generic], layout: Layout) -> NDArray[np.generic]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -76,11 +77,17 @@ TRIED_BRICKS, SAMPLE_TRIALS = 2, 2
 that are tried on them.
 """
 
+FINER_STEPS = (1.0, 0.84, 0.71, 0.59, 0.5)
+"""Steps, relative to the widest that reach a PSNR, of which the shortest is taken."""
+
 TRIAL_BOUNDS = 500.0
 """So many times goes the bound, by which two ways are compared for a size, into twice the range."""
 
 FINEST_M_S = 2.0**-10
 """The finest step that a size or a PSNR is looked for with."""
+
+SPREAD = 101
+"""One of so many samples is looked at first."""
 
 FEW_VALUES = 256
 """Volumes of at most this many values are coded bit for bit too, which may take fewer bytes."""
@@ -108,8 +115,8 @@ class CodedVolume:
 
     @property
     def size(self) -> int:
-        """Bytes of all streams."""
-        return sum(map(len, self.streams))
+        """Bytes of all streams, and of the domain in the header."""
+        return sum(map(len, self.streams)) + len(msgpack.packb(self.domain.to_list()))
 
     def record(self, domain: int) -> bytes:
         """The record without the number of its layout, where its domain has this number."""
@@ -319,7 +326,7 @@ class VolumeCoder:
     def to_psnr(self, wanted: float) -> CodedVolume:
         """The record of the coarsest steps that reach a PSNR (dB). Raises QualityError."""
         step = self._widest_step(wanted + ROUNDING_DB)
-        steps = self._exact if step is None else Way(self._domain(step))
+        steps = self._exact if step is None else self._shortest_steps(step)
         uniform = rms_of_psnr(wanted) * math.sqrt(3.0)
         interpolated = self._interpolated(uniform)
         found = []
@@ -327,6 +334,8 @@ class VolumeCoder:
             found = self._interpolated_to_psnr(wanted, uniform)
         if not found and step is not None:
             found = [self.coded(steps)]
+            if found[0].quality.psnr_db < wanted:
+                found = [self.coded(Way(self._domain(step)))]
         found = [coded for coded in found if coded.quality.psnr_db >= wanted]
         shortest = self._shorter(found)
         if shortest.quality.psnr_db < wanted:
@@ -407,13 +416,20 @@ class VolumeCoder:
         domain = interpolated_domain(self.slabs, self._in_units(bound))
         return None if domain is None or domain.span <= REACH else Way(domain, REACH)
 
+    def _shortest_steps(self, widest: float) -> Way:
+        """Of the widest steps (m/s) that serve and somewhat finer ones, those in which some bricks
+        take the fewest bytes: finer ones may tell layers apart that wider ones cut through.
+        """
+        ways = [Way(self._domain(widest * finer)) for finer in FINER_STEPS]
+        return min(dict.fromkeys(ways), key=self._length)
+
     def _wins(self, one: Way, other: Way) -> bool:
         """Whether some bricks, spread over the volume, take fewer bytes in one way."""
+        return self._length(one) < self._length(other)
 
-        def length(way: Way) -> int:
-            return sum(len(way.stream(self.brick(number)[0])[0]) for number in self._tried)
-
-        return length(one) < length(other)
+    def _length(self, way: Way) -> int:
+        """Bytes of some bricks, spread over the volume."""
+        return sum(len(way.stream(self.brick(number)[0])[0]) for number in self._tried)
 
     @property
     def _tried(self) -> Sequence[int]:
@@ -421,12 +437,22 @@ class VolumeCoder:
         some: list[int] = np.flatnonzero(self.absent < self.bricks.samples).tolist()
         return some[:: -(-len(some) // TRIED_BRICKS)]
 
+    @lazy_property
+    def _has_few_values(self) -> bool:
+        """Whether the present samples have at most FEW_VALUES values."""
+        known: NDArray[np.generic] = np.zeros(0, self.volume.dtype)
+        for slab in self.slabs:
+            for part in (slab[::SPREAD], slab):  # of many values some samples tell
+                known = np.union1d(known, part)
+                if len(known) > FEW_VALUES:
+                    return False
+        return True
+
     def _shorter(self, found: list[CodedVolume]) -> CodedVolume:
         """What was found or, where values are few or nothing was found, the exact record unless it
         takes clearly more bytes.
         """
-        exact = self._exact.domain
-        if found and (exact.kind in (ORDERED, RAW) or exact.span > FEW_VALUES):
+        if found and not self._has_few_values:
             return found[0]
         whole = self.exactly()
         return found[0] if found and whole.size > WORTH * found[0].size else whole
