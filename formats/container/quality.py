@@ -179,6 +179,8 @@ def _take_column(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
     found, at = decode_varint(data, 0, place)
     if at == len(data):
         raise TruncatedError(f"{place}: found the end of the data, expected a column")
+    if found > 4 * UNKNOWN:
+        raise CorruptError(f"{place}: found the base {found} of a column, beyond all codes")
     base, how, data = int(_unfolded(np.array(found))), data[at], data[at + 1 :]
     if how == ALIKE:
         return np.full(count, base, dtype=np.int64), data

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from velcodec.formats.container.quality import (
@@ -18,6 +19,7 @@ from velcodec.formats.container.quality import (
     quality_rows,
     unpack_quality,
 )
+from velcodec.formats.errors import CorruptError
 
 ERRORS = st.floats(0, 1e12)
 ROWS = st.lists(st.builds(StoredQuality, st.floats(0, 100), ERRORS, ERRORS, st.floats(0, 31)))
@@ -48,6 +50,15 @@ def test_stored_figures_are_stored_again_unchanged(codes: list[bytes]) -> None:
 def test_any_codes_of_a_page_come_back(codes: list[bytes]) -> None:
     rows = np.frombuffer(b"".join(codes), dtype=np.uint8).reshape(-1, 4).T
     assert np.array_equal(unpack_quality(pack_quality(rows), len(codes), "page"), rows)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=40), st.integers(1, 5))
+@example(b"\xff" * 8 + b"\x7f\x0f", 2)
+@pytest.mark.filterwarnings("error")
+def test_any_bytes_are_codes_or_are_refused(data: bytes, count: int) -> None:
+    with suppress(CorruptError):
+        assert unpack_quality(data, count, "page").shape == (4, count)
 
 
 def test_a_page_of_usual_figures_takes_about_a_byte_and_a_half_each() -> None:
