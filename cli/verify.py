@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +113,17 @@ def check_bricks(archive: velcodec.Archive) -> None:
             continue
         bad = damaged_bricks(reader, number)
         if bad:
-            bricks = len(open_volume(reader, number).table.bricks)
+            bricks = open_volume(reader, number).table.bricks
+            named = some(f"{each} (box {box_text(bricks.box(each))})" for each in bad)
             raise CorruptError(
-                f"{reader.name}: model {number}: {count(len(bad), 'brick')} of {bricks} damaged: "
-                f"{some(map(str, bad))}; --box and slice read the others, repair --fill saves them"
+                f"{reader.name}: model {number}: {count(len(bad), 'brick')} of {len(bricks)} "
+                f"damaged: {named}; --box and slice read the others, repair --fill saves them"
             )
+
+
+def box_text(box: Sequence[slice]) -> str:
+    """A box as `--box` takes it, in samples."""
+    return ",".join(f"{each.start}:{each.stop}" for each in box)
 
 
 def show(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,8 @@ def test_the_commands_name_model_and_brick(tmp_path: Path, monkeypatch: pytest.M
     bad = damaged_file(tmp_path, monkeypatch)
     verified = CliRunner().invoke(main, ["verify", str(bad)])
     assert verified.exit_code == CorruptError.exit_code
-    assert "model 1: 1 brick of 8 damaged: 7" in verified.output
+    found = re.search(r"model 1: 1 brick of 8 damaged: 7 \(box ([0-9:,]+)\); ", verified.output)
+    assert found is not None
     copied = CliRunner().invoke(main, ["cat", str(bad), str(tmp_path / "two.vlat")])
     assert copied.exit_code == CorruptError.exit_code
     assert not (tmp_path / "two.vlat").exists()
@@ -191,6 +193,11 @@ def test_the_commands_name_model_and_brick(tmp_path: Path, monkeypatch: pytest.M
         expected = folded_volume(seed=3)
         assert np.array_equal(archive.box(1, [(0, 16), (0, 25), (0, 30)]), expected[:16])
         assert np.array_equal(archive.section(1, x=3), expected[:, :, 3])
+        z, y, x = (tuple(map(int, part.split(":"))) for part in found[1].split(","))
+        for harmed in ([z, y, x], [(z[1] - 1, z[1]), (y[0], y[0] + 1), (x[0], x[0] + 1)]):
+            with pytest.raises(CorruptError, match=r"record 1: brick 7: checksum does not match"):
+                archive.box(1, harmed)
+        assert archive.box(1, [(z[0] - 1, z[0]), y, x]).shape == (1, y[1] - y[0], x[1] - x[0])
         with pytest.raises(CorruptError, match=r"record 1: brick 7: checksum does not match"):
             archive.decode([0, 1])
 
