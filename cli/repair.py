@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,14 +11,13 @@ import click
 from velcodec.cli import options
 from velcodec.cli.failures import note_file
 from velcodec.cli.outputs import WritesArchive
-from velcodec.cli.report import count, say, show_json
+from velcodec.cli.report import count, say, show_json, some
 
 if TYPE_CHECKING:
     from velcodec.archive.repair import Repaired
     from velcodec.formats.no_data import NoData
 
 EXIT_PARTLY = 4
-LISTED = 8
 
 
 @click.command(cls=WritesArchive, short_help="Save every intact model of a damaged archive.")
@@ -98,9 +96,3 @@ def lines(repaired: Repaired, target: Path) -> list[str]:
 def ranges(lost: tuple[tuple[int, int], ...]) -> str:
     """`3, 10 to 12`."""
     return some([str(a) if b == a + 1 else f"{a} to {b - 1}" for a, b in lost])
-
-
-def some(texts: Iterable[str]) -> str:
-    """The first LISTED texts."""
-    texts = list(texts)
-    return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 ROWS_MEASURED = 1000
+LISTED = 8
 
 
 def plain(value: Any) -> Any:
@@ -84,6 +85,12 @@ def show_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def count(number: int, noun: str) -> str:
     """`1 model`, `1,200 models`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def some(texts: Iterable[str]) -> str:
+    """The first LISTED texts."""
+    texts = list(texts)
+    return ", ".join(texts[:LISTED]) + (", ..." if len(texts) > LISTED else "")
 
 
 def share_text(share: float) -> str:

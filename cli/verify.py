@@ -12,7 +12,7 @@ from velcodec.cli import options
 from velcodec.cli.failures import note_file
 from velcodec.cli.figures import Comparison, compare, farther_than_stored
 from velcodec.cli.progress import progress
-from velcodec.cli.report import count, say, show_json, show_table
+from velcodec.cli.report import count, say, show_json, show_table, some
 from velcodec.cli.sources import Source, named, readable, short_name
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def verify(
 
 def check_bricks(archive: velcodec.Archive) -> None:
     """Raise CorruptError for the first volume with damaged bricks, naming them."""
-    from velcodec.cli.repair import some
     from velcodec.decode.stored import stored_layout
     from velcodec.decode.volumes import damaged_bricks, open_volume
     from velcodec.formats.errors import CorruptError

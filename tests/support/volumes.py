@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+import velcodec
+from velcodec.formats.container.reader import VlatReader
+
 
 def folded_volume(nz: int = 20, ny: int = 25, nx: int = 30, seed: int = 0) -> np.ndarray:
     """Folded layers with a fault that dips, (nz, ny, nx) float32 m/s."""
@@ -20,3 +23,18 @@ def smooth_volume(nz: int = 20, ny: int = 25, nx: int = 30) -> np.ndarray:
     z, y, x = np.mgrid[:nz, :ny, :nx].astype(float)
     lens = np.exp(-((z - nz / 2) ** 2 + (y - ny / 3) ** 2 + (x - nx / 2) ** 2) / 60)
     return (1600 + 40 * z + 300 * lens + 5 * np.sin(x / 3)).astype(np.float32)
+
+
+def reads_of(archive: velcodec.Archive) -> list[int]:
+    """The sizes of the parts of records that are read from now on, in bytes; the list grows."""
+    reader = archive.reader
+    assert isinstance(reader, VlatReader)
+    read: list[int] = []
+    of_reader = reader.payload_part
+
+    def counted(number: int, start: int, size: int) -> bytes:
+        read.append(size)
+        return of_reader(number, start, size)
+
+    reader.payload_part = counted  # type: ignore[method-assign]
+    return read

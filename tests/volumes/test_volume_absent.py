@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from volumes import folded_volume, smooth_volume
+from volumes import folded_volume, reads_of, smooth_volume
 
 import velcodec
 from velcodec.archive.listing import rows_of
@@ -144,21 +144,12 @@ def test_volumes_too_wide_for_integers_have_absent_samples_too() -> None:
 def test_a_box_needs_its_own_bricks_alone() -> None:
     array = masked()
     with compressed(array, mask="nan", lossless=True) as archive:
-        reader = archive.reader
-        assert isinstance(reader, VlatReader)
-        read: list[int] = []
-        of_reader = reader.payload_part
-
-        def counted(number: int, start: int, size: int) -> bytes:
-            read.append(size)
-            return of_reader(number, start, size)
-
-        reader.payload_part = counted  # type: ignore[method-assign]
+        read = reads_of(archive)
         part = archive.box(0, [(15, 17), slice(None, 4), (0, 4)])
         assert np.array_equal(part, array[15:17, :4, :4], equal_nan=True)
         assert len(read) == 2 + 2  # the edges of bricks, the table, two bricks
         read.clear()
-        table = open_volume(reader, 0).table
+        table = open_volume(archive.reader, 0).table
         empty = int(np.flatnonzero(table.absent == table.bricks.samples)[0])
         read.clear()
         assert np.isnan(archive.box(0, table.bricks.box(empty))).all()

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from volumes import folded_volume, smooth_volume
+from volumes import folded_volume, reads_of, smooth_volume
 
 import velcodec
 from velcodec.encode import volumes as encoding
 from velcodec.encode.description import Description
-from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import (
     BudgetError,
     InputShapeError,
@@ -150,16 +149,7 @@ def test_different_volumes_written_together_are_each_themselves(promise: dict[st
 def test_a_box_is_that_part_of_the_volume_and_reads_no_other_brick(volume: np.ndarray) -> None:
     with compressed(volume, max_error=3.0) as archive:
         whole = archive[0]
-        reader = archive.reader
-        assert isinstance(reader, VlatReader)
-        read: list[int] = []
-        of_reader = reader.payload_part
-
-        def counted(number: int, start: int, size: int) -> bytes:
-            read.append(size)
-            return of_reader(number, start, size)
-
-        reader.payload_part = counted  # type: ignore[method-assign]
+        read = reads_of(archive)
         part = archive.box(0, [(7, 9), slice(None, 4), (29, 30)])
         assert np.array_equal(part, whole[7:9, :4, 29:30])
         bricks = 2 * 1 * 1
