@@ -104,7 +104,7 @@ def compare(
     """
     from velcodec.decode.units import difference_m_s, to_m_s
     from velcodec.formats.errors import InputShapeError
-    from velcodec.formats.files.base import depth_first
+    from velcodec.formats.files.form import depth_first
     from velcodec.metrics import quality
 
     qualities: list[Quality] = []

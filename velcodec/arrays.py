@@ -16,8 +16,8 @@ from velcodec.formats.errors import InputDtypeError, InputShapeError
 from velcodec.formats.files.absent import check_all_present, marks_of
 from velcodec.formats.files.attributes import check_unpacked, merged, velocity_units
 from velcodec.formats.files.axes import axes_of, named_form
-from velcodec.formats.files.base import Form, Hints, depth_first
 from velcodec.formats.files.facts import facts_in, grid_mapping_in
+from velcodec.formats.files.form import Form, Hints, depth_first
 from velcodec.formats.files.netcdf import coordinates_in
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.no_data import NoData, no_data_of

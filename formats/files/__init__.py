@@ -4,7 +4,8 @@
 `open_folder_sink` write block by block. Each format has a module; `table` lists them.
 """
 
-from velcodec.formats.files.base import Form, Ground, Models, Part, first_of
+from velcodec.formats.files.base import Models, Part, first_of
+from velcodec.formats.files.form import Form, Ground
 from velcodec.formats.files.opening import open_models
 from velcodec.formats.files.sinks import Sink
 from velcodec.formats.files.table import FORMATS, told_format

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.facts import DEPTH, checked_fact
-from velcodec.formats.files.base import Form, Ground, Hints, first_line
+from velcodec.formats.files.base import first_line
+from velcodec.formats.files.form import Form, Ground, Hints
 from velcodec.formats.no_data import no_data_value
 
 LENGTHS = {

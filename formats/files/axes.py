@@ -29,7 +29,7 @@ from velcodec.formats.files.attributes import (
     text_of,
     vertical_of,
 )
-from velcodec.formats.files.base import Form, Ground, Hints, Placed, form_of
+from velcodec.formats.files.form import Form, Ground, Hints, Placed, form_of
 from velcodec.formats.files.npy import check_last_axis, check_shape, check_volume
 
 DEPTHS = ("depth", "depths", "tvd", "tvdss")

@@ -17,7 +17,7 @@ from velcodec.formats.crs import crs_of_grid_mapping, grid_mapping_of, is_in_deg
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.facts import ELEVATION, Facts, checked_fact, doi_in
 from velcodec.formats.files.attributes import text_of
-from velcodec.formats.files.base import Form, Hints
+from velcodec.formats.files.form import Form, Hints
 
 log = logging.getLogger(__name__)
 

@@ -41,18 +41,11 @@ from velcodec.formats.files.axes import (
     axes_beside,
     named_form,
 )
-from velcodec.formats.files.base import (
-    ChunkedPart,
-    Form,
-    Hints,
-    Part,
-    check_chunk,
-    check_packed,
-    reading,
-)
+from velcodec.formats.files.base import ChunkedPart, Part, check_chunk, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.facts import facts_in, global_attributes, grid_mapping_in
 from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.sinks import IndexedSink
 
 KEYS_AT_ONCE = 64

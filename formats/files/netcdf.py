@@ -32,7 +32,7 @@ from velcodec.formats.files.attributes import (
     velocity_units,
 )
 from velcodec.formats.files.axes import Axis, Coordinate, are_volumes, axes_of, named_form
-from velcodec.formats.files.base import ChunkedPart, Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.base import ChunkedPart, Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.facts import (
     CONVENTIONS,
@@ -44,6 +44,7 @@ from velcodec.formats.files.facts import (
     grid_mapping_in,
 )
 from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.hdf5 import inner_datasets
 from velcodec.formats.files.sinks import IndexedSink
 

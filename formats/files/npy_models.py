@@ -9,7 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError
-from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
+from velcodec.formats.files.base import Part, reading
+from velcodec.formats.files.form import Form, Hints, form_of
 from velcodec.formats.files.npy import MAGIC, NpyWriter, load_mapped
 from velcodec.formats.files.sinks import PlaneSink
 from velcodec.formats.storage.safe_read import mapped_box, mapped_rows

@@ -30,9 +30,10 @@ from velcodec.formats.files.attributes import (
     velocity_units,
 )
 from velcodec.formats.files.axes import Coordinate, are_volumes, axes_beside, named_form
-from velcodec.formats.files.base import Form, Hints, Part, check_packed, reading
+from velcodec.formats.files.base import Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
 from velcodec.formats.files.failsafe import FailsafeFile
+from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
 from velcodec.formats.files.sinks import PlaneSink
 from velcodec.formats.storage.safe_read import read_box, read_rows

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from velcodec.formats.errors import OptionError
 from velcodec.formats.facts import NO_FACTS, Facts
-from velcodec.formats.files.base import Ground, Hints, Models, Part
+from velcodec.formats.files.base import Models, Part
 from velcodec.formats.files.find import find
+from velcodec.formats.files.form import Ground, Hints
 from velcodec.formats.files.table import (
     FORMATS,
     FileFormat,

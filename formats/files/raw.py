@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import EmptyInputError, InputFileError, OptionError
-from velcodec.formats.files.base import Form, Hints, Part, form_of, reading
+from velcodec.formats.files.base import Part, reading
+from velcodec.formats.files.form import Form, Hints, form_of
 from velcodec.formats.files.sinks import PlaneSink
 from velcodec.formats.storage.safe_read import read_box
 

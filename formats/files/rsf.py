@@ -27,7 +27,8 @@ from velcodec.formats.files.attributes import (
     vertical_of,
 )
 from velcodec.formats.files.axes import Axis, ground_of_axes, place
-from velcodec.formats.files.base import Form, Ground, Hints, Part, form_of, reading
+from velcodec.formats.files.base import Part, reading
+from velcodec.formats.files.form import Form, Ground, Hints, form_of
 from velcodec.formats.files.raw import RawPart
 from velcodec.formats.files.sinks import PlaneSink
 

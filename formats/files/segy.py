@@ -23,7 +23,8 @@ from velcodec.formats.extras import needed
 from velcodec.formats.facts import TIME
 from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
 from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
-from velcodec.formats.files.base import Form, Ground, Hints, Part, Placed, form_of, reading
+from velcodec.formats.files.base import Part, reading
+from velcodec.formats.files.form import Form, Ground, Hints, Placed, form_of
 from velcodec.formats.files.npy import check_dtype
 from velcodec.formats.files.segy_volumes import LENGTH, ground_across, survey_of
 from velcodec.formats.files.sinks import FileSink

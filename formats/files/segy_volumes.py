@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError
-from velcodec.formats.files.base import Ground, Hints
+from velcodec.formats.files.form import Ground, Hints
 
 EVEN = 1e-3
 """Of a step: coordinates are whole multiples of the scalar."""

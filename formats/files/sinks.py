@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputDtypeError, InputShapeError
-from velcodec.formats.files.base import Form, own_axes
+from velcodec.formats.files.form import Form, own_axes
 
 ReadBox = Callable[[tuple[slice, slice, slice]], NDArray[Any]]
 """Gives a box (z, y, x) of a volume, depth first."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velcodec.formats.errors import InputFileError, OptionError
-from velcodec.formats.files.base import Form, Hints, Part, reading
+from velcodec.formats.files.base import Part, reading
+from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.hdf5 import Hdf5Sink, read_hdf5
 from velcodec.formats.files.netcdf import NetcdfSink, read_netcdf
 from velcodec.formats.files.npy_models import NpySink, read_npy

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
 from velcodec.formats.files.attributes import AXIS_NAMES, GRID_FACTS, KEYS
-from velcodec.formats.files.base import Form
+from velcodec.formats.files.form import Form
 from velcodec.formats.files.npz import NpzSink
 from velcodec.formats.files.sinks import FileSink, ReadBox, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format

@@ -44,8 +44,6 @@ from velcodec.formats.files.base import (
     FREE_MODEL_BYTES,
     FREE_SAMPLES,
     ChunkedPart,
-    Form,
-    Hints,
     Part,
     check_chunk,
     check_packed,
@@ -62,6 +60,7 @@ from velcodec.formats.files.facts import (
     grid_mapping_in,
 )
 from velcodec.formats.files.folders import walk
+from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.inflation import check_inflation
 from velcodec.formats.files.sinks import IndexedSink
 from velcodec.formats.storage.special_files import check_readable

@@ -22,7 +22,7 @@ from velcodec.formats.errors import (
     OptionError,
 )
 from velcodec.formats.files import open_models
-from velcodec.formats.files.base import Ground
+from velcodec.formats.files.form import Ground
 
 VOLUME = folded_volume(9, 7, 11)
 GROUND = Ground(12.5, 5.0, 100.0, 50.0, 25.0, 1000.0)

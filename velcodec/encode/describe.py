@@ -18,7 +18,8 @@ from velcodec.formats.container.header import Layout
 from velcodec.formats.container.page import MAX_KEY_BYTES
 from velcodec.formats.errors import EmptyInputError, OptionError, UnitsError
 from velcodec.formats.facts import NO_FACTS, Facts
-from velcodec.formats.files.base import FileVolume, Hints
+from velcodec.formats.files.base import FileVolume
+from velcodec.formats.files.form import Hints
 from velcodec.formats.files.npy import ModelArray, as_models
 from velcodec.formats.no_data import NoData, find_absent, no_data_of
 from velcodec.geometry import GROUND_FIELDS

@@ -9,7 +9,7 @@ from typing import Any
 from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import OptionError
 from velcodec.formats.facts import Facts, checked_facts
-from velcodec.formats.files.base import Ground
+from velcodec.formats.files.form import Ground
 from velcodec.formats.files.npy import check_order
 from velcodec.formats.no_data import NoData
 

@@ -33,7 +33,7 @@ from velcodec.formats.files import (
     split_files,
     told_format,
 )
-from velcodec.formats.files.base import depth_first
+from velcodec.formats.files.form import depth_first
 from velcodec.formats.files.npy import NpyWriter
 from velcodec.formats.files.sinks import planes_in_order
 from velcodec.formats.no_data import NoData

@@ -14,7 +14,7 @@ from velcodec.formats.files.attributes import (
     steps_of,
     velocity_units,
 )
-from velcodec.formats.files.base import Form, Ground, Hints
+from velcodec.formats.files.form import Form, Ground, Hints
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from round_trips import asymmetric, form_for
 
 from velcodec.formats import errors
 from velcodec.formats.files import Form, Ground, open_models
-from velcodec.formats.files.base import depth_first, own_axes
+from velcodec.formats.files.form import depth_first, own_axes
 
 SIZES = (3, 1, 4)
 

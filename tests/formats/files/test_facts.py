@@ -18,7 +18,7 @@ from round_trips import GROUND, NX, NZ, all_of, asymmetric, form_for
 from velcodec.formats import errors
 from velcodec.formats.files import FORMATS, Form, Ground, Models, open_models, open_sink
 from velcodec.formats.files.axes import Axis, place
-from velcodec.formats.files.base import Hints
+from velcodec.formats.files.form import Hints
 
 Coordinates = Mapping[str, tuple[Any, Mapping[str, str]]]
 

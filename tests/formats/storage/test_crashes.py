@@ -32,7 +32,7 @@ from velcodec.formats.container.shards import (
 )
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import LockedError, OutputExistsError, OutputPathError
-from velcodec.formats.files.base import Form
+from velcodec.formats.files.form import Form
 from velcodec.formats.files.writing import open_folder_sink, open_sink, split_files
 from velcodec.formats.storage.atomic import atomic_write
 from velcodec.formats.storage.source import ByteSource
