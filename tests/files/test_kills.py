@@ -16,7 +16,7 @@ from volumes import folded_volume
 
 import velcodec
 from velcodec.decoder import Decoder
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target

@@ -390,9 +390,9 @@ def volume_archive(family: str, order: str = "zyx", **about: Any) -> Callable[[]
     """A generated volume of several bricks, the last of each row smaller."""
 
     def make() -> bytes:
-        from velcodec.encode import volumes
+        from velcodec.encode import volume_coder
 
-        edges, volumes.BRICK = volumes.BRICK, (8, 8, 8)
+        edges, volume_coder.BRICK = volume_coder.BRICK, (8, 8, 8)
         try:
             drawn = synth.volumes(family, 1, 5, (12, 11, 10))
             if about.get("mask") == "nan":  # whole bricks, and parts of some
@@ -400,7 +400,7 @@ def volume_archive(family: str, order: str = "zyx", **about: Any) -> Callable[[]
             models = drawn.transpose(0, *(1 + "zyx".index(axis) for axis in order))
             return velcodec.compress(models, volume=True, order=order, dy=25.0, **about)
         finally:
-            volumes.BRICK = edges
+            volume_coder.BRICK = edges
 
     return make
 

@@ -98,7 +98,7 @@ def test_volumes_are_the_same_on_other_grids(
 def test_absent_samples_of_volumes_are_the_same(
     reader: vlatlite.Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wide: bool
 ) -> None:
-    monkeypatch.setattr("velcodec.encode.volumes.BRICK", (5, 6, 7))
+    monkeypatch.setattr("velcodec.encode.volume_coder.BRICK", (5, 6, 7))
     volume = synth.volumes("faulted", 1, 3, (9, 10, 11))[0]
     if wide:  # beyond what any domain of integers holds
         volume = volume.astype(np.float64) * np.random.default_rng(0).uniform(1, 1e9, volume.shape)

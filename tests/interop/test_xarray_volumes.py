@@ -10,7 +10,7 @@ import pytest
 from volumes import folded_volume
 
 import velcodec
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.formats.errors import MixedShapesError, OptionError, ResolutionError
 
 xr = pytest.importorskip("xarray")

@@ -20,7 +20,7 @@ import velcodec
 from velcodec.archive.listing import rows_of
 from velcodec.cli.main import main
 from velcodec.decode.volumes import open_volume
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.encode.description import Description
 from velcodec.files.boxes import decompress_box
 from velcodec.files.compress import compress_files

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from volumes import folded_volume, reads_of, smooth_volume
 
 import velcodec
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.encode.description import Description
 from velcodec.formats.errors import (
     BudgetError,

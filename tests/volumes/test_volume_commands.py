@@ -163,7 +163,7 @@ def test_evaluate_takes_archives_and_files_that_name_their_axes() -> None:
 def test_a_rendering_is_written_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
     from velcodec.decode.volume_field import VolumeField
 
-    monkeypatch.setattr("velcodec.encode.volumes.BRICK", (8, 8, 8))
+    monkeypatch.setattr("velcodec.encode.volume_coder.BRICK", (8, 8, 8))
     done("compress", "in.npy", "bricks.vlat", "--volume", "--lossless")
     rendered: list[int] = []
     render = VolumeField.render

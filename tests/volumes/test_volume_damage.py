@@ -14,7 +14,7 @@ from volumes import folded_volume
 import velcodec
 from velcodec.archive.repair import DamagedVolume
 from velcodec.cli.main import main
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.formats.container.integrity import check_every_byte
 from velcodec.formats.errors import (
     CorruptError,

@@ -11,7 +11,7 @@ import pytest
 
 import velcodec
 from velcodec.decode.volumes import StoredVolume
-from velcodec.encode import volumes as encoding
+from velcodec.encode import volume_coder as encoding
 from velcodec.files.compress import compress_files
 from velcodec.files.decompress import decompress_file, decompress_stream
 from velcodec.formats.errors import InputFileError, NonFiniteError

@@ -64,7 +64,7 @@ def volume_with_absent_samples() -> bytes:
     volume = (1500.0 + 200 * ((2 * z + y + x) // 8)).astype(np.float32)
     volume[:4, :5, :6] = volume[:6, :5, 6:] = np.nan
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("velcodec.encode.volumes.BRICK", (4, 5, 6))
+        patch.setattr("velcodec.encode.volume_coder.BRICK", (4, 5, 6))
         return velcodec.compress(volume, volume=True, mask="nan", lossless=True)
 
 
