@@ -45,7 +45,7 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.latent_coding.stream import TileCoding, Tiles, decode_tiles, encode_tiles
 from velcodec.geometry import grid_points
 from velcodec.sampler.compiled import SampledField
-from velcodec.sampler.form import newest_sampler, sampler_of
+from velcodec.sampler.form import NEWEST_SAMPLER, sampler_of
 
 N, FINE = 70, 280
 BATCH = 2 * MODELS_AT_ONCE
@@ -181,7 +181,7 @@ def paths(frozen: FrozenMixture, floating: FloatMixture) -> dict[str, dict[str, 
 
 def sampled() -> dict[str, float]:
     """Seconds to render one model stored as samples at 280 x 280, by kind of model."""
-    weights = sampler_of(newest_sampler())
+    weights = sampler_of(NEWEST_SAMPLER)
     models = {
         "layers": synth.draw("curvefault_a", 5, 0, 1).render(N, N)[0].numpy(),
         "smooth": synth.draw("style_a", 5, 0, 1).render(N, N)[0].numpy(),

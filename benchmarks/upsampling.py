@@ -132,12 +132,12 @@ def volume_row(family: str, count: int, side: int, sampler: Path | None) -> dict
     """Mean PSNR by method of volumes of a family at twice their grid, and ns of CPU per point."""
     from velcodec.sampler.volume.compiled import SampledVolume
     from velcodec.sampler.volume.form import (
+        NEWEST_VOLUME_SAMPLER,
         VolumeWeights,
-        newest_volume_sampler,
         volume_sampler_of,
     )
 
-    weights = VolumeWeights.read(sampler) if sampler else volume_sampler_of(newest_volume_sampler())
+    weights = VolumeWeights.read(sampler) if sampler else volume_sampler_of(NEWEST_VOLUME_SAMPLER)
     fine = (2 * side,) * 3
     found: dict[str, list[float]] = {method: [] for method in ("sampler", *UPSAMPLINGS)}
     nanoseconds = []

@@ -1,27 +1,29 @@
-"""The directory: where headers, index pages and embedded decoders are."""
+"""The directory: where headers, index pages and embedded decoders are; or a short index itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
-import msgpack
-
-from velcodec.formats.container.block import least_bytes
+from velcodec.formats.container.block import LEAST_BLOCK_BYTES, least_bytes
 from velcodec.formats.container.columns import expand, squeeze
-from velcodec.formats.container.page import MAX_HEADERS
+from velcodec.formats.container.page import MAX_HEADERS, Page, StoredPage
 from velcodec.formats.container.sections import KNOWN, MAX_SECTION_BYTES, Place
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
-from velcodec.formats.storage.checked_msgpack import integer, sequence, unpack_array
+from velcodec.formats.storage.checked_msgpack import integer, pack, sequence, unpack_array
 
 BYTES_OF_SPAN = 4
 """Any section takes more bytes than a quarter of what the directory stores for it."""
 
+MAX_INSIDE_BYTES = 1 << 12
+"""Bytes of a page inside the directory."""
+
 
 @dataclass(frozen=True)
 class PageEntry:
-    """A page: where its section is, where its first record's entry begins, and its number of
-    records.
+    """A page: the place of its section, or of the directory that it is inside of; where its records
+    begin; and their number.
     """
 
     place: Place
@@ -33,13 +35,15 @@ class PageEntry:
 class Directory:
     """The places of everything except records and the first header, whose place is fixed. Later
     headers are in the order of their numbers, from 1. `others` are sections of other types, each
-    with its type.
+    with its type. `inside` is an archive's only page if the directory holds it; it counts from the
+    end of the first header.
     """
 
     headers: tuple[Place, ...] = ()
     pages: tuple[PageEntry, ...] = ()
     decoders: tuple[Place, ...] = ()
     others: tuple[tuple[bytes, Place], ...] = ()
+    inside: Page | StoredPage | None = None
 
     @property
     def models(self) -> int:
@@ -47,7 +51,9 @@ class Directory:
         return sum(page.count for page in self.pages)
 
     def to_bytes(self) -> bytes:
-        """Msgpack of flat arrays with places as differences, compressed if that is shorter."""
+        """Msgpack of flat arrays with places as differences, compressed if that is shorter. A page
+        `inside` stands in place of the array of pages.
+        """
         places = _flat([page.place for page in self.pages])
         records = _distances([page.records_at for page in self.pages])
         counts = [page.count for page in self.pages]
@@ -56,26 +62,35 @@ class Directory:
         kinds = [kind[0] for kind, _ in self.others]
         rows = zip(kinds, distances[::2], distances[1::2], strict=True)
         others = [value for row in rows for value in row]
-        parts = [pages, _flat(self.headers), _flat(self.decoders), others]
+        parts: list[Any] = [pages, _flat(self.headers), _flat(self.decoders), others]
+        if isinstance(self.inside, Page):
+            parts[0] = self.inside.to_dict()
         while parts and not parts[-1]:
             del parts[-1]
-        return squeeze(msgpack.packb(parts))
+        return squeeze(pack(parts))
 
     @classmethod
-    def from_bytes(cls, body: bytes, end: int, name: str) -> Directory:
-        """The inverse of `to_bytes`; everything lies before byte `end`.
+    def from_bytes(cls, body: bytes, own: Place, first: int, name: str) -> Directory:
+        """The inverse of `to_bytes` for the section at `own`, before which everything lies, in an
+        archive whose first header ends at byte `first`.
 
         Raises CorruptError, and UnknownFeatureError for extra elements.
         """
-        place = f"{name}: directory"
-        packed = expand(body, min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * max(0, end)), place)
+        place, end = f"{name}: directory", max(0, own.at)
+        most = min(MAX_SECTION_BYTES, 64 + BYTES_OF_SPAN * end + MAX_INSIDE_BYTES)
+        packed = expand(body, most, place)
         try:
-            lists = unpack_array(packed, place, 5 + max(0, end))
+            lists = unpack_array(packed, place, 5 + end + MAX_INSIDE_BYTES)
             if len(lists) > 4:
                 raise UnknownFeatureError(
                     f"{place}: found {len(lists)} arrays, expected at most 4: a later version may "
                     "read it"
                 )
+            inside = None
+            if lists and isinstance(lists[0], dict):
+                room = max(0, end - first) // LEAST_BLOCK_BYTES
+                inside = StoredPage.of_mapping(lists[0], len(packed), room, f"{name}: index")
+                lists[0] = []
             parts = [[integer(v) for v in sequence(part)] for part in lists]
             numbers, headers, decoders, rest = parts + [[]] * (4 - len(parts))
             pages = _pages(numbers)
@@ -107,7 +122,11 @@ class Directory:
             behind = page.records_at + least_bytes(page.count)
             if behind > end:
                 raise CorruptError(f"{place}: found {page}, expected its records before {end}")
-        return found
+        if inside is None:
+            return found
+        if inside.first or first + inside.span > end:
+            raise CorruptError(f"{place}: found a page of other records inside")
+        return replace(found, pages=(PageEntry(own, first, len(inside)),), inside=inside)
 
 
 def _pages(numbers: list[int]) -> tuple[PageEntry, ...]:

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
-import msgpack
 import numpy as np
 
-from velcodec.formats.errors import CorruptError, OptionError
+from velcodec.formats import released
+from velcodec.formats.errors import CorruptError, OptionError, UnknownFeatureError
 from velcodec.formats.facts import Facts, check_stored
 from velcodec.formats.latent_coding.coding import TileCoding
+from velcodec.formats.latent_coding.tables import TOTAL
 from velcodec.formats.no_data import NoData, holds
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.storage.checked_msgpack import (
     check_keys,
     integer,
     number,
+    pack,
     sequence,
     short_number,
     unpack_mapping,
@@ -35,7 +37,16 @@ VOLUME_AXES = tuple(f"{n}{order}" for n in ("", "n") for order in VOLUME_ORDERS)
 UNITS = ("m/s", "km/s")
 KEYS = ("h", "n", "l", "c", "i", "f", "p", "r", "a", "v", "m", "e")
 LAYOUT_KEYS = ("s", "a", "t", "u", "d", "o", "v", "n")
-MAX_VERSION = 1 << 16
+RESERVED = {"R": "references of records to others"}
+RESERVED_IN_LAYOUT = {"Q": "quantities other than velocity"}
+"""Keys that docs/format.md keeps for later versions, and what they are for."""
+
+VERSION_PARTS = 100
+"""A version's parts are digits of the number that stands for it, in this base."""
+
+SOURCE_BYTES = 8
+"""Bytes of the SHA-256 of the source file that a header keeps."""
+
 MAX_UNKNOWN = 64
 """Maximum number of unknown keys in a header; every later header has a copy of each."""
 
@@ -56,7 +67,7 @@ class Layout:
 
     nz: int
     nx: int
-    axes: str = "nzx"
+    axes: str = "n1zx"
     dtype: str = "<f4"
     units: str = "m/s"
     dx_m: float = 10.0
@@ -79,7 +90,10 @@ class Layout:
             ("units", self.units, UNITS),
         ):
             if value not in known:
-                raise CorruptError(f"layout: {name}: found {value!r}, expected one of {known}")
+                raise UnknownFeatureError(
+                    f"layout: {name}: found {value!r}, expected one of {known}: a later version "
+                    "may read it"
+                )
         steps = (self.dx_m, self.dz_m, self.dy_m)
         numbers = (*steps, self.origin_x_m, self.origin_z_m, self.origin_y_m)
         if not (min(steps) > 0 and all(abs(v) < 1e12 for v in numbers)):
@@ -131,12 +145,16 @@ class Layout:
     def from_dict(cls, data: Mapping[str, Any]) -> Layout:
         """The inverse of `to_dict`. Raises CorruptError, UnknownFeatureError."""
         try:
-            check_keys(data, LAYOUT_KEYS, "layout")
+            check_keys(data, LAYOUT_KEYS, "layout", RESERVED_IN_LAYOUT)
             sizes = [integer(v) for v in sequence(data["s"])]
             steps = [number(v) for v in sequence(data.get("d", [10.0] * len(sizes)))]
             origin = [number(v) for v in sequence(data.get("o", [0.0] * len(sizes)))]
-            if not (len(sizes) in (2, 3) and len(steps) == len(origin) == len(sizes)):
-                raise ValueError(f"found {len(sizes)} sizes, expected 2 or 3, and as many metres")
+            if sizes and len(sizes) not in (2, 3):
+                raise UnknownFeatureError(
+                    f"layout: found {len(sizes)} axes, expected 2 or 3: a later version may read it"
+                )
+            if not len(steps) == len(origin) == len(sizes) > 0:
+                raise ValueError(f"found {len(sizes)} sizes, expected as many as metres")
             nz, ny, nx = (sizes[0], None, sizes[1]) if len(sizes) == 2 else sizes
             dx, dz, dy = (*steps, 10.0)[:3]
             x, z, y = (*origin, 0.0)[:3]
@@ -151,14 +169,44 @@ class Layout:
 
 def _usual_axes(volume: bool) -> str:
     """The axes of which a header says nothing."""
-    return "nzyx" if volume else "nzx"
+    return "nzyx" if volume else "n1zx"
+
+
+NO_LATENTS = TileCoding(0.0, 4.0, 1, {0: TOTAL})
+"""The tile coding of which a header says nothing: that of an archive without latents."""
+
+
+def _number_of_version(parts: tuple[int, ...]) -> int | None:
+    """A version as one number: 0.1.0 is 100, 1.2.3 is 10203."""
+    if not parts:
+        return None
+    major, minor, patch = parts
+    return (major * VERSION_PARTS + minor) * VERSION_PARTS + patch
+
+
+def _version_of_number(number: Any) -> tuple[int, ...]:
+    """The inverse. Raises TypeError, ValueError."""
+    if not 0 <= integer(number) < VERSION_PARTS**3:
+        raise ValueError(f"version: found {number!r}, expected 0 to {VERSION_PARTS**3 - 1}")
+    rest, patch = divmod(number, VERSION_PARTS)
+    return (*divmod(rest, VERSION_PARTS), patch)
+
+
+def _released(number: Any) -> tuple[str, bytes]:
+    """Name and identity of the released decoder of this number. Raises TypeError, ValueError."""
+    return released.decoder_of(integer(number))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the models came from: the SHA-256 of the source file (32 bytes), if there was one."""
+    """Where the models came from: the start of the SHA-256 of the source file, if there was one."""
 
     sha256: bytes | None = None
+
+    @classmethod
+    def of(cls, sha256: bytes | None) -> Source:
+        """The source of this SHA-256 (32 bytes)."""
+        return cls(None if sha256 is None else sha256[:SOURCE_BYTES])
 
 
 @dataclass(frozen=True)
@@ -187,12 +235,12 @@ class Header:
     software: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        hashes = [("decoder hash", self.decoder_hash)]
+        hashes = [("decoder hash", self.decoder_hash, 32)]
         if self.source.sha256 is not None:
-            hashes.append(("source SHA-256", self.source.sha256))
-        for name, value in hashes:
-            if not (isinstance(value, bytes) and len(value) == 32):
-                raise CorruptError(f"header: {name}: found {value!r}, expected 32 bytes")
+            hashes.append(("source SHA-256", self.source.sha256, SOURCE_BYTES))
+        for name, value, size in hashes:
+            if not (isinstance(value, bytes) and len(value) == size):
+                raise CorruptError(f"header: {name}: found {value!r}, expected {size} bytes")
         if not isinstance(self.tiled, bool):
             raise CorruptError(f"header: tiled: found {self.tiled!r}, expected true or false")
         if not 1 <= len(self.layouts) <= MAX_LAYOUTS:
@@ -211,7 +259,7 @@ class Header:
         check_stored(self.about)
         if not (
             len(self.software) in (0, 3)
-            and all(type(n) is int and 0 <= n < MAX_VERSION for n in self.software)
+            and all(type(n) is int and 0 <= n < VERSION_PARTS for n in self.software)
         ):
             raise CorruptError(f"header: version: found {self.software!r}, expected three numbers")
 
@@ -240,17 +288,19 @@ class Header:
         """A mapping with short keys, without empty values, and without layouts if `without` has
         "l".
         """
-        data: dict[str, Any] = {"h": self.decoder_hash, "n": self.decoder_name}
+        known = released.number_of(self.decoder_name, self.decoder_hash)
+        data: dict[str, Any] = {"h": self.decoder_hash if known is None else known}
         if "l" not in without:
             data["l"] = [layout.to_dict() for layout in self.layouts]
-        data["c"] = self.coding.to_list()
         for key, value in (
+            ("n", self.decoder_name if known is None else ""),
+            ("c", None if self.coding == NO_LATENTS else self.coding.to_list()),
             ("i", self.tiled),
             ("f", self.source.sha256),
             ("p", self.provenance),
             ("r", self.licence),
             ("a", dict(self.about)),
-            ("v", list(self.software)),
+            ("v", _number_of_version(self.software)),
             ("m", dict(self.user)),
             ("e", None if self.exact is None else self.exact.to_dict()),
         ):
@@ -264,7 +314,7 @@ class Header:
         key with the value None is absent. Raises CorruptError, and UnknownFeatureError for an
         unknown key that must be understood.
         """
-        check_keys(values, KEYS, "header")
+        check_keys(values, KEYS, "header", RESERVED)
         own = values
         if first is not None:
             own = {key: value for key, value in values.items() if value is not None}
@@ -291,15 +341,23 @@ class Header:
                 raise CorruptError(
                     f"header: found {len(extra)} unknown keys, expected at most {MAX_UNKNOWN}"
                 )
+            stated = option("n", "", lambda header: header.decoder_name)
+            name, identity = part(
+                "h",
+                lambda value: (stated, value) if isinstance(value, bytes) else _released(value),
+                lambda header: (stated, header.decoder_hash),
+            )
             found = cls(
-                part("h", lambda value: value, lambda header: header.decoder_hash),
-                part("n", lambda value: value, lambda header: header.decoder_name),
+                identity,
+                name,
                 part(
                     "l",
                     lambda value: tuple(Layout.from_dict(layout) for layout in sequence(value)),
                     lambda header: header.layouts,
                 ),
-                part("c", TileCoding.from_list, lambda header: header.coding),
+                TileCoding.from_list(own["c"])
+                if "c" in own
+                else option("c", NO_LATENTS, lambda header: header.coding),
                 option("i", False, lambda header: header.tiled),
                 Source(option("f", None, lambda header: header.source.sha256)),
                 option("p", "", lambda header: header.provenance),
@@ -308,11 +366,11 @@ class Header:
                 ExactCoding.from_dict(exact) if "e" in own else exact,
                 extra,
                 option("a", {}, lambda header: header.about),
-                tuple(sequence(own["v"]))
+                _version_of_number(own["v"])
                 if "v" in own
                 else option("v", (), lambda header: header.software),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptError(f"header: {error}") from error
         if first is not None and found.layouts is first.layouts:
             # Checked once for all headers, of which there may be as many as layouts.
@@ -334,10 +392,10 @@ class Header:
             gone = {key: None for key in before if key not in data}
             data = {k: v for k, v in data.items() if k not in before or before[k] != v} | gone
         try:
-            packed: bytes = msgpack.packb(data | {"b": number} if number else data)
+            packed = pack(data | {"b": number} if number else data)
             if Header.from_bytes(packed, first, number) != self and first is not None:
                 raise ValueError("expected values that come back as they were")
-        except (TypeError, ValueError, OverflowError, CorruptError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError, CorruptError) as error:
             raise OptionError(f"metadata: {error}") from error
         return packed
 

@@ -29,13 +29,14 @@ class IndexCheck:
         self._starts, self._sizes = array("q"), array("q")
         self._counts, self._under = array("q"), array("q")
         self._headers: list[Place] = []
+        self._first = 0
         self._pages: list[PageEntry] = []
         self._others = array("q")
 
     def header(self, section: Section) -> None:
         """Note a header; the first one gives the archive's stamp."""
         if not self._headers:
-            self.stamp = section.checksum
+            self.stamp, self._first = section.checksum, section.end
         self._headers.append(_place(section))
 
     def block(self, at: int, size: int, count: int, header: int) -> None:
@@ -56,17 +57,20 @@ class IndexCheck:
             self._others.extend([section.kind[0], section.at, section.end - section.at])
 
     def _page(self, section: Section) -> None:
-        name = f"{self._name}: index"
-        waiting = len(self._starts)
-        room = section.at - self._starts[0] if waiting else 0
-        page = StoredPage(section.body, room // LEAST_BLOCK_BYTES, name)
+        start = self._starts[0] if self._starts else section.at
+        room = (section.at - start) // LEAST_BLOCK_BYTES
+        page = StoredPage(section.body, room, f"{self._name}: index")
+        self._compare(page, _place(section), start)
+
+    def _compare(self, page: StoredPage, place: Place, start: int) -> None:
+        """Compare a page with the blocks that have waited for it; it counts from byte `start`."""
+        name, waiting = f"{self._name}: index", len(self._starts)
         first, count = self.records - sum(self._counts), len(page.sizes)
         if page.first != first or count > waiting:
             raise CorruptError(
                 f"{name}: found a page of records {page.first} to {page.first + len(page) - 1}, "
                 f"expected some of {first} to {self.records - 1}"
             )
-        start = self._starts[0]
         for what, told, met in (
             ("sizes", page.sizes, self._sizes),
             ("records", page.counts, self._counts),
@@ -83,11 +87,14 @@ class IndexCheck:
                 )
         for column in (self._starts, self._sizes, self._counts, self._under):
             del column[:count]
-        self._pages.append(PageEntry(_place(section), start, len(page)))
+        self._pages.append(PageEntry(place, start, len(page)))
 
     def directory(self, section: Section) -> None:
         """Raise CorruptError unless the directory matches everything before it."""
-        found = Directory.from_bytes(section.body, section.at, self._name)
+        own = _place(section)
+        found = Directory.from_bytes(section.body, own, self._first, self._name)
+        if isinstance(found.inside, StoredPage):
+            self._compare(found.inside, own, self._first)
         met = self._others.tolist()
         known = set(zip(met[::3], met[1::3], met[2::3], strict=True))
         listed = [(DECODER, place) for place in found.decoders] + list(found.others)

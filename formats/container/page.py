@@ -29,6 +29,7 @@ from velcodec.formats.errors import CorruptError, OptionError
 from velcodec.formats.storage.checked_msgpack import (
     check_keys,
     integer,
+    pack,
     sequence,
     unpack_mapping,
     unpack_texts,
@@ -111,14 +112,23 @@ class Page:
 
         Raises `OptionError` for keys with more text than a reader accepts.
         """
-        longest = int(self.sizes.max(initial=0))
-        width = 1 if longest < 2**8 else 2 if longest < 2**16 else 4
-        column = self.sizes.astype(f"<u{width}")
-        data: dict[str, Any] = {"x": squeeze(column.tobytes())}
-        if width > 1:
-            data["w"] = width
-        if (self.counts != 1).any():
-            data["c"] = squeeze(self.counts.astype(np.uint8).tobytes())
+        return pack(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `to_bytes` packs."""
+        data: dict[str, Any] = {}
+        if len(self.sizes) == 1:
+            data["x"] = int(self.sizes[0])
+            if self.counts[0] > 1:
+                data["c"] = int(self.counts[0])
+        else:
+            longest = int(self.sizes.max(initial=0))
+            width = 1 if longest < 2**8 else 2 if longest < 2**16 else 4
+            data["x"] = squeeze(self.sizes.astype(f"<u{width}").tobytes())
+            if width > 1:
+                data["w"] = width
+            if (self.counts != 1).any():
+                data["c"] = squeeze(self.counts.astype(np.uint8).tobytes())
         if self.first:
             data["b"] = self.first
         if self.runs != (Run(0, len(self.sizes), 0),):
@@ -134,8 +144,7 @@ class Page:
             data["q"] = pack_quality(self.quality)
         if self.fields:
             data["f"] = {name: pack_column(column) for name, column in self.fields.items()}
-        packed: bytes = msgpack.packb(data)
-        return packed
+        return data
 
     def part(self, rows: NDArray[np.int64]) -> tuple[
         list[str | None], QualityCodes | None, dict[str, Column]
@@ -155,10 +164,20 @@ class StoredPage:
     """
 
     def __init__(self, body: bytes, most: int, place: str) -> None:
-        self._place, self._size = place, len(body)
+        self._begin(unpack_mapping(body, place, MAX_PAGE_VALUES), len(body), most, place)
+
+    @classmethod
+    def of_mapping(cls, data: dict[str, Any], size: int, most: int, place: str) -> StoredPage:
+        """The page of an unpacked mapping, which took `size` bytes."""
+        page = cls.__new__(cls)
+        page._begin(data, size, most, place)
+        return page
+
+    def _begin(self, data: dict[str, Any], size: int, most: int, place: str) -> None:
+        self._place, self._size = place, size
         self.held = 0
         self._keys: tuple[str, ...] | None = None
-        self._data = unpack_mapping(body, place, MAX_PAGE_VALUES)
+        self._data = data
         check_keys(self._data, KEYS, place)
         self._columns: dict[str, Column] = {}
         try:
@@ -175,21 +194,14 @@ class StoredPage:
     def _read_blocks(
         self, most: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], tuple[Run, ...]]:
-        data, place = self._data, self._place
-        width = integer(data.get("w", 1))
-        if width not in (1, 2, 4):
-            raise CorruptError(f"{place}: found sizes of {width} bytes, expected 1, 2 or 4")
-        raw = expand(data["x"], min(most, MAX_PAGE_RECORDS) * width, place)
-        sizes = np.frombuffer(raw, dtype=f"<u{width}").astype(np.int64)
+        place = self._place
+        sizes, counts = self._sizes_and_counts(most)
         count = len(sizes)
         if not count or sizes.max() >= MAX_BLOCK_BYTES or sizes.min() < LEAST_BLOCK_BYTES:
             raise CorruptError(
                 f"{place}: found {count} sizes of blocks, expected 1 or more from "
                 f"{LEAST_BLOCK_BYTES} to {MAX_BLOCK_BYTES}"
             )
-        counts = np.ones(count, dtype=np.int64)
-        if "c" in data:
-            counts = np.frombuffer(expand(data["c"], count, place), np.uint8).astype(np.int64)
         several = counts > 1
         if len(counts) != count or not 1 <= counts.min() <= counts.max() <= MOST_RECORDS:
             raise CorruptError(
@@ -204,7 +216,7 @@ class StoredPage:
             raise CorruptError(
                 f"{place}: found {self._records} records, expected at most {MAX_PAGE_RECORDS}"
             )
-        flat = [integer(v) for v in sequence(data.get("r", [0, count, 0]))]
+        flat = [integer(v) for v in sequence(self._data.get("r", [0, count, 0]))]
         runs = tuple(Run(*row) for row in zip(flat[::3], flat[1::3], flat[2::3], strict=True))
         places = all(0 <= r.gap < 1 << 62 and r.count >= 1 for r in runs)
         if not places or not all(0 <= r.header < MAX_HEADERS for r in runs):
@@ -212,6 +224,25 @@ class StoredPage:
         if sum(run.count for run in runs) != count:
             raise CorruptError(f"{place}: found runs of other than {count} blocks")
         return sizes, counts, runs
+
+    def _sizes_and_counts(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """As stated: one number each of a single block, else columns."""
+        data, place = self._data, self._place
+        if type(data["x"]) is int:
+            single = data["x"], integer(data.get("c", 1))
+            if not (most >= 1 and all(0 <= value < 1 << 62 for value in single)):
+                raise CorruptError(f"{place}: found a block of {single[0]} bytes")
+            size, records = (np.array([value], dtype=np.int64) for value in single)
+            return size, records
+        width = integer(data.get("w", 1))
+        if width not in (1, 2, 4):
+            raise CorruptError(f"{place}: found sizes of {width} bytes, expected 1, 2 or 4")
+        raw = expand(data["x"], min(most, MAX_PAGE_RECORDS) * width, place)
+        sizes = np.frombuffer(raw, dtype=f"<u{width}").astype(np.int64)
+        if "c" not in data:
+            return sizes, np.ones(len(sizes), dtype=np.int64)
+        counts = np.frombuffer(expand(data["c"], len(sizes), place), np.uint8)
+        return sizes, counts.astype(np.int64)
 
     @property
     def runs(self) -> tuple[Run, ...]:

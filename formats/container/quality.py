@@ -155,9 +155,9 @@ def _foretold(psnr: Int64) -> Int64:
 
 
 def _pack_column(values: Int64) -> bytes:
-    """A column as its base, the number of low bits, and a Rice code."""
-    if not len(values):
-        return b""
+    """A column as its base and, of several, the number of low bits and a Rice code."""
+    if len(values) < 2:
+        return b"".join(map(_signed, values.tolist()))
     least, middle = int(values.min()), int(np.sort(values)[len(values) // 2])
     if least == int(values.max()):
         return _signed(least) + bytes([ALIKE])
@@ -177,11 +177,14 @@ def _take_column(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
         return np.zeros(0, dtype=np.int64), data
     place = f"{place}: quality"
     found, at = decode_varint(data, 0, place)
-    if at == len(data):
-        raise TruncatedError(f"{place}: found the end of the data, expected a column")
     if found > 4 * UNKNOWN:
         raise CorruptError(f"{place}: found the base {found} of a column, beyond all codes")
-    base, how, data = int(_unfolded(np.array(found))), data[at], data[at + 1 :]
+    base = int(_unfolded(np.array(found)))
+    if count == 1:
+        return np.array([base], dtype=np.int64), data[at:]
+    if at == len(data):
+        raise TruncatedError(f"{place}: found the end of the data, expected a column")
+    how, data = data[at], data[at + 1 :]
     if how == ALIKE:
         return np.full(count, base, dtype=np.int64), data
     folded, low_bits = how >= FOLDED, how % FOLDED

@@ -107,7 +107,7 @@ class VlatReader:
         try:
             self._check_start()
             first = read_section(self._source, len(START), HEADER, "header")
-            self.stamp = first.checksum
+            self.stamp, self._first_end = first.checksum, first.end
             self.header = self._headers[0] = self._header_in(first, 0)
             self.directory, self.end = self._find_directory()
             self._check_others()
@@ -142,7 +142,11 @@ class VlatReader:
                     work -= self._stated_size(end)
             else:
                 raise error
-        return Directory.from_bytes(section.body, section.at, self.name), end
+        return self._directory_in(section), end
+
+    def _directory_in(self, section: Section) -> Directory:
+        own = Place(section.at, section.end - section.at)
+        return Directory.from_bytes(section.body, own, self._first_end, self.name)
 
     def _stated_size(self, end: int) -> int:
         """The size of the directory in bytes, from the tail that ends at `end`."""
@@ -235,9 +239,16 @@ class VlatReader:
 
     def _read_page(self, entry: PageEntry, first: int, end: int) -> StoredPage:
         """The page whose first record is number `first` and whose records end before byte `end`."""
-        section = self._section(entry.place, PAGE, "index")
         room = end - entry.records_at
-        page = StoredPage(section.body, room // LEAST_BLOCK_BYTES, f"{self.name}: index")
+        page = self.directory.inside
+        if not isinstance(page, StoredPage):
+            section = self._section(entry.place, PAGE + DIRECTORY, "index")
+            if section.kind == DIRECTORY:  # an earlier one, from before the last addition
+                page = self._directory_in(section).inside
+            else:
+                page = StoredPage(section.body, room // LEAST_BLOCK_BYTES, f"{self.name}: index")
+        if not isinstance(page, StoredPage):
+            raise self._fail("index", "found a directory without a page inside")
         if len(page) != entry.count:
             raise self._fail("index", f"found {len(page)} records, expected {entry.count}")
         if page.first != first:
@@ -250,7 +261,7 @@ class VlatReader:
         """All pages; adjacent ones are fetched together."""
         entries = self.directory.pages
         spans: list[tuple[int, int]] = []
-        for entry in entries:
+        for entry in entries if self.directory.inside is None else ():
             at, end = entry.place.at, entry.place.at + entry.place.size
             if spans and spans[-1][1] == at:
                 spans[-1] = spans[-1][0], end

@@ -88,16 +88,17 @@ def check_known(kind: bytes, place: str) -> None:
         )
 
 
-def section_size(kind: bytes, start: bytes, place: str) -> tuple[int, int]:
-    """Where the body of the section at `start` begins and ends, relative to its marker.
+def section_size(kinds: bytes, start: bytes, place: str) -> tuple[int, int]:
+    """Where the body of the section at `start`, of one of these types, begins and ends, relative to
+    its marker.
 
     Raises CorruptError if the type differs or the length exceeds the maximum, TruncatedError.
     """
     head = len(MARKER) + TYPE_BYTES
-    if len(start) < head and (MARKER + kind).startswith(start):
+    if len(start) < head and MARKER.startswith(start):
         raise TruncatedError(f"{place}: found the end of the data, expected a section")
-    if start[:head] != MARKER + kind:
-        raise CorruptError(f"{place}: found {start[:head]!r}, expected a section {kind.decode()}")
+    if start[:1] != MARKER or start[1] not in kinds:
+        raise CorruptError(f"{place}: found {start[:head]!r}, expected a section {kinds.decode()}")
     length, body = decode_varint(start, head, f"{place}: length")
     if length > MAX_SECTION_BYTES:
         raise CorruptError(f"{place}: found {length} bytes, expected at most {MAX_SECTION_BYTES}")
@@ -116,10 +117,11 @@ def check_section(data: bytes, place: str, stamp: bytes = UNSTAMPED) -> None:
 
 
 def read_section(
-    source: ByteSource, at: int, kind: bytes, what: str, size: int | None = None,
+    source: ByteSource, at: int, kinds: bytes, what: str, size: int | None = None,
     stamp: bytes = UNSTAMPED,
 ) -> Section:  # fmt: skip
-    """The section of this type at offset `at`, of this size if known; `what` names it in errors.
+    """The section of one of these types at offset `at`, of this size if known; `what` names it in
+    errors.
 
     Raises CorruptError, TruncatedError.
     """
@@ -127,9 +129,9 @@ def read_section(
     if not 0 <= at < source.size:
         raise TruncatedError(f"{place}: found byte {at} named as its place, beyond the end")
     start = source.read_at(at, min(LONGEST_HEAD, source.size - at), what)
-    body, end = section_size(kind, start, place)
+    body, end = section_size(kinds, start, place)
     if size is not None and end + CHECKSUM_BYTES != size:
         raise CorruptError(f"{place}: found {end + CHECKSUM_BYTES} bytes, expected {size}")
     data = source.read_at(at, end + CHECKSUM_BYTES, what)
     check_section(data, place, stamp)
-    return Section(kind, data[body:end], at, at + len(data), data[end:])
+    return Section(data[1:2], data[body:end], at, at + len(data), data[end:])

@@ -6,6 +6,7 @@ import errno
 import os
 import zlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from io import UnsupportedOperation
 from typing import Any, BinaryIO
@@ -22,7 +23,7 @@ from velcodec.formats.container.block import (
     is_full,
 )
 from velcodec.formats.container.columns import Column, as_column, is_text, joined, take_fields
-from velcodec.formats.container.directory import Directory, PageEntry
+from velcodec.formats.container.directory import MAX_INSIDE_BYTES, Directory, PageEntry
 from velcodec.formats.container.framing import START, pack_tail
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.page import (
@@ -86,6 +87,7 @@ class VlatWriter:
     def _begin(self, stream: BinaryIO, at: int, journal: bool) -> None:
         self._stream, self._at, self._journal = stream, at, journal
         self._closed_with = 0, 0, 0
+        self._first_end = 0
         self._stamp = UNSTAMPED
         self._held = None
         self._headers: list[Header] = []
@@ -200,7 +202,7 @@ class VlatWriter:
             return
         opening = bytes(OPENING) if payload is None else zlib.crc32(payload).to_bytes(4, "little")
         first = pack_section(HEADER, opening + self._headers[0].to_bytes())
-        self._stamp = first[-len(UNSTAMPED) :]
+        self._stamp, self._first_end = first[-len(UNSTAMPED) :], len(START) + len(first)
         others = [pack_section(kind, body, self._stamp) for kind, body in held[1:]]
         self._stream.write(b"".join([START, first, *others]))
 
@@ -337,6 +339,7 @@ class VlatWriter:
 
     def close(self) -> None:
         """Write the index. Nothing can be added afterwards; the bytes of a file are on disk."""
+        inside = self._page_inside()
         self._close_page()
         self._stamp_sections(None)
         for body, records_at, count in self._pages:
@@ -345,12 +348,30 @@ class VlatWriter:
         # The tail must not reach the disk before what it leads to.
         self._flush()
         directory = Directory(
-            tuple(self._places), tuple(self._entries), tuple(self._decoders), tuple(self._others)
-        )
+            tuple(self._places), tuple(self._entries), tuple(self._decoders), tuple(self._others),
+            inside,
+        )  # fmt: skip
         place = self._section(DIRECTORY, directory.to_bytes())
+        if inside is not None:
+            self._entries.append(PageEntry(place, self._first_end, len(inside)))
         self._put(pack_tail(place.size))
         self._flush()
         self._closed_with = self._state
+
+    def _page_inside(self) -> Page | None:
+        """The archive's only page if it is short, so that it goes into the directory."""
+        self._write_blocks()
+        if not (self._page.count and self._first_end) or self._entries or self._pages:
+            return None
+        self._page.end_run(self._current)
+        page = self._page.whole()
+        begin, *others = page.runs
+        begin = replace(begin, gap=self._page.records_at - self._first_end)
+        page = replace(page, runs=(begin, *others))
+        if len(page.to_bytes()) > MAX_INSIDE_BYTES:
+            return None
+        self._page = _OpenPage()
+        return page
 
     def _put(self, data: bytes) -> None:
         self._stream.write(data)

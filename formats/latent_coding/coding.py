@@ -77,10 +77,12 @@ class TileCoding:
         return cls(base, range_step, min(bits, MAX_RANGE_BITS), table)
 
     def to_list(self) -> list[Any]:
-        """Base, step, bits, then pairs of step index and frequency, as the header keeps them."""
+        """Base, step, bits, then pairs of step index and frequency, as the header keeps them: the
+        last frequency, which is what is left of their sum, is left out.
+        """
         base, step = short_number(self.range_base), short_number(self.range_step)
         steps = [v for pair in sorted(self.step_frequencies.items()) for v in pair]
-        return [base, step, self.range_bits, *steps]
+        return [base, step, self.range_bits, *steps[:-1]]
 
     @classmethod
     def from_list(cls, data: Any) -> TileCoding:
@@ -88,6 +90,7 @@ class TileCoding:
         try:
             base, step, bits, *pairs = sequence(data)
             flat = [integer(v) for v in pairs]
+            flat.append(TOTAL - sum(flat[1::2]))
             steps = dict(zip(flat[::2], flat[1::2], strict=True))
             if len(steps) * 2 != len(flat):
                 raise ValueError("step frequencies: found a step index twice")

@@ -22,45 +22,25 @@ MAX_VALUES = 1 << 16
 MAX_NETWORK = 1 << 16
 """Bound on the numbers of networks and samplers."""
 
-DIGEST_BYTES = 4
-"""Bytes of a sampler's hash in a header."""
-
-
-@dataclass(frozen=True)
-class SamplerName:
-    """A sampler's number, and the first bytes of the SHA-256 of its file. Raises CorruptError."""
-
-    number: int
-    digest: bytes
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number < MAX_NETWORK:
-            raise CorruptError(
-                f"exact coding: sampler: found {self.number}, expected 1 to {MAX_NETWORK - 1}"
-            )
-        if not (isinstance(self.digest, bytes) and len(self.digest) == DIGEST_BYTES):
-            raise CorruptError(
-                f"exact coding: hash of the sampler: found {self.digest!r}, expected "
-                f"{DIGEST_BYTES} bytes"
-            )
-
 
 @dataclass(frozen=True)
 class ExactCoding:
-    """The context network's number, the domains and the sampler of an archive's exact streams.
+    """The numbers of the context network and of the sampler of an archive's exact streams, and
+    their domains.
 
     Raises CorruptError.
     """
 
     network: int
     domains: tuple[Domain, ...]
-    sampler: SamplerName
+    sampler: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.network < MAX_NETWORK:
-            raise CorruptError(
-                f"exact coding: network: found {self.network}, expected 1 to {MAX_NETWORK - 1}"
-            )
+        for name, number in (("network", self.network), ("sampler", self.sampler)):
+            if not 1 <= number < MAX_NETWORK:
+                raise CorruptError(
+                    f"exact coding: {name}: found {number}, expected 1 to {MAX_NETWORK - 1}"
+                )
         if not 1 <= len(self.domains) <= MAX_DOMAINS:
             raise CorruptError(
                 f"exact coding: found {len(self.domains)} domains, expected 1 to {MAX_DOMAINS}"
@@ -74,7 +54,7 @@ class ExactCoding:
     def to_dict(self) -> dict[str, Any]:
         """As the header keeps it."""
         domains = [domain.to_list() for domain in self.domains]
-        return {"n": self.network, "d": domains, "s": [self.sampler.number, self.sampler.digest]}
+        return {"n": self.network, "d": domains, "s": self.sampler}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ExactCoding:
@@ -82,7 +62,6 @@ class ExactCoding:
         try:
             check_keys(data, KEYS, "exact coding")
             domains = tuple(Domain.from_list(item) for item in sequence(data["d"]))
-            number, digest = sequence(data["s"])
-            return cls(integer(data["n"]), domains, SamplerName(integer(number), digest))
+            return cls(integer(data["n"]), domains, integer(data["s"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptError(f"exact coding in the header: {error}") from error

@@ -7,6 +7,7 @@ them; `unpack_mapping` checks first. This module does not know what the fields m
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from string import ascii_letters
 from typing import Any
 
 import msgpack
@@ -28,23 +29,51 @@ def unpack_mapping(data: bytes, place: str, most: int = MAX_VALUES) -> dict[str,
     `CorruptError` before allocating more than its bytes can hold.
     """
     values = _unpack(data, place, most)
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise CorruptError(f"{place}: found {type(values).__name__}, expected a mapping")
     return values
 
 
-def check_keys(values: Mapping[str, Any], known: Collection[str], place: str) -> None:
+def pack(value: Any) -> bytes:
+    """Msgpack in which every key of one letter takes one byte: its ASCII code.
+
+    Raises TypeError for a key that is not text, and whatever msgpack raises.
+    """
+    packed: bytes = msgpack.packb(_with_codes(value))
+    return packed
+
+
+def _with_codes(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_code_of(key): _with_codes(each) for key, each in value.items()}
+    return [_with_codes(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _code_of(key: Any) -> str | int:
+    if not isinstance(key, str):
+        raise TypeError(f"found the key {key!r}, expected text")
+    return ord(key) if key in ascii_letters and len(key) == 1 else key
+
+
+def check_keys(
+    values: Mapping[str, Any],
+    known: Collection[str],
+    place: str,
+    reserved: Mapping[str, str] | None = None,
+) -> None:
     """Raise UnknownFeatureError for an unknown key that must be understood: one that does not begin
-    with a lower-case ASCII letter. Raises TypeError if `values` is not a mapping.
+    with a lower-case ASCII letter. `reserved` says what some of these are for. Raises TypeError if
+    `values` is not a mapping.
     """
     if not isinstance(values, Mapping):
         raise TypeError(f"found {type(values).__name__}, expected a mapping")
     for key in values:
         if key not in known and not "a" <= key[:1] <= "z":
-            raise UnknownFeatureError(
-                f"{place}: found the unknown key {key!r}, which must be understood: "
-                "a later version may read it"
-            )
+            purpose = (reserved or {}).get(key)
+            found = f"the unknown key {key!r}, which must be understood"
+            if purpose is not None:
+                found = f"{purpose} (key {key!r}), which this version does not know"
+            raise UnknownFeatureError(f"{place}: found {found}: a later version may read it")
 
 
 def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:
@@ -58,13 +87,28 @@ def unpack_array(data: bytes, place: str, most: int = MAX_VALUES) -> list[Any]:
 def _unpack(data: bytes, place: str, most: int) -> Any:
     _check_counts(data, place, most)
     try:
-        return msgpack.unpackb(data, strict_map_key=True, object_pairs_hook=once)
-    except (ValueError, msgpack.exceptions.UnpackException, RecursionError) as error:
+        return msgpack.unpackb(data, strict_map_key=False, object_pairs_hook=_lettered)
+    except (ValueError, TypeError, msgpack.exceptions.UnpackException, RecursionError) as error:
         raise CorruptError(f"{place}: {str(error) or type(error).__name__}") from error
 
 
+def _lettered(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+    """A mapping with letters in place of their codes. Raises ValueError for any other key that is
+    not text, and for a repeated one.
+    """
+    return once((_key_of(key), value) for key, value in pairs)
+
+
+def _key_of(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if type(key) is int and 0 < key < 128 and chr(key) in ascii_letters:
+        return chr(key)
+    raise ValueError(f"found the key {key!r}, expected text or the code of a letter")
+
+
 def once(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    """A mapping from pairs, for msgpack or JSON. Raises ValueError for a repeated key, of which
+    """A mapping from pairs, as of JSON. Raises ValueError for a repeated key, of which
     readers might take either value.
     """
     found: dict[Any, Any] = {}

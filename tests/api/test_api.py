@@ -256,7 +256,7 @@ def test_a_path_gives_the_models_in_the_file(kind: type, tmp_path: Path) -> None
     data = velcodec.compress(kind(path), decoder="tiny", order="xz")
     assert velcodec.decompress(data).shape == (2, 10, 8)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert velcodec.open(data).info()["source_sha256"] == digest
+    assert velcodec.open(data).info()["source_sha256"] == digest[:16]
     with pytest.raises(InputFileError, match="nowhere"):
         velcodec.compress(kind(tmp_path / "nowhere.npy"), decoder="tiny")
 

@@ -232,20 +232,17 @@ def test_sampler_error(path: Path, data: bytes) -> None:
     """An archive whose samples need a sampler of a later version at other grids."""
     reader = VlatReader(data)
     assert reader.header.exact is not None
-    native, known = velcodec.decompress(data), reader.header.exact.sampler
-    for sampler, words in (
-        (replace(known, number=99), ("found number 99", "expected 1 to ")),
-        (replace(known, digest=bytes(4)), ("found hash ", f"the archive needs {bytes(4).hex()}")),
-    ):
-        stream = io.BytesIO()
-        exact = replace(reader.header.exact, sampler=sampler)
-        writer = VlatWriter(stream, replace(reader.header, exact=exact))
-        writer.add_many(list(reader.payloads()))
-        writer.close()
-        path.write_bytes(stream.getvalue())
-        with refuses(errors.SamplerError, "sampler", *words, "native grid can be decoded"):
-            velcodec.decompress(path, 30)
-        assert np.array_equal(velcodec.decompress(path), native)
+    native = velcodec.decompress(data)
+    stream = io.BytesIO()
+    exact = replace(reader.header.exact, sampler=99)
+    writer = VlatWriter(stream, replace(reader.header, exact=exact))
+    writer.add_many(list(reader.payloads()))
+    writer.close()
+    path.write_bytes(stream.getvalue())
+    words = "found number 99", "expected 1 to ", "native grid can be decoded"
+    with refuses(errors.SamplerError, "sampler", *words):
+        velcodec.decompress(path, 30)
+    assert np.array_equal(velcodec.decompress(path), native)
 
 
 def test_missing_extra_error(monkeypatch: pytest.MonkeyPatch) -> None:

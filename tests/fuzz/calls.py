@@ -56,8 +56,8 @@ from velcodec.formats.volume_coding.stream import (
     join_mask,
     pack_volume,
 )
-from velcodec.sampler.form import newest_sampler
-from velcodec.sampler.volume.form import newest_volume_sampler
+from velcodec.sampler.form import NEWEST_SAMPLER
+from velcodec.sampler.volume.form import NEWEST_VOLUME_SAMPLER
 
 EXECUTIONS = 300_000
 MOST_BYTES = 1 << 14
@@ -150,7 +150,7 @@ def _samples(kind: int) -> bytes:
     z, x = np.mgrid[:20, :24]
     model = (1500.0 + 100 * ((z + x // 2) // 3)).astype("<f4")
     coding = ExactCoding(
-        EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001), Domain(RAW, 0, 1.0, 1)), newest_sampler()
+        EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001), Domain(RAW, 0, 1.0, 1)), NEWEST_SAMPLER
     )
     allowed = allowed_codes(model, coding.domains[0], 0.0)
     assert allowed is not None
@@ -171,7 +171,7 @@ def _volumes() -> bytes:
     z, y, x = np.mgrid[:9, :10, :11]
     volume = (1500.0 + 100 * ((z + y // 2 + x // 3) // 3)).astype("<f4")
     codes = (volume - 1500.0).astype(np.int64)
-    coding = ExactCoding(EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001),), newest_volume_sampler())
+    coding = ExactCoding(EXACT_NETWORK, (Domain(0, 1500.0, 1.0, 3001),), NEWEST_VOLUME_SAMPLER)
     layouts = (Layout(9, 11, "nzyx", ny=10, no_data="nan"), Layout(9, 11))
     bricks = Bricks((9, 10, 11), (4, 5, 6))
     absent = bricks.samples * (np.arange(len(bricks)) == 0)

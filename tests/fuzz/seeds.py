@@ -96,6 +96,7 @@ def part_seeds() -> list[bytes]:
         b"\x01" + moved.to_bytes(two, 1),
         b"\x02" + page.to_bytes(),
         b"\x03" + directory.to_bytes(),
+        b"\x03" + replace(directory, pages=(), inside=replace(page, first=0)).to_bytes(),
         b"\x00" + masked.to_bytes(),
         b"\x04" + pack_record(tiles, two),
         b"\x04" + pack_record(replace(tiles, absent=b"hi"), masked),

@@ -31,6 +31,7 @@ from velcodec.formats.container.sections import (
     HEADER,
     UNSTAMPED,
     USE,
+    Place,
     section_size,
 )
 from velcodec.formats.container.shards import read_manifest
@@ -42,7 +43,7 @@ from velcodec.formats.latent_coding.prefix import Prefix, decode_prefixes
 from velcodec.formats.latent_coding.stream import decode_tiles
 from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
 from velcodec.formats.sample_coding.absent_mask import decode_absent
-from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.formats.storage.source import ByteSource
@@ -56,7 +57,7 @@ MODELS_READ = 8
 ABSENT = 1 << 7
 """If this bit of the first byte is set, a stream of absent samples follows."""
 
-SAMPLER = SamplerName(1, b"hash")
+SAMPLER = 1
 
 
 def container(data: bytes) -> None:
@@ -180,7 +181,7 @@ PARTS: tuple[Callable[[bytes], object], ...] = (
     _read_header,
     _read_later_header,
     _read_page,
-    lambda data: Directory.from_bytes(data, 1 << 20, "archive"),
+    lambda data: Directory.from_bytes(data, Place(1 << 20, 9), 99, "archive"),
     _read_record,
     read_decoder_file,
     lambda data: read_manifest(ByteSource(data)),

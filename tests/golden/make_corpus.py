@@ -50,7 +50,7 @@ from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.sample_coding.prediction.blended import encode_blended
 from velcodec.formats.sample_coding.stream import ExactStream
-from velcodec.sampler.form import newest_sampler
+from velcodec.sampler.form import NEWEST_SAMPLER
 from velcodec.train.contexts import resampled
 
 SAMPLES = GOLDEN / "samples"
@@ -238,7 +238,7 @@ def columns(count: int) -> dict[str, Any]:
 def fields_archive() -> bytes:
     """Keys, measured figures and all fields; everything that a header can say."""
     about = {
-        "source": Source(hashlib.sha256(b"source").digest()),
+        "source": Source.of(hashlib.sha256(b"source").digest()),
         "provenance": "drawn",
         "licence": "CC0-1.0",
         "user": {"crew": 7, "notes": ["\u03b1", None, 2.5, {"deep": True}], "blob": b"\x00\xff"},
@@ -266,7 +266,7 @@ def facts_archive() -> bytes:
     stream = io.BytesIO()
     writer = VlatWriter(stream, head)
     writer.add_many(payloads[:2])
-    writer.use(replace(head, about=later, software=(1, 20, 300)))
+    writer.use(replace(head, about=later, software=(1, 20, 30)))
     writer.add_many(payloads[2:3])
     writer.use(replace(head, about={}, software=()))
     writer.add_many(payloads[3:])
@@ -422,7 +422,7 @@ def tiled_archive() -> bytes:
         Domain(1, base, 1.0, int(ordered.max()) - base + 5000),
         Domain(3, 0.0, 1.0, len(palette), 0, palette),
     )
-    exact = ExactCoding(EXACT_NETWORK, domains, newest_sampler())
+    exact = ExactCoding(EXACT_NETWORK, domains, NEWEST_SAMPLER)
     coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step, 1.0)
     head = Header(
         decoder.identity or b"", decoder.name, (Layout(24, 26),), coding, tiled=True, exact=exact

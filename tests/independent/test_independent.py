@@ -247,14 +247,11 @@ def test_samples_are_used_if_a_latent_is_beside_them(
     check_rendering(expected, velcodec.decompress(tmp_path / "b.vlat", (50, 70)))
 
 
-@pytest.mark.parametrize("name", [[9, None], [1, b"hash"]], ids=["number", "hash"])
-def test_an_unknown_sampler_is_refused(
-    reader: vlatlite.Reader, tmp_path: Path, name: list[object]
-) -> None:
+def test_an_unknown_sampler_is_refused(reader: vlatlite.Reader, tmp_path: Path) -> None:
     model = drawn("flatvel_a", *NATIVE)
     archive = saved(tmp_path / "a.vlat", model)
     coding = archive.headers[0]["e"]
-    coding["s"] = [new or old for new, old in zip(name, coding["s"], strict=True)]
+    coding["s"] = 9
     assert np.array_equal(reader.model(archive, 0), model)
     with pytest.raises(ValueError, match="not here"):
         reader.model(archive, 0, (60, 60))
@@ -298,7 +295,7 @@ def test_facts_are_read_and_an_unknown_vertical_domain_is_refused(
 
     facts = {"crs": "EPSG:32631", "vertical": "time", "datum": "mean sea level", "epoch": 2010.5}
     head = archive_of(**facts).headers[0]
-    assert (head["a"], head["v"]) == (facts, [0, 1, 0])
+    assert (head["a"], head["v"]) == (facts, 100)
     monkeypatch.setattr(velcodec.formats.container.header, "check_stored", lambda about: None)
     for name in ("vertical", "Epoch"):
         with pytest.raises(ValueError, match="unknown"):
@@ -308,7 +305,7 @@ def test_facts_are_read_and_an_unknown_vertical_domain_is_refused(
 def test_fields_override_the_layout(reader: vlatlite.Reader) -> None:
     (archive,) = vlatlite.open_archives(METADATA / "fields.vlat")
     assert reader.layout(archive, 1) | {"s": 0} == {
-        "s": 0, "a": "nzx", "t": "<f4", "u": "m/s", "d": [12.5, 6.0], "o": [1000.0, 0.0],
+        "s": 0, "a": "n1zx", "t": "<f4", "u": "m/s", "d": [12.5, 6.0], "o": [1000.0, 0.0],
     }  # fmt: skip
     assert reader.layout(archive, 2)["d"] == [10, 7.0]
 

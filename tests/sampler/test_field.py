@@ -16,7 +16,7 @@ from velcodec.formats.errors import InputDtypeError, InputShapeError, OptionErro
 from velcodec.sampler import compiled, render
 from velcodec.sampler.cell_average import averaged
 from velcodec.sampler.compiled import SampledField, cell_positions
-from velcodec.sampler.form import SamplerWeights, newest_sampler, sampler_of
+from velcodec.sampler.form import NEWEST_SAMPLER, SamplerWeights, sampler_of
 from velcodec.sampler.network import SamplerNetwork
 from velcodec.sampler.render import TorchField, upsample
 
@@ -27,7 +27,7 @@ GRIDS = [(31, 40), (11, 3), (7, 9), (1, 1), (1, 30), (25, 1)]
 
 
 def shipped() -> SamplerWeights:
-    return sampler_of(newest_sampler())
+    return sampler_of(NEWEST_SAMPLER)
 
 
 def drawn() -> SamplerWeights:
@@ -140,7 +140,7 @@ def test_no_value_leaves_the_range_of_the_samples(
 ) -> None:
     field = SampledField(samples, BOTH[learned])
     cells = scattered(np.random.default_rng(seed), 50, *samples.shape)
-    there = TorchField(samples, newest_sampler(), "cpu")
+    there = TorchField(samples, NEWEST_SAMPLER, "cpu")
     for found in (
         field.grid(to_z, to_x),
         field.points(cells),
@@ -211,7 +211,7 @@ def test_models_of_any_shape_have_any_grid(shape: tuple[int, int], learned: str)
         found = field.grid(nz, nx)
         assert found.shape == (nz, nx)
         assert np.array_equal(found.ravel(), field.points(cells))
-        assert TorchField(samples, newest_sampler(), "cpu").grid(nz, nx).shape == (nz, nx)
+        assert TorchField(samples, NEWEST_SAMPLER, "cpu").grid(nz, nx).shape == (nz, nx)
         assert upsample(torch.as_tensor(samples)[None], nz, nx).shape == (1, nz, nx)
 
 
@@ -220,7 +220,7 @@ def test_the_field_of_a_constant_is_that_constant() -> None:
         samples = np.full((6, 8), value)
         field, there = (
             SampledField(samples, shipped()),
-            TorchField(samples, newest_sampler(), "cpu"),
+            TorchField(samples, NEWEST_SAMPLER, "cpu"),
         )
         for nz, nx in GRIDS:
             assert (field.grid(nz, nx) == value).all()
@@ -263,7 +263,7 @@ def test_blocks_leave_no_seams(
 
 
 def test_blocks_leave_no_seams_in_torch(blockwise: Callable[[int], None]) -> None:
-    field = TorchField(rough(50, 70), newest_sampler(), "cpu")
+    field = TorchField(rough(50, 70), NEWEST_SAMPLER, "cpu")
     cells = scattered(np.random.default_rng(0), 200, 50, 70)
     whole, slopes = field.grid(61, 90), field.gradient(cells)
     blockwise(16)
@@ -296,7 +296,7 @@ def test_torch_computes_the_same_field(
 ) -> None:
     random = np.random.default_rng(5)
     samples = kind(random, 24, 31)
-    field, there = SampledField(samples, shipped()), TorchField(samples, newest_sampler(), "cpu")
+    field, there = SampledField(samples, shipped()), TorchField(samples, NEWEST_SAMPLER, "cpu")
     cells = scattered(random, 2000, 24, 31)
     pairs = [
         (field.grid(47, 40), there.grid(47, 40)),
@@ -328,7 +328,7 @@ def test_the_gradient_is_that_of_the_field(
     kind: Callable[[np.random.Generator, int, int], np.ndarray],
 ) -> None:
     random = np.random.default_rng(7)
-    field = TorchField(kind(random, 9, 12), newest_sampler(), "cpu")
+    field = TorchField(kind(random, 9, 12), NEWEST_SAMPLER, "cpu")
     cells = scattered(random, 400, 9, 12) * 0.98 + 0.01
     found, step = field.gradient(cells), 1e-5
     for axis in (0, 1):
@@ -402,7 +402,7 @@ def test_the_mean_slowness_is_that_of_a_lower_velocity() -> None:
         cell, slowness = (field.averages(*grid, kind, "a") for kind in ("cell", "slowness"))
         assert (slowness <= cell + 1e-9).all()
         assert (slowness < cell - 1.0).any()
-        there = TorchField(field.samples, newest_sampler(), "cpu")
+        there = TorchField(field.samples, NEWEST_SAMPLER, "cpu")
         cell, slowness = (there.averages(*grid, kind, "a") for kind in ("cell", "slowness"))
         assert (slowness <= cell + 1e-9).all()
 
@@ -410,7 +410,7 @@ def test_the_mean_slowness_is_that_of_a_lower_velocity() -> None:
 def test_no_average_is_the_field_at_the_centres() -> None:
     field = SampledField(rough(20, 18), shipped())
     assert np.array_equal(field.averages(7, 30, "none", "a"), field.grid(7, 30))
-    there = TorchField(field.samples, newest_sampler(), "cpu")
+    there = TorchField(field.samples, NEWEST_SAMPLER, "cpu")
     assert torch.equal(there.averages(7, 30, "none", "a"), there.grid(7, 30))
 
 
@@ -419,7 +419,7 @@ def test_velocities_that_are_not_positive_have_no_slowness(least: float) -> None
     samples = np.full((9, 8), least)
     samples[:4] = 2000.0 if least else least
     words = f"model north: average slowness: found a velocity of {least:g}, expected more than 0"
-    for field in (SampledField(samples, shipped()), TorchField(samples, newest_sampler(), "cpu")):
+    for field in (SampledField(samples, shipped()), TorchField(samples, NEWEST_SAMPLER, "cpu")):
         assert field.averages(3, 3, "cell", "model north").shape == (3, 3)
         with pytest.raises(OptionError, match=words):
             field.averages(27, 24, "slowness", "model north")

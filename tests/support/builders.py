@@ -20,14 +20,14 @@ from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import DecoderFile, to_bytes
 from velcodec.formats.latent_coding.stream import TileCoding, Tiles, encode_tiles
 from velcodec.formats.latent_coding.tables import TOTAL, LatentTables, integer_frequencies
-from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.domain import Domain
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.storage.source import ByteSource
 
 HASH = bytes(range(32))
 STEPS = 3
-SAMPLER = SamplerName(1, b"hash")
+SAMPLER = 1
 """A sampler that does not exist: native grids need none."""
 
 
@@ -145,7 +145,7 @@ def tile_archive(n: int = 3) -> tuple[bytes, Tiles, LatentTables]:
     """An archive of n models of one tile each, its tiles, and the tables to read them."""
     batch, own = random_tiles(n), tables()
     coding = coding_for(batch)
-    head = header(coding, source=Source(hashlib.sha256(b"source").digest()), provenance="drawn")
+    head = header(coding, source=Source.of(hashlib.sha256(b"source").digest()), provenance="drawn")
     return archive(encode_tiles(batch, own, coding), head), batch, own
 
 

@@ -26,7 +26,7 @@ from velcodec.formats.errors import (
     VolumeError,
 )
 from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, Tiles, decode_tiles
-from velcodec.formats.sample_coding.coding import ExactCoding, SamplerName
+from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.stream import ExactStream, decode_exact
 from velcodec.parallel import in_threads
 
@@ -72,7 +72,7 @@ class StoredModel:
     tiles: Tiles
     decoder_hash: bytes
     samples: NDArray[np.generic] | None = None
-    sampler: SamplerName | None = None
+    sampler: int | None = None
     absent: NDArray[np.bool_] | None = None
 
     @property

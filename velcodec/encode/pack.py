@@ -13,7 +13,7 @@ from velcodec.decode.stored import NO_TILES, join_tiles
 from velcodec.encode.coded import CodedModel
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column
-from velcodec.formats.container.header import Header
+from velcodec.formats.container.header import NO_LATENTS, Header
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
@@ -57,7 +57,10 @@ def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
     """The header, completed by the tile coding and the domains that these models need."""
     tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
     varied = tiles.high > tiles.low
-    coding = TileCoding.for_tiles(tiles.low, tiles.high, tiles.step[varied], contents.range_step)
+    coding = NO_LATENTS
+    if len(tiles.step):
+        step = tiles.step[varied]
+        coding = TileCoding.for_tiles(tiles.low, tiles.high, step, contents.range_step)
     tiled = any(model.tiling.tiles > 1 for model in models)
     exact = None
     used = _used_domains(models)

@@ -38,7 +38,7 @@ from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.formats.sample_coding.stream import CodedImage, encode_image, encode_raw
 from velcodec.parallel import in_threads
 from velcodec.progress import Progress
-from velcodec.sampler.form import newest_sampler
+from velcodec.sampler.form import NEWEST_SAMPLER
 
 ROUNDING = 1.0 - 1e-12
 """Factor that tightens bounds in km/s, for the rounding on conversion to m/s."""
@@ -86,7 +86,7 @@ class SampleCoder:
         """What the header says about the streams so far; None before the first."""
         if not self.domains:
             return None
-        return ExactCoding(self.network, tuple(self.domains), newest_sampler())
+        return ExactCoding(self.network, tuple(self.domains), NEWEST_SAMPLER)
 
     def coding_of_streams(self) -> ExactCoding:
         """`coding` once a stream was made."""

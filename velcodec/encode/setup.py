@@ -12,10 +12,9 @@ import numpy as np
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.description import Description, check_geometry
 from velcodec.encode.target import Target
-from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
+from velcodec.formats.container.header import MAX_HEADER_BYTES, NO_LATENTS, Header, Layout, Source
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError
-from velcodec.formats.latent_coding.coding import TileCoding
 from velcodec.version import release
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ def group_encoder(
     Raises OptionError, MissingDecoderError.
     """
     from velcodec.encode.groups import GroupEncoder
-    from velcodec.encode.pack import RANGE_STEP_M_S
 
     check_geometry(description)
     fitter = make_fitter(coding, on_progress)
@@ -60,8 +58,8 @@ def group_encoder(
         decoder_hash=fitter.decoder.identity or b"",
         decoder_name=fitter.decoder.name,
         layouts=(Layout(1, 1),),
-        coding=TileCoding.for_tiles([], [], [], RANGE_STEP_M_S),
-        source=Source(description.source_sha256),
+        coding=NO_LATENTS,
+        source=Source.of(description.source_sha256),
         user=_plain(description.user),
         software=release(),
     ).with_facts(description.stated_facts())

@@ -54,7 +54,7 @@ from velcodec.metrics import psnr_of_mse, rms_of_psnr
 from velcodec.parallel import in_threads
 from velcodec.progress import Progress
 from velcodec.sampler.volume.compiled import AROUND
-from velcodec.sampler.volume.form import newest_volume_sampler
+from velcodec.sampler.volume.form import NEWEST_VOLUME_SAMPLER
 
 Volume = NDArray[np.generic]
 
@@ -250,7 +250,7 @@ class VolumeCoder:
     ) -> tuple[list[bytes], StoredQuality]:
         """The streams of some bricks, and the quality of their present samples."""
         domain = way.domain
-        coding = ExactCoding(EXACT_NETWORK, (domain,), newest_volume_sampler())
+        coding = ExactCoding(EXACT_NETWORK, (domain,), NEWEST_VOLUME_SAMPLER)
         streams: list[bytes] = []
         squares = total = worst = 0.0
         count = 0

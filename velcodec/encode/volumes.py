@@ -20,7 +20,7 @@ from velcodec.formats.errors import OptionError, VerificationError
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.sample_coding.label_map.network import EXACT_NETWORK
 from velcodec.progress import Progress
-from velcodec.sampler.volume.form import newest_volume_sampler
+from velcodec.sampler.volume.form import NEWEST_VOLUME_SAMPLER
 
 
 def encode_volumes(
@@ -68,7 +68,7 @@ def _packed(contents: Contents, coded: Sequence[CodedVolume]) -> Packed:
     """The records of coded volumes under one header, the first ones of `contents`."""
     layout = contents.header.layouts[0]
     domains = list(dict.fromkeys(each.domain for each in coded))
-    exact = ExactCoding(EXACT_NETWORK, tuple(domains), newest_volume_sampler())
+    exact = ExactCoding(EXACT_NETWORK, tuple(domains), NEWEST_VOLUME_SAMPLER)
     header = replace(contents.header, exact=exact)
     records = []
     for row, each in enumerate(coded):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.archive.archive import Archive
+from velcodec.formats.container.header import Source
 from velcodec.formats.errors import InputShapeError
 from velcodec.formats.facts import DEPTH, Facts
 from velcodec.formats.files import Ground, Models, open_models
@@ -30,13 +31,13 @@ class Originals:
                 yield model, self.units or part.form.units
 
     def matches(self, archive: Archive) -> bool | None:
-        """Whether the archive was made from exactly this file, by SHA-256; None if the archive does
-        not tell.
+        """Whether the archive was made from exactly this file, by its SHA-256; None if the archive
+        does not tell.
         """
         stored = {header.source.sha256 for header in archive.reader.headers()}
         if len(stored) > 1 or None in stored:
             return None
-        return stored == {self.models.sha256()}
+        return stored == {Source.of(self.models.sha256()).sha256}
 
 
 def open_originals(

@@ -7,7 +7,6 @@ from functools import cache
 from typing import ClassVar
 
 from velcodec.formats.arrays import Float32
-from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.sampler.weights import Released, Weights
 
 ORIENTATIONS = 4
@@ -39,7 +38,7 @@ millionths of a cell of a sample, only that sample counts."""
 GATE_ZERO = 0.02
 """Gates below this value are 0."""
 
-NEWEST = 1
+NEWEST_SAMPLER = 1
 """Number of the sampler that new archives use."""
 
 
@@ -76,16 +75,10 @@ class SamplerWeights(Weights):
     }
 
 
-SAMPLERS = Released("sampler", NEWEST, SamplerWeights)
+SAMPLERS = Released("sampler", NEWEST_SAMPLER, SamplerWeights)
 
 
 @cache
-def newest_sampler() -> SamplerName:
-    """The sampler that new archives use."""
-    return SAMPLERS.newest_name
-
-
-@cache
-def sampler_of(name: SamplerName) -> SamplerWeights:
+def sampler_of(number: int) -> SamplerWeights:
     """A released sampler. Raises SamplerError if it is unknown."""
-    return SAMPLERS.load(name)
+    return SAMPLERS.load(number)

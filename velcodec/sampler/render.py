@@ -17,10 +17,9 @@ from torch import Tensor
 
 from velcodec.formats.arrays import Float64
 from velcodec.formats.errors import InputDtypeError, InputShapeError
-from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.sampler.cell_average import Average, averaged, fine_shape
 from velcodec.sampler.compiled import cell_positions
-from velcodec.sampler.form import REACH, newest_sampler, sampler_of
+from velcodec.sampler.form import NEWEST_SAMPLER, REACH, sampler_of
 from velcodec.sampler.network import SPLINE_REACH, Prepared, SamplerNetwork, StoredNetwork
 
 BLOCK = 512
@@ -31,8 +30,8 @@ POINTS_AT_ONCE = 1 << 17
 
 
 @cache
-def _network(name: SamplerName, dtype: torch.dtype, device: str) -> SamplerNetwork:
-    network = SamplerNetwork.from_weights(sampler_of(name)).to(device, dtype)
+def _network(number: int, dtype: torch.dtype, device: str) -> SamplerNetwork:
+    network = SamplerNetwork.from_weights(sampler_of(number)).to(device, dtype)
     return network.requires_grad_(False)
 
 
@@ -53,7 +52,7 @@ def upsample(samples: Tensor, nz: int, nx: int) -> Tensor:
         )
     leading = samples.shape[:-2]
     samples = samples.reshape(-1, *samples.shape[-2:])
-    network = _network(newest_sampler(), samples.dtype, str(samples.device))
+    network = _network(NEWEST_SAMPLER, samples.dtype, str(samples.device))
     values: Tensor = network(network.prepare(samples), _grid_cells(samples, nz, nx))
     return values.reshape(*leading, nz, nx)
 
@@ -108,7 +107,7 @@ class TorchField(TorchPoints):
     """
 
     def __init__(
-        self, samples: NDArray[np.generic], sampler: SamplerName, device: torch.device | str
+        self, samples: NDArray[np.generic], sampler: int, device: torch.device | str
     ) -> None:
         self.samples = torch.as_tensor(np.ascontiguousarray(samples, np.float64), device=device)
         self.least, self.most = self.samples.min(), self.samples.max()

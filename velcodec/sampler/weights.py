@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import ClassVar, Generic, Self, TypeVar
 import numpy as np
 
 from velcodec.formats.errors import CorruptError, InputFileError, SamplerError
-from velcodec.formats.sample_coding.coding import DIGEST_BYTES, SamplerName
 
 
 @dataclass(frozen=True)
@@ -67,32 +65,14 @@ class Released(Generic[W]):
     newest: int
     weights: type[W]
 
-    @property
-    def newest_name(self) -> SamplerName:
-        """What new archives name."""
-        return SamplerName(self.newest, _digest(self._file(self.newest)))
-
-    def load(self, name: SamplerName) -> W:
-        """The weights of a sampler. Raises SamplerError if it is unknown, or not the one named."""
-        data = self._file(name.number)
-        if _digest(data) != name.digest:
-            raise SamplerError(
-                f"{self.kind} {name.number}: found hash {_digest(data).hex()} here, the archive "
-                f"needs {name.digest.hex()}; its native grid can be decoded"
-            )
-        return self.weights.from_bytes(data, f"{self.kind} {name.number}")
-
-    def _file(self, number: int) -> bytes:
+    def load(self, number: int) -> W:
+        """The weights of a sampler. Raises SamplerError if it is unknown."""
         file = resources.files("velcodec").joinpath("data", f"{self.kind}-{number}.safetensors")
         try:
-            return file.read_bytes()
+            data = file.read_bytes()
         except FileNotFoundError:
             raise SamplerError(
                 f"{self.kind}: found number {number}, expected 1 to {self.newest}: the archive was "
                 "made by another version; its native grid can be decoded"
             ) from None
-
-
-def _digest(data: bytes) -> bytes:
-    """What archives name a sampler's file by."""
-    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+        return self.weights.from_bytes(data, f"{self.kind} {number}")

@@ -102,9 +102,9 @@ def page_of(archive: Archive, numbers: Sequence[int], name: str) -> str:
         if model.samples is None and model.decoder_hash not in decoders:
             spread = archive.decoder(number).deviations[:COORDINATES].tolist()
             decoders[model.decoder_hash] = _decoder(archive.decoder_file(number), spread, data)
-        if model.sampler is not None and str(model.sampler.number) not in samplers:
+        if model.sampler is not None and str(model.sampler) not in samplers:
             weights = vars(sampler_of(model.sampler))
-            samplers[str(model.sampler.number)] = {k: data.add(v) for k, v in weights.items()}
+            samplers[str(model.sampler)] = {k: data.add(v) for k, v in weights.items()}
         models.append(_stored(model, list(decoders), data))
         latent = model.samples is None
         facts.append(viewed.facts() | {"number": row, "moves": latent})
@@ -137,7 +137,7 @@ def _stored(model: StoredModel, decoders: Sequence[bytes], data: Bytes) -> dict[
             "kind": "samples",
             "samples": data.add(model.samples),
             "scale": unit_scale(layout.units),
-            "sampler": str(model.sampler.number),
+            "sampler": str(model.sampler),
         }
     tiles = model.tiles
     narrow = np.abs(tiles.coefficients).max(initial=0) < 1 << 15

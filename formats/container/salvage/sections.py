@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from velcodec.formats.container.block import LEAST_BLOCK_BYTES
 from velcodec.formats.container.directory import Directory
@@ -11,6 +12,7 @@ from velcodec.formats.container.header import MAX_HEADER_BYTES, Header
 from velcodec.formats.container.page import (
     MAX_HEADERS,
     MAX_PAGE_RECORDS,
+    Page,
     StoredPage,
 )
 from velcodec.formats.container.salvage.found import Bytes, Work
@@ -22,6 +24,7 @@ from velcodec.formats.container.sections import (
     OPENING,
     PAGE,
     UNSTAMPED,
+    Place,
     Section,
     check_known,
     check_section,
@@ -138,13 +141,20 @@ def read_headers(sections: list[Section], stamp: bytes) -> dict[int, Header]:
 
 def last_directory(sections: list[Section], name: str) -> Directory | None:
     """The last readable directory, or None."""
-    for section in reversed(sections):
-        if section.kind == DIRECTORY:
-            try:
-                return Directory.from_bytes(section.body, section.at, name)
-            except CorruptError:
-                continue
-    return None
+    directories = (_directory_in(section, sections, name) for section in reversed(sections))
+    return next((found for found in directories if found is not None), None)
+
+
+def _directory_in(section: Section, sections: list[Section], name: str) -> Directory | None:
+    """The readable directory in a section, or None."""
+    if section.kind != DIRECTORY:
+        return None
+    first = next((each.end for each in sections if each.kind == HEADER), 0)
+    try:
+        own = Place(section.at, section.end - section.at)
+        return Directory.from_bytes(section.body, own, first, name)
+    except CorruptError:
+        return None
 
 
 def read_others(
@@ -168,11 +178,14 @@ def read_pages(sections: list[Section], size: int, name: str) -> list[tuple[Stor
     found: dict[int, tuple[StoredPage, Section]] = {}
     rows = FREE_ROWS + size // LEAST_BLOCK_BYTES
     for section in sections:
-        if section.kind == PAGE:
-            try:
+        page: Page | StoredPage | None = None
+        if section.kind == DIRECTORY:
+            directory = _directory_in(section, sections, name)
+            page = None if directory is None else directory.inside
+        elif section.kind == PAGE:
+            with suppress(CorruptError):
                 page = StoredPage(section.body, min(MAX_PAGE_RECORDS, rows), f"{name}: index")
-            except CorruptError:
-                continue
+        if isinstance(page, StoredPage):
             rows -= len(page.sizes)
             found[page.first] = page, section
     return [found[first] for first in sorted(found)]

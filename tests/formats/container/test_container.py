@@ -129,7 +129,7 @@ def test_everything_stored_once_takes_at_most_256_bytes() -> None:
         TileCoding(1497.5, 0.25, 14, {11: 1, 12: TOTAL - 2, 13: 1}),
         decoder_name="siren-mixture-2026-11",
         layouts=(Layout(70, 70, "n1zx", "<f8", "km/s", 12.5, 7.5, 1000.0, 2000.0),),
-        source=Source(HASH),
+        source=Source.of(HASH),
     )
     stream = bytes(160)
     assert len(archive([stream], own)) - len(stream) <= 256

@@ -16,6 +16,9 @@ from velcodec.formats.container.sections import KNOWN, Place
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
 
 END = 1 << 40
+OWN, FIRST = Place(1000, 9), 40
+"""Where the refused directories are, and where the first header before them ends."""
+
 OTHER_KINDS = st.integers(1, 255).map(lambda kind: bytes([kind])).filter(lambda k: k not in KNOWN)
 
 
@@ -43,7 +46,7 @@ def directories(draw: st.DrawFn) -> Directory:
 @settings(deadline=None)
 @given(directories())
 def test_any_directory_comes_back(own: Directory) -> None:
-    found = Directory.from_bytes(own.to_bytes(), END, "a.vlat")
+    found = Directory.from_bytes(own.to_bytes(), Place(END, 9), FIRST, "a.vlat")
     assert found == own
     assert found.models == sum(page.count for page in own.pages)
 
@@ -101,7 +104,7 @@ REFUSED: dict[str, bytes] = {
 def test_an_impossible_directory_is_refused_with_little_memory(case: str) -> None:
     tracemalloc.start()
     with pytest.raises(CorruptError, match=r"^a\.vlat: directory"):
-        Directory.from_bytes(REFUSED[case], 1000, "a.vlat")
+        Directory.from_bytes(REFUSED[case], OWN, FIRST, "a.vlat")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 20
@@ -111,7 +114,7 @@ def test_an_impossible_directory_is_refused_with_little_memory(case: str) -> Non
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_are_refused_or_a_directory(body: bytes) -> None:
     try:
-        found = Directory.from_bytes(body, 1000, "a.vlat")
+        found = Directory.from_bytes(body, OWN, FIRST, "a.vlat")
     except (CorruptError, UnknownFeatureError):
         return
     assert found.models <= 8000 * len(found.pages)

@@ -161,7 +161,7 @@ def test_an_unknown_critical_section_is_refused_when_the_archive_is_opened(kind:
 def test_a_directory_with_more_arrays_is_refused() -> None:
     body = b"\x00" + msgpack.packb([[], [], [], [], []])
     with pytest.raises(UnknownFeatureError, match="directory: found 5 arrays, expected at most 4"):
-        Directory.from_bytes(body, 1000, "a.vlat")
+        Directory.from_bytes(body, Place(1000, 9), 40, "a.vlat")
 
 
 @pytest.mark.parametrize("kind", [b"X", b"H", b"", b"xy"])
@@ -175,7 +175,7 @@ def test_only_lower_case_types_can_be_attached(kind: bytes) -> None:
 # Keys of mappings
 
 
-EXACT = {"n": 3, "d": [[0, 1500, 1, 10, 0]], "s": [1, b"hash"]}
+EXACT = {"n": 3, "d": [[0, 1500, 1, 10, 0]], "s": 1}
 MAPPINGS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "header": lambda more: Header.from_bytes(msgpack.packb(header().to_dict() | more)),
     "layout": lambda more: Header.from_dict(header().to_dict() | {"l": [{"s": [3, 4]} | more]}),
@@ -264,7 +264,7 @@ def test_an_unknown_compression_is_refused() -> None:
     for read in (
         lambda: StoredPage(msgpack.packb({"x": b"\x02\x05\x05"}), 9, "page"),
         lambda: unpack_column(["|u1", b"\x07ab"], 2, "page"),
-        lambda: Directory.from_bytes(b"\x05\x93\x90\x90\x90", 1000, "page"),
+        lambda: Directory.from_bytes(b"\x05\x93\x90\x90\x90", Place(1000, 9), 40, "page"),
     ):
         with pytest.raises(UnknownFeatureError, match=r"page.*: column: found compression \d"):
             read()

@@ -30,6 +30,7 @@ from velcodec.formats.container.sections import (
     pack_section,
 )
 from velcodec.formats.container.shards import FORMAT, MANIFEST, ShardedReader
+from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.decoder_file import read_decoder_file
 from velcodec.formats.errors import CorruptError, DecoderFileError, VelcodecError
 from velcodec.formats.storage.varint import encode_varint
@@ -224,18 +225,15 @@ def test_records_of_an_archive_that_differs_only_in_its_models_do_not_fit() -> N
 @pytest.mark.parametrize("kind", [PAGE, DIRECTORY, HEADER])
 def test_sections_of_another_archive_do_not_fit(kind: bytes) -> None:
     def made(first: bytes) -> bytes:
-        stream = archive([first, b"two"], apart=True)
-        if kind == HEADER:
-            from velcodec.formats.container.writer import VlatWriter
-
-            out = io.BytesIO()
-            writer = VlatWriter(out, header())
-            writer.add(first)
-            writer.use(OTHER)
-            writer.add(b"two")
-            writer.close()
-            stream = out.getvalue()
-        return stream
+        out = io.BytesIO()
+        writer = VlatWriter(out, header(), journal=True)
+        writer.add(first)
+        writer.use(OTHER)
+        writer.add(b"two")
+        if kind == PAGE:
+            writer.end_page()
+        writer.close()
+        return out.getvalue()
 
     one, other = made(b"one"), made(b"uno")
     begins = {PAGE: b"\0P", DIRECTORY: b"\0L", HEADER: b"\0H"}[kind]
@@ -319,5 +317,7 @@ def test_an_embedded_decoder_is_one_section(tmp_path: Path) -> None:
     assert VlatReader(stream).embedded_decoders() == []
     place = Place(len(opening()), 9)
     with pytest.raises(CorruptError, match="each section once"):
-        Directory.from_bytes(Directory(decoders=(place, place)).to_bytes(), 1000, "a.vlat")
+        Directory.from_bytes(
+            Directory(decoders=(place, place)).to_bytes(), Place(1000, 9), 40, "a.vlat"
+        )
     assert DECODER == b"D"

@@ -125,6 +125,7 @@ def tile(data, header, tensors):
     """Coefficients, step index, low and high of a tile stream."""
     stream = Stream(data)
     base, step, width, *pairs = header["c"]
+    pairs = [*pairs, 2**14 - sum(pairs[1::2])]
     kind = stream.among(RANGE_KINDS, 14)
     classes = tensors["latent.classes"]
     found, index = np.zeros(classes.shape[2], dtype=np.int64), 0

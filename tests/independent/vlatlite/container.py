@@ -32,6 +32,21 @@ def varint(data, at):
             return value, at
 
 
+def unpacked(data):
+    """Msgpack, with letters in place of their codes as keys of mappings."""
+    return lettered(msgpack.unpackb(data, strict_map_key=False))
+
+
+def lettered(value):
+    if isinstance(value, list):
+        return [lettered(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {chr(k) if type(k) is int else k: lettered(each) for k, each in value.items()}
+    check(len(found) == len(value), "a key twice")
+    return found
+
+
 def squeezed(data):
     if data[0] == 0:
         return data[1:]
@@ -70,7 +85,7 @@ def running(distances):
 
 
 def find_directory(data, stamp):
-    """The directory that the last valid tail leads to, as its arrays."""
+    """The directory that the last valid tail leads to, as its arrays, and where it is."""
     end = len(data)
     while end > 9:
         at = end - 8
@@ -78,7 +93,7 @@ def find_directory(data, stamp):
             try:
                 size = int.from_bytes(data[at : at + 4], "little")
                 body = section(data, at - size, b"L", stamp)
-                return msgpack.unpackb(squeezed(body))
+                return unpacked(squeezed(body)), at - size
             except (ValueError, IndexError):
                 pass
         end = data.rfind(b"vlt\n", 0, end - 1) + 4
@@ -130,7 +145,10 @@ def rice_column(data, count):
     if count == 0:
         return [], data
     base, at = varint(data, 0)
-    base, how, data = unfolded(base), data[at], data[at + 1 :]
+    base = unfolded(base)
+    if count == 1:
+        return [base], data[at:]
+    how, data = data[at], data[at + 1 :]
     if how == 15:
         return [base] * count, data
     check(how < 32 and how % 16 <= 8, "an unknown column of quality")
@@ -174,19 +192,23 @@ class Archive:
         check(data[:8] == b"\x89VLT\r\n\x1a\n", "no archive")
         check(data[8] == 1, f"version {data[8]}")
         first, self.stamp = section(data, 9, b"H")
-        arrays = find_directory(data, self.stamp)
+        behind = varint(data, 11)[1] + len(first) + 4
+        arrays, place = find_directory(data, self.stamp)
         check(len(arrays) <= 4, "a directory of a later version")
         pages, later, decoders, others = arrays + [[]] * (4 - len(arrays))
+        inside = pages if isinstance(pages, dict) else None
+        if inside is not None:
+            pages = []
         check_apart([pages[: len(pages) // 2], later, decoders, others])
         self.others, self.measured = [], False
         for kind, at in zip(others[::3], running(others[1::3]), strict=True):
             check(97 <= kind <= 122, f"unknown section {chr(kind)!r}")
             self.others.append((chr(kind), section(data, at, bytes([kind]), self.stamp)))
-        first = msgpack.unpackb(first[4:])
+        first = unpacked(first[4:])
         check(first.pop("b", 0) == 0, "a header of another number")
         self.headers = [first]
         for number, at in enumerate(running(later[::2]), 1):
-            merged = first | msgpack.unpackb(section(data, at, b"H", self.stamp))
+            merged = first | unpacked(section(data, at, b"H", self.stamp))
             check(merged.pop("b", 0) == number, "a header of another number")
             self.headers.append({k: v for k, v in merged.items() if v is not None})
         for header in self.headers:
@@ -199,15 +221,25 @@ class Archive:
         n = len(pages) // 4
         starts = running(pages[2 * n : 3 * n])
         for at, start, count in zip(running(pages[:n]), starts, pages[3 * n :], strict=True):
-            page = msgpack.unpackb(section(data, at, b"P", self.stamp))
-            self._page(data, page, start, count)
+            if data[at + 1 : at + 2] == b"L":  # inside an earlier directory
+                page = unpacked(squeezed(section(data, at, b"L", self.stamp)))[0]
+            else:
+                page = unpacked(section(data, at, b"P", self.stamp))
+            check(self._page(data, page, start) == count, "a page of other records")
+        if inside is not None:
+            check(inside.get("b", 0) == 0 and place > behind, "a page inside of others")
+            self._page(data, inside, behind)
 
-    def _page(self, data, page, at, count):
+    def _page(self, data, page, at):
+        """Take the records of a page, whose blocks begin at a place, and return their number."""
         check_keys(page, PAGE_KEYS)
         check(page.get("b", 0) == len(self.payloads), "a page of other numbers")
-        sizes = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
-        counts = list(squeezed(page["c"])) if "c" in page else [1] * len(sizes)
-        check(sum(counts) == count, "a page of other records")
+        if isinstance(page["x"], int):
+            sizes, counts = [page["x"]], [page.get("c", 1)]
+        else:
+            sizes = np.frombuffer(squeezed(page["x"]), f"<u{page.get('w', 1)}").tolist()
+            counts = list(squeezed(page["c"])) if "c" in page else [1] * len(sizes)
+        count = sum(counts)
         runs, blocks = page.get("r", [0, len(sizes), 0]), zip(sizes, counts, strict=True)
         check(all(header < 65536 for header in runs[2::3]), "more headers than there may be")
         for gap, some, header in zip(runs[::3], runs[1::3], runs[2::3], strict=True):
@@ -228,6 +260,7 @@ class Archive:
         )
         columns = {name: column(c, count) for name, c in page.get("f", {}).items()}
         self.fields += [{name: c[i] for name, c in columns.items()} for i in range(count)]
+        return count
 
 
 def volume(payload, header):

@@ -9,7 +9,6 @@ from typing import ClassVar
 import numpy as np
 
 from velcodec.formats.arrays import Float32
-from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.sampler.weights import Released, Weights
 
 ORIENTATIONS = 8
@@ -67,19 +66,16 @@ class VolumeWeights(Weights):
     }
 
 
-VOLUME_SAMPLERS = Released("volume-sampler", 1, VolumeWeights)
+NEWEST_VOLUME_SAMPLER = 1
+"""The sampler that new archives of volumes use."""
+
+VOLUME_SAMPLERS = Released("volume-sampler", NEWEST_VOLUME_SAMPLER, VolumeWeights)
 
 
 @cache
-def newest_volume_sampler() -> SamplerName:
-    """The sampler that new archives of volumes use."""
-    return VOLUME_SAMPLERS.newest_name
-
-
-@cache
-def volume_sampler_of(name: SamplerName) -> VolumeWeights:
+def volume_sampler_of(number: int) -> VolumeWeights:
     """A released sampler of volumes. Raises SamplerError if it is unknown."""
-    return VOLUME_SAMPLERS.load(name)
+    return VOLUME_SAMPLERS.load(number)
 
 
 def mirrored_taps(orientation: int) -> list[int]:

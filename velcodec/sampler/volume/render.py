@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from velcodec.formats.sample_coding.coding import SamplerName
 from velcodec.sampler.render import TorchPoints
 from velcodec.sampler.volume.compiled import AROUND, Samples, ends_of
 from velcodec.sampler.volume.form import volume_sampler_of
@@ -24,8 +23,8 @@ POINTS_AT_ONCE = 1 << 15
 
 
 @cache
-def _network(name: SamplerName, device: str) -> VolumeNetwork:
-    network = VolumeNetwork.from_weights(volume_sampler_of(name)).to(device, torch.float64)
+def _network(number: int, device: str) -> VolumeNetwork:
+    network = VolumeNetwork.from_weights(volume_sampler_of(number)).to(device, torch.float64)
     return network.requires_grad_(False)
 
 
@@ -37,7 +36,7 @@ class TorchVolume(TorchPoints):
     def __init__(
         self,
         samples: Samples,
-        sampler: SamplerName,
+        sampler: int,
         device: torch.device | str = "cpu",
         ends: tuple[float, float] | None = None,
     ) -> None:
