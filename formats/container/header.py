@@ -13,8 +13,7 @@ import numpy as np
 from velcodec.formats import released
 from velcodec.formats.errors import CorruptError, OptionError, UnknownFeatureError
 from velcodec.formats.facts import Facts, check_stored
-from velcodec.formats.latent_coding.coding import TileCoding
-from velcodec.formats.latent_coding.tables import TOTAL
+from velcodec.formats.latent_coding.coding import USUAL_CODING, TileCoding
 from velcodec.formats.no_data import NoData, holds
 from velcodec.formats.sample_coding.coding import ExactCoding
 from velcodec.formats.storage.checked_msgpack import (
@@ -172,10 +171,6 @@ def _usual_axes(volume: bool) -> str:
     return "nzyx" if volume else "n1zx"
 
 
-NO_LATENTS = TileCoding(0.0, 4.0, 1, {0: TOTAL})
-"""The tile coding of which a header says nothing: that of an archive without latents."""
-
-
 def _number_of_version(parts: tuple[int, ...]) -> int | None:
     """A version as one number: 0.1.0 is 100, 1.2.3 is 10203."""
     if not parts:
@@ -294,7 +289,7 @@ class Header:
             data["l"] = [layout.to_dict() for layout in self.layouts]
         for key, value in (
             ("n", self.decoder_name if known is None else ""),
-            ("c", None if self.coding == NO_LATENTS else self.coding.to_list()),
+            ("c", None if self.coding == USUAL_CODING else self.coding.to_list()),
             ("i", self.tiled),
             ("f", self.source.sha256),
             ("p", self.provenance),
@@ -357,7 +352,7 @@ class Header:
                 ),
                 TileCoding.from_list(own["c"])
                 if "c" in own
-                else option("c", NO_LATENTS, lambda header: header.coding),
+                else option("c", USUAL_CODING, lambda header: header.coding),
                 option("i", False, lambda header: header.tiled),
                 Source(option("f", None, lambda header: header.source.sha256)),
                 option("p", "", lambda header: header.provenance),

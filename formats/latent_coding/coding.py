@@ -76,6 +76,15 @@ class TileCoding:
         table = dict(zip(index.tolist(), frequencies.tolist(), strict=True))
         return cls(base, range_step, min(bits, MAX_RANGE_BITS), table)
 
+    def bits(self, low: NDArray[np.float64], high: NDArray[np.float64], step: ArrayLike) -> float:
+        """About the bits that ranges and steps of such tiles take; infinite if some do not fit."""
+        ends = (np.concatenate([low, high]) - self.range_base) / self.range_step
+        if len(ends) and not 0 <= ends.min() <= ends.max() < 2.0**self.range_bits - 1:
+            return np.inf
+        found = [self.step_frequencies.get(int(s), 0) for s in np.asarray(step)]
+        with np.errstate(divide="ignore"):
+            return float(len(ends) * self.range_bits - np.log2(np.array(found) / TOTAL).sum())
+
     def to_list(self) -> list[Any]:
         """Base, step, bits, then pairs of step index and frequency, as the header keeps them: the
         last frequency, which is what is left of their sum, is left out.
@@ -117,3 +126,7 @@ class TileCoding:
             (CONSTANT_FINE, fine, fine_bits),
             (CONSTANT_EXACT, 0.0, 64),
         )
+
+
+USUAL_CODING = TileCoding(0.0, 4.0, 11, dict.fromkeys(range(8, 24), TOTAL // 16))
+"""The coding of which a header says nothing: few latents cost less by it than one of their own."""

@@ -13,7 +13,7 @@ from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.latent_coding.stream import decode_tiles
 
 LISTED = r"^    ([0-9a-f]{4})  +([0-9a-f]{2}(?: [0-9a-f]{2})*)(?: \.\. ([0-9a-f]{2}))?(?=  |$)"
-SHA256 = "ff75a910fa263bf39c5dfdf6960ffb9082b0bf483e17c8c2406b321d63542c3c"
+SHA256 = "2fff61c2ef5e11e86dc67c75ccae1484e544211f8c8a47c92eb653a0ea72824c"
 
 
 def test_the_golden_file_is_the_one_that_was_pinned() -> None:

@@ -9,15 +9,18 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgpack
+
 from velcodec.decode.stored import NO_TILES, join_tiles
 from velcodec.encode.coded import CodedModel
 from velcodec.formats.arrays import Int64
 from velcodec.formats.container.columns import Column
-from velcodec.formats.container.header import NO_LATENTS, Header
+from velcodec.formats.container.header import Header
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.record import Record, pack_record
 from velcodec.formats.container.writer import VlatWriter
-from velcodec.formats.latent_coding.stream import LatentTables, TileCoding, encode_tiles
+from velcodec.formats.latent_coding.coding import USUAL_CODING, TileCoding
+from velcodec.formats.latent_coding.stream import LatentTables, Tiles, encode_tiles
 from velcodec.formats.sample_coding.coding import ExactCoding
 
 MODELS_AT_ONCE = 4096
@@ -56,11 +59,7 @@ class Contents:
 def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
     """The header, completed by the tile coding and the domains that these models need."""
     tiles = join_tiles([model.tiles for model in models if len(model.tiles.step)] or [NO_TILES])
-    varied = tiles.high > tiles.low
-    coding = NO_LATENTS
-    if len(tiles.step):
-        step = tiles.step[varied]
-        coding = TileCoding.for_tiles(tiles.low, tiles.high, step, contents.range_step)
+    coding = _tile_coding(tiles, contents.range_step)
     tiled = any(model.tiling.tiles > 1 for model in models)
     exact = None
     used = _used_domains(models)
@@ -68,6 +67,17 @@ def archive_header(contents: Contents, models: Sequence[CodedModel]) -> Header:
         domains = tuple(contents.exact.domains[number] for number in used)
         exact = replace(contents.exact, domains=domains)
     return replace(contents.header, coding=coding, tiled=tiled, exact=exact)
+
+
+def _tile_coding(tiles: Tiles, range_step: float) -> TileCoding:
+    """The coding of these tiles that takes the fewest bytes, those in the header included."""
+    step = tiles.step[tiles.high > tiles.low]
+    own = TileCoding.for_tiles(tiles.low, tiles.high, step, range_step)
+    if range_step != USUAL_CODING.range_step:
+        return own
+    ends = tiles.low, tiles.high
+    stored = 8 * len(msgpack.packb(own.to_list()))
+    return USUAL_CODING if USUAL_CODING.bits(*ends, step) <= own.bits(*ends, step) + stored else own
 
 
 def _used_domains(models: Sequence[CodedModel]) -> list[int]:

@@ -12,9 +12,10 @@ import numpy as np
 from velcodec.effort import DEFAULT_EFFORT
 from velcodec.encode.description import Description, check_geometry
 from velcodec.encode.target import Target
-from velcodec.formats.container.header import MAX_HEADER_BYTES, NO_LATENTS, Header, Layout, Source
+from velcodec.formats.container.header import MAX_HEADER_BYTES, Header, Layout, Source
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError
+from velcodec.formats.latent_coding.coding import USUAL_CODING
 from velcodec.version import release
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def group_encoder(
         decoder_hash=fitter.decoder.identity or b"",
         decoder_name=fitter.decoder.name,
         layouts=(Layout(1, 1),),
-        coding=NO_LATENTS,
+        coding=USUAL_CODING,
         source=Source.of(description.source_sha256),
         user=_plain(description.user),
         software=release(),

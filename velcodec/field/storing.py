@@ -18,11 +18,12 @@ from velcodec.encode.fitting import step_indices
 from velcodec.encode.pack import RANGE_STEP_M_S, Packed, pack
 from velcodec.encode.pack import Contents as PackContents
 from velcodec.formats.arrays import Float64, Int64
-from velcodec.formats.container.header import NO_LATENTS, Header, Layout, Source
+from velcodec.formats.container.header import Header, Layout, Source
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import OptionError, QualityError
 from velcodec.formats.facts import checked_facts
+from velcodec.formats.latent_coding.coding import USUAL_CODING
 from velcodec.formats.latent_coding.stream import Tiles
 from velcodec.formats.latent_coding.value_range import FINE
 from velcodec.formats.storage.atomic import atomic_write
@@ -90,7 +91,7 @@ def _packed(
         decoder_hash=contents.decoder.identity or b"",
         decoder_name=contents.decoder.name,
         layouts=(layout,),
-        coding=NO_LATENTS,
+        coding=USUAL_CODING,
         source=Source(None),
         software=release(),
     ).with_facts(checked_facts({"provenance": provenance, "licence": licence}))

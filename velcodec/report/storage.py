@@ -16,7 +16,8 @@ from velcodec.decode.stored import StoredModel, tables_of
 from velcodec.decoder import LATENT_SIZE
 from velcodec.encode.coded import CodedModel
 from velcodec.encode.pack import RANGE_STEP_M_S, Contents, archive_bytes
-from velcodec.formats.container.header import NO_LATENTS, Header
+from velcodec.formats.container.header import Header
+from velcodec.formats.latent_coding.coding import USUAL_CODING
 from velcodec.progress import Progress
 from velcodec.report.coding import CodedFamily
 from velcodec.version import release
@@ -56,7 +57,7 @@ class Collection:
             decoder_hash=self.decoder.identity or b"",
             decoder_name=self.decoder.name,
             layouts=tuple(layouts),
-            coding=NO_LATENTS,
+            coding=USUAL_CODING,
             software=release(),
         )
         contents = Contents(

@@ -196,6 +196,34 @@ def test_any_other_unknown_key_is_refused(place: str, key: str) -> None:
         MAPPINGS[place]({key: 7})
 
 
+@pytest.mark.parametrize(
+    ("place", "key", "said"),
+    [
+        ("layout", "Q", r"layout: found quantities other than velocity \(key 'Q'\), which this"),
+        ("header", "R", r"header: found references of records to others \(key 'R'\), which this"),
+    ],
+)
+def test_what_is_reserved_for_later_versions_is_refused_by_name(
+    place: str, key: str, said: str
+) -> None:
+    with pytest.raises(UnknownFeatureError, match=f"^{said} version does not know"):
+        MAPPINGS[place]({key: [["vs", "m/s"]]})
+
+
+@pytest.mark.parametrize("sizes", [[70], [2, 3, 4, 5]])
+def test_models_of_other_numbers_of_axes_are_refused_by_name(sizes: list[int]) -> None:
+    with pytest.raises(
+        UnknownFeatureError, match=f"layout: found {len(sizes)} axes, expected 2 or 3"
+    ):
+        MAPPINGS["layout"]({"s": sizes})
+
+
+@pytest.mark.parametrize(("key", "value"), [("a", "cnzx"), ("t", "<f2"), ("u", "ft/s")])
+def test_unknown_axes_dtypes_and_units_are_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(UnknownFeatureError, match=f"found '{value}', expected one of"):
+        MAPPINGS["layout"]({key: value})
+
+
 def test_a_reader_names_the_file_of_an_unknown_key(tmp_path: Path) -> None:
     path = tmp_path / "later.vlat"
     body = msgpack.packb(header().to_dict() | {"Sphere": 1})

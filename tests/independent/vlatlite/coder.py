@@ -118,13 +118,14 @@ class Residuals:
         return -found if negative else found
 
 
+USUAL_CODING = [0, 4, 11, *[v for step in range(8, 24) for v in (step, 1024)][:-1]]
 RANGE_KINDS = (16128, 128, 16, 96, 16)
 
 
 def tile(data, header, tensors):
     """Coefficients, step index, low and high of a tile stream."""
     stream = Stream(data)
-    base, step, width, *pairs = header["c"]
+    base, step, width, *pairs = header.get("c", USUAL_CODING)
     pairs = [*pairs, 2**14 - sum(pairs[1::2])]
     kind = stream.among(RANGE_KINDS, 14)
     classes = tensors["latent.classes"]
