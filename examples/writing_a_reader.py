@@ -35,8 +35,8 @@ def header_of(data: bytes) -> dict[str, object]:
     end = body + length
     if zlib.crc32(data[10:end]) != int.from_bytes(data[end : end + 4], "little"):
         raise ValueError("the header is damaged")
-    found: dict[str, object] = msgpack.unpackb(data[body + 4 : end])
-    return found
+    found = msgpack.unpackb(data[body + 4 : end], strict_map_key=False)
+    return {chr(key) if isinstance(key, int) else key: value for key, value in found.items()}
 
 
 def main(folder: Path, small: bool) -> None:

@@ -66,7 +66,7 @@ class Layout:
 
     nz: int
     nx: int
-    axes: str = "n1zx"
+    axes: str = "nzx"
     dtype: str = "<f4"
     units: str = "m/s"
     dx_m: float = 10.0

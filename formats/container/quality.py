@@ -1,8 +1,8 @@
 """The measured error of a decoded model, as four codes in the index.
 
 Figures are rounded so that a model is never worse than they say: PSNR down, errors and distance up.
-A page stores the codes of its records as four Rice codes: errors by how they differ from what the
-PSNR foretells, and none of models that come back bit for bit.
+A page stores the codes of its records as four short columns: errors by how they differ from what
+the PSNR foretells, and none of models that come back bit for bit.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 
 from velcodec.formats.arrays import Int64
+from velcodec.formats.container.columns import COMPRESSION_LEVEL
 from velcodec.formats.errors import CorruptError, TruncatedError
 from velcodec.formats.storage.rice import best_low_bits, pack_rice, read_rice
 from velcodec.formats.storage.varint import decode_varint, encode_varint
@@ -106,8 +108,8 @@ def _errors(codes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # How a page stores codes
 
-ALIKE, MOST_LOW_BITS = 15, 8
-"""In place of the number of low bits: all integers of the column are the base."""
+FRAME, ALIKE, MOST_LOW_BITS = 14, 15, 8
+"""In place of the number of low bits: integers are bytes of a zstd frame; or all are the base."""
 
 FOLDED = 16
 """Added to the number of low bits: integers lie on both sides of the base, 0, -1, 1, -2, ..."""
@@ -155,7 +157,7 @@ def _foretold(psnr: Int64) -> Int64:
 
 
 def _pack_column(values: Int64) -> bytes:
-    """A column as its base and, of several, the number of low bits and a Rice code."""
+    """A column as its base and, of several, how they follow: as a Rice code or a zstd frame."""
     if len(values) < 2:
         return b"".join(map(_signed, values.tolist()))
     least, middle = int(values.min()), int(np.sort(values)[len(values) // 2])
@@ -168,6 +170,11 @@ def _pack_column(values: Int64) -> bytes:
     ):
         low_bits = best_low_bits(more, MOST_LOW_BITS)
         ways.append(_signed(base) + bytes([low_bits + folded]) + pack_rice(more, low_bits))
+    if int(values.max()) - least <= UNKNOWN:
+        frame = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL).compress(
+            (values - least).astype(np.uint8).tobytes()
+        )
+        ways.append(_signed(least) + bytes([FRAME]) + encode_varint(len(frame)) + frame)
     return min(ways, key=len)
 
 
@@ -187,11 +194,28 @@ def _take_column(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
     how, data = data[at], data[at + 1 :]
     if how == ALIKE:
         return np.full(count, base, dtype=np.int64), data
+    if how == FRAME:
+        more, data = _take_frame(data, count, place)
+        return base + more, data
     folded, low_bits = how >= FOLDED, how % FOLDED
     if how >= 2 * FOLDED or low_bits > MOST_LOW_BITS:
         raise CorruptError(f"{place}: found a column of kind {how}")
     more, used = read_rice(data, count, low_bits, place)
     return base + (_unfolded(more) if folded else more), data[used:]
+
+
+def _take_frame(data: bytes, count: int, place: str) -> tuple[Int64, bytes]:
+    """So many bytes of a zstd frame, behind its length, and the bytes behind it."""
+    length, at = decode_varint(data, 0, place)
+    frame = data[at : at + length]
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
+        if size != count:
+            raise CorruptError(f"{place}: found a column of {size} integers, expected {count}")
+        raw = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise CorruptError(f"{place}: {error}") from error
+    return np.frombuffer(raw, np.uint8).astype(np.int64), data[at + length :]
 
 
 def _folded(values: Int64) -> Int64:

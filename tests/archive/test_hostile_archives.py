@@ -115,7 +115,7 @@ PAGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", PAGES)
 def test_a_page_of_excessive_size_is_refused(case: str) -> None:
     part = archive([b"a"])[: -len(END_SIGNATURE)]
-    at = part.index(b"\x00P")
+    at = part.index(b"\x00L")
     hostile = part[:at] + pack_section(PAGE, msgpack.packb(PAGES[case]), stamp_of(part))
     tracemalloc.start()
     try:  # a journal ends before it, and a repair does without it

@@ -166,7 +166,7 @@ def test_info_shows_everything_stored(compress: Run, run: Run) -> None:
     assert found["bytes"] == Path("in.vlat").stat().st_size
     assert found["licence"] == "CC0-1.0"
     assert found["provenance"] == "made up"
-    assert found["source_sha256"] == hashlib.sha256(Path("in.npy").read_bytes()).hexdigest()
+    assert found["source_sha256"] == hashlib.sha256(Path("in.npy").read_bytes()).hexdigest()[:16]
     assert found["keys"] == ["line0", "line1", "line2"]
     assert found["decoder"]["name"] == "tiny"
     shown = run("info", "in.vlat").stdout

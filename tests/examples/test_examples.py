@@ -53,7 +53,7 @@ def test_an_example_is_in_the_documentation(name: str) -> None:
 def test_a_damaged_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = loaded("writing_a_reader", monkeypatch)
     names["main"](tmp_path, True)
-    assert json.loads((tmp_path / "header.json").read_text())["c"]
+    assert json.loads((tmp_path / "header.json").read_text())["r"] == "CC0-1.0"
     data = bytearray((tmp_path / "reader.vlat").read_bytes())
     data[20] ^= 1
     with pytest.raises(ValueError, match=r"damaged|expected the header"):

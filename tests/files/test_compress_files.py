@@ -32,6 +32,7 @@ from velcodec.files.compress import append_job, compress_job
 from velcodec.files.job import Job
 from velcodec.files.plans import check_same, pack_plan, unpack_plan
 from velcodec.formats.container.append import append_to
+from velcodec.formats.container.header import Source
 from velcodec.formats.container.journal import open_part, part_of, read_journal
 from velcodec.formats.errors import (
     InputFileError,
@@ -155,7 +156,7 @@ def test_compress_files_takes_opened_models_and_a_stream(tmp_path: Path) -> None
     velcodec.compress_files(opened, stream, lossless=True, decoder="tiny")
     with velcodec.open(stream.getvalue()) as archive:
         assert archive.layout(0).units == "km/s"
-        assert archive.header.source.sha256 == opened.sha256()
+        assert archive.header.source == Source.of(opened.sha256())
         assert np.array_equal(archive[0], model.T)
 
 

@@ -40,7 +40,7 @@ TILES = Tiles(
 HEADER = Header(
     decoder_hash=bytes(range(32)),
     decoder_name="golden",
-    layouts=(Layout(3, 2),),
+    layouts=(Layout(3, 2, "n1zx"),),
     coding=TileCoding(1500.0, 1.0, 9, {0: 16384}),
 )
 

@@ -248,7 +248,8 @@ def _encode_to_size(
     such samples if that is better still.
     """
     assert target.bytes_per_model is not None
-    search = SizeSearch(candidates, target.bytes_per_model)
+    header_bytes = len(contents.header.to_bytes())
+    search = SizeSearch(candidates, target.bytes_per_model, header_bytes)
     coded, group = _fill(search, contents, saved)
     if _mostly_exact(coded):
         search.use(SampleCoder(candidates.source, EXACT_NETWORK))

@@ -77,7 +77,7 @@ def _tile_coding(tiles: Tiles, range_step: float) -> TileCoding:
         return own
     ends = tiles.low, tiles.high
     stored = 8 * len(msgpack.packb(own.to_list()))
-    return USUAL_CODING if USUAL_CODING.bits(*ends, step) <= own.bits(*ends, step) + stored else own
+    return USUAL_CODING if USUAL_CODING.bits(*ends, step) < own.bits(*ends, step) + stored else own
 
 
 def _used_domains(models: Sequence[CodedModel]) -> list[int]:

@@ -47,8 +47,8 @@ MISSED_BITS = 1200.0
 SAMPLE_MODELS = 24
 """So many models, spread evenly, stand for all in the choice of a tile size and a step."""
 
-RECORD_BITS, FILE_BITS = 48.0, 1200.0
-"""About what a record and a file take beside the tiles."""
+RECORD_BITS, FILE_BITS = 22.0, 400.0
+"""About what a record, and a file without its header, take beside the tiles."""
 
 TRIALS = 6
 """Steps tried with each tile size at most."""
@@ -246,10 +246,11 @@ class SizeSearch:
     samples, and when `fill` is asked for another size.
     """
 
-    def __init__(self, candidates: Candidates, bytes_per_model: float) -> None:
+    def __init__(self, candidates: Candidates, bytes_per_model: float, header_bytes: int) -> None:
         self.candidates, self.bytes_per_model = candidates, bytes_per_model
         count = len(candidates)
-        self.rate = max(8.0, 8.0 * bytes_per_model - RECORD_BITS - FILE_BITS / count)
+        shared = FILE_BITS + 8.0 * header_bytes
+        self.rate = max(8.0, 8.0 * bytes_per_model - RECORD_BITS - shared / count)
         self.tile, middle = _operating_point(candidates, self.rate)
         tiles = sum(candidates.tiling(i, self.tile).tiles for i in range(count))
         every = candidates.fitter.effort.thorough

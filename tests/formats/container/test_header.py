@@ -65,7 +65,7 @@ def test_any_header_round_trips(
 
 def test_defaults_take_no_bytes() -> None:
     assert set(unpack_mapping(header().to_bytes(), "header")) == {"h", "n", "l", "c"}
-    assert Layout(70, 70).to_dict() == {"s": [70, 70]}
+    assert Layout(70, 70, "n1zx").to_dict() == {"s": [70, 70]}
 
 
 def layout_data(own: Layout) -> dict[str, Any]:

@@ -149,6 +149,11 @@ def rice_column(data, count):
     if count == 1:
         return [base], data[at:]
     how, data = data[at], data[at + 1 :]
+    if how == 14:
+        length, at = varint(data, 0)
+        more = zstandard.ZstdDecompressor().decompress(data[at : at + length])
+        check(len(more) == count, "a column of other records")
+        return [base + v for v in more], data[at + length :]
     if how == 15:
         return [base] * count, data
     check(how < 32 and how % 16 <= 8, "an unknown column of quality")
