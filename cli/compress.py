@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Callable
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from velcodec.encode.encode import Summary
     from velcodec.files.distributed import Sharded
     from velcodec.files.job import Job
-
-log = logging.getLogger(__name__)
 
 input_options = options.together(
     options.source,
@@ -140,22 +137,11 @@ def compress(
             seconds = time.perf_counter() - started
             show_shards(sources, target, job, sharded, seconds, as_json)
             return
-        into = writable(target)
-        summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
-        if settings["mask"] is not None and into is target:
-            warn_of_unused_mask(target, settings["mask"])
+        summary = compress_job(
+            job, writable(target), force=force, resume=resume, on_progress=update
+        )
     seconds = time.perf_counter() - started
     show_summary(sources, target, job, summary, seconds, as_json)
-
-
-def warn_of_unused_mask(target: Path, mask: float | str) -> None:
-    """Log a value of absent samples that no sample has."""
-    import velcodec
-
-    with velcodec.open(target) as archive:
-        absent = archive.info()["absent"]
-    if absent is not None and not absent["models"]:
-        log.warning("%s: --mask %s: no sample has this value", target, mask)
 
 
 def compress_on(

@@ -35,13 +35,14 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
       velcodec info shards/
     """
     import velcodec
+    from velcodec.formats.container.header import Layout
     from velcodec.formats.errors import shown
     from velcodec.formats.facts import TIME
 
     with note_file(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
-        layouts = archive.layouts
+    layouts = [Layout(**each) for each in figures["layouts"]]
     if as_json:
         show_json({**figures, "keys": names} if keys else figures)
         return

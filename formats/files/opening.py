@@ -43,8 +43,8 @@ def open_models(
     `no_data` (nan or a number) is the value of absent samples. With `volume` arrays are volumes:
     (nz, ny, nx) or (n, nz, ny, nx), or as their axes' names or `order` (such as yxz) say. `facts`
     override what the files say of models as a whole. `unstated`, of a model's number, tells in
-    arguments of `Hints` what else holds of the file that begins with this model. No sample is read here, except in text
-    headers.
+    arguments of `Hints` what else holds of the file that begins with this model. No sample is read
+    here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -72,8 +72,7 @@ def open_models(
         listed |= found.listed
         more = {} if unstated is None else unstated(sum(map(len, parts)))
         parts += (
-            replace(part, file=found.file)
-            for part in form.read(found.path, replace(hints, **more))
+            replace(part, file=found.file) for part in form.read(found.path, replace(hints, **more))
         )
     return Models(_with_distinct_names(parts), listed)
 

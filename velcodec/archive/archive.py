@@ -202,7 +202,7 @@ class Archive:
 
     def info(self) -> dict[str, Any]:
         """Everything known without decoding; JSON-able."""
-        return info_of(self._reader, self.layouts)
+        return info_of(self._reader)
 
     @property
     def quality(self) -> Sequence[StoredQuality] | None:

@@ -64,6 +64,12 @@ class Job:
     def __len__(self) -> int:
         return len(self.models)
 
+    @property
+    def place(self) -> str:
+        """The file of the models, or the first of several, for messages."""
+        first, *others = dict.fromkeys(str(part.path) for part in self.models.parts)
+        return f"{first} and {len(others):,} more" if others else first
+
     def __post_init__(self) -> None:
         count = len(self)
         if self.keys is not None and len(self.keys) != count:
