@@ -227,10 +227,10 @@ def _make_shards(job: Job, run: _Run, client: Any, on_progress: Progress) -> Sha
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
     write_manifest(work, shards, force=True)
-    summary = _joined([done[number][1] for number in range(len(ranges))])
-    if summary is not None and not kept:  # shards that were kept may have had absent samples
-        warn_of_unused_mask(job.description.mask, summary.masked, job.place)
-    return Sharded(shards, kept, summary)
+    whole = _joined([done[number][1] for number in range(len(ranges))])
+    if whole is not None and not kept:  # shards that were kept may have had absent samples
+        warn_of_unused_mask(job.description.mask, whole.masked, job.place)
+    return Sharded(shards, kept, whole)
 
 
 def _remove_unused(run: _Run) -> None:
