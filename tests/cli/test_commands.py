@@ -342,9 +342,9 @@ def test_the_command_ends_its_process_with_the_exit_code(archive: Path) -> None:
 
 
 def test_a_successful_run_prints_nothing_on_stderr(run: Run, archive: Path) -> None:
-    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npy"]
+    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npz"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.startswith("out.npy: 3 x 20 x 24; ")
+    assert ended.stdout.startswith("out.npz: 3 x 20 x 24; ")
     assert ended.stderr == ""
 
 

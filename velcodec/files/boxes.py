@@ -9,6 +9,7 @@ from pathlib import Path
 from velcodec.archive.archive import Archive
 from velcodec.archive.numbers import Number
 from velcodec.files.decompress import Decompression, form_of
+from velcodec.files.lost import warn_of_lost
 from velcodec.formats.files import ARRAY, open_sink
 from velcodec.formats.storage.atomic import naming
 
@@ -48,4 +49,5 @@ def decompress_box(
     name, array = options.format_of(target), options.array or ARRAY
     with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):
         sink.add_volume(part.read, part.edges)
+    warn_of_lost(archive, target, [(name, form)])
     return form.shape
