@@ -97,6 +97,8 @@ def test_info_and_ls_show_all_three_sizes() -> None:
 def test_a_box_is_taken_by_samples_or_by_metres() -> None:
     done("decompress", "out.vlat", "part.npy", "--box", "3:9,:,0m:95m")
     assert np.array_equal(np.load("part.npy"), VOLUME[3:9, :, :10])
+    done("decompress", "out.vlat", "part.npy", "--box", "3:9,:,0m:90m", "--force")
+    assert np.load("part.npy").shape[-1] == 10  # both ends in metres are included
     done("decompress", "out.vlat", "part.npy", "--box", ":,50m:,5:", "--force")
     assert np.array_equal(np.load("part.npy"), VOLUME[:, 2:, 5:])
     assert "box" in refused(OptionError, "decompress", "out.vlat", "x.npy", "--box", "3:3,:,:")

@@ -24,7 +24,7 @@ def decompress_box(
     *,
     force: bool = False,
 ) -> tuple[int, ...]:
-    """Write the samples of a box (z, y, x) of a volume, or its field at `res` as for `Archive.box`,
+    """Write the samples of a box (z, y, x) of a volume, each range without its last number, or its field at `res` as for `Archive.box`,
     to one file, whose origin is that of the box; return the shape of its array. Formats that take
     planes in turn need memory for some planes alone.
 
