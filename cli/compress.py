@@ -233,7 +233,8 @@ def show_summary(
     aside = is_piped(target)
     if as_json:
         source = sources[0] if len(sources) == 1 else list(map(str, sources))
-        figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
+        asked = {"source": source, "archive": target, "asked": job.coding.target.text}
+        figures = {**asked, **summary.to_dict(), "seconds": seconds}
         show_json(figures, err=aside)
         return
     say(
@@ -247,7 +248,7 @@ def show_summary(
     say(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
-        f"what was read back; {seconds:.1f} s",
+        f"what was read back; asked for {job.coding.target.text}; {seconds:.1f} s",
         err=aside,
     )
 
