@@ -217,7 +217,10 @@ def test_degrees_are_not_the_reference_system_of_metres_that_the_caller_states(
         path = mapped(tmp_path / f"{number}.nc", **said)
         ground = Ground(10.0, 10.0, 0.0, 0.0)
         assert open_models(path, ground=ground).parts[0].form.facts.crs == ""
-        assert "is in degrees, and is not kept" in caplog.text
+        (message,) = caplog.messages
+        (named,) = said.values()
+        assert message.startswith(f"{path}:vp: crs: found {named}, which is in degrees, and is not")
+        assert "in metres; state their reference system with --crs" in message
         caplog.clear()
 
 
