@@ -24,9 +24,9 @@ def decompress_box(
     *,
     force: bool = False,
 ) -> tuple[int, ...]:
-    """Write the samples of a box (z, y, x) of a volume, each range without its last number, or its field at `res` as for `Archive.box`,
-    to one file, whose origin is that of the box; return the shape of its array. Formats that take
-    planes in turn need memory for some planes alone.
+    """Write the samples of a box (z, y, x) of a volume, each range without its last number, or its
+    field at `res` as for `Archive.box`, to one file, whose origin is that of the box; return the
+    shape of its array. Formats that take planes in turn need memory for some planes alone.
 
     Raises what `Archive.box` raises, OutputExistsError unless `force`, OutputPathError,
     MissingExtraError.
