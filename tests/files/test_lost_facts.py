@@ -163,6 +163,22 @@ def test_arrays_of_one_npz_file_keep_what_holds_for_all_of_them(
     assert all(part.form.facts.title == "Both" for part in parts)
 
 
+def test_facts_of_which_one_file_can_say_only_one_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):
+        told = {"title": "Layers", "doi": f"10.1234/{number}"}
+        np.savez(tmp_path / f"{number}.npz", vp=layered(1, 9, 14), **told)
+    velcodec.compress_files(
+        [tmp_path / "0.npz", tmp_path / "1.npz"], tmp_path / "a.vlat", lossless=True
+    )
+    with velcodec.open(tmp_path / "a.vlat") as archive:
+        decompress_folder(archive, tmp_path / "back")
+        assert caplog.messages == []
+        decompress_file(archive, tmp_path / "both.nc")
+    assert "netcdf files have no place for: doi (several); only the archive" in caplog.text
+
+
 def test_a_text_beside_npz_models_that_is_no_fact_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "in.npz"
     np.savez(path, vp=layered(2, 9, 14), doi="somewhere", title=5)

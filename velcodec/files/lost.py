@@ -43,16 +43,32 @@ def warn_of_lost(archive: Archive, target: str | Path, files: Iterable[tuple[str
     # An archive that is read as a stream has its fields at its end, unread.
     known = () if isinstance(archive, StreamedArchive) else archive.fields.keys()
     placed |= not set(GROUND_FIELDS).isdisjoint(known)
+    files = list(files)
+    others = [f"{name} (several)" for name in sorted(_said(archive) - _kept(files))]
+    others += [f"field {name!r}" for name in sorted(known) if name not in WRITTEN_FIELDS]
     found: dict[str, dict[str, None]] = {}
-    for name, form in files:
-        found.setdefault(name, {}).update(dict.fromkeys(lost_of(form, name, placed)))
-    fields = [f"field {name!r}" for name in sorted(known) if name not in WRITTEN_FIELDS]
-    for name, lost in found.items():
-        if texts := [*lost, *fields]:
+    for format_, form in files:
+        found.setdefault(format_, {}).update(dict.fromkeys(lost_of(form, format_, placed)))
+    for format_, lost in found.items():
+        if texts := [*lost, *others]:
             log.warning(
                 "%s: %s files have no place for: %s; only the archive tells",
-                target, name, ", ".join(texts),
+                target, format_, ", ".join(texts),
             )  # fmt: skip
+
+
+def _said(archive: Archive) -> set[str]:
+    """The names of the facts that an archive says of some of its models."""
+    said = {name for each in archive.reader.headers() for name in each.facts.stated()}
+    if not isinstance(archive, StreamedArchive):
+        columns = archive.fields
+        said |= {name for name in NAMES if name in columns and any(columns[name].tolist())}
+    return said - {"vertical"}  # models in which it differs do not go into one file
+
+
+def _kept(files: Iterable[tuple[str, Form]]) -> set[str]:
+    """The names of the facts that files are asked to say; those of several DOIs, say, are not."""
+    return {name for _, form in files for name in form.facts.stated()}
 
 
 def lost_of(form: Form, format: str, placed: bool) -> list[str]:
