@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Callable
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from velcodec.encode.encode import Summary
     from velcodec.files.distributed import Sharded
     from velcodec.files.job import Job
-
-log = logging.getLogger(__name__)
 
 input_options = options.together(
     options.source,
@@ -140,22 +137,11 @@ def compress(
             seconds = time.perf_counter() - started
             show_shards(sources, target, job, sharded, seconds, as_json)
             return
-        into = writable(target)
-        summary = compress_job(job, into, force=force, resume=resume, on_progress=update)
-        if settings["mask"] is not None and into is target:
-            warn_of_unused_mask(target, settings["mask"])
+        summary = compress_job(
+            job, writable(target), force=force, resume=resume, on_progress=update
+        )
     seconds = time.perf_counter() - started
     show_summary(sources, target, job, summary, seconds, as_json)
-
-
-def warn_of_unused_mask(target: Path, mask: float | str) -> None:
-    """Log a value of absent samples that no sample has."""
-    import velcodec
-
-    with velcodec.open(target) as archive:
-        absent = archive.info()["absent"]
-    if absent is not None and not absent["models"]:
-        log.warning("%s: --mask %s: no sample has this value", target, mask)
 
 
 def compress_on(
@@ -247,7 +233,8 @@ def show_summary(
     aside = is_piped(target)
     if as_json:
         source = sources[0] if len(sources) == 1 else list(map(str, sources))
-        figures = {"source": source, "archive": target, **summary.to_dict(), "seconds": seconds}
+        asked = {"source": source, "archive": target, "asked": job.coding.target.text}
+        figures = {**asked, **summary.to_dict(), "seconds": seconds}
         show_json(figures, err=aside)
         return
     say(
@@ -261,7 +248,7 @@ def show_summary(
     say(
         f"PSNR {summary.mean_psnr:.2f} dB on average, {summary.worst_psnr:.2f} dB at the worst "
         f"(model {summary.worst_model}), greatest error {summary.max_error_m_s:g} m/s, measured on "
-        f"what was read back; {seconds:.1f} s",
+        f"what was read back; asked for {job.coding.target.text}; {seconds:.1f} s",
         err=aside,
     )
 

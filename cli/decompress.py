@@ -75,8 +75,9 @@ rendering = options.together(
     "--box",
     callback=options.box,
     metavar="Z0:Z1,Y0:Y1,X0:X1",
-    help="Only this part of the archive's volume, in samples, or in metres as 0m:800m; : is a "
-    "whole axis. Only the bricks that hold it are read.",
+    help="Only this part of the archive's volume; : is a whole axis. 0:64 are samples 0 to 63; "
+    "0m:800m are those at positions from 0 to 800 m, both included. Only the bricks that hold it "
+    "are read.",
 )
 @click.option(
     "--count",

@@ -221,7 +221,7 @@ def files_of(
         velcodec.open(readable(source), device=settings["device"]) as archive,
     ):
         decoded = Path(folder) / "models.npz"  # keeps spacing, origin, units and keys
-        decompress_file(archive, decoded)
+        decompress_file(archive, decoded, advise=False)
         layout = archive.layout(0)
         known: dict[str, Any] = {"order": layout.axes.lstrip("n1"), "volume": layout.is_volume}
         values = {layout.no_data for layout in archive.layouts_in_use} - {None}

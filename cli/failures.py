@@ -28,7 +28,8 @@ OPTIONS = {
     name: f"--{name.replace('_', '-')}"
     for name in (
         "psnr", "bytes_per_model", "max_error", "lossless", "keep_latent", "latent_only", "dx",
-        "dz", "origin", "device", "effort", "format", "array", "count",
+        "dz", "origin", "dy", "origin_y", "device", "effort", "format", "array", "count",
+        "title", "creator", "citation", "doi", "licence", "provenance", "crs", "vertical", "datum",
     )
 } | {"resolution": "--res"}  # fmt: skip
 """Options by their Python names."""

@@ -14,6 +14,7 @@ from velcodec.cli.sources import Source, named, readable
 
 if TYPE_CHECKING:
     from velcodec.formats.container.header import Layout
+    from velcodec.formats.facts import Facts
 
 UNUSUAL = 3.0
 """Distance above which a model is unlike the generated and published models."""
@@ -35,19 +36,19 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
       velcodec info shards/
     """
     import velcodec
+    from velcodec.formats.container.header import Layout
     from velcodec.formats.errors import shown
-    from velcodec.formats.facts import TIME
 
     with note_file(named(source)), velcodec.open(readable(source)) as archive:
         figures = {"archive": source, **archive.info()}
         names = list(archive.keys) if keys else []
-        layouts = archive.layouts
+    layouts = [Layout(**each) for each in figures["layouts"]]
     if as_json:
         show_json({**figures, "keys": names} if keys else figures)
         return
     pairs = summary(figures)
-    verticals = figures["facts"].get("vertical", [])
-    z, unit = ("time", "ms") if verticals == [TIME] else ("depth", "m")
+    facts = known_facts(figures["facts"])
+    z, unit = facts.z_name, facts.z_units
     for number, layout in enumerate(layouts):
         head = "models" if len(layouts) == 1 else f"models, kind {number + 1}"
         axes = f"{z} x y x x" if layout.is_volume else f"{z} x distance"
@@ -65,6 +66,13 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
     show_pairs(pairs)
     for number, name in enumerate(names):
         click.echo(f"{number}\t{shown(name)}")
+
+
+def known_facts(told: dict[str, list[str]]) -> Facts:
+    """The facts that are the same in all of an archive's headers."""
+    from velcodec.formats.facts import Facts
+
+    return Facts(**{name: texts[0] for name, texts in told.items() if len(texts) == 1})
 
 
 def summary(figures: dict[str, Any]) -> dict[str, object]:

@@ -31,6 +31,9 @@ from velcodec.cli.report import say, show_json, show_pairs
 if TYPE_CHECKING:
     from velcodec.cli.generated import Render
 
+MODELS = 100
+"""Number of models by default; of volumes, which are large, one."""
+
 SAMPLES_AT_ONCE = 2_000_000
 PICTURED = 20
 LAST_START = 1 << 60
@@ -65,10 +68,8 @@ def grid(
 @click.option(
     "--count",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
     metavar="N",
-    help="Number of models.",
+    help="Number of models.  [default: 100; 1 of a family of volumes]",
 )
 @click.option(
     "--seed",
@@ -137,7 +138,7 @@ def synth(
     name: str | None,
     target: Path | None,
     listed: bool,
-    count: int,
+    count: int | None,
     seed: int,
     start: int,
     res: tuple[int, ...] | None,
@@ -197,6 +198,7 @@ def synth(
         render, shape = renderer_of_prior(decoder, seed, ends, device, of_models(res))
     else:
         render, shape = renderer_of_family(name, seed, device, res)
+    count = count or (MODELS if len(shape) == 2 else 1)
     check_size(shape, count, allow_large)
     if picture is not None:
         need_matplotlib("leave out --picture")

@@ -48,7 +48,8 @@ def verify(
     """Check IN.VLAT: read every byte, verify every checksum, decode every model.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). --against compares with the
-    originals, read in blocks; the archive's axis order and units apply if neither files nor options
+    originals, read in blocks and in the order in which the archive has them: sections and volumes
+    are told apart by the archive, whose axis order and units apply if neither files nor options
     state others. It is an error if shapes differ, or if a model differs by more than was measured
     when it was stored.
 
@@ -57,6 +58,7 @@ def verify(
       velcodec verify models.vlat
       velcodec verify models.vlat --against models.npy --per-model
       velcodec verify shards/ --against FlatVel_A/
+      velcodec verify mixed.vlat --against sections.npy --against volume.npy
     """
     import velcodec
     from velcodec.files.originals import open_originals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +69,8 @@ def view(
     """Show the models of IN.VLAT... in a browser: a gallery, and each model at any zoom.
 
     IN.VLAT is a file, a folder of shards, a URL, or - (standard input). The page is served from
-    this machine, to this machine only, at an address with a random token. It ends with Ctrl-C, or
-    when the page is closed. Needs velcodec[view].
+    this machine, to this machine only, at an address with a random token. It ends with Ctrl-C, a
+    signal (kill, also in the background), or when the page is closed. Needs velcodec[view].
 
     --export writes the page to a file instead, which decodes its models itself, anywhere.
 
@@ -136,8 +136,9 @@ def _export(
 
 
 def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
-    """Serve until the page is closed or Ctrl-C."""
+    """Serve until the page is closed, or a signal such as that of Ctrl-C ends it."""
     import asyncio
+    import signal
     import threading
     import webbrowser
 
@@ -156,7 +157,23 @@ def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
         if not no_browser:  # a browser in the terminal would hold the server up
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    try:
-        asyncio.run(serve(shown, host, port, opened))
-    except KeyboardInterrupt:
-        say(err=True)
+    ended_by: list[str] = []
+
+    async def until_told() -> None:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+
+        def end(number: signal.Signals) -> None:
+            ended_by.append(number.name)
+            task.cancel()
+
+        # A shell has what it runs in the background ignore Ctrl-C, so that Python does too: only
+        # handlers of our own make `kill -INT` and `kill` end the page in order.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end, number)
+        with suppress(asyncio.CancelledError):
+            await serve(shown, host, port, opened)
+
+    asyncio.run(until_told())
+    if ended_by:
+        say(f"ended by {ended_by[0]}", err=True)

@@ -38,7 +38,7 @@ def checked_crs(text: str) -> str:
     With pyproj installed, it must know the system. Raises OptionError for another text, and for a
     system that is known to be in degrees.
     """
-    crs, shown = _in_form(text), _shown(text)
+    crs, shown = _in_form(text), shortened(text)
     if pyproj_is_there() and _known(crs) is None:
         raise OptionError(f"crs: found {shown!r}, which pyproj does not know; {EXPECTED}")
     if pyproj_is_there():
@@ -89,11 +89,12 @@ def _in_form(text: str) -> str:
         return f"{code[1].upper()}:{code[2]}"
     wkt = WKT.fullmatch(text)
     if wkt is None or wkt[1].upper() not in KINDS or not _is_balanced(text):
-        raise OptionError(f"crs: found {_shown(text)!r}, {EXPECTED}")
+        raise OptionError(f"crs: found {shortened(text)!r}, {EXPECTED}")
     return text
 
 
-def _shown(text: str) -> str:
+def shortened(text: str) -> str:
+    """A reference system as messages tell it: WKT is long."""
     text = text.strip()
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,37 @@ def test_a_finer_rendering_covers_the_same_ground() -> None:
     assert fine.image.get_extent() == [87.5, 237.5, 35.0, -5.0]
     assert fine.image.get_clim() == (1000.0, 3000.0)
     assert labels(fine)[1] == "velocity, km/s"
+
+
+@pytest.mark.parametrize(
+    ("dx", "origin_x"), [(25.0, 431_250.0), (5.0, 5_431_250.0), (0.5, 6_543_210.0), (900.0, -2e6)]
+)
+def test_ticks_at_long_coordinates_are_whole_and_stand_apart(dx: float, origin_x: float) -> None:
+    ground = Geometry(60, 60, dx_m=dx, dz_m=20.0, origin_x_m=origin_x)
+    picture = plot.velocity(np.resize(MODEL, (60, 60)), ground)
+    picture._repr_png_()  # places the ticks
+    axis = picture.axes.xaxis
+    left, right = ground.extent[:2]
+    shown = [
+        (label.get_text(), label.get_window_extent())
+        for label, place in zip(axis.get_ticklabels(), axis.get_ticklocs(), strict=True)
+        if left <= place <= right
+    ]
+    assert shown
+    assert all(float(text.replace("\N{MINUS SIGN}", "-")) >= left for text, _ in shown)
+    assert axis.get_offset_text().get_text() == ""
+    ends = [(box.x0, box.x1) for _, box in shown]
+    assert all(end < start for (_, end), (start, _) in pairwise(ends))
+
+
+def test_long_names_of_z_keep_within_flat_pictures() -> None:
+    ground = Geometry(4, 60, dx_m=25.0, dz_m=25.0, z_name="depth below mean sea level")
+    picture = plot.velocity(np.resize(MODEL, (4, 60)), ground)
+    picture._repr_png_()
+    box = picture.axes.yaxis.label.get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 <= picture.figure.bbox.height
+    assert picture.axes.get_ylabel().replace("\n", " ") == "depth below mean sea level, m"
 
 
 def test_errors_are_drawn_about_zero() -> None:

@@ -21,7 +21,7 @@ from velcodec.archive.archive import Archive
 from velcodec.archive.create import create_archive
 from velcodec.archive.preview import PreviewArchive
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import make_batch
+from velcodec.encode.describe import make_batch, warn_of_unused_mask
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
@@ -216,4 +216,7 @@ def encode(
         archive.add_batch(batch)
     data, summary = stream.getvalue(), archive.summary
     assert summary is not None
+    if advise:
+        name = models.name if isinstance(models, ModelArray) else "models"
+        warn_of_unused_mask(description.mask, summary.masked, name)
     return Encoded(data, replace(summary, bytes=len(data)))

@@ -11,6 +11,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,12 @@ HEIGHT_INCHES, MOST_INCHES = 3.6, 11.0
 DOTS_PER_INCH = 110
 SECTIONS_INCHES = 7.0
 """The longer side of a volume's sections, without axes and colour bar."""
+
+INCHES_PER_DIGIT = 0.085
+"""Width of a letter or digit of a label."""
+
+LEAST_LINE = 14
+"""Letters of a line of a label that is broken into lines."""
 
 ERROR_SHARE = 99.5
 """Percentile of the absolute errors at which a scale of errors ends; sharp edges exceed it."""
@@ -99,7 +106,7 @@ def sections(
     y0, y1, *_ = geometries["x"].extent
     wide, tall = [x1 - x0, y1 - y0], [z1 - z0, y1 - y0]
     scale = SECTIONS_INCHES / max(sum(wide), sum(tall))
-    size = scale * sum(wide) + 2.4, scale * sum(tall) + 1.4
+    size = scale * sum(wide) + 2.4, scale * sum(tall) + 2.0
     figure = figures.Figure(figsize=size, layout="constrained", dpi=DOTS_PER_INCH)
     grid = figure.add_gridspec(2, 2, width_ratios=wide, height_ratios=tall)
     drawn = {"y": grid[0, 0], "x": grid[0, 1], "z": grid[1, 0]}
@@ -108,7 +115,7 @@ def sections(
         axes, ground = figure.add_subplot(place), geometries[section]
         _draw(
             values[section], ground, "",
-            f"{_called(section, ground)} {at[section]:g} {_units(section, ground)}", cmap,
+            f"{_called(section, ground)} {at[section]:.10g} {_units(section, ground)}", cmap,
             (low, high), axes, section,
         )  # fmt: skip
         down, across = ACROSS[section]
@@ -179,10 +186,33 @@ def _draw(
     )
     down, across = ACROSS[section]
     names = [f"{_called(axis, geometry)}, {_units(axis, geometry)}" for axis in (across, down)]
-    axes.set(xlabel=names[0], ylabel=names[1], title=title)
+    width, height = _inches(axes, (x1 - x0) / (z1 - z0))
+    upright = fill(names[1], max(LEAST_LINE, int(height / INCHES_PER_DIGIT)))
+    axes.set(xlabel=names[0], ylabel=upright, title=title)
+    _space_ticks(axes, width, max(len(f"{end:.0f}") for end in (x0, x1)))
     if label:
         figure.colorbar(image, ax=axes, label=label)
     return Picture(figure, axes, image)
+
+
+def _inches(axes: Any, ratio: float) -> tuple[float, float]:
+    """About how wide and tall a drawing of this ratio is within its axes, in inches."""
+    box, (across, down) = axes.get_position(), axes.figure.get_size_inches()
+    width, height = box.width * across, box.height * down
+    return min(width, height * ratio), min(height, width / ratio)
+
+
+def _space_ticks(axes: Any, width: float, digits: int) -> None:
+    """Whole figures at the ticks, and along x only as many as there is room for: those of UTM
+    coordinates are long.
+    """
+    ticker = needed("matplotlib.ticker", "plot", "a picture")
+    most = max(1, min(9, int(width / (INCHES_PER_DIGIT * (digits + 2)))))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], min_n_ticks=1))
+    for axis in (axes.xaxis, axes.yaxis):
+        formatter = ticker.ScalarFormatter(useOffset=False)
+        formatter.set_scientific(False)
+        axis.set_major_formatter(formatter)
 
 
 def _called(axis: str, geometry: Geometry) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.crs import crs_of_grid_mapping, grid_mapping_of, is_in_degrees
+from velcodec.formats.crs import crs_of_grid_mapping, grid_mapping_of, is_in_degrees, shortened
 from velcodec.formats.errors import InputFileError, OptionError
 from velcodec.formats.facts import ELEVATION, Facts, checked_fact, doi_in
 from velcodec.formats.files.attributes import text_of
@@ -105,7 +105,11 @@ def _crs_in(near: Sequence[Mapping[str, Any]], mapping: Mapping[str, Any], name:
     if crs and (crs == GEOGRAPHIC or is_in_degrees(crs)):
         # Positions in degrees are refused; where the caller gives metres instead, they have another
         # reference system.
-        log.warning("%s: crs: found %.60s, which is in degrees, and is not kept", name, crs)
+        log.warning(
+            "%s: crs: found %s, which is in degrees, and is not kept: positions in archives are in "
+            "metres; state their reference system with --crs (facts=)",
+            name, shortened(crs),
+        )  # fmt: skip
         return ""
     return crs
 

@@ -202,9 +202,10 @@ def _keys(
     for word in (KEYS, *dims):
         if word in source.variables:
             variable = source[word]
-            if variable.ndim == 1 and variable.dtype.kind in "OUT":
-                check_keys(variable.shape, variable.dtype.itemsize, name, shape)
-                return tuple(map(str, variable.values))
+            if variable.ndim < 2 and variable.dtype.kind in "OUT":
+                # The key of a model without an axis of models has none either.
+                check_keys(variable.shape or (1,), variable.dtype.itemsize, name, shape)
+                return tuple(map(str, np.atleast_1d(variable.values)))
     return None
 
 

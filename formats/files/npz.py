@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import prod
@@ -18,25 +19,38 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from velcodec.formats.errors import InputFileError
+from velcodec.formats.errors import InputFileError, OptionError
+from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
     AMBIGUOUS_NAMES,
+    FILL_VALUE,
     GRID_FACTS,
     GROUNDS,
     KEYS,
     attributes_of,
     columns_of,
+    fill_value_of,
     merged,
     velocity_units,
 )
 from velcodec.formats.files.axes import Coordinate, are_volumes, axes_beside, named_form
 from velcodec.formats.files.base import Part, check_packed, reading
 from velcodec.formats.files.choose_arrays import choose_arrays
+from velcodec.formats.files.facts import WRITTEN, facts_in, global_attributes
 from velcodec.formats.files.failsafe import FailsafeFile
 from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.npy import MAGIC, NpyWriter, check_header_length
 from velcodec.formats.files.sinks import PlaneSink
 from velcodec.formats.storage.safe_read import read_box, read_rows
+
+FACTS = (*WRITTEN.values(), "crs")
+"""Texts beside the models that are facts of them; other names are too common to mean these."""
+
+UNSTATED = {
+    "units": "m/s", "dx": 10.0, "dz": 10.0, "dy": 10.0, "origin_x": 0.0, "origin_z": 0.0,
+    "origin_y": 0.0,
+}  # fmt: skip
+"""What readers take for granted."""
 
 ORDERS: tuple[Literal["C", "F"], ...] = ("C", "F")
 LOCAL_HEADER = struct.Struct("<4s22xHH")
@@ -128,8 +142,8 @@ class NpzPart(Part):
 def read_npz(path: Path, hints: Hints) -> list[Part]:
     """Every array of models in the archive, or the named one.
 
-    Arrays `units`, `dx`, `dz`, `origin`, and coordinates called `z`, `x` or the like, apply to all;
-    `keys` to a single array of models.
+    Arrays `units`, `dx`, `dz`, `origin`, `_FillValue`, texts with the names of facts, and
+    coordinates called `z`, `x` or the like, apply to all; `keys` to a single array of models.
     """
     file = str(path)
     with reading(file), zipfile.ZipFile(path) as archive:
@@ -140,8 +154,10 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
             volumes = [name for name, (shape, _) in found.items() if len(shape) == 4]
         names = choose_arrays(found, hints.array, file, several=True, volumes=volumes)
         alone = len(names) == 1
-        small = merged((("file", _small(archive, members)),), file, hints)
-        keys = _small(archive, members).get(KEYS)
+        beside = _small(archive, members)
+        small, keys = merged((("file", beside),), file, hints), beside.get(KEYS)
+        facts = facts_in((("file", _texts(beside)),), file, hints)
+        marks = marks_of({key: beside[key] for key in (FILL_VALUE,) if key in beside}, file)
         if keys is not None and not alone:
             raise InputFileError(
                 f"{file}: keys: found them beside {len(names)} arrays ({', '.join(names)}), "
@@ -153,13 +169,13 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
             assert member is not None
             columns = {key: small[key] for key in GROUNDS if np.ndim(small.get(key, 0))}
             said = {key: value for key, value in small.items() if key not in columns}
-            beside = _coordinates(archive, members, name)
+            coordinates = _coordinates(archive, members, name)
             form, _ = named_form(
                 member.shape, member.dtype, place, hints,
-                axes_beside(member.shape, beside, hints), said,
+                axes_beside(member.shape, coordinates, hints), said,
                 units=velocity_units(said.get("units"), place, hints),
                 columns=columns,
-                keys=lambda _: None if keys is None else tuple(map(str, keys)),
+                keys=lambda _: None if keys is None else tuple(map(str, keys)), facts=facts,
             )  # fmt: skip
             about = archive.getinfo(member.name)
             if about.compress_type != zipfile.ZIP_STORED:
@@ -167,7 +183,7 @@ def read_npz(path: Path, hints: Hints) -> list[Part]:
                 whole = member.shape if member.fortran else None
                 check_packed(form, whole, member.dtype, about.compress_size, place)
             offset = _offset(path, archive.getinfo(member.name), member, place)
-            parts.append(NpzPart(path, file, name, form, member, offset))
+            parts.append(NpzPart(path, file, name, form, member, offset, marks=marks))
     return parts
 
 
@@ -217,7 +233,7 @@ def _offset(path: Path, info: zipfile.ZipInfo, member: Member, name: str) -> int
 def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[str, Any]:
     """The arrays that describe the models."""
     values = {}
-    for name in (KEYS, *GRID_FACTS, *AMBIGUOUS_NAMES):
+    for name in (KEYS, FILL_VALUE, *FACTS, *GRID_FACTS, *AMBIGUOUS_NAMES):
         member = members.get(name)
         if member is None or prod(member.shape) * member.dtype.itemsize > MAX_SMALL_BYTES:
             continue
@@ -227,6 +243,11 @@ def _small(archive: zipfile.ZipFile, members: dict[str, Member | None]) -> dict[
             column = name in (KEYS, "origin") or array.size != 1
             values[name] = array if column else array.item()
     return values
+
+
+def _texts(beside: dict[str, Any]) -> dict[str, str | bytes]:
+    """The facts among what lies beside the models; numbers of these names are something else."""
+    return {name: beside[name] for name in FACTS if isinstance(beside.get(name), str | bytes)}
 
 
 def _coordinates(
@@ -249,15 +270,42 @@ def _coordinates(
     ]
 
 
+def told_by_npz(form: Form) -> dict[str, Any]:
+    """What an `.npz` file says of all its models, by the names of its arrays."""
+    told = attributes_of(form) | columns_of(form) | global_attributes(form.facts, "crs")
+    return told if form.no_data is None else {**told, FILL_VALUE: fill_value_of(form)}
+
+
+def told_of_all(forms: Sequence[Form]) -> dict[str, Any]:
+    """What an `.npz` file of several arrays says beside them: what holds for all, or else nothing,
+    as readers take it for all. What they take for granted is left out, so that files without any of
+    it come back as they were.
+    """
+    if any(form.grounds is not None for form in forms):
+        return {}
+    first, *others = (told_by_npz(form) for form in forms)
+    if not all(repr(each) == repr(first) for each in others):
+        return {}
+    return {key: value for key, value in first.items() if UNSTATED.get(key) != value}
+
+
 class NpzSink(PlaneSink):
     """Writes one array of models, uncompressed, and what is known of them beside it; unless
-    `alone`, only the array, after those already in the file.
+    `alone`, after the arrays already in the file, and `told` of all of them beside the array.
     """
 
-    def __init__(self, path: Path, form: Form, array: str, *, alone: bool = True) -> None:
+    def __init__(
+        self, path: Path, form: Form, array: str, *, alone: bool = True,
+        told: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         # Its arrays have no names of axes, by which a reader could tell another order.
         super().__init__(form if form.ny is None else replace(form, axes=form.axes[:-3] + "zyx"))
-        self._alone = alone
+        self._told = dict(told or {})
+        if alone:
+            self._told |= told_by_npz(self.form)
+            self._told |= {} if form.keys is None else {KEYS: np.array(form.keys)}
+        if array in self._told:
+            raise OptionError(f"array: found {array!r}, a name that means something else")
         self._file = FailsafeFile(path, new=alone)
         self._archive = zipfile.ZipFile(self._file, "w" if alone else "a", zipfile.ZIP_STORED)
         self._stream = self._archive.open(f"{array}.npy", "w", force_zip64=True)
@@ -269,12 +317,7 @@ class NpzSink(PlaneSink):
 
     def _close(self) -> None:
         self._stream.close()
-        values: dict[str, Any] = {}
-        if self._alone:
-            values |= attributes_of(self.form) | columns_of(self.form)
-        if self._alone and self.form.keys is not None:
-            values[KEYS] = np.array(self.form.keys)
-        for name, value in values.items():
+        for name, value in self._told.items():
             with self._archive.open(f"{name}.npy", "w") as stream:
                 np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
         self._archive.close()

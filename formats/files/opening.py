@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from velcodec.formats.errors import OptionError
 from velcodec.formats.facts import NO_FACTS, Facts
@@ -30,7 +31,7 @@ def open_models(
     array: str | None = None, shape: Sequence[int] | None = None, dtype: str | None = None,
     z_positive: str | None = None, unstated_z_positive: str = "down",
     no_data: NoData | None = None, volume: bool = False,
-    facts: Facts = NO_FACTS,
+    facts: Facts = NO_FACTS, unstated: Callable[[int], Mapping[str, Any]] | None = None,
 ) -> Models:  # fmt: skip
     """The models of a file, a folder, a pattern such as `models/vel*.npy`, or a list of these.
 
@@ -41,8 +42,9 @@ def open_models(
     depth down. `array` names one of a file's arrays; `shape` and `dtype` describe raw files;
     `no_data` (nan or a number) is the value of absent samples. With `volume` arrays are volumes:
     (nz, ny, nx) or (n, nz, ny, nx), or as their axes' names or `order` (such as yxz) say. `facts`
-    override what the files say of models as a whole. No sample is read here, except in text
-    headers.
+    override what the files say of models as a whole. `unstated`, of a model's number, tells in
+    arguments of `Hints` what else holds of the file that begins with this model. No sample is read
+    here, except in text headers.
 
     Raises InputFileError, InputShapeError, InputDtypeError, EmptyInputError, OptionError,
     MissingExtraError.
@@ -68,7 +70,10 @@ def open_models(
         form = forced or (FORMATS["raw"] if raw else format_of(found.path))
         _check_hints(form, found.path, hints)
         listed |= found.listed
-        parts += (replace(part, file=found.file) for part in form.read(found.path, hints))
+        more = {} if unstated is None else unstated(sum(map(len, parts)))
+        parts += (
+            replace(part, file=found.file) for part in form.read(found.path, replace(hints, **more))
+        )
     return Models(_with_distinct_names(parts), listed)
 
 

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from velcodec.formats.errors import InputFileError, InputShapeError, OptionError
+from velcodec.formats.files.absent import marks_of
 from velcodec.formats.files.attributes import (
+    FILL_VALUE,
     LENGTHS,
     attributes_of,
     check_metres,
@@ -87,7 +89,8 @@ def read_rsf(path: Path, hints: Hints) -> list[Part]:
         size, expected = data.stat().st_size - offset, prod(shape) * dtype.itemsize
         if size != expected:
             raise InputFileError(f"{file}: found {size} bytes of samples, expected {expected}")
-    return [RawPart(data, file, None, form, offset, own=placed.own)]
+        marks = marks_of({key: _number(said, key, 0, file) for key in {FILL_VALUE} & {*said}}, file)
+    return [RawPart(data, file, None, form, offset, own=placed.own, marks=marks)]
 
 
 def _header_values(head: bytes, file: str) -> dict[str, str]:
@@ -236,6 +239,8 @@ def _header(form: Form, data_format: str) -> str:
         lines.append(f'label="Velocity" unit="{form.units}"')
     if "vertical_domain" in about:
         lines.append(f'vertical_domain="{about["vertical_domain"]}"')
+    if form.no_data is not None:
+        lines.append(f"{FILL_VALUE}={form.no_data}")
     lines.append(f'z_positive="{"up" if form.z_up else "down"}"')
     lines.append(f'esize={np.dtype(form.dtype).itemsize} data_format="{data_format}" in="stdin"')
     return "".join(f"\t{line}\n" for line in lines)

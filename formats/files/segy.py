@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputFileError, InputShapeError, NoDataError, OptionError
 from velcodec.formats.extras import needed
 from velcodec.formats.facts import TIME
-from velcodec.formats.files.attributes import LEAST_METRES, LENGTHS
+from velcodec.formats.files.absent import marks_of
+from velcodec.formats.files.attributes import FILL_VALUE, LEAST_METRES, LENGTHS
 from velcodec.formats.files.axes import TOLERANCE, Axis, ground_of_axes
 from velcodec.formats.files.base import Part, reading
 from velcodec.formats.files.form import Form, Ground, Hints, Placed, form_of
@@ -43,12 +44,17 @@ DTYPE_CODES = {
     "f4": 5, "f8": 6, "i4": 2, "i2": 3, "i1": 8, "u4": 10, "u2": 11, "u8": 12, "i8": 9, "u1": 16,
 }  # fmt: skip
 CODES = (1, *sorted(DTYPE_CODES.values()))  # 1 is IBM float, which is read and not written
+EXACT = 1e-6  # of a figure: what rounding leaves
 SCALARS = (1, -10, -100, -1000, -10000)
 MAX_INT16, MAX_UINT16, MAX_INT32 = 2**15 - 1, 2**16 - 1, 2**31 - 1
 IN_TEXT = re.compile(
     r"\bD([XZ])\s*[=:]\s*(\d+(?:\.\d*)?)\s*(M|METRES?|METERS?|KM|FT|FEET|)(?![A-Z/])"
 )
 """A spacing in the textual header."""
+
+NO_DATA = "NO-DATA VALUE:"
+NO_DATA_IN_TEXT = re.compile(NO_DATA + r" (\S+)")
+"""The value of absent samples in the textual header of a file by velcodec."""
 
 IN_MILLIMETRES = "SAMPLE INTERVAL IN MILLIMETRES"
 IN_TIME = "SAMPLES ARE IN TIME"
@@ -127,7 +133,9 @@ def read_segy(path: Path, hints: Hints) -> list[Part]:
         form = form_of(
             shape, np.dtype(source.dtype), file, hints, placed=placed, ground=ground, z_up=z_up
         )
-    return [SegyPart(path, file, None, form, order=order)]
+        values = NO_DATA_IN_TEXT.findall(bytes(source.text[0]).decode("ascii", "replace"))
+        marks = marks_of({FILL_VALUE: values} if values else {}, file)
+    return [SegyPart(path, file, None, form, order=order, marks=marks)]
 
 
 def _metres_per_unit(system: int, file: str, hints: Hints) -> float:
@@ -345,7 +353,10 @@ class SegySink(FileSink):
         x, y = places[:nx], places[nx:]
         field = segyio.TraceField
         with segyio.create(str(self._path), spec) as target:
-            target.text[0] = segyio.create_text_header(TEXT_IN_TIME if form.facts.is_time else TEXT)
+            text = dict(TEXT_IN_TIME if form.facts.is_time else TEXT)
+            if form.no_data is not None:
+                text[4] = f"{NO_DATA} {form.no_data}"
+            target.text[0] = segyio.create_text_header(text)
             target.bin[segyio.BinField.Interval] = interval
             target.bin[segyio.BinField.MeasurementSystem] = METRES
             traces = np.ascontiguousarray(array, dtype=target.dtype).reshape(ny * nx, form.nz)
@@ -375,6 +386,25 @@ class SegySink(FileSink):
 
     def _close(self) -> None:
         pass
+
+
+def writes_exactly(form: Form) -> bool:
+    """Whether a SEG-Y file holds spacing and origin of this form as they are."""
+    ground = form.ground
+    interval = (ground.dz_m or 0.0) * 1000
+    places = [
+        (np.array([ground.origin_z_m or 0.0]), MAX_INT16),
+        (np.concatenate([_positions(form, "x"), _positions(form, "y")]), MAX_INT32),
+    ]
+    written = ((metres, _whole(metres, most)) for metres, most in places)
+    return (
+        interval <= MAX_UINT16
+        and abs(interval - round(interval)) < EXACT * max(1.0, interval)
+        and all(
+            np.allclose(metres, whole / abs(scalar), rtol=EXACT, atol=EXACT)
+            for metres, (scalar, whole) in written
+        )
+    )
 
 
 def _positions(form: Form, axis: str) -> NDArray[Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from velcodec.formats.errors import InputFileError, OptionError
+from velcodec.formats.facts import NAMES
 from velcodec.formats.files.base import Part, reading
 from velcodec.formats.files.form import Form, Hints
 from velcodec.formats.files.hdf5 import Hdf5Sink, read_hdf5
@@ -25,6 +26,7 @@ class FileFormat:
     """A format: `read` takes (path, hints), `write` (path, form, array).
 
     `named_arrays` says whether a file may hold several arrays, `folder` whether it is a folder.
+    `keeps` are the names in `KEPT` of what a file says of its models.
     """
 
     name: str
@@ -33,23 +35,44 @@ class FileFormat:
     write: Callable[[Path, Form, str], FileSink]
     named_arrays: bool = False
     folder: bool = False
+    keeps: frozenset[str] = frozenset()
 
+
+GROUND, UNITS, DIRECTION, ORDER, KEYS, NO_DATA = (
+    "spacing and origin", "units", "direction of depth", "order of axes", "keys", "no-data value",
+)  # fmt: skip
+KEPT = frozenset((GROUND, UNITS, DIRECTION, ORDER, KEYS, NO_DATA, *NAMES))
+"""What a file may say of its models, besides their shape."""
 
 FORMATS = {
     form.name: form
     for form in (
         FileFormat("npy", (".npy",), read_npy, NpySink),
-        FileFormat("npz", (".npz",), read_npz, NpzSink, named_arrays=True),
         FileFormat(
-            "hdf5", (".h5", ".hdf5", ".hdf", ".mat"), read_hdf5, Hdf5Sink, named_arrays=True
+            "npz", (".npz",), read_npz, NpzSink, named_arrays=True, keeps=KEPT - {ORDER}
         ),
-        FileFormat("netcdf", (".nc", ".nc4", ".cdf"), read_netcdf, NetcdfSink, named_arrays=True),
-        FileFormat("zarr", (".zarr",), read_zarr, ZarrSink, named_arrays=True, folder=True),
-        FileFormat("segy", (".sgy", ".segy"), read_segy, SegySink),
-        FileFormat("rsf", (".rsf",), read_rsf, RsfSink),
+        FileFormat(
+            "hdf5", (".h5", ".hdf5", ".hdf", ".mat"), read_hdf5, Hdf5Sink, named_arrays=True,
+            keeps=KEPT,
+        ),
+        FileFormat(
+            "netcdf", (".nc", ".nc4", ".cdf"), read_netcdf, NetcdfSink, named_arrays=True,
+            keeps=KEPT,
+        ),
+        FileFormat(
+            "zarr", (".zarr",), read_zarr, ZarrSink, named_arrays=True, folder=True, keeps=KEPT
+        ),
+        FileFormat(
+            "segy", (".sgy", ".segy"), read_segy, SegySink,
+            keeps=frozenset((GROUND, DIRECTION, ORDER, NO_DATA)),
+        ),
+        FileFormat(
+            "rsf", (".rsf",), read_rsf, RsfSink,
+            keeps=frozenset((GROUND, UNITS, DIRECTION, ORDER, NO_DATA, "vertical")),
+        ),
         FileFormat("raw", (".bin", ".raw", ".dat"), read_raw, RawSink),
     )
-}
+}  # fmt: skip
 MAGIC = {b"\x93NUMPY": "npy", b"PK\x03\x04": "npz", b"\x89HDF\r\n\x1a\n": "hdf5", b"CDF": "netcdf"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice, takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from velcodec.formats.errors import InputShapeError, OptionError, OutputPathError
 from velcodec.formats.files.attributes import AXIS_NAMES, GRID_FACTS, KEYS
 from velcodec.formats.files.form import Form
-from velcodec.formats.files.npz import NpzSink
+from velcodec.formats.files.npz import NpzSink, told_of_all
 from velcodec.formats.files.sinks import FileSink, ReadBox, Sink
 from velcodec.formats.files.table import FileFormat, format_by_suffix, named_format
 from velcodec.formats.storage.atomic import atomic_folder, atomic_path, naming
@@ -122,7 +123,9 @@ class _FolderSink:
         array, write = form.array or self._array, self._formats[self._next].write
         beside = [name for name, _ in self._files[max(0, self._next - 1) : self._next + 2]]
         if beside.count(file) > 1:  # several arrays of a file, so an .npz
-            self._sink = NpzSink(path, form, array, alone=False)
+            rest = takewhile(lambda each: each[0] == file, islice(self._files, self._next, None))
+            told = {} if path.exists() else told_of_all([each for _, each in rest])
+            self._sink = NpzSink(path, form, array, alone=False, told=told)
         else:
             self._sink = write(path, form, array)
         self._next += 1

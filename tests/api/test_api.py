@@ -261,6 +261,35 @@ def test_a_path_gives_the_models_in_the_file(kind: type, tmp_path: Path) -> None
         velcodec.compress(kind(tmp_path / "nowhere.npy"), decoder="tiny")
 
 
+@pytest.mark.parametrize("mask", [-999, "nan"])
+def test_a_mask_that_no_sample_has_is_told_in_python_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mask: str | float
+) -> None:
+    model, path = layered(1, 9, 12)[0], tmp_path / "in.npy"
+    np.save(path, model)
+    model_with = model.copy()
+    model_with[0, 0] = mask
+    description = Description(mask=mask)
+
+    def told() -> int:
+        found = [record.message for record in caplog.records if "no sample has" in record.message]
+        caplog.clear()
+        return len(found)
+
+    velcodec.compress(model, mask=mask, lossless=True)
+    assert told() == 1
+    velcodec.compress(model_with, mask=mask, lossless=True)
+    velcodec.compress(np.stack([model_with] * 2), mask=mask, lossless=True, volume=True)
+    assert told() == 0
+    options = {"lossless": True, "description": description, "force": True}
+    velcodec.compress_files(path, tmp_path / "out.vlat", **options)
+    assert told() == 1
+    with velcodec.create(tmp_path / "out.vlat", **options) as archive:
+        archive.add(model)
+        archive.add(model_with)
+    assert told() == 0
+
+
 def warnings_of(caplog: pytest.LogCaptureFixture, models: np.ndarray, **options: str) -> list[str]:
     """Warnings of a compression, except for the quality floor."""
     caplog.clear()

@@ -155,6 +155,12 @@ def test_an_option_out_of_range_is_refused(
         ("--max-error -1", "--max-error: expected more than 0 m/s, found -1"),
         ("--dx -1", "--dx: expected a positive number of metres"),
         ("--device gpu", "--device: expected auto, cpu, cuda or cuda:N, found 'gpu'"),
+        ("--crs somewhere", "--crs: found 'somewhere', expected AUTHORITY:CODE"),
+        ("--crs EPSG:4326", "--crs: found 'EPSG:4326', which is in degrees"),
+        ("--doi nowhere", "--doi: found 'nowhere', expected one such as 10."),
+        (f"--title {'x' * 40_000}", "--title: found 40,000 bytes, expected at most 32,768"),
+        (f"--licence {'x' * 40_000}", "--licence: found 40,000 bytes, expected at most"),
+        ("--volume --dy -1", "--dy: expected a positive number of metres, found -1"),
     ],
 )
 def test_impossible_options_are_named_as_typed_without_a_file(

@@ -51,6 +51,29 @@ def test_compress_prints_a_summary_for_people(compress: Run) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ("", "35 dB or better, and for models of little contrast an error of at most 15 % of their "
+             "standard deviation (up to 56 dB)"),
+        ("--psnr 40", "40 dB or better"),
+        ("--latent-only", "35 dB or better"),
+        ("--max-error 7.5", "no error above 7.5 m/s"),
+        ("--lossless", "every bit"),
+        ("--bytes-per-model 3000", "at most 3,000 bytes a model on average"),
+    ],
+)  # fmt: skip
+def test_compress_says_at_the_end_what_was_asked_for(
+    compress: Run, options: str, asked: str
+) -> None:
+    np.save("in.npy", CONSTANT)
+    result = compress("in.npy", "out.vlat", *options.split())
+    last = result.stdout.splitlines()[-1]
+    assert f"; asked for {asked}; " in last
+    again = compress("in.npy", "out.vlat", "--force", "--json", *options.split())
+    assert json.loads(again.stdout)["asked"] == asked
+
+
 @pytest.mark.parametrize("effort", [1, 9])
 def test_compress_keeps_a_size_at_every_effort(
     compress: Run, models: np.ndarray, effort: int
@@ -342,9 +365,9 @@ def test_the_command_ends_its_process_with_the_exit_code(archive: Path) -> None:
 
 
 def test_a_successful_run_prints_nothing_on_stderr(run: Run, archive: Path) -> None:
-    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npy"]
+    command = [sys.executable, "-m", "velcodec", "decompress", "in.vlat", "out.npz"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.startswith("out.npy: 3 x 20 x 24; ")
+    assert ended.stdout.startswith("out.npz: 3 x 20 x 24; ")
     assert ended.stderr == ""
 
 

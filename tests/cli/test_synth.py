@@ -77,6 +77,13 @@ def test_another_resolution_shows_the_same_geology(generate: Callable[..., np.nd
     np.testing.assert_allclose(fine[..., 1::3, 1::3], coarse, atol=0.5)
 
 
+def test_one_volume_is_written_where_no_number_is_said(run: Run) -> None:
+    assert run("synth", "faulted", "v.npy", "--res", "6x5x4").exit_code == 0
+    assert np.load("v.npy").shape == (1, 6, 5, 4)
+    assert run("synth", "flatvel_a", "m.npy", "--res", "6x5").exit_code == 0
+    assert np.load("m.npy").shape == (100, 1, 6, 5)
+
+
 def test_volumes_have_three_axes(run: Run) -> None:
     result = run("synth", "faulted", "v.npy", "--count", 2, "--seed", 3, "--res", "12x8x10")
     assert result.exit_code == 0, result.stderr

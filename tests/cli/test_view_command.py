@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def archive(archive_bytes: bytes) -> Path:
     return path.absolute()
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, interrupts: Any = signal.SIG_DFL) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "velcodec", "view", "--no-browser", *map(str, arguments)]
     # Where the tests run in the background, the shell may have them ignore Ctrl-C.
     return subprocess.Popen(
@@ -32,7 +33,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )
 
 
@@ -53,7 +54,21 @@ def test_it_serves_archives_until_it_is_interrupted(run: Run, archive: Path) -> 
         process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "Traceback" not in errors
+    assert errors == "ended by SIGINT\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_background_too_a_signal_ends_it_in_order(
+    run: Run, archive: Path, number: signal.Signals
+) -> None:
+    process = start(archive, interrupts=signal.SIG_IGN)  # as a shell does for `velcodec view &`
+    try:
+        address_of(process)
+    finally:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert errors == f"ended by {number.name}\n"
 
 
 def test_a_port_that_is_taken_is_one_line(run: Run, archive: Path) -> None:

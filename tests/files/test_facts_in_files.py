@@ -217,7 +217,10 @@ def test_degrees_are_not_the_reference_system_of_metres_that_the_caller_states(
         path = mapped(tmp_path / f"{number}.nc", **said)
         ground = Ground(10.0, 10.0, 0.0, 0.0)
         assert open_models(path, ground=ground).parts[0].form.facts.crs == ""
-        assert "is in degrees, and is not kept" in caplog.text
+        (message,) = caplog.messages
+        (named,) = said.values()
+        assert message.startswith(f"{path}:vp: crs: found {named}, which is in degrees, and is not")
+        assert "in metres; state their reference system with --crs" in message
         caplog.clear()
 
 
@@ -303,3 +306,12 @@ def test_cat_subset_and_split_keep_the_facts_of_every_header(tmp_path: Path) -> 
 def test_a_fact_stated_twice_must_be_the_same() -> None:
     with pytest.raises(OptionError, match="licence: found 'MIT' and 'CC0', expected one"):
         velcodec.compress(layered(1, 9, 14), licence="CC0", facts={"licence": "MIT"})
+
+
+def test_files_of_depth_and_of_time_are_refused_by_their_names(tmp_path: Path) -> None:
+    for name, vertical in (("a.nc", "time"), ("b.nc", "")):
+        decompress_file(drawn(tmp_path, **({"vertical": vertical} if vertical else {})),
+                        tmp_path / name)  # fmt: skip
+    with pytest.raises(OptionError, match=r"b\.nc:velocity: vertical: found depth, expected time "
+                       r"as in \S*a\.nc:velocity; state it with --vertical"):  # fmt: skip
+        archive_of([tmp_path / "a.nc", tmp_path / "b.nc"], tmp_path / "x.vlat")

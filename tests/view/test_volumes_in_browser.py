@@ -61,7 +61,7 @@ def cells_of(point: dict[str, float]) -> dict[str, float]:
 
 def at_share(canvas: Any, across: float, down: float) -> tuple[float, float]:
     box = canvas.bounding_box()
-    return box["x"] + 60 + across * (box["width"] - 134), box["y"] + 8 + down * (box["height"] - 44)
+    return box["x"] + 72 + across * (box["width"] - 146), box["y"] + 8 + down * (box["height"] - 44)
 
 
 def test_a_volume_is_three_sections_through_one_point(

@@ -14,9 +14,11 @@ from volumes import folded_volume, smooth_volume
 import velcodec
 from velcodec.cli.main import main
 from velcodec.formats.errors import (
+    InputShapeError,
     MixedShapesError,
     OptionError,
     PointsOutsideError,
+    VerificationError,
     VolumeError,
 )
 
@@ -56,6 +58,33 @@ def test_a_volume_goes_in_and_comes_back() -> None:
     assert figures["source_sha256_matches"] is True
 
 
+def test_a_mixed_archive_is_verified_against_both_files() -> None:
+    sections = np.ascontiguousarray(VOLUME[:3])
+    np.save("sections.npy", sections)
+    done("compress", "sections.npy", "mixed.vlat", "--lossless")
+    done("append", "in.npy", "mixed.vlat", "--volume", "--lossless")
+    files = ("--against", "sections.npy", "--against", "in.npy")
+    figures = json.loads(done("verify", "mixed.vlat", *files, "--json"))
+    assert figures["models"] == 4
+    assert figures["max_error_m_s"] == 0
+    swapped = ("--against", "in.npy", "--against", "sections.npy")
+    refused(InputShapeError, "verify", "mixed.vlat", *swapped)
+    sections[2, 4, 4] += 100
+    np.save("sections.npy", sections)
+    assert "model 2: found a greatest error of 100 m/s" in refused(
+        VerificationError, "verify", "mixed.vlat", *files
+    )
+
+
+def test_sections_after_volumes_and_their_absent_samples_are_verified_too() -> None:
+    holes = np.array(VOLUME[:2])
+    holes[:, :3] = np.nan
+    np.save("holes.npy", holes)
+    done("append", "holes.npy", "out.vlat", "--mask", "nan", "--lossless")
+    files = ("--against", "in.npy", "--against", "holes.npy")
+    assert json.loads(done("verify", "out.vlat", *files, "--json"))["max_error_m_s"] == 0
+
+
 def test_info_and_ls_show_all_three_sizes() -> None:
     text = done("info", "out.vlat")
     assert "20 x 25 x 30 (depth x y x x)" in text
@@ -68,6 +97,8 @@ def test_info_and_ls_show_all_three_sizes() -> None:
 def test_a_box_is_taken_by_samples_or_by_metres() -> None:
     done("decompress", "out.vlat", "part.npy", "--box", "3:9,:,0m:95m")
     assert np.array_equal(np.load("part.npy"), VOLUME[3:9, :, :10])
+    done("decompress", "out.vlat", "part.npy", "--box", "3:9,:,0m:90m", "--force")
+    assert np.load("part.npy").shape[-1] == 10  # both ends in metres are included
     done("decompress", "out.vlat", "part.npy", "--box", ":,50m:,5:", "--force")
     assert np.array_equal(np.load("part.npy"), VOLUME[:, 2:, 5:])
     assert "box" in refused(OptionError, "decompress", "out.vlat", "x.npy", "--box", "3:3,:,:")

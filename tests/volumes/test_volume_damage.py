@@ -172,6 +172,20 @@ def test_a_single_volume_with_a_bad_brick_is_saved_when_asked(
         assert archive.layout(0).no_data == -1
 
 
+def test_info_lists_only_the_kinds_of_models_that_a_filled_repair_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, out = damaged_file(tmp_path, monkeypatch), tmp_path / "out.vlat"
+    velcodec.repair(bad, tmp_path / "filled.vlat", fill="nan")
+    velcodec.subset(tmp_path / "filled.vlat", out, [1])
+    with velcodec.open(out) as archive:
+        (kind,) = archive.info()["layouts"]
+        assert (kind["ny"], kind["no_data"]) == (VOLUME.shape[1], "nan")
+    shown = CliRunner().invoke(main, ["info", str(out)])
+    assert ", kind" not in shown.output
+    assert "samples of nan" in shown.output
+
+
 def test_a_volume_whose_table_is_damaged_is_lost(archive_bytes: bytes, tmp_path: Path) -> None:
     damaged, bad = bytearray(archive_bytes), tmp_path / "bad.vlat"
     damaged[find_record(archive_bytes).start + 6] ^= 1

@@ -202,7 +202,7 @@ class Archive:
 
     def info(self) -> dict[str, Any]:
         """Everything known without decoding; JSON-able."""
-        return info_of(self._reader, self.layouts)
+        return info_of(self._reader)
 
     @property
     def quality(self) -> Sequence[StoredQuality] | None:
@@ -446,7 +446,8 @@ class Archive:
     ) -> NDArray[np.generic]:
         """The samples of a box of a volume, in its axis order: only the bricks that hold them are
         read and decoded. `box` has three ranges of samples, along z, y and x: slices or (start,
-        stop). With `res`, N or (nz, ny, nx), the field at that many cells over the box's extent;
+        stop), from sample start on, without sample stop, never metres. With `res`, N or
+        (nz, ny, nx), the field at that many cells over the box's extent;
         `average` is that of `decode`.
 
         Raises VolumeError for a section, OptionError for a box that is not within the volume,

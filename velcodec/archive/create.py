@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from velcodec.decoder.registry import file_bytes
 from velcodec.effort import DEFAULT_EFFORT
-from velcodec.encode.describe import Batch, make_batch
+from velcodec.encode.describe import Batch, make_batch, warn_of_unused_mask
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
@@ -89,6 +89,11 @@ class ArchiveWriter:
         """Encode a checked batch and append it."""
         self._encoder.add(batch)
 
+    def advise(self) -> None:
+        """Log what is probably a mistake, which only shows when all models were added."""
+        if self.summary is not None:
+            warn_of_unused_mask(self._description.mask, self.summary.masked, "models")
+
     def close(self) -> None:
         """Write the index. Raises EmptyInputError if nothing was added."""
         if self._encoder.writer is None:
@@ -127,6 +132,7 @@ def create(
         target, description, coding, force=force, on_progress=on_progress
     ) as writer:
         yield writer
+        writer.advise()
 
 
 @contextmanager
@@ -198,6 +204,7 @@ def append(
         if embedded is not None:
             archive.embed(embedded)
         yield writer
+        writer.advise()
 
 
 def layouts_of(headers: Sequence[Header], facts: Facts) -> list[Layout]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from velcodec.archive.facts import facts_told
+from velcodec.archive.layouts import layouts_in_use, layouts_named
 from velcodec.decode.stored import (
     BOTH,
     EXACT,
@@ -28,8 +29,13 @@ COUNTED_MODELS = 10_000
 """Larger archives are not counted if that means reading every record."""
 
 
-def info_of(reader: RecordReader, layouts: Sequence[Layout]) -> dict[str, Any]:
-    """Everything known without decoding, JSON-able; `layouts` are all layouts of the archive."""
+def info_of(reader: RecordReader) -> dict[str, Any]:
+    """Everything known without decoding, JSON-able.
+
+    `layouts` are those that some model has; all that headers name if that means reading very many
+    records.
+    """
+    layouts = (layouts_in_use if len(reader) <= COUNTED_MODELS else layouts_named)(reader)
     header, headers, fields = reader.header, reader.headers(), reader.fields
     sources = {each.source.sha256 for each in headers}
     source = sources.pop() if len(sources) == 1 else None

@@ -238,8 +238,9 @@ def own_order(samples: NDArray[np.generic], layout: Layout) -> NDArray[np.generi
 def samples_between(
     layout: Layout, axis: str, first_m: float | None, last_m: float | None, place: str
 ) -> tuple[int, int]:
-    """The range of samples along an axis whose positions lie between two, in metres; None is the
-    volume's end. Raises OptionError if there is none.
+    """The range of samples along an axis whose positions, the centres of their cells, lie between
+    two, in metres, both included; None is the volume's end. The range may reach beyond the volume.
+    Raises OptionError if it holds no sample.
     """
     size = layout.shape["zyx".index(axis)]
     step, origin = getattr(layout, f"d{axis}_m"), getattr(layout, f"origin_{axis}_m")

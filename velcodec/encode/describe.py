@@ -315,6 +315,15 @@ def _warn_of_values(
             )
 
 
+def warn_of_unused_mask(mask: NoData | None, masked: int, name: str) -> None:
+    """Log a stated no-data value that no sample of any model has; `masked` counts those with some.
+
+    It is probably another than that of the models.
+    """
+    if mask is not None and not masked:
+        log.warning("%s: mask %s: no sample has this value", name, mask)
+
+
 def _keys(keys: Sequence[str] | None, models: int) -> tuple[str, ...] | None:
     if keys is None:
         return None

@@ -52,6 +52,7 @@ class Summary:
 
     PSNR in dB over 3000 m/s. `latent`, `samples` and `both` count the models stored in each way;
     `distance` is the farthest model's from what the decoder was trained on, where one was fitted.
+    `masked` counts the models with absent samples.
     """
 
     models: int
@@ -67,6 +68,7 @@ class Summary:
     both: int
     distance: float | None
     farthest_model: str | None
+    masked: int = 0
 
     @property
     def bytes_per_model(self) -> float:
@@ -128,6 +130,7 @@ class Summary:
             both=self.both + other.both,
             distance=far.distance,
             farthest_model=far.farthest_model,
+            masked=self.masked + other.masked,
         )
 
 

@@ -141,6 +141,8 @@ class GroupEncoder:
                 streams = [None if one is None else encode_absent(one) for one in source.absent]
                 contents = replace(contents, absent=streams)
             group = encode_group(self.fitter, source, contents, self.target, saved)
+            masked = sum(one is not None for one in source.absent)
+            group = replace(group, summary=replace(group.summary, masked=masked))
         if self.writer is None:
             self.writer = self.begin(group.packed.header)
         group.packed.write(self.writer)

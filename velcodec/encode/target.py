@@ -85,6 +85,22 @@ class Target:
             return None
         return TARGET_DB if self.psnr is None else self.psnr
 
+    @property
+    def text(self) -> str:
+        """What is promised, in words."""
+        if self.lossless:
+            return "every bit"
+        if self.max_error is not None:
+            return f"no error above {self.max_error:g} m/s"
+        if self.bytes_per_model is not None:
+            return f"at most {self.bytes_per_model:,.10g} bytes a model on average"
+        if self.psnr is not None or self.keep_latent or self.latent_only:
+            return f"{self.psnr_db:g} dB or better"
+        return (
+            f"{TARGET_DB:g} dB or better, and for models of little contrast an error of at most "
+            f"{100 * CONTRAST_SHARE:g} % of their standard deviation (up to {FINEST_DB:g} dB)"
+        )
+
     def psnr_for(self, deviation_m_s: float) -> float | None:
         """PSNR of a model whose velocities have this standard deviation, where that is promised:
         with nothing else asked for, enough to keep the error small beside it.

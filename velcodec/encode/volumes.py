@@ -46,7 +46,9 @@ def encode_volumes(
     coded = [each.without_streams() for each in coded]
     data = packed.to_bytes()
     _check_read_back(data, contents, coded)
-    return Group(packed, _summary(volumes, contents, quality, len(data)))
+    masked = sum(each.absent is not None and bool(each.absent.any()) for each in coded)
+    summary = _summary(volumes, contents, quality, len(data))
+    return Group(packed, replace(summary, masked=masked))
 
 
 def _check_read_back(data: bytes, contents: Contents, coded: Sequence[CodedVolume]) -> None:

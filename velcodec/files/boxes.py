@@ -9,6 +9,7 @@ from pathlib import Path
 from velcodec.archive.archive import Archive
 from velcodec.archive.numbers import Number
 from velcodec.files.decompress import Decompression, form_of
+from velcodec.files.lost import warn_of_lost
 from velcodec.formats.files import ARRAY, open_sink
 from velcodec.formats.storage.atomic import naming
 
@@ -23,9 +24,9 @@ def decompress_box(
     *,
     force: bool = False,
 ) -> tuple[int, ...]:
-    """Write the samples of a box (z, y, x) of a volume, or its field at `res` as for `Archive.box`,
-    to one file, whose origin is that of the box; return the shape of its array. Formats that take
-    planes in turn need memory for some planes alone.
+    """Write the samples of a box (z, y, x) of a volume, each range without its last number, or its
+    field at `res` as for `Archive.box`, to one file, whose origin is that of the box; return the
+    shape of its array. Formats that take planes in turn need memory for some planes alone.
 
     Raises what `Archive.box` raises, OutputExistsError unless `force`, OutputPathError,
     MissingExtraError.
@@ -48,4 +49,5 @@ def decompress_box(
     name, array = options.format_of(target), options.array or ARRAY
     with open_sink(target, form, format=name, array=array, force=force) as sink, naming(target):
         sink.add_volume(part.read, part.edges)
+    warn_of_lost(archive, target, [(name, form)])
     return form.shape

@@ -20,6 +20,7 @@ import msgpack
 
 from velcodec.archive.create import decoder_to_embed, layouts_of
 from velcodec.effort import DEFAULT_EFFORT
+from velcodec.encode.describe import warn_of_unused_mask
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding, group_encoder
 from velcodec.encode.target import Target
@@ -124,8 +125,20 @@ def compress_job(
     A path is written as `TARGET.part` until it is whole; a binary stream from front to back.
     `resume` needs the same job and the same content of every file.
     """
-    if not isinstance(target, Path):
-        return _to_stream(job, target, on_progress)
+    if isinstance(target, Path):
+        summary = compress_part(job, target, force=force, resume=resume, on_progress=on_progress)
+    else:
+        summary = _to_stream(job, target, on_progress)
+    warn_of_unused_mask(job.description.mask, summary.masked, job.place)
+    return summary
+
+
+def compress_part(
+    job: Job, target: Path, *, force: bool, resume: bool, on_progress: Progress = no_progress
+) -> Summary:
+    """As `compress_job` to a path, for models that may be a part of what is compressed: what only
+    shows when all are encoded is left to the caller.
+    """
     sources = [part.path for part in job.models.parts]
     part = part_of(target)
     try:
@@ -233,6 +246,7 @@ def append_job(
         except KeyboardInterrupt as stop:
             raise InterruptedJobError(f"interrupted: {target} is as it was") from stop
     assert encoder.summary is not None
+    warn_of_unused_mask(job.description.mask, encoder.summary.masked, job.place)
     return encoder.summary
 
 

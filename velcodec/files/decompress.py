@@ -19,9 +19,11 @@ from velcodec.archive.facts import facts_of
 from velcodec.archive.stream import StreamedArchive, spooled, stream
 from velcodec.archive.volumes import Part
 from velcodec.decode.stored import check_stackable
+from velcodec.files.lost import warn_of_lost
 from velcodec.files.origin_fields import ARRAY_FIELD, FILE_FIELD, ROW_FIELD
 from velcodec.formats.container.header import Layout
 from velcodec.formats.errors import MixedShapesError, OptionError
+from velcodec.formats.facts import NO_FACTS
 from velcodec.formats.files import (
     ARRAY,
     FORMATS,
@@ -38,6 +40,7 @@ from velcodec.formats.files.npy import NpyWriter
 from velcodec.formats.files.sinks import planes_in_order
 from velcodec.formats.no_data import NoData
 from velcodec.formats.storage.atomic import atomic_write, naming
+from velcodec.formats.storage.source import stream_name
 from velcodec.geometry import GROUND_FIELDS, Geometry
 from velcodec.progress import Progress, no_progress
 from velcodec.resolution import Resolution, check_native, check_resolution, check_written
@@ -103,8 +106,10 @@ def decompress_file(
     *,
     force: bool = False,
     on_progress: Progress = no_progress,
+    advise: bool = True,
 ) -> tuple[int, ...]:
-    """Decompress every model to one file; return the shape of its array.
+    """Decompress every model to one file; return the shape of its array. With `advise`, log what
+    the archive says of its models and the file has no place for.
 
     Raises MixedShapesError if the models do not stack, OutputExistsError unless `force`,
     OutputPathError, OptionError, MissingExtraError, and what `Archive.decode` raises.
@@ -113,7 +118,10 @@ def decompress_file(
     if isinstance(archive, StreamedArchive):
         options = replace(options, format=options.format_of(target))
         with atomic_write(target, force=force) as out, naming(target):
-            return decompress_stream(archive, out, options, on_progress=on_progress)
+            shape, form = _to_stream(archive, out, options, None, on_progress)
+        if advise:
+            warn_of_lost(archive, target, [(options.format_of(None), form)])
+        return shape
     grid = check_resolution(options.res, len(archive), options.allow_large)
     check_stackable(archive.layouts_in_use, grid is None)
     form = form_of(archive, range(len(archive)), grid)
@@ -121,6 +129,8 @@ def decompress_file(
     name = options.format_of(target)
     with open_sink(target, form, format=name, array=options.array or ARRAY, force=force) as sink:
         _fill(archive, sink, target, grid, options, on_progress)
+    if advise:
+        warn_of_lost(archive, target, [(name, form)])
     return form.shape
 
 
@@ -145,6 +155,7 @@ def decompress_folder(
     array = options.array or ARRAY
     with open_folder_sink(target, files, format=options.format, array=array) as sink:
         _fill(archive, sink, target, grid, options, on_progress)
+    warn_of_lost(archive, target, [(options.format_of(Path(name)), form) for name, form in files])
     return len({name for name, _ in files})
 
 
@@ -162,6 +173,19 @@ def decompress_stream(
     another format or a wrong `count`.
     """
     options = options or Decompression()
+    shape, form = _to_stream(archive, target, options, count, on_progress)
+    warn_of_lost(archive, stream_name(target), [(options.format_of(None), form)])
+    return shape
+
+
+def _to_stream(
+    archive: Archive,
+    target: BinaryIO,
+    options: Decompression,
+    count: int | None,
+    on_progress: Progress,
+) -> tuple[tuple[int, ...], Form]:
+    """As `decompress_stream`; returns the shape of the array, and what is known of its models."""
     name = options.format_of(None)
     if name not in STREAMED_FORMATS:
         raise OptionError(f"format {name}: cannot be written to a stream, expected npy or raw")
@@ -218,7 +242,20 @@ def decompress_stream(
     if count not in (None, done):
         raise OptionError(f"count: found {done} models, {count} were announced")
     writer.close()
-    return writer.shape
+    assert first is not None
+    return writer.shape, _form_in_stream(archive, first, no_data)
+
+
+def _form_in_stream(archive: Archive, layout: Layout, no_data: NoData | None) -> Form:
+    """What is known of the models of a stream once all were read, as of one model."""
+    facts = NO_FACTS
+    for header in archive.reader.headers():
+        facts = facts.or_else(header.facts)
+    keyed = not isinstance(archive, StreamedArchive) and archive.has_keys
+    return Form(
+        1, layout.nz, layout.nx, layout.axes, layout.dtype, layout.units, ny=layout.ny,
+        z_up=layout.z_up, no_data=no_data, keys=("",) if keyed else None, facts=facts,
+    )  # fmt: skip
 
 
 def _shape(

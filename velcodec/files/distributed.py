@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from velcodec.archive.edit import MODELS_PER_SHARD
 from velcodec.effort import DEFAULT_EFFORT
+from velcodec.encode.describe import warn_of_unused_mask
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
-from velcodec.files.compress import compress_job, finished
+from velcodec.files.compress import compress_part, finished
 from velcodec.files.job import Job, models_of
 from velcodec.files.plans import (
     Hashes,
@@ -226,7 +227,10 @@ def _make_shards(job: Job, run: _Run, client: Any, on_progress: Progress) -> Sha
         raise failed[0]
     shards = tuple(done[number][0] for number in range(len(ranges)))
     write_manifest(work, shards, force=True)
-    return Sharded(shards, kept, _joined([done[number][1] for number in range(len(ranges))]))
+    whole = _joined([done[number][1] for number in range(len(ranges))])
+    if whole is not None and not kept:  # shards that were kept may have had absent samples
+        warn_of_unused_mask(job.description.mask, whole.masked, job.place)
+    return Sharded(shards, kept, whole)
 
 
 def _remove_unused(run: _Run) -> None:
@@ -296,7 +300,7 @@ def write_shard(job: Job, path: Path, threads: int | None) -> tuple[Shard, Summa
     job = replace(job, coding=coding)
     for trial in range(LOCK_TRIALS):
         try:
-            summary = compress_job(job, path, force=True, resume=True)
+            summary = compress_part(job, path, force=True, resume=True)
             return _finished(path, summary.models), summary
         except LockedError:  # an abandoned worker is still writing
             if trial == LOCK_TRIALS - 1:

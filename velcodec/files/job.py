@@ -64,6 +64,12 @@ class Job:
     def __len__(self) -> int:
         return len(self.models)
 
+    @property
+    def place(self) -> str:
+        """The file of the models, or the first of several, for messages."""
+        first, *others = dict.fromkeys(str(part.path) for part in self.models.parts)
+        return f"{first} and {len(others):,} more" if others else first
+
     def __post_init__(self) -> None:
         count = len(self)
         if self.keys is not None and len(self.keys) != count:
@@ -81,10 +87,14 @@ class Job:
         for name, value in self.fields.items():
             if not isinstance(value, str) and np.ndim(value) and len(value) != count:
                 raise OptionError(f"field {name!r}: found {len(value)}, expected {count}")
-        verticals = sorted({facts.vertical or DEPTH for facts in self._facts_of.values()})
+        verticals: dict[str, Part] = {}
+        for part in self.models.parts:
+            verticals.setdefault(self._facts_of[id(part)].vertical or DEPTH, part)
         if len(verticals) > 1:
+            (first, before), (other, part) = list(verticals.items())[:2]
             raise OptionError(
-                f"vertical: found {verticals}, expected the same in all files, or --vertical"
+                f"{part.place}: vertical: found {other}, expected {first} as in {before.place}; "
+                "state it with --vertical (vertical=)"
             )
 
     @lazy_property

@@ -49,27 +49,35 @@ def open_originals(
 ) -> Originals:
     """Open the original models of `archive`; `where` and `hints` are those of `open_models`.
 
-    The archive's axis order, direction of depth and no-data value apply where neither files nor
-    hints state others. Raises InputShapeError if number or size of the models differs from the
-    archive's, and what `open_models` raises.
+    Whether a file has sections or volumes is what the archive has in their place. Axis order,
+    direction of depth and no-data value are the archive's where neither files nor hints state
+    others. Raises InputShapeError if number or size of the models differs from the archive's, and
+    what `open_models` raises.
     """
     layouts = archive.layouts_in_use
-    orders = {layout.axes.lstrip("n1") for layout in layouts}
-    if all(layout.is_volume for layout in layouts):
-        hints = {"volume": True, **hints}
-    if len(orders) == 1:
-        hints = {"unstated_order": next(iter(orders)), **hints}
-    directions = {layout.z_up for layout in layouts}
-    if len(directions) == 1:
-        hints = {"unstated_z_positive": "up" if directions.pop() else "down", **hints}
-    values = {layout.no_data for layout in layouts} - {None}
-    if len(values) == 1:
-        hints = {"no_data": values.pop(), **hints}
+
+    def unstated(number: int) -> dict[str, Any]:
+        """What holds of a file that begins with the model of this number."""
+        first = archive.layout(min(number, len(archive) - 1))  # too many are refused below
+        alike = [each for each in layouts if each.is_volume == first.is_volume]
+        told: dict[str, Any] = {"volume": True} if first.is_volume else {}
+        orders = {layout.axes.lstrip("n1") for layout in alike}
+        if len(orders) == 1:
+            told["unstated_order"] = orders.pop()
+        directions = {layout.z_up for layout in alike}
+        if len(directions) == 1:
+            told["unstated_z_positive"] = "up" if directions.pop() else "down"
+        values = {layout.no_data for layout in alike} - {None}
+        if len(values) == 1:
+            told["no_data"] = values.pop()
+        return {name: value for name, value in told.items() if hints.get(name) is None}
+
     verticals = {header.facts.vertical for header in archive.reader.headers()}
     # The comparison needs neither ground nor facts, so what files say of them is no reason to stop.
     vertical = verticals.pop() if len(verticals) == 1 else ""
     facts = Facts(doi="any", crs="any", vertical=vertical or DEPTH)
-    models = open_models(where, ground=Ground(1.0, 1.0, 0.0, 0.0), facts=facts, **hints)
+    ground = Ground(1.0, 1.0, 0.0, 0.0)
+    models = open_models(where, ground=ground, facts=facts, unstated=unstated, **hints)
     name = str(where) if isinstance(where, str | Path) else ", ".join(map(str, where))
     expected = _text(len(archive), {layout.shape for layout in layouts})
     found = _text(len(models), {part.form.sizes for part in models.parts})

@@ -233,6 +233,7 @@ class ViewedModel:
             **row.to_dict(),
             "extent": ground.extent,
             "spacing": (ground.dx_m, ground.dz_m),
+            "z_name": ground.z_name,
             "units": layout.units,
             "dtype": layout.dtype,
             "low": float(known.min()),

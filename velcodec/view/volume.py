@@ -134,6 +134,7 @@ class ViewedVolume:
                 for axis, size in zip(AXES, lay.shape, strict=True)
             },
             "spacing": [getattr(lay, f"d{axis}_m") for axis in AXES],
+            "z_name": header.facts.z_name,
             "moves": False,
             "units": lay.units,
             "dtype": lay.dtype,

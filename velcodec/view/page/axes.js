@@ -2,7 +2,7 @@
 
 import { shown, ticks } from "./colours.js";
 
-export const MARGIN = { left: 60, right: 74, top: 8, bottom: 36 };
+export const MARGIN = { left: 72, right: 74, top: 8, bottom: 36 };
 
 /**
  * Axes of the area { left, top, width, height } in pixels that shows [x0, x1] and [z0, z1], called
@@ -42,7 +42,7 @@ export function drawAxes(context, area, x0, x1, z0, z1, names, ink, quiet) {
   context.textBaseline = "alphabetic";
   context.fillText(`${names.across}, ${far ? "km" : "m"}`, area.left + area.width / 2, bottom + 32);
   context.save();
-  context.translate(area.left - 48, area.top + area.height / 2);
+  context.translate(area.left - 60, area.top + area.height / 2);
   context.rotate(-Math.PI / 2);
   context.fillText(`${names.down}, ${far ? "km" : "m"}`, 0, 0);
   context.restore();

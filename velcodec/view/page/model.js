@@ -178,9 +178,10 @@ export class ModelView {
         this.panes.delete(name);
       }
     }
+    const axes = { across: "x", down: own.z_name };
     for (const [name, spec] of wanted) {
       if (!this.panes.has(name)) this.panes.set(name, new Pane(this.element.panes, name, (_, what) => this.update(what), this.source.pace));
-      this.panes.get(name).show(spec);
+      this.panes.get(name).show({ ...spec, axes });
     }
     this.place();
   }
@@ -352,7 +353,7 @@ export class ModelView {
       return this.panes.size > 1 ? `${pane.spec.title} ${text}` : text;
     });
     const step = Math.min(...own.spacing) / 100;
-    e.readout.textContent = `x ${shown(mark.x, step)} m, depth ${shown(mark.z, step)} m:  ${parts.join(",  ")}`;
+    e.readout.textContent = `x ${shown(mark.x, step)} m, ${own.z_name} ${shown(mark.z, step)} m:  ${parts.join(",  ")}`;
   }
 
   setProfile(name, points) {
@@ -381,7 +382,7 @@ export class ModelView {
       .map((pane) => ({ name: pane.spec.title, values: points.map(({ x, z }) => pane.between(x, z)) }));
     if (!curves.length || !canvas.clientWidth) return;
     const gradient = this.state.show === "gradient";
-    drawProfile(canvas, line, points, curves, gradient ? "gradient magnitude, 1/s" : "velocity, m/s");
+    drawProfile(canvas, line, points, curves, gradient ? "gradient magnitude, 1/s" : "velocity, m/s", this.own.z_name);
     const [x0, z0, x1, z1] = line;
     e.profile.querySelector("figcaption").textContent = this.state.tool === "well"
       ? `Well at x = ${shown(x0, 0.1)} m. Click or drag in a drawing to move it.`

@@ -255,12 +255,12 @@ export class Pane {
     if (look.dots) this.drawDots(context, area, toX, toZ);
     this.drawMarks(context, area, toX, toZ);
     context.restore();
-    const names = this.spec.axes ?? { across: "x", down: "depth" };
+    const names = this.spec.axes;
     drawAxes(context, area, area.x0, area.x1, area.z0, area.z1, names, ink, quiet);
     drawBar(context, area, look.low, look.high, look.table, look.unit, ink, quiet);
     if (this.failed) this.drawText(context, area, this.failed, ink);
     else if (!frame) this.drawText(context, area, this.spec.waiting ?? "computing …", quiet);
-    const part = (name, from, to) => `${Math.round(from)} to ${Math.round(to)} m ${name === "depth" ? "deep" : `along ${name}`}`;
+    const part = (name, from, to) => `${Math.round(from)} to ${Math.round(to)} m ${name.length === 1 ? `along ${name}` : name === "depth" ? "deep" : name}`;
     this.canvas.setAttribute("aria-label", `${this.spec.title}: ${look.name} from ${part(names.across, area.x0, area.x1)} and ` +
       `${part(names.down, area.z0, area.z1)}. ${this.detail.textContent}`);
   }

@@ -11,8 +11,8 @@ export function pointsAlong([x0, z0, x1, z1], count) {
   });
 }
 
-/** Draw curves { name, values } over the points of a line. */
-export function drawProfile(canvas, line, points, curves, unit) {
+/** Draw curves { name, values } over the points of a line; `zName` is what z is called. */
+export function drawProfile(canvas, line, points, curves, unit, zName) {
   const ratio = Math.min(devicePixelRatio || 1, 2);
   const width = canvas.clientWidth, height = canvas.clientHeight;
   canvas.width = Math.round(width * ratio);
@@ -63,7 +63,7 @@ export function drawProfile(canvas, line, points, curves, unit) {
   context.save();
   context.translate(11, area.top + area.height / 2);
   context.rotate(-Math.PI / 2);
-  context.fillText(vertical ? "depth, m" : unit, 0, 0);
+  context.fillText(vertical ? `${zName}, m` : unit, 0, 0);
   context.restore();
   curves.forEach((curve, number) => {
     context.strokeStyle = colours[number % 2];

@@ -8,9 +8,6 @@ const ACROSS = { y: "x", x: "y", z: "x" }, DOWN = { y: "z", x: "z", z: "y" }; //
 const AXES = ["x", "y", "z"];
 const LEAST_SHARE = 0.25; // of the drawings' width or height, for a section that is narrow or flat
 
-/** What an axis is called. */
-const called = (axis) => (axis === "z" ? "depth" : axis);
-
 export class Sections {
   constructor(view) {
     this.view = view;
@@ -20,7 +17,7 @@ export class Sections {
       const label = document.createElement("label"), name = document.createElement("span");
       const slider = document.createElement("input"), output = document.createElement("output");
       label.className = "slider";
-      name.textContent = called(axis);
+      name.textContent = axis === "z" ? "depth" : axis; // with its datum for those who hear it
       slider.type = "range";
       slider.id = `at-${axis}`;
       slider.addEventListener("input", () => this.movePoint({ [axis]: +slider.value }));
@@ -28,6 +25,11 @@ export class Sections {
       point.append(label);
       return [axis, { slider, output }];
     }));
+  }
+
+  /** What an axis is called: z is depth, or depth below a datum. */
+  called(axis) {
+    return axis === "z" ? this.view.own.z_name : axis;
   }
 
   /** The point through which the sections go, in metres. */
@@ -61,9 +63,9 @@ export class Sections {
       const at = clamp((point[axis] - origin) / spacing + 0.5, 0, samples);
       return [axis, {
         id: `${archive} ${own.number} ${axis} ${layer} ${at}`, series: `${archive} ${own.number} ${axis} ${drawn}`, keep: true,
-        title: `${drawn === "field" ? "" : `${drawn}, `}${called(axis)} ${shown(point[axis], 0.1)} m`, extent,
+        title: `${drawn === "field" ? "" : `${drawn}, `}${this.called(axis)} ${shown(point[axis], 0.1)} m`, extent,
         ground: { extent, nz: down.samples, nx: across.samples, spacing: [across.spacing, down.spacing] },
-        axes: { across: called(ACROSS[axis]), down: called(DOWN[axis]) },
+        axes: { across: this.called(ACROSS[axis]), down: this.called(DOWN[axis]) },
         load: (window) => source.field(archive, own.number, layer, { ...window, section: axis, at }),
       }];
     });
@@ -86,6 +88,7 @@ export class Sections {
     for (const axis of AXES) {
       const { slider, output } = this.sliders[axis], { origin, spacing, samples } = own.volume[axis];
       Object.assign(slider, { min: origin, max: origin + (samples - 1) * spacing, step: spacing, value: point[axis] });
+      slider.ariaLabel = this.called(axis);
       output.textContent = `${shown(point[axis], 0.1)} m`;
       slider.setAttribute("aria-valuetext", output.textContent);
     }
@@ -184,7 +187,7 @@ export class Sections {
     const axis = hover?.axis ?? "y", pane = this.view.panes.get(axis);
     const place = hover ? this.placeOf(axis, hover) : this.point, { x, z } = this.viewOf(axis, place);
     const value = pane ? pane.valueAt(x, z) : NaN, { volume } = this.view.own;
-    const where = AXES.map((each) => `${called(each)} ${shown(place[each], volume[each].spacing / 100)} m`).join(", ");
+    const where = AXES.map((each) => `${this.called(each)} ${shown(place[each], volume[each].spacing / 100)} m`).join(", ");
     return `${where}:  ${Number.isNaN(value) ? "–" : `${shown(value, unit === "m/s" ? 0.1 : 0.001)} ${unit}`}`;
   }
 }
