@@ -46,7 +46,7 @@ from velcodec.formats.errors import (
     VelcodecError,
     WorkerError,
 )
-from velcodec.formats.extras import needed
+from velcodec.formats.extras import need_torch, needed
 from velcodec.formats.files import Models
 from velcodec.formats.storage.atomic import (
     atomic_write,
@@ -113,6 +113,7 @@ def compress(
     and options. `force` replaces the content of the folder when the new archive is whole. Raises
     what `velcodec.compress` raises, WorkerError, OutputExistsError, InterruptedJobError.
     """
+    need_torch("velcodec.distributed.compress")
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, effort, decoder, device, embed_decoder)
     description = description or Description()
