@@ -8,7 +8,6 @@ are made in `FOLDER.part` beside it, which takes its place at the end.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -55,6 +54,7 @@ from velcodec.formats.storage.atomic import (
     led_to,
     make_folder,
 )
+from velcodec.formats.storage.file_locks import CAN_LOCK, lock_file
 from velcodec.parallel import cores, set_threads
 from velcodec.progress import Progress, no_progress
 
@@ -240,15 +240,17 @@ def _remove_unused(run: _Run) -> None:
 
 @contextmanager
 def _locked(*folders: Path) -> Iterator[None]:
-    """Keep other processes from making shards in these folders. Raises LockedError."""
+    """Keep other processes from making shards in these folders, where the system can. Raises
+    LockedError.
+    """
     with ExitStack() as held:
         for folder in dict.fromkeys(led_to(folder) for folder in folders):
-            if not folder.is_dir():
+            if not CAN_LOCK or not folder.is_dir():
                 continue
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             held.callback(os.close, handle)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(handle)
             except BlockingIOError as error:
                 raise LockedError(f"{folder}: another process is making shards in it") from error
             except OSError as error:  # the file system cannot lock folders
