@@ -123,9 +123,9 @@ release-check:
 	set -e; for wheel in $(RELEASE)/dist/*.whl; do \
 		$(RELEASE)/full/bin/python $(INSTALL) --constraint constraints.txt "$$wheel[all]"; done
 	cd $(RELEASE) && full/bin/python $(SMOKE) smoke
-	$(RELEASE)/reader/bin/python $(INSTALL) --no-deps $(RELEASE)/dist/*.whl
-	$(RELEASE)/reader/bin/python $(SMOKE) --requirements > $(RELEASE)/reader.txt
+	$(RELEASE)/full/bin/python $(SMOKE) --requirements > $(RELEASE)/reader.txt
 	$(RELEASE)/reader/bin/python $(INSTALL) --requirement $(RELEASE)/reader.txt
+	$(RELEASE)/reader/bin/python $(INSTALL) --no-deps $(RELEASE)/dist/*.whl
 	cd $(RELEASE) && reader/bin/python $(SMOKE) smoke
 
 clean:
