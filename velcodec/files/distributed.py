@@ -427,7 +427,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     distributed = needed("distributed", "dask")
     if address != "local":
         try:
-            client = distributed.Client(address, timeout=20)
+            # As the default, one that failed would stay behind for xarray and others.
+            client = distributed.Client(address, timeout=20, set_as_default=False)
         except (OSError, ValueError) as error:
             raise WorkerError(f"{address}: no scheduler answers: {error}") from error
         with client:
