@@ -6,6 +6,7 @@
 #   make test-browser    the viewer in Chromium, which must be there already
 #   make docs    the site, in build/site; make figures draws those of its pictures that take minutes
 #   make test-all, lint, typecheck, bench, clean
+#   make release-check    sdist and wheel in new environments: every command, with and without torch
 #   make fuzz    a campaign of EXECUTIONS executions (docs/trust.md)
 #
 # PYTHON chooses the interpreter (3.11 or later), PIP_FLAGS is handed to pip, TEST_FLAGS to pytest
@@ -23,14 +24,15 @@ STAMP := $(VENV)/.velcodec-installed
 # The tests' models are so small that more threads only wait for each other.
 test test-all test-browser fuzz: export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-all test-browser fuzz lint typecheck bench figures docs clean
+.PHONY: setup demo test test-all test-browser fuzz lint typecheck bench figures docs release-check \
+	clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
-		--constraint constraints.txt --editable '.[plot,test]'
+		--constraint constraints.txt --editable '.[test]'
 	touch $@
 
 demo: setup
@@ -101,6 +103,30 @@ docs: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
 		--constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs build/site
+
+# The sdist, the wheel that it builds, and that wheel installed by PYTHON outside of the checkout:
+# by itself, with all extras, and as those install it who only read. Nothing is uploaded.
+RELEASE := build/release
+SMOKE := $(CURDIR)/tests/release/smoke.py
+INSTALL := -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS)
+
+release-check: export OMP_NUM_THREADS ?= 1
+release-check:
+	rm -rf $(RELEASE)
+	set -e; for each in tools full reader; do $(PYTHON) -m venv $(RELEASE)/$$each; done
+	$(RELEASE)/tools/bin/python $(INSTALL) build twine
+	$(RELEASE)/tools/bin/python -m build --outdir $(RELEASE)/dist
+	$(RELEASE)/tools/bin/python -m twine check --strict $(RELEASE)/dist/*
+	! tar -tvf $(RELEASE)/dist/*.tar.gz | grep '^[lh]'  # links would not unpack everywhere
+	$(RELEASE)/full/bin/python $(INSTALL) --constraint constraints.txt $(RELEASE)/dist/*.whl
+	cd $(RELEASE) && full/bin/python $(SMOKE) smoke
+	set -e; for wheel in $(RELEASE)/dist/*.whl; do \
+		$(RELEASE)/full/bin/python $(INSTALL) --constraint constraints.txt "$$wheel[all]"; done
+	cd $(RELEASE) && full/bin/python $(SMOKE) smoke
+	$(RELEASE)/full/bin/python $(SMOKE) --requirements > $(RELEASE)/reader.txt
+	$(RELEASE)/reader/bin/python $(INSTALL) --requirement $(RELEASE)/reader.txt
+	$(RELEASE)/reader/bin/python $(INSTALL) --no-deps $(RELEASE)/dist/*.whl
+	cd $(RELEASE) && reader/bin/python $(SMOKE) smoke
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

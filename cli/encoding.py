@@ -43,12 +43,14 @@ def job_of(sources: Sequence[Path], settings: Mapping[str, Any]) -> Job:
     """The compression job for these files and options."""
     from velcodec.encode.description import check_geometry
     from velcodec.files.job import Job
+    from velcodec.formats.extras import need_torch
     from velcodec.formats.files import Ground, open_models
     from velcodec.parallel import set_threads
 
+    need_torch("velcodec.compress_files")  # told before files are opened, as a wrong option is
     description = description_of(settings)
     check_geometry(description)
-    coding_of(settings)  # a wrong option is told before files are opened
+    coding_of(settings)
     set_threads(settings["threads"])
     x, z = settings["origin"] or (None, None)
     models = open_models(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -21,6 +22,9 @@ from velcodec.cli.report import say
 EXIT_USAGE = 2
 EXIT_SYSTEM = 3
 EXIT_INTERRUPTED = 130
+
+FUNCTION = re.compile(r"(velcodec|Archive)\.")
+"""How messages begin that name a function of the library."""
 
 MODULES = {
     "append": "compress",
@@ -62,6 +66,23 @@ class Commands(click.Group):
             import_module(f".{MODULES[cmd_name]}", __package__), cmd_name
         )
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and name it where torch is not installed and it needs it: the library
+        names a function.
+        """
+        try:
+            return super().invoke(ctx)
+        except ImportError as error:
+            from velcodec.formats.errors import MissingExtraError
+            from velcodec.formats.extras import lacks_torch, no_torch
+
+            if not lacks_torch(error):
+                raise
+            command, text = ctx.invoked_subcommand or "", str(error)
+            if isinstance(error, MissingExtraError) and not FUNCTION.match(text):
+                raise MissingExtraError(f"{command}: {text}") from error  # a device, or a decoder
+            raise MissingExtraError(no_torch(command)) from error
 
     def main(
         self,

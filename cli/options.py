@@ -100,7 +100,7 @@ def assignments(
     return found
 
 
-class Source(click.ParamType[Any]):
+class Source(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on
     """An input: a path, or a URL such as `s3://bucket/models.vlat`, which stays a string."""
 
     name = "source"

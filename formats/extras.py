@@ -1,4 +1,8 @@
-"""Optional packages: imported where needed; if one is missing, the error names its extra."""
+"""Packages that may be missing: imported where needed; the error says what to install.
+
+Optional packages belong to an extra. Torch is installed with velcodec, but readers may leave it out
+(docs/dependencies.md).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from importlib import import_module
 from typing import Any
 
 from velcodec.formats.errors import MissingExtraError
+
+TORCH = "torch"
 
 
 @contextmanager
@@ -34,3 +40,34 @@ def needed(module: str, extra: str, what: str = "") -> Any:
     """
     with from_extra(extra, what):
         return import_module(module)
+
+
+@contextmanager
+def torch_for(what: str) -> Iterator[None]:
+    """Imports inside are of torch, or of modules that import it; `what` needs them and is named in
+    the error.
+
+    Raises MissingExtraError if torch is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if not lacks_torch(error):
+            raise
+        raise MissingExtraError(no_torch(what), name=TORCH) from error
+
+
+def need_torch(what: str) -> None:
+    """Raise MissingExtraError, which names `what`, if torch is not installed."""
+    with torch_for(what):
+        import_module(TORCH)
+
+
+def lacks_torch(error: Exception) -> bool:
+    """Whether an error is that torch is not installed."""
+    return isinstance(error, ModuleNotFoundError | MissingExtraError) and error.name == TORCH
+
+
+def no_torch(what: str) -> str:
+    """The message for this."""
+    return f"{what}: torch is not installed: pip install velcodec"

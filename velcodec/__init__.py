@@ -96,12 +96,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from velcodec.formats.extras import torch_for
+
     if name in _MODULES:
-        return import_module(_MODULES[name])
+        with torch_for(f"velcodec.{name}"):
+            return import_module(_MODULES[name])
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
+    with torch_for(f"velcodec.{name}"):
+        value = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

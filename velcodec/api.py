@@ -25,6 +25,7 @@ from velcodec.encode.describe import make_batch, warn_of_unused_mask
 from velcodec.encode.description import Description
 from velcodec.encode.setup import Coding
 from velcodec.encode.target import Target
+from velcodec.formats.extras import need_torch
 from velcodec.formats.files.npy import ModelArray, read_models
 from velcodec.formats.latent_coding.prefix import Prefix
 from velcodec.formats.no_data import NoData
@@ -105,6 +106,7 @@ def compress(
     InputDtypeError, EmptyInputError, NonFiniteError, InputFileError, OptionError, BudgetError,
     QualityError, VerificationError, MissingDecoderError.
     """
+    need_torch("velcodec.compress")
     description = Description(
         dx=dx,
         dz=dz,

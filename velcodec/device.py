@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from velcodec.formats.errors import OptionError
+from velcodec.formats.errors import MissingExtraError, OptionError
+from velcodec.formats.extras import need_torch
 
 if TYPE_CHECKING:
     import torch
@@ -22,14 +23,16 @@ GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 def pick_device(name: str | torch.device = "auto") -> torch.device:
     """The torch device for `name`; `auto` is the first CUDA device if there is one, else the CPU.
 
-    Raises OptionError for another name and for a CUDA device that is not there.
+    Raises OptionError for another name and for a CUDA device that is not there, MissingExtraError
+    without torch.
     """
+    if isinstance(name, str) and not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise OptionError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}")
+    need_torch(f"device {name}")
     import torch
 
     if isinstance(name, torch.device):
         return name
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise OptionError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}")
     count = torch.cuda.device_count() if name != "cpu" and torch.cuda.is_available() else 0
     if name == "auto":
         return torch.device("cuda:0" if count else "cpu")
@@ -42,10 +45,17 @@ def pick_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def is_cpu(name: str | torch.device) -> bool:
-    """Whether `pick_device` gives the CPU; avoids loading torch where possible."""
+    """Whether `pick_device` gives the CPU; avoids loading torch where possible. Without torch,
+    `auto` is the CPU.
+    """
     if name == "cpu":
         return True
     if name == "auto" and "torch" not in sys.modules and sys.platform == "linux":
         if not any(Path(node).exists() for node in GPU_NODES):
             return True
-    return pick_device(name).type == "cpu"
+    try:
+        return pick_device(name).type == "cpu"
+    except MissingExtraError:
+        if name == "auto":
+            return True
+        raise

@@ -13,18 +13,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch  # PyTorch: imports are absolute, this module is velcodec.torch
-from torch import Tensor
-from torch.utils.data import Dataset
-
 from velcodec.decode.stored import x_first
-from velcodec.decoder.points import grid_points
 from velcodec.device import pick_device
 from velcodec.formats.errors import OptionError
+from velcodec.formats.extras import torch_for
 from velcodec.interop.shared import SharedArchive, one_kind
 from velcodec.resolution import Resolution
 from velcodec.sampler.cell_average import check_average
-from velcodec.sampler.render import upsample
+
+with torch_for("velcodec.torch"):
+    import torch  # PyTorch: imports are absolute, this module is velcodec.torch
+    from torch import Tensor
+    from torch.utils.data import Dataset
+
+    from velcodec.decoder.points import grid_points
+    from velcodec.sampler.render import upsample
 
 if TYPE_CHECKING:
     from velcodec.decoder import Decoder

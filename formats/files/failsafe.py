@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from velcodec.formats.storage.positional import BINARY, read_at, write_at
+
 
 class FailsafeFile(io.RawIOBase):
     """A file to read and write with random access that never reports a failure to the library.
@@ -18,7 +20,7 @@ class FailsafeFile(io.RawIOBase):
     """
 
     def __init__(self, path: Path, *, new: bool = True) -> None:
-        flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if new else 0)
+        flags = os.O_RDWR | os.O_CREAT | BINARY | (os.O_EXCL if new else 0)
         self._handle = os.open(path, flags, 0o666)
         self._at = 0
         self._end = os.fstat(self._handle).st_size
@@ -50,7 +52,7 @@ class FailsafeFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._end - self._at))
-        data = os.pread(self._handle, count, self._at)
+        data = read_at(self._handle, count, self._at)
         view[:count] = data.ljust(count, b"\0")
         for at, held in self._held:
             first, last = max(at, self._at), min(at + len(held), self._at + count)
@@ -64,7 +66,7 @@ class FailsafeFile(io.RawIOBase):
         rest, at = view, self._at
         try:
             while rest and self._failure is None:
-                written = os.pwrite(self._handle, rest, at)
+                written = write_at(self._handle, rest, at)
                 rest, at = rest[written:], at + written
         except OSError as error:
             self._failure = error

@@ -20,6 +20,8 @@ from typing import BinaryIO
 from velcodec.formats.errors import OptionError, OutputExistsError, OutputPathError, VelcodecError
 from velcodec.formats.storage.special_files import special_kind
 
+WINDOWS = os.name == "nt"
+
 
 def led_to(target: Path) -> Path:
     """The path that is written for a target: where it points if it is a symbolic link, dangling or
@@ -143,7 +145,10 @@ def _publish(temporary: Path, target: Path, force: bool) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Bring a file or a folder to disk. Windows syncs no folders, and no file open for reading."""
+    if WINDOWS and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if WINDOWS else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -210,6 +215,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         try:
             for path in (*temporary.rglob("*"), temporary):
                 _sync(path)
+            if WINDOWS and target.is_dir():  # there no folder is replaced, not even an empty one
+                target.rmdir()
             os.replace(temporary, target)  # replaces an empty folder, and no other
         except OSError as error:
             raise OutputPathError(f"{target}: {error.strerror}") from error

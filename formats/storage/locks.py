@@ -43,7 +43,8 @@ def _renew_all() -> None:
         lock.renew()
 
 
-os.register_at_fork(after_in_child=_renew_all)
+if hasattr(os, "register_at_fork"):  # else processes do not fork
+    os.register_at_fork(after_in_child=_renew_all)
 
 
 class lazy_property(cached_property[T]):  # noqa: N801  # as the one it is made from

@@ -23,6 +23,7 @@ from velcodec.formats.errors import (
 )
 from velcodec.formats.extras import needed
 from velcodec.formats.storage.locks import ForkableLock
+from velcodec.formats.storage.positional import BINARY, read_at
 from velcodec.formats.storage.remote_version import Version, fetch_range
 from velcodec.formats.storage.retry import TRANSIENT_ERRORS, with_retries
 from velcodec.formats.storage.special_files import check_readable
@@ -120,7 +121,7 @@ class _File:
     _handle = -1
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._handle = os.open(path, os.O_RDONLY | BINARY)
         self.size = os.lseek(self._handle, 0, os.SEEK_END)
 
     def read(self, offset: int, count: int) -> bytes:
@@ -128,7 +129,7 @@ class _File:
             raise OSError("it was closed")
         parts = []
         while count > 0:
-            part = os.pread(self._handle, count, offset)
+            part = read_at(self._handle, count, offset)
             if not part:
                 break
             parts.append(part)

@@ -6,7 +6,6 @@ buffer after the point where the file was truncated.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 from velcodec.formats.errors import OutputPathError
 from velcodec.formats.storage.atomic import check_regular
+from velcodec.formats.storage.file_locks import lock_file
+from velcodec.formats.storage.positional import BINARY
 
 
 class Unbuffered(io.FileIO):
@@ -26,16 +27,18 @@ class Unbuffered(io.FileIO):
     def __init__(self, path: Path, *, create: bool = False) -> None:
         check_regular(path)
         try:
-            handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+            handle = os.open(path, os.O_RDWR | BINARY | (os.O_CREAT if create else 0), 0o666)
         except OSError as error:
             raise OutputPathError(f"{path}: {error.strerror}") from error
         super().__init__(handle, "r+b")
         self.name = str(path)
 
     def lock(self) -> bool:
-        """Lock the file until it is closed. Returns whether no other process holds the lock."""
+        """Lock the file until it is closed, where the system can. Returns whether no other process
+        holds the lock.
+        """
         try:
-            fcntl.flock(self, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(self.fileno())
         except OSError:
             return False
         return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import itertools
+import re
 import tomllib
 from pathlib import Path
 
@@ -64,6 +66,30 @@ def test_every_page_of_the_documentation_is_in_its_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     for page in (ROOT / "docs").glob("*.md"):
         assert page.name == "index.md" or f"({page.name})" in index, page.name
+
+
+def test_the_extra_all_has_every_extra_of_users_but_that_for_inversion() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    developers = {"bench", "browser", "docs", "fuzz", "test"}
+    (whole,) = extras["all"]
+    named = set(whole.removeprefix("velcodec[").removesuffix("]").split(","))
+    assert named == set(extras) - developers - {"all", "fwi"}
+
+
+def test_every_package_is_required_in_one_range() -> None:
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    ranges: dict[str, set[str]] = {}
+    for requirement in [*PROJECT["project"]["dependencies"], *itertools.chain(*extras)]:
+        name, bounds = re.fullmatch(r"([\w-]+)(?:\[.*\])?(.*)", requirement).groups()
+        ranges.setdefault(name, set()).add(bounds)
+    assert {name: found for name, found in ranges.items() if len(found) > 1} == {}
+
+
+def test_the_command_for_readers_names_every_dependency_but_torch() -> None:
+    told = (ROOT / "docs" / "dependencies.md").read_text()
+    (command,) = re.findall(r"^pip install (\"click.*?)\npip", told, re.M | re.S)
+    needed = [each for each in PROJECT["project"]["dependencies"] if not each.startswith("torch")]
+    assert re.findall(r'"(.*?)"', command) == needed
 
 
 def test_every_dependency_has_a_reason() -> None:

@@ -43,6 +43,7 @@ from velcodec.formats.errors import (
     VelcodecError,
     VolumeError,
 )
+from velcodec.formats.extras import need_torch
 from velcodec.formats.no_data import find_absent
 from velcodec.geometry import Geometry
 from velcodec.resolution import (
@@ -314,6 +315,7 @@ class Archive:
         if device is None:
             arrays = list(self._arrays(numbers, grid, kind, allow_large))
             return arrays[0] if one else _stacked(arrays)
+        need_torch("Archive.decode(device=...)")
         import torch
 
         tensors = list(self._sections.tensors(numbers, grid, device, kind, allow_large))
@@ -339,6 +341,7 @@ class Archive:
         It is the analytic derivative of the field: zero where the field is clamped to the model's
         minimum or maximum, and NaN at points whose nearest sample is absent.
         """
+        need_torch("Archive.gradient")
         number = self.index(which)
         if self._volumes.has(number):
             return self._volumes.gradient(number, self.geometry(number), points)
@@ -350,6 +353,7 @@ class Archive:
 
         Raises MissingDecoderError, OptionError, and as `decode`.
         """
+        need_torch("Archive.latent")
         return self._latents.latent(self.index(which), effort)
 
     def between(
@@ -368,12 +372,14 @@ class Archive:
         where the first model's are. Raises OptionError if `share` is not finite, MixedShapesError
         for models of different decoders or tilings, and what `latent` raises.
         """
+        need_torch("Archive.between")
         return self._latents.between((self.index(first), self.index(second)), share, res, effort)
 
     def decoder(self, which: Number | None = None) -> Decoder:
         """Load the decoder of a model, or of the archive's first ones. Raises MissingDecoderError,
         and as `index`.
         """
+        need_torch("Archive.decoder")
         header = self.header if which is None else self.header_of(which)
         return self._evaluators.decoder(header)
 

@@ -25,6 +25,7 @@ from velcodec.formats.container.append import append_to
 from velcodec.formats.container.header import Header, Layout
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import EmptyInputError
+from velcodec.formats.extras import need_torch
 from velcodec.formats.facts import Facts
 from velcodec.formats.files.npy import ModelArray
 from velcodec.formats.storage.atomic import atomic_write
@@ -145,6 +146,7 @@ def create_archive(
     on_progress: Progress | None = None,
 ) -> Iterator[ArchiveWriter]:
     """As `create`, for a `Description` and a `Coding`."""
+    need_torch("velcodec.create")
 
     def writer_to(stream: BinaryIO) -> ArchiveWriter:
         def begin(header: Any) -> VlatWriter:
@@ -190,6 +192,7 @@ def append(
     process appends, and DamagedEndError if the last index is damaged, so that models which only it
     lists would be cut off; `ignore_rest` cuts them off.
     """
+    need_torch("velcodec.append")
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, effort, decoder, device, embed_decoder)
 

@@ -16,6 +16,7 @@ from velcodec.decoder.registry import settled
 from velcodec.formats.container.header import Header
 from velcodec.formats.container.record_reader import RecordReader
 from velcodec.formats.errors import DecoderFileError, MissingDecoderError
+from velcodec.formats.extras import need_torch
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +71,8 @@ class Evaluators:
                 wanted = cast("str | Path | None", self._wanted)
                 with self._named():
                     self._frozen[name] = frozen_for(header, wanted, self._reader.embedded_decoders)
+        if self._frozen[name] is None and is_cpu(self._device):
+            need_torch(f"{self._reader.name}: decoder {header.decoder_name!r}")
         return self._frozen[name] or self.decoder(header)
 
     def file(self, header: Header) -> DecoderFile:

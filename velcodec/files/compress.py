@@ -44,6 +44,7 @@ from velcodec.formats.errors import (
     OutputPathError,
     VelcodecError,
 )
+from velcodec.formats.extras import need_torch
 from velcodec.formats.files import Models
 from velcodec.formats.storage.atomic import atomic_write, check_target, naming
 from velcodec.progress import Progress, no_progress
@@ -93,6 +94,7 @@ def compress_files(
     unfinished archive without `resume` or `force`, LockedError while another process writes it,
     InterruptedJobError on Ctrl-C.
     """
+    need_torch("velcodec.compress_files")
     description = description or Description()
     description = replace(description, facts={**description.facts, **(facts or {})})
     models = models_of(sources, description)

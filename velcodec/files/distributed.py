@@ -8,7 +8,6 @@ are made in `FOLDER.part` beside it, which takes its place at the end.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -47,7 +46,7 @@ from velcodec.formats.errors import (
     VelcodecError,
     WorkerError,
 )
-from velcodec.formats.extras import needed
+from velcodec.formats.extras import need_torch, needed
 from velcodec.formats.files import Models
 from velcodec.formats.storage.atomic import (
     atomic_write,
@@ -56,6 +55,7 @@ from velcodec.formats.storage.atomic import (
     led_to,
     make_folder,
 )
+from velcodec.formats.storage.file_locks import CAN_LOCK, lock_file
 from velcodec.parallel import cores, set_threads
 from velcodec.progress import Progress, no_progress
 
@@ -114,6 +114,7 @@ def compress(
     and options. `force` replaces the content of the folder when the new archive is whole. Raises
     what `velcodec.compress` raises, WorkerError, OutputExistsError, InterruptedJobError.
     """
+    need_torch("velcodec.distributed.compress")
     promised = Target(psnr, max_error, lossless, bytes_per_model, keep_latent, latent_only)
     coding = Coding(promised, effort, decoder, device, embed_decoder)
     description = description or Description()
@@ -243,15 +244,17 @@ def _remove_unused(run: _Run) -> None:
 
 @contextmanager
 def _locked(*folders: Path) -> Iterator[None]:
-    """Keep other processes from making shards in these folders. Raises LockedError."""
+    """Keep other processes from making shards in these folders, where the system can. Raises
+    LockedError.
+    """
     with ExitStack() as held:
         for folder in dict.fromkeys(led_to(folder) for folder in folders):
-            if not folder.is_dir():
+            if not CAN_LOCK or not folder.is_dir():
                 continue
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             held.callback(os.close, handle)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(handle)
             except BlockingIOError as error:
                 raise LockedError(f"{folder}: another process is making shards in it") from error
             except OSError as error:  # the file system cannot lock folders
@@ -428,7 +431,8 @@ def connected(address: str, workers: int | None = None) -> Iterator[Any]:
     distributed = needed("distributed", "dask")
     if address != "local":
         try:
-            client = distributed.Client(address, timeout=20)
+            # As the default, one that failed would stay behind for xarray and others.
+            client = distributed.Client(address, timeout=20, set_as_default=False)
         except (OSError, ValueError) as error:
             raise WorkerError(f"{address}: no scheduler answers: {error}") from error
         with client:

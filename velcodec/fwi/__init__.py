@@ -5,7 +5,10 @@
 `invert` takes any differentiable forward model; `Acquisition` needs the `fwi` extra (deepwave).
 """
 
-from velcodec.fwi.acquisition import Acquisition
-from velcodec.fwi.inversion import Inversion, Step, invert
+from velcodec.formats.extras import torch_for
+
+with torch_for("velcodec.fwi"):
+    from velcodec.fwi.acquisition import Acquisition
+    from velcodec.fwi.inversion import Inversion, Step, invert
 
 __all__ = ["Acquisition", "Inversion", "Step", "invert"]

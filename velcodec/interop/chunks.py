@@ -23,6 +23,7 @@ from velcodec.encode.target import Target, plain_number
 from velcodec.formats.container.header import UNITS, VOLUME_ORDERS
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.errors import CorruptError, InputShapeError, OptionError
+from velcodec.formats.extras import need_torch
 from velcodec.formats.files.npy import ORDERS, as_models
 from velcodec.resolution import LARGE_CELLS
 
@@ -99,6 +100,7 @@ class ChunkCoding:
         Raises what `velcodec.compress` raises, and InputShapeError for more samples than are
         decoded unasked.
         """
+        need_torch("codec velcodec: encoding")
         _check_size(chunk.shape)
         user = {MEMORY: FORTRAN} if in_fortran_order(chunk) else {}
         description = Description(units=self.units, order=self.order, user=user, volume=self.volume)

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
+from velcodec.formats.extras import torch_for
 
-from velcodec.synth.draws import Draws
-from velcodec.synth.faulted import draw_faulted
-from velcodec.synth.geology_draws import draw_geology
-from velcodec.synth.layered import draw_layered
-from velcodec.synth.models import Models, render_points
-from velcodec.synth.style import draw_style
-from velcodec.synth.volume import VOLUME_FAMILIES, VOLUME_SUMMARIES, draw_volumes, volumes
-from velcodec.synth.volume.base import Volumes
+with torch_for("velcodec.synth"):
+    import torch
+
+    from velcodec.synth.draws import Draws
+    from velcodec.synth.faulted import draw_faulted
+    from velcodec.synth.geology_draws import draw_geology
+    from velcodec.synth.layered import draw_layered
+    from velcodec.synth.models import Models, render_points
+    from velcodec.synth.style import draw_style
+    from velcodec.synth.volume import VOLUME_FAMILIES, VOLUME_SUMMARIES, draw_volumes, volumes
+    from velcodec.synth.volume.base import Volumes
 
 _FAMILIES: dict[str, Callable[[Draws], Models]] = {
     "flatvel_a": partial(draw_layered, curved=False, ordered=True),

@@ -100,8 +100,7 @@ def page_of(archive: Archive, numbers: Sequence[int], name: str) -> str:
         viewed = ViewedModel(archive, number)
         model = viewed.stored
         if model.samples is None and model.decoder_hash not in decoders:
-            spread = archive.decoder(number).deviations[:COORDINATES].tolist()
-            decoders[model.decoder_hash] = _decoder(archive.decoder_file(number), spread, data)
+            decoders[model.decoder_hash] = _decoder(archive.decoder_file(number), data)
         if model.sampler is not None and str(model.sampler) not in samplers:
             weights = vars(sampler_of(model.sampler))
             samplers[str(model.sampler)] = {k: data.add(v) for k, v in weights.items()}
@@ -154,19 +153,21 @@ def _stored(model: StoredModel, decoders: Sequence[bytes], data: Bytes) -> dict[
     }
 
 
-def _decoder(file: DecoderFile, spread: Sequence[float], data: Bytes) -> dict[str, Any]:
+def _decoder(file: DecoderFile, data: Bytes) -> dict[str, Any]:
     """A decoder's weights, without the tables that only streams need."""
     architecture = file.config.get("architecture")
     if architecture not in READ:
         raise DecoderFileError(
             f"decoder of architecture {architecture!r}: expected {' or '.join(READ)} for a page"
         )
+    # As `Decoder.deviations`, without torch.
+    spread = 1 / np.sqrt(file.tensors["latent.prior_precision"][:COORDINATES])
     tensors = {k: v for k, v in file.tensors.items() if not k.startswith("latent.")}
     return {
         "config": file.config,
         "tensors": {name: data.add(tensor) for name, tensor in tensors.items()},
         "steps": data.add(file.tensors["latent.steps"]),
-        "spread": spread,
+        "spread": spread.tolist(),
     }
 
 
