@@ -170,10 +170,12 @@ def _serve(shown: Any, host: str, port: int, no_browser: bool) -> None:
         # A shell has what it runs in the background ignore Ctrl-C, so that Python does too: only
         # handlers of our own make `kill -INT` and `kill` end the page in order.
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, end, number)
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, end, number)
         with suppress(asyncio.CancelledError):
             await serve(shown, host, port, opened)
 
-    asyncio.run(until_told())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(until_told())
     if ended_by:
         say(f"ended by {ended_by[0]}", err=True)
