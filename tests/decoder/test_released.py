@@ -11,6 +11,7 @@ from paths import ROOT
 
 from velcodec.decoder import load_decoder
 from velcodec.decoder.file import build_decoder
+from velcodec.formats import released
 from velcodec.formats.errors import DecoderFileError
 from velcodec.formats.sample_coding.dct.start import first_models
 from velcodec.formats.sample_coding.label_map.network import network_of
@@ -33,12 +34,15 @@ def test_the_shipped_decoders_are_those_listed() -> None:
     folder = resources.files("velcodec.decoder") / "shipped"
     shipped = {file.name for file in folder.iterdir() if file.name.endswith(".safetensors")}
     encoders = {name for name in shipped if name.endswith(".encoder.safetensors")}
-    assert shipped - encoders == {file for _, file, _ in DECODERS}
-    assert DECODERS
+    assert shipped - encoders == {file for _, _, file, _ in DECODERS}
+    assert released.DECODERS.keys() == {int(number) for number, *_ in DECODERS}
 
 
-@pytest.mark.parametrize(("name", "file", "identity"), DECODERS)
-def test_a_released_decoder_loads_and_has_its_identity(name: str, file: str, identity: str) -> None:
+@pytest.mark.parametrize(("number", "name", "file", "identity"), DECODERS)
+def test_a_released_decoder_loads_and_has_its_identity(
+    number: str, name: str, file: str, identity: str
+) -> None:
+    assert released.DECODERS[int(number)] == (name, bytes.fromhex(identity))
     for wanted in (name, identity):
         decoder = load_decoder(wanted)
         assert decoder.identity is not None

@@ -305,7 +305,7 @@ def test_facts_are_read_and_an_unknown_vertical_domain_is_refused(
 def test_fields_override_the_layout(reader: vlatlite.Reader) -> None:
     (archive,) = vlatlite.open_archives(METADATA / "fields.vlat")
     assert reader.layout(archive, 1) | {"s": 0} == {
-        "s": 0, "a": "n1zx", "t": "<f4", "u": "m/s", "d": [12.5, 6.0], "o": [1000.0, 0.0],
+        "s": 0, "a": "nzx", "t": "<f4", "u": "m/s", "d": [12.5, 6.0], "o": [1000.0, 0.0],
     }  # fmt: skip
     assert reader.layout(archive, 2)["d"] == [10, 7.0]
 
