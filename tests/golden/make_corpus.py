@@ -322,16 +322,34 @@ def ancillary_archive() -> bytes:
 
 def appended_archive() -> bytes:
     """Two additions to an archive, and the beginning of a third that was never finished."""
-    path = METADATA / "appended.tmp"
     head, payloads = plain(6)
-    path.write_bytes(archive(head, payloads[:2]))
+    return added(archive(head, payloads[:2]), head, payloads) + b"\x0avlt\n and no more"
+
+
+def appended_behind_archive() -> bytes:
+    """Two additions to an archive whose first records, and so the page inside its first directory,
+    stand behind another section.
+    """
+    head, payloads = plain(6)
+    stream = io.BytesIO()
+    writer = VlatWriter(stream, head)
+    writer.attach(b"x", b"a section before the records")
+    writer.add_many(payloads[:2])
+    writer.close()
+    return added(stream.getvalue(), head, payloads)
+
+
+def added(data: bytes, head: Header, payloads: list[bytes]) -> bytes:
+    """An archive of two records with two more of these, and two under another header."""
+    path = METADATA / "appended.tmp"
+    path.write_bytes(data)
     for first, about in ((2, head), (4, replace(head, licence="CC0-1.0"))):
         with append_to(path) as writer:
             writer.use(about)
             writer.add_many(payloads[first : first + 2])
     data = path.read_bytes()
     path.unlink()
-    return data + b"\x0avlt\n and no more"
+    return data
 
 
 def empty_archive() -> bytes:
@@ -457,6 +475,7 @@ ARCHIVES: dict[Path, dict[str, Callable[[], bytes]]] = {
         "journal": journal_archive,
         "ancillary": ancillary_archive,
         "appended": appended_archive,
+        "appended-behind": appended_behind_archive,
         "empty": empty_archive,
     },
     SAMPLES: {
