@@ -40,7 +40,7 @@ def main(folder: Path, small: bool) -> None:
         for axes, (axis, sample) in zip(sections, at.items(), strict=True):
             section = archive.section(0, **{axis: sample})
             plot.velocity(
-                section, archive.geometry(0, axis), section=axis, axes=axes, **colours,
+                section, archive.geometry(0).section(axis), section=axis, axes=axes, **colours,
                 title=f"depth {sample * DZ:g} m" if axis == "z" else f"{axis} {sample * DX:g} m",
                 colour_bar=axis == "z",
             )  # fmt: skip
