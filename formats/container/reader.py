@@ -242,7 +242,9 @@ class VlatReader:
         room = end - entry.records_at
         page = self.directory.inside
         if not isinstance(page, StoredPage):
-            section = self._section(entry.place, PAGE + DIRECTORY, "index")
+            # Only an archive's first page may be inside a directory, as nothing was before it.
+            kinds = PAGE + DIRECTORY if first == 0 else PAGE
+            section = self._section(entry.place, kinds, "index")
             if section.kind == DIRECTORY:  # an earlier one, from before the last addition
                 page = self._directory_in(section).inside
             else:

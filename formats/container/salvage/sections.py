@@ -42,6 +42,9 @@ WORK = 8
 """False sections of more than LONG_SECTION bytes are hashed up to this many times the file's size.
 """
 
+DIRECTORIES_TRIED = 256
+"""So many directories are tried to find one that can be read; more that cannot are an attack."""
+
 NO_HEADER = -1
 """The number of a header whose number cannot be read."""
 
@@ -141,14 +144,13 @@ def read_headers(sections: list[Section], stamp: bytes) -> dict[int, Header]:
 
 def last_directory(sections: list[Section], name: str) -> Directory | None:
     """The last readable directory, or None."""
-    directories = (_directory_in(section, sections, name) for section in reversed(sections))
+    told = [section for section in sections if section.kind == DIRECTORY][-DIRECTORIES_TRIED:]
+    directories = (_directory_in(section, sections, name) for section in reversed(told))
     return next((found for found in directories if found is not None), None)
 
 
 def _directory_in(section: Section, sections: list[Section], name: str) -> Directory | None:
-    """The readable directory in a section, or None."""
-    if section.kind != DIRECTORY:
-        return None
+    """The directory in a section, or None if it cannot be read."""
     first = next((each.end for each in sections if each.kind == HEADER), 0)
     try:
         own = Place(section.at, section.end - section.at)
@@ -176,10 +178,11 @@ def read_others(
 def read_pages(sections: list[Section], size: int, name: str) -> list[tuple[StoredPage, Section]]:
     """Readable pages of a file of `size` bytes in the order of their records, each once."""
     found: dict[int, tuple[StoredPage, Section]] = {}
-    rows = FREE_ROWS + size // LEAST_BLOCK_BYTES
+    rows, directories = FREE_ROWS + size // LEAST_BLOCK_BYTES, 0
     for section in sections:
         page: Page | StoredPage | None = None
-        if section.kind == DIRECTORY:
+        if section.kind == DIRECTORY and 0 not in found and directories < DIRECTORIES_TRIED:
+            directories += 1
             directory = _directory_in(section, sections, name)
             page = None if directory is None else directory.inside
         elif section.kind == PAGE:

@@ -22,6 +22,7 @@ from velcodec.formats.container.page import Page, Run
 from velcodec.formats.container.quality import StoredQuality
 from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.salvage import salvage
+from velcodec.formats.container.salvage.sections import DIRECTORIES_TRIED
 from velcodec.formats.container.scan import FoundRecord, scan
 from velcodec.formats.container.sections import DIRECTORY, PAGE, pack_section
 from velcodec.formats.container.writer import VlatWriter
@@ -203,3 +204,38 @@ def test_a_page_inside_is_of_bounded_length() -> None:
         assert VlatReader(data).keys == tuple(keys)
         seen.add(inside is None)
     assert seen == {True, False}
+
+
+def test_only_the_first_page_may_be_inside_a_directory(tmp_path: Path) -> None:
+    path = tmp_path / "a.vlat"
+    path.write_bytes(mixed())
+    with append_to(path) as writer:
+        writer.add(b"more", key="more")
+    data = path.read_bytes()
+    reader = VlatReader(data)
+    first, second = reader.directory.pages
+    swapped = first.__class__(first.place, second.records_at, second.count)
+    other = first.__class__(second.place, first.records_at, first.count)
+    body = Directory(reader.directory.headers, (other, swapped)).to_bytes()
+    directory = pack_section(DIRECTORY, body, reader.stamp)
+    altered = VlatReader(data + directory + pack_tail(len(directory)))
+    with pytest.raises(CorruptError, match="expected a section P"):
+        altered.payload(4)
+
+
+def test_a_repair_reads_few_of_many_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claims as many blocks as a page may have, which takes a millisecond."""
+    start = opening()
+    block = pack_block(BlockId(stamp_of(start), 0, 0), [b"one", b"two"])
+    page = Page(np.full(1 << 16, 8), np.ones(1 << 16, np.int64), (Run(0, 1 << 16, 0),))
+    section = pack_section(DIRECTORY, Directory(inside=page).to_bytes(), stamp_of(start))
+    tried, read = [], Directory.from_bytes
+
+    def counted(body: bytes, *about: Any) -> Directory:
+        tried.append(body)
+        return read(body, *about)
+
+    monkeypatch.setattr(Directory, "from_bytes", counted)
+    found = salvage(start + block + section * 2000, "a.vlat")
+    assert [record.number for record in found.records] == [0, 1]
+    assert len(tried) <= 2 * DIRECTORIES_TRIED
