@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from velcodec.encode.allocate import FEW_MODELS, Allocation, Size, utility
 from velcodec.encode.candidates import SAMPLE_TILES, sample_tiles
 from velcodec.encode.description import Description
 from velcodec.encode.fitting import step_indices
-from velcodec.encode.search import Crossing
+from velcodec.encode.search import Crossing, _finest_within
 from velcodec.encode.setup import Coding
 from velcodec.encode.simplify import class_means, merge_values, shorten_borders
 from velcodec.encode.target import Target
@@ -157,6 +158,18 @@ def test_a_straight_line_is_crossed_in_three_trials() -> None:
             trials += 1
         assert trials <= 4
         assert search.above == (ceil(target), float(ceil(target)))
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(100.0, 22), (99.0, 22), (80.0, 18), (220.0, 40)])
+def test_a_size_search_begins_near_its_rate(rate: float, expected: int) -> None:
+    """A step that exceeds the rate a little, so that none below is worth a trial, still counts."""
+
+    def estimated(steps: dict[int, int], tile: int) -> dict[int, Any]:
+        return {i: SimpleNamespace(bits=5.0 * s - 10.0, mse=1.0) for i, s in steps.items()}
+
+    candidates = SimpleNamespace(estimated=estimated, fitter=SimpleNamespace(last_step=40))
+    _, step = _finest_within(candidates, [0, 1], 70, rate, 22)  # type: ignore[arg-type]
+    assert abs(step - expected) <= 1
 
 
 def test_the_same_input_gives_the_same_bytes(coding: Coding) -> None:

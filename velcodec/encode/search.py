@@ -405,10 +405,10 @@ def _finest_within(
     candidates: Candidates, some: list[int], tile: int, rate: float, first: int
 ) -> tuple[float, int]:
     """The mean PSNR of these models at about the finest step whose mean rate is within `rate` bits,
-    and the step.
+    and the step: of those tried the finest within it, or else the one that exceeds it least.
     """
     search = Crossing(rate, first, candidates.fitter.last_step, STEP_RATE * rate)
-    found = 0.0, 0
+    found, least = (0.0, 0), inf
     for _ in range(TRIALS):
         step = search.next
         if step is None:
@@ -416,6 +416,7 @@ def _finest_within(
         latents = candidates.estimated(dict.fromkeys(some, step), tile).values()
         mean = float(np.mean([each.bits for each in latents]))
         search.add(step, mean)
-        if mean <= rate:
+        if mean <= rate or rate < mean < least:
             found = float(np.mean([psnr_of_mse(each.mse) for each in latents])), step
+        least = min(least, mean)
     return found
