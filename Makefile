@@ -66,7 +66,8 @@ typecheck: setup
 
 # Decoding beside the machine's ceilings, start-up and memory of the commands, generated models per
 # second, the fit, entropy coding, bounds on generated models, archives of up to 100,000 records; then
-# bytes, PSNR, SSIM, MAE and seconds of every .npy file in VELCODEC_REAL_DATA.
+# of the published models in VELCODEC_REAL_DATA the tables of README.md and docs/figures.md, which it
+# rewrites, and bytes, PSNR, SSIM, MAE and seconds of every .npy file.
 bench: setup
 	$(BIN)/python -m benchmarks.decode --json docs/performance-decode.json --picture docs/img/performance.png
 	$(BIN)/python -m benchmarks.commands --json docs/performance-commands.json
@@ -76,6 +77,7 @@ bench: setup
 	$(BIN)/python benchmarks/bounds.py
 	$(BIN)/python benchmarks/archive.py
 ifdef VELCODEC_REAL_DATA
+	$(BIN)/python -m benchmarks.sizes --write
 	$(BIN)/velcodec evaluate $(sort $(wildcard $(VELCODEC_REAL_DATA)/*.npy))
 else
 	@echo 'skipped: VELCODEC_REAL_DATA does not name a folder of .npy files'
