@@ -68,6 +68,11 @@ def info(source: Source, keys: bool, as_json: bool) -> None:
         click.echo(f"{number}\t{shown(name)}")
 
 
+def begun(digits: str | None) -> str:
+    """The start of a hash, which is all that archives keep."""
+    return "not stored" if digits is None else f"{digits}..."
+
+
 def known_facts(told: dict[str, list[str]]) -> Facts:
     """The facts that are the same in all of an archive's headers."""
     from velcodec.formats.facts import Facts
@@ -87,7 +92,7 @@ def summary(figures: dict[str, Any]) -> dict[str, object]:
         **tiles_text(figures["tiled"], figures["tiles"]),
         "measured": measured_text(figures["quality"]),
         **absent_text(figures["absent"]),
-        "source SHA-256": figures["source_sha256"] or "not stored",
+        "source SHA-256": begun(figures["source_sha256"]),
     }
     if figures["provenances"]:
         pairs["provenance"] = "; ".join(figures["provenances"])

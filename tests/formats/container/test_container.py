@@ -101,9 +101,9 @@ def test_a_record_costs_little_over_a_byte_beside_its_stream() -> None:
     assert beside / len(payloads) <= 1.3
 
 
-def test_three_bytes_also_hold_measured_quality_and_shared_fields() -> None:
+def test_two_and_a_half_bytes_also_hold_measured_quality_and_shared_fields() -> None:
     """Models of one family at 35 dB: a fifth stored exactly, the others spread about it."""
-    rng, n = np.random.default_rng(0), 10_000
+    rng, n = np.random.default_rng(0), 5_000
     exactly = rng.random(n) < 0.2
     mae = rng.lognormal(3.0, 0.35, n)
     worst, far = mae * rng.lognormal(2.3, 0.35, n), rng.gamma(16, 1 / 16, n)
@@ -120,8 +120,8 @@ def test_three_bytes_also_hold_measured_quality_and_shared_fields() -> None:
             fields={"family": ["curvefault_a"] * 1000, "crs": ["EPSG:32631"] * 1000},
         )
     writer.close()
-    beside = len(stream.getvalue()) - len(archive([])) - sum(len(p) for p in payloads)
-    assert beside / n <= 3
+    beside = len(stream.getvalue()) - sum(len(p) for p in payloads)
+    assert beside / n <= 2.5
 
 
 def test_everything_stored_once_takes_at_most_200_bytes() -> None:

@@ -14,7 +14,7 @@ from builders import HASH, archive, decoder_bytes, header, opening, stamp_of
 
 from velcodec.formats.container.append import append_to
 from velcodec.formats.container.block import BlockId, pack_block
-from velcodec.formats.container.directory import MAX_INSIDE_BYTES, Directory
+from velcodec.formats.container.directory import MAX_INSIDE_BYTES, Directory, PageEntry
 from velcodec.formats.container.framing import pack_tail
 from velcodec.formats.container.header import Layout, Source
 from velcodec.formats.container.integrity import check_every_byte
@@ -24,7 +24,7 @@ from velcodec.formats.container.reader import VlatReader
 from velcodec.formats.container.salvage import salvage
 from velcodec.formats.container.salvage.sections import DIRECTORIES_TRIED
 from velcodec.formats.container.scan import FoundRecord, scan
-from velcodec.formats.container.sections import DIRECTORY, PAGE, pack_section
+from velcodec.formats.container.sections import DIRECTORY, PAGE, Place, pack_section
 from velcodec.formats.container.writer import VlatWriter
 from velcodec.formats.errors import CorruptError, UnknownFeatureError
 from velcodec.formats.released import DECODERS
@@ -164,19 +164,13 @@ def test_a_directory_that_only_claims_to_hold_a_page_is_refused(tmp_path: Path) 
     first, second = VlatReader(archive([])), VlatReader(data)
     (entry,) = second.directory.pages
     assert first.directory.inside is None
-    body = Directory(pages=(entry.__class__(_empty_directory(), entry.records_at, 1),)).to_bytes()
+    (found,) = [one for one in scan(io.BytesIO(archive([]))) if not isinstance(one, FoundRecord)]
+    empty = Place(found.at, found.end - found.at)
+    body = Directory(pages=(PageEntry(empty, entry.records_at, 1),)).to_bytes()
     cut = data[: entry.place.at + entry.place.size]
     directory = pack_section(DIRECTORY, body, second.stamp)
     with pytest.raises(CorruptError, match="found a directory without a page inside"):
         VlatReader(cut + directory + pack_tail(len(directory))).payload(0)
-
-
-def _empty_directory() -> Any:
-    data = archive([])
-    (found,) = [one for one in scan(io.BytesIO(data)) if not isinstance(one, FoundRecord)]
-    return type(VlatReader(archive([b"one"])).directory.pages[0].place)(
-        found.at, found.end - found.at
-    )
 
 
 def test_an_unknown_key_of_a_page_inside_is_refused() -> None:
@@ -214,8 +208,8 @@ def test_only_the_first_page_may_be_inside_a_directory(tmp_path: Path) -> None:
     data = path.read_bytes()
     reader = VlatReader(data)
     first, second = reader.directory.pages
-    swapped = first.__class__(first.place, second.records_at, second.count)
-    other = first.__class__(second.place, first.records_at, first.count)
+    swapped = PageEntry(first.place, second.records_at, second.count)
+    other = PageEntry(second.place, first.records_at, first.count)
     body = Directory(reader.directory.headers, (other, swapped)).to_bytes()
     directory = pack_section(DIRECTORY, body, reader.stamp)
     altered = VlatReader(data + directory + pack_tail(len(directory)))
